@@ -1,0 +1,146 @@
+import type { FullCursor, PlanStatus, PlanSummary, Position, ResetReason } from '@planstream/shared'
+
+/** The key of a log. Two tenants may use the same plan id and never learn of each other. */
+export interface PlanKey {
+	readonly tenant: string
+	readonly plan_id: string
+}
+
+/** An event as the hub hands it to the log, which looks at nothing inside `text`. */
+export interface LogRecord {
+	readonly event_id: string
+	/** The event's JSON without `seq` and `cursor`. */
+	readonly text: string
+	/** sha1 of the event as it was sent; "the same event again" means the same id and the same digest. */
+	readonly sent_digest: string
+	/** Transient records (progress, output, metrics) do not raise `state_seq`. */
+	readonly transient: boolean
+}
+
+export interface Head {
+	readonly epoch: string
+	/** Sequence number of the newest event; 0 in a log without events. */
+	readonly head_seq: number
+	/** Sequence number of the newest record that is not transient. */
+	readonly state_seq: number
+	/** Sequence number of the oldest retained event; `head_seq + 1` when none is retained. */
+	readonly oldest_seq: number
+	readonly fingerprint: string
+	/** What `list` shows of the plan; the hub folds it and the log stores it with the head. */
+	readonly summary: PlanSummary | null
+	/** What stands for the trimmed events, opaque to the log; null before the first trim. */
+	readonly base: string | null
+}
+
+export interface StoredEvent {
+	readonly seq: number
+	readonly cursor: string
+	/** The event's whole JSON with `seq` and `cursor` in front, ready for every transport. */
+	readonly text: string
+}
+
+/** What a read could do with the position it was given. */
+export interface Verdict {
+	/** null: the position was honoured and nothing was lost. */
+	readonly reset: ResetReason | null
+	/** null while the plan has no log. */
+	readonly epoch: string | null
+}
+
+export interface Page {
+	readonly verdict: Verdict
+	/** null while the plan has no log. */
+	readonly head: Head | null
+	/** Sequence number of the first event a reader gets from here on: position + 1, or `oldest_seq` after a reset. */
+	readonly from_seq: number
+	/** The cursor of `from_seq - 1`, where a resume would go on; null while the plan has no log. */
+	readonly from_cursor: FullCursor | null
+	readonly events: readonly StoredEvent[]
+}
+
+export interface AppendOptions {
+	/** Refuse with `conflict` unless the head is here; 0 means "only if this makes the log". */
+	readonly expected_seq?: number
+	/** Refuse with `conflict` unless `state_seq` is here. */
+	readonly expected_state_seq?: number
+	/** Stored with the head in the same transaction. */
+	readonly summary?: PlanSummary
+}
+
+export interface Appended {
+	readonly head: Head
+	/** One a record, in the order they were given. */
+	readonly results: readonly { readonly event_id: string; readonly seq: number; readonly duplicate: boolean }[]
+	/** The events this append added, encoded; empty when all were duplicates. */
+	readonly events: readonly StoredEvent[]
+}
+
+export interface ListQuery {
+	readonly tenant: string
+	readonly status?: readonly PlanStatus[]
+	readonly labels?: Readonly<Record<string, string>>
+	/** Plans whose query contains this text, ignoring case. */
+	readonly query?: string
+	/** Only plans created at or after this time (ISO 8601). */
+	readonly created_after?: string
+	/** Only plans created before this time (ISO 8601). */
+	readonly created_before?: string
+	readonly limit: number
+	/** `next_page` of the page before. */
+	readonly page?: string
+}
+
+export interface PlanPage {
+	/** Newest first, by creation time and then id. */
+	readonly plans: readonly PlanSummary[]
+	readonly next_page: string | null
+}
+
+/**
+ * An append-only log a plan. It knows order and durability and never looks at event types.
+ *
+ * Order: sequence numbers are contiguous a plan from 1 and are given inside the append. There is no order between plans.
+ * Every method may reject with a typed {@link PlanstreamError}: `conflict`, `storage_full`, `storage_unavailable`, `too_large`.
+ */
+export interface EventLog {
+	/**
+	 * Adds records, all or nothing, and resolves when they are durable. First dedupe, then the expectations, then
+	 * sequence and fingerprint, all inside one transaction:
+	 *
+	 * - every record known with the same digest: resolves with their sequence numbers, changes nothing, whatever was expected
+	 * - a known id with another digest: `conflict` with `event_id`
+	 * - known and new ids in one batch: `conflict` with `duplicates[]`
+	 * - an expectation not met: `conflict` with `head_seq` and `state_seq`
+	 */
+	append(plan: PlanKey, records: readonly LogRecord[], options?: AppendOptions): Promise<Appended>
+
+	/** Events behind a position, at most `limit`, with the verdict on the position. A plan without a log reads as empty. */
+	read(plan: PlanKey, after: Position, limit: number): Promise<Page>
+
+	/** null while the plan has no log. */
+	head(plan: PlanKey): Promise<Head | null>
+
+	/**
+	 * A bell, not a queue: rings after each append, trim or removal of the plan; early or twice, but never not at all.
+	 * With `{ tenant }` alone it rings when any summary of the tenant changes.
+	 */
+	watch(target: PlanKey | { readonly tenant: string }, onGrow: () => void): Disposable
+
+	/**
+	 * Drops the events before `before_seq` and keeps `base` in their place, in one transaction.
+	 * Sequence, epoch and fingerprints go on; readers behind the trim get `reason` as their verdict.
+	 */
+	trim(plan: PlanKey, before_seq: number, replacement: { readonly base: string; readonly reason: 'trimmed' | 'cleared' }): Promise<void>
+
+	/** Forgets the plan. A later log of that id has a new epoch. */
+	remove(plan: PlanKey): Promise<void>
+
+	/** Plans by their stored summaries. */
+	list(query: ListQuery): Promise<PlanPage>
+
+	/** Plans of every tenant that are not finished and owned by this server: what goes on after a restart. */
+	unfinished(): Promise<readonly PlanKey[]>
+
+	/** Waits for appends under way, then releases the store. */
+	close(): Promise<void>
+}

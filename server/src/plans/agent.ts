@@ -1,0 +1,67 @@
+import type { Artifact, Check, OutputChannel, Usage } from '@planstream/shared'
+
+/** What a step asks of its agent. */
+export interface StepInput {
+	readonly step_id: string
+	readonly name: string
+	readonly action: string
+	readonly agent_type: string
+	readonly input: Readonly<Record<string, unknown>>
+}
+
+/** What the attempt offers its agent. */
+export interface StepContext {
+	readonly plan: {
+		readonly plan_id: string
+		readonly query: string
+		readonly research_type: string
+		readonly labels: Readonly<Record<string, string>>
+		readonly input: Readonly<Record<string, unknown>>
+	}
+	/** Results of the steps this one depends on, by step id; null for a skipped or failed one. */
+	readonly inputs: Readonly<Record<string, unknown>>
+	/** 1-based, never repeated within a step. */
+	readonly attempt: number
+	/** Stable over all attempts of the step: the idempotency key for calls to the outside. */
+	readonly step_key: string
+	/** Aborted on timeout, cancel, interrupt and shutdown. An agent that goes on is fenced: nothing of it counts. */
+	readonly signal: AbortSignal
+	/**
+	 * Reports how much of the step's real work is done.
+	 *
+	 * @param fraction - 0..1; what would fall back is raised to the last value
+	 */
+	progress(fraction: number, message?: string, units?: { current: number; total: number; unit: string }): void
+	/** Streams text to whoever watches. Deltas are joined before they are stored; no character is lost or moved. */
+	output(delta: string, options?: { channel?: OutputChannel; level?: string }): void
+	/** Stores a file of the step, addressed by its content. @returns what the event will say of it */
+	artifact(name: string, bytes: Uint8Array | string, media_type: string): Promise<Artifact>
+	/** Adds to what the attempt has used. */
+	usage(used: Usage): void
+}
+
+/** What a step came to. */
+export interface StepResult {
+	/** Becomes `step_completed.data` and the input of the steps that depend on this one: JSON, at most 1 MiB. */
+	readonly data: Readonly<Record<string, unknown>>
+	/** 0..1; what the step's gate compares with its limits. */
+	readonly quality_score?: number
+	/** Named scores the quality score is made of. */
+	readonly checks?: readonly Check[]
+}
+
+/** What an agent that yields, rather than calls its context, may say on its way. The last item is the result. */
+export type StepUpdate =
+	| { readonly progress: number; readonly message?: string }
+	| { readonly output: string; readonly channel?: OutputChannel }
+	| { readonly usage: Usage }
+	| { readonly result: StepResult }
+
+/**
+ * Does one kind of step. It is called once an attempt and may be called for many steps at once.
+ * It throws to fail; an error's `code` (text) and `retryable` (boolean, true when absent) go into the event.
+ */
+export interface Agent {
+	readonly type: string
+	execute(step: StepInput, context: StepContext): Promise<StepResult> | AsyncIterable<StepUpdate>
+}

@@ -1,0 +1,42 @@
+/**
+ * A cursor says "everything up to here has been seen". It is opaque text on the wire:
+ * `<epoch>.<seq>.<fingerprint>` in the charset `[A-Za-z0-9._-]`. A bare integer is accepted
+ * where a cursor is and carries no check of the history behind it. See PROTOCOL.md section 3.
+ */
+export interface FullCursor {
+	readonly epoch: string
+	readonly seq: number
+	readonly fingerprint: string
+}
+
+/** A place in a log: a cursor, a bare sequence number, the oldest retained event, or the head at the time of asking. */
+export type Position = FullCursor | { readonly seq: number } | 'start' | 'now'
+
+/** The fingerprint of a log before its first event. */
+export const EMPTY_FINGERPRINT = '0'.repeat(16)
+
+const FULL = /^([A-Za-z0-9_-]{1,64})\.(0|[1-9][0-9]{0,15})\.([0-9a-f]{16})$/
+const INTEGER = /^(0|[1-9][0-9]{0,15})$/
+
+export function formatCursor(cursor: FullCursor): string {
+	return `${cursor.epoch}.${cursor.seq}.${cursor.fingerprint}`
+}
+
+/**
+ * Reads the text of a position: a cursor, an integer, `start` or `now`.
+ *
+ * @returns `null` when the text is none of these
+ */
+export function parsePosition(text: string): Position | null {
+	if (text === 'start' || text === 'now') return text
+	const full = FULL.exec(text)
+	if (full) {
+		const [, epoch = '', seq = '', fingerprint = ''] = full
+		return Number.isSafeInteger(Number(seq)) ? { epoch, seq: Number(seq), fingerprint } : null
+	}
+	return INTEGER.test(text) && Number.isSafeInteger(Number(text)) ? { seq: Number(text) } : null
+}
+
+export function isFullCursor(position: Position): position is FullCursor {
+	return typeof position === 'object' && 'epoch' in position
+}

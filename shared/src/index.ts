@@ -1,0 +1,6 @@
+export * from './ids.js'
+export * from './status.js'
+export * from './cursor.js'
+export * from './errors.js'
+export type * from './plans.js'
+export type * from './frames.js'
