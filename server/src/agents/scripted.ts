@@ -1,0 +1,105 @@
+import { setImmediate, setTimeout } from 'node:timers/promises'
+import type { Agent, StepContext, StepResult } from '../plans/agent.js'
+import { AgentError } from './agent-error.js'
+import { parseInput } from './parse-input.js'
+import { type ScriptedInput, type ScriptedUpdate, scriptedInput } from './scripted-input.js'
+
+/** So many repeated outputs are sent before the event loop gets its turn. */
+const OUTPUTS_A_TURN = 1000
+
+/** Waits in real time; rejects when the signal aborts. */
+export type Sleep = (ms: number, signal?: AbortSignal) => Promise<void>
+
+/**
+ * The test and demonstration agent of type `scripted`: it does what its step's `input` says and knows nothing else.
+ * See the schema {@link scriptedInput} for the language. A wrong input fails with `bad_input` and the path.
+ *
+ * @param options.sleep - how waits wait. @defaultValue a timer in real time
+ * @example
+ * ```ts
+ * const agent = scriptedAgent()
+ * // step.input: { updates: [{ progress: 0.5 }, { wait_ms: 50 }, { output: 'half way' }], result: { answer: 42 } }
+ * ```
+ */
+export function scriptedAgent({ sleep = waitInRealTime }: { readonly sleep?: Sleep } = {}): Agent {
+	return {
+		type: 'scripted',
+		async execute(step, context) {
+			const script = parseInput(scriptedInput, step.input, 'input')
+			const signal = script.ignore_abort ? undefined : context.signal
+			for (const update of script.updates) {
+				signal?.throwIfAborted()
+				await perform(update, context, sleep, signal)
+			}
+			signal?.throwIfAborted()
+			if (script.fail !== undefined && context.attempt <= script.fail.times) {
+				throw new AgentError(script.fail.code, script.fail.message, { retryable: script.fail.retryable })
+			}
+			if (script.hang === true) await forever(signal)
+			return toResult(script, context)
+		},
+	}
+}
+
+async function waitInRealTime(ms: number, signal?: AbortSignal): Promise<void> {
+	await setTimeout(ms, undefined, signal === undefined ? {} : { signal })
+}
+
+async function perform(update: ScriptedUpdate, context: StepContext, sleep: Sleep, signal?: AbortSignal): Promise<void> {
+	if ('progress' in update) {
+		context.progress(update.progress, update.message)
+	} else if ('output' in update) {
+		await repeatOutput(update, context, signal)
+	} else if ('wait_ms' in update) {
+		await sleep(update.wait_ms, signal)
+	} else if ('usage' in update) {
+		context.usage(update.usage)
+	} else {
+		const { name, text, media_type } = update.artifact
+		await context.artifact(name, text, media_type)
+	}
+}
+
+type OutputUpdate = Extract<ScriptedUpdate, { output: string }>
+
+async function repeatOutput(update: OutputUpdate, context: StepContext, signal?: AbortSignal): Promise<void> {
+	for (let sent = 1; sent <= update.repeat; sent++) {
+		context.output(update.output, { channel: update.channel })
+		if (sent % OUTPUTS_A_TURN === 0) await setImmediate(undefined, signal === undefined ? {} : { signal })
+	}
+}
+
+/** Ends with the abort, or not at all when aborts are ignored. */
+function forever(signal?: AbortSignal): Promise<never> {
+	return new Promise((_resolve, reject) => {
+		signal?.addEventListener('abort', () => reject(signal.reason), { once: true })
+	})
+}
+
+function toResult(script: ScriptedInput, context: StepContext): StepResult {
+	return {
+		data: toData(script, context),
+		...(script.quality_score === undefined ? {} : { quality_score: script.quality_score }),
+		...(script.checks === undefined ? {} : { checks: script.checks }),
+	}
+}
+
+function toData(script: ScriptedInput, context: StepContext): Record<string, unknown> {
+	if (script.echo_inputs === true) return { ...context.inputs }
+	if (script.garbage === true) return circle()
+	if (script.result_bytes !== undefined) return filler(script.result_bytes)
+	return script.result ?? {}
+}
+
+/** Refuses JSON twice: it holds itself and a bigint. */
+function circle(): Record<string, unknown> {
+	const data: Record<string, unknown> = { count: 1n }
+	data.self = data
+	return data
+}
+
+/** An object whose JSON is this many bytes long, or as short as an object with a text can be. */
+function filler(bytes: number): Record<string, unknown> {
+	const frame = JSON.stringify({ text: '' }).length
+	return { text: 'x'.repeat(Math.max(0, bytes - frame)) }
+}

@@ -1,0 +1,117 @@
+import { getEventListeners } from 'node:events'
+import { describe, expect, it } from 'vitest'
+import type { Agent, StepContext, StepInput, StepResult } from '../../server/src/plans/agent.js'
+import { type RecordingContext, type RecordingOptions, recordingContext } from '../support/recording-context.js'
+
+/** A step the agent under test completes, and an input it must refuse. */
+export interface AgentExample {
+	/** Must report at least once on its way. */
+	readonly step: StepInput
+	readonly plan?: Partial<StepContext['plan']>
+	readonly inputs?: StepContext['inputs']
+	/** A `step.input` that fails with a code and is not worth another attempt. */
+	readonly badInput: Readonly<Record<string, unknown>>
+}
+
+const AT_ONCE = 8
+
+/**
+ * The behaviour of the agent port: every agent runs this.
+ *
+ * @param name - shown in the test's name
+ * @param makeAgent - called once a test
+ * @param makeExample - called once a test; the same example each time
+ */
+export function agentSuite(name: string, makeAgent: () => Agent, makeExample: () => AgentExample | Promise<AgentExample>): void {
+	const prepare = async (options: RecordingOptions = {}) => {
+		const { step, plan = {}, inputs = {}, badInput } = await makeExample()
+		const context = recordingContext({ plan, inputs, ...options })
+		return { agent: makeAgent(), step, context, badInput }
+	}
+
+	describe(`the agent ${name}`, () => {
+		it('has a type of 1 to 128 letters, digits, ".", "_" or "-"', () => {
+			expect(makeAgent().type).toMatch(/^[A-Za-z0-9._-]{1,128}$/)
+		})
+
+		it('settles with a result that survives JSON', async () => {
+			const { agent, step, context } = await prepare()
+			const result = await runAgent(agent, step, context)
+			expect(JSON.parse(JSON.stringify(result.data))).toEqual(result.data)
+			if (result.quality_score !== undefined) expectFraction(result.quality_score)
+			for (const check of result.checks ?? []) expectFraction(check.score)
+		})
+
+		it('reports progress within 0 and 1, in units that never exceed their total', async () => {
+			const { agent, step, context } = await prepare()
+			await runAgent(agent, step, context)
+			expect(context.reports).not.toHaveLength(0)
+			for (const report of context.reports) {
+				if (report.kind !== 'progress') continue
+				expectFraction(report.fraction)
+				if (report.units !== null) expect(report.units.current).toBeLessThanOrEqual(report.units.total)
+			}
+		})
+
+		it('leaves no listener on the signal', async () => {
+			const { agent, step, context } = await prepare()
+			await runAgent(agent, step, context)
+			expect(getEventListeners(context.signal, 'abort')).toHaveLength(0)
+		})
+
+		it('ends and says nothing when its signal is aborted before it begins', async () => {
+			const { agent, step, context } = await prepare({ signal: AbortSignal.abort() })
+			await Promise.allSettled([runAgent(agent, step, context)])
+			expect(context.reports).toEqual([])
+			expect(getEventListeners(context.signal, 'abort')).toHaveLength(0)
+		})
+
+		it('ends after an abort at its first report, having said at most one thing more', async () => {
+			const abort = new AbortController()
+			const { agent, step, context } = await prepare({ signal: abort.signal, onReport: () => abort.abort() })
+			await Promise.allSettled([runAgent(agent, step, context)])
+			expect(context.reports.length).toBeLessThanOrEqual(2)
+			expect(getEventListeners(abort.signal, 'abort')).toHaveLength(0)
+		})
+
+		it('runs many steps at once, each as if it were alone', async () => {
+			const alone = await prepare()
+			const expected = await runAgent(alone.agent, alone.step, alone.context)
+			const contexts = await Promise.all(
+				Array.from({ length: AT_ONCE }, (_, n) => prepare({ step_key: `plan_1.step_${n}` }).then(({ context }) => context)),
+			)
+			const results = await Promise.all(contexts.map((context) => runAgent(alone.agent, alone.step, context)))
+			expect(results).toEqual(contexts.map(() => expected))
+			expect(contexts.map(({ reports }) => reports)).toEqual(contexts.map(() => alone.context.reports))
+		})
+
+		it('fails on a wrong input with a code and a sentence, and asks for no retry', async () => {
+			const { agent, step, context, badInput } = await prepare()
+			const failed = await runAgent(agent, { ...step, input: badInput }, context).then(
+				() => null,
+				(error: unknown) => error,
+			)
+			expect(failed).toBeInstanceOf(Error)
+			expect(failed).toMatchObject({ code: expect.any(String), message: expect.stringMatching(/\w+/), retryable: false })
+			expect(getEventListeners(context.signal, 'abort')).toHaveLength(0)
+		})
+	})
+}
+
+/** Runs one attempt as the executor would, whichever of the two forms the agent has. */
+export async function runAgent(agent: Agent, step: StepInput, context: RecordingContext): Promise<StepResult> {
+	const running = agent.execute(step, context)
+	if (!(Symbol.asyncIterator in running)) return running
+	for await (const update of running) {
+		if ('result' in update) return update.result
+		if ('progress' in update) context.progress(update.progress, update.message)
+		else if ('usage' in update) context.usage(update.usage)
+		else context.output(update.output, update.channel === undefined ? {} : { channel: update.channel })
+	}
+	throw new Error(`The agent ${agent.type} ended without a result; its last item must be { result }.`)
+}
+
+function expectFraction(value: number): void {
+	expect(value).toBeGreaterThanOrEqual(0)
+	expect(value).toBeLessThanOrEqual(1)
+}
