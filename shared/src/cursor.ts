@@ -22,6 +22,12 @@ export function formatCursor(cursor: FullCursor): string {
 	return `${cursor.epoch}.${cursor.seq}.${cursor.fingerprint}`
 }
 
+/** A position as text; one without a history to check is its bare number. */
+export function formatPosition(position: Position): string {
+	if (typeof position === 'string') return position
+	return isFullCursor(position) ? formatCursor(position) : String(position.seq)
+}
+
 /**
  * Reads the text of a position: a cursor, an integer, `start` or `now`.
  *

@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { AGENT_TYPE_PATTERN, PLAN_ID_PATTERN, STEP_ID_PATTERN, SYSTEM_PLAN_ID } from './ids.js'
+import { json, jsonObject } from './json.js'
 import { PLAN_OWNERS, PLAN_STATUSES, STEP_STATUSES } from './status.js'
 
 /** Limits of one plan; see the table in PROTOCOL.md section 7. */
@@ -13,9 +14,8 @@ export const planId = z
 export const stepId = z.string().regex(STEP_ID_PATTERN, 'must be 1 to 255 letters, digits, "_" or "-"')
 export const fraction = z.number().min(0).max(1)
 export const count = z.int().min(0)
-export const json = z.json()
-export const jsonObject = z.record(z.string(), json)
-export const time = z.iso.datetime({ precision: 3 })
+
+export const ON_FAILURE = ['fail', 'skip_dependents', 'continue'] as const
 
 const durationMs = z.int().min(1).max(MAX_DELAY_MS)
 const text = z.string().max(65_536)
@@ -67,7 +67,7 @@ export const stepSpec = z.strictObject({
 	retry: retryPolicy.prefault({}),
 	quality: qualityPolicy.nullable().default(null).describe('the gate the result must pass; null: none'),
 	on_failure: z
-		.enum(['fail', 'skip_dependents', 'continue'])
+		.enum(ON_FAILURE)
 		.default('fail')
 		.describe('what a final failure means: fail the plan, skip what depends on it, or go on with null as its result'),
 })
@@ -147,6 +147,7 @@ export const stepState = z.object({
 	status: z.enum(STEP_STATUSES),
 	attempt: count.describe('how often the step has been started'),
 	failures: count.describe('failures that count towards retry.max_attempts'),
+	on_failure: z.enum(ON_FAILURE),
 	progress: fraction,
 	message: z.string().nullable(),
 	started_at: z.string().nullable(),
@@ -176,7 +177,8 @@ export const planState = z.object({
 	started_at: z.string().nullable(),
 	finished_at: z.string().nullable(),
 	error: failure.nullable(),
-	result: json,
+	result: json.describe('null until the plan is completed'),
+	result_seq: count.optional().describe('sequence number of the event that holds the result, when it is not small'),
 	quality_score: fraction.nullable(),
 	progress: fraction.describe('completed and skipped steps, as a part of all'),
 	steps: z.array(stepState),

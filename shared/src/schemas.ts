@@ -1,1 +1,6 @@
-export {}
+export * from './commands.js'
+export * from './contract.js'
+export * from './events.js'
+export * from './frames.js'
+export { json, jsonObject } from './json.js'
+export * from './plans.js'

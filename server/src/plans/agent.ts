@@ -42,7 +42,7 @@ export interface StepContext {
 
 /** What a step came to. */
 export interface StepResult {
-	/** Becomes `step_completed.data` and the input of the steps that depend on this one: JSON, at most 1 MiB. */
+	/** Becomes `step_completed.data` and the input of the steps that depend on this one: JSON, at most 60 KiB; more belongs into an artifact. */
 	readonly data: Readonly<Record<string, unknown>>
 	/** 0..1; what the step's gate compares with its limits. */
 	readonly quality_score?: number

@@ -1,0 +1,161 @@
+import {
+	type EventType,
+	type ListOutput,
+	type PlanOwner,
+	type PlanState,
+	PlanstreamError,
+	type PublishOutput,
+} from '@planstream/shared'
+import type { EventLog, ListQuery, PlanKey } from '../log/event-log.js'
+import { assertOpenToProducers, assertPublishable, type PublishRequest } from './admission.js'
+import { type EventHandler, type HandlerReport, Handlers } from './handlers.js'
+import type { PlanFold } from './plan-fold.js'
+import type { Principal } from './principal.js'
+import { type Draft, encode } from './records.js'
+import { States } from './states.js'
+import { eventOf, type StreamItem } from './stream-item.js'
+import { type SubscribeRequest, Subscription } from './subscription.js'
+import { type Committed, type Decide, PlanWriter } from './writer.js'
+
+const KEPT_WRITERS = 1000
+
+export interface HubOptions {
+	readonly log: EventLog
+	/** Milliseconds since 1970; passed in so that tests own the clock. */
+	readonly clock: () => number
+	readonly onProblem: (sentence: string, error?: Error) => void
+}
+
+/**
+ * The middle of the house: everything that changes a plan is appended here, everything that watches one reads here.
+ * It folds plans and knows their owners; order and durability are the log's.
+ */
+export class Hub {
+	readonly #log: EventLog
+	readonly #clock: () => number
+	readonly #states: States
+	readonly #handlers: Handlers
+	readonly #writers = new Map<string, PlanWriter>()
+	#subscriptions = 0
+
+	constructor({ log, clock, onProblem }: HubOptions) {
+		this.#log = log
+		this.#clock = clock
+		this.#states = new States(log)
+		this.#handlers = new Handlers(onProblem)
+	}
+
+	/**
+	 * Adds events of a plan that is run elsewhere: all or nothing, durable when it resolves. The first publish to an unknown id makes the plan.
+	 *
+	 * @throws PlanstreamError `plan_managed`, `illegal_transition`, `conflict`, `plan_full`, `too_large`, `invalid_event`, `storage_full`, `storage_unavailable`
+	 */
+	async publish(principal: Principal, request: PublishRequest): Promise<PublishOutput> {
+		const plan = { tenant: principal.tenant, plan_id: request.plan_id }
+		const drafts = request.events.map((event, index) => ({ event, actor: principal.actor, sent: request.sent[index] }))
+		assertPublishable(request)
+		const expected = request.expected_seq === undefined ? {} : { expected_seq: request.expected_seq }
+		const { appended } = await this.#commitOrRepeat(plan, drafts, { owner: 'external', ...expected }, (fold) => {
+			assertOpenToProducers(fold, request)
+			return drafts
+		})
+		const last = appended?.results.at(-1)
+		if (appended == null || last === undefined) throw new TypeError('a publish of at least one event was appended')
+		const cursor = appended.events.at(-1)?.cursor ?? (await this.#cursorAt(plan, last.seq))
+		return { epoch: appended.head.epoch, cursor, results: [...appended.results] }
+	}
+
+	/** Appends what `decide` makes of the plan's state; for plans this server runs. */
+	commit(plan: PlanKey, decide: Decide): Promise<Committed> {
+		return this.#commit(plan, { owner: 'managed' }, decide)
+	}
+
+	/** A plan's events behind a position, then each new one. */
+	async *subscribe(principal: Principal, plan_id: string, request: SubscribeRequest): AsyncGenerator<StreamItem, void, void> {
+		const plan = { tenant: principal.tenant, plan_id }
+		this.#subscriptions++
+		try {
+			yield* new Subscription(this.#log, this.#states, plan, request, this.#clock).items()
+		} finally {
+			this.#subscriptions--
+		}
+	}
+
+	/** The state of a plan; null for one this principal does not have. */
+	async state(principal: Principal, plan_id: string): Promise<PlanState | null> {
+		return (await this.fold({ tenant: principal.tenant, plan_id }))?.state ?? null
+	}
+
+	async fold(plan: PlanKey): Promise<PlanFold | null> {
+		return (await this.#states.current(plan))?.fold ?? null
+	}
+
+	async list(principal: Principal, query: Omit<ListQuery, 'tenant'>): Promise<ListOutput> {
+		const { plans, next_page } = await this.#log.list({ ...query, tenant: principal.tenant })
+		return { plans: [...plans], next_page }
+	}
+
+	/** Plans this server owns that have not come to their end: what goes on after a restart. */
+	unfinished(): Promise<readonly PlanKey[]> {
+		return this.#log.unfinished()
+	}
+
+	/** Calls `handler` with each event of a type that this process appends, after it is durable. */
+	on<Type extends EventType>(event_type: Type, handler: EventHandler<Type>): Disposable {
+		return this.#handlers.on(event_type, handler)
+	}
+
+	report(): { readonly subscriptions: number; readonly handlers: HandlerReport } {
+		return { subscriptions: this.#subscriptions, handlers: this.#handlers.report() }
+	}
+
+	async #commit(plan: PlanKey, options: { owner: PlanOwner; expected_seq?: number }, decide: Decide): Promise<Committed> {
+		const committed = await this.#writer(plan).commit(options, decide)
+		if (this.#handlers.any) for (const stored of committed.appended?.events ?? []) this.#handlers.emit(eventOf(stored), plan.tenant)
+		return committed
+	}
+
+	/** A publish that is refused may still be one that was accepted before: then it is answered as it was then. */
+	async #commitOrRepeat(plan: PlanKey, drafts: readonly Draft[], options: { owner: PlanOwner; expected_seq?: number }, decide: Decide) {
+		try {
+			return await this.#commit(plan, options, decide)
+		} catch (refusal) {
+			const states = refusal instanceof PlanstreamError && ['illegal_transition', 'plan_full'].includes(refusal.code)
+			if (!states || drafts.some((draft) => draft.event.event_id === undefined)) throw refusal
+			return { appended: await this.#repeat(plan, drafts, refusal) }
+		}
+	}
+
+	/** Succeeds for events that are all in the log already; an append of anything new is made to fail. */
+	async #repeat(plan: PlanKey, drafts: readonly Draft[], refusal: PlanstreamError) {
+		const records = drafts.map((draft) => encode(draft, plan.plan_id, '').record)
+		try {
+			return await this.#log.append(plan, records, { expected_seq: Number.MAX_SAFE_INTEGER })
+		} catch (error) {
+			const contradicts = error instanceof PlanstreamError && ('event_id' in error.facts || 'duplicates' in error.facts)
+			throw contradicts ? error : refusal
+		}
+	}
+
+	async #cursorAt(plan: PlanKey, seq: number): Promise<string> {
+		const page = await this.#log.read(plan, { seq: seq - 1 }, 1)
+		return page.events[0]?.cursor ?? String(seq)
+	}
+
+	#writer(plan: PlanKey): PlanWriter {
+		const key = `${plan.tenant}\n${plan.plan_id}`
+		const known = this.#writers.get(key)
+		const writer = known ?? new PlanWriter(plan, this.#log, this.#states, () => new Date(this.#clock()).toISOString())
+		this.#writers.delete(key)
+		this.#writers.set(key, writer)
+		if (this.#writers.size > KEPT_WRITERS) this.#forgetIdle()
+		return writer
+	}
+
+	#forgetIdle(): void {
+		for (const [key, writer] of this.#writers) {
+			if (this.#writers.size <= KEPT_WRITERS) return
+			if (writer.idle) this.#writers.delete(key)
+		}
+	}
+}

@@ -1,0 +1,65 @@
+import { applyEvent, initialPlanState, isFinished, type NormalisedPlan, type PlanEvent, type PlanOwner, type PlanState, type PlanSummary } from '@planstream/shared'
+
+/** What one step's attempts have left behind that a viewer has no use for. */
+interface Lease {
+	/** The worker of the current attempt: with `attempt` it fences results and progress. */
+	readonly worker_id: string
+	/** Workers lost since the last progress; `retry.max_lost` ends a crash loop. */
+	readonly losses: number
+}
+
+/** Everything a server needs to go on with a plan: what viewers see, the graph with its policies, and the leases. */
+export interface PlanFold {
+	readonly state: PlanState
+	/** The plan as it stands after all modifications; null for a plan run elsewhere that never said it. */
+	readonly plan: NormalisedPlan | null
+	readonly leases: Readonly<Record<string, Lease>>
+	/** From when the plan's timeout counts. */
+	readonly clock_from: string | null
+}
+
+export function initialFold(plan_id: string, owner: PlanOwner): PlanFold {
+	return { state: initialPlanState(plan_id, owner), plan: null, leases: {}, clock_from: null }
+}
+
+/** The fold after one more event: pure and total, like the reducer it wraps. */
+export function foldEvent(fold: PlanFold, event: PlanEvent): PlanFold {
+	const next = { ...fold, state: applyEvent(fold.state, event) }
+	switch (event.event_type) {
+		case 'plan_created':
+			return { ...next, plan: event.data.spec }
+		case 'plan_modified':
+			return fold.plan === null ? next : { ...next, plan: { ...fold.plan, steps: event.data.steps } }
+		case 'plan_started':
+			return { ...next, clock_from: event.timestamp }
+		case 'plan_resumed':
+			return event.data.reason === 'retry' ? { ...next, clock_from: event.timestamp } : next
+		case 'step_started':
+			return withLease(next, event.step_id, { worker_id: event.data.worker_id ?? '', losses: lossesOf(fold, event.step_id) })
+		case 'step_progress': {
+			const lease = fold.leases[event.step_id]
+			return lease === undefined || lease.losses === 0 ? next : withLease(next, event.step_id, { ...lease, losses: 0 })
+		}
+		case 'step_retrying': {
+			if (event.data.reason !== 'worker_lost') return next
+			return withLease(next, event.step_id, { worker_id: '', losses: lossesOf(fold, event.step_id) + 1 })
+		}
+		default:
+			return next
+	}
+}
+
+function lossesOf(fold: PlanFold, step_id: string): number {
+	return fold.leases[step_id]?.losses ?? 0
+}
+
+function withLease(fold: PlanFold, step_id: string, lease: Lease): PlanFold {
+	return { ...fold, leases: { ...fold.leases, [step_id]: lease } }
+}
+
+/** The line of the plan list that a state stands for. */
+export function summarise(state: PlanState, updated_at: string): PlanSummary {
+	const { plan_id, owner, status, query, labels, revision, progress, created_at, started_at, finished_at } = state
+	const times = { created_at: created_at ?? updated_at, started_at, finished_at, updated_at }
+	return { plan_id, owner, status, finished: isFinished(status), query, labels, revision, progress, ...times }
+}

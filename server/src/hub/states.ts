@@ -1,0 +1,85 @@
+import type { PlanOwner, PlanState, Position } from '@planstream/shared'
+import { parsePosition } from '@planstream/shared'
+import type { EventLog, Head, Page, PlanKey } from '../log/event-log.js'
+import { foldEvent, initialFold, type PlanFold } from './plan-fold.js'
+import { eventOf } from './stream-item.js'
+
+const READ_PAGE = 256
+const CACHED_PLANS = 1000
+
+/** A fold and the head of the log it was folded from. */
+export interface FoldedHead {
+	readonly fold: PlanFold
+	readonly head: Head
+}
+
+/** Folded states of plans, read from the log on demand. The cache is bounded and may be dropped at any time. */
+export class States {
+	readonly #log: EventLog
+	readonly #cache = new Map<string, PlanFold>()
+
+	constructor(log: EventLog) {
+		this.#log = log
+	}
+
+	/** The fold of everything in the log; null for a plan without one. */
+	async current(plan: PlanKey): Promise<FoldedHead | null> {
+		let fold = this.#cache.get(keyOf(plan)) ?? null
+		for (;;) {
+			const page = await this.#log.read(plan, positionOf(fold), READ_PAGE)
+			if (page.head === null) {
+				this.#cache.delete(keyOf(plan))
+				return null
+			}
+			if (fold === null || page.verdict.reset !== null) fold = foldBefore(page, page.head, plan)
+			fold = foldPage(fold, page)
+			if (fold.state.seq >= page.head.head_seq) {
+				this.remember(plan, fold)
+				return { fold, head: page.head }
+			}
+		}
+	}
+
+	/** What viewers see of the plan after its first `seq` events, none of them younger; null when these are no longer kept. */
+	async at(plan: PlanKey, seq: number): Promise<PlanState | null> {
+		let fold: PlanFold | null = null
+		for (;;) {
+			const page: Page = await this.#log.read(plan, fold === null ? 'start' : positionOf(fold), READ_PAGE)
+			if (page.head === null) return null
+			if (fold === null || page.verdict.reset !== null) fold = foldBefore(page, page.head, plan)
+			if (fold.state.seq > seq) return null
+			fold = foldPage(fold, page, seq)
+			if (fold.state.seq === seq) return fold.state
+			if (page.events.length === 0) return null
+		}
+	}
+
+	/** Keeps a fold that is known to stand for a prefix of the log. */
+	remember(plan: PlanKey, fold: PlanFold): void {
+		const key = keyOf(plan)
+		this.#cache.delete(key)
+		this.#cache.set(key, fold)
+		if (this.#cache.size <= CACHED_PLANS) return
+		const [oldest] = this.#cache.keys()
+		if (oldest !== undefined) this.#cache.delete(oldest)
+	}
+}
+
+function keyOf(plan: PlanKey): string {
+	return `${plan.tenant}\n${plan.plan_id}`
+}
+
+function positionOf(fold: PlanFold | null): Position {
+	return fold === null ? 'start' : (parsePosition(fold.state.cursor) ?? 'start')
+}
+
+/** What stands for everything before the page: the base of a trimmed log, or an empty plan. */
+function foldBefore(page: Page, head: Head, plan: PlanKey): PlanFold {
+	const owner: PlanOwner = head.summary?.owner ?? 'external'
+	if (head.base === null || page.from_seq === 1) return initialFold(plan.plan_id, owner)
+	return JSON.parse(head.base) as PlanFold
+}
+
+function foldPage(fold: PlanFold, page: Page, until = Number.POSITIVE_INFINITY): PlanFold {
+	return page.events.reduce((before, stored) => (stored.seq > until ? before : foldEvent(before, eventOf(stored))), fold)
+}

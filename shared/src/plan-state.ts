@@ -1,0 +1,159 @@
+import type { PlanEvent } from './events.js'
+import type { Json } from './json.js'
+import type { NormalisedStep, PlanState, StepState } from './plans.js'
+import { isFinished, type PlanOwner } from './status.js'
+import { applyToStep, deriveReadiness, pendingStep } from './step-state.js'
+
+/** A result up to this size stands in the state itself, a larger one is named by the event that holds it. */
+export const MAX_INLINE_RESULT = 4096
+/** What all results in one state may take together; later ones are named by their event. */
+export const MAX_INLINE_RESULTS = 512 * 1024
+
+/** The state of a plan before its first event. */
+export function initialPlanState(plan_id: string, owner: PlanOwner): PlanState {
+	return {
+		plan_id,
+		owner,
+		status: 'pending',
+		revision: 0,
+		seq: 0,
+		cursor: '0',
+		query: '',
+		research_type: '',
+		labels: {},
+		created_at: null,
+		started_at: null,
+		finished_at: null,
+		error: null,
+		result: null,
+		quality_score: null,
+		progress: 0,
+		steps: [],
+	}
+}
+
+/**
+ * The state after one more event: pure and total. Any event in any order gives a state, never an error, so that
+ * `events.reduce(applyEvent, initialPlanState(id, owner))` is the truth on the server, in the SDK and after a crash.
+ * The given state is not changed; steps the event does not touch are the very same objects.
+ */
+export function applyEvent(state: PlanState, event: PlanEvent): PlanState {
+	const next = { ...applyByType(state, event), seq: event.seq, cursor: event.cursor }
+	if (next.created_at === null) next.created_at = event.timestamp
+	return next
+}
+
+function applyByType(state: PlanState, event: PlanEvent): PlanState {
+	switch (event.event_type) {
+		case 'plan_created': {
+			const { query, research_type, labels, steps } = event.data.spec
+			const fresh = { ...state, query, research_type, labels, revision: 1, created_at: event.timestamp }
+			return withSteps(fresh, steps.map(pendingStep))
+		}
+		case 'plan_modified':
+			return withSteps({ ...state, revision: event.data.revision }, merge(state.steps, event.data.steps))
+		case 'plan_started': {
+			const { query, research_type } = event.data
+			return { ...state, status: 'running', query, research_type, started_at: event.timestamp }
+		}
+		case 'plan_resumed':
+			return { ...state, status: 'running', finished_at: null, error: null }
+		case 'plan_pausing':
+			return { ...state, status: 'pausing' }
+		case 'plan_paused':
+			return { ...state, status: 'paused' }
+		case 'plan_cancelling':
+			return { ...state, status: 'cancelling' }
+		case 'plan_cancelled':
+			return { ...state, status: 'cancelled', finished_at: event.timestamp }
+		case 'plan_failed':
+			return { ...state, status: 'failed', finished_at: event.timestamp, error: event.data.error }
+		case 'plan_completed': {
+			const { result, quality_score } = event.data
+			const inline = jsonBytes(result) <= MAX_INLINE_RESULT
+			const kept = inline ? { result } : { result: null, result_seq: event.seq }
+			return { ...state, ...kept, status: 'completed', quality_score, finished_at: event.timestamp }
+		}
+		case 'step_started':
+		case 'step_progress':
+		case 'step_output':
+		case 'step_completed':
+		case 'step_failed':
+		case 'step_retrying':
+		case 'step_skipped':
+		case 'step_cancelled':
+		case 'quality_check':
+		case 'review_required':
+		case 'review_resolved':
+			return event.step_id === null ? state : withStep(state, event.step_id, event)
+		case 'metrics_update':
+		case 'health_update':
+		case 'error':
+		case 'ping':
+		case 'pong':
+			return state
+		default:
+			event satisfies never
+			return state
+	}
+}
+
+/** Replaces one step by what the event makes of it; a step nobody declared (a producer elsewhere) is added at the end. */
+function withStep(state: PlanState, step_id: string, event: PlanEvent): PlanState {
+	const index = state.steps.findIndex((step) => step.step_id === step_id)
+	const before = state.steps[index] ?? undeclared(step_id)
+	const after = applyToStep(before, event, () => roomFor(state, event))
+	if (after === before && index >= 0) return state
+	const steps = index < 0 ? [...state.steps, after] : state.steps.with(index, after)
+	return after.status === before.status && index >= 0 ? { ...state, steps } : withSteps(state, steps)
+}
+
+/** The state with these steps, and everything that is derived from them. */
+function withSteps(state: PlanState, steps: StepState[]): PlanState {
+	const done = steps.filter((step) => step.status === 'completed' || step.status === 'skipped').length
+	return { ...state, steps: deriveReadiness(steps), progress: steps.length === 0 ? 0 : done / steps.length }
+}
+
+function merge(before: readonly StepState[], specs: readonly NormalisedStep[]): StepState[] {
+	const known = new Map(before.map((step) => [step.step_id, step]))
+	return specs.map((spec) => {
+		const { name, action, agent_type, depends_on, on_failure } = spec
+		const old = known.get(spec.step_id)
+		return old === undefined ? pendingStep(spec) : { ...old, name, action, agent_type, depends_on, on_failure }
+	})
+}
+
+function undeclared(step_id: string): StepState {
+	return pendingStep({ step_id, name: step_id, action: '', agent_type: '', depends_on: [], on_failure: 'fail' })
+}
+
+/** Whether the result an event brings may stand in the state. */
+function roomFor(state: PlanState, event: PlanEvent): boolean {
+	if (event.event_type !== 'step_completed') return true
+	const size = jsonBytes(event.data.data)
+	if (size > MAX_INLINE_RESULT) return false
+	const others = state.steps.filter((step) => step.step_id !== event.step_id && step.result !== undefined)
+	return others.reduce((sum, step) => sum + jsonBytes(step.result ?? null), size) <= MAX_INLINE_RESULTS
+}
+
+const measured = new WeakMap<object, number>()
+
+/** Size of a value as JSON in UTF-8; an object is measured once, states share their objects. */
+function jsonBytes(value: Json): number {
+	if (typeof value !== 'object' || value === null) return utf8Bytes(JSON.stringify(value))
+	const known = measured.get(value)
+	if (known !== undefined) return known
+	const size = utf8Bytes(JSON.stringify(value))
+	measured.set(value, size)
+	return size
+}
+
+const encoder = new TextEncoder()
+function utf8Bytes(text: string): number {
+	return encoder.encode(text).length
+}
+
+/** Whether a plan's events have come to an end. */
+export function isPlanFinished(state: PlanState): boolean {
+	return isFinished(state.status)
+}
