@@ -115,6 +115,8 @@ export function asPlanstreamError(thrown: unknown): PlanstreamError {
 	return new PlanstreamError('internal', 'The server failed to do this; the failure is in its log.', {}, { cause: thrown })
 }
 
-function row<const Row extends [number, TrpcCode, number, boolean, string]>(...[status, trpc, close, retryable, title]: Row): ErrorRow {
+function row<const Row extends [number, TrpcCode, number, boolean, string]>(
+	...[status, trpc, close, retryable, title]: Row
+): ErrorRow {
 	return { status, trpc, close, retryable, title }
 }

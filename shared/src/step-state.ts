@@ -90,11 +90,7 @@ function withoutResult(step: StepState): StepState {
 
 /** Whether the steps that depend on this one may go on. */
 export function isDone(step: Pick<StepState, 'status' | 'on_failure'>): boolean {
-	return (
-		step.status === 'completed' ||
-		step.status === 'skipped' ||
-		(step.status === 'failed' && step.on_failure === 'continue')
-	)
+	return step.status === 'completed' || step.status === 'skipped' || (step.status === 'failed' && step.on_failure === 'continue')
 }
 
 /** Sets each waiting step to `pending` or `ready`, by whether all its dependencies are done. */
