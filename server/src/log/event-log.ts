@@ -144,3 +144,6 @@ export interface EventLog {
 	/** Waits for appends under way, then releases the store. */
 	close(): Promise<void>
 }
+
+/** What stands behind the tail: a log without the bells, which the tail rings once a read can see the change. */
+export type LogStore = Omit<EventLog, 'watch'>

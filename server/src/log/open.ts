@@ -1,0 +1,24 @@
+import { mkdir } from 'node:fs/promises'
+import { MemoryLog } from './memory.js'
+import { SqliteLog } from './sqlite.js'
+import { asStorageError } from './storage-errors.js'
+import { TailLog } from './tail.js'
+
+/** Where the logs are kept: in this process for as long as it lives, or in the file `planstream.db` of a directory. */
+export type LogLocation = { readonly kind: 'memory' } | { readonly kind: 'sqlite'; readonly directory: string }
+
+/**
+ * Opens the logs; a directory that does not exist is made, for this user only.
+ *
+ * @throws `storage_unavailable` when another process has the directory open or it cannot be used
+ */
+export async function openLog(location: LogLocation): Promise<TailLog> {
+	if (location.kind === 'memory') return new TailLog(new MemoryLog())
+	const { directory } = location
+	try {
+		await mkdir(directory, { recursive: true, mode: 0o700 })
+	} catch (error) {
+		throw asStorageError(error, directory)
+	}
+	return new TailLog(await SqliteLog.open(directory))
+}

@@ -1,0 +1,128 @@
+import { formatCursor, type PlanSummary, type Position } from '@planstream/shared'
+import type { PlanKey, StoredEvent } from './event-log.js'
+import { encodeEvent } from './fingerprint.js'
+import { type Filter, pageOf, parseQuery } from './listing.js'
+import type { ListRequest, PageReply, ReadingRequest, ReadRequest, Replies } from './sqlite-messages.js'
+import type { SqliteStore } from './sqlite-store.js'
+import type { LogRow } from './sqlite-tables.js'
+import { judge } from './verdict.js'
+
+/** Characters of event text after which a page is closed, so that a page of large events stays small. */
+const PAGE_CHARACTERS = 4_194_304
+
+type Reply = Replies[keyof Replies]
+
+/** A read that is done a few rows at a time, so that it never keeps the appends waiting. */
+export interface ReadJob {
+	/** Looks at up to `rows` rows. `reply` is undefined until the read is complete. */
+	step(rows: number): { readonly rows: number; readonly reply: Reply | undefined }
+}
+
+/** @throws `bad_request` for a list query that is not well formed */
+export function readJob(store: SqliteStore, request: ReadingRequest): ReadJob {
+	if (request.kind === 'read') return new PageRead(store, request)
+	if (request.kind === 'list') return new ListRead(store, request)
+	return { step: () => ({ rows: 1, reply: request.kind === 'head' ? headReply(store, request.plan) : store.unfinished() }) }
+}
+
+function headReply(store: SqliteStore, plan: PlanKey): Replies['head'] {
+	const row = store.find(plan)
+	return row && store.headOf(row)
+}
+
+/**
+ * One page of a log. Verdict and head are those of its first turn. When the log is trimmed or removed between two turns the page ends
+ * where it is, or starts over while it is empty.
+ */
+class PageRead implements ReadJob {
+	readonly #store: SqliteStore
+	readonly #plan: PlanKey
+	readonly #after: Position
+	readonly #limit: number
+	#begun: { readonly row: LogRow; readonly page: Omit<PageReply, 'events'>; readonly to_seq: number } | null = null
+	readonly #events: StoredEvent[] = []
+	#characters = 0
+
+	constructor(store: SqliteStore, { plan, after, limit }: ReadRequest) {
+		this.#store = store
+		this.#plan = plan
+		this.#after = after
+		this.#limit = limit
+	}
+
+	step(rows: number): { rows: number; reply: PageReply | undefined } {
+		const row = this.#store.find(this.#plan)
+		if (!row && this.#events.length === 0) return { rows: 1, reply: this.#absent() }
+		const begun = this.#begun && this.#stillThere(this.#begun.row, row) ? this.#begun : null
+		if (!begun && this.#events.length > 0) return { rows: 1, reply: this.#reply() }
+		if (row && !begun) this.#begin(row)
+		const taken = this.#take(rows)
+		const complete = taken < rows || this.#characters >= PAGE_CHARACTERS || this.#nextSeq() > (this.#begun?.to_seq ?? 0)
+		return { rows: Math.max(taken, 1), reply: complete ? this.#reply() : undefined }
+	}
+
+	#begin(row: LogRow): void {
+		const { reset, from_seq } = this.#store.judge(this.#after, row)
+		const from_cursor = this.#store.cursorAt(row, from_seq - 1)
+		const page = { verdict: { reset, epoch: row.epoch }, head: this.#store.headOf(row), from_seq, from_cursor }
+		this.#begun = { row, page, to_seq: Math.min(row.head_seq, from_seq + this.#limit - 1) }
+	}
+
+	#stillThere(before: LogRow, now: LogRow | null): boolean {
+		return now?.log_id === before.log_id && now.oldest_seq <= this.#nextSeq()
+	}
+
+	#take(rows: number): number {
+		if (!this.#begun) return 0
+		const { row, to_seq } = this.#begun
+		const found = this.#store.events(row, this.#nextSeq(), to_seq, rows)
+		for (const { seq, fingerprint, text } of found) {
+			const cursor = formatCursor({ epoch: row.epoch, seq, fingerprint })
+			this.#events.push({ seq, cursor, text: encodeEvent(text, seq, cursor) })
+			this.#characters += text.length
+		}
+		return found.length
+	}
+
+	#nextSeq(): number {
+		return (this.#begun?.page.from_seq ?? 1) + this.#events.length
+	}
+
+	#reply(): PageReply {
+		return this.#begun ? { ...this.#begun.page, events: this.#events } : this.#absent()
+	}
+
+	#absent(): PageReply {
+		const { reset, from_seq } = judge(this.#after, null)
+		return { verdict: { reset, epoch: null }, head: null, from_seq, from_cursor: null, events: [] }
+	}
+}
+
+/** One page of the list of plans, found by a scan from the newest on. */
+class ListRead implements ReadJob {
+	readonly #store: SqliteStore
+	readonly #tenant: string
+	readonly #limit: number
+	readonly #filter: Filter
+	readonly #matched: PlanSummary[] = []
+	#after: Filter['after']
+
+	constructor(store: SqliteStore, { query }: ListRequest) {
+		this.#store = store
+		this.#tenant = query.tenant
+		this.#limit = query.limit
+		this.#filter = parseQuery(query)
+		this.#after = this.#filter.after
+	}
+
+	step(rows: number): { rows: number; reply: Replies['list'] | undefined } {
+		const found = this.#store.summaries(this.#tenant, this.#after, rows)
+		for (const { summary } of found) {
+			const parsed = JSON.parse(summary) as PlanSummary
+			if (this.#filter.matches(parsed)) this.#matched.push(parsed)
+		}
+		this.#after = found.at(-1) ?? this.#after
+		const complete = found.length < rows || this.#matched.length > this.#limit
+		return { rows: Math.max(found.length, 1), reply: complete ? pageOf(this.#matched, this.#limit) : undefined }
+	}
+}

@@ -1,0 +1,185 @@
+import { EMPTY_FINGERPRINT, type FullCursor, type Position } from '@planstream/shared'
+import { decideAppend, type KnownEvent } from './append.js'
+import { keyText } from './bells.js'
+import type { PlanKey } from './event-log.js'
+import { LruMap } from './lru.js'
+import type { SqlDatabase } from './sqlite-driver.js'
+import type { AppendReply, AppendRequest, HeadReply, TrimRequest, WriteRequest } from './sqlite-messages.js'
+import { type EventRow, type LogRow, prepareStatements, type Statements } from './sqlite-tables.js'
+import { canTrim } from './trim.js'
+import { judge, type Judgement } from './verdict.js'
+
+/** Logs whose row is kept at hand, about 1 KiB each. */
+const CACHED_LOGS = 4096
+/** More than any sequence number. */
+const EVERY_SEQ = Number.MAX_SAFE_INTEGER
+
+/**
+ * The logs in their tables, without any idea of threads or waiting: every method is done when it returns.
+ * The methods that write are called inside {@link SqliteStore.transaction} only.
+ */
+export class SqliteStore {
+	readonly #db: SqlDatabase
+	readonly #sql: Statements
+	readonly #cache = new LruMap<LogRow>(CACHED_LOGS)
+	/** Rows changed in this transaction, written once at its end. */
+	readonly #changed = new Map<string, LogRow>()
+	#hasDoomed: boolean
+
+	constructor(db: SqlDatabase) {
+		this.#db = db
+		this.#sql = prepareStatements(db)
+		this.#hasDoomed = this.#sql.findDoomed.get() !== undefined
+	}
+
+	/** True while events of removed or trimmed logs wait for {@link SqliteStore.sweep}. */
+	get hasDoomed(): boolean {
+		return this.#hasDoomed
+	}
+
+	/** Runs `work` and makes what it wrote durable, or leaves the tables as they were and throws. */
+	transaction<Result>(work: () => Result): Result {
+		try {
+			this.#db.exec('BEGIN IMMEDIATE')
+			const result = work()
+			for (const row of this.#changed.values()) this.#writeRow(row)
+			this.#db.exec('COMMIT')
+			for (const [key, row] of this.#changed) this.#cache.set(key, row)
+			return result
+		} catch (error) {
+			// A full disk has ended the transaction already.
+			if (this.#db.isTransaction) this.#db.exec('ROLLBACK')
+			throw error
+		} finally {
+			this.#changed.clear()
+		}
+	}
+
+	/** Refuses before it writes, so that a refusal leaves the rest of the transaction as it is. */
+	write(request: WriteRequest): AppendReply | null {
+		if (request.kind === 'append') return this.#append(request)
+		if (request.kind === 'trim') this.#trim(request)
+		else this.#remove(request.plan)
+		return null
+	}
+
+	/** Deletes up to `limit` events that nobody can see any more. */
+	sweep(limit: number): void {
+		const doomed = this.#sql.findDoomed.get()
+		const oldest = doomed && this.#sql.oldestEvent.get(doomed.log_id)?.seq
+		if (doomed && typeof oldest === 'number' && oldest < doomed.below_seq) {
+			this.#sql.removeEvents.run(doomed.log_id, Math.min(oldest + limit, doomed.below_seq))
+		} else if (doomed) {
+			this.#sql.acquit.run(doomed.log_id)
+		}
+		this.#hasDoomed = doomed !== undefined
+	}
+
+	find(plan: PlanKey): LogRow | null {
+		const key = keyText(plan)
+		const known = this.#changed.get(key) ?? this.#cache.get(key)
+		if (known) return known
+		const row = this.#sql.findLog.get(plan.tenant, plan.plan_id)
+		if (row) this.#cache.set(key, row)
+		return row ?? null
+	}
+
+	headOf(row: LogRow): HeadReply {
+		const { epoch, head_seq, state_seq, oldest_seq, fingerprint, summary } = row
+		const base = row.trim_reason === null ? null : (this.#sql.findBase.get(row.log_id)?.base ?? null)
+		return { epoch, head_seq, state_seq, oldest_seq, fingerprint, summary, base }
+	}
+
+	judge(after: Position, row: LogRow): Judgement {
+		return judge(after, { ...row, fingerprintAt: (seq) => this.#fingerprintAt(row, seq) })
+	}
+
+	cursorAt(row: LogRow, seq: number): FullCursor {
+		return { epoch: row.epoch, seq, fingerprint: this.#fingerprintAt(row, seq) }
+	}
+
+	events(row: LogRow, from_seq: number, to_seq: number, limit: number): EventRow[] {
+		return this.#sql.readEvents.all(row.log_id, from_seq, to_seq, limit)
+	}
+
+	summaries(tenant: string, after: { created_at: string; plan_id: string } | null, limit: number) {
+		// '~' comes after every digit, so it stands before the newest plan.
+		return this.#sql.listLogs.all(tenant, after?.created_at ?? '~', after?.plan_id ?? '', limit)
+	}
+
+	unfinished(): PlanKey[] {
+		return this.#sql.unfinished.all().map(({ tenant, plan_id }) => ({ tenant, plan_id }))
+	}
+
+	#append({ plan, records, expectations, summary }: AppendRequest): AppendReply {
+		const row = this.find(plan)
+		const known = (event_id: string): KnownEvent | null => (row ? this.#known(row, event_id) : null)
+		const { end, results, added } = decideAppend(plan, row, records, expectations, known)
+		const seqs = results.map(({ seq }) => seq)
+		if (row && added.length === 0) return { head: this.headOf(row), seqs, fingerprints: null }
+		const log = row ?? this.#create(plan, end.epoch)
+		for (const { record, seq, fingerprint } of added) {
+			this.#sql.addEvent.run(log.log_id, seq, record.event_id, record.sent_digest, fingerprint, record.text)
+		}
+		const { head_seq, state_seq, fingerprint } = end
+		const shown = summary ? { summary: summary.json, created_at: summary.created_at, unfinished: summary.unfinished } : {}
+		const grown = { ...log, head_seq, state_seq, fingerprint, ...shown }
+		this.#changed.set(keyText(plan), grown)
+		return { head: this.headOf(grown), seqs, fingerprints: added.map((event) => event.fingerprint) }
+	}
+
+	#create(plan: PlanKey, epoch: string): LogRow {
+		const { tenant, plan_id } = plan
+		const { lastInsertRowid } = this.#sql.addLog.run(tenant, plan_id, epoch, EMPTY_FINGERPRINT, EMPTY_FINGERPRINT)
+		const numbers = { head_seq: 0, state_seq: 0, oldest_seq: 1, fingerprint: EMPTY_FINGERPRINT }
+		const nothing = { before_fingerprint: EMPTY_FINGERPRINT, trim_reason: null, created_at: null, summary: null }
+		return { log_id: Number(lastInsertRowid), epoch, ...numbers, ...nothing, unfinished: 0 }
+	}
+
+	/** An id is remembered as long as its event is retained; a trimmed event that is not swept yet must not stand in the way. */
+	#known(row: LogRow, event_id: string): KnownEvent | null {
+		const event = this.#sql.findEvent.get(row.log_id, event_id)
+		if (!event) return null
+		if (event.seq >= row.oldest_seq) return event
+		this.#sql.removeEvent.run(row.log_id, event.seq)
+		return null
+	}
+
+	#trim({ plan, before_seq, replacement }: TrimRequest): void {
+		const row = this.find(plan)
+		if (!row || !canTrim(plan, row, before_seq)) return
+		const before_fingerprint = this.#fingerprintAt(row, before_seq - 1)
+		this.#sql.setBase.run(row.log_id, replacement.base)
+		this.#doom(row.log_id, before_seq)
+		this.#changed.set(keyText(plan), { ...row, oldest_seq: before_seq, before_fingerprint, trim_reason: replacement.reason })
+	}
+
+	#remove(plan: PlanKey): void {
+		const row = this.find(plan)
+		if (!row) return
+		this.#sql.removeLog.run(row.log_id)
+		this.#sql.removeBase.run(row.log_id)
+		this.#doom(row.log_id, EVERY_SEQ)
+		this.#changed.delete(keyText(plan))
+		this.#cache.delete(keyText(plan))
+	}
+
+	#doom(log_id: number, below_seq: number): void {
+		this.#sql.doom.run(log_id, below_seq)
+		this.#hasDoomed = true
+	}
+
+	#fingerprintAt(row: LogRow, seq: number): string {
+		if (seq === row.head_seq) return row.fingerprint
+		if (seq === row.oldest_seq - 1) return row.before_fingerprint
+		const event = this.#sql.findFingerprint.get(row.log_id, seq)
+		if (!event) throw new Error(`the database holds no event ${seq} of log ${row.log_id}; the file is damaged, restore a backup`)
+		return event.fingerprint
+	}
+
+	#writeRow(row: LogRow): void {
+		const { head_seq, state_seq, oldest_seq, fingerprint, before_fingerprint, trim_reason, created_at, unfinished, summary } = row
+		const numbers = [head_seq, state_seq, oldest_seq] as const
+		this.#sql.setLog.run(...numbers, fingerprint, before_fingerprint, trim_reason, created_at, unfinished, summary, row.log_id)
+	}
+}

@@ -1,0 +1,59 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import { asPlanstreamError } from '@planstream/shared'
+import type { Answered, Asked, Opened } from './sqlite-messages.js'
+import { SqliteStore } from './sqlite-store.js'
+import { type OpenTables, openTables } from './sqlite-tables.js'
+import { Turns } from './sqlite-turns.js'
+
+/** The thread that owns the one connection. It takes batches of requests and answers in batches. */
+function main(): void {
+	if (!parentPort) throw new Error('sqlite-worker.js is the log\'s thread; open the log with openLog() instead of running this file')
+	const port = parentPort
+	const { directory } = workerData as { directory: string }
+	const opened = open(directory)
+	if ('problem' in opened) {
+		port.postMessage(opened)
+		return
+	}
+	const turns = new Turns(new SqliteStore(opened.db), directory, () => performance.now())
+	let scheduled = false
+	let closing: number | null = null
+
+	const post = (answers: Answered[]): void => {
+		if (answers.length > 0) port.postMessage(answers)
+	}
+	const schedule = (): void => {
+		if (!scheduled) setImmediate(work)
+		scheduled = true
+	}
+	const work = (): void => {
+		scheduled = false
+		post(turns.commit())
+		post(turns.serve())
+		if (closing !== null && !turns.hasRequests) {
+			opened.close()
+			port.postMessage([{ id: closing, outcome: { value: null } }] satisfies Answered[])
+			port.close()
+		} else if (turns.hasWork) schedule()
+	}
+
+	port.on('message', (batch: readonly Asked[]) => {
+		for (const { id, request } of batch) {
+			if (request.kind === 'close') closing = id
+			else turns.add({ id, request })
+		}
+		schedule()
+	})
+	port.postMessage({ problem: null } satisfies Opened)
+	schedule()
+}
+
+function open(directory: string): OpenTables | Opened {
+	try {
+		return openTables(directory)
+	} catch (error) {
+		return { problem: asPlanstreamError(error).toProblem() }
+	}
+}
+
+main()

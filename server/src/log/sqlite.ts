@@ -1,0 +1,183 @@
+import { createRequire } from 'node:module'
+import { Worker } from 'node:worker_threads'
+import { formatCursor, PlanstreamError, type PlanSummary, type Position } from '@planstream/shared'
+import type { Appended, AppendOptions, Head, ListQuery, LogRecord, LogStore, Page, PlanKey, PlanPage } from './event-log.js'
+import { encodeEvent } from './fingerprint.js'
+import type { Answered, AppendReply, Asked, HeadReply, Opened, Outcome, Replies, Request, StoredSummary } from './sqlite-messages.js'
+import { closedError, threadGoneError } from './storage-errors.js'
+import type { Replacement } from './trim.js'
+
+/** Requests that may wait for the thread at once; far above what 10,000 streams ask for. */
+const MAX_WAITING = 65_536
+
+interface Waiting {
+	readonly resolve: (outcome: Outcome) => void
+	readonly reject: (error: PlanstreamError) => void
+}
+
+/** The logs in one SQLite file, owned by a thread of their own. What is asked for in one turn of the event loop goes over in one message. */
+export class SqliteLog implements LogStore {
+	readonly #worker: Worker
+	readonly #directory: string
+	readonly #waiting = new Map<number, Waiting>()
+	#outbox: Asked[] = []
+	#lastId = 0
+	#gone: PlanstreamError | null = null
+	#closed: Promise<void> | null = null
+
+	private constructor(worker: Worker, directory: string) {
+		this.#worker = worker
+		this.#directory = directory
+	}
+
+	/**
+	 * Opens the database in an existing directory, or makes it.
+	 *
+	 * @throws `storage_unavailable` when another process has it open, when this installation has no SQLite, or when the file is not to be read
+	 */
+	static async open(directory: string): Promise<SqliteLog> {
+		// Tests run the sources, but a thread needs the compiled file: the package's own import map leads to it from either.
+		const file = createRequire(import.meta.url).resolve('#log/sqlite-worker')
+		const worker = new Worker(file, { workerData: { directory }, name: 'planstream-log' })
+		const log = new SqliteLog(worker, directory)
+		await log.#opened()
+		return log
+	}
+
+	async append(plan: PlanKey, records: readonly LogRecord[], options: AppendOptions = {}): Promise<Appended> {
+		const { summary, ...expectations } = options
+		const reply = await this.#ask({ kind: 'append', plan, records, expectations, summary: summary ? toStored(summary) : null })
+		return toAppended(reply, records, summary)
+	}
+
+	async read(plan: PlanKey, after: Position, limit: number): Promise<Page> {
+		const page = await this.#ask({ kind: 'read', plan, after, limit })
+		return { ...page, head: page.head && toHead(page.head) }
+	}
+
+	async head(plan: PlanKey): Promise<Head | null> {
+		const head = await this.#ask({ kind: 'head', plan })
+		return head && toHead(head)
+	}
+
+	async trim(plan: PlanKey, before_seq: number, replacement: Replacement): Promise<void> {
+		await this.#ask({ kind: 'trim', plan, before_seq, replacement })
+	}
+
+	async remove(plan: PlanKey): Promise<void> {
+		await this.#ask({ kind: 'remove', plan })
+	}
+
+	async list(query: ListQuery): Promise<PlanPage> {
+		return await this.#ask({ kind: 'list', query })
+	}
+
+	async unfinished(): Promise<readonly PlanKey[]> {
+		return await this.#ask({ kind: 'unfinished' })
+	}
+
+	close(): Promise<void> {
+		this.#closed ??= this.#close()
+		return this.#closed
+	}
+
+	async #close(): Promise<void> {
+		if (this.#gone) return
+		const released = this.#ask({ kind: 'close' })
+		this.#gone = closedError()
+		await released
+		await this.#worker.terminate()
+	}
+
+	#opened(): Promise<void> {
+		return new Promise((resolve, reject) => {
+			this.#worker.once('message', ({ problem }: Opened) => {
+				if (problem) {
+					reject(PlanstreamError.fromProblem(problem))
+					return
+				}
+				this.#worker.on('message', (answers: readonly Answered[]) => this.#take(answers))
+				resolve()
+			})
+			const stopped = (cause: unknown): void => {
+				const error = threadGoneError(this.#directory, cause)
+				reject(error)
+				this.#fail(error)
+			}
+			this.#worker.on('error', stopped)
+			this.#worker.on('messageerror', stopped)
+			this.#worker.on('exit', (code) => stopped(`it ended with code ${code}`))
+		})
+	}
+
+	#ask<Kind extends Request['kind']>(request: Extract<Request, { kind: Kind }>): Promise<Replies[Kind]> {
+		if (this.#gone) return Promise.reject(this.#gone)
+		if (this.#waiting.size >= MAX_WAITING) return Promise.reject(tooManyWaiting())
+		this.#lastId += 1
+		const id = this.#lastId
+		if (this.#outbox.push({ id, request }) === 1) setImmediate(() => this.#post())
+		return new Promise((resolve, reject) => {
+			// The thread answers each kind of request with its own kind of reply.
+			this.#waiting.set(id, { resolve: (outcome) => settle(outcome, (value) => resolve(value as Replies[Kind]), reject), reject })
+		})
+	}
+
+	#post(): void {
+		const batch = this.#outbox
+		this.#outbox = []
+		this.#worker.postMessage(batch)
+	}
+
+	#take(answers: readonly Answered[]): void {
+		for (const { id, outcome } of answers) {
+			const waiting = this.#waiting.get(id)
+			this.#waiting.delete(id)
+			waiting?.resolve(outcome)
+		}
+	}
+
+	#fail(error: PlanstreamError): void {
+		this.#gone ??= error
+		const waiting = [...this.#waiting.values()]
+		this.#waiting.clear()
+		for (const { reject } of waiting) reject(error)
+	}
+}
+
+function settle(outcome: Outcome, resolve: (value: Replies[keyof Replies]) => void, reject: (error: PlanstreamError) => void): void {
+	if ('problem' in outcome) reject(PlanstreamError.fromProblem(outcome.problem))
+	else resolve(outcome.value)
+}
+
+function toStored(summary: PlanSummary): StoredSummary {
+	const { created_at, owner, finished } = summary
+	return { json: JSON.stringify(summary), created_at, unfinished: owner === 'managed' && !finished ? 1 : 0 }
+}
+
+function toHead(reply: HeadReply, summary = reply.summary === null ? null : (JSON.parse(reply.summary) as PlanSummary)): Head {
+	const { epoch, head_seq, state_seq, oldest_seq, fingerprint, base } = reply
+	return { epoch, head_seq, state_seq, oldest_seq, fingerprint, summary, base }
+}
+
+function toAppended(reply: AppendReply, records: readonly LogRecord[], summary: PlanSummary | undefined): Appended {
+	const { epoch } = reply.head
+	const duplicate = reply.fingerprints === null
+	const results = records.map(({ event_id }, index) => ({ event_id, seq: at(reply.seqs, index), duplicate }))
+	const events = (reply.fingerprints ?? []).map((fingerprint, index) => {
+		const seq = at(reply.seqs, index)
+		const cursor = formatCursor({ epoch, seq, fingerprint })
+		return { seq, cursor, text: encodeEvent(at(records, index).text, seq, cursor) }
+	})
+	return { head: toHead(reply.head, duplicate ? undefined : summary), results, events }
+}
+
+function at<Item>(items: readonly Item[], index: number): Item {
+	const item = items[index]
+	if (item === undefined) throw new Error(`the log's thread answered for ${items.length} records; it was given more`)
+	return item
+}
+
+function tooManyWaiting(): PlanstreamError {
+	const message = `${MAX_WAITING} requests wait for the database already; ask again in a moment, or look for what keeps the disk busy.`
+	return new PlanstreamError('storage_unavailable', message, { limit: MAX_WAITING })
+}

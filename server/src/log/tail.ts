@@ -1,0 +1,182 @@
+import { PlanstreamError, type Position } from '@planstream/shared'
+import { Bells, keyText } from './bells.js'
+import type { Appended, AppendOptions, EventLog, Head, ListQuery, LogRecord, LogStore, Page, PlanKey, PlanPage } from './event-log.js'
+import { TailWindow, type WindowLimits } from './tail-window.js'
+import type { Replacement } from './trim.js'
+
+/** Limits of the tail; see the defaults in {@link TailLog}. */
+export interface TailOptions extends Partial<WindowLimits> {
+	/** Characters in all; beyond it the plans used longest ago are let go. */
+	readonly maxCharacters?: number
+}
+
+export interface TailMetrics {
+	readonly plans: number
+	readonly events: number
+	readonly characters: number
+	readonly watchers: number
+}
+
+/**
+ * Keeps the newest events of the plans in use in memory, in front of any store, and rings the bells. A read that falls in the tail
+ * never touches the store. An event is in the tail only after the store has made it durable, and a bell rings only after that.
+ */
+export class TailLog implements EventLog {
+	readonly #store: LogStore
+	readonly #limits: WindowLimits
+	readonly #maxCharacters: number
+	readonly #bells = new Bells()
+	/** In the order of use, the one used longest ago first. */
+	readonly #windows = new Map<string, TailWindow>()
+	#characters = 0
+
+	/** 1,024 events or 1 MiB a plan, 256 MiB in all, unless the options say otherwise. */
+	constructor(store: LogStore, options: TailOptions = {}) {
+		const { planEvents = 1024, planCharacters = 1_048_576, maxCharacters = 268_435_456 } = options
+		this.#store = store
+		this.#limits = { planEvents, planCharacters }
+		this.#maxCharacters = maxCharacters
+	}
+
+	get metrics(): TailMetrics {
+		let events = 0
+		for (const window of this.#windows.values()) events += window.size
+		return { plans: this.#windows.size, events, characters: this.#characters, watchers: this.#bells.size }
+	}
+
+	async append(plan: PlanKey, records: readonly LogRecord[], options: AppendOptions = {}): Promise<Appended> {
+		using held = this.#hold(plan)
+		const { window } = held
+		const { version } = window
+		try {
+			const appended = await this.#store.append(plan, records, options)
+			this.#change(window, () => window.extend(appended, version))
+			if (appended.events.length > 0) this.#bells.ring(plan, { summary: options.summary !== undefined })
+			return appended
+		} catch (error) {
+			if (showsOutdated(error, window.head)) this.#change(window, () => window.forget())
+			throw error
+		}
+	}
+
+	async read(plan: PlanKey, after: Position, limit: number): Promise<Page> {
+		const page = this.#use(plan)?.page(after, limit)
+		if (page) return page
+		using held = this.#hold(plan)
+		const { window } = held
+		const { version } = window
+		const found = await this.#store.read(plan, after, limit)
+		this.#change(window, () => window.fill(found, version))
+		return found
+	}
+
+	async head(plan: PlanKey): Promise<Head | null> {
+		const head = this.#use(plan)?.head
+		if (head) return head
+		using held = this.#hold(plan)
+		const { window } = held
+		const { version } = window
+		const found = await this.#store.head(plan)
+		this.#change(window, () => window.fill({ head: found, events: [], from_cursor: null }, version))
+		return found
+	}
+
+	watch(target: PlanKey | { readonly tenant: string }, onGrow: () => void): Disposable {
+		return this.#bells.add(target, onGrow)
+	}
+
+	async trim(plan: PlanKey, before_seq: number, replacement: Replacement): Promise<void> {
+		await this.#rewrite(plan, () => this.#store.trim(plan, before_seq, replacement))
+		this.#bells.ring(plan, { summary: false })
+	}
+
+	async remove(plan: PlanKey): Promise<void> {
+		await this.#rewrite(plan, () => this.#store.remove(plan))
+		this.#bells.ring(plan, { summary: true })
+	}
+
+	list(query: ListQuery): Promise<PlanPage> {
+		return this.#store.list(query)
+	}
+
+	unfinished(): Promise<readonly PlanKey[]> {
+		return this.#store.unfinished()
+	}
+
+	close(): Promise<void> {
+		return this.#store.close()
+	}
+
+	/** What is known of the plan no longer holds once this is done, nor what was asked before: the next read asks the store. */
+	async #rewrite(plan: PlanKey, work: () => Promise<void>): Promise<void> {
+		using held = this.#hold(plan)
+		const { window } = held
+		try {
+			await work()
+		} finally {
+			this.#change(window, () => window.forget())
+		}
+	}
+
+	#use(plan: PlanKey): TailWindow | undefined {
+		const key = keyText(plan)
+		const window = this.#windows.get(key)
+		if (!window) return undefined
+		this.#windows.delete(key)
+		this.#windows.set(key, window)
+		return window
+	}
+
+	/** Keeps the plan's window, new or known, while the store is asked about it, so that all who ask at once share one. */
+	#hold(plan: PlanKey): Disposable & { readonly window: TailWindow } {
+		const window = this.#use(plan) ?? this.#add(plan)
+		window.pins += 1
+		return {
+			window,
+			[Symbol.dispose]: () => {
+				window.pins -= 1
+				if (window.pins === 0 && window.head === null) this.#drop(keyText(plan), window)
+			},
+		}
+	}
+
+	#add(plan: PlanKey): TailWindow {
+		const window = new TailWindow(this.#limits)
+		this.#windows.set(keyText(plan), window)
+		this.#characters += window.cost
+		return window
+	}
+
+	#drop(key: string, window: TailWindow): void {
+		this.#windows.delete(key)
+		this.#characters -= window.cost
+	}
+
+	#change(window: TailWindow, change: () => void): void {
+		this.#characters -= window.cost
+		change()
+		this.#characters += window.cost
+		this.#evict()
+	}
+
+	#evict(): void {
+		if (this.#characters <= this.#maxCharacters) return
+		for (const [key, window] of this.#windows) {
+			if (window.pins === 0) this.#drop(key, window)
+			else {
+				this.#characters -= window.cost
+				window.empty()
+				this.#characters += window.cost
+			}
+			if (this.#characters <= this.#maxCharacters) return
+		}
+	}
+}
+
+/** Whether a failed append tells that the log is not where the tail believes it is. */
+function showsOutdated(error: unknown, head: Head | null): boolean {
+	if (!(error instanceof PlanstreamError)) return true
+	if (error.code === 'storage_full' || error.code === 'bad_request') return false
+	const { head_seq } = error.facts
+	return error.code !== 'conflict' || typeof head_seq !== 'number' || head_seq > (head?.head_seq ?? 0)
+}
