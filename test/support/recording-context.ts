@@ -45,7 +45,8 @@ export function recordingContext(options: RecordingOptions = {}): RecordingConte
 		step_key: options.step_key ?? 'plan_1.step_1',
 		signal: options.signal ?? new AbortController().signal,
 		reports,
-		progress: (fraction, message, units) => record({ kind: 'progress', fraction, message: message ?? null, units: units ?? null }),
+		progress: (fraction, message, units) =>
+			record({ kind: 'progress', fraction, message: message ?? null, units: units ?? null }),
 		output: (delta, { channel = 'text' } = {}) => record({ kind: 'output', delta, channel }),
 		artifact: (name, bytes, media_type) => {
 			const content = Buffer.from(bytes)
@@ -60,6 +61,8 @@ export function recordingContext(options: RecordingOptions = {}): RecordingConte
 
 /** Everything an agent sent to one output channel, joined. */
 export function outputOf(context: RecordingContext, channel: OutputChannel): string {
-	const deltas = context.reports.flatMap((report) => (report.kind === 'output' && report.channel === channel ? [report.delta] : []))
+	const deltas = context.reports.flatMap((report) =>
+		report.kind === 'output' && report.channel === channel ? [report.delta] : [],
+	)
 	return deltas.join('')
 }

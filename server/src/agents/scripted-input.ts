@@ -1,8 +1,6 @@
+import { check, fraction, jsonObject, MAX_DELAY_MS, outputChannel, usage } from '@planstream/shared/schemas'
 import * as z from 'zod'
 
-const fraction = z.number().min(0).max(1)
-const jsonObject = z.record(z.string(), z.json())
-const MAX_WAIT_MS = 2_147_483_647
 const MAX_REPEATS = 1_000_000
 const MAX_RESULT_BYTES = 67_108_864
 
@@ -10,11 +8,11 @@ const update = z.union([
 	z.strictObject({ progress: fraction, message: z.string().optional() }),
 	z.strictObject({
 		output: z.string(),
-		channel: z.enum(['text', 'log', 'data']).default('text'),
+		channel: outputChannel.default('text'),
 		repeat: z.int().min(1).max(MAX_REPEATS).default(1).describe('how often the text is sent, each time by itself'),
 	}),
-	z.strictObject({ wait_ms: z.number().min(0).max(MAX_WAIT_MS).describe('real time') }),
-	z.strictObject({ usage: z.record(z.string().min(1).max(128), z.number()) }),
+	z.strictObject({ wait_ms: z.number().min(0).max(MAX_DELAY_MS).describe('real time') }),
+	z.strictObject({ usage }),
 	z.strictObject({ artifact: z.strictObject({ name: z.string().min(1), text: z.string(), media_type: z.string().min(1) }) }),
 ])
 
@@ -23,13 +21,6 @@ const failure = z.strictObject({
 	code: z.string().min(1).max(128).default('scripted'),
 	message: z.string().default('The script of this step says that the attempt fails.'),
 	retryable: z.boolean().default(true),
-})
-
-const check = z.looseObject({
-	name: z.string().min(1).max(128),
-	score: fraction,
-	passed: z.boolean(),
-	evidence: z.json().optional(),
 })
 
 const ENDINGS = ['result', 'result_bytes', 'garbage', 'hang', 'echo_inputs'] as const

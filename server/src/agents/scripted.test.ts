@@ -4,7 +4,13 @@ import { agentSuite, runAgent } from '../../../test/suites/agent.suite.js'
 import { outputOf, recordingContext } from '../../../test/support/recording-context.js'
 import { scriptedAgent } from './scripted.js'
 
-const step = (input: Record<string, unknown>) => ({ step_id: 'step_1', name: 'Play', action: 'play', agent_type: 'scripted', input })
+const step = (input: Record<string, unknown>) => ({
+	step_id: 'step_1',
+	name: 'Play',
+	action: 'play',
+	agent_type: 'scripted',
+	input,
+})
 const play = (input: Record<string, unknown>, context = recordingContext()) => runAgent(scriptedAgent(), step(input), context)
 
 agentSuite('scripted', scriptedAgent, () => ({
@@ -30,7 +36,15 @@ describe('the scripted agent', () => {
 			{ artifact: { name: 'a.txt', text: 'hello', media_type: 'text/plain' } },
 		]
 		await expect(runAgent(agent, step({ updates }), context)).resolves.toEqual({ data: {} })
-		expect(context.reports.map(({ kind }) => kind)).toEqual(['progress', 'output', 'output', 'output', 'output', 'usage', 'artifact'])
+		expect(context.reports.map(({ kind }) => kind)).toEqual([
+			'progress',
+			'output',
+			'output',
+			'output',
+			'output',
+			'usage',
+			'artifact',
+		])
 		expect(outputOf(context, 'text')).toBe('xxx')
 		expect(outputOf(context, 'log')).toBe('y')
 		expect(waits).toEqual([50])
@@ -79,7 +93,9 @@ describe('the scripted agent', () => {
 	it('waits to the end and returns when it ignores aborts', async () => {
 		const updates = [{ wait_ms: 1 }, { output: 'late', repeat: 2000 }]
 		const context = recordingContext({ signal: AbortSignal.abort() })
-		await expect(play({ updates, ignore_abort: true, result: { late: true } }, context)).resolves.toEqual({ data: { late: true } })
+		await expect(play({ updates, ignore_abort: true, result: { late: true } }, context)).resolves.toEqual({
+			data: { late: true },
+		})
 		expect(outputOf(context, 'text')).toHaveLength(8000)
 	})
 
