@@ -1,0 +1,106 @@
+import { createHash } from 'node:crypto'
+import { constants } from 'node:fs'
+import { type FileHandle, open, realpath, stat } from 'node:fs/promises'
+import path from 'node:path'
+import { agentError } from '../agent-error.js'
+
+/** A larger file is not read: it is no document a person wrote. */
+export const MAX_FILE_BYTES = 2_097_152
+
+/** Where the agents find their documents. */
+export interface CorpusPolicy {
+	/** The folder of a plan that names none; absolute, or relative to the working directory. */
+	readonly defaultCorpus: string
+	/**
+	 * Folders a plan's corpus must be or lie in, for a server whose callers may not read every text on its disk.
+	 *
+	 * @defaultValue `null`: any folder
+	 */
+	readonly corpusRoots?: readonly string[] | null
+}
+
+/** A folder that was found and may be read. */
+export interface Corpus {
+	/** As the plan names it; null: the server's default, whose place on the disk is nobody's business. */
+	readonly given: string | null
+	/** Real path, free of symbolic links. */
+	readonly root: string
+}
+
+/** A file's content, with what names it. */
+export interface Document {
+	readonly path: string
+	readonly bytes: Buffer
+	readonly sha256: string
+}
+
+/**
+ * Finds the folder a plan names.
+ *
+ * @throws AgentError `corpus_not_found`, `corpus_refused`
+ */
+export async function openCorpus(given: string | null, policy: CorpusPolicy): Promise<Corpus> {
+	const wanted = path.resolve(given ?? policy.defaultCorpus)
+	const root = await realpath(wanted).catch((cause: unknown) => {
+		throw agentError('corpus_not_found', `${naming(given)} is not there. Name a folder this server can read.`, { cause })
+	})
+	if (!(await stat(root)).isDirectory()) {
+		throw agentError('corpus_not_found', `${naming(given)} is a file. Name the folder the documents are in.`)
+	}
+	if (given !== null) await refuseOutsideRoots(given, root, policy.corpusRoots ?? null)
+	return { given, root }
+}
+
+/**
+ * Reads one file of the corpus. The path comes from a plan or a result, so it is trusted with nothing: the file's
+ * real path must lie below the corpus, it must be a regular file and no larger than {@link MAX_FILE_BYTES}.
+ *
+ * @throws AgentError `corpus_refused`, `corpus_changed`
+ */
+export async function readDocument({ root }: Corpus, relative: string, signal: AbortSignal): Promise<Document> {
+	const real = await realpath(path.resolve(root, relative)).catch((cause: unknown) => {
+		throw agentError('corpus_changed', `${relative} is no longer in the corpus. Run the plan again from its inventory.`, {
+			cause,
+		})
+	})
+	if (!isBelow(root, real)) {
+		throw agentError('corpus_refused', `${relative} leads out of the corpus folder; only files below it are read.`)
+	}
+	const file = await open(real, constants.O_RDONLY | constants.O_NOFOLLOW)
+	try {
+		const bytes = await readBounded(file, relative, signal)
+		return { path: relative, bytes, sha256: sha256(bytes) }
+	} finally {
+		await file.close()
+	}
+}
+
+export function sha256(content: string | Uint8Array): string {
+	return createHash('sha256').update(content).digest('hex')
+}
+
+async function readBounded(file: FileHandle, relative: string, signal: AbortSignal): Promise<Buffer> {
+	const found = await file.stat()
+	if (!found.isFile() || found.size > MAX_FILE_BYTES) {
+		throw agentError(
+			'corpus_refused',
+			`${relative} is no regular file of at most ${MAX_FILE_BYTES} bytes (it has ${found.size}).`,
+		)
+	}
+	return file.readFile({ signal })
+}
+
+async function refuseOutsideRoots(given: string, root: string, roots: readonly string[] | null): Promise<void> {
+	if (roots === null) return
+	const allowed = await Promise.all(roots.map((folder) => realpath(path.resolve(folder))))
+	if (allowed.some((folder) => folder === root || isBelow(folder, root))) return
+	throw agentError('corpus_refused', `The corpus ${given} lies outside the folders this server may read. Ask its operator.`)
+}
+
+function isBelow(folder: string, file: string): boolean {
+	return file.startsWith(folder.endsWith(path.sep) ? folder : folder + path.sep)
+}
+
+function naming(given: string | null): string {
+	return given === null ? "The server's default corpus folder" : `The corpus folder ${given}`
+}

@@ -1,0 +1,101 @@
+import { symlink } from 'node:fs/promises'
+import path from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { corpusFolder, TIDES } from '../../../../test/support/corpus-folder.js'
+import { MAX_FILE_BYTES, openCorpus, readDocument } from './corpus.js'
+import { takeInventory } from './inventory.js'
+
+const { signal } = new AbortController()
+
+async function inventoryOf(folder: string) {
+	return takeInventory(await openCorpus(folder, { defaultCorpus: '.' }), signal)
+}
+
+describe('takeInventory', () => {
+	it('lists documents in order and leaves out what is none', async () => {
+		await using folder = await corpusFolder({
+			...TIDES,
+			'.hidden/secret.md': 'hidden',
+			'.dot.md': 'hidden',
+			'node_modules/pkg/README.md': 'not ours',
+			'photo.png': 'no text',
+			'binary.txt': Buffer.from([65, 0, 66]),
+			'latin1.txt': Buffer.from([0xe9, 0x20]),
+			'huge.txt': 'x'.repeat(MAX_FILE_BYTES + 1),
+		})
+		const { files, skipped } = await inventoryOf(folder.documents)
+		expect(files.map((file) => file.path)).toEqual(['bread.md', 'coast/harbour.txt', 'moon.md'])
+		expect(skipped).toEqual({
+			count: 3,
+			first: [
+				{ path: 'binary.txt', reason: 'binary' },
+				{ path: 'huge.txt', reason: 'too_large' },
+				{ path: 'latin1.txt', reason: 'not_utf8' },
+			],
+		})
+	})
+
+	it('gives equal folders equal digests and changed ones another', async () => {
+		await using one = await corpusFolder(TIDES)
+		await using other = await corpusFolder(Object.fromEntries(Object.entries(TIDES).reverse()))
+		const before = await inventoryOf(one.documents)
+		expect((await inventoryOf(other.documents)).digest).toBe(before.digest)
+		await one.write('bread.md', 'Rye.')
+		expect((await inventoryOf(one.documents)).digest).not.toBe(before.digest)
+	})
+
+	it('skips symbolic links to files and follows none to folders', async () => {
+		await using outside = await corpusFolder({ 'secret.md': 'A secret.' })
+		await using folder = await corpusFolder(TIDES)
+		await symlink(path.join(outside.documents, 'secret.md'), path.join(folder.documents, 'link.md'))
+		await symlink(outside.documents, path.join(folder.documents, 'linked'))
+		const { files, skipped } = await inventoryOf(folder.documents)
+		expect(files).toHaveLength(3)
+		expect(skipped.first).toEqual([{ path: 'link.md', reason: 'symlink' }])
+	})
+})
+
+describe('readDocument', () => {
+	it('refuses a path that leads out of the corpus, by dots, by root or by a symbolic link', async () => {
+		await using outside = await corpusFolder({ 'secret.md': 'A secret.' })
+		await using folder = await corpusFolder(TIDES)
+		const secret = path.join(outside.documents, 'secret.md')
+		await symlink(secret, path.join(folder.documents, 'link.md'))
+		await symlink(outside.documents, path.join(folder.documents, 'linked'))
+		const corpus = await openCorpus(folder.documents, { defaultCorpus: '.' })
+		const dots = path.relative(folder.documents, secret)
+		for (const escape of [dots, secret, 'link.md', 'linked/secret.md']) {
+			await expect(readDocument(corpus, escape, signal)).rejects.toMatchObject({ code: 'corpus_refused', retryable: false })
+		}
+	})
+
+	it('refuses a folder beside the corpus whose name begins with the name of the corpus', async () => {
+		await using folder = await corpusFolder({ 'docs/a.md': 'a', 'docs-private/b.md': 'b' })
+		const corpus = await openCorpus(path.join(folder.documents, 'docs'), { defaultCorpus: '.' })
+		await expect(readDocument(corpus, '../docs-private/b.md', signal)).rejects.toMatchObject({ code: 'corpus_refused' })
+	})
+
+	it('says that a file is gone', async () => {
+		await using folder = await corpusFolder(TIDES)
+		const corpus = await openCorpus(folder.documents, { defaultCorpus: '.' })
+		await expect(readDocument(corpus, 'gone.md', signal)).rejects.toMatchObject({ code: 'corpus_changed' })
+	})
+})
+
+describe('openCorpus', () => {
+	it('says when there is no such folder', async () => {
+		await using folder = await corpusFolder(TIDES)
+		for (const given of [path.join(folder.documents, 'nowhere'), path.join(folder.documents, 'moon.md')]) {
+			await expect(openCorpus(given, { defaultCorpus: '.' })).rejects.toMatchObject({ code: 'corpus_not_found' })
+		}
+	})
+
+	it('takes a plan to the allowed folders only, and the default anywhere', async () => {
+		await using allowed = await corpusFolder(TIDES)
+		await using forbidden = await corpusFolder(TIDES)
+		const policy = { defaultCorpus: forbidden.documents, corpusRoots: [allowed.documents] }
+		await expect(openCorpus(path.join(allowed.documents, 'coast'), policy)).resolves.toMatchObject({ given: expect.any(String) })
+		await expect(openCorpus(forbidden.documents, policy)).rejects.toMatchObject({ code: 'corpus_refused' })
+		await expect(openCorpus(null, policy)).resolves.toMatchObject({ root: forbidden.documents })
+	})
+})

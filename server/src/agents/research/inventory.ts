@@ -1,0 +1,113 @@
+import { readdir, stat } from 'node:fs/promises'
+import path from 'node:path'
+import { agentError } from '../agent-error.js'
+import { type Corpus, MAX_FILE_BYTES, readDocument, sha256 } from './corpus.js'
+import { pacer } from './pace.js'
+
+const TEXT_EXTENSIONS = new Set(['.md', '.mdx', '.markdown', '.txt', '.text', '.rst', '.adoc', '.asciidoc', '.org', '.tex'])
+const MAX_FILES = 2000
+const MAX_CORPUS_BYTES = 67_108_864
+/** Keeps the listing well below the 1 MiB a step's result may have. */
+const MAX_PATHS_BYTES = 262_144
+/** A text holds no NUL; looking this far tells a binary file with a text's name. */
+const SNIFF_BYTES = 8192
+const NAMED_SKIPS = 20
+
+export interface InventoryFile {
+	/** Relative to the corpus, with `/` on every system. */
+	readonly path: string
+	readonly bytes: number
+	readonly sha256: string
+}
+
+export type SkipReason = 'symlink' | 'too_large' | 'binary' | 'not_utf8'
+
+export interface Inventory {
+	/** sha256 over paths and contents: two folders with equal documents have equal digests. */
+	readonly digest: string
+	/** Ordered by path, by code unit. */
+	readonly files: InventoryFile[]
+	readonly total_bytes: number
+	/** Files with a text's name that were left out: how many, and the first of them. */
+	readonly skipped: { readonly count: number; readonly first: { readonly path: string; readonly reason: SkipReason }[] }
+}
+
+/**
+ * Lists every text document below the corpus with its size and hash. Left out: what has no text's extension, dot
+ * folders and files, `node_modules`, symbolic links, files above {@link MAX_FILE_BYTES}, binary files, broken UTF-8.
+ *
+ * @param onFile - called after each file with how many of all are done
+ * @throws AgentError `corpus_too_large` above 2,000 files, 64 MiB, or 256 KiB of path names
+ */
+export async function takeInventory(
+	corpus: Corpus,
+	signal: AbortSignal,
+	onFile: (done: number, total: number, path: string) => void = () => {},
+): Promise<Inventory> {
+	const skipped: { path: string; reason: SkipReason }[] = []
+	const paths = await findTexts(corpus, signal, skipped)
+	const files: InventoryFile[] = []
+	let total_bytes = 0
+	for (const [at, relative] of paths.entries()) {
+		signal.throwIfAborted()
+		const found = await examine(corpus, relative, signal)
+		if (typeof found === 'string') skipped.push({ path: relative, reason: found })
+		else files.push(found)
+		total_bytes += typeof found === 'string' ? 0 : found.bytes
+		if (total_bytes > MAX_CORPUS_BYTES) throw tooLarge(`more than ${MAX_CORPUS_BYTES} bytes of text`)
+		onFile(at + 1, paths.length, relative)
+	}
+	const digest = sha256(files.map((file) => `${file.sha256} ${file.bytes} ${file.path}\n`).join(''))
+	return { digest, files, total_bytes, skipped: { count: skipped.length, first: skipped.slice(0, NAMED_SKIPS) } }
+}
+
+async function findTexts(
+	corpus: Corpus,
+	signal: AbortSignal,
+	skipped: { path: string; reason: SkipReason }[],
+): Promise<string[]> {
+	const found: string[] = []
+	const folders = ['']
+	const pace = pacer(signal)
+	let pathBytes = 0
+	for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+		signal.throwIfAborted()
+		for (const entry of await readdir(path.join(corpus.root, folder), { withFileTypes: true })) {
+			await pace()
+			const relative = folder === '' ? entry.name : `${folder}/${entry.name}`
+			if (entry.name.startsWith('.') || entry.name === 'node_modules') continue
+			if (entry.isDirectory()) folders.push(relative)
+			if (!TEXT_EXTENSIONS.has(path.extname(entry.name).toLowerCase())) continue
+			if (entry.isSymbolicLink()) skipped.push({ path: relative, reason: 'symlink' })
+			if (!entry.isFile()) continue
+			found.push(relative)
+			pathBytes += Buffer.byteLength(relative)
+			if (found.length > MAX_FILES) throw tooLarge(`more than ${MAX_FILES} text files`)
+			if (pathBytes > MAX_PATHS_BYTES) throw tooLarge(`more than ${MAX_PATHS_BYTES} bytes of path names`)
+		}
+	}
+	return found.sort()
+}
+
+async function examine(corpus: Corpus, relative: string, signal: AbortSignal): Promise<InventoryFile | SkipReason> {
+	const { size } = await stat(path.join(corpus.root, relative))
+	if (size > MAX_FILE_BYTES) return 'too_large'
+	const { bytes, sha256: hash } = await readDocument(corpus, relative, signal)
+	if (bytes.subarray(0, SNIFF_BYTES).includes(0)) return 'binary'
+	if (decodeText(bytes) === null) return 'not_utf8'
+	return { path: relative, bytes: bytes.byteLength, sha256: hash }
+}
+
+/** The text of the bytes with nothing added or taken, a byte order mark included; null for broken UTF-8. */
+export function decodeText(bytes: Uint8Array): string | null {
+	try {
+		return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+	} catch (error) {
+		if (error instanceof TypeError) return null
+		throw error
+	}
+}
+
+function tooLarge(what: string): Error {
+	return agentError('corpus_too_large', `The corpus has ${what}. Name a smaller folder, or split it over several plans.`)
+}

@@ -1,0 +1,89 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { MAX_PASSAGE_CHARACTERS, splitPassages } from './passages.js'
+import { splitSentences } from './sentences.js'
+
+const piece = fc.oneof(
+	fc.string({ unit: 'grapheme', maxLength: 30 }),
+	fc.constantFrom(
+		'\n',
+		'\n\n',
+		'\r\n',
+		'\n# Heading\n',
+		'\n```\n',
+		'\n- item ',
+		'| cell | ',
+		'. ',
+		'! ',
+		'\u2028',
+		'\uFEFF',
+		'🜚é潮 ',
+		' ',
+	),
+	fc.constant('A sentence that is long enough to be quoted, with ümläuts. '),
+)
+const document = fc.array(piece, { maxLength: 60 }).map((pieces) => pieces.join('').toWellFormed())
+
+const bytesAt = (source: Buffer, { start, end }: { start: number; end: number }) => source.subarray(start, end).toString('utf8')
+
+describe('splitPassages', () => {
+	it('gives passages, and sentences in them, that equal the source bytes at their offsets', () => {
+		fc.assert(
+			fc.property(document, (text) => {
+				const source = Buffer.from(text, 'utf8')
+				for (const passage of splitPassages(text)) {
+					expect(bytesAt(source, passage)).toBe(passage.text)
+					for (const sentence of splitSentences(passage)) expect(bytesAt(source, sentence)).toBe(sentence.text)
+				}
+			}),
+			{ numRuns: 500 },
+		)
+	})
+
+	it('gives passages in order that never overlap and together miss only blanks, headings and fences', () => {
+		fc.assert(
+			fc.property(document, (text) => {
+				const source = Buffer.from(text, 'utf8')
+				let at = 0
+				let missed = ''
+				for (const { start, end } of splitPassages(text)) {
+					expect(start).toBeGreaterThanOrEqual(at)
+					missed += bytesAt(source, { start: at, end: start })
+					at = end
+				}
+				missed += bytesAt(source, { start: at, end: source.length })
+				for (const line of missed.split('\n')) expect(line.trim()).toMatch(/^$|^#{1,6}[ \t]|^={1,6}[ \t]|^(```|~~~)/)
+			}),
+		)
+	})
+
+	it('knows the heading above a passage and whether it is code', () => {
+		const passages = [...splitPassages('before\n\n# One\ntext\n```ts\n# no heading\n\ncode\n```\nafter\n')]
+		expect(passages.map(({ heading, code, text }) => ({ heading, code, text }))).toEqual([
+			{ heading: '', code: false, text: 'before' },
+			{ heading: 'One', code: false, text: 'text' },
+			{ heading: 'One', code: true, text: '# no heading\n\ncode' },
+			{ heading: 'One', code: false, text: 'after' },
+		])
+	})
+
+	it('cuts what has no end, without cutting a character in two', () => {
+		const text = '𝄞'.repeat(3 * MAX_PASSAGE_CHARACTERS + 1)
+		const passages = [...splitPassages(`x${text}`)]
+		expect(passages.length).toBeGreaterThan(3)
+		expect(passages.map((passage) => passage.text).join('')).toBe(`x${text}`)
+		for (const passage of passages) expect(passage.text.isWellFormed()).toBe(true)
+	})
+})
+
+describe('splitSentences', () => {
+	it('joins wrapped lines, and parts the items of a list', () => {
+		const text =
+			'The log is the truth of\nevery plan there is. The hub is only its doorbell.\n- A cursor names a position in it.\n- An epoch names the log.'
+		expect([...splitSentences({ text, start: 0 })].map((sentence) => sentence.text)).toEqual([
+			'The log is the truth of\nevery plan there is.',
+			'The hub is only its doorbell.',
+			'A cursor names a position in it.',
+		])
+	})
+})

@@ -1,0 +1,81 @@
+/** One paragraph, list, table or code block of a document, with its place in the file. */
+export interface Passage {
+	/** Offset of the first byte in the file. */
+	readonly start: number
+	/** Offset behind the last byte. */
+	readonly end: number
+	/** The nearest heading above, without its marks; '' before the first. */
+	readonly heading: string
+	/** Whether the passage is a fenced block of code: found by search, never quoted. */
+	readonly code: boolean
+	/** Exactly the bytes from `start` to `end`. */
+	readonly text: string
+}
+
+/** Longer blocks are cut, so that one search hit never stands for a whole file. */
+export const MAX_PASSAGE_CHARACTERS = 4096
+
+const HEADING = /^(?:#{1,6}|={1,6})[ \t]+(.+)$/
+const FENCE = /^ {0,3}(?:`{3,}|~{3,})/
+const LINE = /[^\n]*\n|[^\n]+$/g
+
+interface Block {
+	start: number
+	text: string
+	readonly code: boolean
+}
+
+/**
+ * Cuts a document into passages at blank lines, headings and code fences. Nothing is normalised: a passage's text is
+ * what the file says, and text that is not in any passage is blank, a heading or a fence's own line.
+ */
+export function* splitPassages(text: string): Generator<Passage> {
+	let heading = ''
+	let offset = 0
+	let fenced = false
+	let block: Block | null = null
+	for (const line of linesOf(text)) {
+		const content = line.trimEnd()
+		const fence = FENCE.test(content)
+		const title = fenced ? undefined : HEADING.exec(content)?.[1]?.trim()
+		const cuts = fence || title !== undefined || (content === '' && !fenced)
+		if (block !== null && (cuts || block.text.length + line.length > MAX_PASSAGE_CHARACTERS)) {
+			yield* finish(block, heading)
+			block = null
+		}
+		if (fence) fenced = !fenced
+		heading = title ?? heading
+		if (!cuts) {
+			block ??= { start: offset, text: '', code: fenced }
+			block.text += line
+		}
+		offset += Buffer.byteLength(line)
+	}
+	if (block !== null) yield* finish(block, heading)
+}
+
+/** Lines with their ends; a line longer than a passage may be comes in pieces cut behind a space where there is one. */
+function* linesOf(text: string): Generator<string> {
+	for (const [line] of text.matchAll(LINE)) {
+		let rest = line
+		while (rest.length > MAX_PASSAGE_CHARACTERS) {
+			const cut = cutBefore(rest, MAX_PASSAGE_CHARACTERS)
+			yield rest.slice(0, cut)
+			rest = rest.slice(cut)
+		}
+		yield rest
+	}
+}
+
+function cutBefore(line: string, limit: number): number {
+	const space = line.lastIndexOf(' ', limit - 1)
+	if (space > limit / 2) return space + 1
+	const splitsPair = /[\uD800-\uDBFF]/.test(line.charAt(limit - 1))
+	return splitsPair ? limit - 1 : limit
+}
+
+function* finish({ start, text, code }: Block, heading: string): Generator<Passage> {
+	const body = text.trimEnd()
+	if (body === '') return
+	yield { start, end: start + Buffer.byteLength(body), heading, code, text: body }
+}
