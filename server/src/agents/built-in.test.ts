@@ -1,0 +1,13 @@
+import { describe, expect, it } from 'vitest'
+import { builtInAgents } from './built-in.js'
+
+const types = (scripted: boolean) =>
+	builtInAgents({ scripted, dataDirectory: 'data', defaultCorpus: 'docs' }).map((agent) => agent.type)
+
+describe('builtInAgents', () => {
+	it('are the agents of corpus research, and the scripted agent only where it is asked for', () => {
+		const research = ['inventory', 'index', 'retrieve', 'extract', 'crosscheck', 'report'].map((kind) => `corpus.${kind}`)
+		expect(types(false)).toEqual(research)
+		expect(types(true)).toEqual([...research, 'scripted'])
+	})
+})

@@ -1,0 +1,26 @@
+import path from 'node:path'
+import type { Agent } from '../plans/agent.js'
+import { researchAgents } from './research/research-agents.js'
+import { scriptedAgent } from './scripted.js'
+
+/** What the built-in agents need to know of the server they run in. */
+export interface BuiltInOptions {
+	/** Whether plans may use the test and demonstration agent `scripted`. */
+	readonly scripted: boolean
+	/** The server's data directory; indexes go to `indexes` in it. */
+	readonly dataDirectory: string
+	/** The folder a corpus research reads when its plan names none. */
+	readonly defaultCorpus: string
+	/**
+	 * Folders a plan's corpus must lie in.
+	 *
+	 * @defaultValue `null`: any folder the server can read
+	 */
+	readonly corpusRoots?: readonly string[] | null
+}
+
+/** The agents every server has: corpus research and, where it is asked for, the scripted agent. */
+export function builtInAgents({ scripted, dataDirectory, defaultCorpus, corpusRoots = null }: BuiltInOptions): Agent[] {
+	const research = researchAgents({ defaultCorpus, corpusRoots, indexDirectory: path.join(dataDirectory, 'indexes') })
+	return scripted ? [...research, scriptedAgent()] : research
+}

@@ -1,0 +1,67 @@
+import { describe, expect, it } from 'vitest'
+import { mergeAnswers } from './merge-answers.js'
+import { assess } from './quality.js'
+import type { Answer, Quote } from './results.js'
+
+const SHA = 'a'.repeat(64)
+const quote = (path: string, start = 0): Quote => ({ path, sha256: SHA, start, end: start + 3, text: 'abc', terms: ['abc'] })
+const answer = (question: string, quotes: Quote[], quotable_files = quotes.map(({ path }) => path)): Answer => ({
+	question,
+	terms: ['abc', 'xyz'],
+	unknown_terms: ['xyz'],
+	quotable_files,
+	quotes,
+})
+const scores = (answers: Answer[], falseQuotes: Parameters<typeof assess>[1] = []) => {
+	const { score, checks } = assess(answers, falseQuotes, 0.6)
+	return { score, ...Object.fromEntries(checks.map((check) => [check.name, check.score])) }
+}
+
+describe('assess', () => {
+	it('gives 1 when every question has two quotes from two files', () => {
+		const answers = [answer('a?', [quote('a.md'), quote('b.md')]), answer('b?', [quote('c.md'), quote('d.md')])]
+		expect(scores(answers)).toEqual({ score: 1, coverage: 1, fidelity: 1, diversity: 1 })
+	})
+
+	it('counts a question with two quotes from one file as uncovered and names it in the evidence', () => {
+		const answers = [answer('a?', [quote('a.md'), quote('b.md')]), answer('b?', [quote('c.md'), quote('c.md', 9)])]
+		const { score, checks, uncovered } = assess(answers, [], 0.6)
+		expect({ score, uncovered }).toEqual({ score: 0.5, uncovered: ['b?'] })
+		expect(checks[0]).toMatchObject({
+			name: 'coverage',
+			passed: false,
+			evidence: { uncovered: [{ question: 'b?', quotes: 2, files: 1, unknown_terms: ['xyz'] }] },
+		})
+	})
+
+	it('lets no score stand with one false quote among many', () => {
+		const answers = [answer('a?', [quote('a.md'), quote('b.md'), quote('b.md', 9)])]
+		const falseQuote = { path: 'b.md', start: 9, end: 12, reason: 'The file holds other bytes there.' }
+		expect(scores(answers, [falseQuote])).toMatchObject({ score: 0, fidelity: 0, coverage: 1 })
+		expect(assess(answers, [falseQuote], 0.6).checks[1]?.evidence).toEqual({ quotes: 3, equal: 2, false_quotes: [falseQuote] })
+	})
+
+	it('lowers diversity when the quotes lean on few of the files there were', () => {
+		const quotes = [quote('a.md', 0), quote('a.md', 10), quote('a.md', 20), quote('b.md')]
+		expect(scores([answer('a?', quotes, ['a.md', 'b.md', 'c.md', 'd.md'])])).toMatchObject({ diversity: 0.5, score: 0.5 })
+	})
+
+	it('gives nothing for nothing', () => {
+		expect(scores([answer('a?', [])])).toEqual({ score: 0, coverage: 0, fidelity: 0, diversity: 0 })
+		expect(scores([])).toEqual({ score: 0, coverage: 0, fidelity: 0, diversity: 0 })
+	})
+})
+
+describe('mergeAnswers', () => {
+	it('keeps the order of the plan, also of what nobody looked for, and joins what was found twice', () => {
+		const merged = mergeAnswers(
+			['a?', 'b?'],
+			[answer('c?', []), answer('b?', [quote('a.md')]), answer('b?', [quote('a.md'), quote('b.md')])],
+		)
+		expect(merged.map(({ question, quotes }) => [question, quotes.length])).toEqual([
+			['a?', 0],
+			['b?', 2],
+			['c?', 0],
+		])
+	})
+})

@@ -1,0 +1,136 @@
+import * as z from 'zod'
+import type { StepContext } from '../../plans/agent.js'
+import { agentError } from '../agent-error.js'
+import { parseInput } from '../parse-input.js'
+
+/**
+ * What each kind of step hands to those that depend on it. `kind` tells them apart whatever the steps are called, so
+ * that a plan may be rewired and a person may add steps to it.
+ */
+
+const MAX_QUESTIONS = 64
+const offset = z.int().min(0)
+const text = z.string().max(2000)
+const hash = z.string().regex(/^[0-9a-f]{64}$/, 'must be a sha256 in hex')
+const path = z.string().min(1).max(4096)
+
+/** A question as a plan may ask it. */
+export const question = z.string().trim().min(1).max(1000)
+
+/** What the research agents read of `plan.input`; the rest of it is not theirs. */
+export const researchInput = z.looseObject({
+	corpus: z.string().min(1).max(4096).optional().describe("a folder; absent: the server's default"),
+	questions: z.array(question).min(1).max(MAX_QUESTIONS).optional().describe("absent: the plan's query"),
+})
+
+const corpus = z.string().nullable().describe('the folder as the plan names it; null: the default')
+
+export const inventoryResult = z.object({
+	kind: z.literal('corpus.inventory'),
+	corpus,
+	digest: hash,
+	files: z.array(z.object({ path, bytes: offset, sha256: hash })),
+	total_bytes: offset,
+	skipped: z.object({
+		count: offset,
+		first: z.array(z.object({ path, reason: z.enum(['symlink', 'too_large', 'binary', 'not_utf8']) })),
+	}),
+})
+
+export const indexResult = z.object({
+	kind: z.literal('corpus.index'),
+	corpus,
+	digest: hash,
+	files: offset,
+	passages: offset,
+})
+
+const place = { path, sha256: hash, start: offset, end: offset }
+
+export const retrieveResult = z.object({
+	kind: z.literal('corpus.retrieve'),
+	corpus,
+	question,
+	terms: z.array(z.string()),
+	unknown_terms: z.array(z.string()).describe('words of the question that occur nowhere in the corpus'),
+	passages: z.array(z.object({ ...place, heading: text, code: z.boolean(), score: z.number() })),
+})
+
+/** A sentence with its place: `text` is exactly the bytes from `start` to `end` of the file with this hash. */
+export const quote = z.object({
+	...place,
+	text,
+	terms: z.array(z.string()).describe('words of the question that occur in it'),
+})
+
+const answer = z.object({
+	question,
+	terms: z.array(z.string()),
+	unknown_terms: z.array(z.string()),
+	quotable_files: z.array(path).describe('files a quote could have been taken from'),
+	quotes: z.array(quote),
+})
+
+export const extractResult = z.object({ kind: z.literal('corpus.extract'), corpus, answers: z.array(answer) })
+
+export const crosscheckResult = z.object({
+	kind: z.literal('corpus.crosscheck'),
+	corpus,
+	quality_score: z.number(),
+	scores: z.record(z.string(), z.number()),
+	uncovered: z.array(question),
+	answers: z.array(answer.extend({ covered: z.boolean() })),
+})
+
+export const reportResult = z.object({
+	kind: z.literal('corpus.report'),
+	artifact_id: z.string(),
+	name: z.string(),
+	bytes: offset,
+	questions: offset,
+	covered: offset,
+	quotes: offset,
+	sources: offset,
+	quality_score: z.number(),
+	uncovered: z.array(question),
+})
+
+export type RetrieveResult = z.output<typeof retrieveResult>
+export type Quote = z.output<typeof quote>
+export type Answer = z.output<typeof answer>
+export type CrosscheckResult = z.output<typeof crosscheckResult>
+
+type Result = z.ZodObject<{ kind: z.ZodLiteral<string> }>
+
+/**
+ * The results of this kind among those a step depends on, in the order of `inputs`. Skipped and failed dependencies
+ * (null) and results of other kinds are passed over.
+ *
+ * @throws AgentError `bad_input` for a result that says it is of this kind and is not
+ */
+export function resultsOf<Schema extends Result>(schema: Schema, inputs: StepContext['inputs']): z.output<Schema>[] {
+	const { kind } = schema.shape
+	return Object.entries(inputs).flatMap(([stepId, result]) =>
+		isOfKind(result, kind.value) ? [parseInput(schema, result, `inputs.${stepId}`)] : [],
+	)
+}
+
+/** The one result of this kind a step needs. @throws AgentError `bad_input` when none is there */
+export function resultOf<Schema extends Result>(schema: Schema, inputs: StepContext['inputs']): z.output<Schema> {
+	const [result] = resultsOf(schema, inputs)
+	if (result !== undefined) return result
+	const { kind } = schema.shape
+	throw agentError('bad_input', `inputs: holds no result of a ${kind.value} step. Name such a step in depends_on.`, {
+		path: 'inputs',
+	})
+}
+
+/** The questions of a plan: `plan.input.questions`, else its query. */
+export function planQuestions(plan: StepContext['plan']): string[] {
+	const { questions } = parseInput(researchInput, plan.input, 'plan.input')
+	return questions ?? [parseInput(question, plan.query.slice(0, 1000), 'plan.query')]
+}
+
+function isOfKind(result: unknown, kind: string): boolean {
+	return typeof result === 'object' && result !== null && 'kind' in result && result.kind === kind
+}
