@@ -1,0 +1,191 @@
+import { isPlanFinished, type PlanState, type StepState, type StepStatus } from '@planstream/shared'
+import stringWidth from 'string-width'
+import { clip, column, duration, oneLine, wrap } from './text.js'
+
+export type Style = 'bold' | 'dim' | 'green' | 'red' | 'yellow' | 'cyan'
+
+/** How a plan is looked at. */
+export interface View {
+	/** Milliseconds since 1970. */
+	readonly now: number
+	/** Columns of the terminal. */
+	readonly width: number
+	/** Lines of the terminal; null shows every step, however many there are. */
+	readonly height: number | null
+	readonly paint: (style: Style, text: string) => string
+}
+
+type Cell = readonly [text: string, style?: Style]
+
+const SPINNER = '⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏'
+const SPINNER_MS = 100
+const NAME_COLUMNS = { least: 12, part: 0.45 }
+const TIME_COLUMNS = 11
+const BAR_COLUMNS = 10
+const INDENT = '      '
+
+const LOOKS: Record<StepStatus, { readonly icon: string; readonly style: Style; readonly waits: boolean | null }> = {
+	pending: { icon: '·', style: 'dim', waits: true },
+	ready: { icon: '·', style: 'dim', waits: true },
+	running: { icon: '', style: 'cyan', waits: null },
+	retrying: { icon: '↻', style: 'yellow', waits: null },
+	awaiting_review: { icon: '?', style: 'yellow', waits: null },
+	completed: { icon: '✔', style: 'green', waits: false },
+	failed: { icon: '✖', style: 'red', waits: null },
+	skipped: { icon: '-', style: 'dim', waits: false },
+	cancelled: { icon: '⊘', style: 'dim', waits: false },
+}
+
+/** A plan as lines for a terminal: its query, where it stands, and its steps; every error is told in full. */
+export function render(state: PlanState, view: View): string[] {
+	const head = [...title(state, view), summary(state, view)]
+	const tail = state.error === null ? [] : errorLines(state.error, '  ', view)
+	const room = view.height === null ? null : Math.max(3, view.height - head.length - tail.length - 1)
+	return [...head, ...stepLines(state.steps, room, view), ...tail]
+}
+
+function title({ query }: PlanState, view: View): string[] {
+	return query === '' ? [] : [line([[oneLine(query), 'bold']], view)]
+}
+
+function summary(state: PlanState, view: View): string {
+	const done = state.steps.filter(({ status }) => status === 'completed' || status === 'skipped').length
+	const elapsed = elapsedMs(state.started_at, state.finished_at, view)
+	const parts: Cell[] = [
+		[oneLine(state.plan_id)],
+		[state.status, planStyle(state)],
+		[`${done} of ${state.steps.length} steps`],
+		...(elapsed === null ? [] : [[duration(elapsed)] as const]),
+		...score(state.quality_score),
+	]
+	return line(separated(parts), view)
+}
+
+function planStyle(state: PlanState): Style {
+	if (!isPlanFinished(state)) return state.status === 'running' ? 'cyan' : 'yellow'
+	return state.status === 'completed' ? 'green' : 'red'
+}
+
+type Show = (step: StepState) => string[]
+
+/** The steps; when there is not room for all, what waits and what is done is counted rather than shown. */
+function stepLines(steps: readonly StepState[], room: number | null, view: View): string[] {
+	const names = steps.map(({ name }) => stringWidth(oneLine(name)))
+	const columns = Math.max(NAME_COLUMNS.least, Math.min(Math.floor(view.width * NAME_COLUMNS.part), Math.max(0, ...names)))
+	const show: Show = (step) => oneStep(step, columns, view)
+	const all = steps.flatMap(show)
+	if (room === null || all.length <= room) return all
+	const waiting = (waits: boolean | null) => steps.filter(({ status }) => LOOKS[status].waits === waits)
+	const done = count(waiting(false), '✔', 'done', view)
+	const rest = count(waiting(true), '·', 'waiting', view)
+	return [...done, ...openLines(waiting(null), room - done.length - rest.length, show, view), ...rest]
+}
+
+/** The steps on which something happens; when even they do not fit, those that failed come first. */
+function openLines(steps: readonly StepState[], room: number, show: Show, view: View): string[] {
+	const lines = steps.flatMap(show)
+	if (lines.length <= room) return lines
+	const first = steps
+		.toSorted(failedFirst)
+		.flatMap(show)
+		.slice(0, Math.max(0, room - 1))
+	return [...first, line([[`  … ${lines.length - first.length} more lines: make the window higher`, 'dim']], view)]
+}
+
+function failedFirst(a: StepState, b: StepState): number {
+	return Number(b.status === 'failed') - Number(a.status === 'failed')
+}
+
+function count(steps: readonly StepState[], icon: string, what: string, view: View): string[] {
+	return steps.length === 0
+		? []
+		: [line([[`  ${icon} ${steps.length} ${steps.length === 1 ? 'step' : 'steps'} ${what}`, 'dim']], view)]
+}
+
+function oneStep(step: StepState, nameColumns: number, view: View): string[] {
+	const { style } = LOOKS[step.status]
+	const time = step.duration_ms ?? (step.status === 'running' ? elapsedMs(step.started_at, null, view) : null)
+	const cells: Cell[] = [
+		[`  ${icon(step, view)} `, style],
+		[column(oneLine(step.name), nameColumns), style === 'dim' ? 'dim' : undefined] as Cell,
+		[(time === null ? '' : duration(time)).padStart(TIME_COLUMNS), 'dim'],
+		['  '],
+		...detail(step, view),
+	]
+	const tried = step.status === 'failed' || step.status === 'retrying'
+	return [line(cells, view), ...(tried && step.error !== null ? errorLines(step.error, INDENT, view) : [])]
+}
+
+function icon({ status }: StepState, { now }: View): string {
+	if (status !== 'running') return LOOKS[status].icon
+	return SPINNER[Math.floor(now / SPINNER_MS) % SPINNER.length] ?? ''
+}
+
+function detail(step: StepState, view: View): Cell[] {
+	switch (step.status) {
+		case 'running':
+			return [...progressBar(step.progress), [oneLine(step.message ?? ''), 'dim']]
+		case 'retrying':
+			return [[`attempt ${step.attempt + 1} ${waitFor(step.retry_at, view)}`, 'yellow']]
+		case 'awaiting_review':
+			return separated([...score(step.quality_score), [`waits for a review: ${oneLine(step.review?.reason ?? '')}`, 'yellow']])
+		case 'failed':
+			return separated([
+				[step.attempt > 1 ? `failed after ${step.attempt} attempts` : 'failed', 'red'],
+				...score(step.quality_score),
+			])
+		case 'completed':
+			return separated([...score(step.quality_score), [oneLine(step.message ?? ''), 'dim']])
+		case 'skipped':
+		case 'cancelled':
+			return [[step.status, 'dim']]
+		case 'pending':
+		case 'ready':
+			return []
+		default:
+			step.status satisfies never
+			return []
+	}
+}
+
+function progressBar(progress: number): Cell[] {
+	const full = Math.floor(progress * BAR_COLUMNS)
+	const percent = `${Math.floor(progress * 100)}`.padStart(4)
+	return [['█'.repeat(full), 'cyan'], ['░'.repeat(BAR_COLUMNS - full), 'dim'], [`${percent} %  `]]
+}
+
+function waitFor(retry_at: string | null, { now }: View): string {
+	const wait = retry_at === null ? 0 : Date.parse(retry_at) - now
+	return wait > 0 ? `in ${duration(wait)}` : 'is next'
+}
+
+function score(quality: number | null): Cell[] {
+	return quality === null ? [] : [[`quality ${quality.toFixed(2)}`]]
+}
+
+function errorLines(error: { readonly code: string; readonly message: string }, indent: string, view: View): string[] {
+	const text = `${oneLine(error.code)}: ${oneLine(error.message)}`
+	const columns = Math.max(1, view.width - indent.length)
+	return wrap(text, columns).map((part) => line([[indent], [part, 'red']], view))
+}
+
+/** Time between two server times; a clock of the server that goes ahead of ours gives 0. */
+function elapsedMs(start: string | null, end: string | null, { now }: View): number | null {
+	return start === null ? null : Math.max(0, (end === null ? now : Date.parse(end)) - Date.parse(start))
+}
+
+function separated(cells: readonly Cell[]): Cell[] {
+	return cells.filter(([text]) => text !== '').flatMap((cell, at) => (at === 0 ? [cell] : [[' · ', 'dim'] as const, cell]))
+}
+
+/** One line of cells, none of it beyond the width. */
+function line(cells: readonly Cell[], { width, paint }: View): string {
+	let left = width
+	let text = ''
+	for (const [content, style] of cells) {
+		const shown = content.trim() === '' ? content.slice(0, left) : clip(content, left)
+		left -= stringWidth(shown)
+		text += style === undefined || shown.trim() === '' ? shown : paint(style, shown)
+	}
+	return text.trimEnd()
+}

@@ -1,0 +1,68 @@
+import { stripVTControlCharacters } from 'node:util'
+import stringWidth from 'string-width'
+
+const graphemes = new Intl.Segmenter()
+
+/** Text of somebody else as one line that cannot steer the terminal: escape sequences go, other control characters become spaces. */
+export function oneLine(text: string): string {
+	return stripVTControlCharacters(text)
+		.replace(/[\p{Cc}\p{Zl}\p{Zp}\u200e\u200f\u202a-\u202e\u2066-\u2069]+/gu, ' ')
+		.trim()
+}
+
+/** The text, cut to so many terminal columns; a cut shows as `…`. */
+export function clip(text: string, columns: number): string {
+	if (stringWidth(text) <= columns) return text
+	let kept = ''
+	let width = 0
+	for (const { segment } of graphemes.segment(text)) {
+		width += stringWidth(segment)
+		if (width > columns - 1) break
+		kept += segment
+	}
+	return columns < 1 ? '' : `${kept}…`
+}
+
+/** The text in exactly so many columns. */
+export function column(text: string, columns: number): string {
+	const clipped = clip(text, columns)
+	return clipped + ' '.repeat(columns - stringWidth(clipped))
+}
+
+/** The text in lines of at most so many columns, broken between words where that is possible. */
+export function wrap(text: string, columns: number): string[] {
+	const lines: string[] = []
+	let line = ''
+	for (const word of text.split(/ +/).flatMap((word) => pieces(word, columns))) {
+		const longer = line === '' ? word : `${line} ${word}`
+		if (stringWidth(longer) > columns && line !== '') {
+			lines.push(line)
+			line = word
+		} else {
+			line = longer
+		}
+	}
+	return [...lines, line]
+}
+
+/** A word, in pieces that fit. */
+function pieces(word: string, columns: number): string[] {
+	if (stringWidth(word) <= columns) return [word]
+	const parts = ['']
+	for (const { segment } of graphemes.segment(word)) {
+		const last = parts.at(-1) ?? ''
+		if (last !== '' && stringWidth(last + segment) > columns) parts.push(segment)
+		else parts[parts.length - 1] = last + segment
+	}
+	return parts
+}
+
+/** A duration for people: `0.4 s`, `42 s`, `3 min 05 s`, `1 h 02 min`. */
+export function duration(ms: number): string {
+	if (ms < 9950) return `${(Math.max(0, ms) / 1000).toFixed(1)} s`
+	const seconds = Math.round(ms / 1000)
+	if (seconds < 60) return `${seconds} s`
+	const minutes = Math.floor(seconds / 60)
+	if (minutes < 60) return `${minutes} min ${String(seconds % 60).padStart(2, '0')} s`
+	return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`
+}
