@@ -1,0 +1,108 @@
+import { asPlanstreamError, ERRORS, PlanstreamError, type Problem } from '@planstream/shared'
+import { type TRPCDefaultErrorShape, TRPCError, type TRPCProcedureType } from '@trpc/server'
+import { TRPC_ERROR_CODES_BY_KEY } from '@trpc/server/rpc'
+import * as z from 'zod'
+import { showPath } from './border.js'
+import { describeIssue } from './issues.js'
+
+/** What tRPC clients get in `error.data`: the problem of every other transport, beside what the stock links look at. */
+export interface ErrorData {
+	readonly code: keyof typeof TRPC_ERROR_CODES_BY_KEY
+	readonly httpStatus: number
+	readonly path?: string
+	readonly problem: Problem
+}
+
+interface FormatOptions {
+	readonly error: TRPCError
+	readonly type: TRPCProcedureType | 'unknown'
+	readonly path: string | undefined
+	readonly shape: TRPCDefaultErrorShape
+}
+
+/** The shape of every failure that leaves through tRPC. */
+export function formatError({ error, type, path }: FormatOptions): {
+	message: string
+	code: TRPCDefaultErrorShape['code']
+	data: ErrorData
+} {
+	const typed = typedError(error, { procedure: path, type })
+	const problem = typed.toProblem()
+	const code = trpcCode(typed, type)
+	const data: ErrorData = { code, httpStatus: problem.status, problem, ...(path !== undefined && { path }) }
+	return { message: problem.detail, code: TRPC_ERROR_CODES_BY_KEY[code], data }
+}
+
+/** The same failure as tRPC knows it. */
+export function toTrpcError(error: PlanstreamError): TRPCError {
+	return new TRPCError({ code: ERRORS[error.code].trpc, message: error.message, cause: error })
+}
+
+/**
+ * Codes in the 500s make the stock client reconnect a stream for ever, so a stream that failed for good says BAD_REQUEST; the
+ * problem beside it tells the truth.
+ */
+function trpcCode(error: PlanstreamError, type: FormatOptions['type']): ErrorData['code'] {
+	const code = ERRORS[error.code].trpc
+	const retried = TRPC_ERROR_CODES_BY_KEY[code] === TRPC_ERROR_CODES_BY_KEY.INTERNAL_SERVER_ERROR
+	return type === 'subscription' && retried && !error.retryable ? 'BAD_REQUEST' : code
+}
+
+export interface FailedCall {
+	readonly procedure?: string | undefined
+	readonly type?: FormatOptions['type']
+	/** What the caller sent; lets a sentence name it. */
+	readonly input?: unknown
+}
+
+/** Any thrown value as the error its caller is told; what nobody foresaw is `internal` and says nothing of its cause. */
+export function typedError(thrown: unknown, call: FailedCall = {}): PlanstreamError {
+	const cause = thrown instanceof TRPCError ? thrown.cause : thrown
+	if (cause instanceof PlanstreamError) return cause
+	if (cause instanceof z.core.$ZodError) {
+		return call.procedure === 'events.publish' ? publishError(cause, call.input) : inputError(cause, call.input)
+	}
+	return thrown instanceof TRPCError ? (ofTrpc(thrown, call) ?? asPlanstreamError(cause ?? thrown)) : asPlanstreamError(thrown)
+}
+
+function inputError(error: z.core.$ZodError, input: unknown): PlanstreamError {
+	const [first] = error.issues
+	if (first === undefined) return asPlanstreamError(error)
+	return new PlanstreamError('bad_request', sentenceOf(error, input), { path: showPath(first.path) }, { cause: error })
+}
+
+/** What is wrong inside an event is a fault of the event, not of the request. */
+function publishError(error: z.core.$ZodError, input: unknown): PlanstreamError {
+	const [first] = error.issues
+	if (first === undefined || first.path[0] !== 'events' || first.path.length < 2) return inputError(error, input)
+	return new PlanstreamError('invalid_event', sentenceOf(error, input), { path: first.path.join('.') }, { cause: error })
+}
+
+function sentenceOf({ issues }: z.core.$ZodError, input: unknown): string {
+	const [first] = issues
+	const others = issues.length === 1 ? '' : ` (${issues.length - 1} more after it.)`
+	return first === undefined ? '' : `${describeIssue(first, input)}${others}`
+}
+
+/** What tRPC itself refuses, before any procedure of ours. */
+function ofTrpc(error: TRPCError, { procedure = '', type }: FailedCall): PlanstreamError | null {
+	switch (error.code) {
+		case 'NOT_FOUND':
+			return new PlanstreamError('not_found', `There is no procedure "${procedure}". GET / names what there is.`, { procedure })
+		case 'METHOD_NOT_SUPPORTED': {
+			const allowed = [type === 'mutation' ? 'POST' : 'GET']
+			const sentence = `The procedure ${procedure} takes ${allowed.join()} only. Use that method.`
+			return new PlanstreamError('method_not_allowed', sentence, { allowed })
+		}
+		case 'PARSE_ERROR':
+		case 'BAD_REQUEST':
+		case 'UNSUPPORTED_MEDIA_TYPE': {
+			const sentence = 'The request could not be read. Send JSON in UTF-8 with the content type application/json.'
+			return new PlanstreamError('bad_request', sentence, {}, { cause: error })
+		}
+		case 'PAYLOAD_TOO_LARGE':
+			return new PlanstreamError('too_large', 'The request is larger than the limit. Split it.')
+		default:
+			return null
+	}
+}

@@ -1,0 +1,69 @@
+import { asPlanstreamError, type ErrorFacts, PlanstreamError } from '@planstream/shared'
+import { contract, type ProcedureName, type Scope } from '@planstream/shared/schemas'
+import { initTRPC } from '@trpc/server'
+import { checkJson } from './border.js'
+import type { Context } from './context.js'
+import { formatError, toTrpcError, typedError } from './errors.js'
+
+/** What is told of a failure nobody foresaw. */
+export type OnProblem = (sentence: string, error?: Error) => void
+
+/** What a procedure says of itself beside its schemas. */
+export interface Meta {
+	readonly scope: Scope
+}
+
+/** Milliseconds between two signs of life on tRPC's event streams. */
+export const SSE_HEARTBEAT_MS = 15_000
+/** Heartbeats a client misses before it takes silence for a cut. */
+const MISSED_HEARTBEATS = 2.5
+
+export const t = initTRPC
+	.context<Context>()
+	.meta<Meta>()
+	.create({
+		isDev: false,
+		errorFormatter: formatError,
+		sse: {
+			ping: { enabled: true, intervalMs: SSE_HEARTBEAT_MS },
+			client: { reconnectAfterInactivityMs: SSE_HEARTBEAT_MS * MISSED_HEARTBEATS },
+		},
+	})
+
+/** The procedure that all others are made from: typed failures, then the caller's scope, then the border. */
+export function baseProcedure(name: ProcedureName, onProblem: OnProblem) {
+	const { scope } = contract[name]
+	return t.procedure
+		.meta({ scope })
+		.use(async ({ next, getRawInput, path }) => {
+			const result = await next()
+			if (result.ok) return result
+			const input = await getRawInput().catch(() => undefined)
+			throw toTrpcError(reported(typedError(result.error, { procedure: path, input }), onProblem, path))
+		})
+		.use(async ({ next, ctx, path }) => {
+			if (!ctx.principal.scopes.has(scope)) throw missingScope(path, scope)
+			return next()
+		})
+		.use(async ({ next, getRawInput }) => {
+			const sent = await getRawInput()
+			if (sent !== undefined) checkJson(sent)
+			return next({ ctx: { sent } })
+		})
+}
+
+function missingScope(path: string, scope: Scope): PlanstreamError {
+	const facts: ErrorFacts = { scope }
+	return new PlanstreamError(
+		'forbidden',
+		`${path} needs the scope ${scope}, which your credentials do not have. Ask for a key that has it.`,
+		facts,
+	)
+}
+
+/** Tells of a failure nobody foresaw, once, where it happened, and passes every failure on. */
+export function reported(error: PlanstreamError, onProblem: OnProblem, where: string): PlanstreamError {
+	if (error.code === 'internal')
+		onProblem(`${where} failed.`, error.cause instanceof Error ? error.cause : asPlanstreamError(error))
+	return error
+}

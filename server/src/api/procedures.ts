@@ -1,0 +1,26 @@
+import type { ProcedureSpec } from '@planstream/shared/schemas'
+import type { TRPCMutationProcedure, TRPCQueryProcedure, TRPCSubscriptionProcedure } from '@trpc/server'
+import type * as z from 'zod'
+
+/** The nested record of procedures that a contract asks for, `plans.get` as `{ plans: { get } }`: nothing missing, nothing besides. */
+export type Procedures<Table extends Record<string, ProcedureSpec>> = {
+	[Group in GroupOf<keyof Table & string>]: {
+		[Name in keyof Table & `${Group}.${string}` as OwnName<Name>]: ProcedureOf<Table[Name]>
+	}
+}
+
+type GroupOf<Name extends string> = Name extends `${infer Group}.${string}` ? Group : never
+type OwnName<Name> = Name extends `${string}.${infer Own}` ? Own : never
+
+type ProcedureOf<Spec extends ProcedureSpec> = Spec['kind'] extends 'query'
+	? TRPCQueryProcedure<Typed<Spec, z.output<Spec['output']>>>
+	: Spec['kind'] extends 'mutation'
+		? TRPCMutationProcedure<Typed<Spec, z.output<Spec['output']>>>
+		: TRPCSubscriptionProcedure<Typed<Spec, AsyncIterable<{ id: string; data: z.output<Spec['output']> }, void, unknown>>>
+
+interface Typed<Spec extends ProcedureSpec, Output> {
+	input: z.input<Spec['input']>
+	output: Output
+	meta: unknown
+	errorShape: unknown
+}
