@@ -1,0 +1,67 @@
+import type { PlanEvent, PlanState } from '@planstream/shared'
+import { createLogUpdate } from 'log-update'
+import { note, paint, writeLine } from './output.js'
+import { render, type View } from './render.js'
+import { clip } from './text.js'
+
+const FRAME_MS = 100
+const DEFAULT_COLUMNS = 80
+const DEFAULT_ROWS = 24
+
+/** Where a plan is shown while it is followed. */
+export interface Display {
+	/** The plan, and the event that made it so; null: it was like that when we came. */
+	show(state: PlanState, event: PlanEvent | null): Promise<void>
+	/** One line about the connection; null when there is nothing to say. */
+	connection(text: string | null): void
+	/** Ends with the last picture. */
+	close(): void
+}
+
+/** A picture in a terminal, or one JSON event a line for a program. */
+export function openDisplay({ json }: { readonly json: boolean }): Display {
+	return json || !process.stdout.isTTY ? jsonLines() : livePicture()
+}
+
+function jsonLines(): Display {
+	return {
+		show: (_state, event) => (event === null ? Promise.resolve() : writeLine(JSON.stringify(event))),
+		connection: (text) => {
+			if (text !== null) note(text)
+		},
+		close: () => {},
+	}
+}
+
+function livePicture(): Display {
+	const picture = createLogUpdate(process.stdout)
+	let plan: PlanState | null = null
+	let line: string | null = null
+	const draw = () => {
+		const view = terminal()
+		const state = plan === null ? [] : render(plan, view)
+		const below = line === null ? [] : [view.paint('yellow', clip(line, view.width))]
+		picture([...state, ...below].join('\n'))
+	}
+	const timer = setInterval(draw, FRAME_MS)
+	return {
+		show: (state) => {
+			plan = state
+			return Promise.resolve()
+		},
+		connection: (text) => {
+			line = text
+		},
+		close: () => {
+			clearInterval(timer)
+			picture.clear()
+			picture.done()
+			if (plan !== null) process.stdout.write(`${render(plan, { ...terminal(), height: null }).join('\n')}\n`)
+		},
+	}
+}
+
+function terminal(): View {
+	const { columns = DEFAULT_COLUMNS, rows = DEFAULT_ROWS } = process.stdout
+	return { now: Date.now(), width: columns, height: rows - 1, paint }
+}

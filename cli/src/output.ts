@@ -1,0 +1,27 @@
+import { once } from 'node:events'
+import { styleText } from 'node:util'
+import { EXIT } from './failure.js'
+import type { Style } from './render.js'
+
+/** Writes to standard output what a program may read, a line at a time, no faster than it is taken. */
+export async function writeLine(text: string): Promise<void> {
+	if (!process.stdout.write(`${text}\n`)) await once(process.stdout, 'drain')
+}
+
+/** Writes to standard error what only a person reads. */
+export function note(text: string): void {
+	process.stderr.write(`${text}\n`)
+}
+
+/** Colours, unless the terminal or NO_COLOR forbids them. */
+export function paint(style: Style, text: string): string {
+	return styleText(style, text, { stream: process.stdout })
+}
+
+/** Ends the process quietly when whoever reads our output has gone, as `head` does. */
+export function endWithReader(): void {
+	process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+		if (error.code !== 'EPIPE') throw error
+		process.exit(EXIT.done)
+	})
+}
