@@ -46,7 +46,11 @@ export function assertOpenToProducers(fold: PlanFold | null, { plan_id, events }
 		if (allowed !== null && !allowed.includes(event.event_type)) {
 			const next = allowed.length === 0 ? 'Its events are final; use a new plan id.' : `Only ${allowed.join(', ')} may follow.`
 			const facts = { from: status, requested: event.event_type, allowed }
-			throw new PlanstreamError('illegal_transition', `Plan ${plan_id} is ${status}, so ${event.event_type} was refused. ${next}`, facts)
+			throw new PlanstreamError(
+				'illegal_transition',
+				`Plan ${plan_id} is ${status}, so ${event.event_type} was refused. ${next}`,
+				facts,
+			)
 		}
 		status = statusAfter(event.event_type) ?? status
 	}

@@ -111,12 +111,18 @@ export class Hub {
 
 	async #commit(plan: PlanKey, options: { owner: PlanOwner; expected_seq?: number }, decide: Decide): Promise<Committed> {
 		const committed = await this.#writer(plan).commit(options, decide)
-		if (this.#handlers.any) for (const stored of committed.appended?.events ?? []) this.#handlers.emit(eventOf(stored), plan.tenant)
+		if (this.#handlers.any)
+			for (const stored of committed.appended?.events ?? []) this.#handlers.emit(eventOf(stored), plan.tenant)
 		return committed
 	}
 
 	/** A publish that is refused may still be one that was accepted before: then it is answered as it was then. */
-	async #commitOrRepeat(plan: PlanKey, drafts: readonly Draft[], options: { owner: PlanOwner; expected_seq?: number }, decide: Decide) {
+	async #commitOrRepeat(
+		plan: PlanKey,
+		drafts: readonly Draft[],
+		options: { owner: PlanOwner; expected_seq?: number },
+		decide: Decide,
+	) {
 		try {
 			return await this.#commit(plan, options, decide)
 		} catch (refusal) {

@@ -1,4 +1,15 @@
-import { applyEvent, initialPlanState, isFinished, type NormalisedPlan, type PlanEvent, type PlanOwner, type PlanState, type PlanSummary } from '@planstream/shared'
+import {
+	applyEvent,
+	initialPlanState,
+	isFinished,
+	type Json,
+	type NormalisedPlan,
+	type PlanEvent,
+	type PlanOwner,
+	type PlanState,
+	type PlanSummary,
+	type StepState,
+} from '@planstream/shared'
 
 /** What one step's attempts have left behind that a viewer has no use for. */
 interface Lease {
@@ -14,12 +25,16 @@ export interface PlanFold {
 	/** The plan as it stands after all modifications; null for a plan run elsewhere that never said it. */
 	readonly plan: NormalisedPlan | null
 	readonly leases: Readonly<Record<string, Lease>>
+	/** Results of managed plans that are too large to stand in the state, by step id. */
+	readonly large_results: Readonly<Record<string, Json>>
+	/** What is held back until its review is answered, by step id. */
+	readonly held: Readonly<Record<string, Json>>
 	/** From when the plan's timeout counts. */
 	readonly clock_from: string | null
 }
 
 export function initialFold(plan_id: string, owner: PlanOwner): PlanFold {
-	return { state: initialPlanState(plan_id, owner), plan: null, leases: {}, clock_from: null }
+	return { state: initialPlanState(plan_id, owner), plan: null, leases: {}, large_results: {}, held: {}, clock_from: null }
 }
 
 /** The fold after one more event: pure and total, like the reducer it wraps. */
@@ -44,9 +59,28 @@ export function foldEvent(fold: PlanFold, event: PlanEvent): PlanFold {
 			if (event.data.reason !== 'worker_lost') return next
 			return withLease(next, event.step_id, { worker_id: '', losses: lossesOf(fold, event.step_id) + 1 })
 		}
+		case 'step_completed': {
+			if (fold.state.owner === 'external' || stepOf(next.state, event.step_id)?.result_seq === undefined) return next
+			return { ...next, large_results: { ...fold.large_results, [event.step_id]: event.data.data } }
+		}
+		case 'review_required': {
+			if (fold.state.owner === 'external' || event.step_id === null) return next
+			return { ...next, held: { ...fold.held, [event.step_id]: event.data.payload } }
+		}
 		default:
 			return next
 	}
+}
+
+export function stepOf(state: PlanState, step_id: string): StepState | undefined {
+	return state.steps.find((step) => step.step_id === step_id)
+}
+
+/** The result of a completed step; null for any other. */
+export function resultOf(fold: PlanFold, step_id: string): Json {
+	const step = stepOf(fold.state, step_id)
+	if (step?.status !== 'completed') return null
+	return step.result ?? fold.large_results[step_id] ?? null
 }
 
 function lossesOf(fold: PlanFold, step_id: string): number {

@@ -1,0 +1,183 @@
+import type { Artifact, Failure, NormalisedStep, ParsedEvent, Usage } from '@planstream/shared'
+import type { Agent, StepContext, StepInput, StepResult, StepUpdate } from './agent.js'
+import type { Artifacts } from './artifacts.js'
+import { failureOf, parseResult } from './attempt-result.js'
+import type { AttemptResult } from './decision.js'
+import { Outbox } from './outbox.js'
+import { Output, type Timer } from './output.js'
+
+/** How an attempt ended. `cut` is not the agent's doing: the server stops or somebody interrupted it. */
+export type Outcome =
+	| { readonly kind: 'result'; readonly result: AttemptResult }
+	| { readonly kind: 'failure'; readonly reason: 'error' | 'timeout'; readonly error: Failure; readonly duration_ms: number }
+	| { readonly kind: 'cut' }
+
+export interface AttemptOptions {
+	readonly agent: Agent
+	readonly step: NormalisedStep
+	readonly attempt: number
+	/** What the context says of the plan and of the results before. */
+	readonly given: Pick<StepContext, 'plan' | 'inputs' | 'step_key'>
+	/** Appends reports of the attempt; rejects when they come too late. */
+	readonly report: (events: readonly ParsedEvent[]) => Promise<void>
+	readonly artifacts: Artifacts
+	readonly clock: () => number
+	readonly timer: Timer
+}
+
+/** One attempt of one step: calls the agent, carries its reports, and says how it ended. */
+export class Attempt {
+	readonly #options: AttemptOptions
+	readonly #abort = new AbortController()
+	readonly #outbox: Outbox
+	readonly #output: Output
+	readonly #artifacts: Artifact[] = []
+	readonly #usage: Record<string, number> = {}
+	readonly #startedAt: number
+	#progress = 0
+	#timedOut = false
+	#reportFailure: { readonly error: unknown } | null = null
+	#agentRuns = false
+	#agentEnded: Promise<void> = Promise.resolve()
+
+	constructor(options: AttemptOptions) {
+		this.#options = options
+		this.#startedAt = options.clock()
+		this.#outbox = new Outbox(options.report, (error) => {
+			this.#reportFailure = { error }
+			this.#abort.abort(error)
+		})
+		const emit = (event: ParsedEvent) => this.#outbox.push(event)
+		this.#output = new Output(options.step.step_id, options.attempt, emit, options.timer)
+	}
+
+	/** Whether the agent has not come to its end yet, although {@link run} may have. */
+	get agentRuns(): boolean {
+		return this.#agentRuns
+	}
+
+	/** Resolves when the agent has really ended, which one that ignores its signal may do long after {@link run}. */
+	get agentEnded(): Promise<void> {
+		return this.#agentEnded
+	}
+
+	/** Asks the agent to end; whatever it still says does not count. */
+	cut(reason: Error): void {
+		this.#abort.abort(reason)
+	}
+
+	/** Calls the agent and resolves with the outcome, at the latest when the step's time is over. */
+	async run(): Promise<Outcome> {
+		const { step, timer } = this.#options
+		using _timeout = step.timeout_ms === null ? null : timer.set(() => this.#timeOut(), step.timeout_ms)
+		const called = this.#call()
+		const ended = () => {
+			this.#agentRuns = false
+		}
+		this.#agentRuns = true
+		this.#agentEnded = called.then(ended, ended)
+		try {
+			const returned = await Promise.race([called, rejectOnAbort(this.#abort.signal)])
+			const { data, quality_score, checks } = parseResult(returned)
+			this.#output.flush()
+			await this.#outbox.flushed()
+			if (this.#reportFailure !== null) throw this.#reportFailure.error
+			const usage = Object.keys(this.#usage).length === 0 ? null : this.#usage
+			const result = { data, quality_score, checks, artifacts: this.#artifacts, usage, duration_ms: this.#duration() }
+			return { kind: 'result', result }
+		} catch (thrown) {
+			return await this.#failed(thrown)
+		} finally {
+			this.#outbox.close()
+			this.#abort.abort(new Error('The attempt has ended.'))
+		}
+	}
+
+	async #failed(thrown: unknown): Promise<Outcome> {
+		const duration_ms = this.#duration()
+		if (this.#timedOut) {
+			const message = `The attempt took longer than its ${this.#options.step.timeout_ms} ms. Raise timeout_ms or do less in one step.`
+			return { kind: 'failure', reason: 'timeout', error: { code: 'timeout', message, retryable: true }, duration_ms }
+		}
+		if (this.#reportFailure !== null)
+			return { kind: 'failure', reason: 'error', error: failureOf(this.#reportFailure.error), duration_ms }
+		if (this.#abort.signal.aborted) return { kind: 'cut' }
+		this.#output.flush()
+		await this.#outbox.flushed()
+		return { kind: 'failure', reason: 'error', error: failureOf(thrown), duration_ms }
+	}
+
+	#timeOut(): void {
+		this.#timedOut = true
+		this.#abort.abort(new DOMException('The step is out of time.', 'TimeoutError'))
+	}
+
+	async #call(): Promise<StepResult> {
+		const { agent, step } = this.#options
+		const { step_id, name, action, agent_type, input } = step
+		const given: StepInput = { step_id, name, action, agent_type, input }
+		const returned = agent.execute(given, this.#context())
+		return Symbol.asyncIterator in returned ? this.#follow(returned) : returned
+	}
+
+	/** Takes an agent's updates one by one; the next is asked for when the last is in the log. */
+	async #follow(updates: AsyncIterable<StepUpdate>): Promise<StepResult> {
+		const context = this.#context()
+		for await (const update of updates) {
+			if (this.#abort.signal.aborted) break
+			if ('result' in update) return update.result
+			if ('progress' in update) context.progress(update.progress, update.message)
+			if ('output' in update) context.output(update.output, update.channel === undefined ? {} : { channel: update.channel })
+			if ('usage' in update) context.usage(update.usage)
+			await this.#outbox.flushed()
+		}
+		throw new TypeError('The agent ended without a result. Its last update must be { result: { data } }.')
+	}
+
+	#context(): StepContext {
+		const { given, attempt, artifacts } = this.#options
+		return {
+			...given,
+			attempt,
+			signal: this.#abort.signal,
+			progress: (fraction, message, units) => this.#report(fraction, message ?? '', units),
+			output: (delta, { channel = 'text', level } = {}) => {
+				if (!this.#abort.signal.aborted) this.#output.push(String(delta), channel, level)
+			},
+			artifact: async (name, content, media_type) => {
+				const bytes = typeof content === 'string' ? Buffer.from(content) : content
+				const stored = await artifacts.put(name, bytes, media_type)
+				this.#artifacts.push(stored)
+				return stored
+			},
+			usage: (used) => this.#use(used),
+		}
+	}
+
+	#report(fraction: number, message: string, units: { current: number; total: number; unit: string } | undefined): void {
+		if (!Number.isFinite(fraction)) throw new TypeError(`Progress must be a number from 0 to 1, not ${fraction}.`)
+		if (this.#abort.signal.aborted) return
+		this.#progress = Math.max(this.#progress, Math.min(1, fraction))
+		const { step, attempt } = this.#options
+		const data = { progress: this.#progress, message, ...units }
+		this.#outbox.push({ event_type: 'step_progress', step_id: step.step_id, attempt, data })
+	}
+
+	#use(used: Usage): void {
+		for (const [name, amount] of Object.entries(used)) {
+			if (!Number.isFinite(amount)) throw new TypeError(`Usage ${name} must be a finite number, not ${amount}.`)
+			this.#usage[name] = (this.#usage[name] ?? 0) + amount
+		}
+	}
+
+	#duration(): number {
+		return Math.max(0, this.#options.clock() - this.#startedAt)
+	}
+}
+
+/** Rejects with the signal's reason; never resolves. */
+function rejectOnAbort(signal: AbortSignal): Promise<never> {
+	return new Promise((_, reject) => {
+		signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+	})
+}

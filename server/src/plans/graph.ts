@@ -1,0 +1,89 @@
+import { type NormalisedPlan, type NormalisedStep, PlanstreamError } from '@planstream/shared'
+
+/**
+ * Refuses a graph that could never run to its end.
+ *
+ * @throws PlanstreamError `bad_request` with the `path` of the first fault: a doubled id, an unknown dependency, a cycle, an unknown agent
+ */
+export function assertGraph(plan: Pick<NormalisedPlan, 'steps'>, agentTypes: ReadonlySet<string>): void {
+	const places = new Map<string, number>()
+	plan.steps.forEach((step, index) => {
+		const first = places.get(step.step_id)
+		if (first !== undefined) {
+			refuse(`steps[${index}].step_id`, `${step.step_id} is the id of steps[${first}] too. Give each step its own id.`)
+		}
+		places.set(step.step_id, index)
+	})
+	plan.steps.forEach((step, index) => {
+		assertAgent(step, index, agentTypes)
+		assertDependencies(step, index, places)
+	})
+	assertAcyclic(plan.steps, places)
+}
+
+function assertAgent(step: NormalisedStep, index: number, agentTypes: ReadonlySet<string>): void {
+	if (agentTypes.has(step.agent_type)) return
+	const known = [...agentTypes].sort().join(', ')
+	refuse(`steps[${index}].agent_type`, `There is no agent ${step.agent_type} here. Use one of: ${known}.`)
+}
+
+function assertDependencies(step: NormalisedStep, index: number, places: ReadonlyMap<string, number>): void {
+	const path = `steps[${index}].depends_on`
+	const seen = new Set<string>()
+	for (const id of step.depends_on) {
+		if (!places.has(id))
+			refuse(path, `Step ${step.step_id} depends on ${id}, which is no step of this plan. Add the step or drop the dependency.`)
+		if (seen.has(id)) refuse(path, `Step ${step.step_id} names its dependency ${id} twice. Name it once.`)
+		seen.add(id)
+	}
+}
+
+/** Takes away what depends on nothing that is left, until nothing is left: what stays is a cycle or waits for one. */
+function assertAcyclic(steps: readonly NormalisedStep[], places: ReadonlyMap<string, number>): void {
+	const open = new Map(steps.map((step) => [step.step_id, step.depends_on.length]))
+	const dependents = dependentsOf(steps)
+	const free = steps.filter((step) => step.depends_on.length === 0).map((step) => step.step_id)
+	for (let id = free.pop(); id !== undefined; id = free.pop()) {
+		open.delete(id)
+		for (const dependent of dependents.get(id) ?? []) {
+			const left = (open.get(dependent) ?? 0) - 1
+			open.set(dependent, left)
+			if (left === 0) free.push(dependent)
+		}
+	}
+	const [inside] = open.keys()
+	if (inside === undefined) return
+	const cycle = cycleThrough(inside, steps, open)
+	const place = places.get(cycle[0] ?? inside) ?? 0
+	refuse(`steps[${place}].depends_on`, `The steps ${cycle.join(' -> ')} wait for one another. Remove one of these dependencies.`)
+}
+
+/** Walks back along open dependencies until a step comes up again. */
+function cycleThrough(start: string, steps: readonly NormalisedStep[], open: ReadonlyMap<string, number>): string[] {
+	const byId = new Map(steps.map((step) => [step.step_id, step]))
+	const path: string[] = []
+	for (let id: string | undefined = start; id !== undefined; ) {
+		const before = path.indexOf(id)
+		if (before >= 0) return [...path.slice(before), id]
+		path.push(id)
+		id = byId.get(id)?.depends_on.find((dependency) => open.has(dependency))
+	}
+	return path
+}
+
+/** For each step that others depend on, the ids of these. */
+export function dependentsOf(steps: readonly Pick<NormalisedStep, 'step_id' | 'depends_on'>[]): Map<string, string[]> {
+	const dependents = new Map<string, string[]>()
+	for (const step of steps) {
+		for (const id of step.depends_on) {
+			const known = dependents.get(id)
+			if (known === undefined) dependents.set(id, [step.step_id])
+			else known.push(step.step_id)
+		}
+	}
+	return dependents
+}
+
+function refuse(path: string, sentence: string): never {
+	throw new PlanstreamError('bad_request', `${path}: ${sentence}`, { path })
+}

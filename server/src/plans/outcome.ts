@@ -1,0 +1,143 @@
+import type { Failure, Json, NormalisedStep, ParsedEvent, StepState } from '@planstream/shared'
+import type { PlanFold } from '../hub/plan-fold.js'
+import type { AttemptResult, Input, World } from './decision.js'
+import { judge } from './quality.js'
+
+type FailureInput = Extract<Input, { kind: 'failure' }>
+
+/**
+ * The delay before the next attempt: `min(max_ms, initial_ms * factor^(failures - 1))`, with jitter drawn uniformly from 0 to that.
+ *
+ * @param failures - counted failures of the step, this one included
+ * @param random - 0..1
+ * @returns milliseconds
+ */
+export function retryDelay(policy: NormalisedStep['retry'], failures: number, random: number): number {
+	const ceiling = Math.min(policy.max_ms, policy.initial_ms * policy.factor ** (failures - 1))
+	return Math.round(policy.jitter ? ceiling * random : ceiling)
+}
+
+/** What follows from an attempt that threw or ran out of time. */
+export function afterFailure(state: StepState, spec: NormalisedStep, input: FailureInput, world: World): ParsedEvent[] {
+	const { reason, error, duration_ms } = input
+	const failures = state.failures + 1
+	if (!error.retryable || failures >= spec.retry.max_attempts) return [stepFailed(state, error, duration_ms)]
+	return [retrying(state, reason, retryDelay(spec.retry, failures, world.random), error)]
+}
+
+/** What follows from an attempt whose worker is gone. A planned stop costs nothing; a crash loop has its own limit. */
+export function afterLoss(
+	fold: PlanFold,
+	state: StepState,
+	spec: NormalisedStep,
+	reason: 'worker_lost' | 'shutdown',
+): ParsedEvent[] {
+	const losses = (fold.leases[state.step_id]?.losses ?? 0) + 1
+	if (reason === 'shutdown') return [retrying(state, reason, 0)]
+	if (losses <= spec.retry.max_lost) return [retrying(state, reason, 0)]
+	const message = `The worker was lost ${losses} times without any progress between.`
+	return [stepFailed(state, { code: 'worker_lost', message, retryable: true })]
+}
+
+/** What follows from a result: straight to its end, or through the gate. */
+export function afterResult(state: StepState, spec: NormalisedStep, result: AttemptResult, world: World): ParsedEvent[] {
+	if (spec.quality === null) return [stepCompleted(state, result)]
+	const failuresLeft = state.failures + 1 < spec.retry.max_attempts
+	const judgement = judge(spec.quality, result, failuresLeft)
+	const checked = qualityCheck(state, spec.quality, result, judgement)
+	const why = judgement.reasons.join(' ')
+	switch (judgement.decision) {
+		case 'approved':
+			return [checked, stepCompleted(state, result)]
+		case 'review_required':
+			return [checked, reviewRequired(state, spec.quality, result, why, world.now)]
+		case 'retry_suggested': {
+			const error = { code: 'quality_rejected', message: why, retryable: true }
+			return [checked, retrying(state, 'quality', retryDelay(spec.retry, state.failures + 1, world.random), error)]
+		}
+		case 'rejected':
+			return [checked, rejected(state, spec.quality, why)]
+	}
+}
+
+function rejected(state: StepState, gate: NonNullable<NormalisedStep['quality']>, why: string): ParsedEvent {
+	const { step_id, attempt } = state
+	if (gate.on_reject === 'skip') return { event_type: 'step_skipped', step_id, attempt, data: { reason: 'quality_rejected' } }
+	return stepFailed(state, { code: 'quality_rejected', message: why, retryable: true })
+}
+
+function stepCompleted(state: StepState, result: AttemptResult): ParsedEvent {
+	const { step_id, attempt, agent_type } = state
+	const { data, quality_score = null, artifacts, usage, duration_ms } = result
+	return {
+		event_type: 'step_completed',
+		step_id,
+		attempt,
+		data: {
+			status: 'success',
+			agent_type,
+			quality_score,
+			data,
+			progress: 1,
+			duration_ms,
+			artifacts: [...artifacts],
+			...(usage !== null && { usage }),
+		},
+	}
+}
+
+function stepFailed(state: StepState, error: Failure, duration_ms?: number): ParsedEvent {
+	const { step_id, attempt } = state
+	const data = { error, attempt, ...(duration_ms !== undefined && { duration_ms }) }
+	return { event_type: 'step_failed', step_id, attempt, data }
+}
+
+function retrying(
+	state: StepState,
+	reason: 'error' | 'timeout' | 'quality' | 'worker_lost' | 'shutdown',
+	delay_ms: number,
+	error?: Failure,
+): ParsedEvent {
+	const { step_id, attempt } = state
+	const data = { reason, next_attempt: attempt + 1, delay_ms, ...(error !== undefined && { error }) }
+	return { event_type: 'step_retrying', step_id, attempt, data }
+}
+
+function qualityCheck(
+	state: StepState,
+	gate: NonNullable<NormalisedStep['quality']>,
+	{ quality_score = null, checks = [] }: { quality_score?: number | null | undefined; checks?: AttemptResult['checks'] },
+	{ decision, reasons }: ReturnType<typeof judge>,
+): ParsedEvent {
+	const { step_id, attempt } = state
+	const { min_score, approve_score } = gate
+	const passed = decision === 'approved'
+	const data = { quality_score, decision, passed, min_score, approve_score, checks: [...checks], reasons }
+	return { event_type: 'quality_check', step_id, attempt, data }
+}
+
+function reviewRequired(
+	state: StepState,
+	gate: NonNullable<NormalisedStep['quality']>,
+	result: AttemptResult,
+	reason: string,
+	now: number,
+): ParsedEvent {
+	const { step_id, attempt } = state
+	const { expires_ms } = gate.review
+	const { data: content, quality_score = null, checks = [], artifacts, usage, duration_ms } = result
+	const payload: Json = { data: content, checks: [...checks] as Json[], artifacts: [...artifacts] as Json[], usage, duration_ms }
+	return {
+		event_type: 'review_required',
+		step_id,
+		attempt,
+		data: {
+			review_id: `${step_id}.${attempt}`,
+			reason,
+			quality_score,
+			options: ['approve', 'reject', 'edit'],
+			payload,
+			expires_at: expires_ms === null ? null : new Date(now + expires_ms).toISOString(),
+		},
+	}
+}

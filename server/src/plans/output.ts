@@ -1,0 +1,84 @@
+import type { OutputChannel, ParsedEvent } from '@planstream/shared'
+
+/** Text of one channel is joined for this long, or up to this length, before it becomes an event. */
+export const OUTPUT_WINDOW_MS = 50
+export const OUTPUT_CHARACTERS = 8 * 1024
+
+export interface Timer {
+	set(callback: () => void, delay_ms: number): Disposable
+}
+
+/** The timers of this process. */
+export const PROCESS_TIMER: Timer = {
+	set(callback, delay_ms) {
+		const timer = setTimeout(callback, delay_ms)
+		return { [Symbol.dispose]: () => clearTimeout(timer) }
+	},
+}
+
+interface Channel {
+	text: string
+	level: string | undefined
+	index: number
+}
+
+/** Joins an attempt's output into few events, in the order of each channel; no character is lost or moved. */
+export class Output {
+	readonly #channels = new Map<OutputChannel, Channel>()
+	readonly #emit: (event: ParsedEvent) => void
+	readonly #timer: Timer
+	readonly #step_id: string
+	readonly #attempt: number
+	#pending: Disposable | null = null
+
+	constructor(step_id: string, attempt: number, emit: (event: ParsedEvent) => void, timer: Timer) {
+		this.#step_id = step_id
+		this.#attempt = attempt
+		this.#emit = emit
+		this.#timer = timer
+	}
+
+	push(delta: string, channelName: OutputChannel, level: string | undefined): void {
+		const channel = this.#channels.get(channelName) ?? { text: '', level, index: 0 }
+		this.#channels.set(channelName, channel)
+		if (channel.level !== level) this.#flush(channelName, channel, 0)
+		channel.level = level
+		channel.text += delta
+		if (channel.text.length >= OUTPUT_CHARACTERS) this.#flush(channelName, channel, OUTPUT_CHARACTERS)
+		if (channel.text !== '' && this.#pending === null) {
+			this.#pending = this.#timer.set(() => this.flush(), OUTPUT_WINDOW_MS)
+		}
+	}
+
+	/** Emits what waits in every channel. */
+	flush(): void {
+		this.#pending?.[Symbol.dispose]()
+		this.#pending = null
+		for (const [name, channel] of this.#channels) this.#flush(name, channel, 0)
+	}
+
+	/** Emits whole pieces until at most `keep - 1` characters wait; with 0, everything. */
+	#flush(name: OutputChannel, channel: Channel, keep: number): void {
+		let start = 0
+		while (channel.text.length - start >= Math.max(keep, 1)) {
+			const end = pieceEnd(channel.text, start)
+			const { level } = channel
+			const piece = { channel: name, delta: channel.text.slice(start, end), index: channel.index++ }
+			const data = level === undefined ? piece : { ...piece, level }
+			this.#emit({ event_type: 'step_output', step_id: this.#step_id, attempt: this.#attempt, data })
+			start = end
+		}
+		channel.text = channel.text.slice(start)
+	}
+}
+
+/** Where a piece from `start` ends: never between the two halves of a surrogate pair. */
+function pieceEnd(text: string, start: number): number {
+	const end = Math.min(start + OUTPUT_CHARACTERS, text.length)
+	const splits = end < text.length && isHighSurrogate(text.charCodeAt(end - 1))
+	return splits ? end - 1 : end
+}
+
+function isHighSurrogate(unit: number): boolean {
+	return unit >= 0xd800 && unit <= 0xdbff
+}

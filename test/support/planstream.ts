@@ -1,0 +1,67 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { PlanEvent, PlanSpec } from '@planstream/shared'
+import { createInput } from '@planstream/shared/schemas'
+import { scriptedAgent } from '../../server/src/agents/scripted.js'
+import { Hub } from '../../server/src/hub/hub.js'
+import { LOCAL_PRINCIPAL } from '../../server/src/hub/principal.js'
+import { eventOf } from '../../server/src/hub/stream-item.js'
+import type { EventLog } from '../../server/src/log/event-log.js'
+import { openLog } from '../../server/src/log/open.js'
+import type { Agent } from '../../server/src/plans/agent.js'
+import { Artifacts } from '../../server/src/plans/artifacts.js'
+import { Executor } from '../../server/src/plans/executor.js'
+import { PROCESS_TIMER } from '../../server/src/plans/output.js'
+import { InProcessQueue } from '../../server/src/plans/step-queue.js'
+
+/** A hub and an executor without a network, for tests of how plans run. */
+export class TestPlanstream implements AsyncDisposable {
+	readonly log: EventLog
+	readonly hub: Hub
+	readonly executor: Executor
+	readonly problems: string[] = []
+	readonly #directory = mkdtempSync(join(tmpdir(), 'planstream-'))
+
+	constructor(log: EventLog, agents: readonly Agent[]) {
+		const onProblem = (sentence: string) => void this.problems.push(sentence)
+		this.log = log
+		this.hub = new Hub({ log, clock: Date.now, onProblem })
+		this.executor = new Executor({
+			hub: this.hub,
+			agents,
+			queue: new InProcessQueue(onProblem),
+			artifacts: new Artifacts(join(this.#directory, 'artifacts')),
+			clock: Date.now,
+			random: Math.random,
+			timer: PROCESS_TIMER,
+			onProblem,
+		})
+	}
+
+	/** Creates a plan and resolves with all its events once it has come to its end. */
+	async run(spec: PlanSpec): Promise<PlanEvent[]> {
+		const { plan_id } = await this.executor.create(LOCAL_PRINCIPAL, createInput.parse(spec))
+		return this.events(plan_id)
+	}
+
+	/** The plan's events from its first on, until it is done. */
+	async events(plan_id: string): Promise<PlanEvent[]> {
+		const request = { after: 'start', snapshot: false, follow: 'until_done', signal: AbortSignal.timeout(30_000) } as const
+		const events: PlanEvent[] = []
+		for await (const item of this.hub.subscribe(LOCAL_PRINCIPAL, plan_id, request)) {
+			if (item.kind === 'event') events.push(eventOf(item.stored))
+		}
+		return events
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		await this.executor.stop()
+		await this.log.close()
+		rmSync(this.#directory, { recursive: true, force: true })
+	}
+}
+
+export async function startPlanstream(agents: readonly Agent[] = [scriptedAgent()]): Promise<TestPlanstream> {
+	return new TestPlanstream(await openLog({ kind: 'memory' }), agents)
+}
