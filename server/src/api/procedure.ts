@@ -1,6 +1,7 @@
-import { asPlanstreamError, type ErrorFacts, PlanstreamError } from '@planstream/shared'
+import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
 import { contract, type ProcedureName, type Scope } from '@planstream/shared/schemas'
 import { initTRPC } from '@trpc/server'
+import type { Principal } from '../hub/principal.js'
 import { checkJson } from './border.js'
 import type { Context } from './context.js'
 import { formatError, toTrpcError, typedError } from './errors.js'
@@ -41,8 +42,8 @@ export function baseProcedure(name: ProcedureName, onProblem: OnProblem) {
 			const input = await getRawInput().catch(() => undefined)
 			throw toTrpcError(reported(typedError(result.error, { procedure: path, input }), onProblem, path))
 		})
-		.use(async ({ next, ctx, path }) => {
-			if (!ctx.principal.scopes.has(scope)) throw missingScope(path, scope)
+		.use(async ({ next, ctx }) => {
+			assertScope(ctx.principal, name)
 			return next()
 		})
 		.use(async ({ next, getRawInput }) => {
@@ -52,13 +53,16 @@ export function baseProcedure(name: ProcedureName, onProblem: OnProblem) {
 		})
 }
 
-function missingScope(path: string, scope: Scope): PlanstreamError {
-	const facts: ErrorFacts = { scope }
-	return new PlanstreamError(
-		'forbidden',
-		`${path} needs the scope ${scope}, which your credentials do not have. Ask for a key that has it.`,
-		facts,
-	)
+/**
+ * Every transport asks this before a procedure's work begins.
+ *
+ * @throws PlanstreamError `forbidden` with the `scope` that is missing
+ */
+export function assertScope(principal: Principal, name: ProcedureName): void {
+	const { scope } = contract[name]
+	if (principal.scopes.has(scope)) return
+	const sentence = `${name} needs the scope ${scope}, which your credentials do not have. Ask for a key that has it.`
+	throw new PlanstreamError('forbidden', sentence, { scope })
 }
 
 /** Tells of a failure nobody foresaw, once, where it happened, and passes every failure on. */

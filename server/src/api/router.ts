@@ -45,7 +45,7 @@ export function createRouter({ hub, executor, draining, onProblem }: Services) {
 			events: procedure('plans.events')
 				.input(contract['plans.events'].input)
 				.subscription(async function* ({ ctx, input, signal = new AbortController().signal }) {
-					yield* planEvents({ hub, principal: ctx.principal, input, signal, draining, onProblem })
+					yield* planEvents({ hub, principal: ctx.principal, carrier: ctx.carrier, input, signal, draining, onProblem })
 				}),
 		},
 		events: {

@@ -1,0 +1,34 @@
+/** The writing side of a connection: a socket or an HTTP response. */
+export interface Sink {
+	/** True when a write found the buffer full and `drain` has not come since. */
+	readonly writableNeedDrain: boolean
+	on(event: 'drain' | 'close', listener: () => void): unknown
+	off(event: 'drain' | 'close', listener: () => void): unknown
+}
+
+/** Resolves at once while fewer than `limit` bytes are queued; else when the sink has drained or closed, or the signal aborts. */
+export async function drained(sink: Sink, queued: () => number, limit: number, signal: AbortSignal): Promise<void> {
+	while (!signal.aborted && sink.writableNeedDrain && queued() >= limit) await drainOrEnd(sink, signal)
+}
+
+function drainOrEnd(sink: Sink, signal: AbortSignal): Promise<void> {
+	return new Promise((resolve) => {
+		const done = (): void => {
+			sink.off('drain', done)
+			sink.off('close', done)
+			signal.removeEventListener('abort', done)
+			resolve()
+		}
+		sink.on('drain', done)
+		sink.on('close', done)
+		signal.addEventListener('abort', done)
+	})
+}
+
+/** Resolves when the signal aborts. */
+export function aborted(signal: AbortSignal): Promise<void> {
+	return new Promise((resolve) => {
+		if (signal.aborted) resolve()
+		else signal.addEventListener('abort', () => resolve(), { once: true })
+	})
+}
