@@ -1,0 +1,168 @@
+import { randomUUID } from 'node:crypto'
+import { PlanstreamError } from '@planstream/shared'
+
+/** Streams one connection carries at most; see PROTOCOL.md section 7. */
+const MAX_STREAMS = 100
+const RETRY_AFTER_MS = 1000
+
+export type Transport = 'trpc-websocket' | 'trpc-sse' | 'sse'
+
+/** How a transport gives up a connection. */
+export interface ConnectionEnds {
+	readonly transport: Transport
+	/** Closes it in order: called when the server stops and no stream is left on it. A connection that is one stream ends with that. */
+	readonly leave?: () => void
+	/** Closes it at once. */
+	readonly terminate: () => void
+}
+
+export interface ConnectionReport {
+	readonly connection_id: string
+	readonly transport: Transport
+	readonly connected_at: string
+	readonly last_seen_at: string
+	readonly subscribed_plans: readonly string[]
+}
+
+export interface ConnectionsOptions {
+	/** Connections at one time, all transports together. */
+	readonly limit: number
+	/** Aborts when the server stops. */
+	readonly draining: AbortSignal
+	/** Milliseconds since 1970. */
+	readonly clock: () => number
+}
+
+/** Every open connection that carries streams, counted against one limit. */
+export class Connections {
+	readonly #limit: number
+	readonly #draining: AbortSignal
+	readonly #clock: () => number
+	readonly #open = new Set<Connection>()
+	#whenEmpty: (() => void)[] = []
+
+	constructor({ limit, draining, clock }: ConnectionsOptions) {
+		this.#limit = limit
+		this.#draining = draining
+		this.#clock = clock
+		draining.addEventListener('abort', () => this.#leave(), { once: true })
+	}
+
+	/**
+	 * Counts a connection in until it is disposed.
+	 *
+	 * @throws PlanstreamError `too_many_connections`, `draining`
+	 */
+	open(ends: ConnectionEnds): Connection {
+		if (this.#draining.aborted) {
+			const sentence = 'The server is stopping and takes no new connections. Connect again in a moment.'
+			throw new PlanstreamError('draining', sentence, { retry_after_ms: RETRY_AFTER_MS })
+		}
+		if (this.#open.size >= this.#limit) {
+			const sentence = `The server holds ${this.#limit} connections, which is its limit. Connect again when others have left.`
+			throw new PlanstreamError('too_many_connections', sentence, { limit: this.#limit, retry_after_ms: RETRY_AFTER_MS })
+		}
+		const connection = new Connection(ends, this.#clock, () => this.#settle(connection))
+		this.#open.add(connection)
+		return connection
+	}
+
+	report(): readonly ConnectionReport[] {
+		return [...this.#open].map((connection) => connection.report())
+	}
+
+	/** Resolves when no connection is left. */
+	async empty(): Promise<void> {
+		if (this.#open.size > 0) await new Promise<void>((resolve) => this.#whenEmpty.push(resolve))
+	}
+
+	/** Closes what is still open, at once. */
+	terminate(): void {
+		for (const connection of this.#open) connection.ends.terminate()
+	}
+
+	#leave(): void {
+		for (const connection of this.#open) if (connection.idle) connection.ends.leave?.()
+	}
+
+	/** A connection ended, or its last stream did. */
+	#settle(connection: Connection): void {
+		if (!connection.disposed) {
+			if (this.#draining.aborted) connection.ends.leave?.()
+			return
+		}
+		this.#open.delete(connection)
+		if (this.#open.size > 0) return
+		const waiting = this.#whenEmpty
+		this.#whenEmpty = []
+		for (const resolve of waiting) resolve()
+	}
+}
+
+/** One connection and the streams on it. */
+export class Connection implements Disposable {
+	readonly connection_id = randomUUID()
+	readonly ends: ConnectionEnds
+	readonly #clock: () => number
+	readonly #onChange: () => void
+	readonly #connectedAt: number
+	readonly #streams = new Set<{ readonly plan_id: string }>()
+	#lastSeenAt: number
+	#disposed = false
+
+	constructor(ends: ConnectionEnds, clock: () => number, onChange: () => void) {
+		this.ends = ends
+		this.#clock = clock
+		this.#onChange = onChange
+		this.#connectedAt = clock()
+		this.#lastSeenAt = this.#connectedAt
+	}
+
+	get idle(): boolean {
+		return this.#streams.size === 0
+	}
+
+	get disposed(): boolean {
+		return this.#disposed
+	}
+
+	/**
+	 * Counts a stream in until it is disposed.
+	 *
+	 * @throws PlanstreamError `bad_request` when the connection carries as many as it may
+	 */
+	begin(plan_id: string): Disposable {
+		if (this.#streams.size >= MAX_STREAMS) {
+			const sentence = `This connection carries ${MAX_STREAMS} subscriptions, which is its limit. Stop one, or open another connection.`
+			throw new PlanstreamError('bad_request', sentence, { limit: MAX_STREAMS })
+		}
+		const stream = { plan_id }
+		this.#streams.add(stream)
+		return {
+			[Symbol.dispose]: () => {
+				if (this.#streams.delete(stream) && this.idle && !this.#disposed) this.#onChange()
+			},
+		}
+	}
+
+	/** The peer gave a sign of life. */
+	seen(): void {
+		this.#lastSeenAt = this.#clock()
+	}
+
+	report(): ConnectionReport {
+		return {
+			connection_id: this.connection_id,
+			transport: this.ends.transport,
+			connected_at: new Date(this.#connectedAt).toISOString(),
+			last_seen_at: new Date(this.#lastSeenAt).toISOString(),
+			subscribed_plans: [...new Set([...this.#streams].map(({ plan_id }) => plan_id))],
+		}
+	}
+
+	[Symbol.dispose](): void {
+		if (this.#disposed) return
+		this.#disposed = true
+		this.#onChange()
+	}
+}
