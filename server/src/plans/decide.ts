@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { isDone, type NormalisedPlan, type ParsedEvent, PlanstreamError, type StepState } from '@planstream/shared'
 import type { PlanFold } from '../hub/plan-fold.js'
 import { type Input, type Lease, refuseTransition, stepIn, type World } from './decision.js'
@@ -57,7 +58,7 @@ function create(fold: PlanFold | null, plan: NormalisedPlan, startNow: boolean):
 			plan_id,
 		})
 	}
-	if (JSON.stringify(fold.plan) === JSON.stringify(plan)) return []
+	if (isDeepStrictEqual(fold.plan, plan)) return []
 	const sentence = `There is a plan ${plan_id} already, and it differs from this one. Choose another plan_id, or leave it out to get one.`
 	throw new PlanstreamError('conflict', sentence, { plan_id })
 }
