@@ -34,7 +34,7 @@ export const TIDES = {
 		'A spring tide comes when sun and moon pull in one line – übrigens zweimal im Monat.',
 		'',
 		'```',
-		'tide = moon + sun + sea',
+		'tide = moon + sun, and nothing else is at work here',
 		'```',
 	].join('\n'),
 	'coast/harbour.txt':

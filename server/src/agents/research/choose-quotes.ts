@@ -33,7 +33,9 @@ export function chooseQuotes<Item extends Candidate>(
 		const text = candidate.text.replace(/\s+/g, ' ')
 		if (candidate.terms.length < needed || texts.has(text)) continue
 		texts.add(text)
-		byFile.set(candidate.path, [...(byFile.get(candidate.path) ?? []), candidate])
+		const ofFile = byFile.get(candidate.path)
+		if (ofFile === undefined) byFile.set(candidate.path, [candidate])
+		else ofFile.push(candidate)
 	}
 	const rounds = Math.max(0, ...[...byFile.values()].map((items) => items.length))
 	const quotes = Array.from({ length: rounds }, (_, round) =>

@@ -1,4 +1,4 @@
-import { symlink } from 'node:fs/promises'
+import { symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { corpusFolder, TIDES } from '../../../../test/support/corpus-folder.js'
@@ -35,6 +35,16 @@ describe('takeInventory', () => {
 		})
 	})
 
+	// Other systems refuse such a name.
+	it.runIf(process.platform === 'linux')('names what it could not read and goes on', async () => {
+		await using folder = await corpusFolder(TIDES)
+		const nameOfNoText = Buffer.concat([Buffer.from(`${folder.documents}/`), Buffer.from([0xff]), Buffer.from('.md')])
+		await writeFile(nameOfNoText, 'Its name is no UTF-8.')
+		const { files, skipped } = await inventoryOf(folder.documents)
+		expect(files).toHaveLength(3)
+		expect(skipped).toEqual({ count: 1, first: [{ path: '\uFFFD.md', reason: 'unreadable' }] })
+	})
+
 	it('gives equal folders equal digests and changed ones another', async () => {
 		await using one = await corpusFolder(TIDES)
 		await using other = await corpusFolder(Object.fromEntries(Object.entries(TIDES).reverse()))
@@ -64,8 +74,8 @@ describe('readDocument', () => {
 		await symlink(outside.documents, path.join(folder.documents, 'linked'))
 		const corpus = await openCorpus(folder.documents, { defaultCorpus: '.' })
 		const dots = path.relative(folder.documents, secret)
-		for (const escape of [dots, secret, 'link.md', 'linked/secret.md']) {
-			await expect(readDocument(corpus, escape, signal)).rejects.toMatchObject({ code: 'corpus_refused', retryable: false })
+		for (const leak of [dots, secret, 'link.md', 'linked/secret.md']) {
+			await expect(readDocument(corpus, leak, signal)).rejects.toMatchObject({ code: 'corpus_refused', retryable: false })
 		}
 	})
 

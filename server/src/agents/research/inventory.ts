@@ -1,3 +1,4 @@
+import type { Dirent } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { agentError } from '../agent-error.js'
@@ -12,6 +13,7 @@ const MAX_PATHS_BYTES = 262_144
 /** A text holds no NUL; looking this far tells a binary file with a text's name. */
 const SNIFF_BYTES = 8192
 const NAMED_SKIPS = 20
+const UNREADABLE = new Set<unknown>(['ENOENT', 'EACCES', 'EPERM', 'corpus_changed'])
 
 export interface InventoryFile {
 	/** Relative to the corpus, with `/` on every system. */
@@ -20,7 +22,8 @@ export interface InventoryFile {
 	readonly sha256: string
 }
 
-export type SkipReason = 'symlink' | 'too_large' | 'binary' | 'not_utf8'
+export type SkipReason = 'symlink' | 'too_large' | 'binary' | 'not_utf8' | 'unreadable'
+type Skipped = { path: string; reason: SkipReason }
 
 export interface Inventory {
 	/** sha256 over paths and contents: two folders with equal documents have equal digests. */
@@ -34,7 +37,8 @@ export interface Inventory {
 
 /**
  * Lists every text document below the corpus with its size and hash. Left out: what has no text's extension, dot
- * folders and files, `node_modules`, symbolic links, files above {@link MAX_FILE_BYTES}, binary files, broken UTF-8.
+ * folders and files, `node_modules`, symbolic links, files above {@link MAX_FILE_BYTES}, binary files, broken UTF-8,
+ * and what cannot be read or went away meanwhile.
  *
  * @param onFile - called after each file with how many of all are done
  * @throws AgentError `corpus_too_large` above 2,000 files, 64 MiB, or 256 KiB of path names
@@ -44,7 +48,7 @@ export async function takeInventory(
 	signal: AbortSignal,
 	onFile: (done: number, total: number, path: string) => void = () => {},
 ): Promise<Inventory> {
-	const skipped: { path: string; reason: SkipReason }[] = []
+	const skipped: Skipped[] = []
 	const paths = await findTexts(corpus, signal, skipped)
 	const files: InventoryFile[] = []
 	let total_bytes = 0
@@ -61,18 +65,14 @@ export async function takeInventory(
 	return { digest, files, total_bytes, skipped: { count: skipped.length, first: skipped.slice(0, NAMED_SKIPS) } }
 }
 
-async function findTexts(
-	corpus: Corpus,
-	signal: AbortSignal,
-	skipped: { path: string; reason: SkipReason }[],
-): Promise<string[]> {
+async function findTexts(corpus: Corpus, signal: AbortSignal, skipped: Skipped[]): Promise<string[]> {
 	const found: string[] = []
 	const folders = ['']
 	const pace = pacer(signal)
 	let pathBytes = 0
 	for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
 		signal.throwIfAborted()
-		for (const entry of await readdir(path.join(corpus.root, folder), { withFileTypes: true })) {
+		for (const entry of await entriesOf(corpus, folder, skipped)) {
 			await pace()
 			const relative = folder === '' ? entry.name : `${folder}/${entry.name}`
 			if (entry.name.startsWith('.') || entry.name === 'node_modules') continue
@@ -89,13 +89,32 @@ async function findTexts(
 	return found.sort()
 }
 
+async function entriesOf(corpus: Corpus, folder: string, skipped: Skipped[]): Promise<Dirent[]> {
+	try {
+		return await readdir(path.join(corpus.root, folder), { withFileTypes: true })
+	} catch (error) {
+		if (folder === '' || !isUnreadable(error)) throw error
+		skipped.push({ path: folder, reason: 'unreadable' })
+		return []
+	}
+}
+
 async function examine(corpus: Corpus, relative: string, signal: AbortSignal): Promise<InventoryFile | SkipReason> {
-	const { size } = await stat(path.join(corpus.root, relative))
-	if (size > MAX_FILE_BYTES) return 'too_large'
-	const { bytes, sha256: hash } = await readDocument(corpus, relative, signal)
-	if (bytes.subarray(0, SNIFF_BYTES).includes(0)) return 'binary'
-	if (decodeText(bytes) === null) return 'not_utf8'
-	return { path: relative, bytes: bytes.byteLength, sha256: hash }
+	try {
+		const { size } = await stat(path.join(corpus.root, relative))
+		if (size > MAX_FILE_BYTES) return 'too_large'
+		const { bytes, sha256: hash } = await readDocument(corpus, relative, signal)
+		if (bytes.subarray(0, SNIFF_BYTES).includes(0)) return 'binary'
+		if (decodeText(bytes) === null) return 'not_utf8'
+		return { path: relative, bytes: bytes.byteLength, sha256: hash }
+	} catch (error) {
+		if (isUnreadable(error)) return 'unreadable'
+		throw error
+	}
+}
+
+function isUnreadable(error: unknown): boolean {
+	return error instanceof Error && 'code' in error && UNREADABLE.has(error.code)
 }
 
 /** The text of the bytes with nothing added or taken, a byte order mark included; null for broken UTF-8. */

@@ -4,7 +4,7 @@ export interface Passage {
 	readonly start: number
 	/** Offset behind the last byte. */
 	readonly end: number
-	/** The nearest heading above, without its marks; '' before the first. */
+	/** The nearest heading above, without its marks, at most 200 characters; '' before the first. */
 	readonly heading: string
 	/** Whether the passage is a fenced block of code: found by search, never quoted. */
 	readonly code: boolean
@@ -15,6 +15,7 @@ export interface Passage {
 /** Longer blocks are cut, so that one search hit never stands for a whole file. */
 export const MAX_PASSAGE_CHARACTERS = 4096
 
+const MAX_HEADING_CHARACTERS = 200
 const HEADING = /^(?:#{1,6}|={1,6})[ \t]+(.+)$/
 const FENCE = /^ {0,3}(?:`{3,}|~{3,})/
 const LINE = /[^\n]*\n|[^\n]+$/g
@@ -44,7 +45,7 @@ export function* splitPassages(text: string): Generator<Passage> {
 			block = null
 		}
 		if (fence) fenced = !fenced
-		heading = title ?? heading
+		if (title !== undefined) heading = [...title].slice(0, MAX_HEADING_CHARACTERS).join('')
 		if (!cuts) {
 			block ??= { start: offset, text: '', code: fenced }
 			block.text += line

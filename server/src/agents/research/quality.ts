@@ -2,9 +2,9 @@ import type { Check } from '@planstream/shared'
 import type { Answer } from './results.js'
 
 /** A question counts as covered from so many quotes ... */
-export const QUOTES_TO_COVER = 2
+const QUOTES_TO_COVER = 2
 /** ... out of so many files. */
-export const FILES_TO_COVER = 2
+const FILES_TO_COVER = 2
 
 /** A quote that is not what its file says, and why. */
 export interface FalseQuote {

@@ -155,6 +155,19 @@ describe('corpus research', () => {
 		})
 	})
 
+	it('quotes nothing from a file that changed after it was indexed', async () => {
+		await using folder = await corpusFolder(TIDES)
+		const before = await runSteps(researchPlan({ questions: QUESTIONS }), agentsOf(folder), 'extract_1')
+		await folder.write('moon.md', `${TIDES['moon.md']}!`)
+		const inputs = { retrieve_1: before.get('retrieve_1')?.data }
+		await expect(
+			runAgent(agentOf(folder, 'corpus.extract'), step('extract'), recordingContext({ inputs })),
+		).rejects.toMatchObject({
+			code: 'corpus_changed',
+			retryable: false,
+		})
+	})
+
 	it('believes no quote that a result invents, nor one that points out of the corpus', async () => {
 		const quote = { sha256: '0'.repeat(64), start: 0, end: 5, text: 'never', terms: [] }
 		const quotes = [

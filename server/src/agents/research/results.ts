@@ -33,7 +33,7 @@ export const inventoryResult = z.object({
 	total_bytes: offset,
 	skipped: z.object({
 		count: offset,
-		first: z.array(z.object({ path, reason: z.enum(['symlink', 'too_large', 'binary', 'not_utf8']) })),
+		first: z.array(z.object({ path, reason: z.enum(['symlink', 'too_large', 'binary', 'not_utf8', 'unreadable']) })),
 	}),
 })
 
