@@ -22,16 +22,17 @@ export interface Committed {
 	readonly fold: PlanFold | null
 }
 
-/** The fold including everything on its way into the log. */
+/** The state including everything on its way into the log. */
 interface Tip {
-	readonly fold: PlanFold | null
+	/** Its cursor is known once the append that made it has settled; nothing that is decided looks at it before. */
+	fold: PlanFold | null
 	readonly state_seq: number
 }
 
 /**
  * Appends to one plan's log what is decided from the plan's state. Decisions do not wait for one another: each sees the
- * state that the appends under way will have made, and the log refuses it (`expected_state_seq`) if they did not; it is then decided
- * again from what the log holds.
+ * state that the appends under way will have made, and the log refuses it (`expected_state_seq`) if they did not; it is then
+ * decided again from what the log holds.
  */
 export class PlanWriter {
 	readonly #plan: PlanKey
@@ -39,9 +40,11 @@ export class PlanWriter {
 	readonly #states: States
 	readonly #now: () => string
 	#tip: Tip | null = null
+	/** Raised whenever the tip turned out not to come true. */
+	#broken = 0
 	#loading: Promise<void> | null = null
 	#underWay = 0
-	#settled: (() => void)[] = []
+	#lastAppend: Promise<unknown> = Promise.resolve()
 
 	constructor(plan: PlanKey, log: EventLog, states: States, now: () => string) {
 		this.#plan = plan
@@ -52,7 +55,7 @@ export class PlanWriter {
 
 	/** True when nothing is on its way; the writer can then be forgotten. */
 	get idle(): boolean {
-		return this.#underWay === 0 && this.#loading === null && this.#settled.length === 0
+		return this.#underWay === 0 && this.#loading === null
 	}
 
 	/**
@@ -75,13 +78,15 @@ export class PlanWriter {
 			const now = this.#now()
 			encoded = decide(tip.fold).map((draft) => encode(draft, this.#plan.plan_id, now))
 		} catch (refusal) {
-			if (await this.#stillTrue(tip)) throw refusal
+			if (await this.#cameTrue()) throw refusal
 			return 'again'
 		}
-		if (encoded.length === 0) return (await this.#stillTrue(tip)) ? { appended: null, fold: tip.fold } : 'again'
+		if (encoded.length === 0) return (await this.#cameTrue()) ? { appended: null, fold: tip.fold } : 'again'
 		const next = advance(tip, encoded, this.#plan.plan_id, options.owner)
 		this.#tip = next
-		return this.#append(tip, next, encoded, options)
+		const append = this.#append(tip, next, encoded, options)
+		this.#lastAppend = append.catch(() => undefined)
+		return append
 	}
 
 	async #append(tip: Tip, next: Tip, encoded: readonly Encoded[], options: CommitOptions): Promise<Committed | 'again'> {
@@ -90,17 +95,17 @@ export class PlanWriter {
 			const records = encoded.map(({ record }) => record)
 			const appended = await this.#log.append(this.#plan, records, this.#expectations(tip, next, records, options))
 			const last = appended.results.at(-1)
-			const fold = settledFold(next.fold, appended)
-			if (last?.duplicate === true || last?.seq !== fold?.state.seq) this.#tip = null
-			else if (fold !== null && this.#tip === next) this.#states.remember(this.#plan, fold)
-			return { appended, fold }
+			const predicted = next.fold?.state.seq
+			next.fold = settledFold(next.fold, appended)
+			if (last?.duplicate === true || last?.seq !== predicted) this.#break()
+			else if (next.fold !== null && this.#tip === next) this.#states.remember(this.#plan, next.fold)
+			return { appended, fold: next.fold }
 		} catch (error) {
-			this.#tip = null
+			this.#break()
 			if (!lostRace(error, options)) throw error
 			return 'again'
 		} finally {
 			this.#underWay--
-			this.#settle()
 		}
 	}
 
@@ -111,28 +116,21 @@ export class PlanWriter {
 		return { ...state, ...given, ...(next.fold !== null && { summary: summarise(next.fold.state, this.#now()) }) }
 	}
 
-	/** Waits for what is under way; false when the state that was decided on did not come to be. */
-	async #stillTrue(tip: Tip): Promise<boolean> {
-		if (this.#tip !== tip) return false
-		if (this.#underWay === 0) return true
-		await this.#quiet()
-		return this.#tip !== null
+	/** Waits for the appends the decision was built on; false when one of them did not come to be. */
+	async #cameTrue(): Promise<boolean> {
+		const broken = this.#broken
+		await this.#lastAppend
+		return this.#broken === broken
 	}
 
-	async #quiet(): Promise<void> {
-		if (this.#underWay > 0) await new Promise<void>((resolve) => this.#settled.push(resolve))
-	}
-
-	#settle(): void {
-		if (this.#underWay > 0) return
-		const waiting = this.#settled
-		this.#settled = []
-		for (const resolve of waiting) resolve()
+	#break(): void {
+		this.#tip = null
+		this.#broken++
 	}
 
 	/** Takes the state from the log, once for all who wait for it, and never while appends of an overtaken state are under way. */
 	#load(): Promise<void> {
-		this.#loading ??= this.#quiet()
+		this.#loading ??= this.#lastAppend
 			.then(() => this.#states.current(this.#plan))
 			.then((found) => {
 				this.#tip = { fold: found?.fold ?? null, state_seq: found?.head.state_seq ?? 0 }
@@ -144,7 +142,7 @@ export class PlanWriter {
 	}
 }
 
-/** The tip once these events are in the log. Their cursors are known only then; nothing that is decided looks at one. */
+/** The tip once these events are in the log. */
 function advance(tip: Tip, encoded: readonly Encoded[], plan_id: string, owner: PlanOwner): Tip {
 	let fold = tip.fold ?? initialFold(plan_id, owner)
 	let state_seq = tip.state_seq
