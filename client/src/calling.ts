@@ -1,0 +1,45 @@
+import type { SubscribeInput } from './generated/commands.js'
+import type { PlanEvent } from './generated/events.js'
+import type { ReadyFrame } from './generated/frames.js'
+
+/** How one request is made. */
+export interface CallOptions {
+	/** Gives up on the answer; the server may have done the work all the same. */
+	readonly signal?: AbortSignal | undefined
+}
+
+/** What a subscription tells besides its events. */
+export interface SubscribeOptions {
+	/** Ends the subscription: the loop over its events ends as if there were no more. */
+	readonly signal?: AbortSignal | undefined
+	/** Called on each (re)connection, before its events, with what the server could do with the position. */
+	readonly onReady?: ((frame: ReadyFrame) => void) | undefined
+	/**
+	 * Called when the position could not be honoured: `frame.reset` says why, and what you have folded so far is to be
+	 * replaced by `frame.state`. Events then follow from `frame.from_seq`.
+	 */
+	readonly onReset?: ((frame: ReadyFrame) => void) | undefined
+}
+
+/** Where a query or a command goes; `{name}` in the path stands for the input field of that name. */
+export interface Route {
+	readonly kind: 'query' | 'mutation'
+	readonly method: 'GET' | 'POST' | 'DELETE'
+	readonly path: string
+}
+
+/** A subscription by its name on WebSocket and its path on SSE. */
+export interface StreamRoute {
+	readonly name: string
+	readonly path: string
+}
+
+/** Makes one request and reads its answer. */
+export type Calling = <Output>(route: Route, input: object, options?: CallOptions) => Promise<Output>
+
+/** Opens one subscription. */
+export type Subscribing = (
+	route: StreamRoute,
+	input: SubscribeInput,
+	options?: SubscribeOptions,
+) => AsyncGenerator<PlanEvent, void, undefined>

@@ -1,0 +1,100 @@
+import type { StreamRoute, SubscribeOptions } from './calling.js'
+import { assertOpen, httpCalls } from './calls.js'
+import { type Connection, ConnectionMonitor, type Release } from './connection.js'
+import type { SubscribeInput } from './generated/commands.js'
+import { bindProcedures, type Procedures } from './generated/procedures.js'
+import { type PlanstreamOptions, type Settings, settingsOf } from './options.js'
+import { addressOf } from './requests.js'
+import { Subscription, type SubscriptionPorts, type TransportChooser } from './subscription.js'
+import { afterFailure, afterStart, firstChoice } from './transports/fallback.js'
+import { SseTransport } from './transports/sse.js'
+import type { Transport } from './transports/transport.js'
+import { WebSocketTransport } from './transports/websocket.js'
+
+/** A client of one server. */
+export interface Planstream extends Procedures, AsyncDisposable {
+	/** How the client is connected now. */
+	readonly connection: Connection
+	/**
+	 * Tells each change of `connection`.
+	 *
+	 * @returns ends it; also by `using`
+	 */
+	onConnection(listener: (connection: Connection) => void): Release
+	/** Ends every subscription: their loops end as if there were no more events. The client is not used again. */
+	close(): Promise<void>
+}
+
+/**
+ * Makes a client. Nothing is opened before the first subscription or call.
+ *
+ * @throws PlanstreamError `bad_request` for options that contradict each other or cannot be meant
+ * @example
+ * ```ts
+ * const planstream = createPlanstream({ url: 'http://localhost:3000' })
+ * const { plan_id } = await planstream.plans.create({ query: 'Why?', steps: [{ step_id: 'a', action: 'think', agent_type: 'scripted' }] })
+ * for await (const event of planstream.plans.events({ plan_id })) {
+ * 	if (event.event_type === 'step_progress') console.log(event.step_id, event.data.progress)
+ * }
+ * ```
+ */
+export function createPlanstream(options: PlanstreamOptions): Planstream {
+	const settings = settingsOf(options)
+	const closing = new AbortController()
+	const { transports, monitor } = connect(settings)
+	const ports: SubscriptionPorts = {
+		...settings,
+		transports,
+		provenAfterMs: settings.heartbeatMs,
+		report: (subscription, activity) => monitor.report(subscription, activity),
+	}
+	const subscribe = (route: StreamRoute, input: SubscribeInput, subscribeOptions: SubscribeOptions = {}) => {
+		assertOpen(closing.signal)
+		return new Subscription(route, input, subscribeOptions, ports).events(closing.signal)
+	}
+	const close = (): Promise<void> => {
+		closing.abort()
+		monitor.close()
+		return Promise.resolve()
+	}
+	return {
+		...bindProcedures(httpCalls({ ...settings, closed: closing.signal }), subscribe),
+		get connection() {
+			return monitor.current
+		},
+		onConnection: (listener) => monitor.listen(listener),
+		close,
+		[Symbol.asyncDispose]: close,
+	}
+}
+
+/** The transports of a client and the choice between them. */
+function connect({ url, transport: wanted, WebSocket, ...rest }: Settings): {
+	transports: TransportChooser
+	monitor: ConnectionMonitor
+} {
+	let choice = firstChoice(wanted, WebSocket !== null)
+	const sse = new SseTransport({ url, ...rest })
+	const byName: Record<Transport['name'], Transport> = {
+		sse,
+		websocket: WebSocket === null ? sse : new WebSocketTransport({ url: webSocketUrl(url), WebSocket, ...rest }),
+	}
+	const transports: TransportChooser = {
+		current: () => byName[choice.transport],
+		worked: (name) => {
+			choice = afterStart(choice, name)
+		},
+		failed: (name) => {
+			const before = choice
+			choice = afterFailure(choice, name)
+			return choice.transport !== before.transport
+		},
+	}
+	return { transports, monitor: new ConnectionMonitor(choice.transport) }
+}
+
+function webSocketUrl(url: URL): string {
+	const address = addressOf(url, '/trpc')
+	address.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:'
+	return address.href
+}

@@ -1,0 +1,166 @@
+import type { PlanstreamError } from '@planstream/shared'
+import type { Clock } from '../clock.js'
+import { errorOfClose, errorOfTrpc } from '../problem.js'
+import { Cut } from './transport.js'
+
+/** The part of a WebSocket that the client uses; the browser's own and the `ws` package's both fit. */
+export interface WebSocketLike {
+	readonly readyState: number
+	send(text: string): void
+	close(code?: number, reason?: string): void
+	addEventListener(type: 'open' | 'error', listener: () => void): void
+	addEventListener(type: 'message', listener: (event: { readonly data: unknown }) => void): void
+	addEventListener(type: 'close', listener: (event: { readonly code: number; readonly reason: string }) => void): void
+}
+
+export type WebSocketConstructor = new (url: string) => WebSocketLike
+
+/** The params of a subscription in tRPC's WebSocket protocol. */
+export interface SubscriptionParams {
+	readonly path: string
+	readonly input: object
+	readonly lastEventId?: string
+}
+
+/** Hears what belongs to one subscription; after `closed` or `failed` nothing more. */
+export interface Receiver {
+	started(): void
+	/** @param size - length of the message's text */
+	data(item: unknown, id: string | null, size: number): void
+	stopped(): void
+	failed(error: PlanstreamError | Cut): void
+}
+
+export interface TrpcSocketOptions {
+	readonly url: string
+	readonly WebSocket: WebSocketConstructor
+	readonly clock: Clock
+	readonly heartbeatMs: number
+}
+
+const OPEN = 1
+
+/** Silence of so many heartbeats is a cut. */
+export const SILENT_HEARTBEATS = 2.5
+
+/**
+ * One WebSocket that speaks tRPC's protocol for any number of subscriptions. It opens when it is made and closes
+ * when its last subscription has left; it is never used again after that.
+ */
+export class TrpcSocket {
+	readonly #socket: WebSocketLike
+	readonly #clock: Clock
+	readonly #heartbeatMs: number
+	readonly #receivers = new Map<number, Receiver>()
+	readonly #unsent: string[] = []
+	#lastId = 0
+	#lastHeard: number
+	#stopListening: () => void
+	#usable = true
+
+	constructor({ url, WebSocket, clock, heartbeatMs }: TrpcSocketOptions) {
+		this.#clock = clock
+		this.#heartbeatMs = heartbeatMs
+		this.#lastHeard = clock.now()
+		this.#socket = new WebSocket(url)
+		this.#socket.addEventListener('open', () => this.#opened())
+		this.#socket.addEventListener('message', ({ data }) => this.#heard(data))
+		this.#socket.addEventListener('error', () => {}) // the close event follows and says more
+		this.#socket.addEventListener('close', ({ code, reason }) => this.#end(errorOfClose(code, reason)))
+		this.#stopListening = clock.after(heartbeatMs, () => this.#watch())
+	}
+
+	/** False when no new subscription may be put on this socket. */
+	get usable(): boolean {
+		return this.#usable
+	}
+
+	/** Adds a subscription; the returned function ends it. */
+	subscribe(params: SubscriptionParams, receiver: Receiver): () => void {
+		const id = ++this.#lastId
+		this.#receivers.set(id, receiver)
+		this.#send(JSON.stringify({ id, jsonrpc: '2.0', method: 'subscription', params }))
+		return () => {
+			if (!this.#receivers.delete(id)) return
+			this.#send(JSON.stringify({ id, jsonrpc: '2.0', method: 'subscription.stop' }))
+			this.#closeWhenIdle()
+		}
+	}
+
+	#send(text: string): void {
+		if (this.#socket.readyState === OPEN) this.#socket.send(text)
+		else this.#unsent.push(text)
+	}
+
+	#opened(): void {
+		this.#lastHeard = this.#clock.now()
+		for (const text of this.#unsent.splice(0)) this.#socket.send(text)
+	}
+
+	#heard(data: unknown): void {
+		this.#lastHeard = this.#clock.now()
+		if (data === 'PONG') return
+		if (data === 'PING') this.#send('PONG')
+		else if (typeof data === 'string') this.#read(data)
+		else this.#end(new Cut('The server sent a binary message; text was expected.'))
+	}
+
+	#read(text: string): void {
+		let message: Message | null
+		try {
+			message = JSON.parse(text)
+		} catch (cause) {
+			this.#end(new Cut('The server sent a message that is not JSON.', { cause }))
+			return
+		}
+		const { id, method, error } = message ?? {}
+		if (method === 'reconnect') this.#end(new Cut('The server asked to reconnect.'))
+		else if (id === null && error !== undefined) this.#end(errorOfTrpc(error))
+		else if (typeof id === 'number') this.#dispatch(id, message ?? {}, text.length)
+	}
+
+	#dispatch(id: number, { error, result }: Message, size: number): void {
+		const receiver = this.#receivers.get(id)
+		if (!receiver) return
+		if (error !== undefined || result?.type === 'stopped') this.#receivers.delete(id)
+		if (error !== undefined) receiver.failed(errorOfTrpc(error))
+		else if (result?.type === 'stopped') receiver.stopped()
+		else if (result?.type === 'started') receiver.started()
+		else if (typeof result?.id === 'string') receiver.data(result.data?.data, result.id, size)
+		else receiver.data(result?.data, null, size)
+		this.#closeWhenIdle()
+	}
+
+	#watch(): void {
+		const silence = this.#clock.now() - this.#lastHeard
+		if (silence >= this.#heartbeatMs * SILENT_HEARTBEATS) {
+			this.#end(new Cut(`The server has said nothing for ${Math.round(silence)} ms.`))
+			return
+		}
+		if (silence >= this.#heartbeatMs && this.#socket.readyState === OPEN) this.#socket.send('PING')
+		this.#stopListening = this.#clock.after(this.#heartbeatMs / 2, () => this.#watch())
+	}
+
+	#closeWhenIdle(): void {
+		if (this.#receivers.size === 0) this.#end(null)
+	}
+
+	/** Closes the socket and tells every subscription why; there is none left when it was closed for being idle. */
+	#end(error: PlanstreamError | Cut | null): void {
+		if (!this.#usable) return
+		this.#usable = false
+		this.#stopListening()
+		this.#socket.close()
+		const receivers = [...this.#receivers.values()]
+		this.#receivers.clear()
+		if (error) for (const receiver of receivers) receiver.failed(error)
+	}
+}
+
+/** What comes in, as tRPC's envelopes describe it. */
+interface Message {
+	readonly id?: unknown
+	readonly method?: unknown
+	readonly error?: unknown
+	readonly result?: { readonly type?: unknown; readonly id?: unknown; readonly data?: { readonly data?: unknown } }
+}

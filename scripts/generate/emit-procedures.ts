@@ -1,0 +1,86 @@
+import type { ProcedureSpec } from '@planstream/shared/schemas'
+import type { Catalogue } from './catalogue.js'
+import { HEADER, homesOf, importsOf, type SourceFile } from './emit-file.js'
+import { doc } from './emit-type.js'
+
+type Contract = Readonly<Record<string, ProcedureSpec>>
+
+/** A procedure with the names of its types. */
+interface Row {
+	readonly name: string
+	readonly method: string
+	readonly spec: ProcedureSpec
+	readonly input: string | null
+	readonly output: string
+	readonly optional: boolean
+}
+
+/** The interface of all procedures, and the function that binds each to its REST route. */
+export function emitProcedures(contract: Contract, catalogues: readonly Catalogue[]): SourceFile {
+	const names = namesOf(catalogues)
+	const groups = new Map<string, Row[]>()
+	for (const [name, spec] of Object.entries(contract)) {
+		const [group = ''] = name.split('.')
+		groups.set(group, [...(groups.get(group) ?? []), toRow(name, spec, names)])
+	}
+	const rows = [...groups.values()].flat()
+	const used = rows.flatMap(({ input, output }) => (input === null ? [output] : [input, output]))
+	const imports = [
+		`import type { CallOptions, Calling, SubscribeOptions, Subscribing } from '../calling.js'`,
+		importsOf(new Set(used), homesOf(catalogues), 'procedures.ts'),
+	]
+	const parts = [`${HEADER}\n${imports.join('\n')}`, emitInterface(groups), emitBinding(groups)]
+	return { name: 'procedures.ts', text: `${parts.join('\n\n')}\n` }
+}
+
+function toRow(name: string, spec: ProcedureSpec, names: ReturnType<typeof namesOf>): Row {
+	const method = name.slice(name.indexOf('.') + 1)
+	if (spec.kind === 'subscription') return { name, method, spec, input: 'SubscribeInput', output: 'PlanEvent', optional: false }
+	const output = names.output.get(spec.output)
+	if (output === undefined) throw new Error(`The output of "${spec.summary}" has no name; add its schema to the catalogue.`)
+	const optional = spec.input.safeParse({}).success
+	const input = names.input.get(spec.input) ?? null
+	if (input === null && !optional) throw new Error(`The input of "${spec.summary}" has no name; add its schema to the catalogue.`)
+	return { name, method, spec, input, output, optional }
+}
+
+function namesOf(catalogues: readonly Catalogue[]) {
+	const names = { input: new Map<unknown, string>(), output: new Map<unknown, string>() }
+	for (const { io, entries } of catalogues) {
+		for (const [name, { schema }] of Object.entries(entries)) names[io].set(schema, name)
+	}
+	return names
+}
+
+function emitInterface(groups: ReadonlyMap<string, readonly Row[]>): string {
+	const fields = [...groups].map(([group, rows]) => {
+		const methods = rows.map((row) => `${doc([row.spec.summary])}${row.method}(${parameters(row)}): ${result(row)}`)
+		return `readonly ${group}: {\n${methods.join('\n')}\n}`
+	})
+	return `${doc(['Every procedure of the server. A refusal is thrown as a `PlanstreamError`.'])}export interface Procedures {\n${fields.join('\n')}\n}`
+}
+
+function parameters({ spec, input, optional }: Row): string {
+	const options = spec.kind === 'subscription' ? 'SubscribeOptions' : 'CallOptions'
+	const type = input ?? 'Readonly<Record<string, never>>'
+	return `input${optional ? '?' : ''}: ${type}, options?: ${options}`
+}
+
+function result({ spec, output }: Row): string {
+	return spec.kind === 'subscription' ? `AsyncGenerator<${output}, void, undefined>` : `Promise<${output}>`
+}
+
+function emitBinding(groups: ReadonlyMap<string, readonly Row[]>): string {
+	const fields = [...groups].map(([group, rows]) => `${group}: {\n${rows.map(bind).join('\n')}\n},`)
+	return `${doc(['Binds each procedure to its route.'])}export function bindProcedures(call: Calling, subscribe: Subscribing): Procedures {
+	return {\n${fields.join('\n')}\n}
+}`
+}
+
+function bind({ name, method, spec, optional }: Row): string {
+	const { method: verb, path } = spec.rest
+	if (spec.kind === 'subscription')
+		return `${method}: (input, options) => subscribe({ name: ${JSON.stringify(name)}, path: ${JSON.stringify(path)} }, input, options),`
+	const route = `{ kind: ${JSON.stringify(spec.kind)}, method: ${JSON.stringify(verb)}, path: ${JSON.stringify(path)} }`
+	return `${method}: (input${optional ? ' = {}' : ''}, options) => call(${route}, input, options),`
+}

@@ -1,0 +1,87 @@
+import type * as z from 'zod'
+
+/** The part of JSON Schema that our schemas are made of. */
+export type JsonSchema = z.core.JSONSchema.BaseSchema
+
+/** Writes JSON Schemas as TypeScript types; names of literal unions are found by their values. */
+export class TypeEmitter {
+	readonly #unions: ReadonlyMap<string, string>
+	readonly #io: 'input' | 'output'
+	/** The names the emitted types refer to. */
+	readonly used = new Set<string>()
+
+	constructor(unions: ReadonlyMap<string, string>, io: 'input' | 'output') {
+		this.#unions = unions
+		this.#io = io
+	}
+
+	/** A schema as a type expression. */
+	type(schema: JsonSchema): string {
+		if (schema.$ref !== undefined) return this.#use(schema.$ref)
+		if (schema.const !== undefined) return JSON.stringify(schema.const)
+		if (schema.enum) return this.#enum(schema.enum)
+		const options = schema.oneOf ?? schema.anyOf
+		if (options) return options.map((option) => this.type(option)).join(' | ')
+		if (Array.isArray(schema.type)) return schema.type.map((type) => this.type({ type })).join(' | ')
+		switch (schema.type) {
+			case 'null':
+			case 'boolean':
+			case 'string':
+				return schema.type
+			case 'integer':
+			case 'number':
+				return 'number'
+			case 'array':
+				return `ReadonlyArray<${this.type(schema.items as JsonSchema)}>`
+			case 'object':
+				return this.#object(schema)
+			default:
+				throw new Error(`No type is known for the schema ${JSON.stringify(schema)}; teach it to TypeEmitter.type.`)
+		}
+	}
+
+	/** The fields of an object schema, without the ones named in `except`. */
+	fields({ properties = {}, required = [] }: JsonSchema, except: ReadonlySet<string> = new Set()): string {
+		return Object.entries(properties as Record<string, JsonSchema>)
+			.filter(([name]) => !except.has(name))
+			.map(([name, schema]) => {
+				const [mark, absent] = required.includes(name) ? ['', ''] : ['?', ' | undefined']
+				return `${this.#fieldDoc(schema)}readonly ${name}${mark}: ${this.type(schema)}${absent}`
+			})
+			.join('\n')
+	}
+
+	#object(schema: JsonSchema): string {
+		const rest = schema.additionalProperties
+		const value = typeof rest === 'object' && Object.keys(rest).length > 0 ? this.type(rest) : null
+		if (Object.keys(schema.properties ?? {}).length === 0) return `Readonly<Record<string, ${value ?? 'never'}>>`
+		const others = value === null ? '' : `\nreadonly [name: string]: ${value} | undefined`
+		return `{\n${this.fields(schema)}${others}\n}`
+	}
+
+	/** A union by its name, or by the name of the one it begins with. */
+	#enum(values: readonly unknown[]): string {
+		for (let length = values.length; length > 1; length--) {
+			const name = this.#unions.get(JSON.stringify(values.slice(0, length)))
+			if (name !== undefined) return [this.#use(name), ...values.slice(length).map((value) => JSON.stringify(value))].join(' | ')
+		}
+		return values.map((value) => JSON.stringify(value)).join(' | ')
+	}
+
+	#fieldDoc({ description, default: absent }: JsonSchema): string {
+		const plain = absent !== undefined && this.#io === 'input'
+		return doc([description ?? '', plain ? `@defaultValue \`${JSON.stringify(absent)}\`` : ''])
+	}
+
+	#use(name: string): string {
+		this.used.add(name)
+		return name
+	}
+}
+
+/** A comment of these lines, empty ones left out; nothing when all are. */
+export function doc(lines: readonly string[]): string {
+	const written = lines.filter((line) => line !== '')
+	if (written.length === 0) return ''
+	return written.length === 1 ? `/** ${written[0]} */\n` : `/**\n${written.map((line) => ` * ${line}\n`).join('')} */\n`
+}
