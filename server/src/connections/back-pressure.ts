@@ -32,3 +32,17 @@ export function aborted(signal: AbortSignal): Promise<void> {
 		else signal.addEventListener('abort', () => resolve(), { once: true })
 	})
 }
+
+/** A connection that notices how long nothing has moved on it. */
+export interface IdleSink extends Sink {
+	setTimeout(delayMs: number): unknown
+	on(event: 'drain' | 'close' | 'timeout', listener: () => void): unknown
+}
+
+/** Ends a connection that has taken nothing of what waits for it for so long. */
+export function endStalled(sink: IdleSink, stallTimeoutMs: number, terminate: () => void): void {
+	sink.on('timeout', () => {
+		if (sink.writableNeedDrain) terminate()
+	})
+	sink.setTimeout(stallTimeoutMs)
+}

@@ -1,0 +1,61 @@
+import { type IncomingMessage, STATUS_CODES } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
+import { assertLocal } from '../api/auth.js'
+import { problemResponse } from '../api/problem-response.js'
+import { type OnProblem, reported } from '../api/procedure.js'
+
+/**
+ * Takes a connection over after its HTTP upgrade.
+ *
+ * @throws PlanstreamError what the client is told instead, as the answer to its request
+ */
+export type Upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void
+
+export interface UpgradeOptions {
+	/** By path. */
+	readonly upgrades: Readonly<Record<string, Upgrade>>
+	readonly onProblem: OnProblem
+}
+
+/** The one listener for `upgrade` of an HTTP server: whoever is not taken over gets a real HTTP answer and is closed. */
+export function upgradeRouter({
+	upgrades,
+	onProblem,
+}: UpgradeOptions): (request: IncomingMessage, socket: Duplex, head: Buffer) => void {
+	return (request, socket, head) => {
+		socket.on('error', ignoreReset)
+		try {
+			assertLocal(request.headers)
+			upgradeAt(pathOf(request), upgrades)(request, socket, head)
+		} catch (thrown) {
+			const error = reported(asPlanstreamError(thrown), onProblem, 'An upgrade')
+			refuse(socket, error)
+		}
+	}
+}
+
+function upgradeAt(path: string, upgrades: UpgradeOptions['upgrades']): Upgrade {
+	const upgrade = Object.hasOwn(upgrades, path) ? upgrades[path] : undefined
+	if (upgrade !== undefined) return upgrade
+	const allowed = Object.keys(upgrades)
+	const sentence = `There is no WebSocket at ${path.slice(0, 200)}. Connect to ${allowed.join(' or ')}.`
+	throw new PlanstreamError('not_found', sentence, { allowed })
+}
+
+function pathOf({ url = '/' }: IncomingMessage): string {
+	return url.split('?', 1)[0] ?? '/'
+}
+
+/** Answers an upgrade request with a failure and closes the socket. */
+export function refuse(socket: Duplex, error: PlanstreamError): void {
+	const { status, headers } = problemResponse(error)
+	const body = JSON.stringify(error.toProblem())
+	const fields = [...headers, ['content-length', Buffer.byteLength(body)], ['connection', 'close']]
+	const head = [`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`, ...fields.map(([name, value]) => `${name}: ${value}`)]
+	socket.once('finish', () => socket.destroy())
+	socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
+}
+
+/** After an upgrade nobody else listens, and an error without a listener ends the process; `close` follows and says it all. */
+function ignoreReset(): void {}
