@@ -3,6 +3,7 @@ import { EVENT_TYPES } from './event-types.js'
 import { eventInput } from './events.js'
 import { count, planId, planSpec, planSummary, stepId } from './plans.js'
 import { PLAN_STATUSES } from './status.js'
+import type { Wire } from './wire.js'
 
 /** Limits of publishing; see PROTOCOL.md section 7. */
 export const MAX_PUBLISH_EVENTS = 256
@@ -78,9 +79,9 @@ export const agentsOutput = z.object({ agents: z.array(z.object({ agent_type: z.
 export type SubscribeInput = z.input<typeof subscribeInput>
 export type ParsedSubscribeInput = z.output<typeof subscribeInput>
 export type CreateInput = z.input<typeof createInput>
-export type CommandOutput = z.output<typeof commandOutput>
+export type CommandOutput = Wire<z.output<typeof commandOutput>>
 export type ListInput = z.input<typeof listInput>
-export type ListOutput = z.output<typeof listOutput>
+export type ListOutput = Wire<z.output<typeof listOutput>>
 export type PublishInput = z.input<typeof publishInput>
-export type PublishOutput = z.output<typeof publishOutput>
-export type AgentsOutput = z.output<typeof agentsOutput>
+export type PublishOutput = Wire<z.output<typeof publishOutput>>
+export type AgentsOutput = Wire<z.output<typeof agentsOutput>>

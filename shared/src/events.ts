@@ -16,6 +16,7 @@ import {
 	usage,
 } from './plans.js'
 import { sentTime } from './time.js'
+import type { Wire } from './wire.js'
 
 const text = z.string()
 const durationMs = z.number().min(0)
@@ -210,11 +211,11 @@ export const eventInput = z.discriminatedUnion('event_type', inputs)
 /** An event as every transport delivers it. */
 export const planEvent = z.discriminatedUnion('event_type', events)
 
-export type Actor = z.output<typeof actor>
-export type CommandMark = z.output<typeof command>
+export type Actor = Wire<z.output<typeof actor>>
+export type CommandMark = Wire<z.output<typeof command>>
 /** What a producer may write. */
 export type EventInput = z.input<typeof eventInput>
 /** The same after the schema has filled in its defaults. */
-export type ParsedEvent = z.output<typeof eventInput>
-export type PlanEvent = z.output<typeof planEvent>
+export type ParsedEvent = Wire<z.output<typeof eventInput>>
+export type PlanEvent = Wire<z.output<typeof planEvent>>
 export type EventOf<Type extends EventType> = Extract<PlanEvent, { event_type: Type }>

@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { count, planId, planState } from './plans.js'
 import { PLAN_OWNERS, PLAN_STATUSES } from './status.js'
+import type { Wire } from './wire.js'
 
 /** Why a position could not be honoured; see the verdict table in PROTOCOL.md section 3. */
 export const RESET_REASONS = ['trimmed', 'cleared', 'epoch', 'rewind', 'fork'] as const
@@ -57,8 +58,8 @@ export const problemFrame = z.looseObject({
 /** Control frames have no `event_type` and no `seq` and are never stored. */
 export const controlFrame = z.discriminatedUnion('frame', [readyFrame, positionFrame, endFrame, problemFrame])
 
-export type ReadyFrame = z.output<typeof readyFrame>
-export type PositionFrame = z.output<typeof positionFrame>
-export type EndFrame = z.output<typeof endFrame>
-export type ProblemFrame = z.output<typeof problemFrame>
-export type ControlFrame = z.output<typeof controlFrame>
+export type ReadyFrame = Wire<z.output<typeof readyFrame>>
+export type PositionFrame = Wire<z.output<typeof positionFrame>>
+export type EndFrame = Wire<z.output<typeof endFrame>>
+export type ProblemFrame = Wire<z.output<typeof problemFrame>>
+export type ControlFrame = Wire<z.output<typeof controlFrame>>

@@ -2,6 +2,7 @@ import * as z from 'zod'
 import { AGENT_TYPE_PATTERN, PLAN_ID_PATTERN, STEP_ID_PATTERN, SYSTEM_PLAN_ID } from './ids.js'
 import { json, jsonObject } from './json.js'
 import { PLAN_OWNERS, PLAN_STATUSES, STEP_STATUSES } from './status.js'
+import type { Wire } from './wire.js'
 
 /** Limits of one plan; see the table in PROTOCOL.md section 7. */
 export const MAX_STEPS = 1000
@@ -95,13 +96,13 @@ export const normalisedStep = stepSpec.extend({
 /** A plan with every default filled in: what `plan_created` holds, enough to rebuild everything from the log. */
 export const normalisedPlan = planSpec.extend({ plan_id: planId, steps: z.array(normalisedStep) })
 
-export type RetryPolicy = z.output<typeof retryPolicy>
-export type QualityPolicy = z.output<typeof qualityPolicy>
+export type RetryPolicy = Wire<z.output<typeof retryPolicy>>
+export type QualityPolicy = Wire<z.output<typeof qualityPolicy>>
 export type StepSpec = z.input<typeof stepSpec>
 export type PlanSpec = z.input<typeof planSpec>
 export type ParsedPlanSpec = z.output<typeof planSpec>
-export type NormalisedStep = z.output<typeof normalisedStep>
-export type NormalisedPlan = z.output<typeof normalisedPlan>
+export type NormalisedStep = Wire<z.output<typeof normalisedStep>>
+export type NormalisedPlan = Wire<z.output<typeof normalisedPlan>>
 
 export const failure = z.looseObject({
 	code: z.string().min(1).max(128),
@@ -200,12 +201,12 @@ export const planSummary = z.object({
 	updated_at: z.string(),
 })
 
-export type Failure = z.output<typeof failure>
-export type Usage = z.output<typeof usage>
-export type Check = z.output<typeof check>
-export type Artifact = z.output<typeof artifact>
+export type Failure = Wire<z.output<typeof failure>>
+export type Usage = Wire<z.output<typeof usage>>
+export type Check = Wire<z.output<typeof check>>
+export type Artifact = Wire<z.output<typeof artifact>>
 export type OutputChannel = (typeof OUTPUT_CHANNELS)[number]
-export type Review = z.output<typeof review>
-export type StepState = z.output<typeof stepState>
-export type PlanState = z.output<typeof planState>
-export type PlanSummary = z.output<typeof planSummary>
+export type Review = Wire<z.output<typeof review>>
+export type StepState = Wire<z.output<typeof stepState>>
+export type PlanState = Wire<z.output<typeof planState>>
+export type PlanSummary = Wire<z.output<typeof planSummary>>

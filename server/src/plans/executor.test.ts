@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import { type PlanEvent, type PlanSpec, PlanstreamError } from '@planstream/shared'
+import { type Json, type PlanEvent, type PlanSpec, PlanstreamError } from '@planstream/shared'
 import { createInput } from '@planstream/shared/schemas'
 import { describe, expect, it } from 'vitest'
 import { startPlanstream, TestPlanstream } from '../../../test/support/planstream.js'
@@ -25,7 +25,7 @@ const ofStep = (events: readonly PlanEvent[], step_id: string) => typesOf(events
 function agent(execute: (context: StepContext, step_id: string) => Promise<unknown>): Agent {
 	return {
 		type: 'scripted',
-		execute: async (given, context) => ({ data: { value: await execute(context, given.step_id) } as Record<string, never> }),
+		execute: async (given, context) => ({ data: { value: await execute(context, given.step_id) } as Record<string, Json> }),
 	}
 }
 
@@ -172,7 +172,9 @@ describe('an agent that misbehaves', () => {
 			return context.attempt
 		})
 		await using planstream = await startPlanstream([deaf])
-		planstream.hub.on('step_retrying', () => setImmediate(() => ends.pop()?.()))
+		planstream.hub.on('step_retrying', () => {
+			setImmediate(() => ends.pop()?.())
+		})
 		const events = await planstream.run({ query: 'q', steps: [step('a', { timeout_ms: 5, retry: quick })] })
 		expect(ofStep(events, 'a')).toEqual(['step_started', 'step_retrying', 'step_started', 'step_completed'])
 		expect(events.find((event) => event.event_type === 'step_retrying')?.data).toMatchObject({ reason: 'timeout' })

@@ -31,13 +31,18 @@ const deltas = fc.array(
 	{ maxLength: 12 },
 )
 
+function asOutput(event: ParsedEvent): Extract<ParsedEvent, { event_type: 'step_output' }> {
+	if (event.event_type !== 'step_output') throw new TypeError('an output emits step_output alone')
+	return event
+}
+
 describe('output', () => {
 	it('loses and moves no character of a channel, whatever comes in whatever pieces', () => {
 		fc.assert(
 			fc.property(deltas, (pushes) => {
-				const events: ParsedEvent[] = []
+				const events: Extract<ParsedEvent, { event_type: 'step_output' }>[] = []
 				const timer = new FakeTimer()
-				const output = new Output('s', 1, (event) => events.push(event), timer)
+				const output = new Output('s', 1, (event) => events.push(asOutput(event)), timer)
 				for (const { channel, delta, fire } of pushes) {
 					output.push(delta, channel, undefined)
 					if (fire) timer.fire()
@@ -46,7 +51,7 @@ describe('output', () => {
 				for (const channel of channels) {
 					const sent = pushes.flatMap((push) => (push.channel === channel ? [push.delta] : [])).join('')
 					const pieces = events.flatMap(({ data }) =>
-						data['channel'] === channel ? [data as { delta: string; index: number }] : [],
+						data.channel === channel ? [{ delta: data.delta ?? '', index: data.index }] : [],
 					)
 					expect(pieces.map(({ delta }) => delta).join('')).toBe(sent)
 					expect(pieces.map(({ index }) => index)).toEqual(pieces.map((_, index) => index))
@@ -59,9 +64,9 @@ describe('output', () => {
 	})
 
 	it('joins what comes within its window into one event and keeps levels apart', () => {
-		const events: ParsedEvent[] = []
+		const events: Extract<ParsedEvent, { event_type: 'step_output' }>[] = []
 		const timer = new FakeTimer()
-		const output = new Output('s', 1, (event) => events.push(event), timer)
+		const output = new Output('s', 1, (event) => events.push(asOutput(event)), timer)
 		const push = (delta: string, level?: string, channel: OutputChannel = 'log') => output.push(delta, channel, level)
 		for (const letter of 'hello') push(letter)
 		expect(events).toEqual([])
@@ -69,7 +74,7 @@ describe('output', () => {
 		push('a', 'warn')
 		push('b', 'error')
 		timer.fire()
-		expect(events.map(({ data }) => [data['delta'], data['level']])).toEqual([
+		expect(events.map(({ data }) => [data.delta, data.level])).toEqual([
 			['hello', undefined],
 			['a', 'warn'],
 			['b', 'error'],
