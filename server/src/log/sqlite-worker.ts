@@ -1,9 +1,10 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { asPlanstreamError } from '@planstream/shared'
-import type { Answered, Asked, Opened } from './sqlite-messages.js'
+import type { Answered, Opened } from './sqlite-messages.js'
 import { SqliteStore } from './sqlite-store.js'
 import { type OpenTables, openTables } from './sqlite-tables.js'
 import { Turns } from './sqlite-turns.js'
+import { type Cells, packAnswers, unpackRequests } from './sqlite-wire.js'
 
 /** The thread that owns the one connection. It takes batches of requests and answers in batches. */
 function main(): void {
@@ -20,7 +21,7 @@ function main(): void {
 	let closing: number | null = null
 
 	const post = (answers: Answered[]): void => {
-		if (answers.length > 0) port.postMessage(answers)
+		if (answers.length > 0) port.postMessage(packAnswers(answers))
 	}
 	const schedule = (): void => {
 		if (!scheduled) setImmediate(work)
@@ -32,13 +33,13 @@ function main(): void {
 		post(turns.serve())
 		if (closing !== null && !turns.hasRequests) {
 			opened.close()
-			port.postMessage([{ id: closing, outcome: { value: null } }] satisfies Answered[])
+			post([{ id: closing, outcome: { value: null } }])
 			port.close()
 		} else if (turns.hasWork) schedule()
 	}
 
-	port.on('message', (batch: readonly Asked[]) => {
-		for (const { id, request } of batch) {
+	port.on('message', (cells: Cells) => {
+		for (const { id, request } of unpackRequests(cells)) {
 			if (request.kind === 'close') closing = id
 			else turns.add({ id, request })
 		}

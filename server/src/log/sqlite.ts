@@ -3,12 +3,16 @@ import { Worker } from 'node:worker_threads'
 import { formatCursor, PlanstreamError, type PlanSummary, type Position } from '@planstream/shared'
 import type { Appended, AppendOptions, Head, ListQuery, LogRecord, LogStore, Page, PlanKey, PlanPage } from './event-log.js'
 import { encodeEvent } from './fingerprint.js'
-import type { Answered, AppendReply, Asked, HeadReply, Opened, Outcome, Replies, Request, StoredSummary } from './sqlite-messages.js'
+import type { AppendReply, Asked, HeadReply, Opened, Outcome, Replies, Request, StoredSummary } from './sqlite-messages.js'
+import { type Cells, packRequests, unpackAnswers } from './sqlite-wire.js'
 import { closedError, threadGoneError } from './storage-errors.js'
 import type { Replacement } from './trim.js'
 
 /** Requests that may wait for the thread at once; far above what 10,000 streams ask for. */
 const MAX_WAITING = 65_536
+
+/** Requests in one message to the thread, at most. */
+const BATCH = 64
 
 interface Waiting {
 	readonly resolve: (outcome: Outcome) => void
@@ -33,11 +37,11 @@ export class SqliteLog implements LogStore {
 	/**
 	 * Opens the database in an existing directory, or makes it.
 	 *
+	 * @param file - the script of the thread
+	 * @defaultValue the compiled `sqlite-worker.js`: the package's own import map leads to it from the sources, too
 	 * @throws `storage_unavailable` when another process has it open, when this installation has no SQLite, or when the file is not to be read
 	 */
-	static async open(directory: string): Promise<SqliteLog> {
-		// Tests run the sources, but a thread needs the compiled file: the package's own import map leads to it from either.
-		const file = createRequire(import.meta.url).resolve('#log/sqlite-worker')
+	static async open(directory: string, file = createRequire(import.meta.url).resolve('#log/sqlite-worker')): Promise<SqliteLog> {
 		const worker = new Worker(file, { workerData: { directory }, name: 'planstream-log' })
 		const log = new SqliteLog(worker, directory)
 		await log.#opened()
@@ -96,7 +100,7 @@ export class SqliteLog implements LogStore {
 					reject(PlanstreamError.fromProblem(problem))
 					return
 				}
-				this.#worker.on('message', (answers: readonly Answered[]) => this.#take(answers))
+				this.#worker.on('message', (cells: Cells) => this.#take(cells))
 				resolve()
 			})
 			const stopped = (cause: unknown): void => {
@@ -115,7 +119,10 @@ export class SqliteLog implements LogStore {
 		if (this.#waiting.size >= MAX_WAITING) return Promise.reject(tooManyWaiting())
 		this.#lastId += 1
 		const id = this.#lastId
-		if (this.#outbox.push({ id, request }) === 1) setImmediate(() => this.#post())
+		const size = this.#outbox.push({ id, request })
+		if (size === 1) setImmediate(() => this.#post())
+		// A full batch goes over at once, so that both threads work.
+		else if (size === BATCH) this.#post()
 		return new Promise((resolve, reject) => {
 			// The thread answers each kind of request with its own kind of reply.
 			this.#waiting.set(id, { resolve: (outcome) => settle(outcome, (value) => resolve(value as Replies[Kind]), reject), reject })
@@ -123,13 +130,14 @@ export class SqliteLog implements LogStore {
 	}
 
 	#post(): void {
+		if (this.#outbox.length === 0) return
 		const batch = this.#outbox
 		this.#outbox = []
-		this.#worker.postMessage(batch)
+		this.#worker.postMessage(packRequests(batch))
 	}
 
-	#take(answers: readonly Answered[]): void {
-		for (const { id, outcome } of answers) {
+	#take(cells: Cells): void {
+		for (const { id, outcome } of unpackAnswers(cells)) {
 			const waiting = this.#waiting.get(id)
 			this.#waiting.delete(id)
 			waiting?.resolve(outcome)

@@ -117,17 +117,26 @@ export class TailWindow {
 		this.#shrink(head)
 	}
 
-	/** Drops the oldest events: those that were trimmed, and those beyond the limits. */
+	/** Drops the oldest events: those that were trimmed, and those beyond the limits, an eighth at once so that most appends drop none. */
 	#shrink(head: Head): void {
-		let dropped = Math.max(0, this.#events.length - this.#limits.planEvents, head.oldest_seq - this.#firstSeq(head))
-		let characters = this.#characters - charactersOf(this.#events.slice(0, dropped))
-		for (; characters > this.#limits.planCharacters && dropped < this.#events.length; dropped += 1) {
+		const { planEvents, planCharacters } = this.#limits
+		const size = this.#events.length
+		const trimmed = head.oldest_seq - this.#firstSeq(head)
+		const full = size > planEvents || this.#characters > planCharacters
+		if (trimmed <= 0 && !full) return
+		const room = full ? 7 / 8 : 1
+		let dropped = 0
+		let characters = this.#characters
+		// The newest event stays whenever it fits at all.
+		const isOver = (left: number): boolean =>
+			left > planEvents * room || characters > planCharacters * (left === 1 ? 1 : room)
+		while (dropped < size && (dropped < trimmed || isOver(size - dropped))) {
 			characters -= this.#events[dropped]?.text.length ?? 0
+			dropped += 1
 		}
 		const last = this.#events[dropped - 1]
-		if (!last) return
+		if (last) this.#before = fingerprintOf(last)
 		this.#events.splice(0, dropped)
-		this.#before = fingerprintOf(last)
 		this.#characters = characters
 	}
 

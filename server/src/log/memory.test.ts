@@ -1,0 +1,21 @@
+import { expect, it } from 'vitest'
+import { PLAN, record } from '../../../test/support/log-records.js'
+import { eventLogSuite } from '../../../test/suites/event-log.suite.js'
+import { MemoryLog } from './memory.js'
+import { openLog } from './open.js'
+import { TailLog } from './tail.js'
+
+eventLogSuite('in memory', async () => {
+	const log = await openLog({ kind: 'memory' })
+	return { log, [Symbol.asyncDispose]: () => log.close() }
+})
+
+it('refuses with storage_full what does not fit, and takes appends again after a removal', async () => {
+	const log = new TailLog(new MemoryLog({ maxCharacters: 200 }))
+	await log.append(PLAN, [record('a', { content: 'x'.repeat(100) })])
+	const more = () => log.append({ ...PLAN, plan_id: 'more' }, [record('a', { content: 'x'.repeat(100) })])
+	await expect(more()).rejects.toMatchObject({ code: 'storage_full', facts: { limit: 200 } })
+	expect((await log.read(PLAN, 'start', 1)).events).toHaveLength(1)
+	await log.remove(PLAN)
+	await more()
+})

@@ -1,0 +1,111 @@
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { PLAN, record, records, summary } from '../../../test/support/log-records.js'
+import { eventLogSuite } from '../../../test/suites/event-log.suite.js'
+import { openLog } from './open.js'
+import { SqliteLog } from './sqlite.js'
+import { TailLog } from './tail.js'
+
+/** No event stays in the tail, so that every read asks the database. */
+const NO_TAIL = { planEvents: 0 }
+
+async function temporaryDirectory() {
+	const directory = await mkdtemp(join(tmpdir(), 'planstream-log-'))
+	return { directory, [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }) }
+}
+
+async function openIn(options?: ConstructorParameters<typeof TailLog>[1]) {
+	const temporary = await temporaryDirectory()
+	const { directory } = temporary
+	const log = options ? new TailLog(await SqliteLog.open(directory), options) : await openLog({ kind: 'sqlite', directory })
+	const dispose = async (): Promise<void> => {
+		await log.close()
+		await temporary[Symbol.asyncDispose]()
+	}
+	return { log, directory, [Symbol.asyncDispose]: dispose }
+}
+
+eventLogSuite('in SQLite', () => openIn())
+eventLogSuite('in SQLite with nothing in its tail', () => openIn(NO_TAIL))
+
+describe('the log in SQLite', () => {
+	it('makes a directory that only its owner may enter, and leaves one file when it is closed', async () => {
+		await using temporary = await temporaryDirectory()
+		const directory = join(temporary.directory, 'deep', 'data')
+		const log = await openLog({ kind: 'sqlite', directory })
+		await log.append(PLAN, [record('a')])
+		await log.close()
+		expect((await stat(directory)).mode & 0o777).toBe(0o700)
+		expect(await readdir(directory)).toEqual(['planstream.db'])
+	})
+
+	it('is the same log after it was closed and opened again', async () => {
+		await using temporary = await temporaryDirectory()
+		const { directory } = temporary
+		const before = await openLog({ kind: 'sqlite', directory })
+		await before.append(PLAN, records('a', 5), { summary: summary(PLAN.plan_id) })
+		await before.append(PLAN, [record('b', { transient: true })])
+		await before.trim(PLAN, 3, { base: '{"at":2}', reason: 'cleared' })
+		const page = await before.read(PLAN, 'start', 100)
+		await before.close()
+
+		const after = await openLog({ kind: 'sqlite', directory })
+		expect(page.verdict.reset).toBe('cleared')
+		expect(await after.read(PLAN, 'start', 100)).toEqual(page)
+		expect(await after.head(PLAN)).toEqual(page.head)
+		expect(await after.unfinished()).toEqual([PLAN])
+		expect((await after.append(PLAN, [record('a-4')])).results).toEqual([{ event_id: 'a-4', seq: 5, duplicate: true }])
+		expect((await after.append(PLAN, [record('c')])).results).toEqual([{ event_id: 'c', seq: 7, duplicate: false }])
+		await after.close()
+	})
+
+	it('refuses to open a directory twice, and says who has it and what to do', async () => {
+		await using opened = await openIn()
+		const { directory } = opened
+		const second = openLog({ kind: 'sqlite', directory })
+		await expect(second).rejects.toMatchObject({ code: 'storage_unavailable', facts: { directory, pid: process.pid } })
+		await expect(second).rejects.toThrow(
+			`Another Planstream process (pid ${process.pid}) has the data directory ${directory} open; ` +
+				'stop it, or set PLANSTREAM_DATA to another directory.',
+		)
+		expect((await opened.log.append(PLAN, [record('a')])).results[0]?.seq).toBe(1)
+	})
+
+	it('says so when the file is no database or the directory cannot be made', async () => {
+		await using temporary = await temporaryDirectory()
+		const { directory } = temporary
+		await writeFile(join(directory, 'planstream.db'), 'no database, but long enough to be looked at as one. '.repeat(100))
+		await expect(openLog({ kind: 'sqlite', directory })).rejects.toMatchObject({
+			code: 'storage_unavailable',
+			message: expect.stringContaining('restore a backup'),
+		})
+		const below = join(directory, 'planstream.db', 'below')
+		await expect(openLog({ kind: 'sqlite', directory: below })).rejects.toMatchObject({ code: 'storage_unavailable' })
+	})
+
+	it('reads a page far larger than one turn as one piece', async () => {
+		await using opened = await openIn(NO_TAIL)
+		const appended = await Promise.all(Array.from({ length: 10 }, (_, n) => opened.log.append(PLAN, records(`w${n}`, 100))))
+		const events = appended.flatMap((one) => one.events)
+		expect((await opened.log.read(PLAN, 'start', 2000)).events).toEqual(events)
+		expect((await opened.log.read(PLAN, { seq: 250 }, 600)).events).toEqual(events.slice(250, 850))
+	})
+
+	it('rejects all that waits and all that comes when its thread dies', async () => {
+		await using temporary = await temporaryDirectory()
+		const { directory } = temporary
+		const file = join(directory, 'dying.mjs')
+		const script = `import { parentPort } from 'node:worker_threads'
+			parentPort.postMessage({ problem: null })
+			parentPort.once('message', () => { throw new Error('struck by lightning') })`
+		await writeFile(file, script)
+		const log = new TailLog(await SqliteLog.open(directory, file))
+		const lost = { code: 'storage_unavailable', message: expect.stringMatching(/struck by lightning.*restart the server/), facts: { directory } }
+		const waiting = [log.append(PLAN, [record('a')]), log.head(PLAN)]
+		for (const outcome of await Promise.allSettled(waiting)) expect(outcome).toMatchObject({ status: 'rejected', reason: lost })
+		await expect(log.append(PLAN, [record('b')])).rejects.toMatchObject(lost)
+		await log.close()
+	})
+})

@@ -1,0 +1,200 @@
+import { formatCursor, parsePosition, type Position } from '@planstream/shared'
+import fc from 'fast-check'
+import { describe, expect, it, vi } from 'vitest'
+import { PLAN, record, records, summary } from '../../../test/support/log-records.js'
+import type { LogStore, PlanKey } from './event-log.js'
+import { MemoryLog } from './memory.js'
+import { TailLog, type TailOptions } from './tail.js'
+
+const OTHER: PlanKey = { tenant: 'default', plan_id: 'plan-2' }
+
+function openTail(options?: TailOptions) {
+	const store = new MemoryLog()
+	return { store, read: vi.spyOn(store, 'read'), head: vi.spyOn(store, 'head'), log: new TailLog(store, options) }
+}
+
+describe('the tail', () => {
+	it('serves what it holds without asking the store', async () => {
+		const { log, read, head } = openTail()
+		const { events } = await log.append(PLAN, records('a', 10))
+		await log.append(PLAN, records('b', 10))
+		for (const after of ['start', 'now', { seq: 4 }, parsePosition(events[4]?.cursor ?? '') ?? 'now'] as const) await log.read(PLAN, after, 7)
+		expect(await log.head(PLAN)).toMatchObject({ head_seq: 20 })
+		expect(read).not.toHaveBeenCalled()
+		expect(head).not.toHaveBeenCalled()
+	})
+
+	it('keeps the newest events of a plan within both of its limits, and knows the cursor before them', async () => {
+		const { log, read } = openTail({ planEvents: 16, planCharacters: 2000 })
+		const { events } = await log.append(PLAN, records('a', 100))
+		expect(log.metrics.events).toBeLessThanOrEqual(16)
+		const first = 100 - log.metrics.events
+		const page = await log.read(PLAN, parsePosition(events[first - 1]?.cursor ?? '') ?? 'start', 100)
+		expect(page.events).toEqual(events.slice(first))
+		expect(read).not.toHaveBeenCalled()
+		await log.append(PLAN, [record('big', { content: 'x'.repeat(1700) })])
+		expect(log.metrics.events).toBe(1)
+		expect((await log.read(PLAN, { seq: first }, 100)).events).toHaveLength(101 - first)
+		expect(read).toHaveBeenCalledTimes(1)
+	})
+
+	it('learns from a read of the store, so that the next readers are served from memory', async () => {
+		const { store, log, read } = openTail()
+		await store.append(PLAN, records('a', 10))
+		const page = await log.read(PLAN, { seq: 3 }, 100)
+		expect(await log.read(PLAN, { seq: 3 }, 100)).toEqual(page)
+		expect((await log.read(PLAN, page.from_cursor ?? 'now', 2)).events).toEqual(page.events.slice(0, 2))
+		expect(read).toHaveBeenCalledTimes(1)
+		await log.append(PLAN, [record('b')])
+		expect((await log.read(PLAN, { seq: 9 }, 100)).events).toHaveLength(2)
+		await log.read(PLAN, { seq: 1 }, 100)
+		expect(read).toHaveBeenCalledTimes(2)
+	})
+
+	it('lets the plans used longest ago go when all together take too much', async () => {
+		const { log, read } = openTail({ maxCharacters: 7500 })
+		await log.append(PLAN, records('a', 20))
+		await log.append(OTHER, [record('a')])
+		await log.read(PLAN, 'start', 1)
+		await log.append({ ...PLAN, plan_id: 'plan-3' }, records('c', 22))
+		expect(log.metrics.characters).toBeLessThanOrEqual(7500)
+		await log.read(PLAN, 'start', 1)
+		expect(read).not.toHaveBeenCalled()
+		await log.read(OTHER, 'start', 1)
+		expect(read).toHaveBeenCalledTimes(1)
+	})
+
+	it('counts what it holds exactly, down to nothing', async () => {
+		const { log } = openTail({ planEvents: 4 })
+		for (const plan of [PLAN, OTHER]) {
+			await log.append(plan, records('a', 9), { summary: summary(plan.plan_id) })
+			await log.read(plan, 'start', 9)
+			await log.trim(plan, 5, { base: 'x'.repeat(50), reason: 'trimmed' })
+			await log.head(plan)
+			await log.append(plan, [record('b')])
+			await log.remove(plan)
+		}
+		expect(log.metrics).toEqual({ plans: 0, events: 0, characters: 0, watchers: 0 })
+	})
+
+	it('rings no bell for an append that changed nothing', async () => {
+		const { log } = openTail()
+		await log.append(PLAN, [record('a')])
+		const ring = vi.fn()
+		using _bell = log.watch(PLAN, ring)
+		await log.append(PLAN, [record('a')])
+		await expect(log.append(PLAN, [record('b')], { expected_seq: 7 })).rejects.toThrow('expected')
+		expect(ring).not.toHaveBeenCalled()
+	})
+
+	it('asks the store again when a refusal shows that the log has moved without it', async () => {
+		const { store, log } = openTail()
+		await log.append(PLAN, [record('a')])
+		await store.append(PLAN, [record('b')])
+		await expect(log.append(PLAN, [record('c')], { expected_seq: 1 })).rejects.toMatchObject({ code: 'conflict' })
+		expect(await log.head(PLAN)).toMatchObject({ head_seq: 2 })
+	})
+})
+
+/** A store that takes up each call, and answers it, at a moment of the scheduler's choice: harsher than any real one. */
+function scheduledStore(store: LogStore, scheduler: fc.Scheduler): LogStore {
+	const late = async <Result>(call: () => Promise<Result>): Promise<Result> => {
+		await scheduler.schedule(Promise.resolve())
+		const result = await call()
+		await scheduler.schedule(Promise.resolve())
+		return result
+	}
+	return {
+		append: (...args) => late(() => store.append(...args)),
+		read: (...args) => late(() => store.read(...args)),
+		head: (...args) => late(() => store.head(...args)),
+		trim: (...args) => late(() => store.trim(...args)),
+		remove: (...args) => late(() => store.remove(...args)),
+		list: (...args) => store.list(...args),
+		unfinished: () => store.unfinished(),
+		close: () => store.close(),
+	}
+}
+
+/** Follows a plan as a subscription does, until it is at the head of a finished plan, and checks every page on its way. */
+async function follow(log: TailLog, truth: Map<string, string>, start: Position): Promise<void> {
+	let after = start
+	for (;;) {
+		let rang: () => void = () => {}
+		const rung = new Promise<void>((resolve) => {
+			rang = resolve
+		})
+		using _bell = log.watch(PLAN, () => rang())
+		const page = await log.read(PLAN, after, 3)
+		if (page.verdict.reset === null && typeof after === 'object') expect(page.from_seq).toBe(after.seq + 1)
+		for (const [index, { seq, cursor, text }] of page.events.entries()) {
+			expect(seq).toBe(page.from_seq + index)
+			expect(truth.get(cursor) ?? text).toBe(text)
+			expect(cursor.startsWith(`${page.head?.epoch}.${seq}.`)).toBe(true)
+		}
+		if (page.from_cursor) after = parsePosition(page.events.at(-1)?.cursor ?? formatCursor(page.from_cursor)) ?? 'start'
+		if (page.head?.summary?.finished && typeof after === 'object' && after.seq === page.head.head_seq) return
+		if (page.events.length === 0) await rung
+	}
+}
+
+const step = fc.oneof(
+	{ weight: 6, arbitrary: fc.record({ kind: fc.constant('append' as const), size: fc.integer({ min: 1, max: 4 }) }) },
+	{ weight: 2, arbitrary: fc.record({ kind: fc.constant('read' as const), seq: fc.nat(12) }) },
+	{ weight: 1, arbitrary: fc.record({ kind: fc.constant('head' as const) }) },
+	{ weight: 1, arbitrary: fc.record({ kind: fc.constant('trim' as const) }) },
+	{ weight: 1, arbitrary: fc.record({ kind: fc.constant('remove' as const) }) },
+	{ weight: 2, arbitrary: fc.record({ kind: fc.constant('crowd' as const), size: fc.integer({ min: 1, max: 9 }) }) },
+)
+
+describe('the tail in front of a store that takes its time', () => {
+	it('shows every reader an unbroken history, and ends where the store is, however the calls interleave', async () => {
+		const limits = fc.record({ planEvents: fc.constantFrom(0, 2, 5, 1024), maxCharacters: fc.constantFrom(0, 1500, 3000, 1e6) })
+		const property = fc.asyncProperty(fc.scheduler(), fc.array(step, { minLength: 1, maxLength: 14 }), limits, async (scheduler, steps, options) => {
+			const store = new MemoryLog()
+			const log = new TailLog(scheduledStore(store, scheduler), options)
+			const truth = new Map<string, string>()
+			const readers = (['start', { seq: 2 }] as const).map((after) => follow(log, truth, after))
+			const calls = steps.map((one, index) => run(log, truth, one, index))
+			await scheduler.waitFor(Promise.all(calls))
+			const end = log.append(PLAN, [record('the-end')], { summary: summary(PLAN.plan_id, { finished: true }) })
+			await scheduler.waitFor(Promise.all([end, ...readers]))
+
+			for (const after of ['start', 'now', { seq: 1 }, { seq: 5 }] as const) {
+				expect(await scheduler.waitFor(log.read(PLAN, after, 100))).toEqual(await store.read(PLAN, after, 100))
+			}
+			expect(await scheduler.waitFor(log.head(PLAN))).toEqual(await store.head(PLAN))
+			expect(log.metrics.watchers).toBe(0)
+		})
+		await fc.assert(property, { numRuns: Number(process.env.RUNS ?? 100), timeout: 1000 })
+	})
+})
+
+async function run(log: TailLog, truth: Map<string, string>, one: typeof step extends fc.Arbitrary<infer S> ? S : never, index: number) {
+	const append = async (prefix: string, size: number): Promise<void> => {
+		const { events } = await log.append(PLAN, records(prefix, size))
+		for (const { cursor, text } of events) truth.set(cursor, text)
+	}
+	switch (one.kind) {
+		case 'append':
+			return append(`${index}`, one.size)
+		case 'crowd':
+			await log.append({ ...PLAN, plan_id: `crowd-${index}` }, records('c', one.size))
+			return
+		case 'read':
+			await log.read(PLAN, { seq: one.seq }, 4)
+			return
+		case 'head':
+			await log.head(PLAN)
+			return
+		case 'remove':
+			return log.remove(PLAN)
+		case 'trim': {
+			const head = await log.head(PLAN)
+			if (head) await log.trim(PLAN, head.head_seq, { base: '{}', reason: 'trimmed' }).catch(() => undefined)
+			return
+		}
+		default:
+			one satisfies never
+	}
+}

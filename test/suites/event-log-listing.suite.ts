@@ -1,0 +1,98 @@
+import type { PlanSummary } from '@planstream/shared'
+import { expect, it } from 'vitest'
+import type { EventLog, ListQuery } from '../../server/src/log/event-log.js'
+import { record, summary } from '../support/log-records.js'
+
+const PLANS: readonly PlanSummary[] = [
+	summary('oldest', { created_at: '2026-01-01T00:00:00.000Z', query: 'Why is the sky BLUE', labels: { team: 'a' } }),
+	summary('middle-1', {
+		created_at: '2026-01-02T00:00:00.000Z',
+		status: 'completed',
+		finished: true,
+		labels: { team: 'b', env: 'x' },
+	}),
+	summary('middle-2', { created_at: '2026-01-02T00:00:00.000Z', status: 'paused', labels: { team: 'b' } }),
+	summary('newest', { created_at: '2026-01-03T00:00:00.000Z', owner: 'external', query: 'blue 100%_done' }),
+]
+
+/** What `list` and `unfinished` show of the stored summaries. */
+export function listingSuite(open: () => Promise<AsyncDisposable & { readonly log: EventLog }>): void {
+	const withPlans = async () => {
+		const opened = await open()
+		await Promise.all(PLANS.map((plan) => opened.log.append(keyOf(plan), [record('a')], { summary: plan })))
+		await opened.log.append({ tenant: 'default', plan_id: 'no-summary' }, [record('a')])
+		await opened.log.append({ tenant: 'other', plan_id: 'foreign' }, [record('a')], { summary: summary('foreign') })
+		return opened
+	}
+	const found = async (log: EventLog, query: Partial<ListQuery>): Promise<string[]> => {
+		const { plans } = await log.list({ tenant: 'default', limit: 10, ...query })
+		return plans.map(({ plan_id }) => plan_id)
+	}
+
+	it('lists the plans of one tenant, newest first, by creation time and then id', async () => {
+		await using opened = await withPlans()
+		const page = await opened.log.list({ tenant: 'default', limit: 10 })
+		expect(page).toEqual({ plans: ['newest', 'middle-2', 'middle-1', 'oldest'].map(byId), next_page: null })
+	})
+
+	it('filters by status, labels, text and time', async () => {
+		await using opened = await withPlans()
+		const { log } = opened
+		expect(await found(log, { status: ['running', 'paused'] })).toEqual(['newest', 'middle-2', 'oldest'])
+		expect(await found(log, { labels: { team: 'b' } })).toEqual(['middle-2', 'middle-1'])
+		expect(await found(log, { labels: { team: 'b', env: 'x' } })).toEqual(['middle-1'])
+		expect(await found(log, { labels: { toString: 'x' } })).toEqual([])
+		expect(await found(log, { query: 'BLUE' })).toEqual(['newest', 'oldest'])
+		expect(await found(log, { query: '%_' })).toEqual(['newest'])
+		expect(await found(log, { created_after: '2026-01-02T00:00:00Z' })).toEqual(['newest', 'middle-2', 'middle-1'])
+		expect(await found(log, { created_before: '2026-01-02T00:00:00Z' })).toEqual(['oldest'])
+		expect(await found(log, { created_after: '2026-01-02T01:00:00+01:00', status: ['completed'] })).toEqual(['middle-1'])
+	})
+
+	it('goes through the list in pages without a plan twice or left out', async () => {
+		await using opened = await withPlans()
+		const seen: string[] = []
+		let page: string | undefined
+		for (;;) {
+			const { plans, next_page } = await opened.log.list({ tenant: 'default', limit: 1, ...(page === undefined ? {} : { page }) })
+			seen.push(...plans.map(({ plan_id }) => plan_id))
+			if (next_page === null) break
+			page = next_page
+		}
+		expect(seen).toEqual(['newest', 'middle-2', 'middle-1', 'oldest'])
+	})
+
+	it('refuses a page token it did not make, and a time that is none', async () => {
+		await using opened = await withPlans()
+		const list = (query: Partial<ListQuery>) => opened.log.list({ tenant: 'default', limit: 1, ...query })
+		for (const page of ['', 'garbage', '!!', Buffer.from('[1,2]').toString('base64url')]) {
+			await expect(list({ page }), page).rejects.toMatchObject({ code: 'bad_request', facts: { path: 'page' } })
+		}
+		await expect(list({ created_after: 'soon' })).rejects.toMatchObject({ code: 'bad_request', facts: { path: 'created_after' } })
+	})
+
+	it('shows a plan as its last append left it', async () => {
+		await using opened = await withPlans()
+		const plan = summary('oldest', { status: 'completed', finished: true, progress: 1 })
+		await opened.log.append(keyOf(plan), [record('b')], { summary: plan })
+		expect(await found(opened.log, { status: ['completed'] })).toEqual(['middle-1', 'oldest'])
+	})
+
+	it('names the unfinished plans of every tenant that this server owns', async () => {
+		await using opened = await withPlans()
+		const names = async () => (await opened.log.unfinished()).map(({ tenant, plan_id }) => `${tenant}/${plan_id}`).sort()
+		expect(await names()).toEqual(['default/middle-2', 'default/oldest', 'other/foreign'])
+		await opened.log.append(keyOf(summary('oldest')), [record('b')], {
+			summary: summary('oldest', { finished: true, status: 'failed' }),
+		})
+		expect(await names()).toEqual(['default/middle-2', 'other/foreign'])
+	})
+}
+
+function keyOf({ plan_id }: PlanSummary) {
+	return { tenant: 'default', plan_id }
+}
+
+function byId(plan_id: string): PlanSummary | undefined {
+	return PLANS.find((plan) => plan.plan_id === plan_id)
+}
