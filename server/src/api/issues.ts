@@ -80,11 +80,8 @@ function kindName(expected: string): string {
 }
 
 function kindOf(value: unknown): string {
-	if (value === null) return 'null'
 	if (Array.isArray(value)) return 'an array'
-	if (typeof value === 'boolean') return String(value)
-	if (typeof value === 'number') return String(value)
-	return KINDS[typeof value] ?? typeof value
+	return typeof value === 'object' && value !== null ? 'an object' : quote(value)
 }
 
 const SHOWN = 80

@@ -4,18 +4,20 @@ import { assertLocal } from './auth.js'
 
 const PREFLIGHT_SECONDS = '600'
 
-type Bound = { Bindings: HttpBindings }
-
-/** Refuses what does not come from this machine, and lets its pages on other ports read the answers. */
-export function localOnly(): MiddlewareHandler<Bound> {
+/**
+ * Refuses what does not come from this machine, and lets its pages on other ports read the answers. The headers are set on the
+ * outgoing message itself, so that answers, problems and streams all carry them.
+ */
+export function localOnly(): MiddlewareHandler<{ Bindings: HttpBindings }> {
 	return async (context, next) => {
-		const { headers } = context.env.incoming
-		assertLocal(headers)
-		context.header('x-content-type-options', 'nosniff')
-		context.header('vary', 'origin')
-		if (headers.origin !== undefined) {
-			context.header('access-control-allow-origin', headers.origin)
-			context.header('access-control-expose-headers', 'allow, retry-after')
+		const { incoming, outgoing } = context.env
+		outgoing.setHeader('x-content-type-options', 'nosniff')
+		assertLocal(incoming.headers)
+		const { origin } = incoming.headers
+		if (origin !== undefined) {
+			outgoing.setHeader('access-control-allow-origin', origin)
+			outgoing.setHeader('access-control-expose-headers', 'allow, retry-after')
+			outgoing.setHeader('vary', 'origin')
 		}
 		await next()
 	}

@@ -1,0 +1,7 @@
+export type { AppRouter } from './api/router.js'
+export type { Principal } from './hub/principal.js'
+export { parseSettings, type Settings } from './main/settings.js'
+export { serve } from './main.js'
+export { createLogger, type Logger, type LogLevel } from './ops/logger.js'
+export type { Agent, StepContext, StepInput, StepResult, StepUpdate } from './plans/agent.js'
+export { type RunningServer, type ServerOptions, type ServerReport, startServer } from './server.js'

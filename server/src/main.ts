@@ -1,0 +1,68 @@
+import { PlanstreamError } from '@planstream/shared'
+import { parseSettings, type Settings } from './main/settings.js'
+import { createLogger } from './ops/logger.js'
+import { type RunningServer, startServer } from './server.js'
+
+const BAD_SETTINGS = 2
+const CANNOT_START = 1
+/** What a shell reports of a process that a signal ended. */
+const SIGNAL_EXIT = { SIGINT: 130, SIGTERM: 143 } as const
+
+/**
+ * Serves until the process is told to stop: the whole of `planstream serve`. Standard output carries one line, when the server is
+ * ready; everything else goes to standard error. SIGTERM and SIGINT stop the server in order, a second one ends the process at once.
+ *
+ * @param env - the settings, as environment variables; a wrong one is named and ends the process with exit code 2
+ */
+export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
+	const settings = parsed(env)
+	const server = await started(settings)
+	process.stdout.write(`planstream listening on ${server.url}\n`)
+	await told(server)
+	process.exit()
+}
+
+function parsed(env: NodeJS.ProcessEnv): Settings {
+	try {
+		return parseSettings(env)
+	} catch (error) {
+		return refuse(error, BAD_SETTINGS)
+	}
+}
+
+async function started(settings: Settings): Promise<RunningServer> {
+	try {
+		return await startServer({
+			host: settings.HOST,
+			port: settings.PORT,
+			data: { kind: 'sqlite', directory: settings.PLANSTREAM_DATA },
+			scripted: settings.PLANSTREAM_SCRIPTED,
+			pingIntervalMs: settings.WEBSOCKET_PING_INTERVAL * 1000,
+			maxConnections: settings.MAX_WEBSOCKET_CLIENTS,
+			logger: createLogger(settings.LOG_LEVEL),
+		})
+	} catch (error) {
+		return refuse(error, CANNOT_START)
+	}
+}
+
+/** Says why there is no server and ends the process; what nobody foresaw is thrown on with its stack. */
+function refuse(error: unknown, code: number): never {
+	if (!(error instanceof PlanstreamError)) throw error
+	process.stderr.write(`${error.message}\n`)
+	process.exit(code)
+}
+
+/** Resolves when a signal has come and the server has stopped. */
+function told(server: RunningServer): Promise<void> {
+	return new Promise((resolve, reject) => {
+		let stopping = false
+		const stop = (signal: keyof typeof SIGNAL_EXIT): void => {
+			if (stopping) process.exit(SIGNAL_EXIT[signal])
+			stopping = true
+			server.close().then(resolve, reject)
+		}
+		process.on('SIGTERM', stop)
+		process.on('SIGINT', stop)
+	})
+}

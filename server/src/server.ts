@@ -1,0 +1,218 @@
+import { once } from 'node:events'
+import type { Server } from 'node:http'
+import path from 'node:path'
+import { asPlanstreamError, DEFAULT_TENANT, PlanstreamError } from '@planstream/shared'
+import { builtInAgents } from './agents/built-in.js'
+import { LOOPBACK_HOSTS } from './api/auth.js'
+import type { OnProblem } from './api/procedure.js'
+import { createApp } from './app.js'
+import { CONNECTION_LIMITS } from './connections/limits.js'
+import { Connections } from './connections/registry.js'
+import { Hub } from './hub/hub.js'
+import { type LogLocation, openLog } from './log/open.js'
+import type { TailLog } from './log/tail.js'
+import { createLogger, type Logger } from './ops/logger.js'
+import type { Agent } from './plans/agent.js'
+import { Artifacts } from './plans/artifacts.js'
+import { Executor } from './plans/executor.js'
+import { PROCESS_TIMER } from './plans/output.js'
+import { InProcessQueue } from './plans/step-queue.js'
+import { type DataDirectory, openDataDirectory } from './server/data-directory.js'
+import { createHttpServer, listen, urlOf } from './server/listen.js'
+
+/** Time for everything to end in order before it is cut. */
+const STOP_MS = 10_000
+
+export interface ServerOptions {
+	/** Where plans are kept: in memory, or in the file of a directory. */
+	readonly data: LogLocation
+	/** A name of this machine for itself. @defaultValue `'127.0.0.1'` */
+	readonly host?: string
+	/** 0 picks a free one. @defaultValue 3000 */
+	readonly port?: number
+	/** What steps may name as their `agent_type`. @defaultValue corpus research, and the scripted agent if `scripted` */
+	readonly agents?: readonly Agent[]
+	/** Whether plans may use the test and demonstration agent `scripted`. @defaultValue false */
+	readonly scripted?: boolean
+	/** The folder that corpus research reads when a plan names none. @defaultValue `docs` in the current directory */
+	readonly corpus?: string
+	/** Milliseconds between two pings of a WebSocket. @defaultValue 30 000 */
+	readonly pingIntervalMs?: number
+	/** Connections that carry streams, at one time. @defaultValue 10 000 */
+	readonly maxConnections?: number
+	/** @defaultValue warnings and errors, on standard error */
+	readonly logger?: Logger
+}
+
+/** What is open at the moment; all zero when nobody is connected and no plan runs. */
+export interface ServerReport {
+	readonly connections: number
+	readonly subscriptions: number
+	/** Those who wait for a log to grow. */
+	readonly watchers: number
+	/** Step attempts that run. */
+	readonly attempts: number
+	/** Step attempts that wait for their time. */
+	readonly timers: number
+}
+
+/** A server that listens. Disposing it stops it in order. */
+export interface RunningServer extends AsyncDisposable {
+	readonly url: string
+	readonly port: number
+	readonly hub: Hub
+	readonly executor: Executor
+	report(): ServerReport
+	/**
+	 * Stops in order: new work is refused, streams end so that their readers resume elsewhere, step attempts are cut and run again after
+	 * the next start, then the logs are closed. What takes longer than 10 seconds is cut. A second call waits for the first.
+	 */
+	close(): Promise<void>
+}
+
+/**
+ * Starts a server and goes on with the plans that had not come to their end.
+ *
+ * @throws PlanstreamError `bad_request` for a host that is not loopback, `conflict` for a port in use, `storage_unavailable`
+ * @example
+ * ```ts
+ * await using server = await startServer({ data: { kind: 'memory' }, port: 0 })
+ * console.log(server.url)
+ * ```
+ */
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+	const { host = '127.0.0.1', port = 3000, logger = createLogger('warn') } = options
+	assertLoopback(host)
+	const log = await openLog(options.data)
+	const directory = await openDataDirectory(options.data)
+	const server = new PlanstreamServer({ ...options, logger }, log, directory)
+	try {
+		await server.listen(host, port)
+	} catch (error) {
+		await server.close()
+		throw error
+	}
+	return server
+}
+
+function assertLoopback(host: string): void {
+	if (LOOPBACK_HOSTS.some((name) => name === host)) return
+	const sentence = `The host ${host} is not one of ${LOOPBACK_HOSTS.join(', ')}. Without authentication a server answers its own machine only.`
+	throw new PlanstreamError('bad_request', sentence, { host, allowed: [...LOOPBACK_HOSTS] })
+}
+
+type Composition = ServerOptions & { readonly logger: Logger }
+
+/** Everything that makes up a server, put together. */
+class PlanstreamServer implements RunningServer {
+	readonly hub: Hub
+	readonly executor: Executor
+	readonly #log: TailLog
+	readonly #directory: DataDirectory
+	readonly #connections: Connections
+	readonly #http: Server
+	readonly #draining = new AbortController()
+	#recovered: Promise<void> = Promise.resolve()
+	#closed: Promise<void> | null = null
+	#url = ''
+	#port = 0
+
+	constructor(options: Composition, log: TailLog, directory: DataDirectory) {
+		const { logger, maxConnections = 10_000, pingIntervalMs = CONNECTION_LIMITS.pingIntervalMs } = options
+		const onProblem: OnProblem = (sentence, error) => logger.error({ err: error }, sentence)
+		const draining = this.#draining.signal
+		this.#log = log
+		this.#directory = directory
+		this.hub = new Hub({ log, clock: Date.now, onProblem })
+		this.executor = createExecutor(this.hub, options, directory.path, onProblem)
+		this.#connections = new Connections({ limit: maxConnections, draining, clock: Date.now })
+		const { fetch, upgrade } = createApp({
+			services: { hub: this.hub, executor: this.executor, draining, onProblem },
+			connections: this.#connections,
+			limits: { ...CONNECTION_LIMITS, pingIntervalMs },
+			ready: () => log.list({ tenant: DEFAULT_TENANT, limit: 1 }),
+		})
+		this.#http = createHttpServer(async (request, env) => {
+			await this.#recovered
+			return fetch(request, env)
+		})
+		this.#http.on('upgrade', (request, socket, head) => {
+			const cut = (): void => void socket.destroy()
+			socket.on('error', cut)
+			this.#recovered.then(() => upgrade(request, socket, head)).catch(cut)
+		})
+	}
+
+	get url(): string {
+		return this.#url
+	}
+
+	get port(): number {
+		return this.#port
+	}
+
+	/** Takes the port first: a server that cannot have it must not have run anything. Who asks before the plans go on waits. */
+	async listen(host: string, port: number): Promise<void> {
+		this.#port = await listen(this.#http, host, port)
+		this.#url = urlOf(host, this.#port)
+		this.#recovered = this.executor.recover()
+		await this.#recovered
+	}
+
+	report(): ServerReport {
+		const { attempts, waiting } = this.executor.report()
+		const { subscriptions } = this.hub.report()
+		const { watchers } = this.#log.metrics
+		return { connections: this.#connections.report().length, subscriptions, watchers, attempts, timers: waiting }
+	}
+
+	close(): Promise<void> {
+		this.#closed ??= this.#stop()
+		return this.#closed
+	}
+
+	[Symbol.asyncDispose](): Promise<void> {
+		return this.close()
+	}
+
+	async #stop(): Promise<void> {
+		this.#draining.abort(new PlanstreamError('draining', 'The server is stopping. Connect again to go on.'))
+		const closed = this.#http.listening ? once(this.#http, 'close') : Promise.resolve()
+		this.#http.close()
+		await within(STOP_MS, this.#end(closed))
+		this.#connections.terminate()
+		this.#http.closeAllConnections()
+		await this.#log.close()
+		await this.#directory[Symbol.asyncDispose]()
+	}
+
+	async #end(closed: Promise<unknown>): Promise<void> {
+		await Promise.all([this.#connections.empty(), this.executor.stop()])
+		this.#http.closeIdleConnections()
+		await closed
+	}
+}
+
+function createExecutor(hub: Hub, options: Composition, directory: string, onProblem: OnProblem): Executor {
+	const { scripted = false, corpus = path.resolve('docs') } = options
+	return new Executor({
+		hub,
+		agents: options.agents ?? builtInAgents({ scripted, dataDirectory: directory, defaultCorpus: corpus }),
+		queue: new InProcessQueue((sentence, thrown) => onProblem(sentence, asPlanstreamError(thrown))),
+		artifacts: new Artifacts(path.join(directory, 'artifacts')),
+		clock: Date.now,
+		random: Math.random,
+		timer: PROCESS_TIMER,
+		onProblem,
+	})
+}
+
+/** Waits for something, but not longer than this many milliseconds. */
+async function within(milliseconds: number, awaited: Promise<unknown>): Promise<void> {
+	let timer: NodeJS.Timeout | undefined
+	const over = new Promise<void>((resolve) => {
+		timer = setTimeout(resolve, milliseconds)
+	})
+	await Promise.race([awaited, over])
+	clearTimeout(timer)
+}

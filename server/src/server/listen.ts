@@ -1,0 +1,51 @@
+import { once } from 'node:events'
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { createAdaptorServer, type HttpBindings } from '@hono/node-server'
+import { PlanstreamError } from '@planstream/shared'
+
+/** Time for a request's headers; see PROTOCOL.md section 7. */
+const HEADERS_TIMEOUT_MS = 10_000
+const TIMEOUT_CHECK_MS = 1000
+
+export type Fetch = (request: Request, env: HttpBindings) => Response | Promise<Response>
+
+/** A server that answers with `fetch` once it listens. */
+export function createHttpServer(fetch: Fetch): Server {
+	const serverOptions = { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: TIMEOUT_CHECK_MS }
+	return createAdaptorServer({ fetch: (request, env) => fetch(request, env as HttpBindings), serverOptions }) as Server
+}
+
+/**
+ * Takes the port; 0 takes a free one.
+ *
+ * @returns the port that was taken
+ * @throws PlanstreamError `conflict` when another program has the port, `forbidden` when this user may not take it
+ */
+export async function listen(server: Server, host: string, port: number): Promise<number> {
+	server.listen(port, host)
+	try {
+		await once(server, 'listening')
+	} catch (error) {
+		throw unavailable(error, host, port)
+	}
+	return (server.address() as AddressInfo).port
+}
+
+function unavailable(error: unknown, host: string, port: number): unknown {
+	const code = error instanceof Error && 'code' in error ? error.code : null
+	if (code === 'EADDRINUSE') {
+		const sentence = `Port ${port} of ${host} is in use by another program. Stop that program, or set PORT to another port (0 picks a free one).`
+		return new PlanstreamError('conflict', sentence, { host, port }, { cause: error })
+	}
+	if (code === 'EACCES') {
+		const sentence = `This user may not listen on port ${port} of ${host}. Set PORT to a port from 1024 on.`
+		return new PlanstreamError('forbidden', sentence, { host, port }, { cause: error })
+	}
+	return error
+}
+
+/** The address to ask a server at. */
+export function urlOf(host: string, port: number): string {
+	return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+}
