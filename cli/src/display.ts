@@ -1,8 +1,8 @@
-import type { PlanEvent, PlanState } from '@planstream/shared'
+import type { EventOf, PlanEvent, PlanState } from '@planstream/shared'
 import { createLogUpdate } from 'log-update'
 import { note, paint, writeLine } from './output.js'
 import { render, type View } from './render.js'
-import { clip } from './text.js'
+import { clip, oneLine } from './text.js'
 
 const FRAME_MS = 100
 const DEFAULT_COLUMNS = 80
@@ -10,10 +10,10 @@ const DEFAULT_ROWS = 24
 
 /** Where a plan is shown while it is followed. */
 export interface Display {
-	/** The plan, and the event that made it so; null: it was like that when we came. */
-	show(state: PlanState, event: PlanEvent | null): Promise<void>
-	/** One line about the connection; null when there is nothing to say. */
-	connection(text: string | null): void
+	/** The plan, and the event that made it so. */
+	show(state: PlanState, event: PlanEvent): Promise<void>
+	/** One line about the connection or the history, until the next event; null takes it away. */
+	say(text: string | null): void
 	/** Ends with the last picture. */
 	close(): void
 }
@@ -25,12 +25,19 @@ export function openDisplay({ json }: { readonly json: boolean }): Display {
 
 function jsonLines(): Display {
 	return {
-		show: (_state, event) => (event === null ? Promise.resolve() : writeLine(JSON.stringify(event))),
-		connection: (text) => {
+		show: (_state, event) => {
+			if (event.event_type === 'step_failed' || event.event_type === 'plan_failed') note(failure(event))
+			return writeLine(JSON.stringify(event))
+		},
+		say: (text) => {
 			if (text !== null) note(text)
 		},
 		close: () => {},
 	}
+}
+
+function failure({ plan_id, step_id, data: { error } }: EventOf<'step_failed' | 'plan_failed'>): string {
+	return oneLine(`${step_id === null ? `Plan ${plan_id}` : `Step ${step_id}`} failed: ${error.code}: ${error.message}`)
 }
 
 function livePicture(): Display {
@@ -47,9 +54,10 @@ function livePicture(): Display {
 	return {
 		show: (state) => {
 			plan = state
+			line = null
 			return Promise.resolve()
 		},
-		connection: (text) => {
+		say: (text) => {
 			line = text
 		},
 		close: () => {

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { EventInput } from '@planstream/client'
 import { UsageError } from './failure.js'
 import { type Input, parseJson, readText } from './read-input.js'
 
@@ -11,7 +12,7 @@ const EXAMPLE = '{"event_type":"step_progress","step_id":"step_1","data":{"progr
 
 /** An event on its way out, with the id that makes sending it again harmless. */
 export interface SentEvent {
-	readonly event: { readonly event_id: string } & Readonly<Record<string, unknown>>
+	readonly event: EventInput & { readonly event_id: string }
 	/** Where it stands in the input; begins a message about it. */
 	readonly place: string
 	/** Its size as JSON. */
@@ -65,8 +66,8 @@ class Lines {
 
 	#event(line: string): SentEvent[] {
 		this.#number += 1
-		const place = `${this.#name}, line ${this.#number},`
-		return line.trim() === '' ? [] : [toSent(parseJson(line, place), place)]
+		const place = `${this.#name}, line ${this.#number}`
+		return line.trim() === '' ? [] : [toSent(parseJson(line, `${place},`), place)]
 	}
 }
 
@@ -77,13 +78,16 @@ function longer(array: string, part: string, name: string): string {
 
 function arrayEvents(text: string, name: string): SentEvent[] {
 	const events = parseJson(text, name)
-	return Array.isArray(events) ? events.map((event, at) => toSent(event, `${name}, event ${at + 1},`)) : []
+	return Array.isArray(events) ? events.map((event, at) => toSent(event, `${name}, event ${at + 1}`)) : []
 }
 
 function toSent(value: unknown, place: string): SentEvent {
-	if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-		throw new UsageError(`${place} is no event. An event is an object such as ${EXAMPLE}.`)
-	}
-	const event = { event_id: randomUUID(), ...value }
+	if (!isEvent(value)) throw new UsageError(`${place}, is no event. An event is an object such as ${EXAMPLE}.`)
+	const event = { ...value, event_id: value.event_id ?? randomUUID() }
 	return { event, place, bytes: Buffer.byteLength(JSON.stringify(event)) }
+}
+
+/** The server checks the rest and names the path of what is wrong. */
+function isEvent(value: unknown): value is EventInput {
+	return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

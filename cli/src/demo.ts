@@ -1,0 +1,90 @@
+import { stat } from 'node:fs/promises'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Planstream } from '@planstream/client'
+import { connect } from './connection.js'
+import { startDemoServer } from './demo-server.js'
+import { type Display, openDisplay } from './display.js'
+import { EXIT, type ExitCode, UsageError } from './failure.js'
+import { exitCode, follow } from './follow.js'
+import { type Interrupt, untilInterrupted } from './interrupt.js'
+import { note } from './output.js'
+import { StreamedReport } from './report.js'
+
+export interface DemoOptions {
+	readonly corpus?: string
+	readonly question?: string[]
+	readonly exit?: boolean
+	readonly json?: boolean
+}
+
+/** Asked of the project's own documents when no question is given. */
+const QUESTIONS = [
+	'How does a client resume after its connection was cut?',
+	'When is an event durable, and who sees it before that?',
+	'What happens to a running step when the server dies?',
+]
+
+/** `planstream demo`: a server, and a research in a folder of documents on it, followed as any client would. */
+export async function demoCommand({ corpus, question = QUESTIONS, exit = false, json = false }: DemoOptions): Promise<ExitCode> {
+	const folder = await documents(corpus)
+	using interrupt = untilInterrupted()
+	const { researchPlan } = await import('@planstream/server')
+	const plan = researchPlan({ corpus: folder, questions: question })
+	const { server, directory } = await startDemoServer(process.env)
+	await using _server = server
+	await using planstream = connect(server.url)
+	const { plan_id } = await planstream.plans.create(plan)
+	note(`Research in ${folder}, on the server ${server.url}`)
+	note(`Follow it from elsewhere: curl -N ${server.url}/api/v1/streaming/plans/${plan_id}/events`)
+	const code = await showResearch(planstream, { plan_id, directory, json }, interrupt)
+	if (exit || interrupt.signal.aborted) return code
+	note('The server goes on. Ctrl-C stops it.')
+	await interrupt.happened
+	return code
+}
+
+interface Research {
+	readonly plan_id: string
+	/** The server's data. */
+	readonly directory: string
+	readonly json: boolean
+}
+
+async function showResearch(
+	planstream: Planstream,
+	{ plan_id, directory, json }: Research,
+	{ signal }: Interrupt,
+): Promise<ExitCode> {
+	const report = new StreamedReport()
+	const display = openDisplay({ json })
+	const both: Display = {
+		...display,
+		show: (state, event) => {
+			report.take(event)
+			return display.show(state, event)
+		},
+	}
+	const left = await follow(planstream, { plan_id, after: 'start', always: false }, both, signal).finally(() => display.close())
+	const code = exitCode(left, signal)
+	if (code === EXIT.done) {
+		note(`Report: ${await report.save(left.state, directory)}`)
+		note(`Quality: ${left.state.quality_score?.toFixed(2) ?? 'no score'}, the least of coverage, fidelity and diversity`)
+	}
+	return code
+}
+
+/** The folder to search: the one that is given, else the docs of the project this command is part of, else those of the current folder. */
+async function documents(given: string | undefined): Promise<string> {
+	const folders = given === undefined ? [fileURLToPath(new URL('../../docs', import.meta.url)), 'docs'] : [given]
+	for (const folder of folders) {
+		if (await isFolder(folder)) return path.resolve(folder)
+	}
+	const fault = given === undefined ? 'There are no docs here to search.' : `${given} is no folder.`
+	throw new UsageError(`${fault} Name a folder of text documents with --corpus.`)
+}
+
+async function isFolder(folder: string): Promise<boolean> {
+	const found = await stat(folder).catch(() => null)
+	return found?.isDirectory() ?? false
+}

@@ -1,0 +1,71 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from 'commander'
+import { explain, urlOption } from './connection.js'
+import { type DemoOptions, demoCommand } from './demo.js'
+import { EXIT, type ExitCode } from './failure.js'
+import { endWithReader, note } from './output.js'
+import { type PublishOptions, publishCommand } from './publish.js'
+import { type RunOptions, runCommand } from './run.js'
+import { serveCommand } from './serve.js'
+import { type WatchOptions, watchCommand } from './watch.js'
+
+const EXIT_CODES = `
+Exit codes: 0 done, 1 the plan failed or was cancelled, 2 wrong usage, bad input or no server, 130 stopped by Ctrl-C.
+What is piped is one JSON event a line; everything for people goes to standard error then.`
+
+const JSON_FLAG = ['--json', 'one JSON event a line, also in a terminal'] as const
+
+/** The command line; each action hands its exit code to `exit`. */
+function program(exit: (code: ExitCode) => void): Command {
+	const planstream = new Command('planstream')
+		.description('Runs plans with your agents and streams every event of every plan to everyone who watches.')
+		.addHelpText('after', EXIT_CODES)
+		.exitOverride()
+	planstream
+		.command('serve')
+		.description('run the server; HOST, PORT and PLANSTREAM_DATA say where')
+		.action(async () => exit(await serveCommand()))
+	planstream
+		.command('demo')
+		.description('run a server and a real plan on it: research in a folder of documents')
+		.option('--corpus <folder>', "the documents (default: the project's own docs)")
+		.option('--question <text>', 'what to look for; may be repeated', (text, before: string[] = []) => [...before, text])
+		.option('--exit', 'end with the plan instead of going on serving')
+		.option(...JSON_FLAG)
+		.action(async (options: DemoOptions) => exit(await demoCommand(options)))
+	planstream
+		.command('run')
+		.description('create a plan and follow it to its end')
+		.argument('<plan.json>', 'file of the plan, or - for standard input')
+		.addOption(urlOption())
+		.option(...JSON_FLAG)
+		.action(async (file: string, options: RunOptions) => exit(await runCommand(file, options)))
+	planstream
+		.command('watch')
+		.description('follow a plan from its start to its end')
+		.argument('<plan_id>')
+		.addOption(urlOption())
+		.option(...JSON_FLAG)
+		.option('--after <cursor>', 'only the events behind this cursor or number, or "now"; as JSON lines')
+		.option('--follow', 'stay when the plan has ended: a failed one can be retried')
+		.action(async (plan_id: string, options: WatchOptions) => exit(await watchCommand(plan_id, options)))
+	planstream
+		.command('publish')
+		.description('add events to a plan that is run elsewhere')
+		.argument('<plan_id>')
+		.argument('[file]', 'events as JSON lines or as one JSON array, or - for standard input', '-')
+		.addOption(urlOption())
+		.action(async (plan_id: string, file: string, options: PublishOptions) => exit(await publishCommand(plan_id, file, options)))
+	return planstream
+}
+
+endWithReader()
+try {
+	await program((code) => {
+		process.exitCode = code
+	}).parseAsync()
+} catch (error) {
+	const told = error instanceof CommanderError
+	if (!told) note(`planstream: ${explain(error)}`)
+	process.exitCode = told && error.exitCode === 0 ? EXIT.done : EXIT.unusable
+}
