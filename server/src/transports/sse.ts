@@ -60,7 +60,7 @@ async function answer(options: SseOptions, context: NodeContext): Promise<Respon
 		const { value: ready } = await items.next()
 		if (ready === undefined || isOver(request, ready)) return context.body(null, 204)
 		if (context.req.method === 'HEAD') return context.body(null, 200, SSE_HEADERS)
-		await stream(options, { response, headers: Object.fromEntries(context.res.headers), plan_id, ready, items, request })
+		await stream(options, { response, headers: middlewareHeaders(context), plan_id, ready, items, request })
 		return RESPONSE_ALREADY_SENT
 	} finally {
 		await items.return()
@@ -86,6 +86,11 @@ async function stream(options: SseOptions, { response, headers, plan_id, ready, 
 		const problem = reported(typedError(thrown), options.onProblem, 'plans.events').toProblem()
 		outlet.write({ kind: 'frame', frame: { frame: 'problem', plan_id, cursor: outlet.cursor, ...problem } })
 	}
+}
+
+/** Taken from an answer without a body: a response once begun in the context would be sent beside the stream. */
+function middlewareHeaders(context: NodeContext): Record<string, string> {
+	return Object.fromEntries(context.body(null).headers)
 }
 
 /** Whether a reader that wants no more than the plan's end has seen it: 204 is the standard way to stop an EventSource. */

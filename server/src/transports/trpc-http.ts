@@ -25,7 +25,7 @@ export function trpcRoutes(options: TrpcHttpOptions): Hono<{ Bindings: HttpBindi
 	const app = new Hono<{ Bindings: HttpBindings }>()
 	app.all('/trpc/*', async (context) => {
 		const carrier = { begin: (plan_id: string) => carriedByResponse(options, context.env.outgoing as ServerResponse, plan_id) }
-		const { body, status, headers } = await fetchRequestHandler({
+		const response = await fetchRequestHandler({
 			endpoint: '/trpc',
 			req: context.req.raw,
 			router: options.router,
@@ -33,11 +33,11 @@ export function trpcRoutes(options: TrpcHttpOptions): Hono<{ Bindings: HttpBindi
 			maxBatchSize: MAX_BATCH_CALLS,
 			onError,
 		})
-		if (headers.get('content-type') === 'text/event-stream') {
-			headers.delete('connection')
+		if (response.headers.get('content-type') === 'text/event-stream') {
+			response.headers.delete('connection')
 			context.env.outgoing.shouldKeepAlive = false
 		}
-		return context.newResponse(body, { status, headers })
+		return context.newResponse(response.body, response)
 	})
 	return app
 }

@@ -1,0 +1,107 @@
+import type { ControlFrame, EndFrame, PlanEvent, SubscribeInput } from '@planstream/shared'
+import { createTRPCClient, createWSClient, httpSubscriptionLink, type TRPCLink, wsLink } from '@trpc/client'
+import { EventSource } from 'eventsource'
+import { WebSocket } from 'ws'
+import type { AppRouter } from '../../server/src/api/router.js'
+
+/** One item as a reader got it. */
+export interface Received {
+	readonly id: string
+	readonly item: PlanEvent | ControlFrame
+	/** The item's JSON. */
+	readonly text: string
+}
+
+/** Reads a plan's stream by one transport, as a user of stock clients would; it ends as their stream does. */
+export type ReadStream = (url: string, request: SubscribeInput) => AsyncGenerator<Received, void, void>
+
+/** What callbacks hand over, in order; bounded by what a test publishes. */
+class Handed {
+	readonly #received: Received[] = []
+	#over: { readonly error?: unknown } | null = null
+	#wake: () => void = () => undefined
+
+	add(received: Received): void {
+		this.#received.push(received)
+		this.#wake()
+	}
+
+	end(error?: unknown): void {
+		this.#over ??= error === undefined ? {} : { error }
+		this.#wake()
+	}
+
+	async *items(): AsyncGenerator<Received, void, void> {
+		for (;;) {
+			const next = this.#received.shift()
+			if (next !== undefined) yield next
+			else if (this.#over !== null) break
+			else
+				await new Promise<void>((resolve) => {
+					this.#wake = resolve
+				})
+		}
+		if (this.#over.error !== undefined) throw this.#over.error
+	}
+}
+
+async function* subscribe(link: TRPCLink<AppRouter>, request: SubscribeInput): AsyncGenerator<Received, void, void> {
+	const handed = new Handed()
+	const client = createTRPCClient<AppRouter>({ links: [link] })
+	const subscription = client.plans.events.subscribe(request, {
+		onData: ({ id, data }) => handed.add({ id, item: data, text: JSON.stringify(data) }),
+		onComplete: () => handed.end(),
+		onError: (error) => handed.end(error),
+	})
+	try {
+		yield* handed.items()
+	} finally {
+		subscription.unsubscribe()
+	}
+}
+
+/** The stock client over WebSocket. */
+export const readTrpcWebSocket: ReadStream = async function* (url, request) {
+	const client = createWSClient({ url: `${url.replace('http', 'ws')}/trpc`, WebSocket, retryDelayMs: () => 0 })
+	try {
+		yield* subscribe(wsLink({ client }), request)
+	} finally {
+		await client.close()
+	}
+}
+
+/** The stock client over server-sent events. */
+export const readTrpcSse: ReadStream = (url, request) =>
+	subscribe(httpSubscriptionLink({ url: `${url}/trpc`, EventSource }), request)
+
+/** An EventSource, closed at an `end` that has nothing after it. */
+export const readSse: ReadStream = async function* (url, request) {
+	const handed = new Handed()
+	const source = new EventSource(sseUrl(url, request))
+	const take = ({ lastEventId, data }: MessageEvent<string>): void =>
+		handed.add({ id: lastEventId, item: JSON.parse(data) as Received['item'], text: data })
+	for (const name of ['message', 'ready', 'position', 'end', 'problem']) source.addEventListener(name, take)
+	source.addEventListener('end', ({ data }) => {
+		if (!(JSON.parse(data) as EndFrame).resume) handed.end()
+	})
+	source.addEventListener('error', ({ message }) => {
+		if (source.readyState === EventSource.CLOSED) handed.end(new Error(message))
+	})
+	try {
+		yield* handed.items()
+	} finally {
+		source.close()
+	}
+}
+
+/** Where plain SSE is read. */
+export function sseUrl(url: string, { plan_id, ...query }: SubscribeInput): string {
+	const parameters = Object.entries(query).map(([name, value]): [string, string] => [name, String(value)])
+	return `${url}/api/v1/streaming/plans/${plan_id}/events?${new URLSearchParams(parameters)}`
+}
+
+export const READERS: readonly (readonly [string, ReadStream])[] = [
+	['tRPC over WebSocket', readTrpcWebSocket],
+	['tRPC over SSE', readTrpcSse],
+	['plain SSE', readSse],
+]
