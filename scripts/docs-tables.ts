@@ -1,0 +1,115 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { ERRORS, type ErrorRow, type EventType } from '@planstream/shared'
+import { contract, eventData, eventInput, type ProcedureSpec } from '@planstream/shared/schemas'
+import * as z from 'zod'
+import { EVENT_MEANINGS, LIMITS, type Limit } from './docs-words.js'
+
+/** The tables of the documentation that are made from the code, by the name in their marker. */
+export type Tables = Readonly<Record<string, string>>
+
+const MARKED = /(<!-- generated:(\w+) -->\n)[\s\S]*?(<!-- \/generated -->)/g
+
+/** @param root - path of the repository, with a slash at its end */
+export function makeTables(root: string): Tables {
+	return { errors: errorTable(root), events: eventTable(), routes: routeTable(), limits: limitTable(root) }
+}
+
+/**
+ * The document with each of its marked places filled in.
+ *
+ * @throws Error for a marker that names no table
+ */
+export function fillDocument(text: string, tables: Tables): string {
+	return text.replaceAll(MARKED, (_, begin: string, name: string, end: string) => {
+		const table = tables[name]
+		if (table === undefined) throw new Error(`There is no table ${name}; there are ${Object.keys(tables).join(', ')}.`)
+		return `${begin}\n${table}\n${end}`
+	})
+}
+
+/** The codes this server sends; the rest of the closed table is left out until some code of the server names it. */
+function errorTable(root: string): string {
+	const sources = sourcesBelow(`${root}server/src`).map((file) => readFileSync(file, 'utf8'))
+	const sent = (code: string) => sources.some((source) => source.includes(`'${code}'`))
+	const rows = Object.entries<ErrorRow>(ERRORS)
+		.filter(([code]) => sent(code))
+		.map(([code, { status, trpc, retryable, title }]) => [
+			quote(code),
+			String(status),
+			quote(trpc),
+			retryable ? 'yes' : 'no',
+			title,
+		])
+	return table(['code', 'HTTP', 'tRPC', 'try again', 'meaning'], rows)
+}
+
+function sourcesBelow(folder: string): string[] {
+	return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+		.filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'))
+		.map((name) => `${folder}/${name}`)
+}
+
+/** The types that are stored; live ones concern a connection, not a plan. */
+function eventTable(): string {
+	const rows = eventInput.options.map((option) => {
+		const type = option.shape.event_type.value
+		return [quote(type), ownerOf(option.shape.step_id), EVENT_MEANINGS[type], fieldsOf(type)]
+	})
+	return table(['type', 'of', 'meaning', 'fields of `data`'], rows)
+}
+
+function ownerOf(step_id: z.ZodType): string {
+	if (!step_id.safeParse(null).success) return 'step'
+	return step_id.safeParse('step_1').success ? 'plan or step' : 'plan'
+}
+
+/** The fields a producer gives; `?` marks what it may leave out. */
+function fieldsOf(type: EventType): string {
+	const { properties = {}, required = [] } = z.toJSONSchema(eventData[type], { io: 'input', unrepresentable: 'any' })
+	const fields = Object.entries(properties).map(([name, schema]) => {
+		const words = typeof schema === 'object' ? (schema.enum ?? []) : []
+		const choice = words.length === 0 ? '' : ` (${words.map((word) => String(word)).join(', ')})`
+		return `${quote(required.includes(name) ? name : `${name}?`)}${choice}`
+	})
+	return fields.length === 0 ? 'any' : fields.join(', ')
+}
+
+function routeTable(): string {
+	const rows = Object.entries<ProcedureSpec>(contract).map(([name, { rest, summary }]) => [
+		quote(`${rest.method} ${rest.path}`),
+		quote(name),
+		String(rest.status),
+		summary,
+	])
+	return table(['REST', 'tRPC and SDK', 'status', 'what it does'], rows)
+}
+
+function limitTable(root: string): string {
+	return table(
+		['what', 'limit', 'beyond it'],
+		LIMITS.map((limit) => [limit.what, shown(limit, constant(root, limit)), limit.beyond]),
+	)
+}
+
+/** The value of a constant as its file says it: an integer, or a product of integers. */
+function constant(root: string, { file, name }: Limit): number {
+	const source = readFileSync(`${root}${file}`, 'utf8')
+	const [, product] = new RegExp(`\\b${name}(?:: number)?\\s*[=:]\\s*([0-9_]+(?:\\s*\\*\\s*[0-9_]+)*)`).exec(source) ?? []
+	if (product === undefined) throw new Error(`${file} holds no number ${name}; correct scripts/docs-words.ts.`)
+	return product.split('*').reduce((value, factor) => value * Number(factor.replaceAll('_', '').trim()), 1)
+}
+
+function shown({ unit }: Limit, value: number): string {
+	if (unit === 'bytes') return value % 2 ** 20 === 0 ? `${value / 2 ** 20} MiB` : `${value / 1024} KiB`
+	if (unit === 'ms') return `${value / 1000} s`
+	return `${value.toLocaleString('en')} ${unit}`.trim()
+}
+
+function quote(text: string): string {
+	return `\`${text}\``
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+	const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |\n`
+	return [line(head), `|${head.map(() => '---|').join('')}\n`, ...rows.map(line)].join('')
+}

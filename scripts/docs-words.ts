@@ -1,0 +1,191 @@
+import type { EventType } from '@planstream/shared'
+
+/** One row of the table of limits: the words for a number that stands in the code. */
+export interface Limit {
+	readonly what: string
+	/** Where the number stands, from the root of the repository. */
+	readonly file: string
+	/** The constant or field that holds it. */
+	readonly name: string
+	readonly unit: 'bytes' | 'ms' | (string & {})
+	/** What happens beyond it. */
+	readonly beyond: string
+}
+
+/** What each event tells a reader. */
+export const EVENT_MEANINGS = {
+	plan_created: 'The plan as it will run, with every default filled in.',
+	plan_started: 'The plan runs.',
+	plan_completed: 'The plan has come to its end; nothing follows.',
+	plan_failed: 'A required step failed for good.',
+	plan_pausing: 'The plan starts no more steps; some still run.',
+	plan_paused: 'Nothing of the plan runs.',
+	plan_resumed: 'The plan runs again.',
+	plan_cancelling: 'The plan is being cancelled; some steps still run.',
+	plan_cancelled: 'The plan was cancelled.',
+	plan_modified: 'The graph of the plan was changed.',
+	step_started: 'An attempt of the step begins.',
+	step_progress: 'How much of the attempt is done.',
+	step_output: 'Text or a value the step gives while it runs.',
+	step_completed: 'The step has its result.',
+	step_failed: 'The step failed for good.',
+	step_retrying: 'The step will run again, after a delay.',
+	step_skipped: 'The step will not run; its dependents go on without it.',
+	step_cancelled: 'The step will not run any more.',
+	quality_check: 'What the gate of the step decided.',
+	review_required: 'The result is held back for a person to look at.',
+	review_resolved: 'The review was answered.',
+	metrics_update: 'Numbers by name.',
+	health_update: 'How a component is.',
+	error: 'Something went wrong that is worth showing.',
+} as const satisfies Record<Exclude<EventType, 'ping' | 'pong'>, string>
+
+const REFUSED = '`too_large`'
+
+/** Every limit a user may meet. */
+export const LIMITS: readonly Limit[] = [
+	{ what: 'steps of a plan', file: 'shared/src/plans.ts', name: 'MAX_STEPS', unit: 'steps', beyond: '`bad_request`' },
+	{ what: 'body of a request', file: 'server/src/api/body.ts', name: 'MAX_BODY_BYTES', unit: 'bytes', beyond: REFUSED },
+	{ what: 'depth of a body', file: 'server/src/api/border.ts', name: 'MAX_DEPTH', unit: 'levels', beyond: '`bad_request`' },
+	{
+		what: 'calls in a tRPC batch',
+		file: 'server/src/transports/trpc-failures.ts',
+		name: 'MAX_BATCH_CALLS',
+		unit: 'calls',
+		beyond: '`bad_request`',
+	},
+	{
+		what: 'frame from a WebSocket client',
+		file: 'server/src/transports/trpc-websocket.ts',
+		name: 'MAX_FRAME_BYTES',
+		unit: 'bytes',
+		beyond: 'closed with 1009',
+	},
+	{
+		what: 'events in a publish',
+		file: 'shared/src/commands.ts',
+		name: 'MAX_PUBLISH_EVENTS',
+		unit: 'events',
+		beyond: '`bad_request`',
+	},
+	{ what: 'one event', file: 'server/src/hub/records.ts', name: 'MAX_EVENT_BYTES', unit: 'bytes', beyond: REFUSED },
+	{
+		what: '`plan_created`, `plan_modified`, `plan_completed`',
+		file: 'server/src/hub/records.ts',
+		name: 'MAX_LARGE_EVENT_BYTES',
+		unit: 'bytes',
+		beyond: REFUSED,
+	},
+	{
+		what: 'events of a plan that is run elsewhere',
+		file: 'server/src/hub/admission.ts',
+		name: 'MAX_PLAN_EVENTS',
+		unit: 'events',
+		beyond: '`plan_full`',
+	},
+	{
+		what: 'result of a step',
+		file: 'server/src/plans/attempt-result.ts',
+		name: 'MAX_RESULT_BYTES',
+		unit: 'bytes',
+		beyond: 'the step fails with `too_large`',
+	},
+	{
+		what: 'a result inside the state of a plan',
+		file: 'shared/src/plan-state.ts',
+		name: 'MAX_INLINE_RESULT',
+		unit: 'bytes',
+		beyond: '`result_seq` names its event',
+	},
+	{
+		what: 'all results inside the state of a plan',
+		file: 'shared/src/plan-state.ts',
+		name: 'MAX_INLINE_RESULTS',
+		unit: 'bytes',
+		beyond: '`result_seq` names the event of each further one',
+	},
+	{
+		what: 'one artifact',
+		file: 'server/src/plans/artifacts.ts',
+		name: 'MAX_ARTIFACT_BYTES',
+		unit: 'bytes',
+		beyond: 'the agent gets `too_large`',
+	},
+	{
+		what: 'output of an attempt that waits for the log',
+		file: 'server/src/plans/outbox.ts',
+		name: 'OUTPUT_LIMIT',
+		unit: 'bytes',
+		beyond: 'the attempt fails with `too_large`',
+	},
+	{
+		what: 'plans on a page of the list',
+		file: 'shared/src/commands.ts',
+		name: 'MAX_LIST_PAGE',
+		unit: 'plans',
+		beyond: '`bad_request`',
+	},
+	{
+		what: 'connections that carry streams (`MAX_WEBSOCKET_CLIENTS`)',
+		file: 'server/src/server.ts',
+		name: 'maxConnections',
+		unit: 'connections',
+		beyond: '`too_many_connections`',
+	},
+	{
+		what: 'subscriptions on one connection',
+		file: 'server/src/connections/registry.ts',
+		name: 'MAX_STREAMS',
+		unit: 'subscriptions',
+		beyond: '`bad_request`',
+	},
+	{
+		what: 'bytes that wait in a connection, besides the item that crosses the limit',
+		file: 'server/src/connections/limits.ts',
+		name: 'sendBufferBytes',
+		unit: 'bytes',
+		beyond: 'the stream waits for its reader',
+	},
+	{
+		what: 'time a reader may take nothing of what waits for it',
+		file: 'server/src/connections/limits.ts',
+		name: 'stallTimeoutMs',
+		unit: 'ms',
+		beyond: 'the connection is closed; the reader may resume',
+	},
+	{
+		what: 'time between two signs of life of a stream',
+		file: 'server/src/connections/limits.ts',
+		name: 'heartbeatMs',
+		unit: 'ms',
+		beyond: '',
+	},
+	{
+		what: 'time between two pings of a WebSocket (`WEBSOCKET_PING_INTERVAL`)',
+		file: 'server/src/connections/limits.ts',
+		name: 'pingIntervalMs',
+		unit: 'ms',
+		beyond: '',
+	},
+	{
+		what: 'time to answer a ping',
+		file: 'server/src/connections/limits.ts',
+		name: 'pongTimeoutMs',
+		unit: 'ms',
+		beyond: 'the WebSocket is closed',
+	},
+	{
+		what: 'time to send the headers of a request',
+		file: 'server/src/server/listen.ts',
+		name: 'HEADERS_TIMEOUT_MS',
+		unit: 'ms',
+		beyond: 'the connection is closed',
+	},
+	{
+		what: 'events that wait for an event handler',
+		file: 'server/src/hub/handlers.ts',
+		name: 'QUEUE_LIMIT',
+		unit: 'events',
+		beyond: 'the handler misses events, which is logged',
+	},
+]
