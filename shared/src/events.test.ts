@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest'
+import { eventInput } from './events.js'
+import { normalisePlan } from './normalise.js'
+import { normalisedPlan, planSpec } from './plans.js'
+import { toUtcMillis } from './time.js'
+
+const progress = { event_type: 'step_progress', step_id: 'a', data: { progress: 0.5 } }
+
+describe('an event as it is sent', () => {
+	it('takes the defaults of its type and keeps fields nobody knows', () => {
+		const event = eventInput.parse({ ...progress, data: { progress: 0.5, extra: [1] } })
+		expect(event.data).toEqual({ progress: 0.5, message: '', extra: [1] })
+	})
+
+	it.each([
+		['a type nobody knows', { event_type: 'nope', data: {} }],
+		['a live-only type', { event_type: 'ping', data: {} }],
+		['a step event without its step', { ...progress, step_id: null }],
+		['a plan event with a step', { event_type: 'plan_started', step_id: 'a', data: { query: 'q', total_steps: 1 } }],
+		['progress above 1', { ...progress, data: { progress: 1.5 } }],
+		['an actor of its own', { ...progress, actor: { type: 'user', id: 'me' } }],
+		['a sequence number of its own', { ...progress, seq: 4 }],
+		["the server's prefix in its id", { ...progress, event_id: 'cmd.x' }],
+		['a newline in its id', { ...progress, event_id: 'a\n' }],
+		['a slash in the step', { ...progress, step_id: 'a/b' }],
+		['a time that is none', { ...progress, timestamp: 'yesterday' }],
+	])('is refused with %s', (_, event) => {
+		expect(eventInput.safeParse(event).success).toBe(false)
+	})
+})
+
+describe('a timestamp', () => {
+	it.each([
+		['2026-01-02T03:04:05.678901Z', '2026-01-02T03:04:05.678Z'],
+		['2026-01-02T03:04:05', '2026-01-02T03:04:05.000Z'],
+		['2026-01-02T03:04:05.5+02:00', '2026-01-02T01:04:05.500Z'],
+		['2026-01-02T03:04', '2026-01-02T03:04:00.000Z'],
+		['2026-13-02T03:04:05Z', null],
+		['2026-01-02', null],
+	])('%s is %s', (text, utc) => {
+		expect(toUtcMillis(text)).toBe(utc)
+	})
+})
+
+describe('the bare form of a plan', () => {
+	it('is a whole plan once it is normalised: each step after the one before', () => {
+		const bare = {
+			plan_id: 'p',
+			query: 'q',
+			research_type: 'quick',
+			steps: [
+				{ step_id: 'a', action: 'search', agent_type: 'x' },
+				{ step_id: 'b', action: 'write', agent_type: 'x' },
+			],
+		}
+		const plan = normalisePlan(planSpec.parse(bare), 'p')
+		expect(normalisedPlan.parse(plan)).toEqual(plan)
+		expect(plan.steps.map(({ depends_on, implied, name }) => [depends_on, implied, name])).toEqual([
+			[[], true, 'search'],
+			[['a'], true, 'write'],
+		])
+	})
+})

@@ -1,0 +1,130 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { EVENT_TYPES, type EventType, LIVE_EVENT_TYPES } from './event-types.js'
+import { type EventInput, eventInput, type PlanEvent, planEvent } from './events.js'
+import { applyEvent, initialPlanState, MAX_INLINE_RESULT } from './plan-state.js'
+import { planState } from './plans.js'
+
+const id = fc.constantFrom('a', 'b', 'c')
+const error = { code: 'x', message: 'broken', retryable: true }
+const spec = {
+	plan_id: 'p',
+	query: 'q',
+	steps: ['a', 'b', 'c'].map((step_id, index) => ({
+		step_id,
+		name: step_id,
+		action: 'act',
+		agent_type: 'any',
+		depends_on: index === 0 ? [] : ['a'],
+		implied: false,
+	})),
+}
+
+/** The least data each type takes. */
+const data: Record<Exclude<EventType, 'ping' | 'pong'>, Record<string, unknown>> = {
+	plan_created: { spec, total_steps: 3 },
+	plan_started: { query: 'q', total_steps: 3 },
+	plan_completed: {},
+	plan_failed: { error },
+	plan_pausing: { mode: 'drain', running_step_ids: [] },
+	plan_paused: {},
+	plan_resumed: {},
+	plan_cancelling: { running_step_ids: [] },
+	plan_cancelled: {},
+	plan_modified: { from_revision: 1, revision: 2, ops: [], steps: spec.steps.slice(0, 2) },
+	step_started: {},
+	step_progress: { progress: 0.5 },
+	step_output: { delta: 'x' },
+	step_completed: { data: { value: 1 } },
+	step_failed: { error },
+	step_retrying: { reason: 'error', delay_ms: 5 },
+	step_skipped: { reason: 'manual' },
+	step_cancelled: { reason: 'manual' },
+	quality_check: { quality_score: 0.5, decision: 'approved', passed: true },
+	review_required: { review_id: 'r', reason: 'low' },
+	review_resolved: { review_id: 'r', decision: 'approve' },
+	metrics_update: { tokens: 5 },
+	health_update: { component: 'store', status: 'ok' },
+	error: { code: 'x', message: 'x' },
+}
+
+function event(event_type: keyof typeof data, step_id: string, seq: number): PlanEvent {
+	const about = event_type.startsWith('step_') || event_type.startsWith('review_') || event_type === 'quality_check'
+	const sent = eventInput.parse({ event_type, data: data[event_type], ...(about && { step_id }) } as EventInput)
+	const envelope = {
+		seq,
+		cursor: `e.${seq}.0000000000000000`,
+		event_id: `id${seq}`,
+		plan_id: 'p',
+		timestamp: '2026-01-01T00:00:00.000Z',
+	}
+	return planEvent.parse({ ...sent, ...envelope })
+}
+
+const types = Object.keys(data) as (keyof typeof data)[]
+const history = fc.array(fc.tuple(fc.constantFrom(...types), id), { maxLength: 40 })
+
+describe('applyEvent', () => {
+	it('knows every type that is stored', () => {
+		expect([...types].sort()).toEqual(EVENT_TYPES.filter((type) => !LIVE_EVENT_TYPES.has(type)).sort())
+	})
+
+	it('gives a well-formed state for any events in any order, and leaves the state before untouched', () => {
+		fc.assert(
+			fc.property(history, (choices) => {
+				choices.reduce(
+					(state, [type, step_id], index) => {
+						const before = structuredClone(state)
+						const next = applyEvent(state, event(type, step_id, index + 1))
+						expect(state).toEqual(before)
+						expect(next.seq).toBe(index + 1)
+						expect(planState.parse(next)).toEqual(next)
+						return next
+					},
+					initialPlanState('p', 'external'),
+				)
+			}),
+		)
+	})
+
+	it('never lets progress fall within an attempt, and begins at 0 in the next', () => {
+		const seen = [0.5, 0.2, 0.7].map(
+			(progress, index) => ({ ...event('step_progress', 'a', index + 2), data: { progress, message: '' } }) as PlanEvent,
+		)
+		const state = seen.reduce(applyEvent, applyEvent(initialPlanState('p', 'external'), event('step_started', 'a', 1)))
+		expect(state.steps[0]?.progress).toBe(0.7)
+		expect(applyEvent(state, event('step_started', 'a', 9)).steps[0]?.progress).toBe(0)
+	})
+
+	it('derives ready from the dependencies, in whatever state the plan is', () => {
+		const statuses = (events: readonly (keyof typeof data)[]) =>
+			events
+				.reduce((state, type, index) => applyEvent(state, event(type, 'a', index + 1)), initialPlanState('p', 'managed'))
+				.steps.map(({ status }) => status)
+		expect(statuses(['plan_created'])).toEqual(['ready', 'pending', 'pending'])
+		expect(statuses(['plan_created', 'step_started', 'step_completed'])).toEqual(['completed', 'ready', 'ready'])
+		expect(statuses(['plan_created', 'step_skipped'])).toEqual(['skipped', 'ready', 'ready'])
+		expect(statuses(['plan_created', 'step_failed'])).toEqual(['failed', 'pending', 'pending'])
+	})
+
+	it('names the event of a large result instead of holding it', () => {
+		const large = {
+			...event('step_completed', 'a', 7),
+			data: { data: { text: 'x'.repeat(MAX_INLINE_RESULT) }, quality_score: null, artifacts: [] },
+		} as unknown as PlanEvent
+		const [step] = applyEvent(initialPlanState('p', 'external'), large).steps
+		expect(step).toMatchObject({ result_seq: 7 })
+		expect(step).not.toHaveProperty('result')
+	})
+
+	it('holds results up to half a mebibyte together', () => {
+		const events = Array.from({ length: 200 }, (_, index) => {
+			const completed = event('step_completed', 'a', index + 1)
+			return { ...completed, step_id: `s${index}`, data: { ...completed.data, data: { text: 'x'.repeat(4000) } } } as PlanEvent
+		})
+		const { steps } = events.reduce(applyEvent, initialPlanState('p', 'external'))
+		const held = steps.filter((step) => step.result !== undefined)
+		expect(held.length).toBe(Math.floor((512 * 1024) / JSON.stringify({ text: 'x'.repeat(4000) }).length))
+		expect(steps.filter((step) => step.result_seq !== undefined)).toHaveLength(200 - held.length)
+	})
+})
