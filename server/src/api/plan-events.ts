@@ -54,7 +54,7 @@ async function* trackedItems({
 		cursor = cursorOf(item) ?? cursor
 		yield tracked(cursor, item.kind === 'event' ? eventOf(item.stored) : item.frame)
 		if (item.kind === 'frame' && item.frame.frame === 'end' && item.frame.resume) {
-			return stream === undefined ? aborted(signal) : stream.cut(signal)
+			return await (stream === undefined ? aborted(signal) : stream.cut(signal))
 		}
 		await stream?.drained(ending.signal)
 	}

@@ -1,4 +1,4 @@
-import type { ProcedureSpec } from '@planstream/shared/schemas'
+import type { ProcedureSpec, Wire } from '@planstream/shared/schemas'
 import type { TRPCMutationProcedure, TRPCQueryProcedure, TRPCSubscriptionProcedure } from '@trpc/server'
 import type * as z from 'zod'
 
@@ -13,10 +13,12 @@ type GroupOf<Name extends string> = Name extends `${infer Group}.${string}` ? Gr
 type OwnName<Name> = Name extends `${string}.${infer Own}` ? Own : never
 
 type ProcedureOf<Spec extends ProcedureSpec> = Spec['kind'] extends 'query'
-	? TRPCQueryProcedure<Typed<Spec, z.output<Spec['output']>>>
+	? TRPCQueryProcedure<Typed<Spec, Answer<Spec>>>
 	: Spec['kind'] extends 'mutation'
-		? TRPCMutationProcedure<Typed<Spec, z.output<Spec['output']>>>
-		: TRPCSubscriptionProcedure<Typed<Spec, AsyncIterable<{ id: string; data: z.output<Spec['output']> }, void, unknown>>>
+		? TRPCMutationProcedure<Typed<Spec, Answer<Spec>>>
+		: TRPCSubscriptionProcedure<Typed<Spec, AsyncIterable<{ id: string; data: Answer<Spec> }, void, unknown>>>
+
+type Answer<Spec extends ProcedureSpec> = Wire<z.output<Spec['output']>>
 
 interface Typed<Spec extends ProcedureSpec, Output> {
 	input: z.input<Spec['input']>
