@@ -10,6 +10,9 @@ export interface Backoff {
 
 export const DEFAULT_BACKOFF: Backoff = { initialMs: 500, factor: 2, maxMs: 30_000 }
 
+/** Keeps the power finite: 0 times infinity would be no number. */
+const MAX_EXPONENT = 64
+
 /**
  * Exponential backoff with full jitter: uniform between 0 and the bound, so that the clients of a server that went
  * away do not come back at one moment.
@@ -19,5 +22,5 @@ export const DEFAULT_BACKOFF: Backoff = { initialMs: 500, factor: 2, maxMs: 30_0
  * @returns the delay in milliseconds
  */
 export function backoffDelay(failures: number, random: () => number, { initialMs, factor, maxMs }: Backoff): number {
-	return Math.min(maxMs, initialMs * factor ** (failures - 1)) * random()
+	return Math.min(maxMs, initialMs * factor ** Math.min(failures - 1, MAX_EXPONENT)) * random()
 }

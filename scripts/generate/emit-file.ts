@@ -82,13 +82,13 @@ function emitEntry(name: string, entry: Entry, schemas: ReadonlyMap<string, Json
 	const schema = schemas.get(name)
 	if (schema === undefined) throw new Error(`The schema of ${name} is not in the registry; name each schema once.`)
 	const about = doc([entry.doc ?? schema.description ?? ''])
-	if (schema.type !== 'object' || Object.keys(schema.properties ?? {}).length === 0) {
-		return `${about}export type ${name} = ${emitter.type(schema)}`
+	if (entry.base !== undefined) {
+		emitter.used.add(entry.base)
+		const inherited = new Set(sameFields(schema, schemas.get(entry.base) ?? {}))
+		return `${about}export interface ${name} extends ${entry.base} {\n${emitter.fields(schema, inherited)}\n}`
 	}
-	if (entry.base === undefined) return `${about}export interface ${name} ${emitter.type(schema)}`
-	emitter.used.add(entry.base)
-	const inherited = new Set(sameFields(schema, schemas.get(entry.base) ?? {}))
-	return `${about}export interface ${name} extends ${entry.base} {\n${emitter.fields(schema, inherited)}\n}`
+	const type = emitter.type(schema)
+	return type.startsWith('{') ? `${about}export interface ${name} ${type}` : `${about}export type ${name} = ${type}`
 }
 
 function commonFields([first = {}, ...others]: readonly JsonSchema[]): JsonSchema {

@@ -51,12 +51,13 @@ export class TypeEmitter {
 			.join('\n')
 	}
 
+	/** Further fields that may be anything are left out, so that a misspelt name is an error. */
 	#object(schema: JsonSchema): string {
 		const rest = schema.additionalProperties
 		const value = typeof rest === 'object' && Object.keys(rest).length > 0 ? this.type(rest) : null
-		if (Object.keys(schema.properties ?? {}).length === 0) return `Readonly<Record<string, ${value ?? 'never'}>>`
-		const others = value === null ? '' : `\nreadonly [name: string]: ${value} | undefined`
-		return `{\n${this.fields(schema)}${others}\n}`
+		const named = Object.values(schema.properties ?? {}) as JsonSchema[]
+		if (named.every((field) => this.type(field) === value)) return `Readonly<Record<string, ${value ?? 'never'}>>`
+		return `{\n${this.fields(schema)}\n}`
 	}
 
 	/** A union by its name, or by the name of the one it begins with. */

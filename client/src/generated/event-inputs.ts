@@ -420,11 +420,8 @@ export interface MetricsUpdateEventInput extends EventInputEnvelope {
 	readonly event_type: 'metrics_update'
 	/** @defaultValue `null` */
 	readonly step_id?: string | null | undefined
-	/** numbers by name */
-	readonly data: {
-		readonly window_ms?: number | undefined
-		readonly [name: string]: number | undefined
-	}
+	/** numbers by name; `window_ms` is the time they cover */
+	readonly data: Readonly<Record<string, number>>
 }
 
 /** A `health_update` event as a producer sends it. */

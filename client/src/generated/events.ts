@@ -234,10 +234,7 @@ export interface ReviewResolvedData {
 }
 
 /** The data of a `metrics_update` event. */
-export interface MetricsUpdateData {
-	readonly window_ms?: number | undefined
-	readonly [name: string]: number | undefined
-}
+export type MetricsUpdateData = Readonly<Record<string, number>>
 
 /** The data of a `health_update` event. */
 export interface HealthUpdateData {

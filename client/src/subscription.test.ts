@@ -1,0 +1,194 @@
+import { PlanstreamError, type ReadyFrame } from '@planstream/shared'
+import { describe, expect, it } from 'vitest'
+import { ManualClock } from '../../test/support/manual-clock.js'
+import { type ScriptedConnection, ScriptedTransport } from '../../test/support/scripted-transport.js'
+import type { SubscribeOptions } from './calling.js'
+import { type Connection, ConnectionMonitor } from './connection.js'
+import { Subscription, type TransportChooser } from './subscription.js'
+import { Cut, type Delivery } from './transports/transport.js'
+
+const ROUTE = { name: 'plans.events', path: '/plans/{plan_id}/events' }
+const cut = new Cut('cut')
+
+const event = (seq: number): Delivery => ({ cursor: `e.${seq}`, item: { event_type: 'step_progress', seq } })
+const ready = (from_seq = 1, reset: ReadyFrame['reset'] = null): Delivery => {
+	const cursor = `e.${from_seq - 1}`
+	return { cursor, item: { frame: 'ready', cursor, from_seq, reset } }
+}
+const end = (resume: boolean): Delivery => ({ cursor: 'e.9', item: { frame: 'end', cursor: 'e.9', resume } })
+const problem = (code: 'bad_request' | 'draining'): Delivery => ({
+	cursor: null,
+	item: { frame: 'problem', plan_id: 'p', cursor: null, ...new PlanstreamError(code, 'No.').toProblem() },
+})
+
+interface SetUp {
+	readonly options?: SubscribeOptions
+	/** Connections of the transport behind the first one. */
+	readonly other?: readonly ScriptedConnection[]
+}
+
+function setUp(scripts: readonly ScriptedConnection[], { options = {}, other }: SetUp = {}) {
+	const first = new ScriptedTransport('websocket', scripts)
+	const second = new ScriptedTransport('sse', other ?? [])
+	const clock = new ManualClock()
+	const monitor = new ConnectionMonitor('websocket')
+	const closing = new AbortController()
+	const states: Connection['state'][] = []
+	monitor.listen(({ state }) => states.push(state))
+	let transport = first
+	const transports: TransportChooser = {
+		current: () => transport,
+		worked: () => {},
+		failed: () => {
+			const changed = other !== undefined && transport === first
+			if (changed) transport = second
+			return changed
+		},
+	}
+	const ports = { transports, clock, random: () => 0.5, backoff: { initialMs: 100, factor: 2, maxMs: 1000 } }
+	const limits = { connectTimeoutMs: 5000, provenAfterMs: 15_000 }
+	const report = monitor.report.bind(monitor)
+	const subscription = new Subscription(ROUTE, { plan_id: 'p' }, options, { ...ports, ...limits, report })
+	return { events: subscription.events(closing.signal), first, second, clock, monitor, states, closing }
+}
+
+/** Lets everything run that does not wait for time. */
+const settled = () => new Promise((resolve) => setImmediate(resolve))
+
+/** Reads to the end; whenever nothing moves, lets time pass. */
+async function readAll({
+	events,
+	clock,
+}: Pick<ReturnType<typeof setUp>, 'events' | 'clock'>): Promise<{ seqs: number[]; delays: number[] }> {
+	const seqs: number[] = []
+	const delays: number[] = []
+	let running = true
+	const reading = (async () => {
+		for await (const { seq } of events) seqs.push(seq)
+	})().finally(() => {
+		running = false
+	})
+	reading.catch(() => {}) // awaited below
+	for (await settled(); running; await settled()) {
+		const before = clock.now()
+		while (clock.pending > 0 && clock.now() - before < 10_000) {
+			clock.advance(1)
+			await settled()
+		}
+		delays.push(clock.now() - before)
+		if (delays.length > 50) throw new Error('The subscription waits for nothing.')
+	}
+	await reading
+	return { seqs, delays }
+}
+
+describe('a subscription', () => {
+	it('ends at an end that has nothing after it', async () => {
+		const test = setUp([{ deliveries: [ready(), event(1), event(2), end(false)], ending: 'hang' }])
+		expect((await readAll(test)).seqs).toEqual([1, 2])
+		expect(test.first.openConnections).toBe(0)
+		expect(test.clock.pending).toBe(0)
+		expect(test.states).toEqual(['connecting', 'open', 'idle'])
+	})
+
+	it('ends when the server says that there is nothing behind the position', async () => {
+		expect((await readAll(setUp([{ ending: 'finished' }]))).seqs).toEqual([])
+	})
+
+	it.each([
+		['a cut', { deliveries: [ready(), event(1), event(2)], ending: cut }],
+		['a stream that closes before its end', { deliveries: [ready(), event(1), event(2)] }],
+		['an end that may be resumed', { deliveries: [ready(), event(1), event(2), end(true)] }],
+		['a problem that may pass', { deliveries: [ready(), event(1), event(2), problem('draining')], ending: 'hang' }],
+	] satisfies [string, ScriptedConnection][])(
+		'resumes behind the last cursor after %s, and drops what it has seen',
+		async (_, first) => {
+			const test = setUp([first, { deliveries: [ready(2), event(2), event(3), end(false)] }])
+			expect((await readAll(test)).seqs).toEqual([1, 2, 3])
+			const resumedAt = first.deliveries.some(({ item }) => 'resume' in (item as object)) ? 'e.9' : 'e.2'
+			expect(test.first.requests.map(({ lastCursor }) => lastCursor)).toEqual([null, resumedAt])
+			expect(test.states).toEqual(['connecting', 'open', 'waiting', 'connecting', 'open', 'idle'])
+		},
+	)
+
+	it.each([
+		['before the stream begins', { refuse: new PlanstreamError('bad_request', 'No.') }],
+		['within the stream', { deliveries: [ready(), event(1), problem('bad_request')], ending: 'hang' }],
+	] satisfies [string, ScriptedConnection][])('throws what the server refuses for good %s', async (_, script) => {
+		const test = setUp([script])
+		await expect(readAll(test)).rejects.toMatchObject({ name: 'PlanstreamError', code: 'bad_request', message: 'No.' })
+		expect(test.first.openConnections).toBe(0)
+		expect(test.monitor.current.state).toBe('idle')
+	})
+
+	it('waits longer after each failure in a row, and begins anew after an event', async () => {
+		const refused = { refuse: cut }
+		const test = setUp([refused, refused, refused, { deliveries: [ready(), event(1)] }, { deliveries: [end(false)] }])
+		expect((await readAll(test)).delays).toEqual([50 + 100 + 200 + 50])
+	})
+
+	it('waits for as long as the server asks, and its own share on top', async () => {
+		const test = setUp([{ refuse: new Cut('later', { retryAfterMs: 3000 }) }, { deliveries: [end(false)] }])
+		expect((await readAll(test)).delays).toEqual([3050])
+	})
+
+	it('tries another transport at once when the first never got through', async () => {
+		const test = setUp([{ refuse: cut }], { other: [{ deliveries: [ready(), event(1), end(false)] }] })
+		expect(await readAll(test)).toEqual({ seqs: [1], delays: [] })
+		expect(test.states).not.toContain('waiting')
+		expect(test.second.requests).toHaveLength(1)
+	})
+
+	it('takes no answer for a failure when the time to connect is over', async () => {
+		const test = setUp([{ silent: true }, { deliveries: [end(false)] }])
+		expect((await readAll(test)).delays).toEqual([5050])
+		expect(test.first.openConnections).toBe(0)
+	})
+
+	it('tells ready on each connection and reset before it when the position was not honoured', async () => {
+		const told: string[] = []
+		const options: SubscribeOptions = {
+			onReady: ({ from_seq }) => told.push(`ready ${from_seq}`),
+			onReset: ({ reset }) => told.push(`reset ${reset?.reason}`),
+		}
+		const second = { deliveries: [ready(1, { reason: 'epoch' }), event(1), end(false)] }
+		const test = setUp([{ deliveries: [ready(3), event(3)], ending: cut }, second], { options })
+		expect((await readAll(test)).seqs).toEqual([3, 1])
+		expect(told).toEqual(['ready 3', 'reset epoch', 'ready 1'])
+	})
+
+	it('releases everything when the loop is left', async () => {
+		const { events, first, clock, monitor } = setUp([{ deliveries: [ready(), event(1)], ending: 'hang' }])
+		for await (const _ of events) break
+		expect([first.openConnections, clock.pending, monitor.current.state]).toEqual([0, 0, 'idle'])
+	})
+
+	it.each([
+		['while it connects', [{ silent: true }]],
+		['while it waits for an event', [{ deliveries: [ready()], ending: 'hang' }]],
+		['while it waits for the next attempt', [{ refuse: cut }]],
+	] satisfies [string, ScriptedConnection[]][])('ends in order when it is aborted %s', async (_, scripts) => {
+		const abort = new AbortController()
+		const { events, first, clock } = setUp(scripts, { options: { signal: abort.signal } })
+		const next = events.next()
+		await settled()
+		abort.abort()
+		expect(await next).toEqual({ done: true, value: undefined })
+		expect([first.openConnections, clock.pending]).toEqual([0, 0])
+	})
+
+	it('connects to nothing when it was aborted before', async () => {
+		const { events, first } = setUp([], { options: { signal: AbortSignal.abort() } })
+		expect((await events.next()).done).toBe(true)
+		expect(first.requests).toEqual([])
+	})
+
+	it('ends when the client is closed', async () => {
+		const { events, closing, first } = setUp([{ deliveries: [ready()], ending: 'hang' }])
+		const next = events.next()
+		await settled()
+		closing.abort()
+		expect((await next).done).toBe(true)
+		expect(first.openConnections).toBe(0)
+	})
+})

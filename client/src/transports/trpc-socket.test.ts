@@ -1,0 +1,164 @@
+import { describe, expect, it } from 'vitest'
+import { ManualClock } from '../../../test/support/manual-clock.js'
+import { type Receiver, TrpcSocket, type WebSocketLike } from './trpc-socket.js'
+
+/** A WebSocket whose other side is the test. */
+class PairedSocket implements WebSocketLike {
+	readonly sent: unknown[] = []
+	readonly #listeners: { readonly type: string; readonly listener: (event: never) => void }[] = []
+	readyState = 0
+
+	addEventListener(type: string, listener: (event: never) => void): void {
+		this.#listeners.push({ type, listener })
+	}
+
+	send(text: string): void {
+		this.sent.push(text === 'PING' || text === 'PONG' ? text : JSON.parse(text))
+	}
+
+	close(): void {
+		this.readyState = 3
+	}
+
+	open(): void {
+		this.readyState = 1
+		this.#tell('open', {})
+	}
+
+	hear(message: unknown): void {
+		const data = typeof message === 'string' ? message : JSON.stringify(message)
+		this.#tell('message', { data })
+	}
+
+	lose(code: number, reason = ''): void {
+		this.readyState = 3
+		this.#tell('close', { code, reason })
+	}
+
+	#tell(type: string, event: object): void {
+		for (const each of this.#listeners) if (each.type === type) each.listener(event as never)
+	}
+}
+
+function setUp() {
+	const clock = new ManualClock()
+	const made: PairedSocket[] = []
+	class WebSocket extends PairedSocket {
+		constructor() {
+			super()
+			made.push(this)
+		}
+	}
+	const socket = new TrpcSocket({ url: 'ws://host/trpc', WebSocket, clock, heartbeatMs: 1000 })
+	const [pair = new PairedSocket()] = made
+	return { clock, pair, socket }
+}
+
+/** A receiver that keeps what it hears. */
+function listener(): Receiver & { readonly heard: unknown[] } {
+	const heard: unknown[] = []
+	return {
+		heard,
+		started: () => heard.push('started'),
+		data: (item, id) => heard.push([id, item]),
+		stopped: () => heard.push('stopped'),
+		failed: (error) => heard.push(error.name),
+	}
+}
+
+const params = { path: 'plans.events', input: { plan_id: 'p' } }
+const subscribe = (id: number, more = {}) => ({ id, jsonrpc: '2.0', method: 'subscription', params: { ...params, ...more } })
+
+describe('a socket that speaks the protocol of tRPC', () => {
+	it('sends what was asked before it was open, in order, once it is', () => {
+		const { pair, socket } = setUp()
+		socket.subscribe(params, listener())
+		socket.subscribe({ ...params, lastEventId: 'e.7' }, listener())
+		expect(pair.sent).toEqual([])
+		pair.open()
+		expect(pair.sent).toEqual([subscribe(1), subscribe(2, { lastEventId: 'e.7' })])
+	})
+
+	it('gives each subscription its own messages, and none to one that has left', () => {
+		const { pair, socket } = setUp()
+		const [one, two] = [listener(), listener()]
+		const leave = socket.subscribe(params, one)
+		socket.subscribe(params, two)
+		pair.open()
+		pair.hear({ id: 1, result: { type: 'started' } })
+		pair.hear({ id: 2, result: { type: 'data', id: 'e.1', data: { id: 'e.1', data: { seq: 1 } } } })
+		leave()
+		pair.hear({ id: 1, result: { type: 'data', id: 'e.1', data: { id: 'e.1', data: { seq: 1 } } } })
+		expect(one.heard).toEqual(['started'])
+		expect(two.heard).toEqual([['e.1', { seq: 1 }]])
+		expect(pair.sent.at(-1)).toEqual({ id: 1, jsonrpc: '2.0', method: 'subscription.stop' })
+	})
+
+	it('closes and leaves no timer when its last subscription has left, stopped or failed', () => {
+		const endings: ((pair: PairedSocket, leave: () => void) => void)[] = [
+			(_, leave) => leave(),
+			(pair) => pair.hear({ id: 1, result: { type: 'stopped' } }),
+			(pair) => pair.hear({ id: 1, error: { message: 'No.', data: { code: 'BAD_REQUEST' } } }),
+		]
+		for (const end of endings) {
+			const { pair, socket, clock } = setUp()
+			const leave = socket.subscribe(params, listener())
+			pair.open()
+			end(pair, leave)
+			expect([socket.usable, pair.readyState, clock.pending]).toEqual([false, 3, 0])
+		}
+	})
+
+	it.each([
+		['a lost connection', (pair: PairedSocket) => pair.lose(1006), 'Cut'],
+		['a close code that may reconnect', (pair: PairedSocket) => pair.lose(4308, 'slow'), 'Cut'],
+		['a close code that must not reconnect', (pair: PairedSocket) => pair.lose(4401), 'PlanstreamError'],
+		['a reconnect notice', (pair: PairedSocket) => pair.hear({ id: null, method: 'reconnect' }), 'Cut'],
+		['an error of the whole connection', (pair: PairedSocket) => pair.hear({ id: null, error: {} }), 'PlanstreamError'],
+		['what is not JSON', (pair: PairedSocket) => pair.hear('{'), 'Cut'],
+	])('tells every subscription of %s', (_, happen, error) => {
+		const { pair, socket, clock } = setUp()
+		const [one, two] = [listener(), listener()]
+		socket.subscribe(params, one)
+		socket.subscribe(params, two)
+		pair.open()
+		happen(pair)
+		expect([one.heard, two.heard]).toEqual([[error], [error]])
+		expect([socket.usable, clock.pending]).toEqual([false, 0])
+	})
+
+	it('asks for a sign of life in silence, and takes 2.5 heartbeats of it for a cut', () => {
+		const { pair, socket, clock } = setUp()
+		const one = listener()
+		socket.subscribe(params, one)
+		pair.open()
+		clock.advance(1000)
+		expect(pair.sent.at(-1)).toBe('PING')
+		pair.hear('PONG')
+		clock.advance(2000)
+		expect(one.heard).toEqual([])
+		clock.advance(500)
+		expect(one.heard).toEqual(['Cut'])
+	})
+
+	it('asks for nothing while messages come, and answers when it is asked', () => {
+		const { pair, socket, clock } = setUp()
+		socket.subscribe(params, listener())
+		pair.open()
+		for (let times = 0; times < 10; times++) {
+			clock.advance(500)
+			pair.hear({ id: 1, result: { type: 'started' } })
+		}
+		expect(pair.sent).toEqual([subscribe(1)])
+		pair.hear('PING')
+		expect(pair.sent.at(-1)).toBe('PONG')
+	})
+
+	it.each([null, 1, [], {}, { id: 99, result: { type: 'data', data: 1 } }, { id: 1, result: null }])('survives %j', (message) => {
+		const { pair, socket } = setUp()
+		socket.subscribe(params, listener())
+		pair.open()
+		pair.hear(JSON.stringify(message))
+		expect(socket.usable).toBe(true)
+	})
+})
