@@ -44,11 +44,16 @@ function livePicture(): Display {
 	const picture = createLogUpdate(process.stdout)
 	let plan: PlanState | null = null
 	let line: string | null = null
+	let height = 0
 	const draw = () => {
 		const view = terminal()
 		const state = plan === null ? [] : render(plan, view)
 		const below = line === null ? [] : [view.paint('yellow', clip(line, view.width))]
-		picture([...state, ...below].join('\n'))
+		const lines = [...state, ...below]
+		// log-update 7.2 leaves out the lines below one that was added or taken away.
+		if (lines.length !== height) picture.clear()
+		height = lines.length
+		picture(lines.join('\n'))
 	}
 	const timer = setInterval(draw, FRAME_MS)
 	return {

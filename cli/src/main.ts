@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 import { Command, CommanderError } from 'commander'
 import { explain, urlOption } from './connection.js'
 import { type DemoOptions, demoCommand } from './demo.js'
