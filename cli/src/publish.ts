@@ -16,6 +16,7 @@ export interface PublishOptions {
 /** `planstream publish`: adds the events of a file or a pipe to a plan that is run elsewhere, as they come. */
 export async function publishCommand(plan_id: string, file: string, { url }: PublishOptions): Promise<ExitCode> {
 	await using planstream = connect(url)
+	if (file === '-' && process.stdin.isTTY) note('Reading events from the keyboard, one JSON object a line; Ctrl-D ends.')
 	const publish: Publishing['publish'] = (events) => planstream.events.publish({ plan_id, events })
 	const receipt = process.stdout.isTTY ? countReceipts() : listReceipts()
 	let stored = 0

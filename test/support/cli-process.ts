@@ -1,0 +1,107 @@
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+
+const BIN = fileURLToPath(new URL('../../cli/bin/planstream.js', import.meta.url))
+
+export interface Finished {
+	readonly code: number | null
+	readonly stdout: string
+	readonly stderr: string
+	/** Standard output as JSON lines. */
+	readonly json: readonly Json[]
+}
+
+type Json = Readonly<Record<string, unknown>>
+
+/** One run of the built command, killed when it is disposed before its end. */
+export class CliProcess implements AsyncDisposable {
+	readonly child: ChildProcessWithoutNullStreams
+	readonly #lines: string[] = []
+	readonly #closed: Promise<unknown>
+	#stdout = ''
+	#stderr = ''
+	#arrived: () => void = () => {}
+
+	constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+		this.child = spawn(process.execPath, [BIN, ...args], { env: { PATH: process.env.PATH, NO_COLOR: '1', ...env } })
+		this.#closed = once(this.child, 'close').then(() => this.#arrived())
+		createInterface(this.child.stdout).on('line', (line) => {
+			this.#lines.push(line)
+			this.#arrived()
+		})
+		this.child.stdout.on('data', (chunk: Buffer) => {
+			this.#stdout += chunk.toString()
+		})
+		this.child.stderr.on('data', (chunk: Buffer) => {
+			this.#stderr += chunk.toString()
+			this.#arrived()
+		})
+	}
+
+	/** Ends standard input with this text. */
+	input(text: string): this {
+		this.child.stdin.end(text)
+		return this
+	}
+
+	get lines(): readonly string[] {
+		return this.#lines
+	}
+
+	get stderr(): string {
+		return this.#stderr
+	}
+
+	/** Resolves when what the process has written so far is enough; rejects when it ends before. */
+	async until(enough: (process: this) => boolean): Promise<void> {
+		while (!enough(this)) {
+			if (this.child.exitCode !== null) throw new Error(`It ended with ${this.child.exitCode}: ${this.#stdout}${this.#stderr}`)
+			await new Promise<void>((resolve) => {
+				this.#arrived = resolve
+			})
+		}
+	}
+
+	async end(): Promise<Finished> {
+		await this.#closed
+		const stdout = this.#stdout
+		const parsed = () => this.#lines.map((line) => JSON.parse(line) as Json)
+		return {
+			code: this.child.exitCode,
+			stdout,
+			stderr: this.#stderr,
+			get json() {
+				return parsed()
+			},
+		}
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		this.child.kill('SIGKILL')
+		await this.#closed
+	}
+}
+
+/** Runs the command to its end. */
+export function planstream(args: readonly string[], env?: Readonly<Record<string, string>>): Promise<Finished> {
+	return new CliProcess(args, env).input('').end()
+}
+
+/** A directory that goes when it is disposed. */
+export function temporaryDirectory(): { readonly path: string } & Disposable {
+	const directory = mkdtempSync(path.join(tmpdir(), 'planstream-'))
+	return { path: directory, [Symbol.dispose]: () => rmSync(directory, { recursive: true, force: true }) }
+}
+
+/** `planstream serve` on a free port, once it listens. */
+export async function serveProcess(directory: string, env: Readonly<Record<string, string>> = {}) {
+	const server = new CliProcess(['serve'], { PORT: '0', PLANSTREAM_DATA: directory, PLANSTREAM_SCRIPTED: '1', ...env })
+	await server.until(({ lines }) => lines.length > 0)
+	const [, url = ''] = /listening on (\S+)$/.exec(server.lines[0] ?? '') ?? []
+	return Object.assign(server, { url })
+}
