@@ -1,0 +1,54 @@
+import { type IncomingHttpHeaders, type OutgoingHttpHeaders, request } from 'node:http'
+import type { RunningServer } from '../../server/src/server.js'
+
+export interface Answer {
+	readonly status: number
+	readonly headers: IncomingHttpHeaders
+	readonly text: string
+	/** The body as JSON; the text itself when it is none. */
+	readonly body: unknown
+}
+
+export interface Question {
+	readonly method?: string
+	readonly headers?: OutgoingHttpHeaders
+	/** Sent as it is when it is text or bytes, else as JSON; an array of bytes is sent in chunks, without a length. */
+	readonly body?: unknown
+}
+
+/** One request on a connection of its own, with whatever headers and bytes a test wants to send. */
+export function ask(server: RunningServer, path: string, { method = 'GET', headers = {}, body }: Question = {}): Promise<Answer> {
+	return new Promise((resolve, reject) => {
+		const outgoing = request(server.url, { path, method, headers: { connection: 'close', ...headers } }, (incoming) => {
+			let text = ''
+			incoming.setEncoding('utf8')
+			incoming.on('data', (chunk: string) => {
+				text += chunk
+			})
+			incoming.on('error', reject)
+			incoming.on('end', () => {
+				resolve({ status: incoming.statusCode ?? 0, headers: incoming.headers, text, body: parsed(text) })
+			})
+		})
+		outgoing.on('error', reject)
+		if (Array.isArray(body) && body.every((chunk) => chunk instanceof Uint8Array)) for (const chunk of body) outgoing.write(chunk)
+		else if (body !== undefined) {
+			const bytes = Buffer.from(typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body))
+			outgoing.setHeader('content-length', bytes.length)
+			outgoing.write(bytes)
+		}
+		outgoing.end()
+	})
+}
+
+export function post(server: RunningServer, path: string, body?: unknown): Promise<Answer> {
+	return ask(server, path, { method: 'POST', body })
+}
+
+function parsed(text: string): unknown {
+	try {
+		return JSON.parse(text)
+	} catch {
+		return text
+	}
+}
