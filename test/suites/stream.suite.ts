@@ -101,7 +101,7 @@ export function streamSuite(name: string, read: ReadStream): void {
 			await server.quiet()
 		})
 
-		it('goes on after its connection was cut, without a gap or a double', async () => {
+		it('goes on after its connection was cut, without a gap or a double', { timeout: 20_000 }, async () => {
 			await using server = await StreamServer.start()
 			await server.publish('p', [STARTED, ...outputs(0, 20)])
 			const received: Received[] = []

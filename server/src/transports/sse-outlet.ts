@@ -1,10 +1,11 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
-import { drained, endStalled } from '../connections/back-pressure.js'
+import { drained } from '../connections/back-pressure.js'
 import type { ConnectionLimits } from '../connections/limits.js'
 import type { Schedule } from '../connections/schedule.js'
 import { cursorOf, type StreamItem } from '../hub/stream-item.js'
 import type { Outlet } from './delivery.js'
 import { HEARTBEAT_BLOCK, itemBlock, openingBlock } from './sse-frames.js'
+import { streamedBy } from './streamed-response.js'
 
 export const SSE_HEADERS = {
 	'content-type': 'text/event-stream; charset=utf-8',
@@ -29,13 +30,12 @@ export class SseOutlet implements Outlet, Disposable {
 	#cursor: string | null = null
 	#heartbeat: Disposable
 
-	/** Sends the headers and a comment at once. The connection ends with the stream, so that no reconnect meets a server that stops. */
+	/** Sends the headers and a comment at once. */
 	constructor(response: ServerResponse, options: SseOutletOptions) {
 		this.#response = response
 		this.#options = options
-		response.shouldKeepAlive = false
 		response.on('error', ignoreBrokenPipe)
-		endStalled(response, options.limits.stallTimeoutMs, () => response.destroy())
+		streamedBy(response, options.limits.stallTimeoutMs)
 		response.writeHead(200, { ...options.headers, ...SSE_HEADERS })
 		response.write(openingBlock(options.random))
 		this.#heartbeat = this.#nextHeartbeat()

@@ -5,10 +5,10 @@ import { Hono, type Context as HonoContext } from 'hono'
 import type { Context } from '../api/context.js'
 import type { OnProblem } from '../api/procedure.js'
 import type { AppRouter } from '../api/router.js'
-import { endStalled } from '../connections/back-pressure.js'
 import type { CarriedStream } from '../connections/carrier.js'
 import type { ConnectionLimits } from '../connections/limits.js'
 import type { Connections } from '../connections/registry.js'
+import { streamedBy } from './streamed-response.js'
 import { MAX_BATCH_CALLS, reportAdapterFailures } from './trpc-failures.js'
 
 export interface TrpcHttpOptions {
@@ -33,10 +33,7 @@ export function trpcRoutes(options: TrpcHttpOptions): Hono<{ Bindings: HttpBindi
 			maxBatchSize: MAX_BATCH_CALLS,
 			onError,
 		})
-		if (response.headers.get('content-type') === 'text/event-stream') {
-			response.headers.delete('connection')
-			context.env.outgoing.shouldKeepAlive = false
-		}
+		response.headers.delete('connection')
 		return context.newResponse(response.body, response)
 	})
 	return app
@@ -46,7 +43,7 @@ export function trpcRoutes(options: TrpcHttpOptions): Hono<{ Bindings: HttpBindi
 function carriedByResponse({ connections, limits }: TrpcHttpOptions, response: ServerResponse, plan_id: string): CarriedStream {
 	const connection = connections.open({ transport: 'trpc-sse', terminate: () => response.destroy() })
 	connection.begin(plan_id)
-	endStalled(response, limits.stallTimeoutMs, () => response.destroy())
+	streamedBy(response, limits.stallTimeoutMs)
 	return {
 		drained: () => Promise.resolve(),
 		cut: () => Promise.reject(new DOMException('The reader resumes on another connection.', 'AbortError')),
