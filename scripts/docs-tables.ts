@@ -4,6 +4,9 @@ import { contract, eventData, eventInput, type ProcedureSpec } from '@planstream
 import * as z from 'zod'
 import { EVENT_MEANINGS, LIMITS, type Limit } from './docs-words.js'
 
+/** Documents with tables that are made from the code. */
+export const DOCUMENTS = ['PROTOCOL.md'] as const
+
 /** The tables of the documentation that are made from the code, by the name in their marker. */
 export type Tables = Readonly<Record<string, string>>
 

@@ -1,9 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { fillDocument, makeTables } from './docs-tables.js'
-
-/** Documents with tables that are made from the code. */
-const DOCUMENTS = ['PROTOCOL.md']
+import { DOCUMENTS, fillDocument, makeTables } from './docs-tables.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const tables = makeTables(root)

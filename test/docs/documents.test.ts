@@ -1,0 +1,54 @@
+import { existsSync } from 'node:fs'
+import path from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { DOCUMENTS, fillDocument, makeTables } from '../../scripts/docs-tables.js'
+import { parseSettings } from '../../server/src/main/settings.js'
+import { blocksIn, documents, read, root } from './documents.js'
+
+const LINK = /\[[^\]]*\]\(([^)\s]+)\)/g
+
+describe('The documentation', () => {
+	it.each(documents())('%s links to files that are there', (document) => {
+		const folder = path.dirname(root + document)
+		const targets = [...read(document).matchAll(LINK)].map(([, target = '']) => target.split('#', 1)[0] ?? '')
+		const files = targets.filter((target) => target !== '' && !/^https?:/.test(target))
+		expect(files.filter((file) => !existsSync(path.join(folder, file)))).toEqual([])
+	})
+
+	it.each(DOCUMENTS)('%s has the tables that the code gives', (document) => {
+		const text = read(document)
+		expect(fillDocument(text, makeTables(root))).toBe(text)
+	})
+
+	it('has no block in a language that no test looks at', () => {
+		const known = ['ts', 'json', 'sh', 'text'].flatMap((language) => blocksIn(language))
+		const places = new Set(known.map(({ place }) => place))
+		const fences = documents().flatMap((document) => [...read(document).matchAll(/^```\w+$/gm)])
+		expect(places.size).toBe(fences.length)
+	})
+
+	it('names only npm scripts that exist', () => {
+		const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
+		const text = documents().map(read).join('\n')
+		const named = [...text.matchAll(/(?:`|^|&& )npm (?:run )?([a-z:]+)/gm)].map(([, name = '']) => name)
+		const missing = named.filter((name) => name !== 'ci' && scripts[name] === undefined)
+		expect(missing).toEqual([])
+	})
+})
+
+describe('README.md', () => {
+	const readme = read('README.md')
+
+	it('has less than 150 lines', () => {
+		expect(readme.split('\n').length - 1).toBeLessThan(150)
+	})
+
+	it('names every setting with its default', () => {
+		const rows = [...readme.matchAll(/^\| `([A-Z_]+)` \| `([^`]*)` \|/gm)].map(([, name, value]) => [name, value])
+		const settings = Object.entries(parseSettings({})).map(([name, value]) => [
+			name,
+			String(Number.isNaN(Number(value)) ? value : Number(value)),
+		])
+		expect(rows).toEqual(settings)
+	})
+})

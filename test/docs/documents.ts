@@ -1,0 +1,42 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+/** The repository, with a slash at its end. */
+export const root = fileURLToPath(new URL('../..', import.meta.url))
+
+export interface Block {
+	/** Where it begins, as `README.md:12`. */
+	readonly place: string
+	readonly language: string
+	readonly text: string
+}
+
+/** Every document that speaks to users, by its path from the root. */
+export function documents(): readonly string[] {
+	const pages = readdirSync(`${root}docs`, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.md'))
+	return ['README.md', 'PROTOCOL.md', 'CONTRIBUTING.md', 'CHANGELOG.md', ...pages.map((name) => `docs/${name}`)].sort()
+}
+
+export function read(path: string): string {
+	return readFileSync(root + path, 'utf8')
+}
+
+/** The fenced blocks of these documents in one language. */
+export function blocksIn(language: string, paths: readonly string[] = documents()): readonly Block[] {
+	return paths.flatMap((path) => blocksOf(path)).filter((block) => block.language === language)
+}
+
+function blocksOf(path: string): Block[] {
+	const blocks: Block[] = []
+	let open: { language: string; line: number; text: string } | null = null
+	for (const [at, line] of read(path).split('\n').entries()) {
+		const fence = /^```(\w*)$/.exec(line)
+		if (open === null && fence !== null) open = { language: fence[1] ?? '', line: at + 1, text: '' }
+		else if (open !== null && fence !== null) {
+			blocks.push({ place: `${path}:${open.line}`, language: open.language, text: open.text })
+			open = null
+		} else if (open !== null) open.text += `${line}\n`
+	}
+	if (open !== null) throw new Error(`The block at ${path}:${open.line} has no end.`)
+	return blocks
+}

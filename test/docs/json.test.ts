@@ -1,0 +1,35 @@
+import { type ErrorFacts, isErrorCode, PlanstreamError } from '@planstream/shared'
+import { createInput, planEvent, publishInput } from '@planstream/shared/schemas'
+import { describe, expect, it } from 'vitest'
+import { startPlanstream } from '../support/planstream.js'
+import { blocksIn } from './documents.js'
+
+const blocks = blocksIn('json').map(({ place, text }) => ({ place, value: JSON.parse(text) as Record<string, unknown> }))
+const withField = (name: string) => blocks.filter(({ value }) => name in value).map(({ place, value }) => [place, value] as const)
+
+describe('JSON in the documentation', () => {
+	it.each(withField('steps'))('%s is a plan that runs to its end', async (_place, plan) => {
+		await using planstream = await startPlanstream()
+		const events = await planstream.run(createInput.parse(plan))
+		expect(events.at(-1)?.event_type).toBe('plan_completed')
+	})
+
+	it.each(withField('events'))('%s is a batch that can be published', (_place, batch) => {
+		expect(publishInput.safeParse({ ...batch, plan_id: 'p' })).toMatchObject({ success: true })
+	})
+
+	it.each(withField('seq'))('%s is an event with every field in its place', (_place, event) => {
+		expect(planEvent.parse(event)).toEqual(event)
+	})
+
+	it.each(withField('code'))('%s is an error as the server sends it', (_place, problem) => {
+		const { code, detail, type: _type, title: _title, status: _status, ...facts } = problem
+		if (!isErrorCode(code)) throw new Error(`${String(code)} is no error code.`)
+		expect(new PlanstreamError(code, String(detail), facts satisfies ErrorFacts).toProblem()).toEqual(problem)
+	})
+
+	it('is nothing else', () => {
+		const known = ['steps', 'events', 'seq', 'code'].flatMap((name) => withField(name))
+		expect(known).toHaveLength(blocks.length)
+	})
+})
