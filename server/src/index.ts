@@ -1,3 +1,4 @@
+export { researchPlan } from './agents/research/research-plan.js'
 export type { AppRouter } from './api/router.js'
 export type { Principal } from './hub/principal.js'
 export { parseSettings, type Settings } from './main/settings.js'

@@ -32,7 +32,7 @@ export interface ServerOptions {
 	readonly port?: number
 	/** What steps may name as their `agent_type`. @defaultValue corpus research, and the scripted agent if `scripted` */
 	readonly agents?: readonly Agent[]
-	/** Whether plans may use the test and demonstration agent `scripted`. @defaultValue false */
+	/** Whether plans may use the test and demonstration agent `scripted`; not beside `agents`. @defaultValue false */
 	readonly scripted?: boolean
 	/** The folder that corpus research reads when a plan names none. @defaultValue `docs` in the current directory */
 	readonly corpus?: string
@@ -83,6 +83,7 @@ export interface RunningServer extends AsyncDisposable {
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
 	const { host = '127.0.0.1', port = 3000, logger = createLogger('warn') } = options
 	assertLoopback(host)
+	assertAgents(options)
 	const log = await openLog(options.data)
 	const directory = await openDataDirectory(options.data)
 	const server = new PlanstreamServer({ ...options, logger }, log, directory)
@@ -99,6 +100,13 @@ function assertLoopback(host: string): void {
 	if (LOOPBACK_HOSTS.some((name) => name === host)) return
 	const sentence = `The host ${host} is not one of ${LOOPBACK_HOSTS.join(', ')}. Without authentication a server answers its own machine only.`
 	throw new PlanstreamError('bad_request', sentence, { host, allowed: [...LOOPBACK_HOSTS] })
+}
+
+function assertAgents({ agents, scripted = false }: ServerOptions): void {
+	if (agents === undefined || !scripted) return
+	const types = agents.map(({ type }) => type).join(', ')
+	const sentence = `agents is [${types}] and scripted is true, but scripted only adds to the built-in agents. Leave one of the two out.`
+	throw new PlanstreamError('bad_request', sentence)
 }
 
 type Composition = ServerOptions & { readonly logger: Logger }

@@ -1,0 +1,188 @@
+import { type ControlFrame, type PlanEvent, PlanstreamError, type SubscribeInput } from '@planstream/shared'
+import { contract, SCOPES } from '@planstream/shared/schemas'
+import { isTrackedEnvelope, TRPCError } from '@trpc/server'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { startPlanstream, type TestPlanstream } from '../../../test/support/planstream.js'
+import { LOCAL_PRINCIPAL, type Principal } from '../hub/principal.js'
+import { formatError } from './errors.js'
+import { createRouter } from './router.js'
+
+const PLAN = { plan_id: 'plan_1', query: 'q', steps: [{ step_id: 'a', action: 'x', agent_type: 'scripted' }] }
+
+let planstream: TestPlanstream
+beforeAll(async () => {
+	planstream = await startPlanstream()
+	await planstream.run(PLAN)
+})
+afterAll(() => planstream[Symbol.asyncDispose]())
+
+function start({
+	principal = LOCAL_PRINCIPAL,
+	...services
+}: Partial<Parameters<typeof createRouter>[0]> & { principal?: Principal } = {}) {
+	const problems: string[] = []
+	const draining = new AbortController()
+	const reader = new AbortController()
+	const { hub, executor } = planstream
+	const onProblem = (sentence: string) => void problems.push(sentence)
+	const router = createRouter({ hub, executor, draining: draining.signal, onProblem, ...services })
+	const caller = router.createCaller({ principal }, { signal: reader.signal })
+	const events = async (input: Partial<SubscribeInput> = {}) => {
+		const stream: AsyncIterable<unknown> = await caller.plans.events({ plan_id: 'plan_1', ...input })
+		return stream[Symbol.asyncIterator]()
+	}
+	return { router, caller, events, draining, reader, problems }
+}
+
+interface Tracked {
+	readonly id: string
+	readonly data: PlanEvent | ControlFrame
+}
+
+async function next(stream: AsyncIterator<unknown>): Promise<Tracked | null> {
+	const { done, value } = await stream.next()
+	if (done === true) return null
+	if (!isTrackedEnvelope<Tracked['data']>(value)) throw new Error('An item was yielded without an id.')
+	return { id: value[0], data: value[1] }
+}
+
+async function rest(stream: AsyncIterator<unknown>): Promise<Tracked[]> {
+	const items: Tracked[] = []
+	for (let item = await next(stream); item !== null; item = await next(stream)) items.push(item)
+	return items
+}
+
+describe('the router', () => {
+	it("has the contract's procedures, each with the very schema, the kind and the scope", () => {
+		const { procedures } = start().router._def
+		const walked = Object.entries(
+			procedures as unknown as Record<string, { _def: { type: string; inputs: unknown[]; meta: unknown } }>,
+		)
+		expect(walked.map(([name]) => name).sort()).toEqual(Object.keys(contract).sort())
+		for (const [name, { _def }] of walked) {
+			const { kind, input, scope } = contract[name as keyof typeof contract]
+			expect([name, _def.type, _def.meta]).toEqual([name, kind, { scope }])
+			expect(_def.inputs).toHaveLength(1)
+			expect(_def.inputs[0], name).toBe(input)
+			expect(SCOPES).toContain(scope)
+		}
+	})
+
+	it('asks each caller for the scope, before anything else', async () => {
+		const none = start({ principal: { ...LOCAL_PRINCIPAL, scopes: new Set() } })
+		for (const [name, { scope }] of Object.entries(contract)) {
+			const [group = '', own = ''] = name.split('.')
+			const procedures = none.caller as unknown as Record<string, Record<string, (input: unknown) => Promise<unknown>>>
+			const refusal: unknown = await procedures[group]?.[own]?.({ what: 'ever' }).catch((error: unknown) => error)
+			expect(refusal, name).toMatchObject({ code: 'FORBIDDEN', cause: { code: 'forbidden', facts: { scope } } })
+		}
+	})
+
+	it('tells of a failure nobody foresaw once, and its caller nothing of it', async () => {
+		const hub = Object.assign(Object.create(planstream.hub), { state: () => Promise.reject(new Error('secret')) })
+		const { caller, problems } = start({ hub })
+		const failure: unknown = await caller.plans.get({ plan_id: 'plan_1' }).catch((error: unknown) => error)
+		expect(failure).toMatchObject({ code: 'INTERNAL_SERVER_ERROR', cause: { code: 'internal' } })
+		expect(String(failure)).not.toContain('secret')
+		expect(problems).toEqual(['plans.get failed.'])
+	})
+})
+
+describe("a plan's events", () => {
+	it('have the cursor of each item as its id, and return after the end', async () => {
+		const items = await rest(await start().events())
+		expect(items[0]?.data).toMatchObject({ frame: 'ready' })
+		expect(items.at(-1)?.data).toMatchObject({ frame: 'end', reason: 'completed', resume: false })
+		expect(items.map(({ id }) => id)).toEqual(items.map(({ data }) => data.cursor))
+	})
+
+	it('go on behind the last id that was seen, whatever `after` says', async () => {
+		const all = await rest(await start().events())
+		const [, first] = all
+		const items = await rest(await start().events({ after: 'now', snapshot: true, lastEventId: first?.id }))
+		expect(items[0]?.data).toMatchObject({ frame: 'ready', recovered: true, from_seq: 2, state: null })
+		expect(items.slice(1)).toEqual(all.slice(2))
+	})
+
+	it.each(['garbage', 'a.b.c', '-1'])('start over with a reset when the last id is %s', async (lastEventId) => {
+		const [ready] = await rest(await start().events({ lastEventId }))
+		expect(ready?.data).toMatchObject({ frame: 'ready', from_seq: 1, reset: { reason: 'epoch' }, state: { plan_id: 'plan_1' } })
+	})
+
+	it('are refused behind what is no position, and with a snapshot where there is none', async () => {
+		const refusal = async (input: Partial<SubscribeInput>) => next(await start().events(input)).catch((error: unknown) => error)
+		expect(await refusal({ after: 'garbage' })).toMatchObject({ cause: { code: 'bad_request', facts: { path: 'after' } } })
+		expect(await refusal({ after: 3, snapshot: true })).toMatchObject({
+			cause: { code: 'bad_request', facts: { path: 'snapshot' } },
+		})
+		const [ready] = await rest(await start().events({ after: 'now', snapshot: true }))
+		expect(ready).toMatchObject({ data: { frame: 'ready', state: { status: 'completed' } } })
+	})
+
+	it('end for a while when the server stops, and never return before the reader is gone', async () => {
+		const { events, draining, reader } = start()
+		const stream = await events({ follow: 'always', after: 'now' })
+		expect(await next(stream)).toMatchObject({ data: { frame: 'ready' } })
+		const last = next(stream)
+		draining.abort(new PlanstreamError('draining', 'The server is stopping.'))
+		expect(await last).toMatchObject({ data: { frame: 'end', reason: 'draining', resume: true } })
+		let returned = false
+		const over = next(stream).finally(() => {
+			returned = true
+		})
+		for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate)
+		expect(returned).toBe(false)
+		reader.abort()
+		expect(await over).toBeNull()
+		expect(planstream.hub.report().subscriptions).toBe(0)
+	})
+
+	it('stop when the reader is gone, and leave nothing on the signal of the server', async () => {
+		const listeners = { added: 0, removed: 0 }
+		const { signal } = new AbortController()
+		const draining = Object.assign(Object.create(signal) as AbortSignal, {
+			addEventListener: () => void listeners.added++,
+			removeEventListener: () => void listeners.removed++,
+		})
+		Object.defineProperty(draining, 'aborted', { value: false })
+		const { events, reader } = start({ draining })
+		const stream = await events({ follow: 'always', after: 'now' })
+		await next(stream)
+		const over = next(stream)
+		reader.abort()
+		expect(await over).toBeNull()
+		expect(listeners).toEqual({ added: 1, removed: 1 })
+	})
+
+	it('that fail for good are told in a code that stock clients do not retry, and the problem tells the truth', async () => {
+		const failing = (error: Error) => ({
+			// biome-ignore lint/correctness/useYield: it fails before its first item
+			subscribe: async function* () {
+				throw error
+			},
+		})
+		const shapeOf = async (error: Error, type: 'subscription' | 'query') => {
+			const hub = Object.assign(Object.create(planstream.hub), failing(error))
+			const thrown: unknown = await next(await start({ hub }).events()).catch((caught: unknown) => caught)
+			if (!(thrown instanceof TRPCError)) throw new Error('The stream did not fail.')
+			return formatError({
+				error: thrown,
+				type,
+				path: 'plans.events',
+				shape: { message: '', code: -32603, data: { code: thrown.code, httpStatus: 500 } },
+			})
+		}
+		const unforeseen = await shapeOf(new Error('secret'), 'subscription')
+		expect(unforeseen).toMatchObject({
+			code: -32600,
+			data: { code: 'BAD_REQUEST', httpStatus: 500, problem: { code: 'internal', status: 500 } },
+		})
+		expect(JSON.stringify(unforeseen)).not.toContain('secret')
+		expect(await shapeOf(new Error('secret'), 'query')).toMatchObject({ code: -32603, data: { code: 'INTERNAL_SERVER_ERROR' } })
+		const passing = await shapeOf(new PlanstreamError('storage_unavailable', 'Try again.'), 'subscription')
+		expect(passing).toMatchObject({
+			code: -32603,
+			data: { code: 'SERVICE_UNAVAILABLE', problem: { code: 'storage_unavailable' } },
+		})
+	})
+})

@@ -1,0 +1,55 @@
+import type { HttpBindings } from '@hono/node-server'
+import { PlanstreamError } from '@planstream/shared'
+import { expect, it } from 'vitest'
+import { startPlanstream } from '../../test/support/planstream.js'
+import { createApp } from './app.js'
+import { CONNECTION_LIMITS } from './connections/limits.js'
+import { Connections } from './connections/registry.js'
+
+/** The app without a socket, asked by a program of this machine. */
+async function startApp(ready: () => Promise<unknown> = () => Promise.resolve()) {
+	const planstream = await startPlanstream()
+	const stop = new AbortController()
+	const draining = stop.signal
+	const { fetch } = createApp({
+		services: { ...planstream, draining, onProblem: (sentence) => void planstream.problems.push(sentence) },
+		connections: new Connections({ limit: 1, draining, clock: Date.now }),
+		limits: CONNECTION_LIMITS,
+		ready,
+	})
+	const env = {
+		incoming: { headers: { host: 'localhost' } },
+		outgoing: { setHeader: () => undefined },
+	} as unknown as HttpBindings
+	const ask = async (path: string) => {
+		const answer = await fetch(new Request(`http://localhost${path}`), env)
+		return { status: answer.status, body: await answer.json() }
+	}
+	return { ask, stop, problems: planstream.problems, [Symbol.asyncDispose]: () => planstream[Symbol.asyncDispose]() }
+}
+
+it('refuses work while the server stops, and is alive but not ready', async () => {
+	await using app = await startApp()
+	app.stop.abort()
+	for (const path of ['/health/ready', '/api/v1/plans', '/trpc/plans.list', '/api/v1/streaming/plans/p/events']) {
+		expect(await app.ask(path)).toMatchObject({ status: 503, body: { code: 'draining' } })
+	}
+	expect(await app.ask('/health/live')).toEqual({ status: 200, body: { status: 'live' } })
+})
+
+it('is not ready while the log does not answer, and says why', async () => {
+	await using app = await startApp(() => Promise.reject(new PlanstreamError('storage_unavailable', 'The disk is gone.')))
+	expect(await app.ask('/health/ready')).toMatchObject({
+		status: 503,
+		body: { code: 'storage_unavailable', detail: 'The disk is gone.' },
+	})
+	expect(app.problems).toEqual([])
+})
+
+it('tells of a failure nobody foresaw, and its caller nothing of it', async () => {
+	await using app = await startApp(() => Promise.reject(new Error('secret')))
+	const answer = await app.ask('/health/ready')
+	expect(answer).toMatchObject({ status: 500, body: { code: 'internal' } })
+	expect(JSON.stringify(answer)).not.toContain('secret')
+	expect(app.problems).toEqual(['GET /health/ready failed.'])
+})

@@ -1,0 +1,53 @@
+import { PlanstreamError } from '@planstream/shared'
+import { describe, expect, it } from 'vitest'
+import { parseSettings } from './settings.js'
+
+function refusal(env: NodeJS.ProcessEnv): unknown {
+	try {
+		return parseSettings(env)
+	} catch (error) {
+		return error instanceof PlanstreamError ? error.message.split('\n') : error
+	}
+}
+
+describe('settings', () => {
+	it('have a default each', () => {
+		expect(parseSettings({ PATH: '/bin', PORT: '' })).toEqual({
+			HOST: '127.0.0.1',
+			PORT: 3000,
+			PLANSTREAM_DATA: '.planstream',
+			PLANSTREAM_SCRIPTED: false,
+			WEBSOCKET_PING_INTERVAL: 30,
+			MAX_WEBSOCKET_CLIENTS: 10_000,
+			LOG_LEVEL: 'info',
+		})
+	})
+
+	it('are read from the environment', () => {
+		const env = { HOST: 'localhost', PORT: '0', PLANSTREAM_SCRIPTED: '1', WEBSOCKET_PING_INTERVAL: '5', LOG_LEVEL: 'silent' }
+		expect(parseSettings(env)).toMatchObject({
+			HOST: 'localhost',
+			PORT: 0,
+			PLANSTREAM_SCRIPTED: true,
+			WEBSOCKET_PING_INTERVAL: 5,
+			LOG_LEVEL: 'silent',
+		})
+	})
+
+	it('that are wrong are named, all of them, with what was expected', () => {
+		expect(refusal({ PORT: '70000', MAX_WEBSOCKET_CLIENTS: '-1', LOG_LEVEL: 'loud' })).toEqual([
+			'PORT must be the port to listen on (0 picks a free one), a whole number from 0 to 65535, but is "70000".',
+			'MAX_WEBSOCKET_CLIENTS must be how many connections are held at most, a whole number from 1 to 1000000, but is "-1".',
+			'LOG_LEVEL must be one of fatal, error, warn, info, debug, trace, silent, but is "loud".',
+		])
+	})
+
+	it.each(['0.0.0.0', '192.168.1.5', 'example.com', '::'])(
+		'do not open a server without authentication to the network: HOST=%s',
+		(HOST) => {
+			expect(refusal({ HOST })).toEqual([
+				`HOST must be one of 127.0.0.1, localhost, ::1: without authentication this server answers its own machine only, but is "${HOST}".`,
+			])
+		},
+	)
+})
