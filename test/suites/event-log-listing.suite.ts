@@ -1,7 +1,7 @@
 import type { PlanSummary } from '@planstream/shared'
 import { expect, it } from 'vitest'
 import type { EventLog, ListQuery } from '../../server/src/log/event-log.js'
-import { record, summary } from '../support/log-records.js'
+import { type OpenedLog, record, summary } from '../support/log-records.js'
 
 const PLANS: readonly PlanSummary[] = [
 	summary('oldest', { created_at: '2026-01-01T00:00:00.000Z', query: 'Why is the sky BLUE', labels: { team: 'a' } }),
@@ -16,7 +16,7 @@ const PLANS: readonly PlanSummary[] = [
 ]
 
 /** What `list` and `unfinished` show of the stored summaries. */
-export function listingSuite(open: () => Promise<AsyncDisposable & { readonly log: EventLog }>): void {
+export function listingSuite(open: () => Promise<OpenedLog>): void {
 	const withPlans = async () => {
 		const opened = await open()
 		await Promise.all(PLANS.map((plan) => opened.log.append(keyOf(plan), [record('a')], { summary: plan })))

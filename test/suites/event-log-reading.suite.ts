@@ -2,8 +2,7 @@ import { EMPTY_FINGERPRINT, formatCursor, type Position, parsePosition } from '@
 import { expect, it } from 'vitest'
 import type { StoredEvent } from '../../server/src/log/event-log.js'
 import { nextFingerprint } from '../../server/src/log/fingerprint.js'
-import { eventIds, PLAN, record, records, summary } from '../support/log-records.js'
-import type { OpenedLog } from './event-log.suite.js'
+import { eventIds, type OpenedLog, PLAN, record, records, summary } from '../support/log-records.js'
 
 type Open = () => Promise<OpenedLog>
 

@@ -1,16 +1,9 @@
 import { EMPTY_FINGERPRINT, formatCursor } from '@planstream/shared'
 import { describe, expect, it, vi } from 'vitest'
-import type { EventLog } from '../../server/src/log/event-log.js'
 import { nextFingerprint } from '../../server/src/log/fingerprint.js'
-import type { TailMetrics } from '../../server/src/log/tail.js'
-import { eventIds, PLAN, record, records, summary } from '../support/log-records.js'
+import { eventIds, type OpenedLog, PLAN, record, records, summary } from '../support/log-records.js'
 import { listingSuite } from './event-log-listing.suite.js'
 import { readingSuite, trimmingSuite } from './event-log-reading.suite.js'
-
-/** A log under test and how to let go of it. */
-export interface OpenedLog extends AsyncDisposable {
-	readonly log: EventLog & { readonly metrics: TailMetrics }
-}
 
 /**
  * The behaviour of the log port: every implementation runs this, behind the tail.

@@ -1,6 +1,12 @@
 import { createHash } from 'node:crypto'
 import type { PlanSummary } from '@planstream/shared'
 import type { EventLog, LogRecord, PlanKey } from '../../server/src/log/event-log.js'
+import type { TailMetrics } from '../../server/src/log/tail.js'
+
+/** A log under test, and how to let go of it. */
+export interface OpenedLog extends AsyncDisposable {
+	readonly log: EventLog & { readonly metrics: TailMetrics }
+}
 
 export const PLAN: PlanKey = { tenant: 'default', plan_id: 'plan-1' }
 
@@ -16,8 +22,21 @@ export function records(prefix: string, count: number): LogRecord[] {
 }
 
 export function summary(plan_id: string, fields: Partial<PlanSummary> = {}): PlanSummary {
-	const times = { created_at: '2026-01-01T00:00:00.000Z', started_at: null, finished_at: null, updated_at: '2026-01-01T00:00:00.000Z' }
-	const rest = { owner: 'managed', status: 'running', finished: false, query: 'why', labels: {}, revision: 1, progress: 0 } as const
+	const times = {
+		created_at: '2026-01-01T00:00:00.000Z',
+		started_at: null,
+		finished_at: null,
+		updated_at: '2026-01-01T00:00:00.000Z',
+	}
+	const rest = {
+		owner: 'managed',
+		status: 'running',
+		finished: false,
+		query: 'why',
+		labels: {},
+		revision: 1,
+		progress: 0,
+	} as const
 	return { plan_id, ...rest, ...times, ...fields }
 }
 

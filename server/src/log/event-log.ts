@@ -130,7 +130,11 @@ export interface EventLog {
 	 * Drops the events before `before_seq` and keeps `base` in their place, in one transaction.
 	 * Sequence, epoch and fingerprints go on; readers behind the trim get `reason` as their verdict.
 	 */
-	trim(plan: PlanKey, before_seq: number, replacement: { readonly base: string; readonly reason: 'trimmed' | 'cleared' }): Promise<void>
+	trim(
+		plan: PlanKey,
+		before_seq: number,
+		replacement: { readonly base: string; readonly reason: 'trimmed' | 'cleared' },
+	): Promise<void>
 
 	/** Forgets the plan. A later log of that id has a new epoch. */
 	remove(plan: PlanKey): Promise<void>

@@ -5,7 +5,9 @@ import { describe, expect, it } from 'vitest'
 import { encodeEvent, newEpoch, nextFingerprint } from './fingerprint.js'
 
 const sha1 = (text: string): string => createHash('sha1').update(text).digest('hex')
-const events = fc.array(fc.record({ event_id: fc.stringMatching(/^[a-z]{1,8}$/), text: fc.string({ unit: 'binary' }) }), { minLength: 1 })
+const events = fc.array(fc.record({ event_id: fc.stringMatching(/^[a-z]{1,8}$/), text: fc.string({ unit: 'binary' }) }), {
+	minLength: 1,
+})
 
 function chain(history: readonly { event_id: string; text: string }[]): string {
 	return history.reduce((before, { event_id, text }) => nextFingerprint(before, event_id, text), EMPTY_FINGERPRINT)
@@ -41,11 +43,17 @@ describe('the fingerprint', () => {
 describe('the encoded event', () => {
 	it('is the stored event with its number and cursor in front', () => {
 		fc.assert(
-			fc.property(fc.dictionary(fc.stringMatching(/^[a-z_]{1,9}$/).filter((key) => key !== 'seq' && key !== 'cursor'), fc.json()), (event) => {
-				const text = encodeEvent(JSON.stringify(event), 12, 'e.12.0123456789abcdef')
-				expect(JSON.parse(text)).toEqual({ seq: 12, cursor: 'e.12.0123456789abcdef', ...event })
-				expect(text.startsWith('{"seq":12,"cursor":"e.12.0123456789abcdef"')).toBe(true)
-			}),
+			fc.property(
+				fc.dictionary(
+					fc.stringMatching(/^[a-z_]{1,9}$/).filter((key) => key !== 'seq' && key !== 'cursor'),
+					fc.json(),
+				),
+				(event) => {
+					const text = encodeEvent(JSON.stringify(event), 12, 'e.12.0123456789abcdef')
+					expect(JSON.parse(text)).toEqual({ seq: 12, cursor: 'e.12.0123456789abcdef', ...event })
+					expect(text.startsWith('{"seq":12,"cursor":"e.12.0123456789abcdef"')).toBe(true)
+				},
+			),
 		)
 	})
 })

@@ -1,4 +1,4 @@
-import { PlanstreamError, type PlanSummary } from '@planstream/shared'
+import { type PlanSummary, PlanstreamError } from '@planstream/shared'
 import type { ListQuery, PlanPage } from './event-log.js'
 
 /** A place in the list of plans: the last one that was shown. */

@@ -1,7 +1,18 @@
-import { EMPTY_FINGERPRINT, formatCursor, PlanstreamError, type Position, type PlanSummary } from '@planstream/shared'
-import { decideAppend, type AddedEvent } from './append.js'
+import { EMPTY_FINGERPRINT, formatCursor, type PlanSummary, PlanstreamError, type Position } from '@planstream/shared'
+import { type AddedEvent, decideAppend } from './append.js'
 import { keyText } from './bells.js'
-import type { Appended, AppendOptions, Head, ListQuery, LogRecord, LogStore, Page, PlanKey, PlanPage, StoredEvent } from './event-log.js'
+import type {
+	Appended,
+	AppendOptions,
+	Head,
+	ListQuery,
+	LogRecord,
+	LogStore,
+	Page,
+	PlanKey,
+	PlanPage,
+	StoredEvent,
+} from './event-log.js'
 import { encodeEvent } from './fingerprint.js'
 import { compareNewestFirst, pageOf, parseQuery } from './listing.js'
 import { closedError } from './storage-errors.js'

@@ -7,7 +7,7 @@ import type { SqlDatabase } from './sqlite-driver.js'
 import type { AppendReply, AppendRequest, HeadReply, TrimRequest, WriteRequest } from './sqlite-messages.js'
 import { type EventRow, type LogRow, prepareStatements, type Statements } from './sqlite-tables.js'
 import { canTrim } from './trim.js'
-import { judge, type Judgement } from './verdict.js'
+import { type Judgement, judge } from './verdict.js'
 
 /** Logs whose row is kept at hand, about 1 KiB each. */
 const CACHED_LOGS = 4096

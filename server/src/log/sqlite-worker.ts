@@ -8,7 +8,8 @@ import { type Cells, packAnswers, unpackRequests } from './sqlite-wire.js'
 
 /** The thread that owns the one connection. It takes batches of requests and answers in batches. */
 function main(): void {
-	if (!parentPort) throw new Error('sqlite-worker.js is the log\'s thread; open the log with openLog() instead of running this file')
+	if (!parentPort)
+		throw new Error("sqlite-worker.js is the log's thread; open the log with openLog() instead of running this file")
 	const port = parentPort
 	const { directory } = workerData as { directory: string }
 	const opened = open(directory)

@@ -2,8 +2,8 @@ import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { PLAN, record, records, summary } from '../../../test/support/log-records.js'
 import { eventLogSuite } from '../../../test/suites/event-log.suite.js'
+import { PLAN, record, records, summary } from '../../../test/support/log-records.js'
 import { openLog } from './open.js'
 import { SqliteLog } from './sqlite.js'
 import { TailLog } from './tail.js'
@@ -102,7 +102,11 @@ describe('the log in SQLite', () => {
 			parentPort.once('message', () => { throw new Error('struck by lightning') })`
 		await writeFile(file, script)
 		const log = new TailLog(await SqliteLog.open(directory, file))
-		const lost = { code: 'storage_unavailable', message: expect.stringMatching(/struck by lightning.*restart the server/), facts: { directory } }
+		const lost = {
+			code: 'storage_unavailable',
+			message: expect.stringMatching(/struck by lightning.*restart the server/),
+			facts: { directory },
+		}
 		const waiting = [log.append(PLAN, [record('a')]), log.head(PLAN)]
 		for (const outcome of await Promise.allSettled(waiting)) expect(outcome).toMatchObject({ status: 'rejected', reason: lost })
 		await expect(log.append(PLAN, [record('b')])).rejects.toMatchObject(lost)

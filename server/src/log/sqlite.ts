@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import { Worker } from 'node:worker_threads'
-import { formatCursor, PlanstreamError, type PlanSummary, type Position } from '@planstream/shared'
+import { formatCursor, type PlanSummary, PlanstreamError, type Position } from '@planstream/shared'
 import type { Appended, AppendOptions, Head, ListQuery, LogRecord, LogStore, Page, PlanKey, PlanPage } from './event-log.js'
 import { encodeEvent } from './fingerprint.js'
 import type { AppendReply, Asked, HeadReply, Opened, Outcome, Replies, Request, StoredSummary } from './sqlite-messages.js'
@@ -42,7 +42,8 @@ export class SqliteLog implements LogStore {
 	 * @throws `storage_unavailable` when another process has it open, when this installation has no SQLite, or when the file is not to be read
 	 */
 	static async open(directory: string, file = createRequire(import.meta.url).resolve('#log/sqlite-worker')): Promise<SqliteLog> {
-		const worker = new Worker(file, { workerData: { directory }, name: 'planstream-log' })
+		// The process's own flags (a TypeScript loader, --input-type) are not for a plain compiled file.
+		const worker = new Worker(file, { workerData: { directory }, name: 'planstream-log', execArgv: [] })
 		const log = new SqliteLog(worker, directory)
 		await log.#opened()
 		return log
@@ -152,7 +153,11 @@ export class SqliteLog implements LogStore {
 	}
 }
 
-function settle(outcome: Outcome, resolve: (value: Replies[keyof Replies]) => void, reject: (error: PlanstreamError) => void): void {
+function settle(
+	outcome: Outcome,
+	resolve: (value: Replies[keyof Replies]) => void,
+	reject: (error: PlanstreamError) => void,
+): void {
 	if ('problem' in outcome) reject(PlanstreamError.fromProblem(outcome.problem))
 	else resolve(outcome.value)
 }

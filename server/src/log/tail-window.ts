@@ -56,9 +56,10 @@ export class TailWindow {
 		if (!head) return null
 		const seq = after === 'now' ? head.head_seq : after === 'start' ? 0 : after.seq
 		const fingerprint = this.#fingerprintAt(seq)
-		if (fingerprint === null || seq < head.oldest_seq - 1) return null
+		if (fingerprint === null) return null
 		const from_cursor: FullCursor = { epoch: head.epoch, seq, fingerprint }
-		if (typeof after === 'object' && isFullCursor(after) && (after.epoch !== head.epoch || after.fingerprint !== fingerprint)) return null
+		if (typeof after === 'object' && isFullCursor(after) && (after.epoch !== head.epoch || after.fingerprint !== fingerprint))
+			return null
 		const start = seq + 1 - this.#firstSeq(head)
 		const events = this.#events.slice(start, start + limit)
 		return { verdict: { reset: null, epoch: head.epoch }, head, from_seq: seq + 1, from_cursor, events }
@@ -128,8 +129,7 @@ export class TailWindow {
 		let dropped = 0
 		let characters = this.#characters
 		// The newest event stays whenever it fits at all.
-		const isOver = (left: number): boolean =>
-			left > planEvents * room || characters > planCharacters * (left === 1 ? 1 : room)
+		const isOver = (left: number): boolean => left > planEvents * room || characters > planCharacters * (left === 1 ? 1 : room)
 		while (dropped < size && (dropped < trimmed || isOver(size - dropped))) {
 			characters -= this.#events[dropped]?.text.length ?? 0
 			dropped += 1

@@ -1,6 +1,17 @@
 import { PlanstreamError, type Position } from '@planstream/shared'
 import { Bells, keyText } from './bells.js'
-import type { Appended, AppendOptions, EventLog, Head, ListQuery, LogRecord, LogStore, Page, PlanKey, PlanPage } from './event-log.js'
+import type {
+	Appended,
+	AppendOptions,
+	EventLog,
+	Head,
+	ListQuery,
+	LogRecord,
+	LogStore,
+	Page,
+	PlanKey,
+	PlanPage,
+} from './event-log.js'
 import { TailWindow, type WindowLimits } from './tail-window.js'
 import type { Replacement } from './trim.js'
 

@@ -12,7 +12,11 @@ export type TrimReason = Replacement['reason']
  *
  * @throws `bad_request` when the trim reaches beyond the head, where there is nothing its base could stand for
  */
-export function canTrim(plan: PlanKey, { head_seq, oldest_seq }: Pick<Head, 'head_seq' | 'oldest_seq'>, before_seq: number): boolean {
+export function canTrim(
+	plan: PlanKey,
+	{ head_seq, oldest_seq }: Pick<Head, 'head_seq' | 'oldest_seq'>,
+	before_seq: number,
+): boolean {
 	if (before_seq > head_seq + 1) {
 		const message =
 			`Plan ${plan.plan_id} cannot be trimmed before seq ${before_seq}, its head is ${head_seq}; ` +

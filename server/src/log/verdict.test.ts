@@ -24,7 +24,8 @@ describe('the verdict', () => {
 			fc.property(position, log, (after, facts) => {
 				const at = after === 'start' ? 0 : after === 'now' ? facts.head_seq : after.seq
 				const held = at <= facts.head_seq && at >= facts.oldest_seq - 1
-				const same = typeof after === 'string' || !('epoch' in after) || (after.epoch === 'here' && after.fingerprint === fingerprintAt(at))
+				const same =
+					typeof after === 'string' || !('epoch' in after) || (after.epoch === 'here' && after.fingerprint === fingerprintAt(at))
 				expect(judge(after, facts).reset === null).toBe(held && same)
 			}),
 		)
