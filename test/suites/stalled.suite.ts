@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { CONNECTION_LIMITS } from '../../server/src/connections/limits.js'
 import { STALLED_READERS } from './stalled-readers.js'
 import { READERS } from './stream-readers.js'
-import { StreamServer } from './stream-server.js'
+import { StreamServer, watchMost } from './stream-server.js'
 
 const EVENT_BYTES = 60_000
 const ITEM_OVERHEAD = 1000
@@ -57,21 +57,4 @@ async function digestOf(stream: AsyncIterable<{ readonly item: object; readonly 
 
 function digest(texts: readonly string[]): string {
 	return texts.reduce((hash, text) => hash.update(text).update('\n'), createHash('sha1')).digest('hex')
-}
-
-/** The most a figure has been, looked at in every turn of the event loop. */
-function watchMost(read: () => number): { readonly most: number } & Disposable {
-	let most = 0
-	let next: NodeJS.Immediate
-	const look = (): void => {
-		most = Math.max(most, read())
-		next = setImmediate(look)
-	}
-	look()
-	return {
-		get most() {
-			return most
-		},
-		[Symbol.dispose]: () => clearImmediate(next),
-	}
 }

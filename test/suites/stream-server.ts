@@ -115,3 +115,20 @@ export class StreamServer implements AsyncDisposable {
 		await this.#planstream[Symbol.asyncDispose]()
 	}
 }
+
+/** The most a figure has been, looked at in every turn of the event loop. */
+export function watchMost(read: () => number): { readonly most: number } & Disposable {
+	let most = 0
+	let next: NodeJS.Immediate
+	const look = (): void => {
+		most = Math.max(most, read())
+		next = setImmediate(look)
+	}
+	look()
+	return {
+		get most() {
+			return most
+		},
+		[Symbol.dispose]: () => clearImmediate(next),
+	}
+}

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import { PlanstreamError } from '@planstream/shared'
 
 /** Streams one connection carries at most; see PROTOCOL.md section 7. */
@@ -27,7 +28,7 @@ export interface ConnectionReport {
 export interface ConnectionsOptions {
 	/** Connections at one time, all transports together. */
 	readonly limit: number
-	/** Aborts when the server stops. */
+	/** Aborts when the server stops; every open stream listens to it. */
 	readonly draining: AbortSignal
 	/** Milliseconds since 1970. */
 	readonly clock: () => number
@@ -45,6 +46,7 @@ export class Connections {
 		this.#limit = limit
 		this.#draining = draining
 		this.#clock = clock
+		setMaxListeners(0, draining)
 		draining.addEventListener('abort', () => this.#leave(), { once: true })
 	}
 

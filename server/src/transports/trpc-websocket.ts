@@ -61,7 +61,6 @@ function serve({ options, server, client, request, connection, socket, onError }
 	const { router, limits, contextOf, schedule } = options
 	endStalled(socket, limits.stallTimeoutMs, () => client.terminate())
 	keepAlive(client, { ...limits, schedule, onAlive: () => connection.seen() })
-	holdBack(client, socket, limits.sendBufferBytes)
 	if (announcesCredentials(request)) expectCredentials(client, schedule, limits.credentialsTimeoutMs)
 	const carrier = carriedBySocket({ connection, client, socket, limit: limits.sendBufferBytes })
 	getWSConnectionHandler({
@@ -95,16 +94,6 @@ interface CarrierOptions {
 	readonly client: WebSocket
 	readonly socket: Socket
 	readonly limit: number
-}
-
-/** Reads no further requests of a client that does not take the answers. */
-function holdBack(client: WebSocket, socket: Socket, limit: number): void {
-	const never = new AbortController().signal
-	client.on('message', () => {
-		if (client.isPaused || client.bufferedAmount < limit) return
-		client.pause()
-		void drained(socket, () => client.bufferedAmount, limit, never).then(() => client.resume())
-	})
 }
 
 /** tRPC clients with credentials say so in the URL and send them in their first message, for which the adapter waits for ever. */

@@ -1,0 +1,290 @@
+import { once } from 'node:events'
+import { request } from 'node:http'
+import { connect } from 'node:net'
+import { createTRPCClient, createWSClient, httpBatchLink, wsLink } from '@trpc/client'
+import { expect, test } from 'vitest'
+import { type ClientOptions, WebSocket } from 'ws'
+import type { AppRouter } from '../../server/src/api/router.js'
+import { StreamServer } from '../suites/stream-server.js'
+
+const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1 } }
+
+interface Answer {
+	readonly id: number | null
+	readonly result?: { readonly type: string; readonly id?: string; readonly data?: unknown }
+	readonly error?: { readonly data: { readonly problem: { readonly code: string; readonly detail: string } } }
+}
+
+/** A bare client that shows what comes over the wire. */
+class Wire implements AsyncDisposable {
+	readonly socket: WebSocket
+	readonly closed: Promise<number>
+	readonly #messages: AsyncIterator<[Buffer]>
+
+	constructor(server: StreamServer, path = '/trpc', options: ClientOptions = {}) {
+		this.socket = new WebSocket(`${server.url.replace('http', 'ws')}${path}`, options)
+		this.socket.on('error', () => undefined)
+		this.closed = new Promise((resolve) => this.socket.once('close', (code) => resolve(code)))
+		this.#messages = incoming(this.socket)
+	}
+
+	async open(): Promise<this> {
+		await once(this.socket, 'open')
+		return this
+	}
+
+	async next(): Promise<Answer> {
+		const { value } = await this.#messages.next()
+		return JSON.parse(String(value[0])) as Answer
+	}
+
+	subscribe(id: number, plan_id: string): void {
+		this.socket.send(JSON.stringify({ id, method: 'subscription', params: { path: 'plans.events', input: { plan_id } } }))
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		this.socket.terminate()
+		await this.closed
+	}
+}
+
+/** Listens from now on, so that nothing that comes early is missed. */
+function incoming(socket: WebSocket): AsyncIterator<[Buffer]> {
+	const waiting: [Buffer][] = []
+	const takers: ((result: IteratorResult<[Buffer]>) => void)[] = []
+	socket.on('message', (data: Buffer) => {
+		const taker = takers.shift()
+		if (taker === undefined) waiting.push([data])
+		else taker({ value: [data], done: false })
+	})
+	return {
+		next: () => {
+			const value = waiting.shift()
+			return value === undefined ? new Promise((resolve) => takers.push(resolve)) : Promise.resolve({ value, done: false })
+		},
+	}
+}
+
+/** What an upgrade is answered that is refused. */
+function refusal(server: StreamServer, path: string, headers: Record<string, string> = {}) {
+	return new Promise<{ status: number | undefined; type: string | undefined; body: Record<string, unknown> }>(
+		(resolve, reject) => {
+			const upgrade = {
+				connection: 'Upgrade',
+				upgrade: 'websocket',
+				'sec-websocket-version': '13',
+				'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==',
+			}
+			const asked = request(`${server.url}${path}`, { headers: { ...upgrade, ...headers } }, async (response) => {
+				const chunks: Buffer[] = []
+				for await (const chunk of response) chunks.push(chunk as Buffer)
+				const body = JSON.parse(Buffer.concat(chunks).toString()) as Record<string, unknown>
+				resolve({ status: response.statusCode, type: response.headers['content-type'], body })
+			})
+			asked.on('error', reject).end()
+		},
+	)
+}
+
+test('queries and mutations go over the WebSocket, and over HTTP in batches', async () => {
+	await using server = await StreamServer.start()
+	const client = createWSClient({ url: `${server.url.replace('http', 'ws')}/trpc`, WebSocket })
+	const overSocket = createTRPCClient<AppRouter>({ links: [wsLink({ client })] })
+	const events = [{ event_type: 'plan_started' as const, data: { query: 'Which?', total_steps: 1 } }]
+	const published = await overSocket.events.publish.mutate({ plan_id: 'p', events })
+	const overHttp = createTRPCClient<AppRouter>({ links: [httpBatchLink({ url: `${server.url}/trpc` })] })
+	const [state, list] = await Promise.all([overHttp.plans.get.query({ plan_id: 'p' }), overHttp.plans.list.query({})])
+	expect(state).toMatchObject({ plan_id: 'p', cursor: published.cursor, status: 'running' })
+	expect(list.plans.map(({ plan_id }) => plan_id)).toEqual(['p'])
+	await client.close()
+	await server.quiet()
+})
+
+test('a frame of a megabyte is taken, a larger one closes 1009', async () => {
+	await using server = await StreamServer.start()
+	await using wire = await new Wire(server).open()
+	const call = (size: number) =>
+		JSON.stringify({ id: 1, method: 'query', params: { path: 'plans.get', input: { plan_id: 'x'.repeat(size) } } })
+	wire.socket.send(call(1024 * 1024 - 100))
+	expect((await wire.next()).error?.data.problem.code).toBe('bad_request')
+	wire.socket.send(call(1024 * 1024))
+	expect(await wire.closed).toBe(1009)
+	await server.quiet()
+})
+
+test.each([
+	['text that is not JSON', 'nonsense'],
+	['JSON that is no request', '[1, null, {}]'],
+	['bytes', Buffer.from([0xff, 0x00, 0x80])],
+	['a method nobody knows', JSON.stringify({ id: 1, method: 'steal', params: { path: 'plans.get' } })],
+	['a procedure nobody knows', JSON.stringify({ id: 1, method: 'query', params: { path: 'plans.steal' } })],
+	[
+		'a subscription to what is none',
+		JSON.stringify({ id: 1, method: 'subscription', params: { path: 'plans.list', input: {} } }),
+	],
+	['a subscription to no plan', JSON.stringify({ id: 1, method: 'subscription', params: { path: 'plans.events' } })],
+])('%s is answered by a typed error, and the connection goes on', async (_name, frame) => {
+	await using server = await StreamServer.start()
+	await using wire = await new Wire(server).open()
+	wire.socket.send(frame)
+	const { error } = await wire.next()
+	expect(['bad_request', 'not_found']).toContain(error?.data.problem.code)
+	expect(error?.data.problem.detail).toMatch(/\.$/)
+	wire.socket.send(JSON.stringify({ id: 2, method: 'query', params: { path: 'agents.list', input: {} } }))
+	expect(await wire.next()).toMatchObject({ id: 2, result: { data: { agents: [] } } })
+	await wire[Symbol.asyncDispose]()
+	await server.quiet()
+})
+
+test('frames that break the WebSocket protocol, and resets at any time, disturb nobody', async () => {
+	await using server = await StreamServer.start()
+	await server.publish('p', [STARTED])
+	await using witness = await new Wire(server).open()
+	witness.subscribe(1, 'p')
+	for (const [bytes] of [[Buffer.from([0xff, 0xff, 0xff])], [Buffer.from([0x81, 0x05])], [Buffer.alloc(0)]] as const) {
+		await using wire = await new Wire(server).open()
+		wire.subscribe(1, 'p')
+		await wire.next()
+		const raw = Reflect.get(wire.socket, '_socket') as ReturnType<typeof connect>
+		raw.write(bytes)
+		raw.resetAndDestroy()
+		await wire.closed
+	}
+	await server.until(() => server.connections.report().length, 1)
+	await server.publish('p', [{ event_type: 'plan_completed', data: {} }])
+	const types: unknown[] = []
+	for (let answer = await witness.next(); ; answer = await witness.next()) {
+		types.push(answer.result?.type)
+		if (answer.result?.type === 'stopped') break
+	}
+	expect(types).toEqual(['started', 'data', 'data', 'data', 'data', 'stopped'])
+	await witness[Symbol.asyncDispose]()
+	await server.quiet()
+})
+
+test('an upgrade that cannot be served gets a real answer: address, origin, host, handshake', async () => {
+	await using server = await StreamServer.start()
+	const type = 'application/problem+json'
+	expect(await refusal(server, '/nowhere?x=1')).toMatchObject({
+		status: 404,
+		type,
+		body: { code: 'not_found', allowed: ['/trpc'] },
+	})
+	expect(await refusal(server, '/constructor')).toMatchObject({ status: 404, type })
+	expect(await refusal(server, '/trpc', { origin: 'https://example.com' })).toMatchObject({
+		status: 403,
+		type,
+		body: { code: 'forbidden' },
+	})
+	expect(await refusal(server, '/trpc', { host: 'example.com' })).toMatchObject({ status: 403, type })
+	expect(await refusal(server, '/trpc', { 'sec-websocket-key': 'short' })).toMatchObject({
+		status: 400,
+		type,
+		body: { code: 'bad_request' },
+	})
+	await server.quiet()
+	await server.until(() => server.sockets.size, 0)
+})
+
+test('sockets that vanish before, during and after the upgrade leave nothing behind', async () => {
+	await using server = await StreamServer.start()
+	const head = 'GET /trpc HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n'
+	const rest = 'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n'
+	for (const sent of [head, head + rest, `GET /nowhere HTTP/1.1\r\n${head.split('\r\n').slice(1).join('\r\n')}${rest}`]) {
+		const socket = connect(server.port, '127.0.0.1')
+		socket.on('error', () => undefined)
+		await once(socket, 'connect')
+		socket.write(sent, () => socket.resetAndDestroy())
+		await once(socket, 'close')
+	}
+	await server.until(() => server.sockets.size, 0)
+	await server.quiet()
+})
+
+test('a connection beyond the limit is refused with 503, whatever its transport, until one leaves', async () => {
+	await using server = await StreamServer.start({ maxConnections: 2 })
+	await using first = await new Wire(server).open()
+	await using _second = await new Wire(server).open()
+	expect(await refusal(server, '/trpc')).toMatchObject({ status: 503, body: { code: 'too_many_connections', limit: 2 } })
+	await first[Symbol.asyncDispose]()
+	await server.until(() => server.connections.report().length, 1)
+	await using _third = await new Wire(server).open()
+	expect(server.connections.report().map(({ transport }) => transport)).toEqual(['trpc-websocket', 'trpc-websocket'])
+})
+
+test('one connection carries a hundred subscriptions and refuses one more', async () => {
+	await using server = await StreamServer.start()
+	await using wire = await new Wire(server).open()
+	for (let id = 1; id <= 101; id++) wire.subscribe(id, `plan_${id}`)
+	let refused: Answer | null = null
+	for (let ready = 0; refused === null || ready < 100; ) {
+		const answer = await wire.next()
+		if (answer.error !== undefined) refused = answer
+		if (answer.result?.type === 'data') ready++
+	}
+	expect(refused).toMatchObject({ id: 101, error: { data: { problem: { code: 'bad_request', limit: 100 } } } })
+	expect(server.connections.report()[0]?.subscribed_plans).toHaveLength(100)
+	await wire[Symbol.asyncDispose]()
+	await server.quiet()
+})
+
+test('when the server stops, each stream ends with end, then the socket closes 1012 and no other gets in', async () => {
+	await using server = await StreamServer.start()
+	await server.publish('p', [STARTED])
+	await using wire = await new Wire(server).open()
+	await using idle = await new Wire(server).open()
+	wire.subscribe(1, 'p')
+	wire.subscribe(2, 'q')
+	await server.until(() => server.hub.report().subscriptions, 2)
+	server.drain()
+	const ends: unknown[] = []
+	while (ends.length < 2) {
+		const { id, result } = await wire.next()
+		expect(result?.type).not.toBe('stopped')
+		if (JSON.stringify(result?.data ?? null).includes('"frame":"end"')) ends.push({ id, data: result?.data })
+	}
+	const end = { frame: 'end', reason: 'draining', resume: true }
+	expect(ends).toMatchObject([
+		{ id: 1, data: { data: end } },
+		{ id: 2, data: { data: end } },
+	])
+	expect(await Promise.all([wire.closed, idle.closed])).toEqual([1012, 1012])
+	expect(await refusal(server, '/trpc')).toMatchObject({ status: 503, body: { code: 'draining' } })
+	await server.connections.empty()
+	await server.quiet()
+})
+
+test('a client that announces credentials and does not send them is closed 4401', async () => {
+	await using server = await StreamServer.start({ limits: { credentialsTimeoutMs: 20 } })
+	await using silent = await new Wire(server, '/trpc?connectionParams=1').open()
+	await using prompt = await new Wire(server, '/trpc?connectionParams=1').open()
+	prompt.socket.send(JSON.stringify({ method: 'connectionParams', data: null }))
+	expect(await silent.closed).toBe(4401)
+	prompt.socket.send(JSON.stringify({ id: 1, method: 'query', params: { path: 'agents.list', input: {} } }))
+	expect(await prompt.next()).toMatchObject({ id: 1, result: { type: 'data' } })
+})
+
+test('a client that answers no ping is let go, one that does stays', async () => {
+	await using server = await StreamServer.start({ limits: { pingIntervalMs: 20, pongTimeoutMs: 40 } })
+	await using deaf = await new Wire(server, '/trpc', { autoPong: false }).open()
+	await using well = await new Wire(server).open()
+	expect(await deaf.closed).toBe(1006)
+	await once(well.socket, 'ping')
+	await once(well.socket, 'ping')
+	expect(server.connections.report()).toHaveLength(1)
+})
+
+test('a WebSocket that takes nothing for too long is let go', async () => {
+	await using server = await StreamServer.start({ limits: { stallTimeoutMs: 200 } })
+	await using wire = await new Wire(server).open()
+	wire.socket.pause()
+	wire.subscribe(1, 'p')
+	const delta = 'x'.repeat(60_000)
+	const events = Array.from({ length: 16 }, (_, index) => ({
+		event_type: 'step_output',
+		step_id: 's',
+		data: { channel: 'text', index, delta },
+	}))
+	for (let round = 0; round < 20; round++) await server.publish('p', events)
+	await server.quiet()
+})
