@@ -127,6 +127,10 @@ describe('an address', () => {
 		await expectProblem(answer, 400, { code: 'bad_request', path: 'state', allowed })
 	})
 
+	it.each(['user@localhost', 'localhost:port'])('asked for at the host %s is answered by a problem', async (host) => {
+		await expectProblem(await ask(server, '/', { headers: { host } }), 400, { code: 'bad_request' })
+	})
+
 	it('names the methods it takes when one is wrong', async () => {
 		const allowed = ['GET', 'POST', 'HEAD', 'OPTIONS']
 		for (const method of ['PUT', 'DELETE', 'PATCH']) {

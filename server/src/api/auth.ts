@@ -28,7 +28,7 @@ export function assertLocal(headers: IncomingHttpHeaders): void {
 }
 
 /** Whether a page of this origin is served by this machine. */
-export function isLocalOrigin(origin: string): boolean {
+function isLocalOrigin(origin: string): boolean {
 	return /^https?:/.test(origin) && isLoopbackUrl(origin)
 }
 

@@ -15,7 +15,7 @@ export interface Meta {
 }
 
 /** Milliseconds between two signs of life on tRPC's event streams. */
-export const SSE_HEARTBEAT_MS = 15_000
+const SSE_HEARTBEAT_MS = 15_000
 /** Heartbeats a client misses before it takes silence for a cut. */
 const MISSED_HEARTBEATS = 2.5
 

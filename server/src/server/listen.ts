@@ -1,8 +1,9 @@
 import { once } from 'node:events'
-import type { Server } from 'node:http'
+import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { createAdaptorServer, type HttpBindings } from '@hono/node-server'
-import { PlanstreamError } from '@planstream/shared'
+import { getRequestListener, type HttpBindings, RequestError } from '@hono/node-server'
+import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
+import { problemResponse } from '../api/problem-response.js'
 
 /** Time for a request's headers; see PROTOCOL.md section 7. */
 const HEADERS_TIMEOUT_MS = 10_000
@@ -12,8 +13,16 @@ export type Fetch = (request: Request, env: HttpBindings) => Response | Promise<
 
 /** A server that answers with `fetch` once it listens. */
 export function createHttpServer(fetch: Fetch): Server {
-	const serverOptions = { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: TIMEOUT_CHECK_MS }
-	return createAdaptorServer({ fetch: (request, env) => fetch(request, env as HttpBindings), serverOptions }) as Server
+	const options = { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: TIMEOUT_CHECK_MS }
+	const answer = getRequestListener((request, env) => fetch(request, env as HttpBindings), { errorHandler: unreadable })
+	return createServer(options, (incoming, outgoing) => void answer(incoming, outgoing))
+}
+
+/** The answer to a request that never became one, because its address or its host is no URL. */
+function unreadable(error: unknown): Response {
+	if (!(error instanceof RequestError)) return problemResponse(asPlanstreamError(error))
+	const sentence = 'The address or the host of the request cannot be read. Ask for a path on http://localhost.'
+	return problemResponse(new PlanstreamError('bad_request', sentence, {}, { cause: error }))
 }
 
 /**
