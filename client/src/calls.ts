@@ -2,18 +2,18 @@ import { PlanstreamError } from '@planstream/shared'
 import type { Calling } from './calling.js'
 import { errorOfResponse } from './problem.js'
 import { fillRoute } from './requests.js'
+import type { Scope } from './scope.js'
 
 export interface CallsOptions {
 	readonly url: URL
 	readonly fetch: typeof fetch
-	/** Aborts when the client is closed. */
-	readonly closed: AbortSignal
+	readonly scope: Scope
 }
 
 /** Queries and commands over HTTP. */
-export function httpCalls({ url: base, fetch, closed }: CallsOptions): Calling {
+export function httpCalls({ url: base, fetch, scope }: CallsOptions): Calling {
 	return async <Output>(route: Parameters<Calling>[0], input: object, { signal }: Parameters<Calling>[2] = {}) => {
-		assertOpen(closed)
+		scope.assertOpen()
 		const { url, body } = fillRoute(base, route, input)
 		const headers = { accept: 'application/json', ...(body === null ? {} : { 'content-type': 'application/json' }) }
 		const response = await fetch(url, { method: route.method, headers, body, signal: signal ?? null }).catch((cause: unknown) => {
@@ -29,14 +29,6 @@ export function httpCalls({ url: base, fetch, closed }: CallsOptions): Calling {
 			throw noAnswer(`The answer of ${url} is not JSON, or was cut off. Is this the address of a Planstream server?`, cause)
 		}) as Promise<Output>
 	}
-}
-
-/** @throws PlanstreamError `illegal_transition` */
-export function assertOpen(closed: AbortSignal): void {
-	if (!closed.aborted) return
-	throw new PlanstreamError('illegal_transition', 'This client was closed. Make another with createPlanstream().', {
-		from: 'closed',
-	})
 }
 
 function noAnswer(sentence: string, cause: unknown): PlanstreamError {

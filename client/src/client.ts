@@ -1,10 +1,11 @@
 import type { StreamRoute, SubscribeOptions } from './calling.js'
-import { assertOpen, httpCalls } from './calls.js'
+import { httpCalls } from './calls.js'
 import { type Connection, ConnectionMonitor, type Release } from './connection.js'
 import type { SubscribeInput } from './generated/commands.js'
 import { bindProcedures, type Procedures } from './generated/procedures.js'
 import { type PlanstreamOptions, type Settings, settingsOf } from './options.js'
 import { addressOf } from './requests.js'
+import { Scope } from './scope.js'
 import { Subscription, type SubscriptionPorts, type TransportChooser } from './subscription.js'
 import { afterFailure, afterStart, firstChoice } from './transports/fallback.js'
 import { SseTransport } from './transports/sse.js'
@@ -40,7 +41,7 @@ export interface Planstream extends Procedures, AsyncDisposable {
  */
 export function createPlanstream(options: PlanstreamOptions): Planstream {
 	const settings = settingsOf(options)
-	const closing = new AbortController()
+	const scope = new Scope()
 	const { transports, monitor } = connect(settings)
 	const ports: SubscriptionPorts = {
 		...settings,
@@ -49,16 +50,16 @@ export function createPlanstream(options: PlanstreamOptions): Planstream {
 		report: (subscription, activity) => monitor.report(subscription, activity),
 	}
 	const subscribe = (route: StreamRoute, input: SubscribeInput, subscribeOptions: SubscribeOptions = {}) => {
-		assertOpen(closing.signal)
-		return new Subscription(route, input, subscribeOptions, ports).events(closing.signal)
+		scope.assertOpen()
+		return new Subscription(route, input, subscribeOptions, ports).events(scope)
 	}
 	const close = (): Promise<void> => {
-		closing.abort()
+		scope.close()
 		monitor.close()
 		return Promise.resolve()
 	}
 	return {
-		...bindProcedures(httpCalls({ ...settings, closed: closing.signal }), subscribe),
+		...bindProcedures(httpCalls({ ...settings, scope }), subscribe),
 		get connection() {
 			return monitor.current
 		},

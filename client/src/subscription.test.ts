@@ -4,6 +4,7 @@ import { ManualClock } from '../../test/support/manual-clock.js'
 import { type ScriptedConnection, ScriptedTransport } from '../../test/support/scripted-transport.js'
 import type { SubscribeOptions } from './calling.js'
 import { type Connection, ConnectionMonitor } from './connection.js'
+import { Scope } from './scope.js'
 import { Subscription, type TransportChooser } from './subscription.js'
 import { Cut, type Delivery } from './transports/transport.js'
 
@@ -32,7 +33,7 @@ function setUp(scripts: readonly ScriptedConnection[], { options = {}, other }: 
 	const second = new ScriptedTransport('sse', other ?? [])
 	const clock = new ManualClock()
 	const monitor = new ConnectionMonitor('websocket')
-	const closing = new AbortController()
+	const scope = new Scope()
 	const states: Connection['state'][] = []
 	monitor.listen(({ state }) => states.push(state))
 	let transport = first
@@ -49,7 +50,7 @@ function setUp(scripts: readonly ScriptedConnection[], { options = {}, other }: 
 	const limits = { connectTimeoutMs: 5000, provenAfterMs: 15_000 }
 	const report = monitor.report.bind(monitor)
 	const subscription = new Subscription(ROUTE, { plan_id: 'p' }, options, { ...ports, ...limits, report })
-	return { events: subscription.events(closing.signal), first, second, clock, monitor, states, closing }
+	return { events: subscription.events(scope), first, second, clock, monitor, states, scope }
 }
 
 /** Lets everything run that does not wait for time. */
@@ -183,11 +184,18 @@ describe('a subscription', () => {
 		expect(first.requests).toEqual([])
 	})
 
+	it('that begins after the client was closed ends at once', async () => {
+		const { events, scope, first } = setUp([])
+		scope.close()
+		expect((await events.next()).done).toBe(true)
+		expect(first.requests).toEqual([])
+	})
+
 	it('ends when the client is closed', async () => {
-		const { events, closing, first } = setUp([{ deliveries: [ready()], ending: 'hang' }])
+		const { events, scope, first } = setUp([{ deliveries: [ready()], ending: 'hang' }])
 		const next = events.next()
 		await settled()
-		closing.abort()
+		scope.close()
 		expect((await next).done).toBe(true)
 		expect(first.openConnections).toBe(0)
 	})

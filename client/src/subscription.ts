@@ -8,6 +8,7 @@ import type { PlanEvent } from './generated/events.js'
 import type { ControlFrame } from './generated/frames.js'
 import { type Position, receive, UNKNOWN_POSITION } from './position.js'
 import { cutOrError } from './problem.js'
+import type { Scope } from './scope.js'
 import { linkedController } from './signals.js'
 import { Cut, type Stream, type Transport, type TransportName } from './transports/transport.js'
 
@@ -60,12 +61,14 @@ export class Subscription {
 	/**
 	 * The events. Leaving the loop releases the connection.
 	 *
-	 * @param closed - ends the iteration, as the signal among the options does
+	 * @param scope - ends the iteration when it is closed, as the signal among the options does
 	 * @throws PlanstreamError when the server refuses for good
 	 */
-	async *events(closed: AbortSignal): AsyncGenerator<PlanEvent, void, undefined> {
+	async *events(scope: Scope): AsyncGenerator<PlanEvent, void, undefined> {
 		const { clock, random, backoff, report } = this.#ports
-		const { signal, unlink } = linkedController([closed, this.#options.signal])
+		const controller = linkedController(this.#options.signal)
+		const { signal } = controller
+		scope.enter(controller)
 		let failures = 0
 		try {
 			while (!signal.aborted) {
@@ -77,7 +80,8 @@ export class Subscription {
 				await pause(clock, (ending.cut.retryAfterMs ?? 0) + backoffDelay(failures, random, backoff), signal)
 			}
 		} finally {
-			unlink()
+			scope.leave(controller)
+			controller.unlink()
 			report(this, null)
 		}
 	}
@@ -86,7 +90,7 @@ export class Subscription {
 	async *#connect(signal: AbortSignal): AsyncGenerator<PlanEvent, Ending, undefined> {
 		const { transports, clock, provenAfterMs, report } = this.#ports
 		const transport = transports.current()
-		const connection = linkedController([signal])
+		const connection = linkedController(signal)
 		const from = this.#position.seq
 		let began: number | null = null
 		try {

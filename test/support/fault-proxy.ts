@@ -1,0 +1,140 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
+
+/** What becomes of a WebSocket handshake: passed on, answered with 403, or swallowed as some proxies do. */
+export type HandshakeFate = 'pass' | 'refuse' | 'swallow'
+
+const HANDSHAKE = /\r\nupgrade: *websocket\r\n/i
+const HEAD_END = '\r\n\r\n'
+
+/** A TCP proxy in front of a server that does to connections what networks do. */
+export class FaultProxy implements AsyncDisposable {
+	webSockets: HandshakeFate = 'pass'
+	/** New connections are closed at once, as if nobody listened. */
+	away = false
+	/** How many bytes from the server the next connection passes on before it is cut; null: no cut. */
+	nextCut: () => number | null = () => null
+	/** Connections that were accepted so far. */
+	accepted = 0
+	readonly #server: Server
+	readonly #target: URL
+	readonly #pairs = new Set<Pair>()
+	#stalled = false
+	#onClose: () => void = () => {}
+
+	constructor(target: string) {
+		this.#target = new URL(target)
+		this.#server = createServer((client) => this.#accept(client))
+	}
+
+	get url(): string {
+		return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+	}
+
+	/** Connections that are open. */
+	get open(): number {
+		return this.#pairs.size
+	}
+
+	async listen(): Promise<this> {
+		await once(this.#server.listen(0, '127.0.0.1'), 'listening')
+		return this
+	}
+
+	/** Cuts every connection now. */
+	cut(): void {
+		for (const pair of [...this.#pairs]) pair.cut()
+	}
+
+	/** Passes nothing on from the server any more, on old and new connections, and keeps them open. */
+	stall(): void {
+		this.#stalled = true
+	}
+
+	/** Resolves when no connection is open. */
+	async idle(): Promise<void> {
+		while (this.#pairs.size > 0) {
+			await new Promise<void>((resolve) => {
+				this.#onClose = resolve
+			})
+		}
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		this.cut()
+		this.#server.close()
+		await once(this.#server, 'close')
+	}
+
+	#accept(client: Socket): void {
+		this.accepted++
+		client.on('error', ignoreReset)
+		if (this.away) {
+			client.destroy()
+			return
+		}
+		const port = Number(this.#target.port)
+		const upstream = connect({ port, host: this.#target.hostname })
+		const pair = new Pair(client, upstream, { cutAfter: this.nextCut(), isStalled: () => this.#stalled })
+		this.#pairs.add(pair)
+		client.once('close', () => {
+			pair.cut()
+			this.#pairs.delete(pair)
+			this.#onClose()
+		})
+		let head = ''
+		client.on('data', (chunk) => {
+			if (!head.includes(HEAD_END)) head += chunk.toString('latin1')
+			if (this.webSockets === 'pass' || !HANDSHAKE.test(head)) upstream.write(chunk)
+			else if (this.webSockets === 'refuse')
+				client.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n')
+		})
+	}
+}
+
+interface PairOptions {
+	readonly cutAfter: number | null
+	readonly isStalled: () => boolean
+}
+
+/** One connection through the proxy. */
+class Pair {
+	readonly #client: Socket
+	readonly #upstream: Socket
+	#left: number
+
+	constructor(client: Socket, upstream: Socket, { cutAfter, isStalled }: PairOptions) {
+		this.#client = client
+		this.#upstream = upstream
+		this.#left = cutAfter ?? Number.POSITIVE_INFINITY
+		upstream.on('error', ignoreReset)
+		upstream.on('data', (chunk) => {
+			if (!isStalled()) this.#pass(chunk)
+		})
+		upstream.on('close', () => client.end())
+	}
+
+	cut(): void {
+		this.#client.destroy()
+		this.#upstream.destroy()
+	}
+
+	#pass(chunk: Buffer): void {
+		const part = chunk.subarray(0, this.#left)
+		this.#left -= part.length
+		if (this.#left > 0) this.#client.write(part)
+		else this.#client.write(part, () => this.cut())
+	}
+}
+
+/** A reset is what this proxy is for. */
+function ignoreReset(): void {}
+
+/**
+ * Starts a proxy on a free port; `await using` cuts what is open and stops it.
+ *
+ * @param target - URL of the server behind it
+ */
+export function startFaultProxy(target: string): Promise<FaultProxy> {
+	return new FaultProxy(target).listen()
+}
