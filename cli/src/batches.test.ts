@@ -2,7 +2,11 @@ import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { batches } from './batches.js'
 
-const sent = (bytes: number, at: number) => ({ event: { event_id: String(at) }, place: `line ${at + 1}`, bytes })
+const sent = (bytes: number, at: number) => ({
+	event: { event_id: String(at), event_type: 'error' as const, data: { code: 'x', message: '' } },
+	place: `line ${at + 1}`,
+	bytes,
+})
 
 it('keeps every event in its place and every batch within 256 events and 1 MB', () => {
 	const sizes = fc.array(fc.oneof(fc.integer({ min: 2, max: 400 }), fc.integer({ min: 2, max: 1_000_000 })), { maxLength: 800 })

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -30,13 +31,13 @@ export async function demoCommand({ corpus, question = QUESTIONS, exit = false, 
 	const folder = await documents(corpus)
 	using interrupt = untilInterrupted()
 	const { researchPlan } = await import('@planstream/server')
-	const plan = researchPlan({ corpus: folder, questions: question })
+	const plan = researchPlan({ plan_id: `demo_${randomBytes(4).toString('hex')}`, corpus: folder, questions: question })
 	const { server, directory } = await startDemoServer(process.env)
 	await using _server = server
 	await using planstream = connect(server.url)
 	const { plan_id } = await planstream.plans.create(plan)
-	note(`Research in ${folder}, on the server ${server.url}`)
-	note(`Follow it from elsewhere: curl -N ${server.url}/api/v1/streaming/plans/${plan_id}/events`)
+	note(`Research in ${folder}. Follow it from elsewhere:`)
+	note(`  curl -N ${server.url}/api/v1/streaming/plans/${plan_id}/events\n`)
 	const code = await showResearch(planstream, { plan_id, directory, json }, interrupt)
 	if (exit || interrupt.signal.aborted) return code
 	note('The server goes on. Ctrl-C stops it.')

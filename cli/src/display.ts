@@ -74,7 +74,8 @@ function livePicture(): Display {
 	}
 }
 
+/** A terminal that does not know its size says 0. */
 function terminal(): View {
-	const { columns = DEFAULT_COLUMNS, rows = DEFAULT_ROWS } = process.stdout
-	return { now: Date.now(), width: columns, height: rows - 1, paint }
+	const { columns, rows } = process.stdout
+	return { now: Date.now(), width: columns || DEFAULT_COLUMNS, height: (rows || DEFAULT_ROWS) - 1, paint }
 }

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { EXIT } from './failure.js'
 
 /** The wish of a person to leave. */
 export interface Interrupt extends Disposable {
@@ -7,19 +8,22 @@ export interface Interrupt extends Disposable {
 	readonly happened: Promise<unknown>
 }
 
-/** Listens for Ctrl-C, or SIGTERM, once; a second one ends the process as usual. */
+/**
+ * Listens for Ctrl-C and SIGTERM; a second one ends the process at once. The listeners stay until disposal, because the
+ * terminal's cursor is restored by one that ends the process when it is the only one left.
+ */
 export function untilInterrupted(): Interrupt {
 	const controller = new AbortController()
 	const { signal } = controller
 	const stop = () => {
-		release()
+		if (signal.aborted) process.exit(EXIT.interrupted)
 		controller.abort()
 	}
+	process.on('SIGINT', stop)
+	process.on('SIGTERM', stop)
 	const release = () => {
 		process.off('SIGINT', stop)
 		process.off('SIGTERM', stop)
 	}
-	process.on('SIGINT', stop)
-	process.on('SIGTERM', stop)
 	return { signal, happened: once(signal, 'abort'), [Symbol.dispose]: release }
 }

@@ -57,9 +57,10 @@ function pieces(word: string, columns: number): string[] {
 	return parts
 }
 
-/** A duration for people: `0.4 s`, `42 s`, `3 min 05 s`, `1 h 02 min`. */
+/** A duration for people: `12 ms`, `0.4 s`, `42 s`, `3 min 05 s`, `1 h 02 min`. */
 export function duration(ms: number): string {
-	if (ms < 9950) return `${(Math.max(0, ms) / 1000).toFixed(1)} s`
+	if (ms < 100) return `${Math.max(0, Math.round(ms))} ms`
+	if (ms < 9950) return `${(ms / 1000).toFixed(1)} s`
 	const seconds = Math.round(ms / 1000)
 	if (seconds < 60) return `${seconds} s`
 	const minutes = Math.floor(seconds / 60)

@@ -1,5 +1,8 @@
-import { expect, it } from 'vitest'
+import { expect, it, vi } from 'vitest'
 import { CliProcess, planstream, serveProcess, temporaryDirectory } from '../support/cli-process.js'
+
+/** Each test starts several processes. */
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 it('serves, says so in one line, and stops in order on SIGTERM', async () => {
 	using directory = temporaryDirectory()

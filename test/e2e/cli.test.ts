@@ -1,7 +1,10 @@
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { CliProcess, planstream, serveProcess, temporaryDirectory } from '../support/cli-process.js'
+
+/** Each test starts several processes. */
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 const directory = temporaryDirectory()
 let server: Awaited<ReturnType<typeof serveProcess>>

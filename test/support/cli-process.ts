@@ -17,6 +17,7 @@ export interface Finished {
 }
 
 type Json = Readonly<Record<string, unknown>>
+type Env = Readonly<Record<string, string>>
 
 /** One run of the built command, killed when it is disposed before its end. */
 export class CliProcess implements AsyncDisposable {
@@ -27,8 +28,13 @@ export class CliProcess implements AsyncDisposable {
 	#stderr = ''
 	#arrived: () => void = () => {}
 
-	constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
-		this.child = spawn(process.execPath, [BIN, ...args], { env: { PATH: process.env.PATH, NO_COLOR: '1', ...env } })
+	constructor(
+		args: readonly string[],
+		env: Env = {},
+		command: readonly [string, ...string[]] = [process.execPath, BIN, ...args],
+	) {
+		const [program, ...rest] = command
+		this.child = spawn(program, rest, { env: { PATH: process.env.PATH, NO_COLOR: '1', ...env } })
 		this.#closed = once(this.child, 'close').then(() => this.#arrived())
 		createInterface(this.child.stdout).on('line', (line) => {
 			this.#lines.push(line)
@@ -41,6 +47,12 @@ export class CliProcess implements AsyncDisposable {
 			this.#stderr += chunk.toString()
 			this.#arrived()
 		})
+	}
+
+	/** The same in a terminal of its own; what goes to standard error comes on standard output too. */
+	static inTerminal(args: readonly string[], env: Env = {}): CliProcess {
+		const quoted = [process.execPath, BIN, ...args].map((word) => `'${word}'`).join(' ')
+		return new CliProcess(args, env, ['script', '-qec', `exec ${quoted}`, '/dev/null'])
 	}
 
 	/** Ends standard input with this text. */
@@ -88,7 +100,7 @@ export class CliProcess implements AsyncDisposable {
 }
 
 /** Runs the command to its end. */
-export function planstream(args: readonly string[], env?: Readonly<Record<string, string>>): Promise<Finished> {
+export function planstream(args: readonly string[], env?: Env): Promise<Finished> {
 	return new CliProcess(args, env).input('').end()
 }
 
@@ -99,7 +111,7 @@ export function temporaryDirectory(): { readonly path: string } & Disposable {
 }
 
 /** `planstream serve` on a free port, once it listens. */
-export async function serveProcess(directory: string, env: Readonly<Record<string, string>> = {}) {
+export async function serveProcess(directory: string, env: Env = {}) {
 	const server = new CliProcess(['serve'], { PORT: '0', PLANSTREAM_DATA: directory, PLANSTREAM_SCRIPTED: '1', ...env })
 	await server.until(({ lines }) => lines.length > 0)
 	const [, url = ''] = /listening on (\S+)$/.exec(server.lines[0] ?? '') ?? []
