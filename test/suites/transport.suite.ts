@@ -33,6 +33,7 @@ const progress = (step: number): EventInput => ({
 	step_id: `step_${step}`,
 	data: { progress: 0.5, message: `event ${step}` },
 })
+const OUTPUT: EventInput = { event_type: 'step_output', step_id: 'step_1', data: { delta: 'x' } }
 const COMPLETED: EventInput = { event_type: 'plan_completed', data: {} }
 
 /**
@@ -94,7 +95,7 @@ export function transportSuite(name: string, makeTransport: (fixture: TransportF
 
 		it('passes filters on, and tells where they led to', async () => {
 			await using test = await setUp()
-			await publish(test.planstream, progress(1), progress(2), { ...progress(1), event_type: 'step_output' }, COMPLETED)
+			await publish(test.planstream, progress(1), progress(2), OUTPUT, COMPLETED)
 			const filtered = await readAll(test.transport, request({ step_id: 'step_1', event_types: ['step_progress', 'error'] }))
 			expect(kinds(filtered).filter((kind) => typeof kind === 'number')).toEqual([1])
 		})

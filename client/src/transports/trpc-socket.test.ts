@@ -1,57 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import { ManualClock } from '../../../test/support/manual-clock.js'
-import { type Receiver, TrpcSocket, type WebSocketLike } from './trpc-socket.js'
-
-/** A WebSocket whose other side is the test. */
-class PairedSocket implements WebSocketLike {
-	readonly sent: unknown[] = []
-	readonly #listeners: { readonly type: string; readonly listener: (event: never) => void }[] = []
-	readyState = 0
-
-	addEventListener(type: string, listener: (event: never) => void): void {
-		this.#listeners.push({ type, listener })
-	}
-
-	send(text: string): void {
-		this.sent.push(text === 'PING' || text === 'PONG' ? text : JSON.parse(text))
-	}
-
-	close(): void {
-		this.readyState = 3
-	}
-
-	open(): void {
-		this.readyState = 1
-		this.#tell('open', {})
-	}
-
-	hear(message: unknown): void {
-		const data = typeof message === 'string' ? message : JSON.stringify(message)
-		this.#tell('message', { data })
-	}
-
-	lose(code: number, reason = ''): void {
-		this.readyState = 3
-		this.#tell('close', { code, reason })
-	}
-
-	#tell(type: string, event: object): void {
-		for (const each of this.#listeners) if (each.type === type) each.listener(event as never)
-	}
-}
+import { type PairedSocket, pairedSockets } from '../../../test/support/paired-socket.js'
+import { type Receiver, TrpcSocket } from './trpc-socket.js'
 
 function setUp() {
 	const clock = new ManualClock()
-	const made: PairedSocket[] = []
-	class WebSocket extends PairedSocket {
-		constructor() {
-			super()
-			made.push(this)
-		}
-	}
+	const { WebSocket, last } = pairedSockets()
 	const socket = new TrpcSocket({ url: 'ws://host/trpc', WebSocket, clock, heartbeatMs: 1000 })
-	const [pair = new PairedSocket()] = made
-	return { clock, pair, socket }
+	return { clock, pair: last(), socket }
 }
 
 /** A receiver that keeps what it hears. */
