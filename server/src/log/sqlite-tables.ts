@@ -144,7 +144,8 @@ function openOwn(directory: string): SqlDatabase {
 		db = openDatabase(join(directory, DATABASE_FILE))
 		// The order matters: a WAL that is entered in exclusive mode keeps its index in this process and no one else gets in.
 		db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
-		db.exec('PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -65536')
+		// Pages that many groups touch go to the file once in 8,192 (32 MiB of WAL) rather than once in SQLite's 1,000.
+		db.exec('PRAGMA wal_autocheckpoint = 8192; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -65536')
 		makeTables(db, directory)
 		return db
 	} catch (error) {
