@@ -1,3 +1,5 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+
 import type { StreamRoute, SubscribeOptions } from './calling.js'
 import { httpCalls } from './calls.js'
 import { type Connection, ConnectionMonitor, type Release } from './connection.js'
