@@ -20,7 +20,7 @@ async function finished(options: StreamServerOptions = {}) {
 }
 
 function ask(server: StreamServer, query: Record<string, string>, init: RequestInit = {}): Promise<Response> {
-	return fetch(sseUrl(server.url, { plan_id: 'p', ...query } as Parameters<typeof sseUrl>[1]), init)
+	return fetch(sseUrl(server.url, { plan_id: 'p', ...query }), init)
 }
 
 function seqs(body: string): number[] {

@@ -18,7 +18,7 @@ export type ReadStream = (url: string, request: SubscribeInput) => AsyncGenerato
 /** What callbacks hand over, in order; bounded by what a test publishes. */
 class Handed {
 	readonly #received: Received[] = []
-	#over: { readonly error?: unknown } | null = null
+	#over: { readonly error?: Error } | null = null
 	#wake: () => void = () => undefined
 
 	add(received: Received): void {
@@ -26,7 +26,7 @@ class Handed {
 		this.#wake()
 	}
 
-	end(error?: unknown): void {
+	end(error?: Error): void {
 		this.#over ??= error === undefined ? {} : { error }
 		this.#wake()
 	}
@@ -60,9 +60,12 @@ async function* subscribe(link: TRPCLink<AppRouter>, request: SubscribeInput): A
 	}
 }
 
+/** What Node 20 lacks; the types of `ws` and of browsers differ in what nobody here uses. */
+export const StockSocket = WebSocket as unknown as typeof globalThis.WebSocket
+
 /** The stock client over WebSocket. */
-export const readTrpcWebSocket: ReadStream = async function* (url, request) {
-	const client = createWSClient({ url: `${url.replace('http', 'ws')}/trpc`, WebSocket, retryDelayMs: () => 0 })
+const readTrpcWebSocket: ReadStream = async function* (url, request) {
+	const client = createWSClient({ url: `${url.replace('http', 'ws')}/trpc`, WebSocket: StockSocket, retryDelayMs: () => 0 })
 	try {
 		yield* subscribe(wsLink({ client }), request)
 	} finally {
@@ -71,11 +74,10 @@ export const readTrpcWebSocket: ReadStream = async function* (url, request) {
 }
 
 /** The stock client over server-sent events. */
-export const readTrpcSse: ReadStream = (url, request) =>
-	subscribe(httpSubscriptionLink({ url: `${url}/trpc`, EventSource }), request)
+const readTrpcSse: ReadStream = (url, request) => subscribe(httpSubscriptionLink({ url: `${url}/trpc`, EventSource }), request)
 
 /** An EventSource, closed at an `end` that has nothing after it. */
-export const readSse: ReadStream = async function* (url, request) {
+const readSse: ReadStream = async function* (url, request) {
 	const handed = new Handed()
 	const source = new EventSource(sseUrl(url, request))
 	const take = ({ lastEventId, data }: MessageEvent<string>): void =>

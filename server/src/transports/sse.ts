@@ -50,7 +50,7 @@ async function answer(options: SseOptions, context: NodeContext): Promise<Respon
 	const search = new URL(context.req.url).search
 	const input = readSubscription({ plan_id, search, lastEventId: context.req.header('last-event-id') })
 
-	const response = context.env.outgoing as ServerResponse
+	const response = context.env.outgoing
 	using ending = joinSignals(closing(response), draining)
 	const request = toSubscribeRequest(input, ending.signal)
 	using connection = connections.open({ transport: 'sse', terminate: () => response.destroy() })

@@ -24,7 +24,7 @@ export function trpcRoutes(options: TrpcHttpOptions): Hono<{ Bindings: HttpBindi
 	const onError = reportAdapterFailures(options.onProblem)
 	const app = new Hono<{ Bindings: HttpBindings }>()
 	app.all('/trpc/*', async (context) => {
-		const carrier = { begin: (plan_id: string) => carriedByResponse(options, context.env.outgoing as ServerResponse, plan_id) }
+		const carrier = { begin: (plan_id: string) => carriedByResponse(options, context.env.outgoing, plan_id) }
 		const response = await fetchRequestHandler({
 			endpoint: '/trpc',
 			req: context.req.raw,
