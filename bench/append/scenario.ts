@@ -1,0 +1,50 @@
+import { Child } from '../child.js'
+import type { Cores } from '../cores.js'
+import { EVENT_BYTES } from '../events.js'
+import type { Options } from '../options.js'
+import { cpuUsEach, figures, perSecond, ratio, serverCpu } from '../report/rows.js'
+import { GROUP, percent, SUBJECT, short, showSpread, times } from '../report/table.js'
+import type { Case, Role, Scenario } from '../scenario.js'
+import { scratchDirectory } from '../scratch-directory.js'
+import type { AppenderName } from './appenders.js'
+import type { AppendReport } from './worker.js'
+
+const WORKER = new URL('./worker.js', import.meta.url)
+
+const SUBJECTS: readonly (readonly [AppenderName, Role, string])[] = [
+	['file', 'floor', 'file + fdatasync'],
+	['log', 'product', 'planstream log (sqlite)'],
+	['hub', 'product', 'planstream hub.publish'],
+]
+
+/** How fast events become durable. Nobody reads, so the process under test has both cores, as the server has where it runs alone. */
+export function appendScenario(options: Options, cores: Cores): Scenario {
+	return {
+		title: `append: durable appends of ${EVENT_BYTES}-byte events to one plan, 256 in flight, both cores (target: at least 0.6x of the floor's rate)`,
+		cases: SUBJECTS.map(([appender, role, subject]) => appendCase(appender, role, subject, options, cores)),
+		columns: [
+			GROUP,
+			SUBJECT,
+			{ title: 'events/s', cell: (row) => showSpread(figures(row, perSecond), short) },
+			{ title: 'to floor', cell: (row) => showSpread(ratio(row, row.floor, perSecond), times) },
+			{ title: 'CPU us/event', cell: (row) => showSpread(figures(row, cpuUsEach), short) },
+			{ title: 'CPU', cell: (row) => percent(figures(row, serverCpu).median) },
+		],
+	}
+}
+
+function appendCase(appender: AppenderName, role: Role, subject: string, { seconds }: Options, cores: Cores): Case {
+	return {
+		group: 'append',
+		subject,
+		role,
+		measure: async () => {
+			await using directory = await scratchDirectory()
+			const both = [cores.server, cores.load]
+			await using worker = new Child<never, AppendReport>(WORKER, [appender, directory.path, String(seconds)], both, cores)
+			const { appended, ...usage } = await worker.report()
+			const bytes = appended * EVENT_BYTES
+			return { published: appended, delivered: appended, bytes, ...usage, loadCpuUs: 0, latency: null }
+		},
+	}
+}

@@ -1,0 +1,35 @@
+import { APPENDERS, type Append, type AppenderName } from './appenders.js'
+
+/** Appends that are under way at any time. */
+const IN_FLIGHT = 256
+/** Enough for the compiler to have seen everything. */
+const WARM_UP_SECONDS = 0.5
+
+/** What an append worker says once, before it is ended. */
+export interface AppendReport {
+	readonly appended: number
+	readonly seconds: number
+	readonly cpuUs: number
+}
+
+const [name = '', directory = '', seconds = ''] = process.argv.slice(2)
+const append = await APPENDERS[name as AppenderName](directory)
+process.on('disconnect', () => process.exit())
+
+const warm = await keepAppending(append, 0, Math.min(WARM_UP_SECONDS, Number(seconds)))
+const before = { cpu: process.cpuUsage(), time: performance.now() }
+const end = await keepAppending(append, warm, Number(seconds))
+const { user, system } = process.cpuUsage(before.cpu)
+const report: AppendReport = { appended: end - warm, seconds: (performance.now() - before.time) / 1000, cpuUs: user + system }
+process.send?.(report)
+
+/** @returns the number of the next event */
+async function keepAppending(append: Append, from: number, seconds: number): Promise<number> {
+	let next = from
+	const deadline = performance.now() + seconds * 1000
+	const one = async (): Promise<void> => {
+		while (performance.now() < deadline) await append(next++)
+	}
+	await Promise.all(Array.from({ length: IN_FLIGHT }, one))
+	return next
+}

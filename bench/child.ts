@@ -1,0 +1,64 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { type Cores, commandOn } from './cores.js'
+
+/** Far above what any answer takes; reached only by a program that hangs. */
+const ANSWER_MS = 60_000
+
+const running = new Set<ChildProcess>()
+process.on('exit', () => {
+	for (const child of running) child.kill('SIGKILL')
+})
+
+/** A program under test in a process of its own. Disposing it ends the process. */
+export class Child<Order extends object, Report extends object> implements AsyncDisposable {
+	readonly #name: string
+	readonly #process: ChildProcess
+	readonly #exited: Promise<unknown>
+
+	/**
+	 * @param script - a compiled module that talks over `process.send`
+	 * @param on - the cores it may use
+	 */
+	constructor(script: URL, args: readonly string[], on: readonly number[], { pinned }: Cores) {
+		this.#name = args[0] ?? script.pathname
+		const [command, words] = commandOn(on, pinned, [fileURLToPath(script), ...args])
+		this.#process = spawn(command, words, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+		this.#exited = once(this.#process, 'exit')
+		running.add(this.#process)
+	}
+
+	send(order: Order): void {
+		this.#process.send(order)
+	}
+
+	/**
+	 * The next report, which is the answer to an order sent in the same turn.
+	 *
+	 * @throws Error when the process ends or does not answer
+	 */
+	async report(): Promise<Report> {
+		const over = new AbortController()
+		const { signal } = over
+		const late = setTimeout(() => over.abort(new Error(`${this.#name} did not answer within ${ANSWER_MS / 1000} s.`)), ANSWER_MS)
+		const gone = (): void => over.abort(new Error(`${this.#name} ended with code ${this.#process.exitCode}.`))
+		if (this.#process.exitCode === null) this.#process.once('exit', gone)
+		else gone()
+		try {
+			const [report] = (await once(this.#process, 'message', { signal })) as [Report]
+			return report
+		} catch (error) {
+			throw signal.aborted ? signal.reason : error
+		} finally {
+			clearTimeout(late)
+			this.#process.off('exit', gone)
+		}
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		this.#process.kill('SIGKILL')
+		await this.#exited
+		running.delete(this.#process)
+	}
+}

@@ -1,0 +1,45 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Child } from '../child.js'
+import { type Audience, MAX_EVENTS } from './audience.js'
+import type { Order, Report } from './messages.js'
+
+/** Has a server publish for some time, and returns when everybody has got everything. */
+export type Drive = (server: Child<Order, Report>, audience: Audience, seconds: number) => Promise<void>
+
+/** As fast as the server can, one event a turn of its event loop. How many are under way at a time is limited: not every server looks to that itself. */
+export function saturate(subscribers: number): Drive {
+	const window = Math.min(512, Math.max(16, Math.round(4096 / subscribers)))
+	return async (server, audience, seconds) => {
+		const deadline = performance.now() + seconds * 1000
+		let allowed = audience.completed
+		const allow = (): void => {
+			if (allowed - audience.completed > window / 2 || performance.now() >= deadline) return
+			allowed = Math.min(audience.completed + window, MAX_EVENTS)
+			server.send({ kind: 'allow', total: allowed })
+		}
+		audience.onCompleted = allow
+		allow()
+		await audience.until(() => audience.completed === allowed && (performance.now() >= deadline || allowed === MAX_EVENTS))
+	}
+}
+
+/** Events that may be under way at most when a server does not keep up. */
+const MAX_BEHIND = 500
+
+/** So many events a second, whatever the server makes of them, each stamped with the time at which it was ordered. */
+export function pace(eventsPerSecond: number): Drive {
+	return async (server, audience, seconds) => {
+		const before = audience.completed
+		const start = performance.now()
+		let ordered = 0
+		for (let passed = 0; passed < seconds * 1000; passed = performance.now() - start) {
+			const due = Math.floor((passed / 1000) * eventsPerSecond)
+			while (ordered < due && ordered - (audience.completed - before) < MAX_BEHIND) {
+				server.send({ kind: 'publish', stamp: Math.round(performance.now() * 1000) })
+				ordered++
+			}
+			await delay(1)
+		}
+		await audience.until(() => audience.completed === before + ordered)
+	}
+}

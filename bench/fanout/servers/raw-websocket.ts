@@ -1,0 +1,28 @@
+import { createServer } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { WebSocketServer } from 'ws'
+import { deliveredEvent } from '../../events.js'
+import { webSocketFrame } from '../websocket-frame.js'
+import { listen, type ServerUnderTest } from './server-under-test.js'
+
+/** The floor of WebSocket: `ws` accepts, and one frame, made once, is written to every socket. It has the bytes that tRPC would send. */
+export async function rawWebSocket(): Promise<ServerUnderTest> {
+	const sockets = new Set<Duplex>()
+	const server = createServer()
+	const upgrades = new WebSocketServer({ noServer: true, clientTracking: false })
+	server.on('upgrade', (request, socket, head) => {
+		upgrades.handleUpgrade(request, socket, head, () => sockets.add(socket))
+	})
+	return {
+		port: await listen(server),
+		subscribers: () => sockets.size,
+		publish: (seq, stamp) => {
+			const event = deliveredEvent(seq, stamp)
+			const message = { id: 1, jsonrpc: '2.0', result: { type: 'data', data: { id: event.cursor, data: event } } }
+			const frame = webSocketFrame(JSON.stringify(message), 'server')
+			for (const socket of sockets) socket.write(frame)
+			return nextTurn()
+		},
+	}
+}

@@ -1,0 +1,30 @@
+import { EventEmitter, on } from 'node:events'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { initTRPC, tracked } from '@trpc/server'
+import { createHTTPServer } from '@trpc/server/adapters/standalone'
+import { applyWSSHandler } from '@trpc/server/adapters/ws'
+import { WebSocketServer } from 'ws'
+import { type DeliveredEvent, deliveredEvent } from '../../events.js'
+import { listen, type ServerUnderTest } from './server-under-test.js'
+
+/** The peer: the subscription of tRPC's own documentation, over its own adapters for WebSocket and server-sent events. Nothing is stored. */
+export async function stockTrpc(): Promise<ServerUnderTest> {
+	const emitter = new EventEmitter().setMaxListeners(0)
+	const t = initTRPC.create()
+	const router = t.router({
+		events: t.procedure.subscription(async function* ({ signal }) {
+			const events = on(emitter, 'event', { ...(signal !== undefined && { signal }) })
+			for await (const [event] of events as AsyncIterable<[DeliveredEvent]>) yield tracked(event.cursor, event)
+		}),
+	})
+	const server = createHTTPServer({ router })
+	applyWSSHandler({ wss: new WebSocketServer({ server }), router })
+	return {
+		port: await listen(server),
+		subscribers: () => emitter.listenerCount('event'),
+		publish: (seq, stamp) => {
+			emitter.emit('event', deliveredEvent(seq, stamp))
+			return nextTurn()
+		},
+	}
+}

@@ -1,0 +1,75 @@
+import { appendFileSync } from 'node:fs'
+import { appendScenario } from './append/scenario.js'
+import { type Cores, takeCores } from './cores.js'
+import { describe, type Environment, environmentOf } from './environment.js'
+import { fanoutScenario, pacedScenario } from './fanout/scenarios.js'
+import { type Options, parseOptions, type ScenarioName, USAGE } from './options.js'
+import { loadCpu, type Row, toRows } from './report/rows.js'
+import { formatTable } from './report/table.js'
+import type { Case, Measurement, Scenario } from './scenario.js'
+
+/** Above it, the load generator may be what limited the rate. */
+const BUSY = 0.9
+
+const MAKE: Readonly<Record<ScenarioName, (options: Options, cores: Cores) => Scenario>> = {
+	append: appendScenario,
+	fanout: fanoutScenario,
+	paced: pacedScenario,
+}
+
+process.on('SIGINT', () => process.exit(130))
+process.on('SIGTERM', () => process.exit(143))
+try {
+	await run(parseOptions(process.argv.slice(2)))
+} catch (error) {
+	process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n${USAGE}\n`)
+	process.exitCode = 1
+}
+
+async function run(options: Options): Promise<void> {
+	const cores = takeCores()
+	const environment = environmentOf(cores, new Date())
+	const scenarios = options.scenarios.map((name) => MAKE[name](options, cores))
+	console.log(
+		`${describe(environment)}\n${options.rounds} rounds of ${options.seconds} s; median (least..greatest) of the rounds`,
+	)
+	const measured = await measure(scenarios, options, environment)
+	for (const { title, cases, columns } of scenarios) {
+		const rows = toRows(cases.map((of) => ({ of, rounds: measured.get(of) ?? [] })))
+		console.log(`\n${title}\n\n${formatTable(columns, rows)}`)
+		for (const sentence of bottlenecks(rows)) console.log(sentence)
+	}
+}
+
+/** Every case once a round, so that what else the machine does falls on all; every other round backwards, so that no case always follows the same one. */
+async function measure(
+	scenarios: readonly Scenario[],
+	options: Options,
+	environment: Environment,
+): Promise<Map<Case, Measurement[]>> {
+	const cases = scenarios.flatMap((scenario) => scenario.cases)
+	const measured = new Map<Case, Measurement[]>(cases.map((one) => [one, []]))
+	const write = writer(options, { environment })
+	for (let round = 1; round <= options.rounds; round++) {
+		for (const one of round % 2 === 1 ? cases : cases.toReversed()) {
+			process.stderr.write(`round ${round} of ${options.rounds}: ${one.group}, ${one.subject}\n`)
+			const measurement = await one.measure()
+			measured.get(one)?.push(measurement)
+			write({ round, group: one.group, subject: one.subject, role: one.role, ...measurement })
+		}
+	}
+	return measured
+}
+
+function writer({ json }: Options, first: object): (line: object) => void {
+	if (json === null) return () => undefined
+	const write = (line: object): void => appendFileSync(json, `${JSON.stringify(line)}\n`)
+	write(first)
+	return write
+}
+
+function bottlenecks(rows: readonly Row[]): string[] {
+	return rows
+		.filter(({ rounds }) => rounds.some((measurement) => loadCpu(measurement) > BUSY))
+		.map(({ of }) => `${of.group}, ${of.subject}: the load generator was the bottleneck, so the rate is not the server's limit.`)
+}

@@ -1,0 +1,71 @@
+import { parseArgs } from 'node:util'
+
+export const SCENARIOS = ['append', 'fanout', 'paced'] as const
+export type ScenarioName = (typeof SCENARIOS)[number]
+
+export interface Options {
+	readonly scenarios: readonly ScenarioName[]
+	/** Each case is measured once a round; the table shows medians over the rounds. */
+	readonly rounds: number
+	/** Length of one measured window. */
+	readonly seconds: number
+	/** How many subscribers one plan has, from few to many. */
+	readonly subscribers: readonly number[]
+	/** File to which the samples are appended as JSON lines; null: none. */
+	readonly json: string | null
+}
+
+export const USAGE = `npm run bench [-- [--quick] [--rounds N] [--seconds S] [--subscribers N,N] [--json FILE] [${SCENARIOS.join(' ')}]]`
+
+const FULL = { rounds: 5, seconds: 2, subscribers: [1, 100, 1000] } as const
+const QUICK = { rounds: 3, seconds: 1, subscribers: [100] } as const
+
+const MOST = { rounds: 50, seconds: 60, subscribers: 5000 } as const
+
+/** @throws Error that names the argument and what it may be */
+export function parseOptions(args: readonly string[]): Options {
+	const { values, positionals } = parseArgs({
+		args: [...args],
+		allowPositionals: true,
+		options: {
+			quick: { type: 'boolean', default: false },
+			rounds: { type: 'string' },
+			seconds: { type: 'string' },
+			subscribers: { type: 'string' },
+			json: { type: 'string' },
+		},
+	})
+	const defaults = values.quick ? QUICK : FULL
+	return {
+		scenarios: positionals.length === 0 ? SCENARIOS : positionals.map(scenarioOf),
+		rounds: values.rounds === undefined ? defaults.rounds : wholeNumber('rounds', values.rounds, MOST.rounds),
+		seconds: values.seconds === undefined ? defaults.seconds : positive('seconds', values.seconds, MOST.seconds),
+		subscribers: values.subscribers === undefined ? defaults.subscribers : counts(values.subscribers),
+		json: values.json ?? null,
+	}
+}
+
+function scenarioOf(text: string): ScenarioName {
+	const found = SCENARIOS.find((name) => name === text)
+	if (found !== undefined) return found
+	throw new Error(`There is no scenario "${text}"; there are ${SCENARIOS.join(', ')}.`)
+}
+
+function counts(text: string): number[] {
+	return text
+		.split(',')
+		.map((part) => wholeNumber('subscribers', part, MOST.subscribers))
+		.sort((one, other) => one - other)
+}
+
+function wholeNumber(name: string, text: string, most: number): number {
+	const value = positive(name, text, most)
+	if (Number.isInteger(value)) return value
+	throw new Error(`--${name} is ${text}; it must be a whole number.`)
+}
+
+function positive(name: string, text: string, most: number): number {
+	const value = Number(text)
+	if (value > 0 && value <= most) return value
+	throw new Error(`--${name} is ${text}; it must be a number above 0 and at most ${most}.`)
+}

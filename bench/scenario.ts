@@ -1,0 +1,36 @@
+import type { Column } from './report/table.js'
+
+/** A floor is the least this runtime can do; a peer does the same as the product with stock means. */
+export type Role = 'floor' | 'product' | 'peer'
+
+/** What one case measured in one round. */
+export interface Measurement {
+	/** Events that were published or appended in the window. */
+	readonly published: number
+	/** Events that arrived, at all readers together; what was appended when nobody reads. */
+	readonly delivered: number
+	readonly seconds: number
+	/** CPU time of the process under test. */
+	readonly cpuUs: number
+	/** CPU time of the load generator; 0 when there is none. */
+	readonly loadCpuUs: number
+	/** Bytes that arrived. */
+	readonly bytes: number
+	/** From the order to publish until arrival, in milliseconds; null unless events were paced. */
+	readonly latency: { readonly p50: number; readonly p99: number } | null
+}
+
+/** One line of the table. */
+export interface Case {
+	/** Cases of one group have one floor and at most one peer, to which the others are compared. */
+	readonly group: string
+	readonly subject: string
+	readonly role: Role
+	measure(): Promise<Measurement>
+}
+
+export interface Scenario {
+	readonly title: string
+	readonly cases: readonly Case[]
+	readonly columns: readonly Column[]
+}

@@ -1,0 +1,67 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { availableParallelism, tmpdir } from 'node:os'
+import path from 'node:path'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+import { expect, onTestFinished, test } from 'vitest'
+
+const MAIN = fileURLToPath(new URL('../dist/bench/main.js', import.meta.url))
+const SUBSCRIBERS = 3
+
+const APPEND = ['file + fdatasync', 'planstream log (sqlite)', 'planstream hub.publish']
+const WEBSOCKET = ['raw ws', 'planstream trpc', 'stock trpc']
+const SSE = ['raw sse', 'planstream sse', 'planstream trpc', 'stock trpc']
+const FANOUT = [...WEBSOCKET.map((name) => ['ws to 3', name]), ...SSE.map((name) => ['sse to 3', name])]
+const CASES = [...APPEND.map((name) => ['append', name]), ...FANOUT, ...FANOUT]
+
+async function bench(args: readonly string[]) {
+	const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+	onTestFinished(() => void child.kill())
+	const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')])
+	return { stdout, stderr, code }
+}
+
+async function temporaryFile(): Promise<string> {
+	const directory = await mkdtemp(path.join(tmpdir(), 'planstream-test-'))
+	onTestFinished(() => rm(directory, { recursive: true, force: true }))
+	return path.join(directory, 'samples')
+}
+
+test.skipIf(availableParallelism() < 2)(
+	'every case delivers what was published to every subscriber, and has its row',
+	async () => {
+		const json = await temporaryFile()
+		const few = ['--rounds', '1', '--seconds', '0.1', '--subscribers', String(SUBSCRIBERS)]
+		const { stdout, stderr, code } = await bench([...few, '--json', json])
+		expect(code, stderr).toBe(0)
+
+		const [first, ...samples] = (await readFile(json, 'utf8')).trim().split('\n').map(parse)
+		expect(first).toMatchObject({ environment: { node: process.version, packages: { ws: expect.any(String) } } })
+		expect(samples.map(({ group, subject }) => [group, subject])).toEqual(CASES)
+		for (const { group, published, delivered } of samples) {
+			expect(published).toBeGreaterThan(0)
+			expect(delivered).toBe(published * (group === 'append' ? 1 : SUBSCRIBERS))
+		}
+		const rows = stdout.split('\n').map((line) => line.split(/ {2,}/).slice(0, 2))
+		expect(rows.filter((row) => CASES.some((one) => String(one) === String(row)))).toEqual(CASES)
+	},
+)
+
+test('an argument that is none is refused by name, and nothing is measured', async () => {
+	const { stdout, stderr, code } = await bench(['sideways'])
+	expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+	expect(stderr).toContain('There is no scenario "sideways"; there are append, fanout, paced.')
+})
+
+interface Sample {
+	readonly group: string
+	readonly subject: string
+	readonly published: number
+	readonly delivered: number
+}
+
+function parse(line: string): Sample {
+	return JSON.parse(line) as Sample
+}
