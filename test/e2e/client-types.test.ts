@@ -1,8 +1,7 @@
+import type * as sdk from '@planstream/client'
 import type * as shared from '@planstream/shared'
 import { describe, expectTypeOf, it } from 'vitest'
 import type { WebSocket } from 'ws'
-import type * as sdk from './index.js'
-import type { WebSocketConstructor } from './index.js'
 
 /** A type without its `readonly`s, which the schemas' inputs do not have. */
 type Writable<T> = T extends sdk.Json
@@ -70,7 +69,7 @@ describe('the generated types', () => {
 	})
 
 	it('take the WebSocket of a browser and that of the package ws', () => {
-		expectTypeOf<typeof globalThis.WebSocket>().toExtend<WebSocketConstructor>()
-		expectTypeOf<typeof WebSocket>().toExtend<WebSocketConstructor>()
+		expectTypeOf<typeof globalThis.WebSocket>().toExtend<sdk.WebSocketConstructor>()
+		expectTypeOf<typeof WebSocket>().toExtend<sdk.WebSocketConstructor>()
 	})
 })
