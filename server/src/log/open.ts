@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises'
+import { PlanstreamError } from '@planstream/shared'
 import { MemoryLog } from './memory.js'
 import { SqliteLog } from './sqlite.js'
-import { asStorageError } from './storage-errors.js'
 import { TailLog } from './tail.js'
 
 /** Where the logs are kept: in this process for as long as it lives, or in the file `planstream.db` of a directory. */
@@ -18,7 +18,12 @@ export async function openLog(location: LogLocation): Promise<TailLog> {
 	try {
 		await mkdir(directory, { recursive: true, mode: 0o700 })
 	} catch (error) {
-		throw asStorageError(error, directory)
+		throw new PlanstreamError('storage_unavailable', cannotMake(directory, error), { directory }, { cause: error })
 	}
 	return new TailLog(await SqliteLog.open(directory))
+}
+
+function cannotMake(directory: string, error: unknown): string {
+	const reason = error instanceof Error ? error.message : String(error)
+	return `The data directory ${directory} cannot be made (${reason}); make it, or set PLANSTREAM_DATA to another directory.`
 }

@@ -130,7 +130,12 @@ export interface OpenTables {
 export function openTables(directory: string): OpenTables {
 	const db = openOwn(directory)
 	const ownerFile = join(directory, OWNER_FILE)
-	writeFileSync(ownerFile, `${process.pid}\n`)
+	try {
+		writeFileSync(ownerFile, `${process.pid}\n`)
+	} catch {
+		// A full disk is no reason not to read; no name is better than the name of the process before.
+		rmSync(ownerFile, { force: true })
+	}
 	const close = (): void => {
 		db.close()
 		rmSync(ownerFile, { force: true })

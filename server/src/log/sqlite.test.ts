@@ -82,7 +82,10 @@ describe('the log in SQLite', () => {
 			message: expect.stringContaining('restore a backup'),
 		})
 		const below = join(directory, 'planstream.db', 'below')
-		await expect(openLog({ kind: 'sqlite', directory: below })).rejects.toMatchObject({ code: 'storage_unavailable' })
+		await expect(openLog({ kind: 'sqlite', directory: below })).rejects.toMatchObject({
+			code: 'storage_unavailable',
+			message: expect.stringContaining('cannot be made'),
+		})
 	})
 
 	it('reads a page far larger than one turn as one piece', async () => {

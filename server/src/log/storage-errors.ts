@@ -15,7 +15,17 @@ export function threadGoneError(directory: string, cause: unknown): PlanstreamEr
 }
 
 /** SQLite's result codes that this floor tells apart; the extended ones hold the primary one in their low byte. */
-const SQLITE = { busy: 5, locked: 6, full: 13, cantopen: 14, notadb: 26, corrupt: 11, ioerr_write: 778, ioerr_truncate: 1546 }
+const SQLITE = {
+	busy: 5,
+	locked: 6,
+	readonly: 8,
+	full: 13,
+	cantopen: 14,
+	notadb: 26,
+	corrupt: 11,
+	ioerr_write: 778,
+	ioerr_truncate: 1546,
+}
 
 /** SQLite's extended result code of a thrown value, or null for anything else. */
 function sqliteCodeOf(thrown: unknown): number | null {
@@ -54,6 +64,6 @@ function isFull(code: number): boolean {
 function adviceFor(code: number | null): string {
 	const primary = (code ?? 0) & 0xff
 	if (primary === SQLITE.corrupt || primary === SQLITE.notadb) return 'The file is damaged: stop the server and restore a backup.'
-	if (primary === SQLITE.cantopen) return 'Make sure that the directory exists and this user may write in it.'
+	if (primary === SQLITE.cantopen || primary === SQLITE.readonly) return 'Make sure that this user may write in the directory.'
 	return 'Look at the health of the disk and try again.'
 }
