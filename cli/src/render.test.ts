@@ -139,6 +139,7 @@ plan_1 · pending · …
 	it('lets no text of somebody else steer the terminal', () => {
 		const progress = { progress: 0.5, message: '\u001b[2Jgone\r\n\u001b]0;title\u0007 \u202eback' }
 		const state = fold(CREATED, STARTED, event('step_started', 'collect', {}, 0, 1), event('step_progress', 'collect', progress))
+		expect(frame(state)).toContain(' 50 %  gone back\n')
 		expect(render(state, VIEW).join('')).not.toMatch(/[\p{Cc}\u202e]/u)
 	})
 })

@@ -3,10 +3,10 @@ import stringWidth from 'string-width'
 
 const graphemes = new Intl.Segmenter()
 
-/** Text of somebody else as one line that cannot steer the terminal: escape sequences go, other control characters become spaces. */
+/** Text of somebody else as one line that cannot steer the terminal: escape sequences go, other control characters and any space become one space. */
 export function oneLine(text: string): string {
 	return stripVTControlCharacters(text)
-		.replace(/[\p{Cc}\p{Zl}\p{Zp}\u200e\u200f\u202a-\u202e\u2066-\u2069]+/gu, ' ')
+		.replace(/[\s\p{Cc}\p{Zl}\p{Zp}\u200e\u200f\u202a-\u202e\u2066-\u2069]+/gu, ' ')
 		.trim()
 }
 
