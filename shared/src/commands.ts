@@ -1,7 +1,9 @@
 import * as z from 'zod'
 import { EVENT_TYPES } from './event-types.js'
 import { eventInput } from './events.js'
-import { count, planId, planSpec, planSummary, stepId } from './plans.js'
+import { json, jsonObject } from './json.js'
+import { modifyOp } from './modifications.js'
+import { count, MAX_STEPS, planId, planSpec, planSummary, review, stepId } from './plans.js'
 import { PLAN_STATUSES } from './status.js'
 import type { Wire } from './wire.js'
 
@@ -28,11 +30,56 @@ export const subscribeInput = z.strictObject({
 	lastEventId: z.string().max(256).optional().describe('the cursor of the last item seen; wins over `after`'),
 })
 
+/** What every command may carry beside what it asks for. */
+const terms = {
+	idempotency_key: z
+		.string()
+		.regex(/^[A-Za-z0-9._:-]{1,124}$/, 'must be 1 to 124 letters, digits, ".", "_", ":" or "-"')
+		.optional()
+		.describe('the same command under the same key again acts once and is answered the same'),
+	expected_revision: count.optional().describe('refuse with `stale_revision` unless the graph is at this revision'),
+}
+const { idempotency_key } = terms
+
 export const createInput = planSpec.extend({
+	idempotency_key,
 	start: z.boolean().default(true).describe('false: create only; plans.start runs it later'),
 })
 
 export const planInput = z.strictObject({ plan_id: planId })
+
+const reason = z.string().max(4096).optional()
+
+export const commandInput = planInput.extend(terms)
+export const pauseInput = commandInput.extend({
+	mode: z
+		.enum(['drain', 'interrupt'])
+		.default('drain')
+		.describe('drain: running attempts finish; interrupt: they are told to stop'),
+	reason,
+})
+export const cancelInput = commandInput.extend({ reason })
+export const modifyInput = commandInput.extend({
+	ops: z.array(modifyOp).min(1).max(MAX_STEPS).describe('applied in order, checked after the last, all or nothing'),
+})
+export const cloneInput = z.strictObject({
+	plan_id: planId.describe('the plan to make a new one from'),
+	new_plan_id: planId.optional().describe('id of the new plan; made when absent'),
+	start: z.boolean().default(true),
+	idempotency_key,
+})
+export const retryStepInput = commandInput.extend({
+	step_id: stepId,
+	cascade: z.boolean().default(false).describe('run again what was made from its result, too'),
+})
+export const skipStepInput = commandInput.extend({ step_id: stepId, reason })
+export const stepInput = planInput.extend({ step_id: stepId })
+export const reviewInput = commandInput.extend({
+	review_id: z.string().min(1).max(512),
+	decision: z.enum(['approve', 'reject', 'edit']),
+	comment: z.string().max(65_536).optional(),
+	payload: jsonObject.optional().describe('with edit: the result to put in place'),
+})
 
 /** The answer to a command: it is accepted, see the log from here. */
 export const commandOutput = z.object({
@@ -41,6 +88,17 @@ export const commandOutput = z.object({
 	changed: z.boolean().describe('false: the plan was already there'),
 	status: z.enum(PLAN_STATUSES),
 	revision: count,
+})
+
+export const deleteOutput = z.object({ plan_id: planId, deleted: z.literal(true) })
+
+export const stepResultOutput = z.object({ plan_id: planId, step_id: stepId, attempt: count, result: jsonObject })
+
+export const reviewsOutput = z.object({
+	plan_id: planId,
+	reviews: z.array(
+		review.extend({ step_id: stepId, attempt: count, payload: json.describe('what the agent made: data, checks, artifacts') }),
+	),
 })
 
 export const listInput = z.strictObject({
@@ -84,4 +142,7 @@ export type ListInput = z.input<typeof listInput>
 export type ListOutput = Wire<z.output<typeof listOutput>>
 export type PublishInput = z.input<typeof publishInput>
 export type PublishOutput = Wire<z.output<typeof publishOutput>>
+export type DeleteOutput = Wire<z.output<typeof deleteOutput>>
+export type StepResultOutput = Wire<z.output<typeof stepResultOutput>>
+export type ReviewsOutput = Wire<z.output<typeof reviewsOutput>>
 export type AgentsOutput = Wire<z.output<typeof agentsOutput>>

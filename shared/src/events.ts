@@ -47,7 +47,11 @@ export const eventData = {
 		running_step_ids: ids.default([]),
 	}),
 	plan_resumed: z.looseObject({ reason: z.enum(['manual', 'retry']).default('manual'), paused_ms: durationMs.optional() }),
-	plan_cancelling: z.looseObject({ reason: text.optional(), running_step_ids: ids }),
+	plan_cancelling: z.looseObject({
+		reason: text.optional(),
+		running_step_ids: ids,
+		timed_out: z.boolean().default(false).describe("the plan's own timeout is the cause: it ends as failed"),
+	}),
 	plan_cancelled: z.looseObject({ reason: text.optional(), duration_ms: durationMs.optional() }),
 	plan_modified: z.looseObject({
 		from_revision: count,

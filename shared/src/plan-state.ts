@@ -98,9 +98,11 @@ function applyByType(state: PlanState, event: PlanEvent): PlanState {
 	}
 }
 
-/** Replaces one step by what the event makes of it; a step nobody declared (a producer elsewhere) is added at the end. */
+/** Replaces one step by what the event makes of it; a step nobody declared (a producer elsewhere) is added at the end, unless all
+ * that is said of it is that it is gone. */
 function withStep(state: PlanState, step_id: string, event: PlanEvent): PlanState {
 	const index = state.steps.findIndex((step) => step.step_id === step_id)
+	if (index < 0 && event.event_type === 'step_cancelled') return state
 	const before = state.steps[index] ?? undeclared(step_id)
 	const after = applyToStep(before, event, () => roomFor(state, event))
 	if (after === before && index >= 0) return state

@@ -5,7 +5,7 @@ import fc from 'fast-check'
 
 const quality = fc.record({
 	min_score: fc.constant(0.5),
-	approve_score: fc.constant(0.5),
+	approve_score: fc.constantFrom(0.5, 0.95),
 	on_reject: fc.constantFrom('retry', 'fail', 'skip'),
 })
 

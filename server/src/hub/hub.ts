@@ -1,11 +1,13 @@
 import {
 	type EventType,
+	type Json,
 	type ListOutput,
 	type PlanOwner,
 	type PlanState,
 	PlanstreamError,
 	type PublishOutput,
 } from '@planstream/shared'
+import { keyText } from '../log/bells.js'
 import type { EventLog, ListQuery, PlanKey } from '../log/event-log.js'
 import { assertOpenToProducers, assertPublishable, type PublishRequest } from './admission.js'
 import { type EventHandler, type HandlerReport, Handlers } from './handlers.js'
@@ -61,7 +63,7 @@ export class Hub {
 		})
 		const last = appended?.results.at(-1)
 		if (appended == null || last === undefined) throw new TypeError('a publish of at least one event was appended')
-		const cursor = appended.events.at(-1)?.cursor ?? (await this.#cursorAt(plan, last.seq))
+		const cursor = appended.events.at(-1)?.cursor ?? (await this.cursorAt(plan, last.seq))
 		return { epoch: appended.head.epoch, cursor, results: [...appended.results] }
 	}
 
@@ -93,6 +95,26 @@ export class Hub {
 	async list(principal: Principal, query: Omit<ListQuery, 'tenant'>): Promise<ListOutput> {
 		const { plans, next_page } = await this.#log.list({ ...query, tenant: principal.tenant })
 		return { plans: [...plans], next_page }
+	}
+
+	/** The cursor behind an event that is in the log. */
+	async cursorAt(plan: PlanKey, seq: number): Promise<string> {
+		const page = await this.#log.read(plan, { seq: seq - 1 }, 1)
+		return page.events[0]?.cursor ?? String(seq)
+	}
+
+	/** The result a `step_completed` event holds; null when the event is no longer kept. */
+	async resultAt(plan: PlanKey, seq: number): Promise<Json> {
+		const page = await this.#log.read(plan, { seq: seq - 1 }, 1)
+		const [stored] = page.events
+		const event = stored?.seq === seq ? eventOf(stored) : null
+		return event?.event_type === 'step_completed' ? event.data.data : null
+	}
+
+	/** Forgets a plan; who reads it is told, and a later plan of that id has nothing to do with it. */
+	async remove(plan: PlanKey): Promise<void> {
+		await this.#log.remove(plan)
+		this.#writers.delete(keyText(plan))
 	}
 
 	/** Plans this server owns that have not come to their end: what goes on after a restart. */
@@ -143,13 +165,8 @@ export class Hub {
 		}
 	}
 
-	async #cursorAt(plan: PlanKey, seq: number): Promise<string> {
-		const page = await this.#log.read(plan, { seq: seq - 1 }, 1)
-		return page.events[0]?.cursor ?? String(seq)
-	}
-
 	#writer(plan: PlanKey): PlanWriter {
-		const key = `${plan.tenant}\n${plan.plan_id}`
+		const key = keyText(plan)
 		const known = this.#writers.get(key)
 		const writer = known ?? new PlanWriter(plan, this.#log, this.#states, () => new Date(this.#clock()).toISOString())
 		this.#writers.delete(key)

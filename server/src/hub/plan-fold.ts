@@ -1,5 +1,6 @@
 import {
 	applyEvent,
+	COMMAND_ID_PREFIX,
 	initialPlanState,
 	isFinished,
 	type Json,
@@ -7,6 +8,7 @@ import {
 	type PlanEvent,
 	type PlanOwner,
 	type PlanState,
+	type PlanStatus,
 	type PlanSummary,
 	type StepState,
 } from '@planstream/shared'
@@ -19,11 +21,23 @@ interface Lease {
 	readonly losses: number
 }
 
-/** Everything a server needs to go on with a plan: what viewers see, the graph with its policies, and the leases. */
+/** How a command with an idempotency key was answered. */
+export interface CommandAnswer {
+	readonly name: string
+	readonly digest: string
+	/** Sequence number of the command's last event. */
+	readonly seq: number
+	readonly status: PlanStatus
+	readonly revision: number
+}
+
+/** Everything a server needs to go on with a plan: what viewers see, the graph with its policies, and what its control has to remember. */
 export interface PlanFold {
 	readonly state: PlanState
 	/** The plan as it stands after all modifications; null for a plan run elsewhere that never said it. */
 	readonly plan: NormalisedPlan | null
+	/** The plan as it was created: what the same create again is compared with. */
+	readonly created: NormalisedPlan | null
 	readonly leases: Readonly<Record<string, Lease>>
 	/** Results of managed plans that are too large to stand in the state, by step id. */
 	readonly large_results: Readonly<Record<string, Json>>
@@ -31,45 +45,118 @@ export interface PlanFold {
 	readonly held: Readonly<Record<string, Json>>
 	/** From when the plan's timeout counts. */
 	readonly clock_from: string | null
+	/** The pause under way or in force, and since when. */
+	readonly pause: { readonly mode: 'drain' | 'interrupt'; readonly reason: string | null; readonly since: string } | null
+	/** The cancelling under way; one by the plan's timeout ends as failed. */
+	readonly cancel: { readonly reason: string | null; readonly timed_out: boolean } | null
+	/** For each skipped step the failed one that caused it, or null when somebody skipped it or its gate did. */
+	readonly skipped_by: Readonly<Record<string, string | null>>
+	/** Reviews that have been answered. */
+	readonly resolved: readonly string[]
+	/** Ids of removed steps, which are never used again. */
+	readonly removed: readonly string[]
+	/** Answers to commands by their idempotency keys. */
+	readonly commands: Readonly<Record<string, CommandAnswer>>
+	/** The command whose events are being folded, until its last one. */
+	readonly command: { readonly key: string; readonly name: string; readonly digest: string; readonly last_seq: number } | null
 }
 
 export function initialFold(plan_id: string, owner: PlanOwner): PlanFold {
-	return { state: initialPlanState(plan_id, owner), plan: null, leases: {}, large_results: {}, held: {}, clock_from: null }
+	return {
+		state: initialPlanState(plan_id, owner),
+		plan: null,
+		created: null,
+		leases: {},
+		large_results: {},
+		held: {},
+		clock_from: null,
+		pause: null,
+		cancel: null,
+		skipped_by: {},
+		resolved: [],
+		removed: [],
+		commands: {},
+		command: null,
+	}
 }
 
 /** The fold after one more event: pure and total, like the reducer it wraps. */
 export function foldEvent(fold: PlanFold, event: PlanEvent): PlanFold {
 	const next = { ...fold, state: applyEvent(fold.state, event) }
+	return foldCommand(event.step_id === null ? foldPlanEvent(next, event) : foldStepEvent(next, event, event.step_id), event)
+}
+
+function foldPlanEvent(fold: PlanFold, event: PlanEvent): PlanFold {
+	const { timestamp } = event
 	switch (event.event_type) {
 		case 'plan_created':
-			return { ...next, plan: event.data.spec }
+			return { ...fold, plan: event.data.spec, created: event.data.spec }
 		case 'plan_modified':
-			return fold.plan === null ? next : { ...next, plan: { ...fold.plan, steps: event.data.steps } }
+			return modified(fold, event.data.steps)
 		case 'plan_started':
-			return { ...next, clock_from: event.timestamp }
+			return { ...fold, clock_from: timestamp }
+		case 'plan_pausing':
+		case 'plan_paused':
+			return { ...fold, pause: { mode: event.data.mode, reason: event.data.reason ?? null, since: timestamp } }
 		case 'plan_resumed':
-			return event.data.reason === 'retry' ? { ...next, clock_from: event.timestamp } : next
-		case 'step_started':
-			return withLease(next, event.step_id, { worker_id: event.data.worker_id ?? '', losses: lossesOf(fold, event.step_id) })
-		case 'step_progress': {
-			const lease = fold.leases[event.step_id]
-			return lease === undefined || lease.losses === 0 ? next : withLease(next, event.step_id, { ...lease, losses: 0 })
-		}
-		case 'step_retrying': {
-			if (event.data.reason !== 'worker_lost') return next
-			return withLease(next, event.step_id, { worker_id: '', losses: lossesOf(fold, event.step_id) + 1 })
-		}
-		case 'step_completed': {
-			if (fold.state.owner === 'external' || stepOf(next.state, event.step_id)?.result_seq === undefined) return next
-			return { ...next, large_results: { ...fold.large_results, [event.step_id]: event.data.data } }
-		}
-		case 'review_required': {
-			if (fold.state.owner === 'external' || event.step_id === null) return next
-			return { ...next, held: { ...fold.held, [event.step_id]: event.data.payload } }
-		}
+			return { ...fold, pause: null, cancel: null, ...(event.data.reason === 'retry' && { clock_from: timestamp }) }
+		case 'plan_cancelling':
+			return { ...fold, cancel: { reason: event.data.reason ?? null, timed_out: event.data.timed_out } }
 		default:
-			return next
+			return fold
 	}
+}
+
+function foldStepEvent(fold: PlanFold, event: PlanEvent, step_id: string): PlanFold {
+	const lease = fold.leases[step_id]
+	switch (event.event_type) {
+		case 'step_started':
+			return withLease(fold, step_id, { worker_id: event.data.worker_id ?? '', losses: lease?.losses ?? 0 })
+		case 'step_progress':
+			return lease === undefined || lease.losses === 0 ? fold : withLease(fold, step_id, { ...lease, losses: 0 })
+		case 'step_retrying':
+			if (event.data.reason === 'manual') return { ...fold, skipped_by: without(fold.skipped_by, step_id) }
+			if (event.data.reason !== 'worker_lost') return fold
+			return withLease(fold, step_id, { worker_id: '', losses: (lease?.losses ?? 0) + 1 })
+		case 'step_skipped':
+			return { ...fold, skipped_by: { ...fold.skipped_by, [step_id]: event.data.cause_step_id ?? null } }
+		case 'step_completed': {
+			if (fold.state.owner === 'external' || stepOf(fold.state, step_id)?.result_seq === undefined) return fold
+			return { ...fold, large_results: { ...fold.large_results, [step_id]: event.data.data } }
+		}
+		case 'review_required':
+			return fold.state.owner === 'external' ? fold : { ...fold, held: { ...fold.held, [step_id]: event.data.payload } }
+		case 'review_resolved':
+			return { ...fold, held: without(fold.held, step_id), resolved: [...fold.resolved, event.data.review_id] }
+		default:
+			return fold
+	}
+}
+
+function modified(fold: PlanFold, steps: NormalisedPlan['steps']): PlanFold {
+	if (fold.plan === null) return fold
+	const kept = new Set(steps.map((step) => step.step_id))
+	const gone = fold.plan.steps.flatMap(({ step_id }) => (kept.has(step_id) ? [] : [step_id]))
+	return { ...fold, plan: { ...fold.plan, steps }, removed: [...fold.removed, ...gone] }
+}
+
+/** Remembers how a command with a key was answered: the fold at its last event. */
+function foldCommand(fold: PlanFold, event: PlanEvent): PlanFold {
+	const { seq, event_id } = event
+	const mark = event.command
+	const command =
+		mark === undefined
+			? fold.command
+			: { key: event_id.slice(COMMAND_ID_PREFIX.length), name: mark.name, digest: mark.digest, last_seq: seq + mark.events - 1 }
+	if (command === null || seq < command.last_seq) return command === fold.command ? fold : { ...fold, command }
+	const { status, revision } = fold.state
+	const { key, name, digest } = command
+	return { ...fold, command: null, commands: { ...fold.commands, [key]: { name, digest, seq, status, revision } } }
+}
+
+function without<Value>(record: Readonly<Record<string, Value>>, key: string): Readonly<Record<string, Value>> {
+	const { [key]: _gone, ...rest } = record
+	return rest
 }
 
 export function stepOf(state: PlanState, step_id: string): StepState | undefined {
@@ -81,10 +168,6 @@ export function resultOf(fold: PlanFold, step_id: string): Json {
 	const step = stepOf(fold.state, step_id)
 	if (step?.status !== 'completed') return null
 	return step.result ?? fold.large_results[step_id] ?? null
-}
-
-function lossesOf(fold: PlanFold, step_id: string): number {
-	return fold.leases[step_id]?.losses ?? 0
 }
 
 function withLease(fold: PlanFold, step_id: string, lease: Lease): PlanFold {

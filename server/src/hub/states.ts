@@ -1,5 +1,6 @@
 import type { PlanOwner, PlanState, Position } from '@planstream/shared'
 import { parsePosition } from '@planstream/shared'
+import { keyText } from '../log/bells.js'
 import type { EventLog, Head, Page, PlanKey } from '../log/event-log.js'
 import { foldEvent, initialFold, type PlanFold } from './plan-fold.js'
 import { eventOf } from './stream-item.js'
@@ -24,11 +25,11 @@ export class States {
 
 	/** The fold of everything in the log; null for a plan without one. */
 	async current(plan: PlanKey): Promise<FoldedHead | null> {
-		let fold = this.#cache.get(keyOf(plan)) ?? null
+		let fold = this.#cache.get(keyText(plan)) ?? null
 		for (;;) {
 			const page = await this.#log.read(plan, positionOf(fold), READ_PAGE)
 			if (page.head === null) {
-				this.#cache.delete(keyOf(plan))
+				this.#cache.delete(keyText(plan))
 				return null
 			}
 			if (fold === null || page.verdict.reset !== null) fold = foldBefore(page, page.head, plan)
@@ -56,17 +57,13 @@ export class States {
 
 	/** Keeps a fold that is known to stand for a prefix of the log. */
 	remember(plan: PlanKey, fold: PlanFold): void {
-		const key = keyOf(plan)
+		const key = keyText(plan)
 		this.#cache.delete(key)
 		this.#cache.set(key, fold)
 		if (this.#cache.size <= CACHED_PLANS) return
 		const [oldest] = this.#cache.keys()
 		if (oldest !== undefined) this.#cache.delete(oldest)
 	}
-}
-
-function keyOf(plan: PlanKey): string {
-	return `${plan.tenant}\n${plan.plan_id}`
 }
 
 function positionOf(fold: PlanFold | null): Position {

@@ -6,11 +6,13 @@ import type { AttemptResult } from './decision.js'
 import { Outbox } from './outbox.js'
 import { Output, type Timer } from './output.js'
 
-/** How an attempt ended. `cut` is not the agent's doing: the server stops or somebody interrupted it. */
+/** How an attempt ended. `cut` is not the agent's doing: the server stops, or somebody paused or cancelled the plan. */
 export type Outcome =
 	| { readonly kind: 'result'; readonly result: AttemptResult }
 	| { readonly kind: 'failure'; readonly reason: 'error' | 'timeout'; readonly error: Failure; readonly duration_ms: number }
-	| { readonly kind: 'cut' }
+	| { readonly kind: 'cut'; readonly reason: CutReason }
+
+export type CutReason = 'shutdown' | 'paused'
 
 export interface AttemptOptions {
 	readonly agent: Agent
@@ -28,7 +30,10 @@ export interface AttemptOptions {
 /** One attempt of one step: calls the agent, carries its reports, and says how it ended. */
 export class Attempt {
 	readonly #options: AttemptOptions
+	/** What the agent is told. */
 	readonly #abort = new AbortController()
+	/** When nothing it does counts any more. */
+	readonly #over = new AbortController()
 	readonly #outbox: Outbox
 	readonly #output: Output
 	readonly #artifacts: Artifact[] = []
@@ -36,6 +41,8 @@ export class Attempt {
 	readonly #startedAt: number
 	#progress = 0
 	#timedOut = false
+	#cut: CutReason | null = null
+	#grace: Disposable | null = null
 	#reportFailure: { readonly error: unknown } | null = null
 	#agentRuns = false
 	#agentEnded: Promise<void> = Promise.resolve()
@@ -45,7 +52,7 @@ export class Attempt {
 		this.#startedAt = options.clock()
 		this.#outbox = new Outbox(options.report, (error) => {
 			this.#reportFailure = { error }
-			this.#abort.abort(error)
+			this.#end(error)
 		})
 		const emit = (event: ParsedEvent) => this.#outbox.push(event)
 		this.#output = new Output(options.step.step_id, options.attempt, emit, options.timer)
@@ -61,9 +68,15 @@ export class Attempt {
 		return this.#agentEnded
 	}
 
-	/** Asks the agent to end; whatever it still says does not count. */
-	cut(reason: Error): void {
-		this.#abort.abort(reason)
+	/** Asks the agent to end. A result within the grace counts, or so the plan decides; what comes later does not. */
+	cut(reason: CutReason, grace_ms: number): void {
+		if (this.#cut === 'shutdown' || this.#cut === reason) return
+		this.#cut = reason
+		const message = new DOMException(`The attempt was interrupted: ${reason}.`, 'AbortError')
+		this.#abort.abort(message)
+		this.#grace?.[Symbol.dispose]()
+		if (grace_ms === 0) this.#end(message)
+		else this.#grace = this.#options.timer.set(() => this.#end(message), grace_ms)
 	}
 
 	/** Calls the agent and resolves with the outcome, at the latest when the step's time is over. */
@@ -77,7 +90,7 @@ export class Attempt {
 		this.#agentRuns = true
 		this.#agentEnded = called.then(ended, ended)
 		try {
-			const returned = await Promise.race([called, rejectOnAbort(this.#abort.signal)])
+			const returned = await Promise.race([called, rejectOnAbort(this.#over.signal)])
 			const { data, quality_score, checks } = parseResult(returned)
 			this.#output.flush()
 			await this.#outbox.flushed()
@@ -88,8 +101,9 @@ export class Attempt {
 		} catch (thrown) {
 			return await this.#failed(thrown)
 		} finally {
+			this.#grace?.[Symbol.dispose]()
 			this.#outbox.close()
-			this.#abort.abort(new Error('The attempt has ended.'))
+			this.#end(new Error('The attempt has ended.'))
 		}
 	}
 
@@ -101,7 +115,7 @@ export class Attempt {
 		}
 		if (this.#reportFailure !== null)
 			return { kind: 'failure', reason: 'error', error: failureOf(this.#reportFailure.error), duration_ms }
-		if (this.#abort.signal.aborted) return { kind: 'cut' }
+		if (this.#cut !== null) return { kind: 'cut', reason: this.#cut }
 		this.#output.flush()
 		await this.#outbox.flushed()
 		return { kind: 'failure', reason: 'error', error: failureOf(thrown), duration_ms }
@@ -109,7 +123,12 @@ export class Attempt {
 
 	#timeOut(): void {
 		this.#timedOut = true
-		this.#abort.abort(new DOMException('The step is out of time.', 'TimeoutError'))
+		this.#end(new DOMException('The step is out of time.', 'TimeoutError'))
+	}
+
+	#end(reason: unknown): void {
+		this.#abort.abort(reason)
+		this.#over.abort(reason)
 	}
 
 	async #call(): Promise<StepResult> {

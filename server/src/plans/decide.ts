@@ -1,49 +1,88 @@
 import { isDeepStrictEqual } from 'node:util'
 import { isDone, type NormalisedPlan, type ParsedEvent, PlanstreamError, type StepState } from '@planstream/shared'
 import type { PlanFold } from '../hub/plan-fold.js'
-import { type Input, type Lease, refuseTransition, stepIn, type World } from './decision.js'
+import { ALLOWED_ON_PLAN, REACHED_BY_PLAN } from './allowed.js'
+import { type Input, type Lease, refuseOnPlan, refuseTransition, stepIn, type World } from './decision.js'
+import { modify } from './modify.js'
 import { afterFailure, afterLoss, afterResult } from './outcome.js'
-import { settle } from './settle.js'
+import { answerReview, expireReview } from './review.js'
+import { cancel, pause, resume, retryPlan, timeOut } from './run-control.js'
+import { settle, stepCancelled } from './settle.js'
+import { retryStep, skipStep } from './step-control.js'
 
 /**
  * What an input does to a plan: the events to append, in order, or none when its target is already reached. Pure and total:
  * the same fold, input and world give the same events, and whatever is not allowed is a typed refusal.
  *
- * @throws PlanstreamError `not_found`, `conflict`, `plan_external`, `illegal_transition`
+ * @throws PlanstreamError `bad_request`, `not_found`, `conflict`, `plan_external`, `illegal_transition`
  */
 export function decide(fold: PlanFold | null, input: Input, world: World): readonly ParsedEvent[] {
 	if (input.kind === 'create') return create(fold, input.plan, input.start)
-	if (fold === null) throw new PlanstreamError('not_found', 'There is no plan of this id. Create it first.')
-	if (fold.state.owner === 'external') {
-		const { plan_id } = fold.state
-		throw new PlanstreamError(
-			'plan_external',
-			`Plan ${plan_id} is run elsewhere; this server streams it and takes no commands for it.`,
-			{ plan_id },
-		)
-	}
+	const managed = assertManaged(fold)
 	switch (input.kind) {
 		case 'start':
-			return start(fold)
+			return start(managed)
+		case 'pause':
+			return pause(managed, input, world)
+		case 'resume':
+			return resume(managed, world)
+		case 'cancel':
+			return cancel(managed, input, world)
+		case 'retry':
+			return retryPlan(managed, world)
+		case 'modify':
+			return modify(managed, input.ops, world)
+		case 'retry_step':
+			return retryStep(managed, input, world)
+		case 'skip_step':
+			return skipStep(managed, input, world)
+		case 'review':
+			return answerReview(managed, input, world)
+		case 'review_expired':
+			return expireReview(managed, input.review_id, world)
+		case 'plan_timeout':
+			return timeOut(managed, world)
+		case 'quiet':
+			return settle(managed, [], world)
 		case 'lease':
-			return lease(fold, input.lease)
+			return lease(managed, input.lease)
 		case 'report':
-			assertCurrent(fold, input.lease, 'report')
+			assertCurrent(managed, input.lease, 'report')
 			return input.events
-		case 'result': {
-			const { state, spec } = assertCurrent(fold, input.lease, 'result')
-			return settle(fold, afterResult(state, spec, input.result, world), world.now)
-		}
-		case 'failure': {
-			const { state, spec } = assertCurrent(fold, input.lease, 'failure')
-			return settle(fold, afterFailure(state, spec, input, world), world.now)
-		}
-		case 'lost': {
-			const { state, spec } = stepIn(fold, input.step_id)
-			if (state.status !== 'running') return []
-			return settle(fold, afterLoss(fold, state, spec, input.reason), world.now)
-		}
+		default:
+			return attemptEnded(managed, input, world)
 	}
+}
+
+type AttemptEnd = Extract<Input, { kind: 'result' | 'failure' | 'lost' }>
+
+function attemptEnded(fold: PlanFold, input: AttemptEnd, world: World): readonly ParsedEvent[] {
+	if (input.kind === 'lost') {
+		const { state, spec } = stepIn(fold, input.step_id)
+		if (state.status !== 'running' || state.attempt !== input.attempt) return []
+		return settle(
+			fold,
+			counts(fold) ? afterLoss(fold, state, spec, input.reason) : [stepCancelled(input.step_id, 'plan_cancelled')],
+			world,
+		)
+	}
+	const { state, spec } = assertCurrent(fold, input.lease, input.kind)
+	if (!counts(fold)) return settle(fold, [stepCancelled(state.step_id, 'plan_cancelled')], world)
+	const after = input.kind === 'result' ? afterResult(state, spec, input.result, world) : afterFailure(state, spec, input, world)
+	return settle(fold, after, world)
+}
+
+/** Nothing that comes out of a plan counts once it is being cancelled. */
+function counts(fold: PlanFold): boolean {
+	return fold.state.status !== 'cancelling'
+}
+
+function assertManaged(fold: PlanFold | null): PlanFold {
+	if (fold === null) throw new PlanstreamError('not_found', 'There is no plan of this id. Create it first.')
+	if (fold.state.owner === 'managed') return fold
+	const { plan_id } = fold.state
+	const sentence = `Plan ${plan_id} is run elsewhere; this server streams it and takes no commands for it.`
+	throw new PlanstreamError('plan_external', sentence, { plan_id })
 }
 
 function create(fold: PlanFold | null, plan: NormalisedPlan, startNow: boolean): readonly ParsedEvent[] {
@@ -58,15 +97,15 @@ function create(fold: PlanFold | null, plan: NormalisedPlan, startNow: boolean):
 			plan_id,
 		})
 	}
-	if (isDeepStrictEqual(fold.plan, plan)) return []
+	if (isDeepStrictEqual(fold.created, plan)) return []
 	const sentence = `There is a plan ${plan_id} already, and it differs from this one. Choose another plan_id, or leave it out to get one.`
 	throw new PlanstreamError('conflict', sentence, { plan_id })
 }
 
 function start(fold: PlanFold): readonly ParsedEvent[] {
-	const { status, plan_id } = fold.state
-	if (status === 'running') return []
-	if (status !== 'pending' || fold.plan === null) refuseTransition(`Plan ${plan_id}`, status, 'start', [])
+	const { status } = fold.state
+	if (REACHED_BY_PLAN[status].includes('start')) return []
+	if (!ALLOWED_ON_PLAN[status].includes('start') || fold.plan === null) refuseOnPlan(fold, 'start')
 	return [started(fold.plan)]
 }
 

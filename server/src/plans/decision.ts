@@ -10,7 +10,9 @@ import type {
 	Usage,
 } from '@planstream/shared'
 import { PlanstreamError, type StepState } from '@planstream/shared'
+import type { ModifyOp } from '@planstream/shared/schemas'
 import { foldEvent, type PlanFold, stepOf } from '../hub/plan-fold.js'
+import { ALLOWED_ON_PLAN, allowedOnStep, type PlanCommand, type StepCommand } from './allowed.js'
 
 /** One attempt of one step and the worker that holds it: what fences results and progress that come late. */
 export interface Lease {
@@ -29,10 +31,30 @@ export interface AttemptResult {
 	readonly duration_ms: number
 }
 
-/** Everything that can happen to a plan. */
-export type Input =
+/** Why an attempt ended that was not the agent's doing. */
+export type LossReason = 'worker_lost' | 'shutdown' | 'paused'
+
+/** What somebody may ask for. */
+export type Command =
 	| { readonly kind: 'create'; readonly plan: NormalisedPlan; readonly start: boolean }
-	| { readonly kind: 'start' }
+	| { readonly kind: 'start' | 'resume' | 'retry' }
+	| { readonly kind: 'pause'; readonly mode: 'drain' | 'interrupt'; readonly reason?: string | undefined }
+	| { readonly kind: 'cancel'; readonly reason?: string | undefined }
+	| { readonly kind: 'modify'; readonly ops: readonly ModifyOp[] }
+	| { readonly kind: 'retry_step'; readonly step_id: string; readonly cascade: boolean }
+	| { readonly kind: 'skip_step'; readonly step_id: string; readonly reason?: string | undefined }
+	| ReviewAnswer
+
+export interface ReviewAnswer {
+	readonly kind: 'review'
+	readonly review_id: string
+	readonly decision: 'approve' | 'reject' | 'edit'
+	readonly comment?: string | undefined
+	readonly payload?: Readonly<Record<string, Json>> | undefined
+}
+
+/** What happens by itself: workers, clocks, restarts. */
+export type Occurrence =
 	| { readonly kind: 'lease'; readonly lease: Lease }
 	| { readonly kind: 'report'; readonly lease: Lease; readonly events: readonly ParsedEvent[] }
 	| { readonly kind: 'result'; readonly lease: Lease; readonly result: AttemptResult }
@@ -43,7 +65,13 @@ export type Input =
 			readonly error: Failure
 			readonly duration_ms: number
 	  }
-	| { readonly kind: 'lost'; readonly step_id: string; readonly reason: 'worker_lost' | 'shutdown' }
+	| { readonly kind: 'lost'; readonly step_id: string; readonly attempt: number; readonly reason: LossReason }
+	/** An agent that outlived its attempt has ended, or the server found the plan so at its start. */
+	| { readonly kind: 'quiet' }
+	| { readonly kind: 'review_expired'; readonly review_id: string }
+	| { readonly kind: 'plan_timeout' }
+
+export type Input = Command | Occurrence
 
 /** The world as far as a decision may know it. */
 export interface World {
@@ -51,6 +79,10 @@ export interface World {
 	readonly now: number
 	/** Drawn uniformly from 0 to 1, for jitter. */
 	readonly random: number
+	/** Steps whose agent goes on although its attempt has ended: it ignores its signal. */
+	readonly live: ReadonlySet<string>
+	/** The agents a step may name. */
+	readonly agentTypes: ReadonlySet<string>
 }
 
 /** The fold after events that are decided but not yet in the log. */
@@ -62,6 +94,11 @@ export function foldAhead(fold: PlanFold, events: readonly ParsedEvent[], now: n
 	}, fold)
 }
 
+/** Steps in which something runs: an attempt, or an agent that outlived one. */
+export function runningSteps(fold: PlanFold, live: ReadonlySet<string>): string[] {
+	return fold.state.steps.flatMap(({ step_id, status }) => (status === 'running' || live.has(step_id) ? [step_id] : []))
+}
+
 /** The state and the specification of a step the decision is about. */
 export function stepIn(fold: PlanFold, step_id: string): { readonly state: StepState; readonly spec: NormalisedStep } {
 	const state = stepOf(fold.state, step_id)
@@ -71,8 +108,19 @@ export function stepIn(fold: PlanFold, step_id: string): { readonly state: StepS
 	throw new PlanstreamError('not_found', sentence, { step_id })
 }
 
+export function refuseOnPlan(fold: PlanFold, requested: PlanCommand): never {
+	const { plan_id, status } = fold.state
+	refuseTransition(`Plan ${plan_id}`, status, requested, ALLOWED_ON_PLAN[status])
+}
+
+/** Refuses a command that a step, in the state its plan is in, does not take. */
+export function assertStepTakes(fold: PlanFold, step: StepState, requested: StepCommand): void {
+	const allowed = allowedOnStep(fold.state.status, step.status)
+	if (!allowed.includes(requested)) refuseTransition(`Step ${step.step_id}`, step.status, requested, allowed)
+}
+
 export function refuseTransition(subject: string, from: string, requested: string, allowed: readonly string[]): never {
 	const next = allowed.length === 0 ? 'Nothing is allowed in this state.' : `Allowed now: ${allowed.join(', ')}.`
 	const sentence = `${subject} is ${from}, so ${requested} was refused. ${next}`
-	throw new PlanstreamError('illegal_transition', sentence, { from, requested, allowed })
+	throw new PlanstreamError('illegal_transition', sentence, { from, requested, allowed: [...allowed] })
 }

@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import { type Json, type PlanEvent, type PlanSpec, PlanstreamError } from '@planstream/shared'
+import type { Json, PlanEvent, PlanSpec } from '@planstream/shared'
 import { createInput } from '@planstream/shared/schemas'
 import { describe, expect, it } from 'vitest'
 import { startPlanstream, TestPlanstream } from '../../../test/support/planstream.js'
@@ -221,19 +221,26 @@ describe('creating and starting', () => {
 		await expect(planstream.executor.create(LOCAL_PRINCIPAL, { ...spec, query: 'other' })).rejects.toMatchObject({
 			code: 'conflict',
 		})
-		expect(await planstream.executor.start(LOCAL_PRINCIPAL, 'p')).toMatchObject({ changed: true, status: 'running' })
+		expect(await planstream.executor.command(LOCAL_PRINCIPAL, 'p', { kind: 'start' })).toMatchObject({
+			changed: true,
+			status: 'running',
+		})
 		await planstream.events('p')
-		await expect(planstream.executor.start(LOCAL_PRINCIPAL, 'p')).rejects.toMatchObject({
+		await expect(planstream.executor.command(LOCAL_PRINCIPAL, 'p', { kind: 'start' })).rejects.toMatchObject({
 			code: 'illegal_transition',
 			facts: { from: 'completed' },
 		})
-		await expect(planstream.executor.start(LOCAL_PRINCIPAL, 'none')).rejects.toMatchObject({ code: 'not_found' })
+		await expect(planstream.executor.command(LOCAL_PRINCIPAL, 'none', { kind: 'start' })).rejects.toMatchObject({
+			code: 'not_found',
+		})
 	})
 
 	it('refuses a plan whose agent is not there, by path', async () => {
 		await using planstream = await startPlanstream()
 		const spec = createInput.parse({ query: 'q', steps: [step('a', { agent_type: 'none' })] })
-		expect(() => planstream.executor.create(LOCAL_PRINCIPAL, spec)).toThrow(PlanstreamError)
+		await expect(planstream.executor.create(LOCAL_PRINCIPAL, spec)).rejects.toMatchObject({
+			facts: { path: 'steps[0].agent_type' },
+		})
 	})
 })
 

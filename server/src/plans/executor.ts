@@ -1,32 +1,37 @@
+import { createHash } from 'node:crypto'
 import {
-	type Actor,
 	asPlanstreamError,
 	type CommandOutput,
+	isFinished,
+	type NormalisedPlan,
 	normalisePlan,
-	type ParsedEvent,
 	PlanstreamError,
 } from '@planstream/shared'
 import type { createInput } from '@planstream/shared/schemas'
 import { v7 as uuidv7 } from 'uuid'
 import type * as z from 'zod'
 import type { Hub } from '../hub/hub.js'
-import { type PlanFold, resultOf } from '../hub/plan-fold.js'
+import type { CommandAnswer, PlanFold } from '../hub/plan-fold.js'
 import type { Principal } from '../hub/principal.js'
 import type { PlanKey } from '../log/event-log.js'
 import type { Agent } from './agent.js'
+import { ALLOWED_ON_PLAN } from './allowed.js'
 import type { Artifacts } from './artifacts.js'
-import { Attempt, type Outcome } from './attempt.js'
-import { decide, dueAttempts, freeSlots } from './decide.js'
-import { type Input, type Lease, stepIn } from './decision.js'
+import { Deadlines } from './deadlines.js'
+import { type Command, refuseTransition } from './decision.js'
 import { assertGraph } from './graph.js'
+import { type Guard, Ledger, SYSTEM } from './ledger.js'
 import type { Timer } from './output.js'
-import type { StepJob, StepQueue } from './step-queue.js'
-
-const SYSTEM: Actor = { type: 'system', id: 'planstream' }
-/** Pause before an outcome that could not be stored is tried again. */
-const STORAGE_RETRY_MS = 1000
+import { Runner } from './runner.js'
+import type { StepQueue } from './step-queue.js'
 
 export type ParsedCreate = z.output<typeof createInput>
+
+/** What every command may carry beside what it asks for. */
+export interface CommandTerms {
+	readonly idempotency_key?: string | undefined
+	readonly expected_revision?: number | undefined
+}
 
 export interface ExecutorOptions {
 	readonly hub: Hub
@@ -46,18 +51,32 @@ export interface ExecutorOptions {
  * it, and the attempts that are due follow from what is there.
  */
 export class Executor {
-	readonly #options: ExecutorOptions
+	readonly #hub: Hub
 	readonly #agents: ReadonlyMap<string, Agent>
-	readonly #workerId = `worker_${uuidv7()}`
-	readonly #attempts = new Set<Attempt>()
-	/** Attempts that have ended while their agent goes on, by plan and step: they hold their slot. */
-	readonly #lingering = new Map<string, Set<string>>()
+	readonly #ledger: Ledger
+	readonly #runner: Runner
+	readonly #deadlines: Deadlines
+	readonly #onProblem: ExecutorOptions['onProblem']
 	#stopping = false
 
-	constructor(options: ExecutorOptions) {
-		this.#options = options
-		this.#agents = new Map(options.agents.map((agent) => [agent.type, agent]))
-		options.queue.start((job) => this.#run(job))
+	constructor({ hub, agents, queue, artifacts, clock, random, timer, onProblem }: ExecutorOptions) {
+		this.#hub = hub
+		this.#onProblem = onProblem
+		this.#agents = new Map(agents.map((agent) => [agent.type, agent]))
+		this.#ledger = new Ledger({
+			hub,
+			clock,
+			random,
+			agentTypes: new Set(this.#agents.keys()),
+			live: (plan) => this.#runner.lingering.of(plan),
+			changed: (plan, fold) => this.#follow(plan, fold),
+		})
+		this.#runner = new Runner({ agents: this.#agents, queue, artifacts, ledger: this.#ledger, clock, timer, onProblem })
+		this.#deadlines = new Deadlines({
+			clock,
+			timer,
+			onDue: (plan, occurrence) => this.#attend(plan, this.#ledger.put(plan, occurrence, SYSTEM)),
+		})
 	}
 
 	/** The agents a step may name, in alphabetical order. */
@@ -68,174 +87,149 @@ export class Executor {
 	/**
 	 * Makes a plan, and starts it unless told otherwise. The same plan under the same id again changes nothing.
 	 *
-	 * @throws PlanstreamError `bad_request` with `path`, `conflict`, `plan_external`, `too_large`, `draining`
+	 * @throws PlanstreamError `bad_request` with `path`, `conflict`, `plan_external`, `too_large`, `idempotency_mismatch`, `draining`
 	 */
-	create(principal: Principal, { start, ...spec }: ParsedCreate): Promise<CommandOutput> {
-		const plan = normalisePlan(spec, spec.plan_id ?? `plan_${uuidv7()}`)
-		assertGraph(plan, new Set(this.#agents.keys()))
-		return this.#command(principal, plan.plan_id, { kind: 'create', plan, start })
+	async create(principal: Principal, { start, idempotency_key, ...spec }: ParsedCreate): Promise<CommandOutput> {
+		const plan_id = spec.plan_id ?? newPlanId(principal.tenant, idempotency_key)
+		return await this.#create(principal, normalisePlan(spec, plan_id), start, idempotency_key)
 	}
 
 	/**
-	 * Starts a plan that was created without being started.
+	 * Makes a new plan from a plan as it stands, with all its modifications and none of its history.
 	 *
-	 * @throws PlanstreamError `not_found`, `illegal_transition`, `plan_external`, `draining`
+	 * @throws PlanstreamError `not_found`, `plan_external`, `conflict`, `idempotency_mismatch`, `draining`
 	 */
-	start(principal: Principal, plan_id: string): Promise<CommandOutput> {
-		return this.#command(principal, plan_id, { kind: 'start' })
+	async clone(
+		principal: Principal,
+		source_id: string,
+		given: { readonly plan_id?: string | undefined; readonly start: boolean; readonly idempotency_key?: string | undefined },
+	): Promise<CommandOutput> {
+		const source = await this.#hub.fold({ tenant: principal.tenant, plan_id: source_id })
+		if (source === null)
+			throw new PlanstreamError('not_found', `There is no plan ${source_id} to clone. Check the id.`, { plan_id: source_id })
+		if (source.plan === null || source.state.owner === 'external') {
+			const sentence = `Plan ${source_id} is run elsewhere; only plans of this server can be cloned.`
+			throw new PlanstreamError('plan_external', sentence, { plan_id: source_id })
+		}
+		const plan_id = given.plan_id ?? newPlanId(principal.tenant, given.idempotency_key)
+		return await this.#create(principal, { ...source.plan, plan_id }, given.start, given.idempotency_key)
+	}
+
+	/**
+	 * Decides a command on a plan and appends what it does.
+	 *
+	 * @throws PlanstreamError `not_found`, `plan_external`, `illegal_transition`, `bad_request`, `stale_revision`, `idempotency_mismatch`, `draining`
+	 */
+	async command(principal: Principal, plan_id: string, command: Command, terms: CommandTerms = {}): Promise<CommandOutput> {
+		if (this.#stopping) {
+			throw new PlanstreamError('draining', 'The server is stopping and takes no more commands. Send it again in a moment.')
+		}
+		const plan = { tenant: principal.tenant, plan_id }
+		const repeat = new Repeat(command, terms)
+		const { changed, fold } = await this.#ledger.put(plan, command, principal.actor, repeat)
+		if (repeat.answer !== null) {
+			const { seq, status, revision } = repeat.answer
+			return { plan_id, cursor: await this.#hub.cursorAt(plan, seq), changed: true, status, revision }
+		}
+		const { cursor, status, revision } = fold.state
+		return { plan_id, cursor, changed, status, revision }
+	}
+
+	/**
+	 * Removes a finished plan with its log, whoever runs it.
+	 *
+	 * @throws PlanstreamError `not_found`, `illegal_transition`
+	 */
+	async delete(principal: Principal, plan_id: string): Promise<void> {
+		const state = await this.#hub.state(principal, plan_id)
+		if (state === null) throw new PlanstreamError('not_found', `There is no plan ${plan_id}. Check the id.`, { plan_id })
+		if (!isFinished(state.status)) refuseTransition(`Plan ${plan_id}`, state.status, 'delete', ALLOWED_ON_PLAN[state.status])
+		await this.#hub.remove({ tenant: principal.tenant, plan_id })
 	}
 
 	/** Goes on with every plan that had not come to its end when the process before this one ended. */
 	async recover(): Promise<void> {
-		for (const plan of await this.#options.hub.unfinished()) {
-			const fold = await this.#options.hub.fold(plan)
-			for (const step of fold?.state.steps ?? []) {
-				if (step.status === 'running') await this.#lose(plan, step.step_id, 'worker_lost')
+		for (const plan of await this.#hub.unfinished()) {
+			const fold = await this.#hub.fold(plan)
+			for (const { step_id, attempt, status } of fold?.state.steps ?? []) {
+				if (status === 'running') await this.#ledger.put(plan, { kind: 'lost', step_id, attempt, reason: 'worker_lost' }, SYSTEM)
 			}
-			if (fold !== null) await this.#scheduleCurrent(plan)
+			await this.#ledger.put(plan, { kind: 'quiet' }, SYSTEM)
 		}
 	}
 
 	/** Takes no more work, cuts the attempts that run (they run again after the next start) and waits for their last events. */
 	async stop(): Promise<void> {
 		this.#stopping = true
-		const reason = new PlanstreamError('draining', 'The server is stopping; the step runs again after its next start.')
-		for (const attempt of this.#attempts) attempt.cut(reason)
-		await this.#options.queue.close()
+		this.#deadlines.stop()
+		await this.#runner.stop()
 	}
 
-	report(): { readonly attempts: number; readonly waiting: number } {
-		return { attempts: this.#attempts.size, waiting: this.#options.queue.report().waiting }
+	report(): { readonly attempts: number; readonly deadlines: number } {
+		return { attempts: this.#runner.running, deadlines: this.#deadlines.waiting }
 	}
 
-	async #command(principal: Principal, plan_id: string, input: Input): Promise<CommandOutput> {
-		if (this.#stopping)
-			throw new PlanstreamError('draining', 'The server is stopping and takes no more commands. Send it again in a moment.')
-		const plan = { tenant: principal.tenant, plan_id }
-		const { changed, fold } = await this.#commit(plan, input, principal.actor)
-		const { cursor, status, revision } = fold.state
-		return { plan_id, cursor, changed, status, revision }
+	async #create(
+		principal: Principal,
+		plan: NormalisedPlan,
+		start: boolean,
+		idempotency_key: string | undefined,
+	): Promise<CommandOutput> {
+		assertGraph(plan, new Set(this.#agents.keys()))
+		return await this.command(principal, plan.plan_id, { kind: 'create', plan, start }, { idempotency_key })
 	}
 
-	/** Decides and appends, then starts what has become due. */
-	async #commit(plan: PlanKey, input: Input, actor: Actor): Promise<{ changed: boolean; fold: PlanFold }> {
-		const { hub, clock, random } = this.#options
-		const world = { now: clock(), random: random() }
-		const { appended, fold } = await hub.commit(plan, (before) =>
-			decide(before, input, world).map((event) => {
-				const cause = event.step_id === null && actor.type === 'agent' ? SYSTEM : actor
-				return { event, actor: cause, sent: event }
-			}),
-		)
-		if (fold === null) throw new TypeError('every decision is made on a plan or makes one')
-		if (input.kind !== 'report') this.#schedule(plan, fold)
-		return { changed: appended !== null, fold }
+	#follow(plan: PlanKey, fold: PlanFold): void {
+		this.#runner.follow(plan, fold)
+		if (!this.#stopping) this.#deadlines.watch(plan, fold)
 	}
 
-	#schedule(plan: PlanKey, fold: PlanFold): void {
-		if (this.#stopping) return
-		const lingering = this.#lingering.get(keyOf(plan))
-		const now = this.#options.clock()
-		let free = freeSlots(fold) - (lingering?.size ?? 0)
-		for (const { step_id, attempt, at } of dueAttempts(fold)) {
-			if (lingering?.has(step_id)) continue
-			if (at <= now && free-- <= 0) continue
-			this.#options.queue.add({ ...plan, step_id, attempt }, at - now)
-		}
-	}
-
-	async #scheduleCurrent(plan: PlanKey): Promise<void> {
-		const fold = await this.#options.hub.fold(plan)
-		if (fold !== null) this.#schedule(plan, fold)
-	}
-
-	async #run(job: StepJob): Promise<void> {
-		const { tenant, plan_id, step_id, attempt } = job
-		if (this.#stopping) return
-		const plan = { tenant, plan_id }
-		const lease = { step_id, attempt, worker_id: this.#workerId }
-		const fold = await this.#lease(plan, lease)
-		if (fold === null) return
-		const running = this.#attempt(plan, lease, fold)
-		this.#attempts.add(running)
-		if (this.#stopping) running.cut(new Error('The server is stopping.'))
-		try {
-			const outcome = await running.run()
-			if (running.agentRuns) this.#linger(plan, step_id, running)
-			await this.#settle(plan, lease, outcome, { type: 'agent', id: stepIn(fold, step_id).spec.agent_type })
-		} finally {
-			this.#attempts.delete(running)
-		}
-	}
-
-	/** Takes the attempt; null when it is no longer due, which a job may find out as late as this. */
-	async #lease(plan: PlanKey, lease: Lease): Promise<PlanFold | null> {
-		try {
-			return (await this.#commit(plan, { kind: 'lease', lease }, SYSTEM)).fold
-		} catch (error) {
-			if (error instanceof PlanstreamError && ['illegal_transition', 'not_found'].includes(error.code)) return null
-			throw error
-		}
-	}
-
-	/** Keeps the slot of an attempt whose agent ignored its signal, until the agent really ends. */
-	#linger(plan: PlanKey, step_id: string, attempt: Attempt): void {
-		const key = keyOf(plan)
-		const steps = this.#lingering.get(key) ?? new Set()
-		this.#lingering.set(key, steps.add(step_id))
-		void attempt.agentEnded.then(async () => {
-			steps.delete(step_id)
-			if (steps.size === 0) this.#lingering.delete(key)
-			await this.#scheduleCurrent(plan).catch((thrown: unknown) => {
-				this.#options.onProblem(`Plan ${plan.plan_id} was not scheduled.`, asPlanstreamError(thrown))
-			})
+	#attend(plan: PlanKey, work: Promise<unknown>): void {
+		work.catch((thrown: unknown) => {
+			this.#onProblem(`Something due in plan ${plan.plan_id} could not be appended.`, asPlanstreamError(thrown))
 		})
 	}
-
-	#attempt(plan: PlanKey, lease: Lease, fold: PlanFold): Attempt {
-		const { artifacts, clock, timer } = this.#options
-		const { spec } = stepIn(fold, lease.step_id)
-		const agent = this.#agents.get(spec.agent_type) ?? missingAgent(spec.agent_type)
-		const { plan_id, query, research_type, labels } = fold.state
-		const inputs = Object.fromEntries(spec.depends_on.map((id) => [id, resultOf(fold, id)]))
-		const input = fold.plan?.input ?? {}
-		const step_key = `${plan.tenant}/${plan_id}/${lease.step_id}`
-		const given = { plan: { plan_id, query, research_type, labels, input }, inputs, step_key }
-		const actor: Actor = { type: 'agent', id: spec.agent_type }
-		const report = async (events: readonly ParsedEvent[]) => {
-			await this.#commit(plan, { kind: 'report', lease, events }, actor)
-		}
-		return new Attempt({ agent, step: spec, attempt: lease.attempt, given, report, artifacts, clock, timer })
-	}
-
-	/** Appends the outcome. One that comes too late is refused and logged; one that cannot be stored is tried until it can. */
-	async #settle(plan: PlanKey, lease: Lease, outcome: Outcome, actor: Actor): Promise<void> {
-		for (;;) {
-			try {
-				if (outcome.kind === 'cut') await this.#lose(plan, lease.step_id, 'shutdown')
-				else await this.#commit(plan, { ...outcome, lease }, actor)
-				return
-			} catch (thrown) {
-				const error = asPlanstreamError(thrown)
-				const stored = error.code !== 'storage_full' && error.code !== 'storage_unavailable'
-				this.#options.onProblem(`The outcome of step ${lease.step_id} of plan ${plan.plan_id} was not appended.`, error)
-				if (stored || this.#stopping) return
-				await new Promise<void>((resolve) => void this.#options.timer.set(resolve, STORAGE_RETRY_MS))
-			}
-		}
-	}
-
-	async #lose(plan: PlanKey, step_id: string, reason: 'worker_lost' | 'shutdown'): Promise<void> {
-		await this.#commit(plan, { kind: 'lost', step_id, reason }, SYSTEM)
-	}
 }
 
-function keyOf(plan: PlanKey): string {
-	return `${plan.tenant}\n${plan.plan_id}`
+/** A new id; with an idempotency key always the same one, so that a repeated create finds its plan. */
+function newPlanId(tenant: string, idempotency_key: string | undefined): string {
+	if (idempotency_key === undefined) return `plan_${uuidv7()}`
+	return `plan_${createHash('sha256').update(`${tenant}\n${idempotency_key}`).digest('hex').slice(0, 32)}`
 }
 
-/** Stands in for an agent a plan was made with and this server no longer has. */
-function missingAgent(type: string): Agent {
-	const message = `There is no agent ${type} on this server any more. Start the server with it and retry the step.`
-	return { type, execute: () => Promise.reject(new PlanstreamError('not_found', message, { agent_type: type })) }
+/** Tells a command that was decided before by its key, and refuses one that rests on an old revision. */
+class Repeat implements Guard {
+	/** The answer of the first time, when this is a repetition. */
+	answer: CommandAnswer | null = null
+	readonly mark: Guard['mark']
+	readonly #expected: number | undefined
+
+	constructor(command: Command, { idempotency_key, expected_revision }: CommandTerms) {
+		this.#expected = expected_revision
+		const { kind: name, ...asked } = command
+		const digest = createHash('sha1')
+			.update(JSON.stringify([name, asked, expected_revision ?? null]))
+			.digest('hex')
+		this.mark = idempotency_key === undefined ? null : { key: idempotency_key, name, digest }
+	}
+
+	check(fold: PlanFold | null): 'decide' | 'skip' {
+		this.answer = null
+		const known = this.mark === null ? undefined : fold?.commands[this.mark.key]
+		if (this.mark !== null && known !== undefined) {
+			this.#assertSame(this.mark, known)
+			this.answer = known
+			return 'skip'
+		}
+		const revision = fold?.state.revision
+		if (revision === undefined || this.#expected === undefined || revision === this.#expected) return 'decide'
+		const sentence = `The plan is at revision ${revision}, not ${this.#expected}. Read its state and decide again.`
+		throw new PlanstreamError('stale_revision', sentence, { revision, expected_revision: this.#expected })
+	}
+
+	#assertSame({ key, name, digest }: NonNullable<Guard['mark']>, known: CommandAnswer): void {
+		if (known.name === name && known.digest === digest) return
+		const sentence = `The idempotency key ${key} was used for another ${known.name}. Use a new key for each new command.`
+		throw new PlanstreamError('idempotency_mismatch', sentence, { idempotency_key: key })
+	}
 }

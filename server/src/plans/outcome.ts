@@ -1,6 +1,6 @@
 import type { Failure, Json, NormalisedStep, ParsedEvent, StepState } from '@planstream/shared'
 import type { PlanFold } from '../hub/plan-fold.js'
-import type { AttemptResult, Input, World } from './decision.js'
+import type { AttemptResult, Input, LossReason, World } from './decision.js'
 import { judge } from './quality.js'
 
 type FailureInput = Extract<Input, { kind: 'failure' }>
@@ -25,15 +25,10 @@ export function afterFailure(state: StepState, spec: NormalisedStep, input: Fail
 	return [retrying(state, reason, retryDelay(spec.retry, failures, world.random), error)]
 }
 
-/** What follows from an attempt whose worker is gone. A planned stop costs nothing; a crash loop has its own limit. */
-export function afterLoss(
-	fold: PlanFold,
-	state: StepState,
-	spec: NormalisedStep,
-	reason: 'worker_lost' | 'shutdown',
-): ParsedEvent[] {
+/** What follows from an attempt whose worker is gone. A planned stop and a pause cost nothing; a crash loop has its own limit. */
+export function afterLoss(fold: PlanFold, state: StepState, spec: NormalisedStep, reason: LossReason): ParsedEvent[] {
 	const losses = (fold.leases[state.step_id]?.losses ?? 0) + 1
-	if (reason === 'shutdown') return [retrying(state, reason, 0)]
+	if (reason !== 'worker_lost') return [retrying(state, reason, 0)]
 	if (losses <= spec.retry.max_lost) return [retrying(state, reason, 0)]
 	const message = `The worker was lost ${losses} times without any progress between.`
 	return [stepFailed(state, { code: 'worker_lost', message, retryable: true })]
@@ -51,22 +46,24 @@ export function afterResult(state: StepState, spec: NormalisedStep, result: Atte
 			return [checked, stepCompleted(state, result)]
 		case 'review_required':
 			return [checked, reviewRequired(state, spec.quality, result, why, world.now)]
-		case 'retry_suggested': {
-			const error = { code: 'quality_rejected', message: why, retryable: true }
-			return [checked, retrying(state, 'quality', retryDelay(spec.retry, state.failures + 1, world.random), error)]
-		}
+		case 'retry_suggested':
 		case 'rejected':
-			return [checked, rejected(state, spec.quality, why)]
+			return [checked, rejected(state, spec, why, world)]
 	}
 }
 
-function rejected(state: StepState, gate: NonNullable<NormalisedStep['quality']>, why: string): ParsedEvent {
+/** What follows from a result that was turned down, by the gate or by a reviewer. */
+export function rejected(state: StepState, spec: NormalisedStep, why: string, world: World): ParsedEvent {
 	const { step_id, attempt } = state
-	if (gate.on_reject === 'skip') return { event_type: 'step_skipped', step_id, attempt, data: { reason: 'quality_rejected' } }
-	return stepFailed(state, { code: 'quality_rejected', message: why, retryable: true })
+	const failures = state.failures + 1
+	const error = { code: 'quality_rejected', message: why, retryable: true }
+	const on_reject = spec.quality?.on_reject ?? 'fail'
+	if (on_reject === 'skip') return { event_type: 'step_skipped', step_id, attempt, data: { reason: 'quality_rejected' } }
+	if (on_reject === 'fail' || failures >= spec.retry.max_attempts) return stepFailed(state, error)
+	return retrying(state, 'quality', retryDelay(spec.retry, failures, world.random), error)
 }
 
-function stepCompleted(state: StepState, result: AttemptResult): ParsedEvent {
+export function stepCompleted(state: StepState, result: AttemptResult): ParsedEvent {
 	const { step_id, attempt, agent_type } = state
 	const { data, quality_score = null, artifacts, usage, duration_ms } = result
 	return {
@@ -86,7 +83,7 @@ function stepCompleted(state: StepState, result: AttemptResult): ParsedEvent {
 	}
 }
 
-function stepFailed(state: StepState, error: Failure, duration_ms?: number): ParsedEvent {
+export function stepFailed(state: StepState, error: Failure, duration_ms?: number): ParsedEvent {
 	const { step_id, attempt } = state
 	const data = { error, attempt, ...(duration_ms !== undefined && { duration_ms }) }
 	return { event_type: 'step_failed', step_id, attempt, data }
@@ -94,7 +91,7 @@ function stepFailed(state: StepState, error: Failure, duration_ms?: number): Par
 
 function retrying(
 	state: StepState,
-	reason: 'error' | 'timeout' | 'quality' | 'worker_lost' | 'shutdown',
+	reason: 'error' | 'timeout' | 'quality' | LossReason,
 	delay_ms: number,
 	error?: Failure,
 ): ParsedEvent {

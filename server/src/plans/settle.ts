@@ -1,6 +1,6 @@
-import { isDone, isFinished, type Json, type ParsedEvent, type StepStatus } from '@planstream/shared'
+import { type Failure, isDone, isFinished, type Json, type ParsedEvent, type StepStatus } from '@planstream/shared'
 import { type PlanFold, resultOf } from '../hub/plan-fold.js'
-import { foldAhead } from './decision.js'
+import { foldAhead, runningSteps, type World } from './decision.js'
 import { dependentsOf } from './graph.js'
 
 /** A plan's result up to this size stands in its last event; a larger one names the events that hold its parts. */
@@ -8,13 +8,13 @@ const MAX_PLAN_RESULT = 900 * 1024
 
 const WAITING: ReadonlySet<StepStatus> = new Set(['pending', 'ready', 'retrying'])
 const ACTIVE: ReadonlySet<StepStatus> = new Set(['ready', 'running', 'retrying', 'awaiting_review'])
+const OPEN: ReadonlySet<StepStatus> = new Set(['pending', 'ready', 'running', 'retrying', 'awaiting_review'])
 
-/** The events and everything that follows from them by itself: skipped dependents, then the end of the plan. */
-export function settle(fold: PlanFold, events: readonly ParsedEvent[], now: number): ParsedEvent[] {
-	const after = foldAhead(fold, events, now)
-	const skipped = skippedDependents(after)
-	const end = ending(foldAhead(after, skipped, now), now)
-	return [...events, ...skipped, ...(end === null ? [] : [end])]
+/** The events and everything that follows from them by itself: skipped dependents, then the end, the pause or the cancellation. */
+export function settle(fold: PlanFold, events: readonly ParsedEvent[], world: World): ParsedEvent[] {
+	const after = foldAhead(fold, events, world.now)
+	const skipped = isFinished(after.state.status) ? [] : skippedDependents(after)
+	return [...events, ...skipped, ...arrival(foldAhead(after, skipped, world.now), world)]
 }
 
 /** Steps that wait for a step which failed with `skip_dependents`, directly or through others. */
@@ -38,13 +38,55 @@ function skippedDependents(fold: PlanFold): ParsedEvent[] {
 	return events
 }
 
+/** Where the plan arrives by itself, now that this has happened. */
+function arrival(fold: PlanFold, world: World): ParsedEvent[] {
+	const { status } = fold.state
+	const still = runningSteps(fold, world.live).length > 0
+	switch (status) {
+		case 'running':
+			return ending(fold, world.now)
+		case 'pausing': {
+			const end = ending(fold, world.now)
+			return end.length > 0 || still ? end : [paused(fold)]
+		}
+		case 'cancelling':
+			return still ? [] : cancelled(fold, world.now)
+		default:
+			return []
+	}
+}
+
 /** The plan's last event, when nothing more can happen by itself. */
-function ending(fold: PlanFold, now: number): ParsedEvent | null {
-	const { status, steps } = fold.state
-	if (isFinished(status) || (status !== 'running' && status !== 'pausing')) return null
-	if (steps.every((step) => isDone(step) || (step.status === 'failed' && step.on_failure !== 'fail'))) return completed(fold, now)
-	const stuck = steps.some((step) => step.status === 'failed' && step.on_failure === 'fail')
-	return stuck && !steps.some((step) => ACTIVE.has(step.status)) ? failed(fold, now) : null
+function ending(fold: PlanFold, now: number): ParsedEvent[] {
+	const { steps } = fold.state
+	if (steps.every((step) => isDone(step) || (step.status === 'failed' && step.on_failure !== 'fail')))
+		return [completed(fold, now)]
+	const decisive = steps.find((step) => step.status === 'failed' && step.on_failure === 'fail')
+	if (decisive === undefined || steps.some((step) => ACTIVE.has(step.status))) return []
+	const message = `Step ${decisive.step_id} failed: ${decisive.error?.message ?? 'it gave no reason.'}`
+	return [failed(fold, { code: 'step_failed', message, retryable: true }, now)]
+}
+
+function paused({ pause }: PlanFold): ParsedEvent {
+	const reason = pause?.reason ?? null
+	const data = { mode: pause?.mode ?? ('drain' as const), ...(reason !== null && { reason }), running_step_ids: [] }
+	return { event_type: 'plan_paused', step_id: null, data }
+}
+
+/** The end of a cancelled plan: every open step, then the plan. */
+function cancelled(fold: PlanFold, now: number): ParsedEvent[] {
+	const { cancel, state, plan } = fold
+	const reason = cancel?.reason ?? null
+	const why = cancel?.timed_out === true ? 'plan_timeout' : 'plan_cancelled'
+	const steps = state.steps.filter((step) => OPEN.has(step.status)).map((step) => stepCancelled(step.step_id, why))
+	const message = `The plan took longer than its ${plan?.timeout_ms} ms. Retry it, or give the next one more time.`
+	if (cancel?.timed_out === true) return [...steps, failed(fold, { code: 'timeout', message, retryable: true }, now)]
+	const data = { ...(reason !== null && { reason }), duration_ms: durationOf(fold, now) }
+	return [...steps, { event_type: 'plan_cancelled', step_id: null, data }]
+}
+
+export function stepCancelled(step_id: string, reason: string): ParsedEvent {
+	return { event_type: 'step_cancelled', step_id, data: { reason } }
 }
 
 function completed(fold: PlanFold, now: number): ParsedEvent {
@@ -73,19 +115,15 @@ function planResult(fold: PlanFold): Record<string, Json> {
 	const last = fold.state.steps.filter((step) => !dependents.has(step.step_id))
 	const whole = Object.fromEntries(last.map((step) => [step.step_id, resultOf(fold, step.step_id)]))
 	if (Buffer.byteLength(JSON.stringify(whole)) <= MAX_PLAN_RESULT) return whole
-	const named = last.map((step) => [
-		step.step_id,
-		step.result_seq === undefined ? resultOf(fold, step.step_id) : { result_seq: step.result_seq },
+	const named = last.map(({ step_id, result_seq }) => [
+		step_id,
+		result_seq === undefined ? resultOf(fold, step_id) : { result_seq },
 	])
-	return Object.fromEntries(named)
+	return Object.fromEntries(named) as Record<string, Json>
 }
 
-function failed(fold: PlanFold, now: number): ParsedEvent {
-	const failures = fold.state.steps.filter((step) => step.status === 'failed')
-	const decisive = failures.find((step) => step.on_failure === 'fail')
-	const reason = decisive?.error?.message ?? 'It gave no reason.'
-	const error = { code: 'step_failed', message: `Step ${decisive?.step_id} failed: ${reason}`, retryable: true }
-	const failed_step_ids = failures.map((step) => step.step_id)
+function failed(fold: PlanFold, error: Failure, now: number): ParsedEvent {
+	const failed_step_ids = fold.state.steps.flatMap((step) => (step.status === 'failed' ? [step.step_id] : []))
 	return { event_type: 'plan_failed', step_id: null, data: { error, failed_step_ids, duration_ms: durationOf(fold, now) } }
 }
 

@@ -1,0 +1,67 @@
+import type { Actor, CommandMark } from '@planstream/shared'
+import { COMMAND_ID_PREFIX } from '@planstream/shared'
+import type { Hub } from '../hub/hub.js'
+import type { PlanFold } from '../hub/plan-fold.js'
+import type { Draft } from '../hub/records.js'
+import type { PlanKey } from '../log/event-log.js'
+import { decide } from './decide.js'
+import type { Input } from './decision.js'
+
+/** The cause of everything nobody asked for. */
+export const SYSTEM: Actor = { type: 'system', id: 'planstream' }
+
+export interface LedgerOptions {
+	readonly hub: Hub
+	/** Milliseconds since 1970. */
+	readonly clock: () => number
+	/** Uniform from 0 to 1. */
+	readonly random: () => number
+	readonly agentTypes: ReadonlySet<string>
+	/** Steps of a plan whose agent goes on although its attempt has ended. */
+	readonly live: (plan: PlanKey) => ReadonlySet<string>
+	/** Told of the plan after each decision but reports. */
+	readonly changed: (plan: PlanKey, fold: PlanFold) => void
+}
+
+/** What a command adds to its decision. */
+export interface Guard {
+	/** Looks at the plan before the decision: throws to refuse it, or says `skip` to change nothing. */
+	readonly check: (fold: PlanFold | null) => 'decide' | 'skip'
+	/** Marks the command's first event, so that the log remembers its key. */
+	readonly mark: { readonly key: string; readonly name: string; readonly digest: string } | null
+}
+
+/** Decides what an input does to a plan and appends it: the one way a managed plan changes. */
+export class Ledger {
+	readonly #options: LedgerOptions
+
+	constructor(options: LedgerOptions) {
+		this.#options = options
+	}
+
+	/** @throws PlanstreamError what {@link decide} or the guard refuses with, and what the hub's commit throws */
+	async put(plan: PlanKey, input: Input, actor: Actor, guard?: Guard): Promise<{ changed: boolean; fold: PlanFold }> {
+		const { hub, clock, random, agentTypes, live, changed } = this.#options
+		const now = clock()
+		const draw = random()
+		const { appended, fold } = await hub.commit(plan, (before) => {
+			if (guard?.check(before) === 'skip') return []
+			const events = decide(before, input, { now, random: draw, live: live(plan), agentTypes })
+			const drafts = events.map((event) => ({ event, actor: causeOf(event.step_id, actor), sent: event }))
+			return guard?.mark == null ? drafts : marked(drafts, guard.mark)
+		})
+		if (fold === null) throw new TypeError('every decision is made on a plan or makes one')
+		if (input.kind !== 'report') changed(plan, fold)
+		return { changed: appended !== null, fold }
+	}
+}
+
+/** What happens to the plan as a whole because of an agent is the server's doing. */
+function causeOf(step_id: string | null, actor: Actor): Actor {
+	return step_id === null && actor.type === 'agent' ? SYSTEM : actor
+}
+
+function marked(drafts: readonly Draft[], { key, name, digest }: NonNullable<Guard['mark']>): Draft[] {
+	const command: CommandMark = { name, digest, events: drafts.length }
+	return drafts.map((draft, index) => (index === 0 ? { ...draft, event_id: `${COMMAND_ID_PREFIX}${key}`, command } : draft))
+}

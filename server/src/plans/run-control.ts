@@ -1,0 +1,64 @@
+import type { ParsedEvent } from '@planstream/shared'
+import type { PlanFold } from '../hub/plan-fold.js'
+import { ALLOWED_ON_PLAN, type PlanCommand, REACHED_BY_PLAN } from './allowed.js'
+import { type Command, refuseOnPlan, runningSteps, type World } from './decision.js'
+import { settle } from './settle.js'
+import { stepRetried } from './step-control.js'
+
+type Of<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
+
+/** Pauses at once when nothing runs; else says what is still running, and the pause takes hold when that has ended. */
+export function pause(fold: PlanFold, { mode, reason }: Of<'pause'>, world: World): ParsedEvent[] {
+	if (!mayChange(fold, 'pause')) return []
+	if (fold.state.status === 'pausing' && (mode === 'drain' || fold.pause?.mode === 'interrupt')) return []
+	const running_step_ids = runningSteps(fold, world.live)
+	const data = { mode, ...(reason !== undefined && { reason }), running_step_ids }
+	if (running_step_ids.length > 0) return [{ event_type: 'plan_pausing', step_id: null, data }]
+	return [{ event_type: 'plan_paused', step_id: null, data }]
+}
+
+export function resume(fold: PlanFold, world: World): ParsedEvent[] {
+	if (!mayChange(fold, 'resume')) return []
+	const since = fold.state.status === 'paused' ? fold.pause?.since : undefined
+	const paused_ms = since === undefined ? {} : { paused_ms: Math.max(0, world.now - Date.parse(since)) }
+	return settle(fold, [{ event_type: 'plan_resumed', step_id: null, data: { reason: 'manual', ...paused_ms } }], world)
+}
+
+/** Cancels at once when nothing runs; else what runs is told to stop, and counts no more. */
+export function cancel(fold: PlanFold, { reason }: Of<'cancel'>, world: World): ParsedEvent[] {
+	if (!mayChange(fold, 'cancel')) return []
+	return stop(fold, { ...(reason !== undefined && { reason }), timed_out: false }, world)
+}
+
+/** The plan's own time is over: it is stopped like a cancelled one and ends as failed. */
+export function timeOut(fold: PlanFold, world: World): ParsedEvent[] {
+	const { status } = fold.state
+	if (status !== 'running' && status !== 'pausing' && status !== 'paused') return []
+	return stop(fold, { reason: 'timeout', timed_out: true }, world)
+}
+
+function stop(fold: PlanFold, cause: { readonly reason?: string; readonly timed_out: boolean }, world: World): ParsedEvent[] {
+	const running_step_ids = runningSteps(fold, world.live)
+	const cancelling: ParsedEvent = { event_type: 'plan_cancelling', step_id: null, data: { ...cause, running_step_ids } }
+	const settled = settle(fold, [cancelling], world)
+	return running_step_ids.length === 0 ? settled.slice(1) : settled
+}
+
+/** Reopens a failed or cancelled plan: what failed, was cancelled or was skipped because of a failure runs again. */
+export function retryPlan(fold: PlanFold, world: World): ParsedEvent[] {
+	if (!mayChange(fold, 'retry')) return []
+	const resumed: ParsedEvent = { event_type: 'plan_resumed', step_id: null, data: { reason: 'retry' } }
+	const again = fold.state.steps.filter(({ step_id, status }) => {
+		if (status === 'skipped') return typeof fold.skipped_by[step_id] === 'string'
+		return status === 'failed' || status === 'cancelled'
+	})
+	return settle(fold, [resumed, ...again.map(stepRetried)], world)
+}
+
+/** False when the plan is there already. */
+function mayChange(fold: PlanFold, command: PlanCommand): boolean {
+	const { status } = fold.state
+	if (REACHED_BY_PLAN[status].includes(command)) return false
+	if (!ALLOWED_ON_PLAN[status].includes(command)) refuseOnPlan(fold, command)
+	return true
+}

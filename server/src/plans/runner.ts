@@ -1,0 +1,157 @@
+import { type Actor, asPlanstreamError, type ParsedEvent, PlanstreamError } from '@planstream/shared'
+import { v7 as uuidv7 } from 'uuid'
+import { type PlanFold, resultOf } from '../hub/plan-fold.js'
+import { keyText } from '../log/bells.js'
+import type { PlanKey } from '../log/event-log.js'
+import type { Agent } from './agent.js'
+import type { Artifacts } from './artifacts.js'
+import { Attempt, type Outcome } from './attempt.js'
+import { dueAttempts, freeSlots } from './decide.js'
+import { type Lease, stepIn } from './decision.js'
+import { type Ledger, SYSTEM } from './ledger.js'
+import { Lingering } from './lingering.js'
+import type { Timer } from './output.js'
+import type { StepJob, StepQueue } from './step-queue.js'
+
+/** How long an interrupted agent may take to end before it is fenced. */
+const GRACE_MS = 10_000
+/** Pause before an outcome that could not be stored is tried again. */
+const STORAGE_RETRY_MS = 1000
+
+export interface RunnerOptions {
+	readonly agents: ReadonlyMap<string, Agent>
+	readonly queue: StepQueue
+	readonly artifacts: Artifacts
+	readonly ledger: Ledger
+	readonly clock: () => number
+	readonly timer: Timer
+	readonly onProblem: (sentence: string, error?: Error) => void
+}
+
+/** Runs attempts: takes what is due from the queue, calls the agent, appends how it ended. */
+export class Runner {
+	/** Agents that go on although their attempt has ended. */
+	readonly lingering = new Lingering()
+	readonly #options: RunnerOptions
+	readonly #workerId = `worker_${uuidv7()}`
+	readonly #attempts = new Map<string, Set<Attempt>>()
+	#stopping = false
+
+	constructor(options: RunnerOptions) {
+		this.#options = options
+		options.queue.start((job) => this.#run(job))
+	}
+
+	/** Starts what has become due and stops what may not go on. */
+	follow(plan: PlanKey, fold: PlanFold): void {
+		const { status } = fold.state
+		if (status === 'cancelling' || (status === 'pausing' && fold.pause?.mode === 'interrupt')) {
+			for (const attempt of this.#attempts.get(keyText(plan)) ?? []) attempt.cut('paused', GRACE_MS)
+		}
+		if (!this.#stopping) this.#schedule(plan, fold)
+	}
+
+	/** Takes no more work, cuts the attempts that run (they run again after the next start) and waits for their last events. */
+	async stop(): Promise<void> {
+		this.#stopping = true
+		for (const attempts of this.#attempts.values()) for (const attempt of attempts) attempt.cut('shutdown', 0)
+		await this.#options.queue.close()
+	}
+
+	get running(): number {
+		return [...this.#attempts.values()].reduce((sum, attempts) => sum + attempts.size, 0)
+	}
+
+	#schedule(plan: PlanKey, fold: PlanFold): void {
+		const live = this.lingering.of(plan)
+		const now = this.#options.clock()
+		let free = freeSlots(fold) - live.size
+		for (const { step_id, attempt, at } of dueAttempts(fold)) {
+			if (live.has(step_id)) continue
+			if (at <= now && free-- <= 0) continue
+			this.#options.queue.add({ ...plan, step_id, attempt }, at - now)
+		}
+	}
+
+	async #run({ tenant, plan_id, step_id, attempt }: StepJob): Promise<void> {
+		if (this.#stopping) return
+		const plan = { tenant, plan_id }
+		const lease = { step_id, attempt, worker_id: this.#workerId }
+		const fold = await this.#lease(plan, lease)
+		if (fold === null) return
+		const running = this.#attempt(plan, lease, fold)
+		const attempts = this.#attempts.get(keyText(plan)) ?? new Set()
+		this.#attempts.set(keyText(plan), attempts.add(running))
+		if (this.#stopping) running.cut('shutdown', 0)
+		try {
+			const outcome = await running.run()
+			if (running.agentRuns) this.#linger(plan, step_id, running)
+			await this.#settle(plan, lease, outcome, { type: 'agent', id: stepIn(fold, step_id).spec.agent_type })
+		} finally {
+			attempts.delete(running)
+			if (attempts.size === 0) this.#attempts.delete(keyText(plan))
+		}
+	}
+
+	/** Takes the attempt; null when it is no longer due, which a job may find out as late as this. */
+	async #lease(plan: PlanKey, lease: Lease): Promise<PlanFold | null> {
+		if (this.lingering.of(plan).has(lease.step_id)) return null
+		try {
+			return (await this.#options.ledger.put(plan, { kind: 'lease', lease }, SYSTEM)).fold
+		} catch (error) {
+			if (error instanceof PlanstreamError && ['illegal_transition', 'not_found'].includes(error.code)) return null
+			throw error
+		}
+	}
+
+	/** Keeps the slot of an attempt whose agent ignored its signal, until the agent really ends. */
+	#linger(plan: PlanKey, step_id: string, attempt: Attempt): void {
+		this.lingering.add(plan, step_id)
+		void attempt.agentEnded.then(async () => {
+			this.lingering.remove(plan, step_id)
+			await this.#options.ledger.put(plan, { kind: 'quiet' }, SYSTEM).catch((thrown: unknown) => {
+				this.#options.onProblem(`Plan ${plan.plan_id} did not learn that step ${step_id} has ended.`, asPlanstreamError(thrown))
+			})
+		})
+	}
+
+	#attempt(plan: PlanKey, lease: Lease, fold: PlanFold): Attempt {
+		const { agents, ledger, artifacts, clock, timer } = this.#options
+		const { spec } = stepIn(fold, lease.step_id)
+		const agent = agents.get(spec.agent_type) ?? missingAgent(spec.agent_type)
+		const { plan_id, query, research_type, labels } = fold.state
+		const inputs = Object.fromEntries(spec.depends_on.map((id) => [id, resultOf(fold, id)]))
+		const input = fold.plan?.input ?? {}
+		const step_key = `${plan.tenant}/${plan_id}/${lease.step_id}`
+		const given = { plan: { plan_id, query, research_type, labels, input }, inputs, step_key }
+		const actor: Actor = { type: 'agent', id: spec.agent_type }
+		const report = async (events: readonly ParsedEvent[]) => {
+			await ledger.put(plan, { kind: 'report', lease, events }, actor)
+		}
+		return new Attempt({ agent, step: spec, attempt: lease.attempt, given, report, artifacts, clock, timer })
+	}
+
+	/** Appends the outcome. One that comes too late is refused and logged; one that cannot be stored is tried until it can. */
+	async #settle(plan: PlanKey, lease: Lease, outcome: Outcome, actor: Actor): Promise<void> {
+		const { step_id, attempt } = lease
+		for (;;) {
+			try {
+				if (outcome.kind !== 'cut') await this.#options.ledger.put(plan, { ...outcome, lease }, actor)
+				else await this.#options.ledger.put(plan, { kind: 'lost', step_id, attempt, reason: outcome.reason }, SYSTEM)
+				return
+			} catch (thrown) {
+				const error = asPlanstreamError(thrown)
+				const stored = error.code !== 'storage_full' && error.code !== 'storage_unavailable'
+				this.#options.onProblem(`The outcome of step ${step_id} of plan ${plan.plan_id} was not appended.`, error)
+				if (stored || this.#stopping) return
+				await new Promise<void>((resolve) => void this.#options.timer.set(resolve, STORAGE_RETRY_MS))
+			}
+		}
+	}
+}
+
+/** Stands in for an agent a plan was made with and this server no longer has. */
+function missingAgent(type: string): Agent {
+	const message = `There is no agent ${type} on this server any more. Start the server with it and retry the step.`
+	return { type, execute: () => Promise.reject(new PlanstreamError('not_found', message, { agent_type: type })) }
+}
