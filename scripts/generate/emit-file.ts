@@ -88,7 +88,8 @@ function emitEntry(name: string, entry: Entry, schemas: ReadonlyMap<string, Json
 		return `${about}export interface ${name} extends ${entry.base} {\n${emitter.fields(schema, inherited)}\n}`
 	}
 	const type = emitter.type(schema)
-	return type.startsWith('{') ? `${about}export interface ${name} ${type}` : `${about}export type ${name} = ${type}`
+	const isInterface = schema.type === 'object' && type.startsWith('{')
+	return isInterface ? `${about}export interface ${name} ${type}` : `${about}export type ${name} = ${type}`
 }
 
 function commonFields([first = {}, ...others]: readonly JsonSchema[]): JsonSchema {

@@ -168,10 +168,10 @@ class PlanstreamServer implements RunningServer {
 	}
 
 	report(): ServerReport {
-		const { attempts, waiting } = this.executor.report()
+		const { attempts, deadlines } = this.executor.report()
 		const { subscriptions } = this.hub.report()
 		const { watchers } = this.#log.metrics
-		return { connections: this.#connections.report().length, subscriptions, watchers, attempts, timers: waiting }
+		return { connections: this.#connections.report().length, subscriptions, watchers, attempts, timers: deadlines }
 	}
 
 	close(): Promise<void> {

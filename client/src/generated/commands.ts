@@ -2,8 +2,8 @@
 
 import type { EventInput } from './event-inputs.js'
 import type { EventType } from './events.js'
-import type { PlanStatus } from './plans.js'
-import type { PlanSpec } from './specs.js'
+import type { Json, OnFailure, PlanStatus } from './plans.js'
+import type { PlanSpec, StepSpec } from './specs.js'
 
 /** Which events of which plan, and from where on. */
 export interface SubscribeInput {
@@ -28,6 +28,8 @@ export interface SubscribeInput {
 
 /** The plan to create. */
 export interface CreateInput extends PlanSpec {
+	/** the same command under the same key again acts once and is answered the same */
+	readonly idempotency_key?: string | undefined
 	/**
 	 * false: create only; plans.start runs it later
 	 * @defaultValue `true`
@@ -38,6 +40,143 @@ export interface CreateInput extends PlanSpec {
 /** The plan that is meant. */
 export interface PlanInput {
 	readonly plan_id: string
+}
+
+/** The step that is meant. */
+export interface StepInput {
+	readonly plan_id: string
+	readonly step_id: string
+}
+
+/** The plan a command is for. */
+export interface CommandInput {
+	readonly plan_id: string
+	/** the same command under the same key again acts once and is answered the same */
+	readonly idempotency_key?: string | undefined
+	/** refuse with `stale_revision` unless the graph is at this revision */
+	readonly expected_revision?: number | undefined
+}
+
+/** How to pause. */
+export interface PauseInput extends CommandInput {
+	/**
+	 * drain: running attempts finish; interrupt: they are told to stop
+	 * @defaultValue `"drain"`
+	 */
+	readonly mode?: 'drain' | 'interrupt' | undefined
+	readonly reason?: string | undefined
+}
+
+/** Why to cancel. */
+export interface CancelInput extends CommandInput {
+	readonly reason?: string | undefined
+}
+
+/** One edit of a plan's graph. */
+export type ModifyOp =
+	| {
+			readonly op: 'add_step'
+			readonly step: StepSpec
+			/** the step it comes behind; absent: the last one */
+			readonly after?: string | undefined
+	  }
+	| {
+			readonly op: 'remove_step'
+			readonly step_id: string
+	  }
+	| {
+			readonly op: 'update_step'
+			readonly step_id: string
+			readonly patch: {
+				/** shown to people; the action when absent */
+				readonly name?: string | undefined
+				readonly action?: string | undefined
+				readonly agent_type?: string | undefined
+				readonly input?: Readonly<Record<string, Json>> | undefined
+				readonly timeout_ms?: number | null | undefined
+				readonly retry?:
+					| {
+							readonly max_attempts?: number | undefined
+							readonly initial_ms?: number | undefined
+							readonly factor?: number | undefined
+							readonly max_ms?: number | undefined
+							readonly jitter?: boolean | undefined
+							readonly max_lost?: number | undefined
+					  }
+					| undefined
+				readonly quality?:
+					| {
+							readonly min_score?: number | undefined
+							readonly approve_score?: number | undefined
+							readonly dimensions?: ReadonlyArray<string> | undefined
+							readonly require_review?: boolean | undefined
+							readonly on_reject?: 'retry' | 'fail' | 'skip' | undefined
+							readonly review?:
+								| {
+										/** @defaultValue `null` */
+										readonly expires_ms?: number | null | undefined
+										/** @defaultValue `"fail"` */
+										readonly on_expiry?: 'approve' | 'reject' | 'fail' | undefined
+								  }
+								| undefined
+					  }
+					| null
+					| undefined
+				readonly on_failure?: OnFailure | undefined
+			}
+	  }
+	| {
+			readonly op: 'set_dependencies'
+			readonly step_id: string
+			readonly depends_on: ReadonlyArray<string>
+	  }
+	| {
+			readonly op: 'reorder'
+			/** every step that is not running, awaiting review or completed */
+			readonly step_ids: ReadonlyArray<string>
+	  }
+
+/** The edits of one modification. */
+export interface ModifyInput extends CommandInput {
+	/** applied in order, checked after the last, all or nothing */
+	readonly ops: ReadonlyArray<ModifyOp>
+}
+
+/** The plan to make a new one from. */
+export interface CloneInput {
+	/** the plan to make a new one from */
+	readonly plan_id: string
+	/** id of the new plan; made when absent */
+	readonly new_plan_id?: string | undefined
+	/** @defaultValue `true` */
+	readonly start?: boolean | undefined
+	/** the same command under the same key again acts once and is answered the same */
+	readonly idempotency_key?: string | undefined
+}
+
+/** The step to run again. */
+export interface RetryStepInput extends CommandInput {
+	readonly step_id: string
+	/**
+	 * run again what was made from its result, too
+	 * @defaultValue `false`
+	 */
+	readonly cascade?: boolean | undefined
+}
+
+/** The step to go on without. */
+export interface SkipStepInput extends CommandInput {
+	readonly step_id: string
+	readonly reason?: string | undefined
+}
+
+/** The answer to a review. */
+export interface ReviewInput extends CommandInput {
+	readonly review_id: string
+	readonly decision: 'approve' | 'reject' | 'edit'
+	readonly comment?: string | undefined
+	/** with edit: the result to put in place */
+	readonly payload?: Readonly<Record<string, Json>> | undefined
 }
 
 /** Which plans to list; what is absent does not matter. */

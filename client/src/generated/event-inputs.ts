@@ -169,6 +169,11 @@ export interface PlanCancellingEventInput extends EventInputEnvelope {
 	readonly data: {
 		readonly reason?: string | undefined
 		readonly running_step_ids: ReadonlyArray<string>
+		/**
+		 * the plan's own timeout is the cause: it ends as failed
+		 * @defaultValue `false`
+		 */
+		readonly timed_out?: boolean | undefined
 	}
 }
 

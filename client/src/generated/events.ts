@@ -113,6 +113,8 @@ export interface PlanResumedData {
 export interface PlanCancellingData {
 	readonly reason?: string | undefined
 	readonly running_step_ids: ReadonlyArray<string>
+	/** the plan's own timeout is the cause: it ends as failed */
+	readonly timed_out: boolean
 }
 
 /** The data of a `plan_cancelled` event. */

@@ -1,9 +1,13 @@
-import { PlanstreamError, type PublishInput } from '@planstream/shared'
-import { type Contract, contract, type ProcedureName } from '@planstream/shared/schemas'
+import type { PublishInput } from '@planstream/shared'
+import { type Contract, type commandInput, contract, type ProcedureName } from '@planstream/shared/schemas'
+import type * as z from 'zod'
 import type { Hub } from '../hub/hub.js'
+import type { Command } from '../plans/decision.js'
 import type { Executor } from '../plans/executor.js'
+import type { Context } from './context.js'
 import { listPlans } from './list-plans.js'
 import { planEvents } from './plan-events.js'
+import { foldOf, openReviews, stepResult } from './plan-reads.js'
 import { baseProcedure, type OnProblem, t } from './procedure.js'
 import type { Procedures } from './procedures.js'
 
@@ -17,11 +21,18 @@ export interface Services {
 	readonly onProblem: OnProblem
 }
 
+type CommandInput = z.output<typeof commandInput>
+
 export type AppRouter = ReturnType<typeof createRouter>
 
 /** The one router behind every transport. */
 export function createRouter({ hub, executor, draining, onProblem }: Services) {
 	const procedure = (name: ProcedureName) => baseProcedure(name, onProblem)
+	const command = (
+		ctx: Pick<Context, 'principal'>,
+		{ plan_id, idempotency_key, expected_revision }: CommandInput,
+		asked: Command,
+	) => executor.command(ctx.principal, plan_id, asked, { idempotency_key, expected_revision })
 	const procedures = {
 		plans: {
 			create: procedure('plans.create')
@@ -29,16 +40,36 @@ export function createRouter({ hub, executor, draining, onProblem }: Services) {
 				.mutation(({ ctx, input }) => executor.create(ctx.principal, input)),
 			start: procedure('plans.start')
 				.input(contract['plans.start'].input)
-				.mutation(({ ctx, input }) => executor.start(ctx.principal, input.plan_id)),
+				.mutation(({ ctx, input }) => command(ctx, input, { kind: 'start' })),
+			pause: procedure('plans.pause')
+				.input(contract['plans.pause'].input)
+				.mutation(({ ctx, input }) => command(ctx, input, { kind: 'pause', mode: input.mode, reason: input.reason })),
+			resume: procedure('plans.resume')
+				.input(contract['plans.resume'].input)
+				.mutation(({ ctx, input }) => command(ctx, input, { kind: 'resume' })),
+			cancel: procedure('plans.cancel')
+				.input(contract['plans.cancel'].input)
+				.mutation(({ ctx, input }) => command(ctx, input, { kind: 'cancel', reason: input.reason })),
+			retry: procedure('plans.retry')
+				.input(contract['plans.retry'].input)
+				.mutation(({ ctx, input }) => command(ctx, input, { kind: 'retry' })),
+			modify: procedure('plans.modify')
+				.input(contract['plans.modify'].input)
+				.mutation(({ ctx, input }) => command(ctx, input, { kind: 'modify', ops: input.ops })),
+			clone: procedure('plans.clone')
+				.input(contract['plans.clone'].input)
+				.mutation(({ ctx, input: { plan_id, new_plan_id, ...given } }) =>
+					executor.clone(ctx.principal, plan_id, { ...given, plan_id: new_plan_id }),
+				),
+			delete: procedure('plans.delete')
+				.input(contract['plans.delete'].input)
+				.mutation(async ({ ctx, input: { plan_id } }) => {
+					await executor.delete(ctx.principal, plan_id)
+					return { plan_id, deleted: true as const }
+				}),
 			get: procedure('plans.get')
 				.input(contract['plans.get'].input)
-				.query(async ({ ctx, input: { plan_id } }) => {
-					const state = await hub.state(ctx.principal, plan_id)
-					if (state !== null) return state
-					throw new PlanstreamError('not_found', `There is no plan ${plan_id}. Check the id, or create the plan first.`, {
-						plan_id,
-					})
-				}),
+				.query(async ({ ctx, input: { plan_id } }) => (await foldOf(hub, ctx.principal, plan_id)).state),
 			list: procedure('plans.list')
 				.input(contract['plans.list'].input)
 				.query(({ ctx, input }) => listPlans(hub, ctx.principal, input)),
@@ -47,6 +78,35 @@ export function createRouter({ hub, executor, draining, onProblem }: Services) {
 				.subscription(async function* ({ ctx, input, signal = new AbortController().signal }) {
 					yield* planEvents({ hub, principal: ctx.principal, carrier: ctx.carrier, input, signal, draining, onProblem })
 				}),
+		},
+		steps: {
+			retry: procedure('steps.retry')
+				.input(contract['steps.retry'].input)
+				.mutation(({ ctx, input }) =>
+					command(ctx, input, { kind: 'retry_step', step_id: input.step_id, cascade: input.cascade }),
+				),
+			skip: procedure('steps.skip')
+				.input(contract['steps.skip'].input)
+				.mutation(({ ctx, input }) => command(ctx, input, { kind: 'skip_step', step_id: input.step_id, reason: input.reason })),
+			result: procedure('steps.result')
+				.input(contract['steps.result'].input)
+				.query(({ ctx, input }) => stepResult(hub, ctx.principal, input)),
+		},
+		reviews: {
+			list: procedure('reviews.list')
+				.input(contract['reviews.list'].input)
+				.query(({ ctx, input }) => openReviews(hub, ctx.principal, input.plan_id)),
+			answer: procedure('reviews.answer')
+				.input(contract['reviews.answer'].input)
+				.mutation(({ ctx, input }) =>
+					command(ctx, input, {
+						kind: 'review',
+						review_id: input.review_id,
+						decision: input.decision,
+						comment: input.comment,
+						payload: input.payload,
+					}),
+				),
 		},
 		events: {
 			publish: procedure('events.publish')

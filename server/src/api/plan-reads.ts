@@ -1,0 +1,52 @@
+import { PlanstreamError, type ReviewsOutput, type StepResultOutput } from '@planstream/shared'
+import type { Hub } from '../hub/hub.js'
+import { type PlanFold, resultOf, stepOf } from '../hub/plan-fold.js'
+import type { Principal } from '../hub/principal.js'
+
+/**
+ * Everything known of a plan.
+ *
+ * @throws PlanstreamError `not_found`
+ */
+export async function foldOf(hub: Hub, principal: Principal, plan_id: string): Promise<PlanFold> {
+	const fold = await hub.fold({ tenant: principal.tenant, plan_id })
+	if (fold !== null) return fold
+	throw new PlanstreamError('not_found', `There is no plan ${plan_id}. Check the id, or create the plan first.`, { plan_id })
+}
+
+/**
+ * The whole result of a completed step, however large.
+ *
+ * @throws PlanstreamError `not_found` for an unknown plan or step, and for a step without a result
+ */
+export async function stepResult(
+	hub: Hub,
+	principal: Principal,
+	{ plan_id, step_id }: { readonly plan_id: string; readonly step_id: string },
+): Promise<StepResultOutput> {
+	const fold = await foldOf(hub, principal, plan_id)
+	const step = stepOf(fold.state, step_id)
+	if (step === undefined) throw new PlanstreamError('not_found', `Plan ${plan_id} has no step ${step_id}.`, { plan_id, step_id })
+	if (step.status !== 'completed') {
+		const sentence = `Step ${step_id} is ${step.status}; only a completed step has a result.`
+		throw new PlanstreamError('not_found', sentence, { plan_id, step_id, status: step.status })
+	}
+	const result =
+		step.result_seq === undefined
+			? resultOf(fold, step_id)
+			: await hub.resultAt({ tenant: principal.tenant, plan_id }, step.result_seq)
+	return { plan_id, step_id, attempt: step.attempt, result: result as StepResultOutput['result'] }
+}
+
+/**
+ * The reviews somebody may answer now, with what is to be reviewed.
+ *
+ * @throws PlanstreamError `not_found`
+ */
+export async function openReviews(hub: Hub, principal: Principal, plan_id: string): Promise<ReviewsOutput> {
+	const fold = await foldOf(hub, principal, plan_id)
+	const reviews = fold.state.steps.flatMap(({ step_id, attempt, review }) =>
+		review === null ? [] : [{ ...review, step_id, attempt, payload: fold.held[step_id] ?? null }],
+	)
+	return { plan_id, reviews }
+}
