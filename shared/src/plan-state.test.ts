@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { EVENT_TYPES, type EventType, LIVE_EVENT_TYPES } from './event-types.js'
-import { type EventInput, eventInput, type PlanEvent, planEvent } from './events.js'
+import { eventInput, type PlanEvent, planEvent } from './events.js'
 import { applyEvent, initialPlanState, MAX_INLINE_RESULT } from './plan-state.js'
 import { planState } from './plans.js'
 
@@ -50,7 +50,7 @@ const data: Record<Exclude<EventType, 'ping' | 'pong'>, Record<string, unknown>>
 
 function event(event_type: keyof typeof data, step_id: string, seq: number): PlanEvent {
 	const about = event_type.startsWith('step_') || event_type.startsWith('review_') || event_type === 'quality_check'
-	const sent = eventInput.parse({ event_type, data: data[event_type], ...(about && { step_id }) } as EventInput)
+	const sent = eventInput.parse({ event_type, data: data[event_type], ...(about && { step_id }) })
 	const envelope = {
 		seq,
 		cursor: `e.${seq}.0000000000000000`,

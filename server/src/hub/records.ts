@@ -12,8 +12,8 @@ import { v7 as uuidv7 } from 'uuid'
 import type { LogRecord } from '../log/event-log.js'
 
 /** Limits of one event's stored text; see PROTOCOL.md section 7. */
-export const MAX_EVENT_BYTES = 64 * 1024
-export const MAX_LARGE_EVENT_BYTES = 1024 * 1024
+const MAX_EVENT_BYTES = 64 * 1024
+const MAX_LARGE_EVENT_BYTES = 1024 * 1024
 
 /** An event on its way into the log: checked by its schema, not yet given a place. */
 export interface Draft {
@@ -53,7 +53,7 @@ export function encode(draft: Draft, plan_id: string, now: string): Encoded {
 	assertSize(text, event)
 	const sent_digest = createHash('sha1').update(JSON.stringify(draft.sent)).digest('hex')
 	const transient = TRANSIENT_EVENT_TYPES.has(event_type)
-	return { record: { event_id: event.event_id, text, sent_digest, transient }, event: event as Encoded['event'] }
+	return { record: { event_id: event.event_id, text, sent_digest, transient }, event: event }
 }
 
 function assertSize(text: string, event: { readonly event_id: string; readonly event_type: ParsedEvent['event_type'] }): void {

@@ -165,5 +165,5 @@ function settledFold(fold: PlanFold | null, appended: Appended): PlanFold | null
 function lostRace(error: unknown, options: CommitOptions): boolean {
 	if (!(error instanceof PlanstreamError) || error.code !== 'conflict') return false
 	if ('event_id' in error.facts || 'duplicates' in error.facts) return false
-	return options.expected_seq === undefined || error.facts['head_seq'] === options.expected_seq
+	return options.expected_seq === undefined || error.facts.head_seq === options.expected_seq
 }

@@ -6,7 +6,7 @@ import { asStorageError, isLocked } from './storage-errors.js'
 import type { TrimReason } from './trim.js'
 
 /** The file inside the data directory that holds every log. */
-export const DATABASE_FILE = 'planstream.db'
+const DATABASE_FILE = 'planstream.db'
 /** Says which process has the database open, for the message to the next one. */
 const OWNER_FILE = 'planstream.pid'
 

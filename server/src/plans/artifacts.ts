@@ -4,10 +4,10 @@ import { join } from 'node:path'
 import { type Artifact, PlanstreamError } from '@planstream/shared'
 
 /** Limit of one artifact; see PROTOCOL.md section 7. */
-export const MAX_ARTIFACT_BYTES = 64 * 1024 * 1024
+const MAX_ARTIFACT_BYTES = 64 * 1024 * 1024
 
 /** Where the content of an artifact lies below the artifacts' directory: `ab/abcdef...`. */
-export function artifactPath(directory: string, artifact_id: string): string {
+function artifactPath(directory: string, artifact_id: string): string {
 	return join(directory, artifact_id.slice(0, 2), artifact_id)
 }
 

@@ -1,7 +1,6 @@
 import { type Failure, type Json, PlanstreamError } from '@planstream/shared'
 import { check, fraction, jsonObject } from '@planstream/shared/schemas'
 import * as z from 'zod'
-import type { StepResult } from './agent.js'
 
 /** A result up to this size fits into its event; a larger one is an artifact. */
 const MAX_RESULT_BYTES = 60 * 1024
@@ -39,7 +38,7 @@ export function parseResult(returned: unknown): ParsedResult {
 
 function toText(returned: unknown): string | undefined {
 	try {
-		return JSON.stringify(returned satisfies unknown as StepResult | undefined)
+		return JSON.stringify(returned satisfies unknown)
 	} catch (cause) {
 		throw new PlanstreamError(
 			'invalid_event',

@@ -1,14 +1,4 @@
-import type {
-	Artifact,
-	Check,
-	Failure,
-	Json,
-	NormalisedPlan,
-	NormalisedStep,
-	ParsedEvent,
-	PlanEvent,
-	Usage,
-} from '@planstream/shared'
+import type { Artifact, Check, Failure, Json, NormalisedPlan, NormalisedStep, ParsedEvent, Usage } from '@planstream/shared'
 import { PlanstreamError, type StepState } from '@planstream/shared'
 import type { ModifyOp } from '@planstream/shared/schemas'
 import { foldEvent, type PlanFold, stepOf } from '../hub/plan-fold.js'
@@ -90,7 +80,7 @@ export function foldAhead(fold: PlanFold, events: readonly ParsedEvent[], now: n
 	const timestamp = new Date(now).toISOString()
 	return events.reduce((before, event) => {
 		const envelope = { timestamp, event_id: '', plan_id: before.state.plan_id, cursor: '', seq: before.state.seq + 1 }
-		return foldEvent(before, { ...event, ...envelope } as PlanEvent)
+		return foldEvent(before, { ...event, ...envelope })
 	}, fold)
 }
 

@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import type { Json, PlanEvent, PlanSpec } from '@planstream/shared'
+import type { PlanEvent, PlanSpec } from '@planstream/shared'
 import { createInput } from '@planstream/shared/schemas'
 import { describe, expect, it } from 'vitest'
 import { startPlanstream, TestPlanstream } from '../../../test/support/planstream.js'
@@ -25,7 +25,7 @@ const ofStep = (events: readonly PlanEvent[], step_id: string) => typesOf(events
 function agent(execute: (context: StepContext, step_id: string) => Promise<unknown>): Agent {
 	return {
 		type: 'scripted',
-		execute: async (given, context) => ({ data: { value: await execute(context, given.step_id) } as Record<string, Json> }),
+		execute: async (given, context) => ({ data: { value: await execute(context, given.step_id) } }),
 	}
 }
 

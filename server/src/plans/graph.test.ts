@@ -19,7 +19,7 @@ function pathOf(steps: PlanSpec['steps']): unknown {
 		return null
 	} catch (error) {
 		expect(error).toBeInstanceOf(PlanstreamError)
-		return (error as PlanstreamError).facts['path']
+		return (error as PlanstreamError).facts.path
 	}
 }
 

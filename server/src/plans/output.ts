@@ -1,7 +1,7 @@
 import type { OutputChannel, ParsedEvent } from '@planstream/shared'
 
 /** Text of one channel is joined for this long, or up to this length, before it becomes an event. */
-export const OUTPUT_WINDOW_MS = 50
+const OUTPUT_WINDOW_MS = 50
 export const OUTPUT_CHARACTERS = 8 * 1024
 
 export interface Timer {
