@@ -1,6 +1,9 @@
 import { once } from 'node:events'
 import { EXIT } from './failure.js'
 
+/** A terminal sends Ctrl-C to npm and to us, and npm sends it on: what comes again this soon is the same Ctrl-C. */
+const SAME_SIGNAL_MS = 300
+
 /** The wish of a person to leave. */
 export interface Interrupt extends Disposable {
 	readonly signal: AbortSignal
@@ -15,8 +18,10 @@ export interface Interrupt extends Disposable {
 export function untilInterrupted(): Interrupt {
 	const controller = new AbortController()
 	const { signal } = controller
+	let since = Number.POSITIVE_INFINITY
 	const stop = () => {
-		if (signal.aborted) process.exit(EXIT.interrupted)
+		if (Date.now() - since > SAME_SIGNAL_MS) process.exit(EXIT.interrupted)
+		since = Math.min(since, Date.now())
 		controller.abort()
 	}
 	process.on('SIGINT', stop)

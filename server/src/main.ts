@@ -5,6 +5,8 @@ import { type RunningServer, startServer } from './server.js'
 
 const BAD_SETTINGS = 2
 const CANNOT_START = 1
+/** A terminal sends Ctrl-C to npm and to us, and npm sends it on: what comes again this soon is the same Ctrl-C. */
+const SAME_SIGNAL_MS = 300
 /** What a shell reports of a process that a signal ended. */
 const SIGNAL_EXIT = { SIGINT: 130, SIGTERM: 143 } as const
 
@@ -56,10 +58,10 @@ function refuse(error: unknown, code: number): never {
 /** Resolves when a signal has come and the server has stopped. */
 function told(server: RunningServer): Promise<void> {
 	return new Promise((resolve, reject) => {
-		let stopping = false
+		let since = Number.POSITIVE_INFINITY
 		const stop = (signal: keyof typeof SIGNAL_EXIT): void => {
-			if (stopping) process.exit(SIGNAL_EXIT[signal])
-			stopping = true
+			if (Date.now() - since > SAME_SIGNAL_MS) process.exit(SIGNAL_EXIT[signal])
+			since = Math.min(since, Date.now())
 			server.close().then(resolve, reject)
 		}
 		process.on('SIGTERM', stop)

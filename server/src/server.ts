@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import type { Server } from 'node:http'
 import path from 'node:path'
 import { asPlanstreamError, DEFAULT_TENANT, PlanstreamError } from '@planstream/shared'
@@ -18,7 +17,7 @@ import { Executor } from './plans/executor.js'
 import { PROCESS_TIMER } from './plans/output.js'
 import { InProcessQueue } from './plans/step-queue.js'
 import { type DataDirectory, openDataDirectory } from './server/data-directory.js'
-import { createHttpServer, listen, urlOf } from './server/listen.js'
+import { createHttpServer, listen, OpenRequests, urlOf } from './server/listen.js'
 
 /** Time for everything to end in order before it is cut. */
 const STOP_MS = 10_000
@@ -119,6 +118,7 @@ class PlanstreamServer implements RunningServer {
 	readonly #directory: DataDirectory
 	readonly #connections: Connections
 	readonly #http: Server
+	readonly #requests: OpenRequests
 	readonly #draining = new AbortController()
 	#recovered: Promise<void> = Promise.resolve()
 	#closed: Promise<void> | null = null
@@ -144,6 +144,7 @@ class PlanstreamServer implements RunningServer {
 			await this.#recovered
 			return fetch(request, env)
 		})
+		this.#requests = new OpenRequests(this.#http)
 		this.#http.on('upgrade', (request, socket, head) => {
 			const cut = (): void => void socket.destroy()
 			socket.on('error', cut)
@@ -185,19 +186,12 @@ class PlanstreamServer implements RunningServer {
 
 	async #stop(): Promise<void> {
 		this.#draining.abort(new PlanstreamError('draining', 'The server is stopping. Connect again to go on.'))
-		const closed = this.#http.listening ? once(this.#http, 'close') : Promise.resolve()
 		this.#http.close()
-		await within(STOP_MS, this.#end(closed))
+		await within(STOP_MS, Promise.all([this.#connections.empty(), this.executor.stop(), this.#requests.answered()]))
 		this.#connections.terminate()
 		this.#http.closeAllConnections()
 		await this.#log.close()
 		await this.#directory[Symbol.asyncDispose]()
-	}
-
-	async #end(closed: Promise<unknown>): Promise<void> {
-		await Promise.all([this.#connections.empty(), this.executor.stop()])
-		this.#http.closeIdleConnections()
-		await closed
 	}
 }
 

@@ -18,6 +18,22 @@ export function createHttpServer(fetch: Fetch): Server {
 	return createServer(options, (incoming, outgoing) => void answer(incoming, outgoing))
 }
 
+/** The requests a server is answering; a connection that has asked nothing yet is none. */
+export class OpenRequests {
+	readonly #open = new Set<Promise<unknown>>()
+
+	constructor(server: Server) {
+		server.on('request', (_, outgoing) => {
+			const answered = once(outgoing, 'close').finally(() => this.#open.delete(answered))
+			this.#open.add(answered)
+		})
+	}
+
+	async answered(): Promise<void> {
+		while (this.#open.size > 0) await Promise.all(this.#open)
+	}
+}
+
 /** The answer to a request that never became one, because its address or its host is no URL. */
 function unreadable(error: unknown): Response {
 	if (!(error instanceof RequestError)) return problemResponse(asPlanstreamError(error))
