@@ -1,7 +1,6 @@
 import type { Server } from 'node:http'
 import path from 'node:path'
 import { asPlanstreamError, DEFAULT_TENANT, PlanstreamError } from '@planstream/shared'
-import { builtInAgents } from './agents/built-in.js'
 import { LOOPBACK_HOSTS } from './api/auth.js'
 import type { OnProblem } from './api/procedure.js'
 import { createApp } from './app.js'
@@ -16,6 +15,7 @@ import { Artifacts } from './plans/artifacts.js'
 import { Executor } from './plans/executor.js'
 import { PROCESS_TIMER } from './plans/output.js'
 import { InProcessQueue } from './plans/step-queue.js'
+import { agentsOf, assertAgents } from './server/agents.js'
 import { type DataDirectory, openDataDirectory } from './server/data-directory.js'
 import { createHttpServer, listen, OpenRequests, urlOf } from './server/listen.js'
 
@@ -29,9 +29,9 @@ export interface ServerOptions {
 	readonly host?: string
 	/** 0 picks a free one. @defaultValue 3000 */
 	readonly port?: number
-	/** What steps may name as their `agent_type`. @defaultValue corpus research, and the scripted agent if `scripted` */
+	/** What steps may name as their `agent_type`, beside the built-in agents. @defaultValue none */
 	readonly agents?: readonly Agent[]
-	/** Whether plans may use the test and demonstration agent `scripted`; not beside `agents`. @defaultValue false */
+	/** Whether plans may use the test and demonstration agent `scripted`. @defaultValue false */
 	readonly scripted?: boolean
 	/** The folder that corpus research reads when a plan names none. @defaultValue `docs` in the current directory */
 	readonly corpus?: string
@@ -72,7 +72,7 @@ export interface RunningServer extends AsyncDisposable {
 /**
  * Starts a server and goes on with the plans that had not come to their end.
  *
- * @throws PlanstreamError `bad_request` for a host that is not loopback, `conflict` for a port in use, `storage_unavailable`
+ * @throws PlanstreamError `bad_request` for a host that is not loopback and for two agents of one type, `conflict` for a port in use, `storage_unavailable`
  * @example
  * ```ts
  * await using server = await startServer({ data: { kind: 'memory' }, port: 0 })
@@ -99,13 +99,6 @@ function assertLoopback(host: string): void {
 	if (LOOPBACK_HOSTS.some((name) => name === host)) return
 	const sentence = `The host ${host} is not one of ${LOOPBACK_HOSTS.join(', ')}. Without authentication a server answers its own machine only.`
 	throw new PlanstreamError('bad_request', sentence, { host, allowed: [...LOOPBACK_HOSTS] })
-}
-
-function assertAgents({ agents, scripted = false }: ServerOptions): void {
-	if (agents === undefined || !scripted) return
-	const types = agents.map(({ type }) => type).join(', ')
-	const sentence = `agents is [${types}] and scripted is true, but scripted only adds to the built-in agents. Leave one of the two out.`
-	throw new PlanstreamError('bad_request', sentence)
 }
 
 type Composition = ServerOptions & { readonly logger: Logger }
@@ -196,10 +189,9 @@ class PlanstreamServer implements RunningServer {
 }
 
 function createExecutor(hub: Hub, options: Composition, directory: string, onProblem: OnProblem): Executor {
-	const { scripted = false, corpus = path.resolve('docs') } = options
 	return new Executor({
 		hub,
-		agents: options.agents ?? builtInAgents({ scripted, dataDirectory: directory, defaultCorpus: corpus }),
+		agents: agentsOf(options, directory),
 		queue: new InProcessQueue((sentence, thrown) => onProblem(sentence, asPlanstreamError(thrown))),
 		artifacts: new Artifacts(path.join(directory, 'artifacts')),
 		clock: Date.now,

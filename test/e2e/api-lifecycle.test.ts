@@ -113,9 +113,17 @@ describe('a server that cannot start', () => {
 		await expect(open).rejects.toMatchObject({ code: 'bad_request', facts: { host: '0.0.0.0' } })
 	})
 
-	it('refuses the scripted agent beside agents of its own, which would not have it', async () => {
-		const contradiction = startServer({ port: 0, data: { kind: 'memory' }, agents: [patient], scripted: true })
-		await expect(contradiction).rejects.toMatchObject({ code: 'bad_request' })
+	it.each([
+		['a built-in agent and agents[1] both have the type corpus.index.', [patient, { ...patient, type: 'corpus.index' }]],
+		['agents[0] and agents[1] both have the type patient.', [patient, patient]],
+	])('says that %s', async (said, agents) => {
+		const contradiction = startServer({ port: 0, data: { kind: 'memory' }, agents })
+		await expect(contradiction).rejects.toMatchObject({ code: 'bad_request', message: expect.stringContaining(said) })
+	})
+
+	it('has the built-in agents beside its own', async () => {
+		await using server = await startTestServer({ agents: [patient] })
+		expect(server.executor.agentTypes).toEqual(expect.arrayContaining(['corpus.report', 'patient', 'scripted']))
 	})
 })
 

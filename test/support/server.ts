@@ -15,7 +15,7 @@ export async function startTestServer({ store = 'memory', ...options }: TestServ
 	const data = store === 'memory' ? { kind: store } : { kind: store, directory: path.join(directory, 'data') }
 	const server = await startServer({
 		port: 0,
-		scripted: options.agents === undefined,
+		scripted: true,
 		corpus: directory,
 		logger: createLogger('silent'),
 		...options,
