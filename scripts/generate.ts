@@ -3,6 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { contract } from '@planstream/shared/schemas'
 import { catalogues } from './generate/catalogue.js'
+import { emitEventHelpers } from './generate/emit-event-helpers.js'
 import { emitTypes, type SourceFile } from './generate/emit-file.js'
 import { emitProcedures } from './generate/emit-procedures.js'
 
@@ -10,7 +11,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const FOLDER = 'client/src/generated'
 const BIOME = 'node_modules/@biomejs/biome/bin/biome'
 
-const files = [...emitTypes(catalogues), emitProcedures(contract, catalogues)].map(formatted)
+const files = [...emitTypes(catalogues), emitProcedures(contract, catalogues), emitEventHelpers()].map(formatted)
 if (process.argv.includes('--check')) check(files)
 else write(files)
 

@@ -18,12 +18,7 @@ export function connect(url: string): Planstream {
 /** What a failed request means to the person who made it. */
 export function explain(error: unknown): string {
 	if (!(error instanceof PlanstreamError)) return error instanceof Error ? error.message : String(error)
-	return isUnanswered(error)
+	return error.code === 'unreachable'
 		? `${error.message} Start one with \`npm start\`, or name it with --url or PLANSTREAM_URL.`
 		: error.message
-}
-
-/** Whether nobody answered, so that nobody knows what became of the request. */
-export function isUnanswered(error: PlanstreamError): boolean {
-	return error.code === 'internal' && error.cause !== undefined
 }

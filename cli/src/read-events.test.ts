@@ -24,12 +24,6 @@ describe('reading events', () => {
 		expect(types(await read('\n [\n {"event_type":"a"},', ' {"event_type":\n"b"}]\n')).flat()).toEqual(['a', 'b'])
 	})
 
-	it('keeps an event_id that is given and makes one where there is none', async () => {
-		const [first, second] = (await read('{"event_id":"mine","event_type":"a"}\n{"event_type":"b"}\n')).flat()
-		expect(first?.event).toEqual({ event_id: 'mine', event_type: 'a' })
-		expect(second?.event.event_id).toMatch(/^[0-9a-f-]{36}$/)
-	})
-
 	it('keeps a character whose bytes come in two pieces', async () => {
 		const bytes = Buffer.from('{"event_type":"ü"}\n')
 		expect(types(await read(bytes.subarray(0, 16), bytes.subarray(16))).flat()).toEqual(['ü'])

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import type { EventInput } from '@planstream/client'
 import { UsageError } from './failure.js'
 import { type Input, parseJson, readText } from './read-input.js'
@@ -10,13 +9,11 @@ const MAX_ARRAY_CHARACTERS = 64 * 1024 * 1024
 
 const EXAMPLE = '{"event_type":"step_progress","step_id":"step_1","data":{"progress":0.5}}'
 
-/** An event on its way out, with the id that makes sending it again harmless. */
+/** An event of an input. */
 export interface SentEvent {
-	readonly event: EventInput & { readonly event_id: string }
+	readonly event: EventInput
 	/** Where it stands in the input; begins a message about it. */
 	readonly place: string
-	/** Its size as JSON. */
-	readonly bytes: number
 }
 
 /**
@@ -83,8 +80,7 @@ function arrayEvents(text: string, name: string): SentEvent[] {
 
 function toSent(value: unknown, place: string): SentEvent {
 	if (!isEvent(value)) throw new UsageError(`${place}, is no event. An event is an object such as ${EXAMPLE}.`)
-	const event = { ...value, event_id: value.event_id ?? randomUUID() }
-	return { event, place, bytes: Buffer.byteLength(JSON.stringify(event)) }
+	return { event: value, place }
 }
 
 /** The server checks the rest and names the path of what is wrong. */

@@ -10,27 +10,35 @@ export interface CallsOptions {
 	readonly scope: Scope
 }
 
-/** Queries and commands over HTTP. */
+const MEDIA_TYPE = 'application/json'
+
+/** Queries and commands over HTTP, one attempt each. */
 export function httpCalls({ url: base, fetch, scope }: CallsOptions): Calling {
 	return async <Output>(route: Parameters<Calling>[0], input: object, { signal }: Parameters<Calling>[2] = {}) => {
 		scope.assertOpen()
 		const { url, body } = fillRoute(base, route, input)
-		const headers = { accept: 'application/json', ...(body === null ? {} : { 'content-type': 'application/json' }) }
+		const headers = { accept: MEDIA_TYPE, ...(body === null ? {} : { 'content-type': MEDIA_TYPE }) }
 		const response = await fetch(url, { method: route.method, headers, body, signal: signal ?? null }).catch((cause: unknown) => {
 			signal?.throwIfAborted()
-			throw noAnswer(`${base.origin} could not be reached. Is the server running, and is this its address?`, cause)
+			throw unreachable(`${base.origin} could not be reached. Is the server running, and is this its address?`, cause)
 		})
 		if (!response.ok) {
 			const error = await errorOfResponse(response)
-			throw error instanceof PlanstreamError ? error : noAnswer(error.message, error)
+			throw error instanceof PlanstreamError ? error : unreachable(error.message, error)
+		}
+		const type = response.headers.get('content-type') ?? 'nothing'
+		if (!type.startsWith(MEDIA_TYPE)) {
+			await response.body?.cancel()
+			const sentence = `${url} answered with ${type} where ${MEDIA_TYPE} was expected. Is this the address of a Planstream server?`
+			throw new PlanstreamError('not_found', sentence)
 		}
 		return response.json().catch((cause: unknown) => {
 			signal?.throwIfAborted()
-			throw noAnswer(`The answer of ${url} is not JSON, or was cut off. Is this the address of a Planstream server?`, cause)
+			throw unreachable(`The answer of ${url} was cut off.`, cause)
 		}) as Promise<Output>
 	}
 }
 
-function noAnswer(sentence: string, cause: unknown): PlanstreamError {
-	return new PlanstreamError('internal', sentence, {}, { cause })
+function unreachable(sentence: string, cause: unknown): PlanstreamError {
+	return new PlanstreamError('unreachable', sentence, {}, { cause })
 }

@@ -6,12 +6,15 @@ import { type Connection, ConnectionMonitor, type Release } from './connection.j
 import type { SubscribeInput } from './generated/commands.js'
 import { bindProcedures, type Procedures } from './generated/procedures.js'
 import { type PlanstreamOptions, type Settings, settingsOf } from './options.js'
+import { persistentQueries } from './persist.js'
+import { createPublisher, type Publisher, type PublisherOptions } from './publisher/publisher.js'
 import { addressOf } from './requests.js'
 import { Scope } from './scope.js'
 import { Subscription, type SubscriptionPorts, type TransportChooser } from './subscription.js'
 import { afterFailure, afterStart, firstChoice } from './transports/fallback.js'
 import { SseTransport } from './transports/sse.js'
 import type { Transport } from './transports/transport.js'
+import { SILENT_HEARTBEATS } from './transports/trpc-socket.js'
 import { WebSocketTransport } from './transports/websocket.js'
 
 /** A client of one server. */
@@ -24,7 +27,20 @@ export interface Planstream extends Procedures, AsyncDisposable {
 	 * @returns ends it; also by `using`
 	 */
 	onConnection(listener: (connection: Connection) => void): Release
-	/** Ends every subscription: their loops end as if there were no more events. The client is not used again. */
+	/**
+	 * Publishes the events of a plan that is run elsewhere. The client's `backoff` goes between its attempts.
+	 *
+	 * @throws PlanstreamError `bad_request` for options that cannot be meant
+	 * @example
+	 * ```ts
+	 * await using publisher = planstream.publisher('run_7')
+	 * await publisher.planStarted('Which registry?', 1)
+	 * await publisher.stepProgress('collect', 0.5, '2 of 4 sources')
+	 * await publisher.flush()
+	 * ```
+	 */
+	publisher(plan_id: string, options?: PublisherOptions): Publisher
+	/** Ends every subscription: their loops end as if there were no more events, and stops every publisher: flush or close them before. The client is not used again. */
 	close(): Promise<void>
 }
 
@@ -55,17 +71,20 @@ export function createPlanstream(options: PlanstreamOptions): Planstream {
 		scope.assertOpen()
 		return new Subscription(route, input, subscribeOptions, ports).events(scope)
 	}
+	const call = httpCalls({ ...settings, scope })
+	const publishing = { ...settings, call, scope, silenceMs: settings.heartbeatMs * SILENT_HEARTBEATS, makeId: idMaker() }
 	const close = (): Promise<void> => {
 		scope.close()
 		monitor.close()
 		return Promise.resolve()
 	}
 	return {
-		...bindProcedures(httpCalls({ ...settings, scope }), subscribe),
+		...bindProcedures(persistentQueries(call, scope, settings), subscribe),
 		get connection() {
 			return monitor.current
 		},
 		onConnection: (listener) => monitor.listen(listener),
+		publisher: (plan_id, publisherOptions = {}) => createPublisher(plan_id, publisherOptions, publishing),
 		close,
 		[Symbol.asyncDispose]: close,
 	}
@@ -94,6 +113,14 @@ function connect({ url, transport: wanted, WebSocket, ...rest }: Settings): {
 		},
 	}
 	return { transports, monitor: new ConnectionMonitor(choice.transport) }
+}
+
+/** Ids with a random part of 128 bits for the client and a number for each. */
+function idMaker(): () => string {
+	const bytes = crypto.getRandomValues(new Uint8Array(16))
+	const unique = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
+	let last = 0
+	return () => `${unique}-${++last}`
 }
 
 function webSocketUrl(url: URL): string {

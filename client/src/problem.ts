@@ -40,9 +40,12 @@ export function errorOfClose(closeCode: number, reason: string): PlanstreamError
 /** A failure of a stream: one that may pass is a cut, with the time the server asks for. */
 export function cutOrError(error: PlanstreamError | Cut): PlanstreamError | Cut {
 	if (error instanceof Cut || !error.retryable) return error
-	const { retry_after_ms } = error.facts
-	const retryAfterMs = typeof retry_after_ms === 'number' && retry_after_ms >= 0 ? retry_after_ms : null
-	return new Cut(error.message, { retryAfterMs, cause: error })
+	return new Cut(error.message, { retryAfterMs: retryAfterMs(error), cause: error })
+}
+
+/** How long the server asks to stay away; null when it does not say. */
+export function retryAfterMs({ facts: { retry_after_ms } }: PlanstreamError): number | null {
+	return typeof retry_after_ms === 'number' && retry_after_ms >= 0 ? retry_after_ms : null
 }
 
 function isProblem(body: unknown): boolean {

@@ -7,12 +7,11 @@ export class Scope {
 
 	/** @throws PlanstreamError `illegal_transition` when it is closed */
 	assertOpen(): void {
-		if (this.#closed)
-			throw new PlanstreamError('illegal_transition', 'This client was closed. Make another with createPlanstream().')
+		if (this.#closed) throw closedError()
 	}
 
 	enter(controller: AbortController): void {
-		if (this.#closed) controller.abort()
+		if (this.#closed) controller.abort(closedError())
 		else this.#running.add(controller)
 	}
 
@@ -22,6 +21,10 @@ export class Scope {
 
 	close(): void {
 		this.#closed = true
-		for (const controller of this.#running) controller.abort()
+		for (const controller of this.#running) controller.abort(closedError())
 	}
+}
+
+function closedError(): PlanstreamError {
+	return new PlanstreamError('illegal_transition', 'This client was closed. Make another with createPlanstream().')
 }

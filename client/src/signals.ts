@@ -7,7 +7,7 @@ export interface LinkedController extends AbortController {
 /** (`AbortSignal.any` keeps its listeners for as long as the given signal lives.) */
 export function linkedController(signal: AbortSignal | undefined): LinkedController {
 	const controller = new AbortController()
-	const abort = (): void => controller.abort()
+	const abort = (): void => controller.abort(signal?.reason)
 	if (signal?.aborted) abort()
 	signal?.addEventListener('abort', abort)
 	return Object.assign(controller, { unlink: () => signal?.removeEventListener('abort', abort) })

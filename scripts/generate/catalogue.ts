@@ -52,6 +52,7 @@ import {
 	usage,
 } from '@planstream/shared/schemas'
 import type * as z from 'zod'
+import { pascal } from './case.js'
 
 /** One type of the SDK. */
 export interface Entry {
@@ -73,8 +74,6 @@ export interface Catalogue {
 	/** Interfaces that hold the fields all types of a union have in common. */
 	readonly envelopes?: Readonly<Record<string, { readonly of: string; readonly doc: string }>>
 }
-
-const pascal = (name: string): string => name.replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase())
 
 /** The schemas of a union on `event_type`, by the name of the type that each becomes. */
 function byEventType(union: typeof planEvent | typeof eventInput, suffix: string, base: string, verb: string) {

@@ -51,6 +51,8 @@ export const ERRORS = {
 	plan_full: row(507, 'CONFLICT', 4400, false, 'The plan has reached its limit of events.'),
 	slow_consumer: row(503, 'SERVICE_UNAVAILABLE', 4308, true, 'The connection took nothing for too long.'),
 	auth_expired: row(401, 'UNAUTHORIZED', 4301, true, 'The credentials have expired; reconnect with new ones.'),
+	/** Only a client makes this one: no answer came, so nobody knows what became of the request. */
+	unreachable: row(503, 'SERVICE_UNAVAILABLE', 1013, true, 'No answer came from the server.'),
 } as const satisfies Record<string, ErrorRow>
 
 export type ErrorCode = keyof typeof ERRORS
