@@ -1,4 +1,5 @@
 import { type Accepted, type Planstream, PlanstreamError, type Publisher, type StoredReceipt } from '@planstream/client'
+import { asPlanstreamError } from '@planstream/shared'
 import { createLogUpdate } from 'log-update'
 import { connect } from './connection.js'
 import { EXIT, type ExitCode, UsageError } from './failure.js'
@@ -53,11 +54,11 @@ async function assertReachable(planstream: Planstream, plan_id: string): Promise
  */
 async function* publishGroup(group: readonly SentEvent[], publisher: Publisher): AsyncGenerator<StoredReceipt> {
 	const accepted: Accepted[] = []
-	let failure: unknown = null
+	let failure: PlanstreamError | null = null
 	try {
 		for (const { event } of group) accepted.push(await publisher.publish(event))
 	} catch (error) {
-		failure = error // told below, after what was stored before it
+		failure = asPlanstreamError(error) // told below, after what was stored before it
 	}
 	try {
 		for (const { stored } of accepted) yield await stored
