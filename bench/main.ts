@@ -69,7 +69,11 @@ function writer({ json }: Options, first: object): (line: object) => void {
 }
 
 function bottlenecks(rows: readonly Row[]): string[] {
-	return rows
-		.filter(({ rounds }) => rounds.some((measurement) => loadCpu(measurement) > BUSY))
-		.map(({ of }) => `${of.group}, ${of.subject}: the load generator was the bottleneck, so the rate is not the server's limit.`)
+	return rows.flatMap(({ of, rounds }) => {
+		const busy = rounds.filter((measurement) => loadCpu(measurement) > BUSY).length
+		if (busy === 0) return []
+		return [
+			`${of.group}, ${of.subject}: in ${busy} of ${rounds.length} rounds the load generator was the bottleneck, not the server.`,
+		]
+	})
 }

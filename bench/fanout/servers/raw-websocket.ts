@@ -19,7 +19,11 @@ export async function rawWebSocket(): Promise<ServerUnderTest> {
 		subscribers: () => sockets.size,
 		publish: (seq, stamp) => {
 			const event = deliveredEvent(seq, stamp)
-			const message = { id: 1, jsonrpc: '2.0', result: { type: 'data', data: { id: event.cursor, data: event } } }
+			const message = {
+				id: 1,
+				jsonrpc: '2.0',
+				result: { id: event.cursor, type: 'data', data: { id: event.cursor, data: event } },
+			}
 			const frame = webSocketFrame(JSON.stringify(message), 'server')
 			for (const socket of sockets) socket.write(frame)
 			return nextTurn()
