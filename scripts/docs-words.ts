@@ -70,7 +70,7 @@ export const LIMITS: readonly Limit[] = [
 	},
 	{ what: 'one event', file: 'server/src/hub/records.ts', name: 'MAX_EVENT_BYTES', unit: 'bytes', beyond: REFUSED },
 	{
-		what: '`plan_created`, `plan_modified`, `plan_completed`',
+		what: 'events that hold a plan or name its steps',
 		file: 'server/src/hub/records.ts',
 		name: 'MAX_LARGE_EVENT_BYTES',
 		unit: 'bytes',

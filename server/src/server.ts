@@ -192,7 +192,10 @@ function createExecutor(hub: Hub, options: Composition, directory: string, onPro
 	return new Executor({
 		hub,
 		agents: agentsOf(options, directory),
-		queue: new InProcessQueue((sentence, thrown) => onProblem(sentence, asPlanstreamError(thrown))),
+		queue: new InProcessQueue({
+			timer: PROCESS_TIMER,
+			onProblem: (sentence, thrown) => onProblem(sentence, asPlanstreamError(thrown)),
+		}),
 		artifacts: new Artifacts(path.join(directory, 'artifacts')),
 		clock: Date.now,
 		random: Math.random,

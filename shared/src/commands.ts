@@ -101,19 +101,21 @@ export const reviewsOutput = z.object({
 	),
 })
 
-export const listInput = z.strictObject({
-	status: z.array(z.enum(PLAN_STATUSES)).min(1).optional(),
-	label: z
-		.array(z.string().regex(/^[^=]{1,63}=.{0,255}$/s, 'must be name=value'))
-		.max(32)
-		.optional()
-		.describe('name=value; all must match'),
-	query: z.string().max(1024).optional().describe('text the query contains, ignoring case'),
-	created_after: z.iso.datetime({ offset: true }).optional(),
-	created_before: z.iso.datetime({ offset: true }).optional(),
-	limit: z.int().min(1).max(MAX_LIST_PAGE).default(100),
-	page: z.string().max(1024).optional().describe('`next_page` of the page before'),
-})
+export const listInput = z
+	.strictObject({
+		status: z.array(z.enum(PLAN_STATUSES)).min(1).optional(),
+		label: z
+			.array(z.string().regex(/^[^=]{1,63}=.{0,255}$/s, 'must be name=value'))
+			.max(32)
+			.optional()
+			.describe('name=value; all must match'),
+		query: z.string().max(1024).optional().describe('text the query contains, ignoring case'),
+		created_after: z.iso.datetime({ offset: true }).optional(),
+		created_before: z.iso.datetime({ offset: true }).optional(),
+		limit: z.int().min(1).max(MAX_LIST_PAGE).default(100),
+		page: z.string().max(1024).optional().describe('`next_page` of the page before'),
+	})
+	.prefault({})
 
 export const listOutput = z.object({
 	plans: z.array(planSummary).describe('newest first'),
@@ -138,7 +140,7 @@ export type SubscribeInput = z.input<typeof subscribeInput>
 export type ParsedSubscribeInput = z.output<typeof subscribeInput>
 export type CreateInput = z.input<typeof createInput>
 export type CommandOutput = Wire<z.output<typeof commandOutput>>
-export type ListInput = z.input<typeof listInput>
+export type ListInput = NonNullable<z.input<typeof listInput>>
 export type ListOutput = Wire<z.output<typeof listOutput>>
 export type PublishInput = z.input<typeof publishInput>
 export type PublishOutput = Wire<z.output<typeof publishOutput>>

@@ -192,7 +192,7 @@ export const contract = {
 	},
 	'agents.list': {
 		kind: 'query',
-		input: z.strictObject({}),
+		input: z.strictObject({}).prefault({}),
 		output: agentsOutput,
 		rest: { method: 'GET', path: '/api/v1/agents', status: 200 },
 		scope: 'plans:read',

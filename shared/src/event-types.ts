@@ -35,5 +35,13 @@ export const TRANSIENT_EVENT_TYPES: ReadonlySet<EventType> = new Set(['step_prog
 /** Types that exist on live connections only and are never stored. */
 export const LIVE_EVENT_TYPES: ReadonlySet<EventType> = new Set(['ping', 'pong'])
 
-/** Types whose event may be as large as a whole plan. */
-export const LARGE_EVENT_TYPES: ReadonlySet<EventType> = new Set(['plan_created', 'plan_modified', 'plan_completed'])
+/** Types whose event may be as large as a whole plan, because it holds the plan or may name every step of it. */
+export const LARGE_EVENT_TYPES: ReadonlySet<EventType> = new Set([
+	'plan_created',
+	'plan_modified',
+	'plan_completed',
+	'plan_failed',
+	'plan_pausing',
+	'plan_cancelling',
+	'step_started',
+])

@@ -12,8 +12,24 @@ import { openLog } from '../../server/src/log/open.js'
 import type { Agent } from '../../server/src/plans/agent.js'
 import { Artifacts } from '../../server/src/plans/artifacts.js'
 import { Executor } from '../../server/src/plans/executor.js'
-import { PROCESS_TIMER } from '../../server/src/plans/output.js'
+import { PROCESS_TIMER, type Timer } from '../../server/src/plans/output.js'
 import { InProcessQueue } from '../../server/src/plans/step-queue.js'
+import type { ManualClock } from './manual-clock.js'
+
+/** The time a plan runs in. */
+export interface TestTime {
+	/** Milliseconds since 1970. */
+	readonly now: () => number
+	readonly timer: Timer
+}
+
+const PROCESS_TIME: TestTime = { now: Date.now, timer: PROCESS_TIMER }
+
+/** The time of a clock that a test moves. */
+export function manualTime(clock: ManualClock): TestTime {
+	const set: Timer['set'] = (callback, delay_ms) => ({ [Symbol.dispose]: clock.after(delay_ms, callback) })
+	return { now: () => clock.now(), timer: { set } }
+}
 
 /** A hub and an executor without a network, for tests of how plans run. */
 export class TestPlanstream implements AsyncDisposable {
@@ -23,18 +39,18 @@ export class TestPlanstream implements AsyncDisposable {
 	readonly problems: string[] = []
 	readonly #directory = mkdtempSync(join(tmpdir(), 'planstream-'))
 
-	constructor(log: EventLog, agents: readonly Agent[]) {
+	constructor(log: EventLog, agents: readonly Agent[], { now, timer }: TestTime = PROCESS_TIME) {
 		const onProblem = (sentence: string) => void this.problems.push(sentence)
 		this.log = log
-		this.hub = new Hub({ log, clock: Date.now, onProblem })
+		this.hub = new Hub({ log, clock: now, onProblem })
 		this.executor = new Executor({
 			hub: this.hub,
 			agents,
-			queue: new InProcessQueue(onProblem),
+			queue: new InProcessQueue({ timer, onProblem }),
 			artifacts: new Artifacts(join(this.#directory, 'artifacts')),
-			clock: Date.now,
+			clock: now,
 			random: Math.random,
-			timer: PROCESS_TIMER,
+			timer,
 			onProblem,
 		})
 	}

@@ -1,5 +1,6 @@
 import { PlanstreamError, type ReviewsOutput, type StepResultOutput } from '@planstream/shared'
 import type { Hub } from '../hub/hub.js'
+import { own } from '../hub/own.js'
 import { type PlanFold, resultOf, stepOf } from '../hub/plan-fold.js'
 import type { Principal } from '../hub/principal.js'
 
@@ -46,7 +47,7 @@ export async function stepResult(
 export async function openReviews(hub: Hub, principal: Principal, plan_id: string): Promise<ReviewsOutput> {
 	const fold = await foldOf(hub, principal, plan_id)
 	const reviews = fold.state.steps.flatMap(({ step_id, attempt, review }) =>
-		review === null ? [] : [{ ...review, step_id, attempt, payload: fold.held[step_id] ?? null }],
+		review === null ? [] : [{ ...review, step_id, attempt, payload: own(fold.held, step_id) ?? null }],
 	)
 	return { plan_id, reviews }
 }

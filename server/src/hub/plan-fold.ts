@@ -12,6 +12,7 @@ import {
 	type PlanSummary,
 	type StepState,
 } from '@planstream/shared'
+import { own } from './own.js'
 
 /** What one step's attempts have left behind that a viewer has no use for. */
 interface Lease {
@@ -108,7 +109,7 @@ function foldPlanEvent(fold: PlanFold, event: PlanEvent): PlanFold {
 }
 
 function foldStepEvent(fold: PlanFold, event: PlanEvent, step_id: string): PlanFold {
-	const lease = fold.leases[step_id]
+	const lease = own(fold.leases, step_id)
 	switch (event.event_type) {
 		case 'step_started':
 			return withLease(fold, step_id, { worker_id: event.data.worker_id ?? '', losses: lease?.losses ?? 0 })
@@ -119,7 +120,13 @@ function foldStepEvent(fold: PlanFold, event: PlanEvent, step_id: string): PlanF
 			if (event.data.reason !== 'worker_lost') return fold
 			return withLease(fold, step_id, { worker_id: '', losses: (lease?.losses ?? 0) + 1 })
 		case 'step_skipped':
-			return { ...fold, skipped_by: { ...fold.skipped_by, [step_id]: event.data.cause_step_id ?? null } }
+			return {
+				...fold,
+				held: without(fold.held, step_id),
+				skipped_by: { ...fold.skipped_by, [step_id]: event.data.cause_step_id ?? null },
+			}
+		case 'step_cancelled':
+			return { ...fold, held: without(fold.held, step_id) }
 		case 'step_completed': {
 			if (fold.state.owner === 'external' || stepOf(fold.state, step_id)?.result_seq === undefined) return fold
 			return { ...fold, large_results: { ...fold.large_results, [step_id]: event.data.data } }
@@ -167,7 +174,7 @@ export function stepOf(state: PlanState, step_id: string): StepState | undefined
 export function resultOf(fold: PlanFold, step_id: string): Json {
 	const step = stepOf(fold.state, step_id)
 	if (step?.status !== 'completed') return null
-	return step.result ?? fold.large_results[step_id] ?? null
+	return step.result ?? own(fold.large_results, step_id) ?? null
 }
 
 function withLease(fold: PlanFold, step_id: string, lease: Lease): PlanFold {

@@ -16,7 +16,7 @@ function create(start: boolean): PlanInMemory {
 		step('c', { depends_on: [], on_failure: 'continue' }),
 	]
 	const plan = new PlanInMemory()
-	plan.put({ kind: 'create', plan: normalisePlan(planSpec.parse({ query: 'q', steps }), 'p'), start })
+	plan.put({ kind: 'create', plan: normalisePlan(planSpec.parse({ query: 'q', timeout_ms: 1000, steps }), 'p'), start })
 	return plan
 }
 
@@ -255,7 +255,8 @@ describe('run control', () => {
 
 	it('ends a plan whose time is over as failed, once nothing runs', () => {
 		const plan = running('a')
-		expect(plan.put({ kind: 'plan_timeout' })).toMatchObject([{ event_type: 'plan_cancelling', data: { timed_out: true } }])
+		expect(plan.put({ kind: 'plan_timeout' }, 999)).toEqual([])
+		expect(plan.put({ kind: 'plan_timeout' }, 1000)).toMatchObject([{ event_type: 'plan_cancelling', data: { timed_out: true } }])
 		expect(plan.put({ kind: 'lost', step_id: 'a', attempt: 1, reason: 'paused' }).at(-1)).toMatchObject({
 			event_type: 'plan_failed',
 			data: { error: { code: 'timeout' } },

@@ -70,7 +70,7 @@ export class Attempt {
 
 	/** Asks the agent to end. A result within the grace counts, or so the plan decides; what comes later does not. */
 	cut(reason: CutReason, grace_ms: number): void {
-		if (this.#cut === 'shutdown' || this.#cut === reason) return
+		if (this.#over.signal.aborted || this.#cut === 'shutdown' || this.#cut === reason) return
 		this.#cut = reason
 		const message = new DOMException(`The attempt was interrupted: ${reason}.`, 'AbortError')
 		this.#abort.abort(message)

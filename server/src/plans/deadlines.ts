@@ -3,6 +3,7 @@ import { keyText } from '../log/bells.js'
 import type { PlanKey } from '../log/event-log.js'
 import type { Occurrence } from './decision.js'
 import type { Timer } from './output.js'
+import { timeoutAt } from './run-control.js'
 
 /** The longest a timer of this runtime can wait; a later deadline is looked at again when it is over. */
 const LONGEST_WAIT_MS = 2_147_483_647
@@ -49,12 +50,12 @@ export class Deadlines {
 	}
 }
 
-function deadlines({ state, plan, clock_from }: PlanFold): { readonly at: number; readonly occurrence: Occurrence }[] {
-	if (!['running', 'pausing', 'paused'].includes(state.status)) return []
-	const reviews = state.steps.flatMap(({ review }) => {
+function deadlines(fold: PlanFold): { readonly at: number; readonly occurrence: Occurrence }[] {
+	if (!['running', 'pausing', 'paused'].includes(fold.state.status)) return []
+	const reviews = fold.state.steps.flatMap(({ review }) => {
 		if (review?.expires_at == null) return []
 		return [{ at: Date.parse(review.expires_at), occurrence: { kind: 'review_expired' as const, review_id: review.review_id } }]
 	})
-	if (plan?.timeout_ms == null || clock_from === null) return reviews
-	return [...reviews, { at: Date.parse(clock_from) + plan.timeout_ms, occurrence: { kind: 'plan_timeout' } }]
+	const at = timeoutAt(fold)
+	return at === null ? reviews : [...reviews, { at, occurrence: { kind: 'plan_timeout' } }]
 }

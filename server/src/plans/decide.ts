@@ -1,8 +1,9 @@
 import { isDeepStrictEqual } from 'node:util'
 import { isDone, type NormalisedPlan, type ParsedEvent, PlanstreamError, type StepState } from '@planstream/shared'
+import { own } from '../hub/own.js'
 import type { PlanFold } from '../hub/plan-fold.js'
 import { ALLOWED_ON_PLAN, REACHED_BY_PLAN } from './allowed.js'
-import { type Input, type Lease, refuseOnPlan, refuseTransition, stepIn, type World } from './decision.js'
+import { type Input, type Lease, refuseOnPlan, refuseTransition, runningSteps, stepIn, type World } from './decision.js'
 import { modify } from './modify.js'
 import { afterFailure, afterLoss, afterResult } from './outcome.js'
 import { answerReview, expireReview } from './review.js'
@@ -45,7 +46,7 @@ export function decide(fold: PlanFold | null, input: Input, world: World): reado
 		case 'quiet':
 			return settle(managed, [], world)
 		case 'lease':
-			return lease(managed, input.lease)
+			return lease(managed, input.lease, world)
 		case 'report':
 			assertCurrent(managed, input.lease, 'report')
 			return input.events
@@ -114,12 +115,12 @@ function started({ query, research_type, steps }: NormalisedPlan): ParsedEvent {
 }
 
 /** Gives an attempt to a worker, if the step may run now. */
-function lease(fold: PlanFold, { step_id, attempt, worker_id }: Lease): readonly ParsedEvent[] {
+function lease(fold: PlanFold, { step_id, attempt, worker_id }: Lease, { live }: World): readonly ParsedEvent[] {
 	const { state, spec } = stepIn(fold, step_id)
 	const { status, plan_id, steps } = fold.state
 	if (status !== 'running') refuseTransition(`Plan ${plan_id}`, status, 'lease', [])
 	const open = state.status === 'ready' || (state.status === 'retrying' && dependenciesDone(fold, state))
-	if (!open || attempt !== state.attempt + 1 || freeSlots(fold) <= 0)
+	if (!open || attempt !== state.attempt + 1 || live.has(step_id) || freeSlots(fold, live) <= 0)
 		refuseTransition(`Step ${step_id}`, state.status, 'lease', [])
 	const { name, action, agent_type, depends_on, timeout_ms, retry } = spec
 	const step_number = steps.indexOf(state) + 1
@@ -141,15 +142,15 @@ function lease(fold: PlanFold, { step_id, attempt, worker_id }: Lease): readonly
 function assertCurrent(fold: PlanFold, lease: Lease, requested: string): ReturnType<typeof stepIn> {
 	const step = stepIn(fold, lease.step_id)
 	const { status, attempt } = step.state
-	const current = status === 'running' && attempt === lease.attempt && fold.leases[lease.step_id]?.worker_id === lease.worker_id
+	const current =
+		status === 'running' && attempt === lease.attempt && own(fold.leases, lease.step_id)?.worker_id === lease.worker_id
 	if (!current) refuseTransition(`Step ${lease.step_id}`, status, `${requested} of attempt ${lease.attempt}`, [])
 	return step
 }
 
-/** How many more attempts the plan's `max_concurrency` allows. */
-export function freeSlots(fold: PlanFold): number {
-	const running = fold.state.steps.filter((step) => step.status === 'running').length
-	return (fold.plan?.max_concurrency ?? 0) - running
+/** How many more attempts the plan's `max_concurrency` allows; an agent that outlived its attempt keeps its place. */
+export function freeSlots(fold: PlanFold, live: ReadonlySet<string>): number {
+	return (fold.plan?.max_concurrency ?? 0) - runningSteps(fold, live).length
 }
 
 function dependenciesDone(fold: PlanFold, step: StepState): boolean {

@@ -11,7 +11,8 @@ import type { createInput } from '@planstream/shared/schemas'
 import { v7 as uuidv7 } from 'uuid'
 import type * as z from 'zod'
 import type { Hub } from '../hub/hub.js'
-import type { CommandAnswer, PlanFold } from '../hub/plan-fold.js'
+import { own } from '../hub/own.js'
+import type { PlanFold } from '../hub/plan-fold.js'
 import type { Principal } from '../hub/principal.js'
 import type { PlanKey } from '../log/event-log.js'
 import type { Agent } from './agent.js'
@@ -20,17 +21,20 @@ import type { Artifacts } from './artifacts.js'
 import { Deadlines } from './deadlines.js'
 import { type Command, refuseTransition } from './decision.js'
 import { assertGraph } from './graph.js'
-import { type Guard, Ledger, SYSTEM } from './ledger.js'
+import { Ledger, SYSTEM } from './ledger.js'
 import type { Timer } from './output.js'
+import { type Asked, type CommandTerms, Repeat } from './repeat.js'
 import { Runner } from './runner.js'
 import type { StepQueue } from './step-queue.js'
 
 export type ParsedCreate = z.output<typeof createInput>
 
-/** What every command may carry beside what it asks for. */
-export interface CommandTerms {
+/** A plan to be made, and how that was asked for when it was not by the plan itself. */
+interface Creation {
+	readonly plan: NormalisedPlan
+	readonly start: boolean
 	readonly idempotency_key?: string | undefined
-	readonly expected_revision?: number | undefined
+	readonly asked?: Asked
 }
 
 export interface ExecutorOptions {
@@ -67,6 +71,8 @@ export class Executor {
 			hub,
 			clock,
 			random,
+			timer,
+			onProblem,
 			agentTypes: new Set(this.#agents.keys()),
 			live: (plan) => this.#runner.lingering.of(plan),
 			changed: (plan, fold) => this.#follow(plan, fold),
@@ -75,7 +81,7 @@ export class Executor {
 		this.#deadlines = new Deadlines({
 			clock,
 			timer,
-			onDue: (plan, occurrence) => this.#attend(plan, this.#ledger.put(plan, occurrence, SYSTEM)),
+			onDue: (plan, occurrence) => this.#attend(plan, this.#ledger.insist(plan, occurrence, SYSTEM)),
 		})
 	}
 
@@ -91,7 +97,7 @@ export class Executor {
 	 */
 	async create(principal: Principal, { start, idempotency_key, ...spec }: ParsedCreate): Promise<CommandOutput> {
 		const plan_id = spec.plan_id ?? newPlanId(principal.tenant, idempotency_key)
-		return await this.#create(principal, normalisePlan(spec, plan_id), start, idempotency_key)
+		return await this.#create(principal, { plan: normalisePlan(spec, plan_id), start, idempotency_key })
 	}
 
 	/**
@@ -112,7 +118,8 @@ export class Executor {
 			throw new PlanstreamError('plan_external', sentence, { plan_id: source_id })
 		}
 		const plan_id = given.plan_id ?? newPlanId(principal.tenant, given.idempotency_key)
-		return await this.#create(principal, { ...source.plan, plan_id }, given.start, given.idempotency_key)
+		const asked = { name: 'clone', of: source_id, ...given }
+		return await this.#create(principal, { ...given, plan: { ...source.plan, plan_id }, asked })
 	}
 
 	/**
@@ -120,12 +127,18 @@ export class Executor {
 	 *
 	 * @throws PlanstreamError `not_found`, `plan_external`, `illegal_transition`, `bad_request`, `stale_revision`, `idempotency_mismatch`, `draining`
 	 */
-	async command(principal: Principal, plan_id: string, command: Command, terms: CommandTerms = {}): Promise<CommandOutput> {
+	async command(
+		principal: Principal,
+		plan_id: string,
+		command: Command,
+		terms: CommandTerms = {},
+		asked: Asked = { ...command, name: command.kind },
+	): Promise<CommandOutput> {
 		if (this.#stopping) {
 			throw new PlanstreamError('draining', 'The server is stopping and takes no more commands. Send it again in a moment.')
 		}
 		const plan = { tenant: principal.tenant, plan_id }
-		const repeat = new Repeat(command, terms)
+		const repeat = new Repeat(asked, terms)
 		const { changed, fold } = await this.#ledger.put(plan, command, principal.actor, repeat)
 		if (repeat.answer !== null) {
 			const { seq, status, revision } = repeat.answer
@@ -147,12 +160,14 @@ export class Executor {
 		await this.#hub.remove({ tenant: principal.tenant, plan_id })
 	}
 
-	/** Goes on with every plan that had not come to its end when the process before this one ended. */
+	/** Goes on with every plan that had not come to its end when the process before this one ended; attempts of this process run on. */
 	async recover(): Promise<void> {
 		for (const plan of await this.#hub.unfinished()) {
 			const fold = await this.#hub.fold(plan)
-			for (const { step_id, attempt, status } of fold?.state.steps ?? []) {
-				if (status === 'running') await this.#ledger.put(plan, { kind: 'lost', step_id, attempt, reason: 'worker_lost' }, SYSTEM)
+			if (fold === null) continue
+			for (const { step_id, attempt, status } of fold.state.steps) {
+				if (status !== 'running' || own(fold.leases, step_id)?.worker_id === this.#runner.workerId) continue
+				await this.#ledger.put(plan, { kind: 'lost', step_id, attempt, reason: 'worker_lost' }, SYSTEM)
 			}
 			await this.#ledger.put(plan, { kind: 'quiet' }, SYSTEM)
 		}
@@ -162,6 +177,7 @@ export class Executor {
 	async stop(): Promise<void> {
 		this.#stopping = true
 		this.#deadlines.stop()
+		this.#ledger.close()
 		await this.#runner.stop()
 	}
 
@@ -169,14 +185,9 @@ export class Executor {
 		return { attempts: this.#runner.running, deadlines: this.#deadlines.waiting }
 	}
 
-	async #create(
-		principal: Principal,
-		plan: NormalisedPlan,
-		start: boolean,
-		idempotency_key: string | undefined,
-	): Promise<CommandOutput> {
+	async #create(principal: Principal, { plan, start, idempotency_key, asked }: Creation): Promise<CommandOutput> {
 		assertGraph(plan, new Set(this.#agents.keys()))
-		return await this.command(principal, plan.plan_id, { kind: 'create', plan, start }, { idempotency_key })
+		return await this.command(principal, plan.plan_id, { kind: 'create', plan, start }, { idempotency_key }, asked)
 	}
 
 	#follow(plan: PlanKey, fold: PlanFold): void {
@@ -195,41 +206,4 @@ export class Executor {
 function newPlanId(tenant: string, idempotency_key: string | undefined): string {
 	if (idempotency_key === undefined) return `plan_${uuidv7()}`
 	return `plan_${createHash('sha256').update(`${tenant}\n${idempotency_key}`).digest('hex').slice(0, 32)}`
-}
-
-/** Tells a command that was decided before by its key, and refuses one that rests on an old revision. */
-class Repeat implements Guard {
-	/** The answer of the first time, when this is a repetition. */
-	answer: CommandAnswer | null = null
-	readonly mark: Guard['mark']
-	readonly #expected: number | undefined
-
-	constructor(command: Command, { idempotency_key, expected_revision }: CommandTerms) {
-		this.#expected = expected_revision
-		const { kind: name, ...asked } = command
-		const digest = createHash('sha1')
-			.update(JSON.stringify([name, asked, expected_revision ?? null]))
-			.digest('hex')
-		this.mark = idempotency_key === undefined ? null : { key: idempotency_key, name, digest }
-	}
-
-	check(fold: PlanFold | null): 'decide' | 'skip' {
-		this.answer = null
-		const known = this.mark === null ? undefined : fold?.commands[this.mark.key]
-		if (this.mark !== null && known !== undefined) {
-			this.#assertSame(this.mark, known)
-			this.answer = known
-			return 'skip'
-		}
-		const revision = fold?.state.revision
-		if (revision === undefined || this.#expected === undefined || revision === this.#expected) return 'decide'
-		const sentence = `The plan is at revision ${revision}, not ${this.#expected}. Read its state and decide again.`
-		throw new PlanstreamError('stale_revision', sentence, { revision, expected_revision: this.#expected })
-	}
-
-	#assertSame({ key, name, digest }: NonNullable<Guard['mark']>, known: CommandAnswer): void {
-		if (known.name === name && known.digest === digest) return
-		const sentence = `The idempotency key ${key} was used for another ${known.name}. Use a new key for each new command.`
-		throw new PlanstreamError('idempotency_mismatch', sentence, { idempotency_key: key })
-	}
 }

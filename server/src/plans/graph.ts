@@ -84,6 +84,14 @@ export function dependentsOf(steps: readonly Pick<NormalisedStep, 'step_id' | 'd
 	return dependents
 }
 
+/** The ids of all steps that depend on one, directly or through others. */
+export function dependentsBelow(steps: readonly Pick<NormalisedStep, 'step_id' | 'depends_on'>[], step_id: string): Set<string> {
+	const dependents = dependentsOf(steps)
+	const below = new Set(dependents.get(step_id))
+	for (const id of below) for (const next of dependents.get(id) ?? []) below.add(next)
+	return below
+}
+
 function refuse(path: string, sentence: string): never {
 	throw new PlanstreamError('bad_request', `${path}: ${sentence}`, { path })
 }

@@ -1,14 +1,17 @@
-import type { Actor, CommandMark } from '@planstream/shared'
-import { COMMAND_ID_PREFIX } from '@planstream/shared'
+import { type Actor, asPlanstreamError, COMMAND_ID_PREFIX, type CommandMark } from '@planstream/shared'
 import type { Hub } from '../hub/hub.js'
 import type { PlanFold } from '../hub/plan-fold.js'
 import type { Draft } from '../hub/records.js'
 import type { PlanKey } from '../log/event-log.js'
 import { decide } from './decide.js'
-import type { Input } from './decision.js'
+import type { Input, Occurrence } from './decision.js'
+import type { Timer } from './output.js'
 
 /** The cause of everything nobody asked for. */
 export const SYSTEM: Actor = { type: 'system', id: 'planstream' }
+
+/** Pause before something the store could not take is tried again. */
+const STORAGE_RETRY_MS = 1000
 
 export interface LedgerOptions {
 	readonly hub: Hub
@@ -16,6 +19,8 @@ export interface LedgerOptions {
 	readonly clock: () => number
 	/** Uniform from 0 to 1. */
 	readonly random: () => number
+	readonly timer: Timer
+	readonly onProblem: (sentence: string, error?: Error) => void
 	readonly agentTypes: ReadonlySet<string>
 	/** Steps of a plan whose agent goes on although its attempt has ended. */
 	readonly live: (plan: PlanKey) => ReadonlySet<string>
@@ -34,6 +39,7 @@ export interface Guard {
 /** Decides what an input does to a plan and appends it: the one way a managed plan changes. */
 export class Ledger {
 	readonly #options: LedgerOptions
+	#closed = false
 
 	constructor(options: LedgerOptions) {
 		this.#options = options
@@ -53,6 +59,30 @@ export class Ledger {
 		if (fold === null) throw new TypeError('every decision is made on a plan or makes one')
 		if (input.kind !== 'report') changed(plan, fold)
 		return { changed: appended !== null, fold }
+	}
+
+	/**
+	 * Puts what nobody will ask for a second time: while the store cannot take it, it is tried again until it can or the ledger is closed.
+	 *
+	 * @throws PlanstreamError what {@link put} throws for another reason
+	 */
+	async insist(plan: PlanKey, occurrence: Occurrence, actor: Actor): Promise<PlanFold> {
+		const { timer, onProblem } = this.#options
+		for (;;) {
+			try {
+				return (await this.put(plan, occurrence, actor)).fold
+			} catch (thrown) {
+				const error = asPlanstreamError(thrown)
+				if (this.#closed || (error.code !== 'storage_full' && error.code !== 'storage_unavailable')) throw error
+				onProblem(`What happened in plan ${plan.plan_id} could not be stored; it is tried again.`, error)
+				await new Promise<void>((resolve) => void timer.set(resolve, STORAGE_RETRY_MS))
+			}
+		}
+	}
+
+	/** Gives up what the store cannot take. */
+	close(): void {
+		this.#closed = true
 	}
 }
 

@@ -8,13 +8,12 @@ import {
 } from '@planstream/shared'
 import { MAX_STEPS, type ModifyOp, normalisedStep } from '@planstream/shared/schemas'
 import { type PlanFold, stepOf } from '../hub/plan-fold.js'
-import { allowedOnStep } from './allowed.js'
+import { ALLOWED_ON_PLAN, allowedOnStep } from './allowed.js'
 import { refuseOnPlan, refuseTransition, type World } from './decision.js'
 import { assertGraph } from './graph.js'
 import { settle, stepCancelled } from './settle.js'
 
 const FROZEN: ReadonlySet<StepStatus> = new Set(['running', 'awaiting_review', 'completed'])
-const MODIFIABLE: ReadonlySet<string> = new Set(['pending', 'running', 'pausing', 'paused', 'failed'])
 
 /**
  * Edits the graph of a plan: operations in order, checked after the last, all or nothing.
@@ -23,7 +22,7 @@ const MODIFIABLE: ReadonlySet<string> = new Set(['pending', 'running', 'pausing'
  */
 export function modify(fold: PlanFold, ops: readonly ModifyOp[], world: World): ParsedEvent[] {
 	const { status, revision, steps: before } = fold.state
-	if (!MODIFIABLE.has(status) || fold.plan === null) refuseOnPlan(fold, 'modify')
+	if (!ALLOWED_ON_PLAN[status].includes('modify') || fold.plan === null) refuseOnPlan(fold, 'modify')
 	const edit = new Edit(fold, fold.plan.steps)
 	for (const [index, op] of ops.entries()) edit.apply(op, `ops[${index}]`)
 	const steps = edit.finish()
@@ -41,6 +40,7 @@ export function modify(fold: PlanFold, ops: readonly ModifyOp[], world: World): 
 /** The graph while it is edited. */
 class Edit {
 	readonly #fold: PlanFold
+	readonly #frozen: ReadonlyMap<string, StepStatus>
 	#steps: NormalisedStep[]
 	/** Whether edges to the step before have to be drawn anew. */
 	#relink = false
@@ -48,6 +48,8 @@ class Edit {
 
 	constructor(fold: PlanFold, steps: readonly NormalisedStep[]) {
 		this.#fold = fold
+		const frozen = fold.state.steps.filter((step) => FROZEN.has(step.status))
+		this.#frozen = new Map(frozen.map((step) => [step.step_id, step.status]))
 		this.#steps = [...steps]
 	}
 
@@ -102,7 +104,7 @@ class Edit {
 
 	/** Puts the steps that may move into the places they hold together, in the order given; frozen ones stay where they are. */
 	#reorder(step_ids: readonly string[], path: string): void {
-		const movable = this.#steps.filter((step) => !this.#isFrozen(step.step_id))
+		const movable = this.#steps.filter((step) => !this.#frozen.has(step.step_id))
 		const order = new Map(movable.map((step) => [step.step_id, step]))
 		const listed = step_ids.map((id, index) => {
 			const step = order.get(id)
@@ -113,28 +115,23 @@ class Edit {
 		if (new Set(step_ids).size !== movable.length || listed.length !== movable.length) {
 			refuse(`${path}.step_ids`, `List each step that may move once: ${movable.map((step) => step.step_id).join(', ')}.`)
 		}
-		this.#steps = this.#steps.map((step) => (this.#isFrozen(step.step_id) ? step : (listed.shift() ?? step)))
+		this.#steps = this.#steps.map((step) => (this.#frozen.has(step.step_id) ? step : (listed.shift() ?? step)))
 		this.#relink = true
 		this.#reordered = `${path}.step_ids`
 	}
 
 	/** A step whose dependency is implied depends on the step before it. */
 	#linked(step: NormalisedStep, index: number): NormalisedStep {
-		if (!step.implied || this.#isFrozen(step.step_id)) return step
+		if (!step.implied || this.#frozen.has(step.step_id)) return step
 		const previous = this.#steps[index - 1]
 		return { ...step, depends_on: previous === undefined ? [] : [previous.step_id] }
 	}
 
-	#isFrozen(step_id: string): boolean {
-		const status = stepOf(this.#fold.state, step_id)?.status
-		return status !== undefined && FROZEN.has(status)
-	}
-
 	#assertThawed(step_id: string, path: string): void {
 		this.#placeOf(step_id, path)
-		const step = stepOf(this.#fold.state, step_id)
-		if (step === undefined || !FROZEN.has(step.status)) return
-		refuseTransition(`Step ${step_id}`, step.status, 'modify', allowedOnStep(this.#fold.state.status, step.status))
+		const status = this.#frozen.get(step_id)
+		if (status === undefined) return
+		refuseTransition(`Step ${step_id}`, status, 'modify', allowedOnStep(this.#fold.state.status, status))
 	}
 
 	#placeOf(step_id: string, path: string): number {

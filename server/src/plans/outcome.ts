@@ -1,4 +1,5 @@
 import type { Failure, Json, NormalisedStep, ParsedEvent, StepState } from '@planstream/shared'
+import { own } from '../hub/own.js'
 import type { PlanFold } from '../hub/plan-fold.js'
 import type { AttemptResult, Input, LossReason, World } from './decision.js'
 import { judge } from './quality.js'
@@ -27,7 +28,7 @@ export function afterFailure(state: StepState, spec: NormalisedStep, input: Fail
 
 /** What follows from an attempt whose worker is gone. A planned stop and a pause cost nothing; a crash loop has its own limit. */
 export function afterLoss(fold: PlanFold, state: StepState, spec: NormalisedStep, reason: LossReason): ParsedEvent[] {
-	const losses = (fold.leases[state.step_id]?.losses ?? 0) + 1
+	const losses = (own(fold.leases, state.step_id)?.losses ?? 0) + 1
 	if (reason !== 'worker_lost') return [retrying(state, reason, 0)]
 	if (losses <= spec.retry.max_lost) return [retrying(state, reason, 0)]
 	const message = `The worker was lost ${losses} times without any progress between.`

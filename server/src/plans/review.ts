@@ -1,5 +1,7 @@
 import { type Json, type ParsedEvent, PlanstreamError, type StepState } from '@planstream/shared'
+import { own } from '../hub/own.js'
 import type { PlanFold } from '../hub/plan-fold.js'
+import { allowedOnStep } from './allowed.js'
 import { type AttemptResult, assertStepTakes, type ReviewAnswer, refuseTransition, stepIn, type World } from './decision.js'
 import { rejected, stepCompleted, stepFailed } from './outcome.js'
 import { settle } from './settle.js'
@@ -28,7 +30,7 @@ export function answerReview(fold: PlanFold, answer: ReviewAnswer, world: World)
 /** Acts as the step declared for a review that nobody answered in time. */
 export function expireReview(fold: PlanFold, review_id: string, world: World): ParsedEvent[] {
 	const step = fold.state.steps.find((each) => each.review?.review_id === review_id)
-	if (step === undefined) return []
+	if (step === undefined || !allowedOnStep(fold.state.status, step.status).includes('review')) return []
 	return resolve(fold, step, 'expired', {}, world)
 }
 
@@ -62,7 +64,7 @@ function consequence(
 ): ParsedEvent[] {
 	const { spec } = stepIn(fold, step.step_id)
 	const gate = spec.quality
-	const held = fold.held[step.step_id] as unknown as AttemptResult
+	const held = own(fold.held, step.step_id) as unknown as AttemptResult
 	const approved = () => [stepCompleted(step, { ...held, quality_score: step.quality_score ?? undefined })]
 	const refused = () => [rejected(step, spec, 'The review rejected the result.', world)]
 	switch (decision) {

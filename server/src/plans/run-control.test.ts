@@ -1,52 +1,11 @@
 import type { PlanEvent, PlanSpec } from '@planstream/shared'
 import { createInput } from '@planstream/shared/schemas'
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { HeldAgent } from '../../../test/support/held-agent.js'
 import { startPlanstream, TestPlanstream } from '../../../test/support/planstream.js'
 import { LOCAL_PRINCIPAL } from '../hub/principal.js'
 import { openLog } from '../log/open.js'
-import type { Agent, StepContext } from './agent.js'
 import type { Command } from './decision.js'
-
-/** An agent whose attempts end when the test lets them, deaf to their signal unless told otherwise. */
-class HeldAgent implements Agent {
-	readonly type = 'held'
-	readonly running = new Map<string, { end: () => void; fail: () => void; context: StepContext }>()
-	readonly started: string[] = []
-	readonly obedient: boolean
-	#wanted: { count: number; resolve: () => void } | null = null
-
-	constructor(obedient: boolean) {
-		this.obedient = obedient
-	}
-
-	execute(step: { readonly step_id: string }, context: StepContext): Promise<{ data: Record<string, string> }> {
-		this.started.push(step.step_id)
-		return new Promise((resolve, reject) => {
-			const gone = () => this.running.delete(step.step_id)
-			const end = () => {
-				gone()
-				resolve({ data: { from: step.step_id } })
-			}
-			const fail = () => {
-				gone()
-				reject(new Error('told to stop'))
-			}
-			if (this.obedient) context.signal.addEventListener('abort', fail, { once: true })
-			this.running.set(step.step_id, { end, fail, context })
-			if (this.#wanted !== null && this.running.size >= this.#wanted.count) this.#wanted.resolve()
-		})
-	}
-
-	/** Resolves when so many attempts run at once. */
-	async reaches(count: number): Promise<void> {
-		if (this.running.size >= count) return
-		await new Promise<void>((resolve) => {
-			this.#wanted = { count, resolve }
-		})
-		this.#wanted = null
-	}
-}
 
 const step = (step_id: string, more: Partial<PlanSpec['steps'][number]> = {}) => ({
 	step_id,
@@ -117,43 +76,7 @@ describe('a pause', () => {
 		await agent.reaches(2)
 		expect(agent.started).toEqual(['a', 'b', 'a', 'b'])
 	})
-
-	it('means that nothing runs, whatever happens in whatever order, also with agents that are deaf', async () => {
-		await fc.assert(
-			fc.asyncProperty(
-				fc.boolean(),
-				fc.array(fc.constantFrom('pause', 'interrupt', 'resume', 'end', 'fail', 'turn'), { maxLength: 14 }),
-				async (obedient, moves) => {
-					const agent = new HeldAgent(obedient)
-					await using planstream = await startPlanstream([agent])
-					let wrong = 0
-					planstream.hub.on('plan_paused', async () => {
-						const state = await stateOf(planstream)
-						if (state?.status === 'paused' && agent.running.size > 0) wrong++
-					})
-					await create(planstream, {
-						steps: ['a', 'b', 'c', 'd'].map((id) => step(id, { retry: { initial_ms: 0, max_attempts: 9 } })),
-					})
-					for (const move of moves) await play(planstream, agent, move)
-					expect(wrong).toBe(0)
-					for (const held of [...agent.running.values()]) held.end()
-				},
-			),
-			{ numRuns: 40 * Number(process.env.PLANSTREAM_TEST_SCALE ?? 1) },
-		)
-	})
 })
-
-async function play(planstream: TestPlanstream, agent: HeldAgent, move: string): Promise<void> {
-	const [first] = agent.running.values()
-	if (move === 'end') first?.end()
-	else if (move === 'fail') first?.fail()
-	else if (move === 'turn') await new Promise((resolve) => setImmediate(resolve))
-	else {
-		const command: Command = move === 'resume' ? { kind: 'resume' } : move === 'pause' ? pause : interrupt
-		await send(planstream, command).catch((error: unknown) => expect(error).toMatchObject({ code: 'illegal_transition' }))
-	}
-}
 
 describe('cancelling', () => {
 	it('says cancelled when the last agent has ended, and no result counts', async () => {

@@ -1,4 +1,5 @@
 import type { ParsedEvent } from '@planstream/shared'
+import { own } from '../hub/own.js'
 import type { PlanFold } from '../hub/plan-fold.js'
 import { ALLOWED_ON_PLAN, type PlanCommand, REACHED_BY_PLAN } from './allowed.js'
 import { type Command, refuseOnPlan, runningSteps, type World } from './decision.js'
@@ -34,7 +35,14 @@ export function cancel(fold: PlanFold, { reason }: Of<'cancel'>, world: World): 
 export function timeOut(fold: PlanFold, world: World): ParsedEvent[] {
 	const { status } = fold.state
 	if (status !== 'running' && status !== 'pausing' && status !== 'paused') return []
+	const due = timeoutAt(fold)
+	if (due === null || due > world.now) return []
 	return stop(fold, { reason: 'timeout', timed_out: true }, world)
+}
+
+/** When the plan's own time is over, in milliseconds since 1970; null for a plan without such a time. */
+export function timeoutAt({ plan, clock_from }: PlanFold): number | null {
+	return plan?.timeout_ms == null || clock_from === null ? null : Date.parse(clock_from) + plan.timeout_ms
 }
 
 function stop(fold: PlanFold, cause: { readonly reason?: string; readonly timed_out: boolean }, world: World): ParsedEvent[] {
@@ -49,7 +57,7 @@ export function retryPlan(fold: PlanFold, world: World): ParsedEvent[] {
 	if (!mayChange(fold, 'retry')) return []
 	const resumed: ParsedEvent = { event_type: 'plan_resumed', step_id: null, data: { reason: 'retry' } }
 	const again = fold.state.steps.filter(({ step_id, status }) => {
-		if (status === 'skipped') return typeof fold.skipped_by[step_id] === 'string'
+		if (status === 'skipped') return typeof own(fold.skipped_by, step_id) === 'string'
 		return status === 'failed' || status === 'cancelled'
 	})
 	return settle(fold, [resumed, ...again.map(stepRetried)], world)

@@ -6,6 +6,7 @@ import type { PlanKey } from '../log/event-log.js'
 import type { Agent } from './agent.js'
 import type { Artifacts } from './artifacts.js'
 import { Attempt, type Outcome } from './attempt.js'
+import { failureOf } from './attempt-result.js'
 import { dueAttempts, freeSlots } from './decide.js'
 import { type Lease, stepIn } from './decision.js'
 import { type Ledger, SYSTEM } from './ledger.js'
@@ -15,8 +16,6 @@ import type { StepJob, StepQueue } from './step-queue.js'
 
 /** How long an interrupted agent may take to end before it is fenced. */
 const GRACE_MS = 10_000
-/** Pause before an outcome that could not be stored is tried again. */
-const STORAGE_RETRY_MS = 1000
 
 export interface RunnerOptions {
 	readonly agents: ReadonlyMap<string, Agent>
@@ -33,7 +32,8 @@ export class Runner {
 	/** Agents that go on although their attempt has ended. */
 	readonly lingering = new Lingering()
 	readonly #options: RunnerOptions
-	readonly #workerId = `worker_${uuidv7()}`
+	/** Stands in `step_started` of each attempt this process runs. */
+	readonly workerId = `worker_${uuidv7()}`
 	readonly #attempts = new Map<string, Set<Attempt>>()
 	#stopping = false
 
@@ -65,7 +65,7 @@ export class Runner {
 	#schedule(plan: PlanKey, fold: PlanFold): void {
 		const live = this.lingering.of(plan)
 		const now = this.#options.clock()
-		let free = freeSlots(fold) - live.size
+		let free = freeSlots(fold, live)
 		for (const { step_id, attempt, at } of dueAttempts(fold)) {
 			if (live.has(step_id)) continue
 			if (at <= now && free-- <= 0) continue
@@ -76,7 +76,7 @@ export class Runner {
 	async #run({ tenant, plan_id, step_id, attempt }: StepJob): Promise<void> {
 		if (this.#stopping) return
 		const plan = { tenant, plan_id }
-		const lease = { step_id, attempt, worker_id: this.#workerId }
+		const lease = { step_id, attempt, worker_id: this.workerId }
 		const fold = await this.#lease(plan, lease)
 		if (fold === null) return
 		const running = this.#attempt(plan, lease, fold)
@@ -95,9 +95,8 @@ export class Runner {
 
 	/** Takes the attempt; null when it is no longer due, which a job may find out as late as this. */
 	async #lease(plan: PlanKey, lease: Lease): Promise<PlanFold | null> {
-		if (this.lingering.of(plan).has(lease.step_id)) return null
 		try {
-			return (await this.#options.ledger.put(plan, { kind: 'lease', lease }, SYSTEM)).fold
+			return await this.#options.ledger.insist(plan, { kind: 'lease', lease }, SYSTEM)
 		} catch (error) {
 			if (error instanceof PlanstreamError && ['illegal_transition', 'not_found'].includes(error.code)) return null
 			throw error
@@ -109,7 +108,7 @@ export class Runner {
 		this.lingering.add(plan, step_id)
 		void attempt.agentEnded.then(async () => {
 			this.lingering.remove(plan, step_id)
-			await this.#options.ledger.put(plan, { kind: 'quiet' }, SYSTEM).catch((thrown: unknown) => {
+			await this.#options.ledger.insist(plan, { kind: 'quiet' }, SYSTEM).catch((thrown: unknown) => {
 				this.#options.onProblem(`Plan ${plan.plan_id} did not learn that step ${step_id} has ended.`, asPlanstreamError(thrown))
 			})
 		})
@@ -131,21 +130,19 @@ export class Runner {
 		return new Attempt({ agent, step: spec, attempt: lease.attempt, given, report, artifacts, clock, timer })
 	}
 
-	/** Appends the outcome. One that comes too late is refused and logged; one that cannot be stored is tried until it can. */
+	/** Appends the outcome. One that comes too late is refused and told; a result too large for its event is a failure of the step. */
 	async #settle(plan: PlanKey, lease: Lease, outcome: Outcome, actor: Actor): Promise<void> {
 		const { step_id, attempt } = lease
-		for (;;) {
-			try {
-				if (outcome.kind !== 'cut') await this.#options.ledger.put(plan, { ...outcome, lease }, actor)
-				else await this.#options.ledger.put(plan, { kind: 'lost', step_id, attempt, reason: outcome.reason }, SYSTEM)
-				return
-			} catch (thrown) {
-				const error = asPlanstreamError(thrown)
-				const stored = error.code !== 'storage_full' && error.code !== 'storage_unavailable'
-				this.#options.onProblem(`The outcome of step ${step_id} of plan ${plan.plan_id} was not appended.`, error)
-				if (stored || this.#stopping) return
-				await new Promise<void>((resolve) => void this.#options.timer.set(resolve, STORAGE_RETRY_MS))
-			}
+		try {
+			if (outcome.kind === 'cut')
+				await this.#options.ledger.insist(plan, { kind: 'lost', step_id, attempt, reason: outcome.reason }, SYSTEM)
+			else await this.#options.ledger.insist(plan, { ...outcome, lease }, actor)
+		} catch (thrown) {
+			const error = asPlanstreamError(thrown)
+			if (outcome.kind === 'result' && error.code === 'too_large') {
+				const { duration_ms } = outcome.result
+				await this.#settle(plan, lease, { kind: 'failure', reason: 'error', error: failureOf(error), duration_ms }, actor)
+			} else this.#options.onProblem(`The outcome of step ${step_id} of plan ${plan.plan_id} was not appended.`, error)
 		}
 	}
 }

@@ -1,4 +1,5 @@
 import { type Failure, isDone, isFinished, type Json, type ParsedEvent, type StepStatus } from '@planstream/shared'
+import { own } from '../hub/own.js'
 import { type PlanFold, resultOf } from '../hub/plan-fold.js'
 import { foldAhead, runningSteps, type World } from './decision.js'
 import { dependentsOf } from './graph.js'
@@ -28,11 +29,14 @@ function skippedDependents(fold: PlanFold): ParsedEvent[] {
 		const open = [...(dependents.get(failed.step_id) ?? [])]
 		for (let id = open.shift(); id !== undefined; id = open.shift()) {
 			const step = byId.get(id)
-			if (step === undefined || seen.has(id) || !WAITING.has(step.status)) continue
+			if (step === undefined || seen.has(id)) continue
+			const spreads = step.status === 'skipped' && own(fold.skipped_by, id) === failed.step_id
+			if (!spreads && !WAITING.has(step.status)) continue
 			seen.add(id)
+			open.push(...(dependents.get(id) ?? []))
+			if (spreads) continue
 			const data = { reason: 'dependency_failed', cause_step_id: failed.step_id }
 			events.push({ event_type: 'step_skipped', step_id: id, data })
-			open.push(...(dependents.get(id) ?? []))
 		}
 	}
 	return events

@@ -1,7 +1,8 @@
 import type { ParsedEvent, StepState } from '@planstream/shared'
+import { own } from '../hub/own.js'
 import { type PlanFold, stepOf } from '../hub/plan-fold.js'
 import { assertStepTakes, type Command, refuseTransition, stepIn, type World } from './decision.js'
-import { dependentsOf } from './graph.js'
+import { dependentsBelow } from './graph.js'
 import { settle } from './settle.js'
 
 type Of<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
@@ -24,30 +25,23 @@ export function stepRetried({ step_id, attempt }: StepState): ParsedEvent {
 /** Counts a step as done without a result. */
 export function skipStep(fold: PlanFold, { step_id, reason }: Of<'skip_step'>, world: World): ParsedEvent[] {
 	const { state } = stepIn(fold, step_id)
-	if (state.status === 'skipped' && fold.skipped_by[step_id] === null) return []
+	if (state.status === 'skipped' && own(fold.skipped_by, step_id) === null) return []
 	assertStepTakes(fold, state, 'skip_step')
 	return settle(fold, [{ event_type: 'step_skipped', step_id, data: { reason: reason ?? 'manual' } }], world)
 }
 
 /** A step that was skipped because of a failed one waits for that one to be retried. */
 function assertCauseIsGone(fold: PlanFold, step: StepState): void {
-	const cause = step.status === 'skipped' ? fold.skipped_by[step.step_id] : null
+	const cause = step.status === 'skipped' ? own(fold.skipped_by, step.step_id) : null
 	if (typeof cause !== 'string' || stepOf(fold.state, cause)?.status !== 'failed') return
 	refuseTransition(`Step ${step.step_id}, skipped because step ${cause} failed,`, 'skipped', 'retry_step', [])
 }
 
 /** Completed steps made from a step's result, directly or through others, and steps skipped because of it. */
 function affected(fold: PlanFold, step_id: string): StepState[] {
-	const dependents = dependentsOf(fold.state.steps)
-	const found = new Set<string>()
-	const open = [...(dependents.get(step_id) ?? [])]
-	for (let id = open.shift(); id !== undefined; id = open.shift()) {
-		if (found.has(id)) continue
-		const step = stepOf(fold.state, id)
-		const skipped = step?.status === 'skipped' && fold.skipped_by[id] === step_id
-		if (step?.status !== 'completed' && !skipped) continue
-		found.add(id)
-		open.push(...(dependents.get(id) ?? []))
-	}
-	return fold.state.steps.filter((step) => found.has(step.step_id))
+	const below = dependentsBelow(fold.state.steps, step_id)
+	return fold.state.steps.filter(({ step_id: id, status }) => {
+		if (!below.has(id)) return false
+		return status === 'completed' || (status === 'skipped' && own(fold.skipped_by, id) === step_id)
+	})
 }

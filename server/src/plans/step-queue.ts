@@ -1,4 +1,5 @@
 import type { PlanKey } from '../log/event-log.js'
+import type { Timer } from './output.js'
 
 /** One attempt of one step: ids only, everything else is in the plan's log. */
 export interface StepJob extends PlanKey {
@@ -10,63 +11,82 @@ export interface StepJob extends PlanKey {
 export type RunJob = (job: StepJob) => Promise<void>
 
 /**
- * Where attempts wait for a worker. The queue knows no plan: a job may be stale by the time it runs, and whoever runs it
- * asks the log first. A job is told from others by its plan, step and attempt.
+ * Where attempts wait for a worker. The queue knows no plan: a job may be stale by the time it runs, it may run on another
+ * machine, and it may be lost or taken twice; whoever runs it asks the log first. A job is told from others by its id.
  */
 export interface StepQueue {
-	/** Adds a job to run after a delay. The same job again, while it waits or runs, changes nothing. */
+	/**
+	 * Adds a job to run after a delay. The same job again, while it waits or runs, changes nothing; once it has ended it may
+	 * be added again.
+	 */
 	add(job: StepJob, delay_ms: number): void
-	/** Starts taking jobs. */
+	/** Starts taking jobs, those that were added before included. A job that throws is told of and harms no other. */
 	start(run: RunJob): void
 	/** Takes no more jobs and forgets those that wait; resolves when the running ones have ended. */
 	close(): Promise<void>
-	/** Jobs that wait and jobs that run. */
-	report(): { readonly waiting: number; readonly running: number }
+}
+
+/** The id of a job, unique over all plans; of letters, digits, `_`, `-` and `.`, which every queue takes. */
+export function jobId({ tenant, plan_id, step_id, attempt }: StepJob): string {
+	return [tenant, plan_id, step_id, attempt].join('.')
+}
+
+export interface InProcessQueueOptions {
+	readonly timer: Timer
+	readonly onProblem: (sentence: string, thrown: unknown) => void
 }
 
 /** The queue of one process: jobs wait on timers and run on this event loop. What it forgets in a crash the log brings back. */
 export class InProcessQueue implements StepQueue {
-	readonly #waiting = new Map<string, NodeJS.Timeout | NodeJS.Immediate>()
+	readonly #options: InProcessQueueOptions
+	readonly #waiting = new Map<string, Disposable>()
+	/** Jobs that are due before anybody takes them. */
+	readonly #due = new Map<string, StepJob>()
 	readonly #running = new Map<string, Promise<void>>()
-	readonly #onProblem: (sentence: string, thrown: unknown) => void
 	#run: RunJob | null = null
 	#closed = false
 
-	constructor(onProblem: (sentence: string, thrown: unknown) => void) {
-		this.#onProblem = onProblem
+	constructor(options: InProcessQueueOptions) {
+		this.#options = options
 	}
 
 	add(job: StepJob, delay_ms: number): void {
-		const key = `${job.tenant}\n${job.plan_id}\n${job.step_id}\n${job.attempt}`
-		if (this.#closed || this.#waiting.has(key) || this.#running.has(key)) return
-		const begin = () => this.#begin(key, job)
-		this.#waiting.set(key, delay_ms <= 0 ? setImmediate(begin) : setTimeout(begin, delay_ms))
+		const id = jobId(job)
+		if (this.#closed || this.#waiting.has(id) || this.#due.has(id) || this.#running.has(id)) return
+		const begin = () => {
+			this.#waiting.delete(id)
+			if (this.#run === null) this.#due.set(id, job)
+			else this.#begin(this.#run, id, job)
+		}
+		this.#waiting.set(id, delay_ms <= 0 ? nextTurn(begin) : this.#options.timer.set(begin, delay_ms))
 	}
 
 	start(run: RunJob): void {
 		this.#run = run
+		for (const [id, job] of this.#due) this.#begin(run, id, job)
+		this.#due.clear()
 	}
 
 	async close(): Promise<void> {
 		this.#closed = true
-		for (const timer of this.#waiting.values()) {
-			clearTimeout(timer as NodeJS.Timeout)
-			clearImmediate(timer as NodeJS.Immediate)
-		}
+		for (const timer of this.#waiting.values()) timer[Symbol.dispose]()
 		this.#waiting.clear()
+		this.#due.clear()
 		await Promise.all(this.#running.values())
 	}
 
-	report(): { readonly waiting: number; readonly running: number } {
-		return { waiting: this.#waiting.size, running: this.#running.size }
+	#begin(run: RunJob, id: string, job: StepJob): void {
+		const ended = run(job)
+			.catch((thrown: unknown) => {
+				this.#options.onProblem(`Step ${job.step_id} of plan ${job.plan_id} could not be run.`, thrown)
+			})
+			.finally(() => this.#running.delete(id))
+		this.#running.set(id, ended)
 	}
+}
 
-	#begin(key: string, job: StepJob): void {
-		this.#waiting.delete(key)
-		if (this.#run === null) throw new TypeError('a job was added before the queue was started')
-		const ended = this.#run(job)
-			.catch((thrown: unknown) => this.#onProblem(`Step ${job.step_id} of plan ${job.plan_id} could not be run.`, thrown))
-			.finally(() => this.#running.delete(key))
-		this.#running.set(key, ended)
-	}
+/** What is due at once waits for no timer. */
+function nextTurn(run: () => void): Disposable {
+	const turn = setImmediate(run)
+	return { [Symbol.dispose]: () => clearImmediate(turn) }
 }

@@ -1,0 +1,33 @@
+import { describe, expect, it } from 'vitest'
+import { stepQueueSuite } from '../../../test/suites/step-queue.suite.js'
+import { ManualClock } from '../../../test/support/manual-clock.js'
+import { manualTime } from '../../../test/support/planstream.js'
+import { InProcessQueue, jobId } from './step-queue.js'
+
+describe('the queue of one process', () => {
+	stepQueueSuite(() => {
+		const clock = new ManualClock()
+		const problems: string[] = []
+		const onProblem = (sentence: string) => void problems.push(sentence)
+		const queue = new InProcessQueue({ timer: manualTime(clock).timer, onProblem })
+		const turn = () => new Promise<void>((resolve) => void setImmediate(resolve))
+		return { queue, problems, advance: (ms) => clock.advance(ms), settled: () => turn().then(turn) }
+	})
+
+	it('leaves no timer behind when it is closed', async () => {
+		const clock = new ManualClock()
+		const queue = new InProcessQueue({ timer: manualTime(clock).timer, onProblem: () => undefined })
+		queue.add({ tenant: 'default', plan_id: 'p', step_id: 'a', attempt: 1 }, 100)
+		expect(clock.pending).toBe(1)
+		await queue.close()
+		expect(clock.pending).toBe(0)
+	})
+})
+
+describe('the id of a job', () => {
+	it('has no character that another queue refuses, and no two jobs share it', () => {
+		const job = { tenant: 'default', plan_id: 'p', step_id: 'a', attempt: 11 }
+		expect(jobId(job)).toBe('default.p.a.11')
+		expect(jobId({ ...job, plan_id: 'p-a', step_id: '1' })).not.toBe(jobId({ ...job, plan_id: 'p', step_id: 'a-1' }))
+	})
+})

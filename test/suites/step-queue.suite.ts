@@ -1,0 +1,140 @@
+import { describe, expect, it } from 'vitest'
+import type { RunJob, StepJob, StepQueue } from '../../server/src/plans/step-queue.js'
+
+/** An implementation under test, on a clock that the test moves. */
+export interface QueueUnderTest {
+	readonly queue: StepQueue
+	/** Lets time pass. */
+	advance(ms: number): void
+	/** Resolves when everything that is due has been begun. */
+	settled(): Promise<void>
+	/** What it told of jobs that could not be run. */
+	readonly problems: readonly string[]
+}
+
+const job = (step_id: string, attempt = 1): StepJob => ({ tenant: 'default', plan_id: 'p', step_id, attempt })
+
+/** A worker whose jobs end when the test lets them. */
+class Worker {
+	readonly begun: string[] = []
+	readonly #ends = new Map<string, () => void>()
+
+	readonly run: RunJob = ({ step_id, attempt }) => {
+		const name = `${step_id}${attempt}`
+		this.begun.push(name)
+		return new Promise((resolve) => void this.#ends.set(name, resolve))
+	}
+
+	end(name: string): void {
+		this.#ends.get(name)?.()
+	}
+}
+
+/** What every queue of step attempts does. */
+export function stepQueueSuite(open: () => QueueUnderTest): void {
+	const opened = () => ({ ...open(), worker: new Worker() })
+
+	describe('the order and time of jobs', () => {
+		it('begins what is due, in the order it was added, and what was added before anybody took jobs', async () => {
+			const { queue, settled, worker } = opened()
+			queue.add(job('a'), 0)
+			queue.add(job('b'), -5)
+			await settled()
+			expect(worker.begun).toEqual([])
+			queue.start(worker.run)
+			queue.add(job('c'), 0)
+			await settled()
+			expect(worker.begun).toEqual(['a1', 'b1', 'c1'])
+		})
+
+		it('begins a delayed job when its time has come and not before', async () => {
+			const { queue, advance, settled, worker } = opened()
+			queue.start(worker.run)
+			queue.add(job('a'), 1000)
+			advance(999)
+			await settled()
+			expect(worker.begun).toEqual([])
+			advance(1)
+			await settled()
+			expect(worker.begun).toEqual(['a1'])
+		})
+	})
+
+	describe('the identity of jobs', () => {
+		it('takes a job once while it waits or runs, and again when it has ended', async () => {
+			const { queue, advance, settled, worker } = opened()
+			queue.start(worker.run)
+			queue.add(job('a'), 100)
+			queue.add(job('a'), 0)
+			await settled()
+			expect(worker.begun).toEqual([])
+			advance(100)
+			await settled()
+			queue.add(job('a'), 0)
+			await settled()
+			expect(worker.begun).toEqual(['a1'])
+			worker.end('a1')
+			await settled()
+			queue.add(job('a'), 0)
+			await settled()
+			expect(worker.begun).toEqual(['a1', 'a1'])
+		})
+
+		it.each([
+			['attempts', job('a', 2)],
+			['steps', job('b')],
+			['plans', { ...job('a'), plan_id: 'q' }],
+			['tenants', { ...job('a'), tenant: 'other' }],
+		])('tells %s apart', async (_what, other) => {
+			const { queue, settled, worker } = opened()
+			queue.start(worker.run)
+			queue.add(job('a'), 0)
+			queue.add(other, 0)
+			await settled()
+			expect(worker.begun).toHaveLength(2)
+		})
+
+		it('hands a job on as plain ids, as a queue elsewhere must', async () => {
+			const { queue, settled } = opened()
+			const taken: StepJob[] = []
+			queue.start((given) => Promise.resolve(void taken.push(given)))
+			queue.add(job('a'), 0)
+			await settled()
+			expect(JSON.parse(JSON.stringify(taken))).toEqual([job('a')])
+		})
+	})
+
+	it('tells of a job that throws, and goes on with the others', async () => {
+		const { queue, settled, problems } = opened()
+		const begun: string[] = []
+		queue.start(({ step_id }) => {
+			begun.push(step_id)
+			return step_id === 'a' ? Promise.reject(new Error('broken')) : Promise.resolve()
+		})
+		queue.add(job('a'), 0)
+		queue.add(job('b'), 0)
+		await settled()
+		expect(begun).toEqual(['a', 'b'])
+		expect(problems).toEqual(['Step a of plan p could not be run.'])
+	})
+
+	it('closed, waits for what runs, forgets what waits and takes nothing more', async () => {
+		const { queue, advance, settled, worker } = opened()
+		queue.start(worker.run)
+		queue.add(job('a'), 0)
+		queue.add(job('b'), 100)
+		await settled()
+		let closed = false
+		const closing = queue.close().then(() => {
+			closed = true
+		})
+		await settled()
+		expect(closed).toBe(false)
+		worker.end('a1')
+		await closing
+		queue.add(job('c'), 0)
+		advance(1000)
+		await settled()
+		expect(worker.begun).toEqual(['a1'])
+	})
+}
