@@ -5,7 +5,7 @@ const FLOORS = [
 	['ops'],
 	['log', 'connections'],
 	['hub'],
-	['plans'],
+	['plans', 'auth'],
 	['agents', 'api'],
 	['transports'],
 	['app'],

@@ -3,6 +3,7 @@ import { PlanstreamError } from '@planstream/shared'
 import { expect, it } from 'vitest'
 import { startPlanstream } from '../../test/support/planstream.js'
 import { createApp } from './app.js'
+import { LOCAL_AUTHORITY } from './auth/authority.js'
 import { CONNECTION_LIMITS } from './connections/limits.js'
 import { Connections } from './connections/registry.js'
 
@@ -13,6 +14,7 @@ async function startApp(ready: () => Promise<unknown> = () => Promise.resolve())
 	const draining = stop.signal
 	const { fetch } = createApp({
 		services: { ...planstream, draining, onProblem: (sentence) => void planstream.problems.push(sentence) },
+		authority: LOCAL_AUTHORITY,
 		connections: new Connections({ limit: 1, draining, clock: Date.now }),
 		limits: CONNECTION_LIMITS,
 		ready,
@@ -31,9 +33,11 @@ async function startApp(ready: () => Promise<unknown> = () => Promise.resolve())
 it('refuses work while the server stops, and is alive but not ready', async () => {
 	await using app = await startApp()
 	app.stop.abort()
-	for (const path of ['/health/ready', '/api/v1/plans', '/trpc/plans.list', '/api/v1/streaming/plans/p/events']) {
-		expect(await app.ask(path)).toMatchObject({ status: 503, body: { code: 'draining' } })
+	const body = { code: 'draining' }
+	for (const path of ['/health/ready', '/api/v1/plans', '/api/v1/streaming/plans/p/events']) {
+		expect(await app.ask(path)).toMatchObject({ status: 503, body })
 	}
+	expect(await app.ask('/trpc/plans.list')).toMatchObject({ status: 503, body: { error: { data: { problem: body } } } })
 	expect(await app.ask('/health/live')).toEqual({ status: 200, body: { status: 'live' } })
 })
 

@@ -3,18 +3,20 @@ import type { Duplex } from 'node:stream'
 import type { HttpBindings } from '@hono/node-server'
 import { PlanstreamError } from '@planstream/shared'
 import { TRPCError } from '@trpc/server'
-import { Hono, type MiddlewareHandler } from 'hono'
+import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import { textBody } from './api/body.js'
+import { options, welcome } from './api/cors.js'
 import { typedError } from './api/errors.js'
-import { localOnly, options } from './api/local.js'
-import { problemResponse } from './api/problem-response.js'
-import { type OnProblem, reported } from './api/procedure.js'
+import { problemResponse, trpcProblemResponse } from './api/problem-response.js'
+import { assertScope, type OnProblem, reported } from './api/procedure.js'
 import { ROUTES, restRoutes, routePath } from './api/rest.js'
 import { createRouter, type Services } from './api/router.js'
+import type { Authority } from './auth/authority.js'
+import { bearerToken } from './auth/credentials.js'
 import type { ConnectionLimits } from './connections/limits.js'
 import type { Connections } from './connections/registry.js'
 import { processSchedule } from './connections/schedule.js'
-import { LOCAL_PRINCIPAL } from './hub/principal.js'
+import type { Principal } from './hub/principal.js'
 import { sseRoutes } from './transports/sse.js'
 import { trpcRoutes } from './transports/trpc-http.js'
 import { trpcWebSocket } from './transports/trpc-websocket.js'
@@ -22,6 +24,8 @@ import { upgradeRouter } from './transports/upgrade.js'
 
 export interface AppOptions {
 	readonly services: Services
+	/** Who may ask. */
+	readonly authority: Authority
 	readonly connections: Connections
 	readonly limits: ConnectionLimits
 	/** Rejects while the server cannot do its work. */
@@ -32,38 +36,64 @@ export interface AppOptions {
 export interface App {
 	readonly fetch: (request: Request, env: HttpBindings) => Response | Promise<Response>
 	readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
+	/** Every address with its method, for whoever walks them. */
+	readonly routes: readonly { readonly method: string; readonly path: string }[]
 }
 
-type Routes = Hono<{ Bindings: HttpBindings }>
+interface Env {
+	readonly Bindings: HttpBindings
+	/** Who asks; set before every route but those that are open to all. */
+	readonly Variables: { readonly principal: Principal }
+}
 
-export function createApp({ services, connections, limits, ready }: AppOptions): App {
+type Routes = Hono<Env>
+
+export function createApp({ services, authority, connections, limits, ready }: AppOptions): App {
 	const { draining, onProblem } = services
-	const contextOf = () => ({ principal: LOCAL_PRINCIPAL })
-	const transport = { ...services, router: createRouter(services), connections, limits, contextOf, schedule: processSchedule }
-	const app: Routes = new Hono<{ Bindings: HttpBindings }>({ strict: false })
+	const contextOf = ({ var: { principal } }: Context<Env>) => ({ principal })
+	const router = createRouter(services)
+	const transport = { ...services, router, authority, connections, limits, contextOf, schedule: processSchedule }
+	const app: Routes = new Hono<Env>({ strict: false })
 	answerFailures(app, onProblem)
-	app.use(localOnly())
+	app.use(welcome(authority))
 	app.get('/health/live', (context) => context.json({ status: 'live' }))
-	app.use(refuseWhile(draining), textBody())
+	app.use(refuseWhile(draining))
 	app.get('/health/ready', async (context) => {
 		await ready()
 		return context.json({ status: 'ready' })
 	})
-	app.get('/', (context) => context.json(INDEX))
 	answerOptions(app)
-	app.route('/', restRoutes(transport.router, contextOf))
+	app.use(identify(authority), textBody())
+	app.get('/', (context) => {
+		assertScope(context.var.principal, 'plans:read', 'The list of addresses')
+		return context.json(INDEX)
+	})
+	app.route('/', restRoutes(router, contextOf))
 	app.route('/', trpcRoutes(transport))
 	app.route('/', sseRoutes({ ...transport, random: Math.random }))
 	refuseOtherMethods(app)
 	const upgrades = { '/trpc': trpcWebSocket(transport) }
-	return { fetch: (request, env) => app.fetch(request, env), upgrade: upgradeRouter({ upgrades, onProblem }) }
+	return {
+		fetch: (request, env) => app.fetch(request, env),
+		upgrade: upgradeRouter({ upgrades, authority, onProblem }),
+		routes: app.routes,
+	}
 }
+
+function identify(authority: Authority): MiddlewareHandler<Env> {
+	return async (context, next) => {
+		context.set('principal', authority.identify(bearerToken(context.env.incoming.headers)))
+		await next()
+	}
+}
+
+const TRPC = '/trpc/'
 
 function answerFailures(app: Routes, onProblem: OnProblem): void {
 	app.onError((thrown, { req }) => {
-		const error = typedError(thrown)
 		const told = thrown instanceof TRPCError || thrown instanceof PlanstreamError
-		return problemResponse(told ? error : reported(error, onProblem, `${req.method} ${req.path}`))
+		const error = told ? typedError(thrown) : reported(typedError(thrown), onProblem, `${req.method} ${req.path}`)
+		return req.path.startsWith(TRPC) ? trpcProblemResponse(error, req.path.slice(TRPC.length)) : problemResponse(error)
 	})
 	app.notFound(({ req }) => {
 		const sentence = `There is nothing at ${req.path}. GET / names every address.`

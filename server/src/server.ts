@@ -1,9 +1,9 @@
 import type { Server } from 'node:http'
 import path from 'node:path'
 import { asPlanstreamError, DEFAULT_TENANT, PlanstreamError } from '@planstream/shared'
-import { LOOPBACK_HOSTS } from './api/auth.js'
 import type { OnProblem } from './api/procedure.js'
 import { createApp } from './app.js'
+import type { ApiKey } from './auth/api-key.js'
 import { CONNECTION_LIMITS } from './connections/limits.js'
 import { Connections } from './connections/registry.js'
 import { Hub } from './hub/hub.js'
@@ -17,6 +17,7 @@ import { PROCESS_TIMER } from './plans/output.js'
 import { InProcessQueue } from './plans/step-queue.js'
 import { agentsOf, assertAgents } from './server/agents.js'
 import { type DataDirectory, openDataDirectory } from './server/data-directory.js'
+import { type Entrance, openEntrance, readEntranceKeys } from './server/entrance.js'
 import { createHttpServer, listen, OpenRequests, urlOf } from './server/listen.js'
 
 /** Time for everything to end in order before it is cut. */
@@ -25,10 +26,14 @@ const STOP_MS = 10_000
 export interface ServerOptions {
 	/** Where plans are kept: in memory, or in the file of a directory. */
 	readonly data: LogLocation
-	/** A name of this machine for itself. @defaultValue `'127.0.0.1'` */
+	/** The address to listen on: a name of this machine for itself, or with `apiKeys` any. @defaultValue `'127.0.0.1'` */
 	readonly host?: string
 	/** 0 picks a free one. @defaultValue 3000 */
 	readonly port?: number
+	/** The file of the keys that let requests in; it is read again when it changes. @defaultValue none, and this machine alone gets in */
+	readonly apiKeys?: string
+	/** With `apiKeys`, origins of pages that may use the server besides its own and those of this machine. @defaultValue none */
+	readonly origins?: readonly string[]
 	/** What steps may name as their `agent_type`, beside the built-in agents. @defaultValue none */
 	readonly agents?: readonly Agent[]
 	/** Whether plans may use the test and demonstration agent `scripted`. @defaultValue false */
@@ -72,7 +77,7 @@ export interface RunningServer extends AsyncDisposable {
 /**
  * Starts a server and goes on with the plans that had not come to their end.
  *
- * @throws PlanstreamError `bad_request` for a host that is not loopback and for two agents of one type, `conflict` for a port in use, `storage_unavailable`
+ * @throws PlanstreamError `bad_request` for a host that is not loopback, for keys that cannot be read and for two agents of one type, `conflict` for a port in use, `storage_unavailable`
  * @example
  * ```ts
  * await using server = await startServer({ data: { kind: 'memory' }, port: 0 })
@@ -81,11 +86,11 @@ export interface RunningServer extends AsyncDisposable {
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
 	const { host = '127.0.0.1', port = 3000, logger = createLogger('warn') } = options
-	assertLoopback(host)
 	assertAgents(options)
+	const keys = await readEntranceKeys({ ...options, host })
 	const log = await openLog(options.data)
 	const directory = await openDataDirectory(options.data)
-	const server = new PlanstreamServer({ ...options, logger }, log, directory)
+	const server = new PlanstreamServer({ ...options, logger }, { log, directory, keys })
 	try {
 		await server.listen(host, port)
 	} catch (error) {
@@ -95,13 +100,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 	return server
 }
 
-function assertLoopback(host: string): void {
-	if (LOOPBACK_HOSTS.some((name) => name === host)) return
-	const sentence = `The host ${host} is not one of ${LOOPBACK_HOSTS.join(', ')}. Without authentication a server answers its own machine only.`
-	throw new PlanstreamError('bad_request', sentence, { host, allowed: [...LOOPBACK_HOSTS] })
-}
-
 type Composition = ServerOptions & { readonly logger: Logger }
+
+/** What was opened for a server before it is put together. */
+interface Opened {
+	readonly log: TailLog
+	readonly directory: DataDirectory
+	readonly keys: readonly ApiKey[]
+}
 
 /** Everything that makes up a server, put together. */
 class PlanstreamServer implements RunningServer {
@@ -109,6 +115,7 @@ class PlanstreamServer implements RunningServer {
 	readonly executor: Executor
 	readonly #log: TailLog
 	readonly #directory: DataDirectory
+	readonly #entrance: Entrance
 	readonly #connections: Connections
 	readonly #http: Server
 	readonly #requests: OpenRequests
@@ -118,17 +125,19 @@ class PlanstreamServer implements RunningServer {
 	#url = ''
 	#port = 0
 
-	constructor(options: Composition, log: TailLog, directory: DataDirectory) {
+	constructor(options: Composition, { log, directory, keys }: Opened) {
 		const { logger, maxConnections = 10_000, pingIntervalMs = CONNECTION_LIMITS.pingIntervalMs } = options
 		const onProblem: OnProblem = (sentence, error) => logger.error({ err: error }, sentence)
 		const draining = this.#draining.signal
 		this.#log = log
 		this.#directory = directory
+		this.#entrance = openEntrance(options, keys, onProblem)
 		this.hub = new Hub({ log, clock: Date.now, onProblem })
 		this.executor = createExecutor(this.hub, options, directory.path, onProblem)
 		this.#connections = new Connections({ limit: maxConnections, draining, clock: Date.now })
 		const { fetch, upgrade } = createApp({
 			services: { hub: this.hub, executor: this.executor, draining, onProblem },
+			authority: this.#entrance.authority,
 			connections: this.#connections,
 			limits: { ...CONNECTION_LIMITS, pingIntervalMs },
 			ready: () => log.list({ tenant: DEFAULT_TENANT, limit: 1 }),
@@ -183,6 +192,7 @@ class PlanstreamServer implements RunningServer {
 		await within(STOP_MS, Promise.all([this.#connections.empty(), this.executor.stop(), this.#requests.answered()]))
 		this.#connections.terminate()
 		this.#http.closeAllConnections()
+		this.#entrance[Symbol.dispose]()
 		await this.#log.close()
 		await this.#directory[Symbol.asyncDispose]()
 	}

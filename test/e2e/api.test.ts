@@ -1,7 +1,7 @@
 import type { PublishOutput } from '@planstream/shared'
 import { describe, expect, it } from 'vitest'
 import type { RunningServer } from '../../server/src/server.js'
-import { ask, post } from '../support/ask.js'
+import { ask, post, problemOf } from '../support/ask.js'
 import { startTestServer } from '../support/server.js'
 
 const STEP = { step_id: 'one', action: 'search', agent_type: 'scripted', input: { result: { found: 3 } } }
@@ -171,7 +171,8 @@ describe('who may ask', () => {
 		await using server = await startTestServer()
 		for (const address of ['/api/v1/plans', '/trpc/plans.list?input={}', '/health/live', EVENTS]) {
 			const answer = await ask(server, address, { headers })
-			expect(answer).toMatchObject({ status: 403, body: { code: 'forbidden', header } })
+			expect(answer.status).toBe(403)
+			expect(problemOf(answer)).toMatchObject({ code: 'forbidden', header })
 			expect(answer.headers['access-control-allow-origin']).toBeUndefined()
 		}
 	})

@@ -1,7 +1,7 @@
 import type { Problem } from '@planstream/shared'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { RunningServer } from '../../server/src/server.js'
-import { type Answer, ask, post, type Question } from '../support/ask.js'
+import { type Answer, ask, post, problemOf, type Question } from '../support/ask.js'
 import { startTestServer } from '../support/server.js'
 
 const PLANS = '/api/v1/plans'
@@ -73,7 +73,7 @@ describe('a body', () => {
 	])('over the limit, %s, is too large on every transport', async (_how, question) => {
 		await expectProblem(await ask(server, PLANS, { method: 'POST', ...question }), 413, { code: 'too_large', limit: 1024 * 1024 })
 		const trpc = await ask(server, '/trpc/plans.create', { method: 'POST', ...question })
-		expect(trpc).toMatchObject({ status: 413, body: { code: 'too_large' } })
+		expect([trpc.status, problemOf(trpc)?.code]).toEqual([413, 'too_large'])
 	})
 
 	it('that is not UTF-8 is refused on tRPC too', async () => {
@@ -83,7 +83,7 @@ describe('a body', () => {
 			headers: { 'content-type': 'application/json' },
 			body,
 		})
-		expect(answer).toMatchObject({ status: 400, body: { code: 'bad_request' } })
+		expect([answer.status, problemOf(answer)?.code]).toEqual([400, 'bad_request'])
 	})
 })
 

@@ -5,6 +5,7 @@ import { PlanstreamError, type PublishOutput } from '@planstream/shared'
 import { eventInput } from '@planstream/shared/schemas'
 import { expect } from 'vitest'
 import { createApp } from '../../server/src/app.js'
+import { type Authority, LOCAL_AUTHORITY } from '../../server/src/auth/authority.js'
 import { CONNECTION_LIMITS, type ConnectionLimits } from '../../server/src/connections/limits.js'
 import { Connections } from '../../server/src/connections/registry.js'
 import type { Hub } from '../../server/src/hub/hub.js'
@@ -17,6 +18,8 @@ import { TestPlanstream } from '../support/planstream.js'
 export interface StreamServerOptions {
 	readonly maxConnections?: number
 	readonly limits?: Partial<ConnectionLimits>
+	/** @defaultValue this machine's user, without a key */
+	readonly authority?: Authority
 }
 
 /** Every transport on a real port, with what they have open in sight. */
@@ -29,7 +32,7 @@ export class StreamServer implements AsyncDisposable {
 	readonly #http: Server
 	readonly #draining = new AbortController()
 
-	private constructor(log: TailLog, { maxConnections = 100, limits }: StreamServerOptions) {
+	private constructor(log: TailLog, { maxConnections = 100, limits, authority = LOCAL_AUTHORITY }: StreamServerOptions) {
 		this.#log = log
 		this.#planstream = new TestPlanstream(log, [])
 		const { hub, executor, problems } = this.#planstream
@@ -38,6 +41,7 @@ export class StreamServer implements AsyncDisposable {
 		this.connections = new Connections({ limit: maxConnections, draining, clock: Date.now })
 		const { fetch, upgrade } = createApp({
 			services: { hub, executor, draining, onProblem },
+			authority,
 			connections: this.connections,
 			limits: { ...CONNECTION_LIMITS, ...limits },
 			ready: () => Promise.resolve(),

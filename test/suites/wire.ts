@@ -1,12 +1,15 @@
 import { once } from 'node:events'
 import { type ClientOptions, WebSocket } from 'ws'
-import type { StreamServer } from './stream-server.js'
 
 /** What the server says over tRPC's WebSocket. */
 export interface Answer {
 	readonly id: number | null
 	readonly result?: { readonly type: string; readonly id?: string; readonly data?: unknown }
 	readonly error?: { readonly data: { readonly problem: { readonly code: string; readonly detail: string } } }
+}
+
+interface WireOptions extends ClientOptions {
+	readonly protocols?: string[]
 }
 
 /** A bare client that shows what comes over the wire. */
@@ -17,8 +20,8 @@ export class Wire implements AsyncDisposable {
 	readonly #arrived: Answer[] = []
 	#wake: () => void = () => undefined
 
-	constructor(server: StreamServer, path = '/trpc', options: ClientOptions = {}) {
-		this.socket = new WebSocket(`${server.url.replace('http', 'ws')}${path}`, options)
+	constructor(server: { readonly url: string }, path = '/trpc', { protocols = [], ...options }: WireOptions = {}) {
+		this.socket = new WebSocket(`${server.url.replace('http', 'ws')}${path}`, protocols, options)
 		this.socket.on('error', () => undefined)
 		this.socket.on('message', (data) => {
 			this.#arrived.push(JSON.parse(String(data)) as Answer)

@@ -1,4 +1,5 @@
 import { type IncomingHttpHeaders, type OutgoingHttpHeaders, request } from 'node:http'
+import type { Problem } from '@planstream/shared'
 import type { RunningServer } from '../../server/src/server.js'
 
 export interface Answer {
@@ -43,6 +44,12 @@ export function ask(server: RunningServer, path: string, { method = 'GET', heade
 
 export function post(server: RunningServer, path: string, body?: unknown): Promise<Answer> {
 	return ask(server, path, { method: 'POST', body })
+}
+
+/** The problem an answer tells of, on its own or in tRPC's envelope; undefined when it tells of none. */
+export function problemOf({ body }: Pick<Answer, 'body'>): Problem | undefined {
+	const told = body as Partial<Problem> & { readonly error?: { readonly data?: { readonly problem?: Problem } } }
+	return told.error?.data?.problem ?? (told.code === undefined ? undefined : (told as Problem))
 }
 
 function parsed(text: string): unknown {

@@ -13,22 +13,31 @@ export interface ErrorData {
 	readonly problem: Problem
 }
 
-interface FormatOptions {
-	readonly error: TRPCError
+interface FailedProcedure {
 	readonly type: TRPCProcedureType | 'unknown'
 	readonly path: string | undefined
+}
+
+interface FormatOptions extends FailedProcedure {
+	readonly error: TRPCError
 	readonly shape: TRPCDefaultErrorShape
 }
 
+export interface ErrorShape {
+	readonly message: string
+	readonly code: TRPCDefaultErrorShape['code']
+	readonly data: ErrorData
+}
+
 /** The shape of every failure that leaves through tRPC. */
-export function formatError({ error, type, path }: FormatOptions): {
-	message: string
-	code: TRPCDefaultErrorShape['code']
-	data: ErrorData
-} {
-	const typed = typedError(error, { procedure: path, type })
-	const problem = typed.toProblem()
-	const code = trpcCode(typed, type)
+export function formatError({ error, type, path }: FormatOptions): ErrorShape {
+	return errorShape(typedError(error, { procedure: path, type }), { type, path })
+}
+
+/** A failure as tRPC's clients read it. */
+export function errorShape(error: PlanstreamError, { type, path }: FailedProcedure): ErrorShape {
+	const problem = error.toProblem()
+	const code = trpcCode(error, type)
 	const data: ErrorData = { code, httpStatus: problem.status, problem, ...(path !== undefined && { path }) }
 	return { message: problem.detail, code: TRPC_ERROR_CODES_BY_KEY[code], data }
 }

@@ -46,7 +46,7 @@ async function* trackedItems({
 	signal,
 	draining,
 }: PlanEventsOptions): AsyncGenerator<TrackedItem, void, void> {
-	using ending = joinSignals(signal, draining)
+	using ending = joinSignals(signal, draining, principal.expired)
 	using stream = carrier?.begin(input.plan_id)
 	const request = toSubscribeRequest(input, ending.signal)
 	let cursor = formatPosition(request.after)

@@ -43,7 +43,7 @@ export function baseProcedure(name: ProcedureName, onProblem: OnProblem) {
 			throw toTrpcError(reported(typedError(result.error, { procedure: path, input }), onProblem, path))
 		})
 		.use(async ({ next, ctx }) => {
-			assertScope(ctx.principal, name)
+			assertAllowed(ctx.principal, name)
 			return next()
 		})
 		.use(async ({ next, getRawInput }) => {
@@ -56,12 +56,20 @@ export function baseProcedure(name: ProcedureName, onProblem: OnProblem) {
 /**
  * Every transport asks this before a procedure's work begins.
  *
- * @throws PlanstreamError `forbidden` with the `scope` that is missing
+ * @throws PlanstreamError `forbidden` with the `scope` that is missing, `auth_expired`
  */
-export function assertScope(principal: Principal, name: ProcedureName): void {
-	const { scope } = contract[name]
-	if (principal.scopes.has(scope)) return
-	const sentence = `${name} needs the scope ${scope}, which your credentials do not have. Ask for a key that has it.`
+export function assertAllowed(principal: Principal, name: ProcedureName): void {
+	assertScope(principal, contract[name].scope, name)
+}
+
+/**
+ * @param what - what is asked for, as the beginning of a sentence
+ * @throws PlanstreamError `forbidden` with the `scope` that is missing, `auth_expired`
+ */
+export function assertScope({ scopes, expired }: Principal, scope: Scope, what: string): void {
+	expired?.throwIfAborted()
+	if (scopes.has(scope)) return
+	const sentence = `${what} needs the scope ${scope}, which your credentials do not have. Ask for a key that has it.`
 	throw new PlanstreamError('forbidden', sentence, { scope })
 }
 

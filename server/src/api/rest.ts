@@ -5,6 +5,7 @@ import { Hono, type Context as HonoContext } from 'hono'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import { parseObject } from './body.js'
 import type { Context } from './context.js'
+import { assertAllowed } from './procedure.js'
 import { queryParameters, readQuery } from './query.js'
 import type { AppRouter } from './router.js'
 
@@ -23,12 +24,14 @@ export function restRoutes(router: AppRouter, contextOf: (context: HonoContext) 
 		if (spec.kind === 'subscription') continue
 		const read = inputReader(spec)
 		app.on(spec.rest.method, routePath(spec), async (context) => {
+			const ctx = contextOf(context)
+			assertAllowed(ctx.principal, name)
 			const input = await read(context)
 			const data: unknown = await callTRPCProcedure({
 				router,
 				path: name,
 				type: spec.kind,
-				ctx: contextOf(context),
+				ctx,
 				signal: context.req.raw.signal,
 				batchIndex: 0,
 				getRawInput: () => Promise.resolve(input),

@@ -6,8 +6,11 @@ export interface JoinedSignal extends Disposable {
 /**
  * Aborts with the first of these signals, and with its reason. Unlike `AbortSignal.any` it leaves nothing behind on a signal that
  * lives as long as the server.
+ *
+ * @param given - an absent one never aborts
  */
-export function joinSignals(...signals: readonly AbortSignal[]): JoinedSignal {
+export function joinSignals(...given: readonly (AbortSignal | undefined)[]): JoinedSignal {
+	const signals = given.filter((signal) => signal !== undefined)
 	const joined = new AbortController()
 	const abort = (event: Event): void => joined.abort((event.target as AbortSignal).reason)
 	for (const signal of signals) signal.addEventListener('abort', abort)

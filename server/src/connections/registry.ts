@@ -11,8 +11,8 @@ export type Transport = 'trpc-websocket' | 'trpc-sse' | 'sse'
 /** How a transport gives up a connection. */
 export interface ConnectionEnds {
 	readonly transport: Transport
-	/** Closes it in order: called when the server stops and no stream is left on it. A connection that is one stream ends with that. */
-	readonly leave?: () => void
+	/** Closes it in order, once no stream is left on it. A connection that is one stream ends with that. */
+	readonly leave?: (reason: PlanstreamError) => void
 	/** Closes it at once. */
 	readonly terminate: () => void
 }
@@ -28,7 +28,7 @@ export interface ConnectionReport {
 export interface ConnectionsOptions {
 	/** Connections at one time, all transports together. */
 	readonly limit: number
-	/** Aborts when the server stops; every open stream listens to it. */
+	/** Aborts with a {@link PlanstreamError} `draining` when the server stops; every open stream listens to it. */
 	readonly draining: AbortSignal
 	/** Milliseconds since 1970. */
 	readonly clock: () => number
@@ -47,7 +47,7 @@ export class Connections {
 		this.#draining = draining
 		this.#clock = clock
 		setMaxListeners(0, draining)
-		draining.addEventListener('abort', () => this.#leave(), { once: true })
+		draining.addEventListener('abort', () => this.#leave(draining.reason as PlanstreamError), { once: true })
 	}
 
 	/**
@@ -64,7 +64,7 @@ export class Connections {
 			const sentence = `The server holds ${this.#limit} connections, which is its limit. Connect again when others have left.`
 			throw new PlanstreamError('too_many_connections', sentence, { limit: this.#limit, retry_after_ms: RETRY_AFTER_MS })
 		}
-		const connection = new Connection(ends, this.#clock, () => this.#settle(connection))
+		const connection = new Connection(ends, this.#clock, () => this.#close(connection))
 		this.#open.add(connection)
 		return connection
 	}
@@ -83,16 +83,11 @@ export class Connections {
 		for (const connection of this.#open) connection.ends.terminate()
 	}
 
-	#leave(): void {
-		for (const connection of this.#open) if (connection.idle) connection.ends.leave?.()
+	#leave(reason: PlanstreamError): void {
+		for (const connection of this.#open) connection.leave(reason)
 	}
 
-	/** A connection ended, or its last stream did. */
-	#settle(connection: Connection): void {
-		if (!connection.disposed) {
-			if (this.#draining.aborted) connection.ends.leave?.()
-			return
-		}
+	#close(connection: Connection): void {
 		this.#open.delete(connection)
 		if (this.#open.size > 0) return
 		const waiting = this.#whenEmpty
@@ -106,26 +101,19 @@ export class Connection implements Disposable {
 	readonly connection_id = randomUUID()
 	readonly ends: ConnectionEnds
 	readonly #clock: () => number
-	readonly #onChange: () => void
+	readonly #onClose: () => void
 	readonly #connectedAt: number
 	readonly #streams = new Set<{ readonly plan_id: string }>()
 	#lastSeenAt: number
+	#leaving: PlanstreamError | null = null
 	#disposed = false
 
-	constructor(ends: ConnectionEnds, clock: () => number, onChange: () => void) {
+	constructor(ends: ConnectionEnds, clock: () => number, onClose: () => void) {
 		this.ends = ends
 		this.#clock = clock
-		this.#onChange = onChange
+		this.#onClose = onClose
 		this.#connectedAt = clock()
 		this.#lastSeenAt = this.#connectedAt
-	}
-
-	get idle(): boolean {
-		return this.#streams.size === 0
-	}
-
-	get disposed(): boolean {
-		return this.#disposed
 	}
 
 	/**
@@ -142,9 +130,15 @@ export class Connection implements Disposable {
 		this.#streams.add(stream)
 		return {
 			[Symbol.dispose]: () => {
-				if (this.#streams.delete(stream) && this.idle && !this.#disposed) this.#onChange()
+				if (this.#streams.delete(stream)) this.#leaveWhenIdle()
 			},
 		}
+	}
+
+	/** Closes the connection as soon as its streams have ended. */
+	leave(reason: PlanstreamError): void {
+		this.#leaving ??= reason
+		this.#leaveWhenIdle()
 	}
 
 	/** The peer gave a sign of life. */
@@ -165,6 +159,10 @@ export class Connection implements Disposable {
 	[Symbol.dispose](): void {
 		if (this.#disposed) return
 		this.#disposed = true
-		this.#onChange()
+		this.#onClose()
+	}
+
+	#leaveWhenIdle(): void {
+		if (this.#leaving !== null && this.#streams.size === 0 && !this.#disposed) this.ends.leave?.(this.#leaving)
 	}
 }

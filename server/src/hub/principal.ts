@@ -7,6 +7,8 @@ export interface Principal {
 	/** Goes into the events this principal causes. */
 	readonly actor: Actor
 	readonly scopes: ReadonlySet<Scope>
+	/** Aborts with a {@link PlanstreamError} `auth_expired` when its credentials are no longer valid; absent where nothing expires. */
+	readonly expired?: AbortSignal
 }
 
 /** The principal of every request to a server without authentication, which listens on loopback only. */

@@ -24,7 +24,7 @@ export interface SubscribeRequest {
 	/** Put the state into the first `ready`. */
 	readonly snapshot: boolean
 	readonly follow: 'until_done' | 'always'
-	/** Ends the subscription; with a {@link PlanstreamError} `draining` as its reason after a last `end` frame. */
+	/** Ends the subscription; with a {@link PlanstreamError} `draining` or `auth_expired` as its reason after a last `end` frame. */
 	readonly signal: AbortSignal
 }
 
@@ -78,9 +78,8 @@ export class Subscription {
 			}
 			if (page.verdict.reset !== null || page.verdict.epoch !== this.#epoch) yield await this.#ready(page, false)
 		}
-		if (signal.reason instanceof PlanstreamError && signal.reason.code === 'draining') {
-			yield this.#end('draining', page.head?.head_seq ?? 0, true)
-		}
+		const reason = signal.reason instanceof PlanstreamError ? signal.reason.code : null
+		if (reason === 'draining' || reason === 'auth_expired') yield this.#end(reason, page.head?.head_seq ?? 0, true)
 	}
 
 	async *#events(page: Page): AsyncGenerator<StreamItem, void, void> {

@@ -43,11 +43,23 @@ describe('settings', () => {
 	})
 
 	it.each(['0.0.0.0', '192.168.1.5', 'example.com', '::'])(
-		'do not open a server without authentication to the network: HOST=%s',
+		'do not open a server without keys to the network: HOST=%s',
 		(HOST) => {
 			expect(refusal({ HOST })).toEqual([
-				`HOST must be one of 127.0.0.1, localhost, ::1: without authentication this server answers its own machine only, but is "${HOST}".`,
+				`HOST must be one of 127.0.0.1, localhost, ::1 unless PLANSTREAM_API_KEYS names a file of keys: without keys this server answers its own machine only, but is "${HOST}".`,
 			])
+			expect(parseSettings({ HOST, PLANSTREAM_API_KEYS: 'keys.json' })).toMatchObject({ HOST })
 		},
 	)
+
+	it('name the pages that get in with a key', () => {
+		const env = { PLANSTREAM_API_KEYS: 'keys.json', PLANSTREAM_ORIGINS: 'https://a.example, http://b.example:8080' }
+		expect(parseSettings(env)).toMatchObject({ PLANSTREAM_ORIGINS: ['https://a.example', 'http://b.example:8080'] })
+		expect(refusal({ ...env, PLANSTREAM_ORIGINS: 'a.example' })).toEqual([
+			'PLANSTREAM_ORIGINS must be origins such as https://app.example.com, with commas between, but is "a.example".',
+		])
+		expect(refusal({ ...env, PLANSTREAM_API_KEYS: '' })).toEqual([
+			'PLANSTREAM_ORIGINS must be absent unless PLANSTREAM_API_KEYS names a file of keys: without keys this server answers its own machine only, but is "https://a.example, http://b.example:8080".',
+		])
+	})
 })

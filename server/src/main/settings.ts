@@ -1,6 +1,6 @@
 import { PlanstreamError } from '@planstream/shared'
 import * as z from 'zod'
-import { LOOPBACK_HOSTS } from '../api/auth.js'
+import { isLoopback, LOOPBACK_HOSTS } from '../auth/loopback.js'
 import { LOG_LEVELS } from '../ops/logger.js'
 
 /** A text of digits as a number within bounds; the sentence says both. */
@@ -13,13 +13,20 @@ function wholeNumber(minimum: number, maximum: number, what: string) {
 		.refine((value) => value >= minimum && value <= maximum, sentence)
 }
 
+const ORIGIN = /^https?:\/\/[^/?#@\s]+$/
+
 const variables = z.object({
-	HOST: z
-		.enum(LOOPBACK_HOSTS, {
-			error: `must be one of ${LOOPBACK_HOSTS.join(', ')}: without authentication this server answers its own machine only`,
-		})
-		.default('127.0.0.1'),
+	HOST: z.string().default('127.0.0.1'),
 	PORT: wholeNumber(0, 65_535, 'the port to listen on (0 picks a free one)').default(3000),
+	PLANSTREAM_API_KEYS: z.string().optional(),
+	PLANSTREAM_ORIGINS: z
+		.string()
+		.transform((text) => text.split(',').map((origin) => origin.trim()))
+		.refine(
+			(origins) => origins.every((origin) => ORIGIN.test(origin)),
+			'must be origins such as https://app.example.com, with commas between',
+		)
+		.optional(),
 	PLANSTREAM_DATA: z.string().default('.planstream'),
 	PLANSTREAM_SCRIPTED: z
 		.enum(['0', '1'], { error: 'must be 1 to offer the scripted agent, or 0' })
@@ -28,6 +35,16 @@ const variables = z.object({
 	WEBSOCKET_PING_INTERVAL: wholeNumber(1, 86_400, 'the seconds between two pings').default(30),
 	MAX_WEBSOCKET_CLIENTS: wholeNumber(1, 1_000_000, 'how many connections are held at most').default(10_000),
 	LOG_LEVEL: z.enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(', ')}` }).default('info'),
+})
+
+/** Settings that contradict each other. */
+const settings = variables.superRefine(({ HOST, PLANSTREAM_API_KEYS, PLANSTREAM_ORIGINS }, { addIssue }) => {
+	if (PLANSTREAM_API_KEYS !== undefined) return
+	const unless = 'unless PLANSTREAM_API_KEYS names a file of keys: without keys this server answers its own machine only'
+	if (!isLoopback(HOST))
+		addIssue({ code: 'custom', path: ['HOST'], message: `must be one of ${LOOPBACK_HOSTS.join(', ')} ${unless}` })
+	if (PLANSTREAM_ORIGINS !== undefined)
+		addIssue({ code: 'custom', path: ['PLANSTREAM_ORIGINS'], message: `must be absent ${unless}` })
 })
 
 /** What the environment says about how to serve. */
@@ -39,7 +56,7 @@ export type Settings = z.output<typeof variables>
  * @throws PlanstreamError `bad_request`, with a line for each setting that is wrong, under its name
  */
 export function parseSettings(env: NodeJS.ProcessEnv): Settings {
-	const parsed = variables.safeParse(Object.fromEntries(Object.entries(env).filter(([, text]) => text !== '')))
+	const parsed = settings.safeParse(Object.fromEntries(Object.entries(env).filter(([, text]) => text !== '')))
 	if (parsed.success) return parsed.data
 	const lines = parsed.error.issues.map(({ path, message }) => {
 		const name = String(path[0])

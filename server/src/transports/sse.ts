@@ -6,7 +6,7 @@ import { contract } from '@planstream/shared/schemas'
 import { Hono, type Context as HonoContext } from 'hono'
 import type { Context } from '../api/context.js'
 import { typedError } from '../api/errors.js'
-import { assertScope, type OnProblem, reported } from '../api/procedure.js'
+import { assertAllowed, type OnProblem, reported } from '../api/procedure.js'
 import { routePath } from '../api/rest.js'
 import { joinSignals } from '../api/signals.js'
 import { toSubscribeRequest } from '../api/subscribe-request.js'
@@ -45,13 +45,13 @@ export function sseRoutes(options: SseOptions): Hono<{ Bindings: HttpBindings }>
 async function answer(options: SseOptions, context: NodeContext): Promise<Response> {
 	const { hub, connections, draining, contextOf } = options
 	const { principal } = contextOf(context)
-	assertScope(principal, 'plans.events')
+	assertAllowed(principal, 'plans.events')
 	const plan_id = context.req.param('plan_id') ?? ''
 	const search = new URL(context.req.url).search
 	const input = readSubscription({ plan_id, search, lastEventId: context.req.header('last-event-id') })
 
 	const response = context.env.outgoing
-	using ending = joinSignals(closing(response), draining)
+	using ending = joinSignals(closing(response), draining, principal.expired)
 	const request = toSubscribeRequest(input, ending.signal)
 	using connection = connections.open({ transport: 'sse', terminate: () => response.destroy() })
 	using _stream = connection.begin(plan_id)

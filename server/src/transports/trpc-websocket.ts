@@ -3,15 +3,17 @@ import type { Socket } from 'node:net'
 import { ERRORS, PlanstreamError } from '@planstream/shared'
 import { getWSConnectionHandler } from '@trpc/server/adapters/ws'
 import { type WebSocket, WebSocketServer } from 'ws'
-import type { Context } from '../api/context.js'
 import type { OnProblem } from '../api/procedure.js'
 import type { AppRouter } from '../api/router.js'
+import type { Authority } from '../auth/authority.js'
+import { chooseProtocol } from '../auth/credentials.js'
 import { aborted, drained, endStalled } from '../connections/back-pressure.js'
 import type { Carrier } from '../connections/carrier.js'
 import { keepAlive } from '../connections/heartbeat.js'
 import type { ConnectionLimits } from '../connections/limits.js'
 import type { Connection, Connections } from '../connections/registry.js'
 import type { Schedule } from '../connections/schedule.js'
+import { admit } from './holder.js'
 import { MAX_BATCH_CALLS, reportAdapterFailures } from './trpc-failures.js'
 import { refuse, type Upgrade } from './upgrade.js'
 
@@ -22,21 +24,26 @@ export interface TrpcWebSocketOptions {
 	readonly router: AppRouter
 	readonly connections: Connections
 	readonly limits: ConnectionLimits
-	readonly contextOf: (request: IncomingMessage) => Context
+	readonly authority: Authority
 	readonly schedule: Schedule
 	readonly onProblem: OnProblem
 }
 
 /** tRPC over WebSocket. */
 export function trpcWebSocket(options: TrpcWebSocketOptions): Upgrade {
-	const server = new WebSocketServer({ noServer: true, clientTracking: false, maxPayload: MAX_FRAME_BYTES })
+	const server = new WebSocketServer({
+		noServer: true,
+		clientTracking: false,
+		maxPayload: MAX_FRAME_BYTES,
+		handleProtocols: chooseProtocol,
+	})
 	server.on('wsClientError', ({ message }, socket) => refuse(socket, badHandshake(message)))
 	const onError = reportAdapterFailures(options.onProblem)
 	return (request, socket, head) => {
 		let client: WebSocket | null = null
 		const connection = options.connections.open({
 			transport: 'trpc-websocket',
-			leave: () => setImmediate(() => client?.close(ERRORS.draining.close, 'draining')),
+			leave: ({ code }) => setImmediate(() => client?.close(ERRORS[code].close, code)),
 			terminate: () => socket.destroy(),
 		})
 		socket.once('close', () => connection[Symbol.dispose]())
@@ -58,7 +65,7 @@ interface Accepted {
 }
 
 function serve({ options, server, client, request, connection, socket, onError }: Accepted): void {
-	const { router, limits, contextOf, schedule } = options
+	const { router, limits, authority, schedule } = options
 	endStalled(socket, limits.stallTimeoutMs, () => client.terminate())
 	keepAlive(client, { ...limits, schedule, onAlive: () => connection.seen() })
 	if (announcesCredentials(request)) expectCredentials(client, schedule, limits.credentialsTimeoutMs)
@@ -66,7 +73,10 @@ function serve({ options, server, client, request, connection, socket, onError }
 	getWSConnectionHandler({
 		wss: server,
 		router,
-		createContext: () => ({ ...contextOf(request), carrier }),
+		createContext: ({ info }) => {
+			const { headers } = request
+			return { principal: admit({ authority, headers, token: info.connectionParams?.token, client, connection }), carrier }
+		},
 		maxBatchSize: MAX_BATCH_CALLS,
 		onError,
 	})(client, request)

@@ -2,12 +2,17 @@ import { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import { PassThrough } from 'node:stream'
 import { expect, test } from 'vitest'
+import { LOCAL_AUTHORITY } from '../auth/authority.js'
 import { type Upgrade, upgradeRouter } from './upgrade.js'
 
 /** Routes one upgrade request of a client that resets the connection at once. */
 function routeAndReset(url: string, upgrade: Upgrade) {
 	const problems: string[] = []
-	const listener = upgradeRouter({ upgrades: { '/there': upgrade }, onProblem: (sentence) => void problems.push(sentence) })
+	const listener = upgradeRouter({
+		upgrades: { '/there': upgrade },
+		authority: LOCAL_AUTHORITY,
+		onProblem: (sentence) => void problems.push(sentence),
+	})
 	const request = Object.assign(new IncomingMessage(new Socket()), { url, headers: { host: 'localhost' } })
 	const socket = new PassThrough()
 	listener(request, socket, Buffer.alloc(0))

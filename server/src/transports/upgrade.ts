@@ -1,9 +1,9 @@
 import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
-import { assertLocal } from '../api/auth.js'
 import { problemResponse } from '../api/problem-response.js'
 import { type OnProblem, reported } from '../api/procedure.js'
+import type { Authority } from '../auth/authority.js'
 
 /**
  * Takes a connection over after its HTTP upgrade.
@@ -15,18 +15,20 @@ export type Upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) =
 export interface UpgradeOptions {
 	/** By path. */
 	readonly upgrades: Readonly<Record<string, Upgrade>>
+	readonly authority: Authority
 	readonly onProblem: OnProblem
 }
 
 /** The one listener for `upgrade` of an HTTP server: whoever is not taken over gets a real HTTP answer and is closed. */
 export function upgradeRouter({
 	upgrades,
+	authority,
 	onProblem,
 }: UpgradeOptions): (request: IncomingMessage, socket: Duplex, head: Buffer) => void {
 	return (request, socket, head) => {
 		socket.on('error', ignoreReset)
 		try {
-			assertLocal(request.headers)
+			authority.assertWelcome(request.headers)
 			upgradeAt(pathOf(request), upgrades)(request, socket, head)
 		} catch (thrown) {
 			const error = reported(asPlanstreamError(thrown), onProblem, 'An upgrade')

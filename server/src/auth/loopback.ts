@@ -6,6 +6,10 @@ export const LOOPBACK_HOSTS = ['127.0.0.1', 'localhost', '::1'] as const
 
 const ADVICE = 'Without authentication this server answers programs and pages of its own machine only; ask for http://localhost.'
 
+export function isLoopback(host: string): boolean {
+	return LOOPBACK_HOSTS.some((name) => name === host)
+}
+
 /**
  * Refuses requests that come through a foreign web page, a foreign name or a proxy: a browser on this machine can be
  * made to send them, and without authentication they would be obeyed. For requests and for WebSocket upgrades alike.
@@ -17,7 +21,7 @@ export function assertLocal(headers: IncomingHttpHeaders): void {
 	if (host === undefined || !isLoopbackUrl(`http://${host}`)) {
 		throw new PlanstreamError('forbidden', `The request is for the host "${host ?? ''}". ${ADVICE}`, { header: 'host' })
 	}
-	if (origin !== undefined && !isLocalOrigin(origin)) {
+	if (origin !== undefined && !isLoopbackOrigin(origin)) {
 		throw new PlanstreamError('forbidden', `The request comes from a page of "${origin}". ${ADVICE}`, { header: 'origin' })
 	}
 	const forwarded = Object.keys(headers).find((name) => name === 'forwarded' || name.startsWith('x-forwarded-'))
@@ -28,13 +32,12 @@ export function assertLocal(headers: IncomingHttpHeaders): void {
 }
 
 /** Whether a page of this origin is served by this machine. */
-function isLocalOrigin(origin: string): boolean {
+export function isLoopbackOrigin(origin: string): boolean {
 	return /^https?:/.test(origin) && isLoopbackUrl(origin)
 }
 
 function isLoopbackUrl(text: string): boolean {
 	if (!URL.canParse(text)) return false
 	const { hostname } = new URL(text)
-	const name = hostname.startsWith('[') ? hostname.slice(1, -1) : hostname
-	return LOOPBACK_HOSTS.some((host) => host === name)
+	return isLoopback(hostname.startsWith('[') ? hostname.slice(1, -1) : hostname)
 }

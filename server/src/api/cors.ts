@@ -1,22 +1,22 @@
 import type { HttpBindings } from '@hono/node-server'
 import type { Context, MiddlewareHandler } from 'hono'
-import { assertLocal } from './auth.js'
+import type { Authority } from '../auth/authority.js'
 
 const PREFLIGHT_SECONDS = '600'
 
 /**
- * Refuses what does not come from this machine, and lets its pages on other ports read the answers. The headers are set on the
+ * Refuses what comes from where it must not, and lets pages that may ask read the answers. The headers are set on the
  * outgoing message itself, so that answers, problems and streams all carry them.
  */
-export function localOnly(): MiddlewareHandler<{ Bindings: HttpBindings }> {
+export function welcome(authority: Authority): MiddlewareHandler<{ Bindings: HttpBindings }> {
 	return async (context, next) => {
 		const { incoming, outgoing } = context.env
 		outgoing.setHeader('x-content-type-options', 'nosniff')
-		assertLocal(incoming.headers)
+		authority.assertWelcome(incoming.headers)
 		const { origin } = incoming.headers
 		if (origin !== undefined) {
 			outgoing.setHeader('access-control-allow-origin', origin)
-			outgoing.setHeader('access-control-expose-headers', 'allow, retry-after')
+			outgoing.setHeader('access-control-expose-headers', 'allow, retry-after, www-authenticate')
 			outgoing.setHeader('vary', 'origin')
 		}
 		await next()
