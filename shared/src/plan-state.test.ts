@@ -107,6 +107,13 @@ describe('applyEvent', () => {
 		expect(statuses(['plan_created', 'step_failed'])).toEqual(['failed', 'pending', 'pending'])
 	})
 
+	it('has a time for a retry after any delay', () => {
+		const retrying = event('step_retrying', 'a', 1)
+		const late = { ...retrying, data: { ...retrying.data, delay_ms: Number.MAX_SAFE_INTEGER } } as PlanEvent
+		const [step] = applyEvent(initialPlanState('p', 'external'), late).steps
+		expect(step?.retry_at).toBe('+275760-09-13T00:00:00.000Z')
+	})
+
 	it('names the event of a large result instead of holding it', () => {
 		const large = {
 			...event('step_completed', 'a', 7),

@@ -76,9 +76,12 @@ function retrying(step: StepState, event: Extract<PlanEvent, { event_type: 'step
 		return { ...withoutResult(step), ...UNTOUCHED, status: 'pending', failures: 0, retry_at: null }
 	}
 	const failures = step.failures + (COUNTED.has(reason) ? 1 : 0)
-	const retry_at = new Date(Date.parse(event.timestamp) + delay_ms).toISOString()
+	const retry_at = new Date(Math.min(LAST_TIME, Date.parse(event.timestamp) + delay_ms)).toISOString()
 	return { ...step, status: 'retrying', failures, error, retry_at, review: null }
 }
+
+/** The last time there is a date for, in milliseconds since 1970: a producer may name any delay. */
+const LAST_TIME = 8_640_000_000_000_000
 
 /** Retries for these reasons use up `retry.max_attempts`. */
 const COUNTED: ReadonlySet<string> = new Set(['error', 'timeout', 'quality'])

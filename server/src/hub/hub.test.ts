@@ -134,6 +134,23 @@ describe('publishing', () => {
 		])
 	})
 
+	it('acknowledges what two producers send at the same time, however many batches are on their way, each event once', async () => {
+		const { hub } = await openHub()
+		const pairs = Array.from({ length: 100 }, (_, index) => [error(`e${index}`), error(`e${index}`)]).flat()
+		const answers = await Promise.all(pairs.map((event) => publish(hub, [event])))
+		const duplicates = answers.map(({ results }) => results[0]?.duplicate)
+		expect(duplicates).toEqual(pairs.map((_, index) => index % 2 === 1))
+		await publish(hub, [completed])
+		expect(eventsOf(await take(hub)).map((event) => event.seq)).toEqual(Array.from({ length: 101 }, (_, index) => index + 1))
+	})
+
+	it('refuses another content under an id that is still on its way', async () => {
+		const { hub } = await openHub()
+		const [first, second] = await Promise.allSettled([publish(hub, [error('a')]), publish(hub, [progress('a')])])
+		expect(first.status).toBe('fulfilled')
+		expect(second).toMatchObject({ reason: { code: 'conflict', facts: { event_id: 'a' } } })
+	})
+
 	it("keeps tenants apart: another's plan is unknown", async () => {
 		const { hub } = await openHub()
 		const other = { ...LOCAL_PRINCIPAL, tenant: 'other' }

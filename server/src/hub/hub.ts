@@ -17,7 +17,7 @@ import { type Draft, encode } from './records.js'
 import { States } from './states.js'
 import { eventOf, type StreamItem } from './stream-item.js'
 import { type SubscribeRequest, Subscription } from './subscription.js'
-import { type Committed, type Decide, PlanWriter } from './writer.js'
+import { type Committed, contradicts, type Decide, KNOWN_ONLY, PlanWriter } from './writer.js'
 
 const KEPT_WRITERS = 1000
 
@@ -158,10 +158,9 @@ export class Hub {
 	async #repeat(plan: PlanKey, drafts: readonly Draft[], refusal: PlanstreamError) {
 		const records = drafts.map((draft) => encode(draft, plan.plan_id, '').record)
 		try {
-			return await this.#log.append(plan, records, { expected_seq: Number.MAX_SAFE_INTEGER })
+			return await this.#log.append(plan, records, KNOWN_ONLY)
 		} catch (error) {
-			const contradicts = error instanceof PlanstreamError && ('event_id' in error.facts || 'duplicates' in error.facts)
-			throw contradicts ? error : refusal
+			throw error instanceof PlanstreamError && contradicts(error) ? error : refusal
 		}
 	}
 

@@ -1,10 +1,13 @@
 import { type PlanEvent, type PlanOwner, PlanstreamError } from '@planstream/shared'
-import type { Appended, AppendOptions, EventLog, PlanKey } from '../log/event-log.js'
+import type { Appended, AppendOptions, EventLog, LogRecord, PlanKey } from '../log/event-log.js'
 import { foldEvent, initialFold, type PlanFold, summarise } from './plan-fold.js'
 import { type Draft, type Encoded, encode } from './records.js'
 import type { States } from './states.js'
 
 const ATTEMPTS = 10
+
+/** No head is there, so an append succeeds when all its events are known, and adds none that is not. */
+export const KNOWN_ONLY: AppendOptions = { expected_seq: Number.MAX_SAFE_INTEGER }
 
 /** What a plan looks like to somebody who decides what comes next; `fold` is null for a plan without a log. */
 export type Decide = (fold: PlanFold | null) => readonly Draft[]
@@ -44,6 +47,8 @@ export class PlanWriter {
 	#broken = 0
 	#loading: Promise<void> | null = null
 	#underWay = 0
+	/** Ids of the events on their way: whoever sends one of them again asks whether it has arrived. */
+	readonly #idsUnderWay = new Set<string>()
 	#lastAppend: Promise<unknown> = Promise.resolve()
 
 	constructor(plan: PlanKey, log: EventLog, states: States, now: () => string) {
@@ -82,17 +87,29 @@ export class PlanWriter {
 			return 'again'
 		}
 		if (encoded.length === 0) return (await this.#cameTrue()) ? { appended: null, fold: tip.fold } : 'again'
+		const records = encoded.map(({ record }) => record)
+		if (records.some(({ event_id }) => this.#idsUnderWay.has(event_id))) return await this.#repeat(tip, records)
 		const next = advance(tip, encoded, this.#plan.plan_id, options.owner)
 		this.#tip = next
-		const append = this.#append(tip, next, encoded, options)
+		const append = this.#append(tip, next, records, options)
 		this.#lastAppend = append.catch(() => undefined)
 		return append
 	}
 
-	async #append(tip: Tip, next: Tip, encoded: readonly Encoded[], options: CommitOptions): Promise<Committed | 'again'> {
-		this.#underWay++
+	/** Sends what is on its way already behind itself: the log knows it by then, or it is decided again. */
+	async #repeat(tip: Tip, records: readonly LogRecord[]): Promise<Committed | 'again'> {
 		try {
-			const records = encoded.map(({ record }) => record)
+			return { appended: await this.#log.append(this.#plan, records, KNOWN_ONLY), fold: tip.fold }
+		} catch (error) {
+			if (!isConflict(error) || contradicts(error)) throw error
+			return 'again'
+		}
+	}
+
+	async #append(tip: Tip, next: Tip, records: readonly LogRecord[], options: CommitOptions): Promise<Committed | 'again'> {
+		this.#underWay++
+		for (const { event_id } of records) this.#idsUnderWay.add(event_id)
+		try {
 			const appended = await this.#log.append(this.#plan, records, this.#expectations(tip, next, records, options))
 			const last = appended.results.at(-1)
 			const predicted = next.fold?.state.seq
@@ -106,10 +123,11 @@ export class PlanWriter {
 			return 'again'
 		} finally {
 			this.#underWay--
+			for (const { event_id } of records) this.#idsUnderWay.delete(event_id)
 		}
 	}
 
-	#expectations(tip: Tip, next: Tip, records: readonly Encoded['record'][], options: CommitOptions): AppendOptions {
+	#expectations(tip: Tip, next: Tip, records: readonly LogRecord[], options: CommitOptions): AppendOptions {
 		const state = tip.fold === null ? { expected_seq: 0 } : { expected_state_seq: tip.state_seq }
 		const given = options.expected_seq === undefined ? {} : { expected_seq: options.expected_seq }
 		if (records.every((record) => record.transient) && tip.fold !== null) return { ...state, ...given }
@@ -163,7 +181,15 @@ function settledFold(fold: PlanFold | null, appended: Appended): PlanFold | null
 
 /** Whether an append was refused because the state had moved on, rather than for what its sender said. */
 function lostRace(error: unknown, options: CommitOptions): boolean {
-	if (!(error instanceof PlanstreamError) || error.code !== 'conflict') return false
-	if ('event_id' in error.facts || 'duplicates' in error.facts) return false
+	if (!isConflict(error) || contradicts(error)) return false
 	return options.expected_seq === undefined || error.facts.head_seq === options.expected_seq
+}
+
+function isConflict(error: unknown): error is PlanstreamError {
+	return error instanceof PlanstreamError && error.code === 'conflict'
+}
+
+/** Whether the log holds other events under the ids that were sent, or only a part of them. */
+export function contradicts({ facts }: PlanstreamError): boolean {
+	return 'event_id' in facts || 'duplicates' in facts
 }
