@@ -1,72 +1,55 @@
-import { setTimeout as wait } from 'node:timers/promises'
-import type { PlanEvent, PublishOutput } from '@planstream/shared'
+import type { PlanEvent } from '@planstream/shared'
 import { describe, expect, it } from 'vitest'
+import { Acknowledged, publishUntil, quickClient, watch } from '../support/crash-traffic.js'
 import { ServerProcess } from '../support/server-process.js'
 
 const SCALE = Number(process.env.PLANSTREAM_TEST_SCALE ?? 1)
-const EVENTS = 1000 * SCALE
-const BATCH = 5
+const KILLS = Math.ceil(5 * SCALE)
+const PLANS = ['a', 'b', 'c', 'd']
+const PUBLISHERS = 8
+const SUBSCRIBERS = 40
 
-/** Publishes a batch until it is acknowledged, the very same one each time. */
-async function publish(server: ServerProcess, first: number): Promise<PublishOutput> {
-	const events = Array.from({ length: BATCH }, (_, index) => ({
-		event_id: `e${first + index}`,
-		event_type: 'error',
-		data: { code: 'x', message: 'y'.repeat(200) },
-	}))
-	for (;;) {
-		try {
-			const answer = await fetch(`${server.url}/api/v1/streaming/plans/p/events`, {
-				method: 'POST',
-				headers: { 'content-type': 'application/json' },
-				body: JSON.stringify({ events }),
-			})
-			if (answer.ok) return (await answer.json()) as PublishOutput
-			expect(answer.status, await answer.text()).toBe(503)
-		} catch (error) {
-			if (!(error instanceof TypeError)) throw error
-		}
-		await wait(5)
-	}
-}
-
-async function readPlan(server: ServerProcess): Promise<PlanEvent[]> {
-	const answer = await fetch(`${server.url}/api/v1/streaming/plans/p/events`)
+async function readPlan(server: ServerProcess, plan_id: string): Promise<PlanEvent[]> {
+	const answer = await fetch(`${server.url}/api/v1/streaming/plans/${plan_id}/events`)
 	const data = (await answer.text()).split('\n').filter((line) => line.startsWith('data: '))
 	return data.map((line) => JSON.parse(line.slice('data: '.length)) as PlanEvent).filter((item) => 'event_type' in item)
 }
 
 describe('a server that is killed with -9', () => {
-	it(`loses nothing it has acknowledged: ${EVENTS} events, three kills`, async () => {
+	it(`loses nothing and doubles nothing: ${PUBLISHERS} publishers, ${SUBSCRIBERS} subscribers, ${KILLS} kills`, async () => {
 		await using server = await ServerProcess.start()
-		const acknowledged = new Map<string, number>()
-		const killAt = [0.2, 0.5, 0.8].map((part) => part * EVENTS)
-		let next = 0
-		const publisher = async () => {
-			while (next < EVENTS) {
-				const first = next
-				next += BATCH
-				const { results } = await publish(server, first)
-				for (const { event_id, seq } of results) acknowledged.set(event_id, seq)
-				const [due] = killAt
-				if (due === undefined || acknowledged.size < due) continue
-				killAt.shift()
-				await server.kill()
-				await server.restart()
-			}
+		await using planstream = quickClient(server.url)
+		const acknowledged = new Acknowledged()
+		const stop = new AbortController()
+		const planOf = (index: number) => PLANS[index % PLANS.length] ?? ''
+		const watched = Array.from({ length: SUBSCRIBERS }, (_, index) =>
+			watch(server.url, planOf(index), Math.floor(index / PLANS.length)),
+		)
+		const publishing = Array.from({ length: PUBLISHERS }, (_, index) =>
+			publishUntil(stop.signal, planstream, { plan_id: planOf(index), name: `p${index}`, burst: 1 + index, acknowledged }),
+		)
+		for (let kill = 0; kill < KILLS; kill++) {
+			await acknowledged.more(1 + ((kill * 37) % 101))
+			await server.kill()
+			await server.restart()
 		}
-		await Promise.all(Array.from({ length: 8 }, publisher))
-		expect(killAt).toEqual([])
-		await fetch(`${server.url}/api/v1/streaming/plans/p/events`, {
-			method: 'POST',
-			headers: { 'content-type': 'application/json' },
-			body: JSON.stringify({ events: [{ event_type: 'plan_completed', data: {} }] }),
-		})
-		const events = await readPlan(server)
-		expect(acknowledged.size).toBe(EVENTS)
-		expect(events.map((event) => event.seq)).toEqual(events.map((_, index) => index + 1))
-		expect(events).toHaveLength(EVENTS + 1)
-		for (const event of events.slice(0, -1)) expect(acknowledged.get(event.event_id)).toBe(event.seq)
+		await acknowledged.more(100)
+		stop.abort()
+		await Promise.all(publishing)
+		for (const plan_id of PLANS)
+			await planstream.events.publish({ plan_id, events: [{ event_type: 'plan_completed', data: {} }] })
+		await Promise.all(watched.map(({ ended }) => ended))
+
+		const logs = new Map(await Promise.all(PLANS.map(async (plan_id) => [plan_id, await readPlan(server, plan_id)] as const)))
+		const events = [...logs.values()].flat()
+		const seqs = new Map(events.map(({ event_id, seq }) => [event_id, seq]))
+		expect(seqs.size).toBe(events.length)
+		expect(events).toHaveLength(acknowledged.seqs.size + PLANS.length)
+		for (const [event_id, seq] of acknowledged.seqs) expect(seqs.get(event_id)).toBe(seq)
+		for (const { name, plan_id, event_ids, faults } of watched) {
+			expect(faults, name).toEqual([])
+			expect(event_ids, name).toEqual(logs.get(plan_id)?.map(({ event_id }) => event_id))
+		}
 	})
 
 	it('goes on with its plans: the cut attempt is worker_lost, completed steps never run again', async () => {
@@ -88,7 +71,7 @@ describe('a server that is killed with -9', () => {
 		}
 		await server.kill()
 		await server.restart()
-		const events = await readPlan(server)
+		const events = await readPlan(server, 'p')
 		const retry = events.find((event) => event.event_type === 'step_retrying')
 		expect(retry).toMatchObject({ step_id: 'b', data: { reason: 'worker_lost', next_attempt: 2 } })
 		expect(events.filter((event) => event.event_type === 'step_started' && event.step_id === 'a')).toHaveLength(1)

@@ -76,6 +76,9 @@ const readTrpcWebSocket: ReadStream = async function* (url, request) {
 /** The stock client over server-sent events. */
 const readTrpcSse: ReadStream = (url, request) => subscribe(httpSubscriptionLink({ url: `${url}/trpc`, EventSource }), request)
 
+/** The status that stops an EventSource. */
+const NOTHING_MORE = 204
+
 /** An EventSource, closed at an `end` that has nothing after it. */
 const readSse: ReadStream = async function* (url, request) {
 	const handed = new Handed()
@@ -86,8 +89,8 @@ const readSse: ReadStream = async function* (url, request) {
 	source.addEventListener('end', ({ data }) => {
 		if (!(JSON.parse(data) as EndFrame).resume) handed.end()
 	})
-	source.addEventListener('error', ({ message }) => {
-		if (source.readyState === EventSource.CLOSED) handed.end(new Error(message))
+	source.addEventListener('error', ({ code, message }) => {
+		if (source.readyState === EventSource.CLOSED) handed.end(code === NOTHING_MORE ? undefined : new Error(message))
 	})
 	try {
 		yield* handed.items()

@@ -1,0 +1,3 @@
+import { exactSuite } from '../suites/exact.suite.js'
+
+exactSuite(25)
