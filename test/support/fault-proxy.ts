@@ -6,6 +6,7 @@ export type HandshakeFate = 'pass' | 'refuse' | 'swallow'
 
 const HANDSHAKE = /\r\nupgrade: *websocket\r\n/i
 const HEAD_END = '\r\n\r\n'
+const REQUEST = /^[A-Z]+ \S+ HTTP\/1\.1\r\n/
 
 /** A TCP proxy in front of a server that does to connections what networks do. */
 export class FaultProxy implements AsyncDisposable {
@@ -16,6 +17,8 @@ export class FaultProxy implements AsyncDisposable {
 	nextCut: () => number | null = () => null
 	/** Connections that were accepted so far. */
 	accepted = 0
+	/** Requests that came over them so far. */
+	requests = 0
 	readonly #server: Server
 	readonly #target: URL
 	readonly #pairs = new Set<Pair>()
@@ -84,6 +87,7 @@ export class FaultProxy implements AsyncDisposable {
 		})
 		let head = ''
 		client.on('data', (chunk) => {
+			if (REQUEST.test(chunk.toString('latin1'))) this.requests++
 			if (!head.includes(HEAD_END)) head += chunk.toString('latin1')
 			if (this.webSockets === 'pass' || !HANDSHAKE.test(head)) upstream.write(chunk)
 			else if (this.webSockets === 'refuse')

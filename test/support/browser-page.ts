@@ -1,0 +1,47 @@
+import { createPlanstream } from '@planstream/client'
+
+/** How a page follows a plan. */
+export type Follower = 'EventSource' | 'websocket' | 'sse'
+
+/** What a page has seen of the plan it follows. */
+export interface FollowedPlan {
+	readonly seqs: number[]
+	/** It will ask the server for nothing more. */
+	over: boolean
+	fault: string | null
+}
+
+declare global {
+	interface Window {
+		follow(follower: Follower, url: string, plan_id: string): void
+		followed: FollowedPlan
+	}
+}
+
+/** This is the script of a page: what it follows is in sight of the test. */
+window.follow = (follower, url, plan_id) => {
+	const followed: FollowedPlan = { seqs: [], over: false, fault: null }
+	window.followed = followed
+	if (follower === 'EventSource') {
+		const source = new EventSource(`${url}/api/v1/streaming/plans/${plan_id}/events`)
+		source.onmessage = ({ data }) => followed.seqs.push((JSON.parse(String(data)) as { seq: number }).seq)
+		source.onerror = () => {
+			followed.over = source.readyState === EventSource.CLOSED
+		}
+		return
+	}
+	followBySdk(follower, url, plan_id, followed).then(
+		() => {
+			followed.over = true
+		},
+		(error: unknown) => {
+			followed.fault = String(error)
+		},
+	)
+}
+
+async function followBySdk(transport: 'websocket' | 'sse', url: string, plan_id: string, { seqs }: FollowedPlan): Promise<void> {
+	const planstream = createPlanstream({ url, transport, backoff: { maxMs: 500 } })
+	for await (const { seq } of planstream.plans.events({ plan_id })) seqs.push(seq)
+	await planstream.close()
+}
