@@ -9,6 +9,8 @@ import { ServerProcess } from '../support/server-process.js'
 const PLAN = 'plan_1'
 const EVENTS = 40
 
+if (chromiumIsMissing) console.warn(CHROMIUM_NOTE)
+
 /** A follower that has been started. */
 interface Following {
 	/** Resolves when it has seen so many events. */
