@@ -85,7 +85,7 @@ export const LIMITS: readonly Limit[] = [
 	},
 	{
 		what: 'result of a step',
-		file: 'server/src/plans/attempt-result.ts',
+		file: 'server/src/plans/result-text.ts',
 		name: 'MAX_RESULT_BYTES',
 		unit: 'bytes',
 		beyond: 'the step fails with `too_large`',

@@ -1,3 +1,4 @@
+export { type IsolatedAgentOptions, isolatedAgent } from './agents/isolated/isolated-agent.js'
 export { researchPlan } from './agents/research/research-plan.js'
 export type { AppRouter } from './api/router.js'
 export type { Principal } from './hub/principal.js'

@@ -1,7 +1,8 @@
 import { getEventListeners } from 'node:events'
 import { describe, expect, it } from 'vitest'
-import type { Agent, StepContext, StepInput, StepResult } from '../../server/src/plans/agent.js'
-import { type RecordingContext, type RecordingOptions, recordingContext } from '../support/recording-context.js'
+import type { Agent, StepContext, StepInput } from '../../server/src/plans/agent.js'
+import { callAgent } from '../../server/src/plans/call-agent.js'
+import { type RecordingOptions, recordingContext } from '../support/recording-context.js'
 
 /** A step the agent under test completes, and an input it must refuse. */
 export interface AgentExample {
@@ -36,7 +37,7 @@ export function agentSuite(name: string, makeAgent: () => Agent, makeExample: ()
 
 		it('settles with a result that survives JSON', async () => {
 			const { agent, step, context } = await prepare()
-			const result = await runAgent(agent, step, context)
+			const result = await callAgent(agent, step, context)
 			expect(JSON.parse(JSON.stringify(result.data))).toEqual(result.data)
 			if (result.quality_score !== undefined) expectFraction(result.quality_score)
 			for (const check of result.checks ?? []) expectFraction(check.score)
@@ -44,7 +45,7 @@ export function agentSuite(name: string, makeAgent: () => Agent, makeExample: ()
 
 		it('reports progress within 0 and 1, in units that never exceed their total', async () => {
 			const { agent, step, context } = await prepare()
-			await runAgent(agent, step, context)
+			await callAgent(agent, step, context)
 			expect(context.reports).not.toHaveLength(0)
 			for (const report of context.reports) {
 				if (report.kind !== 'progress') continue
@@ -55,13 +56,13 @@ export function agentSuite(name: string, makeAgent: () => Agent, makeExample: ()
 
 		it('leaves no listener on the signal', async () => {
 			const { agent, step, context } = await prepare()
-			await runAgent(agent, step, context)
+			await callAgent(agent, step, context)
 			expect(getEventListeners(context.signal, 'abort')).toHaveLength(0)
 		})
 
 		it('ends and says nothing when its signal is aborted before it begins', async () => {
 			const { agent, step, context } = await prepare({ signal: AbortSignal.abort() })
-			await Promise.allSettled([runAgent(agent, step, context)])
+			await Promise.allSettled([callAgent(agent, step, context)])
 			expect(context.reports).toEqual([])
 			expect(getEventListeners(context.signal, 'abort')).toHaveLength(0)
 		})
@@ -69,25 +70,25 @@ export function agentSuite(name: string, makeAgent: () => Agent, makeExample: ()
 		it('ends after an abort at its first report, having said at most one thing more', async () => {
 			const abort = new AbortController()
 			const { agent, step, context } = await prepare({ signal: abort.signal, onReport: () => abort.abort() })
-			await Promise.allSettled([runAgent(agent, step, context)])
+			await Promise.allSettled([callAgent(agent, step, context)])
 			expect(context.reports.length).toBeLessThanOrEqual(2)
 			expect(getEventListeners(abort.signal, 'abort')).toHaveLength(0)
 		})
 
 		it('runs many steps at once, each as if it were alone', async () => {
 			const alone = await prepare()
-			const expected = await runAgent(alone.agent, alone.step, alone.context)
+			const expected = await callAgent(alone.agent, alone.step, alone.context)
 			const contexts = await Promise.all(
 				Array.from({ length: AT_ONCE }, (_, n) => prepare({ step_key: `plan_1.step_${n}` }).then(({ context }) => context)),
 			)
-			const results = await Promise.all(contexts.map((context) => runAgent(alone.agent, alone.step, context)))
+			const results = await Promise.all(contexts.map((context) => callAgent(alone.agent, alone.step, context)))
 			expect(results).toEqual(contexts.map(() => expected))
 			expect(contexts.map(({ reports }) => reports)).toEqual(contexts.map(() => alone.context.reports))
 		})
 
 		it('fails on a wrong input with a code and a sentence, and asks for no retry', async () => {
 			const { agent, step, context, badInput } = await prepare()
-			const failed = await runAgent(agent, { ...step, input: badInput }, context).then(
+			const failed = await callAgent(agent, { ...step, input: badInput }, context).then(
 				() => null,
 				(error: unknown) => error,
 			)
@@ -96,19 +97,6 @@ export function agentSuite(name: string, makeAgent: () => Agent, makeExample: ()
 			expect(getEventListeners(context.signal, 'abort')).toHaveLength(0)
 		})
 	})
-}
-
-/** Runs one attempt as the executor would, whichever of the two forms the agent has. */
-export async function runAgent(agent: Agent, step: StepInput, context: RecordingContext): Promise<StepResult> {
-	const running = agent.execute(step, context)
-	if (!(Symbol.asyncIterator in running)) return running
-	for await (const update of running) {
-		if ('result' in update) return update.result
-		if ('progress' in update) context.progress(update.progress, update.message)
-		else if ('usage' in update) context.usage(update.usage)
-		else context.output(update.output, update.channel === undefined ? {} : { channel: update.channel })
-	}
-	throw new Error(`The agent ${agent.type} ended without a result; its last item must be { result }.`)
 }
 
 function expectFraction(value: number): void {

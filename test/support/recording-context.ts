@@ -25,6 +25,7 @@ export interface RecordingOptions {
 	readonly attempt?: number
 	readonly step_key?: string
 	readonly signal?: AbortSignal
+	readonly over?: AbortSignal
 	/** Called after each report was recorded. */
 	readonly onReport?: (report: Report) => void
 }
@@ -44,6 +45,7 @@ export function recordingContext(options: RecordingOptions = {}): RecordingConte
 		attempt: options.attempt ?? 1,
 		step_key: options.step_key ?? 'plan_1.step_1',
 		signal: options.signal ?? new AbortController().signal,
+		over: options.over ?? new AbortController().signal,
 		reports,
 		progress: (fraction, message, units) =>
 			record({ kind: 'progress', fraction, message: message ?? null, units: units ?? null }),
@@ -56,6 +58,7 @@ export function recordingContext(options: RecordingOptions = {}): RecordingConte
 			return Promise.resolve(artifact)
 		},
 		usage: (used) => record({ kind: 'usage', used }),
+		drained: () => Promise.resolve(),
 	}
 }
 

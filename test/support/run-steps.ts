@@ -1,6 +1,6 @@
 import type { PlanSpec } from '@planstream/shared'
 import type { Agent, StepResult } from '../../server/src/plans/agent.js'
-import { runAgent } from '../suites/agent.suite.js'
+import { callAgent } from '../../server/src/plans/call-agent.js'
 import { type RecordingContext, recordingContext } from './recording-context.js'
 
 export interface RanStep extends StepResult {
@@ -25,7 +25,7 @@ export async function runSteps(plan: PlanSpec, agents: readonly Agent[], until?:
 			inputs: Object.fromEntries(depends_on.map((id) => [id, ran.get(id)?.data ?? null])),
 			step_key: `plan_1.${step_id}`,
 		})
-		const result = await runAgent(agent, { step_id, name, action, agent_type, input }, context)
+		const result = await callAgent(agent, { step_id, name, action, agent_type, input }, context)
 		ran.set(step_id, { ...result, context })
 	}
 	return ran

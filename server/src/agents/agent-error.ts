@@ -10,6 +10,16 @@ export type AgentErrorCode =
 	| 'corpus_too_large'
 	/** A file changed between two steps of the same plan. */
 	| 'corpus_changed'
+	/** The module of an isolated agent cannot be loaded or is no agent. */
+	| 'agent_not_loaded'
+	/** The process of an isolated agent ended before it had a result. */
+	| 'agent_exited'
+	/** An isolated agent threw where nobody caught it, or has no process. */
+	| 'agent_crashed'
+	/** The process of an isolated agent used up its memory. */
+	| 'agent_out_of_memory'
+	/** The agent reports or stores more than there is room for. */
+	| 'too_large'
 
 /**
  * A failure an agent foresaw. The attempt copies `code` and `retryable` into the event; the message says what

@@ -1,7 +1,8 @@
 import { getEventListeners } from 'node:events'
 import { describe, expect, it } from 'vitest'
-import { agentSuite, runAgent } from '../../../test/suites/agent.suite.js'
+import { agentSuite } from '../../../test/suites/agent.suite.js'
 import { outputOf, recordingContext } from '../../../test/support/recording-context.js'
+import { callAgent } from '../plans/call-agent.js'
 import { scriptedAgent } from './scripted.js'
 
 const step = (input: Record<string, unknown>) => ({
@@ -11,7 +12,7 @@ const step = (input: Record<string, unknown>) => ({
 	agent_type: 'scripted',
 	input,
 })
-const play = (input: Record<string, unknown>, context = recordingContext()) => runAgent(scriptedAgent(), step(input), context)
+const play = (input: Record<string, unknown>, context = recordingContext()) => callAgent(scriptedAgent(), step(input), context)
 
 agentSuite('scripted', scriptedAgent, () => ({
 	step: step({
@@ -35,7 +36,7 @@ describe('the scripted agent', () => {
 			{ usage: { tokens: 7 } },
 			{ artifact: { name: 'a.txt', text: 'hello', media_type: 'text/plain' } },
 		]
-		await expect(runAgent(agent, step({ updates }), context)).resolves.toEqual({ data: {} })
+		await expect(callAgent(agent, step({ updates }), context)).resolves.toEqual({ data: {} })
 		expect(context.reports.map(({ kind }) => kind)).toEqual([
 			'progress',
 			'output',

@@ -26,6 +26,8 @@ export interface StepContext {
 	readonly step_key: string
 	/** Aborted on timeout, cancel, interrupt and shutdown. An agent that goes on is fenced: nothing of it counts. */
 	readonly signal: AbortSignal
+	/** Aborted when nothing the agent does counts any more, which on an interrupt is later than `signal`: what it holds may be ended by force. */
+	readonly over: AbortSignal
 	/**
 	 * Reports how much of the step's real work is done.
 	 *
@@ -38,6 +40,8 @@ export interface StepContext {
 	artifact(name: string, bytes: Uint8Array | string, media_type: string): Promise<Artifact>
 	/** Adds to what the attempt has used. */
 	usage(used: Usage): void
+	/** Resolves when the log has caught up with the reports so far, or takes no more of them: who writes much waits for it on the way. */
+	drained(): Promise<void>
 }
 
 /** What a step came to. */

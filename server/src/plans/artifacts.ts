@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { type Artifact, PlanstreamError } from '@planstream/shared'
 
 /** Limit of one artifact; see PROTOCOL.md section 7. */
-const MAX_ARTIFACT_BYTES = 64 * 1024 * 1024
+export const MAX_ARTIFACT_BYTES = 64 * 1024 * 1024
 
 /** Where the content of an artifact lies below the artifacts' directory: `ab/abcdef...`. */
 function artifactPath(directory: string, artifact_id: string): string {

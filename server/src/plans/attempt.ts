@@ -1,8 +1,10 @@
 import type { Artifact, Failure, NormalisedStep, ParsedEvent, Usage } from '@planstream/shared'
-import type { Agent, StepContext, StepInput, StepResult, StepUpdate } from './agent.js'
+import type { Agent, StepContext, StepInput, StepResult } from './agent.js'
 import type { Artifacts } from './artifacts.js'
-import { failureOf, parseResult } from './attempt-result.js'
+import { parseResult } from './attempt-result.js'
+import { callAgent } from './call-agent.js'
 import type { AttemptResult } from './decision.js'
+import { failureOf } from './failure-of.js'
 import { Outbox } from './outbox.js'
 import { Output, type Timer } from './output.js'
 
@@ -131,26 +133,11 @@ export class Attempt {
 		this.#over.abort(reason)
 	}
 
-	async #call(): Promise<StepResult> {
+	#call(): Promise<StepResult> {
 		const { agent, step } = this.#options
 		const { step_id, name, action, agent_type, input } = step
 		const given: StepInput = { step_id, name, action, agent_type, input }
-		const returned = agent.execute(given, this.#context())
-		return Symbol.asyncIterator in returned ? this.#follow(returned) : returned
-	}
-
-	/** Takes an agent's updates one by one; the next is asked for when the last is in the log. */
-	async #follow(updates: AsyncIterable<StepUpdate>): Promise<StepResult> {
-		const context = this.#context()
-		for await (const update of updates) {
-			if (this.#abort.signal.aborted) break
-			if ('result' in update) return update.result
-			if ('progress' in update) context.progress(update.progress, update.message)
-			if ('output' in update) context.output(update.output, update.channel === undefined ? {} : { channel: update.channel })
-			if ('usage' in update) context.usage(update.usage)
-			await this.#outbox.flushed()
-		}
-		throw new TypeError('The agent ended without a result. Its last update must be { result: { data } }.')
+		return callAgent(agent, given, this.#context())
 	}
 
 	#context(): StepContext {
@@ -159,6 +146,7 @@ export class Attempt {
 			...given,
 			attempt,
 			signal: this.#abort.signal,
+			over: this.#over.signal,
 			progress: (fraction, message, units) => this.#report(fraction, message ?? '', units),
 			output: (delta, { channel = 'text', level } = {}) => {
 				if (!this.#abort.signal.aborted) this.#output.push(String(delta), channel, level)
@@ -170,6 +158,7 @@ export class Attempt {
 				return stored
 			},
 			usage: (used) => this.#use(used),
+			drained: () => this.#outbox.flushed(),
 		}
 	}
 

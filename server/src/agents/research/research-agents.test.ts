@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { agentSuite, runAgent } from '../../../../test/suites/agent.suite.js'
+import { agentSuite } from '../../../../test/suites/agent.suite.js'
 import { type CorpusFolder, corpusFolder, TIDES } from '../../../../test/support/corpus-folder.js'
 import { outputOf, recordingContext } from '../../../../test/support/recording-context.js'
 import { runSteps } from '../../../../test/support/run-steps.js'
 import type { Agent, StepInput } from '../../plans/agent.js'
+import { callAgent } from '../../plans/call-agent.js'
 import { researchAgents } from './research-agents.js'
 import { researchPlan } from './research-plan.js'
 import { crosscheckResult, extractResult, reportResult } from './results.js'
@@ -140,7 +141,7 @@ describe('corpus research', () => {
 		const before = await runSteps(researchPlan({ questions: QUESTIONS }), agentsOf(folder), 'crosscheck')
 		const inputs = Object.fromEntries(['extract_1', 'extract_2'].map((id) => [id, before.get(id)?.data ?? null]))
 		const crosscheck = () =>
-			runAgent(
+			callAgent(
 				agentOf(folder, 'corpus.crosscheck'),
 				step('crosscheck'),
 				recordingContext({ inputs, plan: { input: { questions: QUESTIONS } } }),
@@ -161,7 +162,7 @@ describe('corpus research', () => {
 		await folder.write('moon.md', `${TIDES['moon.md']}!`)
 		const inputs = { retrieve_1: before.get('retrieve_1')?.data }
 		await expect(
-			runAgent(agentOf(folder, 'corpus.extract'), step('extract'), recordingContext({ inputs })),
+			callAgent(agentOf(folder, 'corpus.extract'), step('extract'), recordingContext({ inputs })),
 		).rejects.toMatchObject({
 			code: 'corpus_changed',
 			retryable: false,
@@ -176,7 +177,7 @@ describe('corpus research', () => {
 		]
 		const answers = [{ question: 'x?', terms: [], unknown_terms: [], quotable_files: [], quotes }]
 		const inputs = { extract_1: { kind: 'corpus.extract', corpus: null, answers } }
-		const { checks = [] } = await runAgent(agentOf(tides, 'corpus.crosscheck'), step('crosscheck'), recordingContext({ inputs }))
+		const { checks = [] } = await callAgent(agentOf(tides, 'corpus.crosscheck'), step('crosscheck'), recordingContext({ inputs }))
 		expect(checks.find(({ name }) => name === 'fidelity')).toMatchObject({ score: 0, evidence: { quotes: 2, equal: 0 } })
 	})
 
@@ -185,18 +186,18 @@ describe('corpus research', () => {
 		const first = await research(tides, [asked])
 		expect(crosscheckResult.parse(first.resultOf('crosscheck')).uncovered).toEqual([asked])
 		const retrieve = step('retrieve', { question: asked, search: 'tide moon' })
-		const found = await runAgent(
+		const found = await callAgent(
 			agentOf(tides, 'corpus.retrieve'),
 			retrieve,
 			recordingContext({ inputs: { index: first.resultOf('index') } }),
 		)
-		const more = await runAgent(
+		const more = await callAgent(
 			agentOf(tides, 'corpus.extract'),
 			step('extract'),
 			recordingContext({ inputs: { retrieve_2: found.data } }),
 		)
 		const inputs = { extract_1: first.resultOf('extract_1'), skipped: null, extract_2: more.data }
-		const again = await runAgent(
+		const again = await callAgent(
 			agentOf(tides, 'corpus.crosscheck'),
 			step('crosscheck'),
 			recordingContext({ inputs, plan: { input: { questions: [asked] } } }),
@@ -205,7 +206,7 @@ describe('corpus research', () => {
 	})
 
 	it('asks the plan itself when it has no questions', async () => {
-		const { data } = await runAgent(
+		const { data } = await callAgent(
 			agentOf(tides, 'corpus.crosscheck'),
 			step('crosscheck'),
 			recordingContext({ plan: { query: 'What is a tide?' } }),
@@ -214,7 +215,7 @@ describe('corpus research', () => {
 	})
 
 	it('says which dependency is missing', async () => {
-		await expect(runAgent(agentOf(tides, 'corpus.report'), step('report'), recordingContext())).rejects.toMatchObject({
+		await expect(callAgent(agentOf(tides, 'corpus.report'), step('report'), recordingContext())).rejects.toMatchObject({
 			code: 'bad_input',
 			path: 'inputs',
 			message: expect.stringContaining('corpus.crosscheck'),
@@ -224,7 +225,7 @@ describe('corpus research', () => {
 	it('names the path in a result that is not what it says it is', async () => {
 		const inputs = { index: { kind: 'corpus.index', corpus: null, digest: 'short' } }
 		await expect(
-			runAgent(agentOf(tides, 'corpus.retrieve'), step('retrieve'), recordingContext({ inputs })),
+			callAgent(agentOf(tides, 'corpus.retrieve'), step('retrieve'), recordingContext({ inputs })),
 		).rejects.toMatchObject({
 			code: 'bad_input',
 			path: 'inputs.index.digest',

@@ -1,0 +1,55 @@
+import { Worker } from 'node:worker_threads'
+import { AGENT_TYPE_PATTERN } from '@planstream/shared'
+import type { Agent } from '../../plans/agent.js'
+import { callAgent } from '../../plans/call-agent.js'
+import { failureOf } from '../../plans/failure-of.js'
+import { resultText } from '../../plans/result-text.js'
+import { agentError } from '../agent-error.js'
+import type { FromChild, Start, ToChild } from './messages.js'
+import { RemoteContext } from './remote-context.js'
+
+/** The process of one attempt: loads the agent, calls it and says how it ended. The server ends the process. */
+function main(): void {
+	if (process.send === undefined)
+		throw new Error('this is the process of an isolated agent; define one with isolatedAgent() instead')
+	const send = process.send.bind(process)
+	const say = (message: FromChild, sent?: () => void): void => void send(message, undefined, undefined, sent)
+	// What the agent says goes through its context, which is bounded.
+	delete process.send
+	new Worker(new URL('./watchdog.js', import.meta.url), { workerData: Number(process.argv[2]) })
+	process.once('disconnect', () => process.exit())
+	process.on('uncaughtException', (thrown) => {
+		const sentence = `The agent threw an error that nobody caught: ${failureOf(thrown).message}`
+		const failure = failureOf(agentError('agent_crashed', sentence, { retryable: true }))
+		say({ kind: 'failure', failure }, () => process.exit(1))
+	})
+	process.once('message', (message: Start) => void attempt(message, say))
+}
+
+async function attempt({ module, step, given }: Start, say: (message: FromChild) => void): Promise<void> {
+	const context = new RemoteContext(given, (reports) => say({ kind: 'reports', reports }))
+	process.on('message', (message: Exclude<ToChild, Start>) => context.told(message))
+	const ended = await load(module)
+		.then((agent) => callAgent(agent, step, context))
+		.then((returned): FromChild => ({ kind: 'result', text: resultText(returned) ?? 'null' }))
+		.catch((thrown: unknown): FromChild => ({ kind: 'failure', failure: failureOf(thrown) }))
+	await context.drained()
+	say(ended)
+}
+
+async function load(module: string): Promise<Agent> {
+	const loaded = (await import(module).catch((cause: unknown) => {
+		const reason = cause instanceof Error ? cause.message : String(cause)
+		throw agentError('agent_not_loaded', `${module} could not be loaded: ${reason}`, { cause })
+	})) as { readonly default?: unknown }
+	if (isAgent(loaded.default)) return loaded.default
+	const sentence = `The default export of ${module} is no agent. It must be an object with a type and a method execute.`
+	throw agentError('agent_not_loaded', sentence)
+}
+
+function isAgent(value: unknown): value is Agent {
+	if (typeof value !== 'object' || value === null || !('type' in value) || !('execute' in value)) return false
+	return AGENT_TYPE_PATTERN.test(String(value.type)) && typeof value.execute === 'function'
+}
+
+main()

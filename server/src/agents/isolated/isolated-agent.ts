@@ -1,0 +1,67 @@
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { isAbsolute } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { PlanstreamError } from '@planstream/shared'
+import type { Agent } from '../../plans/agent.js'
+import { AgentProcess } from './agent-process.js'
+import { Slots } from './slots.js'
+
+/** An agent whose attempts run in processes of their own. */
+export interface IsolatedAgentOptions {
+	/** What steps name as their `agent_type`. */
+	readonly type: string
+	/** A JavaScript module whose default export is the {@link Agent}: a `file:` URL or an absolute path. */
+	readonly module: URL | string
+	/** Megabytes of JavaScript heap for one attempt; buffers lie outside of it. @defaultValue 256 */
+	readonly memoryMb?: number
+	/** Attempts that run at once; others wait, and that counts as their time. @defaultValue 8 */
+	readonly processes?: number
+}
+
+/**
+ * An agent each of whose attempts runs in a process of its own. It may block its event loop, exit, crash or run out of memory: its
+ * attempt fails, and nothing else notices. The process is ended when the attempt is over, whatever it is doing.
+ *
+ * @throws PlanstreamError `bad_request` for a module that is not there, a relative path, and numbers that are not whole and positive
+ * @example
+ * ```ts
+ * isolatedAgent({ type: 'render', module: new URL('./render.js', import.meta.url) })
+ * ```
+ */
+export function isolatedAgent({ type, module, memoryMb = 256, processes = 8 }: IsolatedAgentOptions): Agent {
+	assertPositive(type, { memoryMb, processes })
+	const file = createRequire(import.meta.url).resolve('#agents/isolated-child')
+	const options = { file, module: addressOf(type, module), memoryMb }
+	const slots = new Slots(processes)
+	return {
+		type,
+		async execute(step, context) {
+			using _slot = await slots.take(context.signal)
+			context.signal.throwIfAborted()
+			return await new AgentProcess(options, step, context).run()
+		},
+	}
+}
+
+function assertPositive(type: string, numbers: Readonly<Record<string, number>>): void {
+	for (const [name, value] of Object.entries(numbers)) {
+		if (Number.isSafeInteger(value) && value > 0) continue
+		const sentence = `${name} of the agent ${type} is ${value}; it must be a whole number of at least 1.`
+		throw new PlanstreamError('bad_request', sentence, { agent_type: type })
+	}
+}
+
+function addressOf(type: string, module: URL | string): string {
+	const url = toFileUrl(module)
+	if (url !== null && existsSync(fileURLToPath(url))) return url.href
+	const problem = url === null ? 'is neither a file: URL nor an absolute path' : 'is not there'
+	const sentence = `The module ${String(module)} of the agent ${type} ${problem}. Name a JavaScript file, as new URL('./agent.js', import.meta.url).`
+	throw new PlanstreamError('bad_request', sentence, { agent_type: type })
+}
+
+function toFileUrl(module: URL | string): URL | null {
+	if (typeof module === 'string' && isAbsolute(module)) return pathToFileURL(module)
+	const url = URL.canParse(module) ? new URL(module) : null
+	return url?.protocol === 'file:' ? url : null
+}

@@ -1,0 +1,1 @@
+export default { type: 'no agent', execute: 'nothing' }
