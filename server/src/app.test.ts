@@ -14,6 +14,7 @@ async function startApp(ready: () => Promise<unknown> = () => Promise.resolve())
 	const draining = stop.signal
 	const { fetch } = createApp({
 		services: { ...planstream, draining, onProblem: (sentence) => void planstream.problems.push(sentence) },
+		artifacts: planstream.artifacts,
 		authority: LOCAL_AUTHORITY,
 		connections: new Connections({ limit: 1, draining, clock: Date.now }),
 		limits: CONNECTION_LIMITS,

@@ -4,12 +4,13 @@ import type { HttpBindings } from '@hono/node-server'
 import { PlanstreamError } from '@planstream/shared'
 import { TRPCError } from '@trpc/server'
 import { type Context, Hono, type MiddlewareHandler } from 'hono'
+import { ARTIFACT_PATH, artifactRoutes } from './api/artifacts.js'
 import { textBody } from './api/body.js'
 import { options, welcome } from './api/cors.js'
 import { typedError } from './api/errors.js'
 import { problemResponse, trpcProblemResponse } from './api/problem-response.js'
 import { assertScope, type OnProblem, reported } from './api/procedure.js'
-import { ROUTES, restRoutes, routePath } from './api/rest.js'
+import { pathPattern, ROUTES, restRoutes, routePath } from './api/rest.js'
 import { createRouter, type Services } from './api/router.js'
 import type { Authority } from './auth/authority.js'
 import { bearerToken } from './auth/credentials.js'
@@ -17,6 +18,7 @@ import type { ConnectionLimits } from './connections/limits.js'
 import type { Connections } from './connections/registry.js'
 import { processSchedule } from './connections/schedule.js'
 import type { Principal } from './hub/principal.js'
+import type { Artifacts } from './plans/artifacts.js'
 import { sseRoutes } from './transports/sse.js'
 import { trpcRoutes } from './transports/trpc-http.js'
 import { trpcWebSocket } from './transports/trpc-websocket.js'
@@ -24,6 +26,7 @@ import { upgradeRouter } from './transports/upgrade.js'
 
 export interface AppOptions {
 	readonly services: Services
+	readonly artifacts: Artifacts
 	/** Who may ask. */
 	readonly authority: Authority
 	readonly connections: Connections
@@ -48,7 +51,7 @@ interface Env {
 
 type Routes = Hono<Env>
 
-export function createApp({ services, authority, connections, limits, ready }: AppOptions): App {
+export function createApp({ services, artifacts, authority, connections, limits, ready }: AppOptions): App {
 	const { draining, onProblem } = services
 	const contextOf = ({ var: { principal } }: Context<Env>) => ({ principal })
 	const router = createRouter(services)
@@ -69,6 +72,7 @@ export function createApp({ services, authority, connections, limits, ready }: A
 		return context.json(INDEX)
 	})
 	app.route('/', restRoutes(router, contextOf))
+	app.route('/', artifactRoutes({ ...transport, artifacts }))
 	app.route('/', trpcRoutes(transport))
 	app.route('/', sseRoutes({ ...transport, random: Math.random }))
 	refuseOtherMethods(app)
@@ -113,6 +117,7 @@ const INDEX = {
 	name: 'planstream',
 	health: HEALTH,
 	trpc: '/trpc',
+	artifacts: ARTIFACT_PATH,
 	procedures: ROUTES.map(([name, { rest, summary }]) => ({ name, method: rest.method, path: rest.path, summary })),
 }
 
@@ -136,6 +141,7 @@ const ALLOWED = allowedMethods()
 /** Every address with the methods it takes. */
 function allowedMethods(): Map<string, readonly string[]> {
 	const methods = new Map<string, readonly string[]>(['/', ...HEALTH].map((path) => [path, ['GET']]))
+	methods.set(pathPattern(ARTIFACT_PATH), ['GET'])
 	for (const [, spec] of ROUTES) methods.set(routePath(spec), [...(methods.get(routePath(spec)) ?? []), spec.rest.method])
 	return new Map([...methods].map(([path, own]) => [path, [...own, ...(own.includes('GET') ? ['HEAD'] : []), 'OPTIONS']]))
 }

@@ -133,10 +133,12 @@ class PlanstreamServer implements RunningServer {
 		this.#directory = directory
 		this.#entrance = openEntrance(options, keys, onProblem)
 		this.hub = new Hub({ log, clock: Date.now, onProblem })
-		this.executor = createExecutor(this.hub, options, directory.path, onProblem)
+		const artifacts = new Artifacts(path.join(directory.path, 'artifacts'))
+		this.executor = createExecutor(this.hub, { ...options, artifacts }, directory.path, onProblem)
 		this.#connections = new Connections({ limit: maxConnections, draining, clock: Date.now })
 		const { fetch, upgrade } = createApp({
 			services: { hub: this.hub, executor: this.executor, draining, onProblem },
+			artifacts,
 			authority: this.#entrance.authority,
 			connections: this.#connections,
 			limits: { ...CONNECTION_LIMITS, pingIntervalMs },
@@ -198,7 +200,12 @@ class PlanstreamServer implements RunningServer {
 	}
 }
 
-function createExecutor(hub: Hub, options: Composition, directory: string, onProblem: OnProblem): Executor {
+function createExecutor(
+	hub: Hub,
+	options: Composition & { readonly artifacts: Artifacts },
+	directory: string,
+	onProblem: OnProblem,
+): Executor {
 	return new Executor({
 		hub,
 		agents: agentsOf(options, directory),
@@ -206,7 +213,7 @@ function createExecutor(hub: Hub, options: Composition, directory: string, onPro
 			timer: PROCESS_TIMER,
 			onProblem: (sentence, thrown) => onProblem(sentence, asPlanstreamError(thrown)),
 		}),
-		artifacts: new Artifacts(path.join(directory, 'artifacts')),
+		artifacts: options.artifacts,
 		clock: Date.now,
 		random: Math.random,
 		timer: PROCESS_TIMER,

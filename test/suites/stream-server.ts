@@ -35,12 +35,13 @@ export class StreamServer implements AsyncDisposable {
 	private constructor(log: TailLog, { maxConnections = 100, limits, authority = LOCAL_AUTHORITY }: StreamServerOptions) {
 		this.#log = log
 		this.#planstream = new TestPlanstream(log, [])
-		const { hub, executor, problems } = this.#planstream
+		const { hub, executor, artifacts, problems } = this.#planstream
 		const draining = this.#draining.signal
 		const onProblem = (sentence: string, error?: Error) => void problems.push(`${sentence} ${error?.stack ?? ''}`)
 		this.connections = new Connections({ limit: maxConnections, draining, clock: Date.now })
 		const { fetch, upgrade } = createApp({
 			services: { hub, executor, draining, onProblem },
+			artifacts,
 			authority,
 			connections: this.connections,
 			limits: { ...CONNECTION_LIMITS, ...limits },

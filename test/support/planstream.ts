@@ -38,6 +38,7 @@ export class TestPlanstream implements AsyncDisposable {
 	readonly executor: Executor
 	readonly problems: string[] = []
 	readonly #directory = mkdtempSync(join(tmpdir(), 'planstream-'))
+	readonly artifacts = new Artifacts(join(this.#directory, 'artifacts'))
 
 	constructor(log: EventLog, agents: readonly Agent[], { now, timer }: TestTime = PROCESS_TIME) {
 		const onProblem = (sentence: string) => void this.problems.push(sentence)
@@ -47,7 +48,7 @@ export class TestPlanstream implements AsyncDisposable {
 			hub: this.hub,
 			agents,
 			queue: new InProcessQueue({ timer, onProblem }),
-			artifacts: new Artifacts(join(this.#directory, 'artifacts')),
+			artifacts: this.artifacts,
 			clock: now,
 			random: Math.random,
 			timer,

@@ -44,7 +44,12 @@ export function restRoutes(router: AppRouter, contextOf: (context: HonoContext) 
 
 /** The route's path as Hono writes it. */
 export function routePath({ rest }: ProcedureSpec): string {
-	return rest.path.replaceAll(/\{(\w+)\}/g, ':$1')
+	return pathPattern(rest.path)
+}
+
+/** A path with `{name}` in it, as Hono writes it. */
+export function pathPattern(path: string): string {
+	return path.replaceAll(/\{(\w+)\}/g, ':$1')
 }
 
 /** The fields of the input that stand in the path. */

@@ -1,4 +1,5 @@
 import {
+	type Artifact,
 	applyEvent,
 	COMMAND_ID_PREFIX,
 	initialPlanState,
@@ -42,6 +43,8 @@ export interface PlanFold {
 	readonly leases: Readonly<Record<string, Lease>>
 	/** Results of managed plans that are too large to stand in the state, by step id. */
 	readonly large_results: Readonly<Record<string, Json>>
+	/** Every file its steps have made, by id; a plan that is run elsewhere has none here, whatever it says. */
+	readonly artifacts: Readonly<Record<string, Artifact>>
 	/** What is held back until its review is answered, by step id. */
 	readonly held: Readonly<Record<string, Json>>
 	/** From when the plan's timeout counts. */
@@ -69,6 +72,7 @@ export function initialFold(plan_id: string, owner: PlanOwner): PlanFold {
 		created: null,
 		leases: {},
 		large_results: {},
+		artifacts: {},
 		held: {},
 		clock_from: null,
 		pause: null,
@@ -128,11 +132,16 @@ function foldStepEvent(fold: PlanFold, event: PlanEvent, step_id: string): PlanF
 		case 'step_cancelled':
 			return { ...fold, held: without(fold.held, step_id) }
 		case 'step_completed': {
-			if (fold.state.owner === 'external' || stepOf(fold.state, step_id)?.result_seq === undefined) return fold
-			return { ...fold, large_results: { ...fold.large_results, [step_id]: event.data.data } }
+			if (fold.state.owner === 'external') return fold
+			const kept = withArtifacts(fold, event.data.artifacts)
+			if (stepOf(fold.state, step_id)?.result_seq === undefined) return kept
+			return { ...kept, large_results: { ...fold.large_results, [step_id]: event.data.data } }
 		}
-		case 'review_required':
-			return fold.state.owner === 'external' ? fold : { ...fold, held: { ...fold.held, [step_id]: event.data.payload } }
+		case 'review_required': {
+			if (fold.state.owner === 'external') return fold
+			const { payload } = event.data
+			return { ...withArtifacts(fold, artifactsIn(payload)), held: { ...fold.held, [step_id]: payload } }
+		}
 		case 'review_resolved':
 			return { ...fold, held: without(fold.held, step_id), resolved: [...fold.resolved, event.data.review_id] }
 		default:
@@ -159,6 +168,18 @@ function foldCommand(fold: PlanFold, event: PlanEvent): PlanFold {
 	const { status, revision } = fold.state
 	const { key, name, digest } = command
 	return { ...fold, command: null, commands: { ...fold.commands, [key]: { name, digest, seq, status, revision } } }
+}
+
+function withArtifacts(fold: PlanFold, artifacts: readonly Artifact[]): PlanFold {
+	if (artifacts.length === 0) return fold
+	const added = Object.fromEntries(artifacts.map((artifact) => [artifact.artifact_id, artifact]))
+	return { ...fold, artifacts: { ...fold.artifacts, ...added } }
+}
+
+/** The files of a result that is held back, as this server wrote them into the review. */
+function artifactsIn(payload: Json): readonly Artifact[] {
+	if (typeof payload !== 'object' || payload === null || !('artifacts' in payload)) return []
+	return payload['artifacts'] as unknown as readonly Artifact[]
 }
 
 function without<Value>(record: Readonly<Record<string, Value>>, key: string): Readonly<Record<string, Value>> {

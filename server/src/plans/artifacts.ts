@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { mkdir, open, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { type Artifact, PlanstreamError } from '@planstream/shared'
 
 /** Limit of one artifact; see PROTOCOL.md section 7. */
@@ -35,6 +36,16 @@ export class Artifacts {
 		return { artifact_id, name, media_type, bytes: bytes.byteLength }
 	}
 
+	/** The content of an artifact; null when it is not there any more. */
+	async open(artifact_id: string): Promise<Readable | null> {
+		try {
+			return (await open(artifactPath(this.#directory, artifact_id))).createReadStream()
+		} catch (error) {
+			if (isMissing(error)) return null
+			throw error
+		}
+	}
+
 	/** Writes beside and renames, so that nobody ever sees half a file. */
 	async #write(path: string, bytes: Uint8Array): Promise<void> {
 		await mkdir(join(path, '..'), { recursive: true, mode: 0o700 })
@@ -55,7 +66,11 @@ async function exists(path: string): Promise<boolean> {
 		await stat(path)
 		return true
 	} catch (error) {
-		if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false
+		if (isMissing(error)) return false
 		throw error
 	}
+}
+
+function isMissing(error: unknown): boolean {
+	return error instanceof Error && 'code' in error && error.code === 'ENOENT'
 }
