@@ -1,6 +1,6 @@
 import type { EventOf, PlanEvent, PlanState } from '@planstream/shared'
 import { createLogUpdate } from 'log-update'
-import { note, paint, writeLine } from './output.js'
+import { note, paint, wantsJson, writeLine } from './output.js'
 import { render, type View } from './render.js'
 import { clip, oneLine } from './text.js'
 
@@ -20,7 +20,7 @@ export interface Display {
 
 /** A picture in a terminal, or one JSON event a line for a program. */
 export function openDisplay({ json }: { readonly json: boolean }): Display {
-	return json || !process.stdout.isTTY ? jsonLines() : livePicture()
+	return wantsJson(json) ? jsonLines() : livePicture()
 }
 
 function jsonLines(): Display {
@@ -75,7 +75,7 @@ function livePicture(): Display {
 }
 
 /** A terminal that does not know its size says 0. */
-function terminal(): View {
+export function terminal(): View {
 	const { columns, rows } = process.stdout
 	return { now: Date.now(), width: columns || DEFAULT_COLUMNS, height: (rows || DEFAULT_ROWS) - 1, paint }
 }

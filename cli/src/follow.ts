@@ -34,8 +34,9 @@ export async function follow(
 		{ plan_id, after, follow: always ? 'always' : 'until_done' },
 		{
 			signal,
-			onReady: ({ plan_status }) => {
+			onReady: ({ plan_status, owner }) => {
 				status = plan_status
+				if (owner !== null) state = { ...state, owner }
 				if (status === 'unknown') display.say(`There is no plan ${plan_id} yet; waiting for its first event.`)
 			},
 			onReset: ({ reset, from_seq, state: known }) => {

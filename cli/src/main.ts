@@ -3,6 +3,7 @@ import { explain, urlOption } from './connection.js'
 import { type DemoOptions, demoCommand } from './demo.js'
 import { EXIT, type ExitCode } from './failure.js'
 import { endWithReader, note } from './output.js'
+import { addPlanCommands } from './plan-commands.js'
 import { type PublishOptions, publishCommand } from './publish.js'
 import { type RunOptions, runCommand } from './run.js'
 import { serveCommand } from './serve.js'
@@ -10,7 +11,7 @@ import { type WatchOptions, watchCommand } from './watch.js'
 
 const EXIT_CODES = `
 Exit codes: 0 done, 1 the plan failed or was cancelled, 2 wrong usage, bad input or no server, 130 stopped by Ctrl-C.
-What is piped is one JSON event a line; everything for people goes to standard error then.`
+What is piped is JSON, one event, plan or answer a line; everything for people goes to standard error then.`
 
 const JSON_FLAG = ['--json', 'one JSON event a line, also in a terminal'] as const
 
@@ -55,6 +56,7 @@ function program(exit: (code: ExitCode) => void): Command {
 		.argument('[file]', 'events as JSON lines or as one JSON array, or - for standard input', '-')
 		.addOption(urlOption())
 		.action(async (plan_id: string, file: string, options: PublishOptions) => exit(await publishCommand(plan_id, file, options)))
+	addPlanCommands(planstream, exit)
 	return planstream
 }
 

@@ -13,6 +13,11 @@ export function note(text: string): void {
 	process.stderr.write(`${text}\n`)
 }
 
+/** Whether a program reads what is written: asked for, or not a terminal. */
+export function wantsJson(asked: boolean): boolean {
+	return asked || !process.stdout.isTTY
+}
+
 /** Colours, unless the terminal or NO_COLOR forbids them. */
 export function paint(style: Style, text: string): string {
 	return styleText(style, text, { stream: process.stdout })

@@ -97,6 +97,8 @@ plan_1 · failed · 1 of 3 steps · 3.0 s
       Try again when it is back.
   · Write the report
   step_failed: Step compare failed.
+  try again  planstream retry plan_1
+  change it  planstream modify plan_1 FILE
 `)
 	})
 
@@ -170,5 +172,35 @@ plan_1 · pending · 40 of 100 steps
 		expect(lines[2]).toContain('✖ Step 99')
 		expect(lines[3]).toContain('upstream: The source does not answer.')
 		expect(lines[6]).toContain('97 more lines')
+	})
+
+	it('says what can be typed while a plan waits for somebody, and nothing for one that is run elsewhere', () => {
+		const pausing = event('plan_pausing', null, { mode: 'drain', running_step_ids: ['compare'] })
+		const review = {
+			review_id: 'compare.1',
+			reason: 'The score 0.7 is low.',
+			quality_score: 0.7,
+			options: [],
+			payload: null,
+			expires_at: null,
+		}
+		const asked = [event('step_started', 'compare', {}, 1300, 1), event('review_required', 'compare', review, 2000, 1)]
+		const paused = event('plan_paused', null, { mode: 'drain', running_step_ids: [] })
+		const commands = (state: PlanState) => frame(state).match(/planstream .*/g)
+		expect(commands(fold(CREATED, STARTED, ...COLLECTED, pausing))).toEqual([
+			'planstream pause plan_1 --interrupt',
+			'planstream resume plan_1',
+		])
+		expect(commands(fold(CREATED, STARTED, ...COLLECTED, ...asked))).toEqual([
+			'planstream review plan_1',
+			'planstream review plan_1 compare.1 approve | reject | edit',
+		])
+		expect(commands(fold(CREATED, STARTED, ...COLLECTED, paused))).toEqual([
+			'planstream resume plan_1',
+			'planstream modify plan_1 FILE',
+			'planstream cancel plan_1',
+		])
+		expect(commands({ ...fold(CREATED, STARTED, paused), owner: 'external' })).toBeNull()
+		expect(commands(fold(CREATED, STARTED))).toBeNull()
 	})
 })

@@ -1,5 +1,6 @@
 import { isPlanFinished, type PlanState, type StepState, type StepStatus } from '@planstream/shared'
 import stringWidth from 'string-width'
+import { hints } from './hints.js'
 import { clip, column, duration, oneLine, wrap } from './text.js'
 
 export type Style = 'bold' | 'dim' | 'green' | 'red' | 'yellow' | 'cyan'
@@ -22,6 +23,7 @@ const SPINNER_MS = 100
 const NAME_COLUMNS = { least: 12, part: 0.45 }
 const TIME_COLUMNS = 11
 const BAR_COLUMNS = 10
+const HINT_COLUMNS = 10
 const INDENT = '      '
 
 const LOOKS: Record<StepStatus, { readonly icon: string; readonly style: Style; readonly waits: boolean | null }> = {
@@ -36,12 +38,17 @@ const LOOKS: Record<StepStatus, { readonly icon: string; readonly style: Style; 
 	cancelled: { icon: '⊘', style: 'dim', waits: false },
 }
 
-/** A plan as lines for a terminal: its query, where it stands, and its steps; every error is told in full. */
+/** A plan as lines for a terminal: its query, where it stands, its steps, and what can be done about it; every error is told in full. */
 export function render(state: PlanState, view: View): string[] {
 	const head = [...title(state, view), summary(state, view)]
-	const tail = state.error === null ? [] : errorLines(state.error, '  ', view)
+	const error = state.error === null ? [] : errorLines(state.error, '  ', view)
+	const tail = [...error, ...hintLines(state, view)]
 	const room = view.height === null ? null : Math.max(3, view.height - head.length - tail.length - 1)
 	return [...head, ...stepLines(state.steps, room, view), ...tail]
+}
+
+function hintLines(state: PlanState, view: View): string[] {
+	return hints(state).map(({ wish, command }) => line([[`  ${column(wish, HINT_COLUMNS)} `, 'dim'], [oneLine(command)]], view))
 }
 
 function title({ query }: PlanState, view: View): string[] {

@@ -6,7 +6,7 @@ import { type Connection, ConnectionMonitor, type Release } from './connection.j
 import type { SubscribeInput } from './generated/commands.js'
 import { bindProcedures, type Procedures } from './generated/procedures.js'
 import { type PlanstreamOptions, type Settings, settingsOf } from './options.js'
-import { persistentQueries } from './persist.js'
+import { persistentCalls } from './persist.js'
 import { createPublisher, type Publisher, type PublisherOptions } from './publisher/publisher.js'
 import { addressOf } from './requests.js'
 import { Scope } from './scope.js'
@@ -79,7 +79,7 @@ export function createPlanstream(options: PlanstreamOptions): Planstream {
 		return Promise.resolve()
 	}
 	return {
-		...bindProcedures(persistentQueries(call, scope, settings), subscribe),
+		...bindProcedures(persistentCalls(call, scope, settings), subscribe),
 		get connection() {
 			return monitor.current
 		},

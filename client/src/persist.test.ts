@@ -1,7 +1,7 @@
 import { type ErrorCode, PlanstreamError } from '@planstream/shared'
 import { describe, expect, it } from 'vitest'
 import { ManualClock } from '../../test/support/manual-clock.js'
-import { persistentQueries } from './persist.js'
+import { persistentCalls } from './persist.js'
 import { Scope } from './scope.js'
 
 const QUERY = { kind: 'query', method: 'GET', path: '/' } as const
@@ -18,7 +18,7 @@ function setUp(...failures: Error[]) {
 		return next === undefined ? Promise.resolve('answer') : Promise.reject(next)
 	}
 	const ports = { clock, random: () => 0.5, backoff: { initialMs: 100, factor: 2, maxMs: 1000 } }
-	const calls = persistentQueries(call as never, scope, ports)
+	const calls = persistentCalls(call as never, scope, ports)
 	const run = async () => {
 		const settled = () => new Promise((resolve) => setImmediate(resolve))
 		for (await settled(); clock.pending > 0; await settled()) clock.advance(10)
@@ -45,6 +45,17 @@ describe('a query', () => {
 		const command = setUp(failure('unreachable'))
 		await expect(command.calls({ ...QUERY, kind: 'mutation' }, {})).rejects.toMatchObject({ code: 'unreachable' })
 		expect([refused.attempts(), command.attempts()]).toEqual([1, 1])
+	})
+
+	it('has a command with an idempotency key beside it: sent again, because it acts once', async () => {
+		const { calls, run, attempts } = setUp(failure('unreachable'))
+		const answer = calls({ ...QUERY, kind: 'mutation' }, { idempotency_key: 'k' })
+		await run()
+		expect([await answer, attempts()]).toEqual(['answer', 2])
+		const without = setUp(failure('unreachable'))
+		await expect(without.calls({ ...QUERY, kind: 'mutation' }, { idempotency_key: undefined })).rejects.toBeInstanceOf(
+			PlanstreamError,
+		)
 	})
 
 	it('ends with its signal or its client while it waits, and leaves no timer', async () => {

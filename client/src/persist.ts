@@ -20,8 +20,8 @@ export interface Persistence {
 	readonly signal: AbortSignal
 }
 
-/** How often a query is asked at most. */
-const QUERY_ATTEMPTS = 4
+/** How often such a call is made at most. */
+const ATTEMPTS = 4
 
 /**
  * Attempts something until it succeeds, fails for good, or is not worth another attempt; the last failure is thrown. Between
@@ -44,19 +44,26 @@ export async function persist<Output>(
 	}
 }
 
-/** The same calls, where a query that fails in a way that may pass is asked again: it changes nothing. A command is sent once. */
-export function persistentQueries(call: Calling, scope: Scope, ports: PersistPorts): Calling {
+/**
+ * The same calls, where one that fails in a way that may pass is made again: a query, which changes nothing, and a command with
+ * an idempotency key, which acts once however often it comes. Any other command is sent once.
+ */
+export function persistentCalls(call: Calling, scope: Scope, ports: PersistPorts): Calling {
 	return async (route, input, options = {}) => {
-		if (route.kind === 'mutation') return call(route, input, options)
+		if (route.kind === 'mutation' && !hasKey(input)) return call(route, input, options)
 		const controller = linkedController(options.signal)
 		scope.enter(controller)
 		try {
 			const { signal } = controller
-			const again = (_: PlanstreamError, failures: number) => failures < QUERY_ATTEMPTS
+			const again = (_: PlanstreamError, failures: number) => failures < ATTEMPTS
 			return await persist(() => call(route, input, { signal }), { again, signal }, ports)
 		} finally {
 			scope.leave(controller)
 			controller.unlink()
 		}
 	}
+}
+
+function hasKey(input: object): boolean {
+	return 'idempotency_key' in input && input.idempotency_key !== undefined
 }
