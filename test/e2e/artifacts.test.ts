@@ -7,6 +7,7 @@ import type { RunningServer } from '../../server/src/server.js'
 import { startServer } from '../../server/src/server.js'
 import { ask, post } from '../support/ask.js'
 import { temporaryDirectory } from '../support/cli-process.js'
+import { bearer, startKeyedServer } from '../support/keyed-server.js'
 import { startTestServer } from '../support/server.js'
 
 const TEXT = '<script>alert("no page")</script> é'
@@ -120,5 +121,25 @@ describe('the artifacts of a plan', () => {
 		expect(readdirSync(folder)).toEqual([ID.slice(0, 2)])
 		rmSync(folder, { recursive: true })
 		expect((await ask(server, url('p'))).status).toBe(404)
+	})
+
+	it('are for keys that may read plans, and for those of another tenant they do not exist', async () => {
+		await using server = await startKeyedServer({
+			maker: { tenant: 'acme', scopes: ['plans:read', 'plans:write'] },
+			writer: { tenant: 'acme', scopes: ['plans:write'] },
+			stranger: { tenant: 'other', scopes: ['plans:read'] },
+		})
+		const headers = bearer(server.keys.maker)
+		const input = { updates: [{ artifact: { name: NAME, text: TEXT, media_type: 'text/plain' } }], result: {} }
+		const steps = [{ step_id: 'one', action: 'write', agent_type: 'scripted', input }]
+		await ask(server, '/api/v1/plans', { method: 'POST', headers, body: { plan_id: 'p', query: 'q', steps } })
+		await ask(server, '/api/v1/streaming/plans/p/events', { headers })
+		expect(await ask(server, url('p'), { headers })).toMatchObject({ status: 200, text: TEXT })
+		expect(await ask(server, url('p'), { headers: bearer(server.keys.writer) })).toMatchObject({
+			status: 403,
+			body: { code: 'forbidden', scope: 'plans:read' },
+		})
+		expect((await ask(server, url('p'), { headers: bearer(server.keys.stranger) })).status).toBe(404)
+		expect((await ask(server, url('p'))).status).toBe(401)
 	})
 })

@@ -179,7 +179,7 @@ function withArtifacts(fold: PlanFold, artifacts: readonly Artifact[]): PlanFold
 /** The files of a result that is held back, as this server wrote them into the review. */
 function artifactsIn(payload: Json): readonly Artifact[] {
 	if (typeof payload !== 'object' || payload === null || !('artifacts' in payload)) return []
-	return payload['artifacts'] as unknown as readonly Artifact[]
+	return payload.artifacts as unknown as readonly Artifact[]
 }
 
 function without<Value>(record: Readonly<Record<string, Value>>, key: string): Readonly<Record<string, Value>> {
