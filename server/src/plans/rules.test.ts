@@ -197,6 +197,35 @@ describe('recovery', () => {
 	})
 })
 
+const turns = async () => {
+	for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve))
+}
+
+describe('an agent that ignores its signal', () => {
+	it('is fenced when its grace is over: nothing it says later is appended, and the pause waits for it', async () => {
+		const clock = new ManualClock()
+		const agent = new HeldAgent(false)
+		await using planstream = new TestPlanstream(await openLog({ kind: 'memory' }), [agent], manualTime(clock))
+		await create(planstream, { steps: [step('a', { agent_type: 'held' })] })
+		await agent.reaches(1)
+		await planstream.executor.command(LOCAL_PRINCIPAL, 'p', { kind: 'pause', mode: 'interrupt' })
+		const fenced = next(planstream, 'step_retrying')
+		clock.advance(10_000)
+		await fenced
+		const deaf = agent.running.get('a')
+		deaf?.context.progress(0.9)
+		deaf?.context.output('too late')
+		await turns()
+		expect((await planstream.hub.state(LOCAL_PRINCIPAL, 'p'))?.status).toBe('pausing')
+		const paused = next(planstream, 'plan_paused')
+		deaf?.end()
+		await paused
+		const { events } = await planstream.log.read({ tenant: 'default', plan_id: 'p' }, 'start', 100)
+		const types = events.map(({ text }) => (JSON.parse(text) as { event_type: string }).event_type)
+		expect(types.slice(2)).toEqual(['step_started', 'plan_pausing', 'step_retrying', 'plan_paused'])
+	})
+})
+
 /** A log that is full as often as it is told to be. */
 function filling(log: EventLog): { readonly log: EventLog; full: number } {
 	const disk = { log, full: 0 }
@@ -218,9 +247,6 @@ describe('a full disk', () => {
 		const disk = filling(await openLog({ kind: 'memory' }))
 		const agent = new HeldAgent(true)
 		await using planstream = new TestPlanstream(disk.log, [agent], manualTime(clock))
-		const turns = async () => {
-			for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve))
-		}
 		await create(planstream, { steps: [step('a', { agent_type: 'held' })] })
 		disk.full = 1
 		await turns()
