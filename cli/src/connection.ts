@@ -9,16 +9,22 @@ export function urlOption(): Option {
 	return new Option('--url <url>', 'address of the server').env('PLANSTREAM_URL').default('http://127.0.0.1:3000')
 }
 
-/** The SDK on a server. */
+/** The SDK on a server, with the key of the environment: an option would show it to everybody who lists the processes. */
 export function connect(url: string): Planstream {
-	if (URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)) return createPlanstream({ url, WebSocket })
+	const token = process.env.PLANSTREAM_TOKEN || undefined
+	if (URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)) return createPlanstream({ url, token, WebSocket })
 	throw new UsageError(`"${url}" is no address of a server; give one like http://127.0.0.1:3000.`)
 }
 
 /** What a failed request means to the person who made it. */
 export function explain(error: unknown): string {
 	if (!(error instanceof PlanstreamError)) return error instanceof Error ? error.message : String(error)
-	return error.code === 'unreachable'
-		? `${error.message} Start one with \`npm start\`, or name it with --url or PLANSTREAM_URL.`
-		: error.message
+	switch (error.code) {
+		case 'unreachable':
+			return `${error.message} Start one with \`npm start\`, or name it with --url or PLANSTREAM_URL.`
+		case 'unauthorized':
+			return `${error.message} This command takes its key from PLANSTREAM_TOKEN.`
+		default:
+			return error.message
+	}
 }

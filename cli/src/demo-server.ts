@@ -6,7 +6,8 @@ export async function startDemoServer(env: NodeJS.ProcessEnv) {
 	const { createLogger, parseSettings, startServer } = await import('@planstream/server')
 	const settings = parseSettings({ LOG_LEVEL: 'error', ...env })
 	const data = { kind: 'sqlite', directory: settings.PLANSTREAM_DATA } as const
-	const start = (port: number) => startServer({ host: settings.HOST, port, data, logger: createLogger(settings.LOG_LEVEL) })
+	const { HOST: host, PLANSTREAM_API_KEYS: apiKeys, PLANSTREAM_ORIGINS: origins } = settings
+	const start = (port: number) => startServer({ host, port, apiKeys, origins, data, logger: createLogger(settings.LOG_LEVEL) })
 	const server = await start(settings.PORT).catch((error: unknown) => {
 		const wanted = env.PORT !== undefined && env.PORT !== ''
 		if (wanted || !(error instanceof PlanstreamError) || error.code !== 'conflict') throw error

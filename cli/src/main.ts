@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander'
 import { explain, urlOption } from './connection.js'
 import { type DemoOptions, demoCommand } from './demo.js'
 import { EXIT, type ExitCode } from './failure.js'
+import { addKeyCommands } from './keys.js'
 import { endWithReader, note } from './output.js'
 import { addPlanCommands } from './plan-commands.js'
 import { type PublishOptions, publishCommand } from './publish.js'
@@ -57,6 +58,7 @@ function program(exit: (code: ExitCode) => void): Command {
 		.addOption(urlOption())
 		.action(async (plan_id: string, file: string, options: PublishOptions) => exit(await publishCommand(plan_id, file, options)))
 	addPlanCommands(planstream, exit)
+	addKeyCommands(planstream, exit)
 	return planstream
 }
 

@@ -3,9 +3,11 @@ import type { Calling } from './calling.js'
 import { errorOfResponse } from './problem.js'
 import { fillRoute } from './requests.js'
 import type { Scope } from './scope.js'
+import { authorization, type TokenSource } from './token.js'
 
 export interface CallsOptions {
 	readonly url: URL
+	readonly token: TokenSource
 	readonly fetch: typeof fetch
 	readonly scope: Scope
 }
@@ -13,11 +15,12 @@ export interface CallsOptions {
 const MEDIA_TYPE = 'application/json'
 
 /** Queries and commands over HTTP, one attempt each. */
-export function httpCalls({ url: base, fetch, scope }: CallsOptions): Calling {
+export function httpCalls({ url: base, token, fetch, scope }: CallsOptions): Calling {
 	return async <Output>(route: Parameters<Calling>[0], input: object, { signal }: Parameters<Calling>[2] = {}) => {
 		scope.assertOpen()
 		const { url, body } = fillRoute(base, route, input)
-		const headers = { accept: MEDIA_TYPE, ...(body === null ? {} : { 'content-type': MEDIA_TYPE }) }
+		const content = body === null ? {} : { 'content-type': MEDIA_TYPE }
+		const headers = { accept: MEDIA_TYPE, ...content, ...(await authorization(token)) }
 		const response = await fetch(url, { method: route.method, headers, body, signal: signal ?? null }).catch((cause: unknown) => {
 			signal?.throwIfAborted()
 			throw unreachable(`${base.origin} could not be reached. Is the server running, and is this its address?`, cause)

@@ -1,6 +1,7 @@
 import { PlanstreamError } from '@planstream/shared'
 import { type Backoff, DEFAULT_BACKOFF } from './backoff.js'
 import { type Clock, systemClock } from './clock.js'
+import { type TokenSource, tokenSource } from './token.js'
 import type { TransportName } from './transports/transport.js'
 import type { WebSocketConstructor } from './transports/trpc-socket.js'
 
@@ -8,6 +9,12 @@ import type { WebSocketConstructor } from './transports/trpc-socket.js'
 export interface PlanstreamOptions {
 	/** Where the server is: `http:` or `https:`; in a browser also relative to the page. */
 	readonly url: string | URL
+	/**
+	 * The key, or a function that gives one. It is asked anew for each connection and each call, so a key that runs out is replaced on the
+	 * way. When it fails, a subscription asks again after the delay; throw a `PlanstreamError` to give up.
+	 * @defaultValue none, for a server without keys
+	 */
+	readonly token?: string | (() => string | Promise<string>) | undefined
 	/**
 	 * `auto` is WebSocket, and SSE where WebSocket does not get through or does not exist; the choice is remembered.
 	 * @defaultValue `'auto'`
@@ -44,6 +51,7 @@ export interface PlanstreamOptions {
 /** The options with every default filled in. */
 export interface Settings {
 	readonly url: URL
+	readonly token: TokenSource
 	readonly transport: 'auto' | TransportName
 	readonly WebSocket: WebSocketConstructor | null
 	readonly fetch: typeof fetch
@@ -72,7 +80,8 @@ export function settingsOf(options: PlanstreamOptions): Settings {
 	const backoff = { ...DEFAULT_BACKOFF, ...options.backoff }
 	for (const [path, value] of Object.entries({ connectTimeoutMs, heartbeatMs, ...backoff })) assertAmount(path, value)
 	const fetch: typeof globalThis.fetch = options.fetch ?? ((input, init) => globalThis.fetch(input, init))
-	return { url: urlOf(options.url), transport, WebSocket, fetch, connectTimeoutMs, heartbeatMs, backoff, random, clock }
+	const token = tokenSource(options.token)
+	return { url: urlOf(options.url), token, transport, WebSocket, fetch, connectTimeoutMs, heartbeatMs, backoff, random, clock }
 }
 
 function assertAmount(path: string, value: number): void {

@@ -12,3 +12,13 @@ export function linkedController(signal: AbortSignal | undefined): LinkedControl
 	signal?.addEventListener('abort', abort)
 	return Object.assign(controller, { unlink: () => signal?.removeEventListener('abort', abort) })
 }
+
+/** Waits for something no longer than until the signal aborts. */
+export function unlessAborted<Value>(awaited: Promise<Value>, signal: AbortSignal): Promise<Value> {
+	return new Promise((resolve, reject) => {
+		const abort = (): void => reject(signal.reason)
+		signal.addEventListener('abort', abort)
+		if (signal.aborted) abort()
+		awaited.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+	})
+}

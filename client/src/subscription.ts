@@ -10,6 +10,7 @@ import { type Position, receive, UNKNOWN_POSITION } from './position.js'
 import { cutOrError } from './problem.js'
 import type { Scope } from './scope.js'
 import { linkedController } from './signals.js'
+import { NoToken } from './token.js'
 import { Cut, type Stream, type Transport, type TransportName } from './transports/transport.js'
 
 /** The choice of transport, which all subscriptions of a client make together. */
@@ -107,7 +108,8 @@ export class Subscription {
 			if (signal.aborted) return { finished: true }
 			if (!(error instanceof Cut)) throw error
 			const lively = this.#position.seq !== from || (began !== null && clock.now() - began >= provenAfterMs)
-			return { finished: false, cut: error, lively, atOnce: began === null && transports.failed(transport.name) }
+			const unproven = began === null && !(error instanceof NoToken)
+			return { finished: false, cut: error, lively, atOnce: unproven && transports.failed(transport.name) }
 		} finally {
 			connection.unlink()
 			connection.abort()

@@ -1,6 +1,7 @@
 export { type IsolatedAgentOptions, isolatedAgent } from './agents/isolated/isolated-agent.js'
 export { researchPlan } from './agents/research/research-plan.js'
 export type { AppRouter } from './api/router.js'
+export { createKey, type NewKey, revokeKey } from './auth/key-file.js'
 export type { Principal } from './hub/principal.js'
 export { parseSettings, type Settings } from './main/settings.js'
 export { serve } from './main.js'

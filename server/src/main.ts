@@ -37,8 +37,8 @@ async function started(settings: Settings): Promise<RunningServer> {
 		return await startServer({
 			host: settings.HOST,
 			port: settings.PORT,
-			...(settings.PLANSTREAM_API_KEYS !== undefined && { apiKeys: settings.PLANSTREAM_API_KEYS }),
-			...(settings.PLANSTREAM_ORIGINS !== undefined && { origins: settings.PLANSTREAM_ORIGINS }),
+			apiKeys: settings.PLANSTREAM_API_KEYS,
+			origins: settings.PLANSTREAM_ORIGINS,
 			data: { kind: 'sqlite', directory: settings.PLANSTREAM_DATA },
 			scripted: settings.PLANSTREAM_SCRIPTED,
 			pingIntervalMs: settings.WEBSOCKET_PING_INTERVAL * 1000,

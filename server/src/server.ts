@@ -31,9 +31,9 @@ export interface ServerOptions {
 	/** 0 picks a free one. @defaultValue 3000 */
 	readonly port?: number
 	/** The file of the keys that let requests in; it is read again when it changes. @defaultValue none, and this machine alone gets in */
-	readonly apiKeys?: string
+	readonly apiKeys?: string | undefined
 	/** With `apiKeys`, origins of pages that may use the server besides its own and those of this machine. @defaultValue none */
-	readonly origins?: readonly string[]
+	readonly origins?: readonly string[] | undefined
 	/** What steps may name as their `agent_type`, beside the built-in agents. @defaultValue none */
 	readonly agents?: readonly Agent[]
 	/** Whether plans may use the test and demonstration agent `scripted`. @defaultValue false */

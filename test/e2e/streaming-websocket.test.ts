@@ -197,9 +197,11 @@ test('when the server stops, each stream ends with end, then the socket closes 1
 test('a client that announces credentials and does not send them is closed 4401', async () => {
 	await using server = await StreamServer.start({ limits: { credentialsTimeoutMs: 20 } })
 	await using silent = await new Wire(server, '/trpc?connectionParams=1').open()
+	await using pinging = await new Wire(server, '/trpc?connectionParams=1').open()
+	pinging.socket.send('PONG')
 	await using prompt = await new Wire(server, '/trpc?connectionParams=1').open()
 	prompt.socket.send(JSON.stringify({ method: 'connectionParams', data: null }))
-	expect(await silent.closed).toBe(4401)
+	expect(await Promise.all([silent.closed, pinging.closed])).toEqual([4401, 4401])
 	prompt.socket.send(JSON.stringify({ id: 1, method: 'query', params: { path: 'agents.list', input: {} } }))
 	expect(await prompt.next()).toMatchObject({ id: 1, result: { type: 'data' } })
 })

@@ -3,11 +3,14 @@ import { createParser } from 'eventsource-parser'
 import type { Clock } from '../clock.js'
 import { cutOrError, errorOfResponse } from '../problem.js'
 import { fillRoute } from '../requests.js'
+import { unlessAborted } from '../signals.js'
+import { authorization, noToken, type TokenSource } from '../token.js'
 import { Cut, type Delivery, type Stream, type StreamRequest, type Transport } from './transport.js'
 import { SILENT_HEARTBEATS } from './trpc-socket.js'
 
 export interface SseOptions {
 	readonly url: URL
+	readonly token: TokenSource
 	readonly fetch: typeof fetch
 	readonly clock: Clock
 	readonly heartbeatMs: number
@@ -26,8 +29,11 @@ export class SseTransport implements Transport {
 
 	async open({ route, input, lastCursor }: StreamRequest, signal: AbortSignal): Promise<Stream | 'finished'> {
 		const { url } = fillRoute(this.#options.url, { method: 'GET', path: route.path }, input)
-		const headers = { accept: MEDIA_TYPE, ...(lastCursor === null ? {} : { 'last-event-id': lastCursor }) }
-		const { fetch } = this.#options
+		const { fetch, token } = this.#options
+		const credentials = await unlessAborted(authorization(token), signal).catch((thrown: unknown) => {
+			throw noToken(thrown)
+		})
+		const headers = { accept: MEDIA_TYPE, ...credentials, ...(lastCursor === null ? {} : { 'last-event-id': lastCursor }) }
 		const response = await fetch(url, { headers, signal, cache: 'no-store' }).catch((cause: unknown) => {
 			throw new Cut(`${url} could not be reached.`, { cause })
 		})

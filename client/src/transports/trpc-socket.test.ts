@@ -6,7 +6,7 @@ import { type Receiver, TrpcSocket } from './trpc-socket.js'
 function setUp() {
 	const clock = new ManualClock()
 	const { WebSocket, last } = pairedSockets()
-	const socket = new TrpcSocket({ url: 'ws://host/trpc', WebSocket, clock, heartbeatMs: 1000 })
+	const socket = new TrpcSocket({ url: 'ws://host/trpc', token: null, WebSocket, clock, heartbeatMs: 1000 })
 	return { clock, pair: last(), socket }
 }
 

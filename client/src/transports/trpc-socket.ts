@@ -1,6 +1,7 @@
 import type { PlanstreamError } from '@planstream/shared'
 import type { Clock } from '../clock.js'
 import { errorOfClose, errorOfTrpc } from '../problem.js'
+import { noToken, type TokenSource } from '../token.js'
 import { Cut } from './transport.js'
 
 /** The part of a WebSocket that the client uses; the browser's own and the `ws` package's both fit. */
@@ -33,6 +34,7 @@ export interface Receiver {
 
 export interface TrpcSocketOptions {
 	readonly url: string
+	readonly token: TokenSource
 	readonly WebSocket: WebSocketConstructor
 	readonly clock: Clock
 	readonly heartbeatMs: number
@@ -44,11 +46,11 @@ const OPEN = 1
 export const SILENT_HEARTBEATS = 2.5
 
 /**
- * One WebSocket that speaks tRPC's protocol for any number of subscriptions. It opens when it is made and closes
- * when its last subscription has left; it is never used again after that.
+ * One WebSocket that speaks tRPC's protocol for any number of subscriptions. It opens when it is made, as soon as there is
+ * a key for it, and closes when its last subscription has left; it is never used again after that.
  */
 export class TrpcSocket {
-	readonly #socket: WebSocketLike
+	#socket: WebSocketLike | null = null
 	readonly #clock: Clock
 	readonly #heartbeatMs: number
 	readonly #receivers = new Map<number, Receiver>()
@@ -58,16 +60,18 @@ export class TrpcSocket {
 	#stopListening: () => void
 	#usable = true
 
-	constructor({ url, WebSocket, clock, heartbeatMs }: TrpcSocketOptions) {
+	constructor({ url, token, WebSocket, clock, heartbeatMs }: TrpcSocketOptions) {
 		this.#clock = clock
 		this.#heartbeatMs = heartbeatMs
 		this.#lastHeard = clock.now()
-		this.#socket = new WebSocket(url)
-		this.#socket.addEventListener('open', () => this.#opened())
-		this.#socket.addEventListener('message', ({ data }) => this.#heard(data))
-		this.#socket.addEventListener('error', () => {}) // the close event follows and says more
-		this.#socket.addEventListener('close', ({ code, reason }) => this.#end(errorOfClose(code, reason)))
 		this.#stopListening = clock.after(heartbeatMs, () => this.#watch())
+		if (token === null) this.#open(new WebSocket(url))
+		else {
+			token().then(
+				(key) => this.#usable && this.#openWith(new WebSocket(`${url}?connectionParams=1`), key),
+				(thrown: unknown) => this.#end(noToken(thrown)),
+			)
+		}
 	}
 
 	/** False when no new subscription may be put on this socket. */
@@ -87,14 +91,28 @@ export class TrpcSocket {
 		}
 	}
 
+	/** The key goes first, and everything else behind it. */
+	#openWith(socket: WebSocketLike, token: string): void {
+		this.#unsent.unshift(JSON.stringify({ method: 'connectionParams', data: { token } }))
+		this.#open(socket)
+	}
+
+	#open(socket: WebSocketLike): void {
+		this.#socket = socket
+		socket.addEventListener('open', () => this.#opened(socket))
+		socket.addEventListener('message', ({ data }) => this.#heard(data))
+		socket.addEventListener('error', () => {}) // the close event follows and says more
+		socket.addEventListener('close', ({ code, reason }) => this.#end(errorOfClose(code, reason)))
+	}
+
 	#send(text: string): void {
-		if (this.#socket.readyState === OPEN) this.#socket.send(text)
+		if (this.#socket?.readyState === OPEN) this.#socket.send(text)
 		else this.#unsent.push(text)
 	}
 
-	#opened(): void {
+	#opened(socket: WebSocketLike): void {
 		this.#lastHeard = this.#clock.now()
-		for (const text of this.#unsent.splice(0)) this.#socket.send(text)
+		for (const text of this.#unsent.splice(0)) socket.send(text)
 	}
 
 	#heard(data: unknown): void {
@@ -137,7 +155,7 @@ export class TrpcSocket {
 			this.#end(new Cut(`The server has said nothing for ${Math.round(silence)} ms.`))
 			return
 		}
-		if (silence >= this.#heartbeatMs && this.#socket.readyState === OPEN) this.#socket.send('PING')
+		if (silence >= this.#heartbeatMs && this.#socket?.readyState === OPEN) this.#socket.send('PING')
 		this.#stopListening = this.#clock.after(this.#heartbeatMs / 2, () => this.#watch())
 	}
 
@@ -150,7 +168,7 @@ export class TrpcSocket {
 		if (!this.#usable) return
 		this.#usable = false
 		this.#stopListening()
-		this.#socket.close()
+		this.#socket?.close()
 		const receivers = [...this.#receivers.values()]
 		this.#receivers.clear()
 		if (error) for (const receiver of receivers) receiver.failed(error)

@@ -11,7 +11,13 @@ const MEGABYTE = 'x'.repeat(1024 * 1024)
 describe('the WebSocket transport', () => {
 	it('stops a stream whose reader is slow before it fills the memory, and goes on from there when it has read', async () => {
 		const { WebSocket, last } = pairedSockets()
-		const transport = new WebSocketTransport({ url: 'ws://host/trpc', WebSocket, clock: new ManualClock(), heartbeatMs: 1000 })
+		const transport = new WebSocketTransport({
+			url: 'ws://host/trpc',
+			token: null,
+			WebSocket,
+			clock: new ManualClock(),
+			heartbeatMs: 1000,
+		})
 		const opening = transport.open(REQUEST, new AbortController().signal)
 		const deliver = (id: number, seq: number): void => {
 			const cursor = `e.${seq}`

@@ -12,7 +12,7 @@ export const apiKey = z.strictObject({
 	id: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be 1 to 64 letters, digits, ".", "_" or "-"'),
 	hash: z.string().regex(/^[0-9a-f]{64}$/, 'must be the SHA-256 of a key in 64 lower-case hex digits'),
 	tenant: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be 1 to 64 letters, digits, "_" or "-"'),
-	scopes: z.array(z.enum(SCOPES)).min(1),
+	scopes: z.array(z.enum(SCOPES, `must be one of ${SCOPES.join(', ')}`)).min(1, 'must name one at least'),
 	expires_at: z.iso.datetime({ offset: true, error: 'must be an ISO 8601 time with its zone' }).optional(),
 })
 

@@ -30,7 +30,10 @@ describe('a file of keys', () => {
 			[expect.stringMatching(/^key_[0-9a-f]{8}$/), 'b'],
 		])
 		await expect(createKey(file, grant('ci'))).rejects.toMatchObject({ code: 'conflict' })
-		await expect(createKey(file, { ...grant('x'), tenant: 'a/b' })).rejects.toMatchObject({ code: 'bad_request' })
+		await expect(createKey(file, { ...grant('x'), tenant: 'a/b' })).rejects.toThrow('tenant must be 1 to 64 letters')
+		await expect(createKey(file, { ...grant('x'), scopes: ['plans:steal'] })).rejects.toThrow(
+			'scopes[0] must be one of plans:read',
+		)
 		expect(await readKeys(file)).toHaveLength(2)
 		expect(readdirSync(directory.path)).toEqual(['keys.json'])
 	})

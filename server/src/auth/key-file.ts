@@ -16,9 +16,13 @@ const keyFile = z
 	.refine((keys) => new Set(keys.map(({ id }) => id)).size === keys.length, 'must not give two keys one id')
 
 /** What a new key is for. */
-export interface NewKey extends Omit<ApiKey, 'id' | 'hash'> {
+export interface NewKey {
 	/** @defaultValue made at random */
-	readonly id?: string
+	readonly id?: string | undefined
+	readonly tenant: string
+	readonly scopes: readonly string[]
+	/** An ISO 8601 time with its zone. @defaultValue never */
+	readonly expires_at?: string | undefined
 }
 
 /**
@@ -37,11 +41,11 @@ export async function readKeys(file: string): Promise<ApiKey[]> {
  * Makes a key and adds its hash to a file, which is made when there is none. Only the file's owner may read it.
  *
  * @returns the key, which is nowhere else
- * @throws PlanstreamError `bad_request` with the `file`; `conflict` while another program changes it
+ * @throws PlanstreamError `bad_request`; `conflict` for an id that another key has, and while another program changes the file
  */
 export async function createKey(file: string, { id, ...given }: NewKey): Promise<string> {
 	const key = makeKey()
-	const added = { id: id ?? `key_${randomBytes(4).toString('hex')}`, hash: hashKey(key).toString('hex'), ...given }
+	const added = checked({ id: id ?? `key_${randomBytes(4).toString('hex')}`, hash: hashKey(key).toString('hex'), ...given })
 	await change(file, (before) => {
 		if (!before.some((each) => each.id === added.id)) return [...before, added]
 		throw new PlanstreamError(
@@ -101,6 +105,14 @@ async function keysNow(file: string): Promise<ApiKey[]> {
 		throw refusal(file, `cannot be read (${reasonOf(cause)}). Name another with --file`, cause)
 	})
 	return parse(file, text)
+}
+
+function checked(key: unknown): ApiKey {
+	const parsed = apiKey.safeParse(key)
+	if (parsed.success) return parsed.data
+	const [{ path, message }] = parsed.error.issues as [z.core.$ZodIssue]
+	const sentence = `A key cannot be made so: ${z.core.toDotPath(path)} ${message}.`
+	throw new PlanstreamError('bad_request', sentence, { path: z.core.toDotPath(path) }, { cause: parsed.error })
 }
 
 function parse(file: string, text: string): ApiKey[] {

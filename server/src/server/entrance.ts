@@ -14,8 +14,8 @@ export interface Entrance extends Disposable {
 
 export interface EntranceOptions {
 	/** The file of keys. */
-	readonly apiKeys?: string
-	readonly origins?: readonly string[]
+	readonly apiKeys?: string | undefined
+	readonly origins?: readonly string[] | undefined
 }
 
 /**

@@ -68,14 +68,16 @@ function serve({ options, server, client, request, connection, socket, onError }
 	const { router, limits, authority, schedule } = options
 	endStalled(socket, limits.stallTimeoutMs, () => client.terminate())
 	keepAlive(client, { ...limits, schedule, onAlive: () => connection.seen() })
-	if (announcesCredentials(request)) expectCredentials(client, schedule, limits.credentialsTimeoutMs)
+	const stopWaiting = announcesCredentials(request) ? expectCredentials(client, schedule, limits.credentialsTimeoutMs) : undefined
 	const carrier = carriedBySocket({ connection, client, socket, limit: limits.sendBufferBytes })
 	getWSConnectionHandler({
 		wss: server,
 		router,
 		createContext: ({ info }) => {
 			const { headers } = request
-			return { principal: admit({ authority, headers, token: info.connectionParams?.token, client, connection }), carrier }
+			const principal = admit({ authority, headers, token: info.connectionParams?.token, client, connection })
+			stopWaiting?.()
+			return { principal, carrier }
 		},
 		maxBatchSize: MAX_BATCH_CALLS,
 		onError,
@@ -111,11 +113,12 @@ function announcesCredentials({ url = '' }: IncomingMessage): boolean {
 	return new URLSearchParams(url.split('?', 2)[1]).get('connectionParams') === '1'
 }
 
-function expectCredentials(client: WebSocket, schedule: Schedule, timeoutMs: number): void {
+/** @returns ends the wait; only the credentials do, whatever else is sent before them */
+function expectCredentials(client: WebSocket, schedule: Schedule, timeoutMs: number): () => void {
 	const timer = schedule(() => client.close(ERRORS.unauthorized.close, 'connectionParams did not come in time'), timeoutMs)
 	const stop = (): void => timer[Symbol.dispose]()
-	client.once('message', stop)
 	client.once('close', stop)
+	return stop
 }
 
 function badHandshake(message: string): PlanstreamError {
