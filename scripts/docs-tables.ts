@@ -78,13 +78,14 @@ function fieldsOf(type: EventType): string {
 }
 
 function routeTable(): string {
-	const rows = Object.entries<ProcedureSpec>(contract).map(([name, { rest, summary }]) => [
+	const rows = Object.entries<ProcedureSpec>(contract).map(([name, { rest, scope, summary }]) => [
 		quote(`${rest.method} ${rest.path}`),
 		quote(name),
+		quote(scope),
 		String(rest.status),
 		summary,
 	])
-	return table(['REST', 'tRPC and SDK', 'status', 'what it does'], rows)
+	return table(['REST', 'tRPC and SDK', 'scope', 'status', 'what it does'], rows)
 }
 
 function limitTable(root: string): string {

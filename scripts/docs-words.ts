@@ -188,4 +188,18 @@ export const LIMITS: readonly Limit[] = [
 		unit: 'events',
 		beyond: 'the handler misses events, which is logged',
 	},
+	{
+		what: 'time a WebSocket that announces its key has to send it',
+		file: 'server/src/connections/limits.ts',
+		name: 'credentialsTimeoutMs',
+		unit: 'ms',
+		beyond: 'closed with 4401',
+	},
+	{
+		what: 'keys in a file of keys',
+		file: 'server/src/auth/key-file.ts',
+		name: 'MAX_KEYS',
+		unit: 'keys',
+		beyond: '`bad_request`',
+	},
 ]

@@ -1,6 +1,10 @@
+import { writeFileSync } from 'node:fs'
+import path from 'node:path'
 import { type ErrorFacts, isErrorCode, PlanstreamError } from '@planstream/shared'
 import { createInput, planEvent, publishInput } from '@planstream/shared/schemas'
 import { describe, expect, it } from 'vitest'
+import { readKeys } from '../../server/src/auth/key-file.js'
+import { temporaryDirectory } from '../support/cli-process.js'
 import { startPlanstream } from '../support/planstream.js'
 import { blocksIn } from './documents.js'
 
@@ -28,8 +32,15 @@ describe('JSON in the documentation', () => {
 		expect(new PlanstreamError(code, String(detail), facts satisfies ErrorFacts).toProblem()).toEqual(problem)
 	})
 
+	it.each(withField('0'))('%s is a file of keys', async (_place, keys) => {
+		using directory = temporaryDirectory()
+		const file = path.join(directory.path, 'keys.json')
+		writeFileSync(file, JSON.stringify(keys))
+		expect(await readKeys(file)).toEqual(keys)
+	})
+
 	it('is nothing else', () => {
-		const known = ['steps', 'events', 'seq', 'code'].flatMap((name) => withField(name))
+		const known = ['steps', 'events', 'seq', 'code', '0'].flatMap((name) => withField(name))
 		expect(known).toHaveLength(blocks.length)
 	})
 })
