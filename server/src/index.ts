@@ -1,4 +1,5 @@
 export { type IsolatedAgentOptions, isolatedAgent } from './agents/isolated/isolated-agent.js'
+export { type OpenAiCompatibleOptions, openAiCompatibleAgent } from './agents/openai-compatible/openai-compatible-agent.js'
 export { researchPlan } from './agents/research/research-plan.js'
 export type { AppRouter } from './api/router.js'
 export { createKey, type NewKey, revokeKey } from './auth/key-file.js'

@@ -1,6 +1,8 @@
 import { PlanstreamError } from '@planstream/shared'
+import { agentsFrom } from './main/agents.js'
 import { parseSettings, type Settings } from './main/settings.js'
 import { createLogger } from './ops/logger.js'
+import type { Agent } from './plans/agent.js'
 import { type RunningServer, startServer } from './server.js'
 
 const BAD_SETTINGS = 2
@@ -17,22 +19,23 @@ const SIGNAL_EXIT = { SIGINT: 130, SIGTERM: 143 } as const
  * @param env - the settings, as environment variables; a wrong one is named and ends the process with exit code 2
  */
 export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
-	const settings = parsed(env)
-	const server = await started(settings)
+	const { settings, agents } = parsed(env)
+	const server = await started(settings, agents)
 	process.stdout.write(`planstream listening on ${server.url}\n`)
 	await told(server)
 	process.exit()
 }
 
-function parsed(env: NodeJS.ProcessEnv): Settings {
+function parsed(env: NodeJS.ProcessEnv): { readonly settings: Settings; readonly agents: readonly Agent[] } {
 	try {
-		return parseSettings(env)
+		const settings = parseSettings(env)
+		return { settings, agents: agentsFrom(settings, env) }
 	} catch (error) {
 		return refuse(error, BAD_SETTINGS)
 	}
 }
 
-async function started(settings: Settings): Promise<RunningServer> {
+async function started(settings: Settings, agents: readonly Agent[]): Promise<RunningServer> {
 	try {
 		return await startServer({
 			host: settings.HOST,
@@ -40,6 +43,7 @@ async function started(settings: Settings): Promise<RunningServer> {
 			apiKeys: settings.PLANSTREAM_API_KEYS,
 			origins: settings.PLANSTREAM_ORIGINS,
 			data: { kind: 'sqlite', directory: settings.PLANSTREAM_DATA },
+			agents,
 			scripted: settings.PLANSTREAM_SCRIPTED,
 			pingIntervalMs: settings.WEBSOCKET_PING_INTERVAL * 1000,
 			maxConnections: settings.MAX_WEBSOCKET_CLIENTS,

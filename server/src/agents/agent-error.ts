@@ -18,6 +18,14 @@ export type AgentErrorCode =
 	| 'agent_crashed'
 	/** The process of an isolated agent used up its memory. */
 	| 'agent_out_of_memory'
+	/** A model server cannot be reached, or the connection broke before it had answered. */
+	| 'upstream_unavailable'
+	/** A model server refuses the request. */
+	| 'upstream_refused'
+	/** A model server is overloaded or failing. */
+	| 'upstream_failed'
+	/** A model server answered with what is no answer. */
+	| 'upstream_invalid'
 	/** The agent reports or stores more than there is room for. */
 	| 'too_large'
 

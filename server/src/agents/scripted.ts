@@ -1,14 +1,12 @@
-import { setImmediate, setTimeout } from 'node:timers/promises'
+import { setImmediate } from 'node:timers/promises'
 import type { Agent, StepContext, StepResult } from '../plans/agent.js'
 import { AgentError } from './agent-error.js'
 import { parseInput } from './parse-input.js'
 import { type ScriptedInput, type ScriptedUpdate, scriptedInput } from './scripted-input.js'
+import { type Sleep, sleepInRealTime } from './sleep.js'
 
 /** So many repeated outputs are sent before the event loop gets its turn. */
 const OUTPUTS_A_TURN = 1000
-
-/** Waits in real time; rejects when the signal aborts. */
-export type Sleep = (ms: number, signal?: AbortSignal) => Promise<void>
 
 /**
  * The test and demonstration agent of type `scripted`: it does what its step's `input` says and knows nothing else.
@@ -21,7 +19,7 @@ export type Sleep = (ms: number, signal?: AbortSignal) => Promise<void>
  * // step.input: { updates: [{ progress: 0.5 }, { wait_ms: 50 }, { output: 'half way' }], result: { answer: 42 } }
  * ```
  */
-export function scriptedAgent({ sleep = waitInRealTime }: { readonly sleep?: Sleep } = {}): Agent {
+export function scriptedAgent({ sleep = sleepInRealTime }: { readonly sleep?: Sleep } = {}): Agent {
 	return {
 		type: 'scripted',
 		async execute(step, context) {
@@ -39,10 +37,6 @@ export function scriptedAgent({ sleep = waitInRealTime }: { readonly sleep?: Sle
 			return toResult(script, context)
 		},
 	}
-}
-
-async function waitInRealTime(ms: number, signal?: AbortSignal): Promise<void> {
-	await setTimeout(ms, undefined, signal === undefined ? {} : { signal })
 }
 
 async function perform(update: ScriptedUpdate, context: StepContext, sleep: Sleep, signal?: AbortSignal): Promise<void> {

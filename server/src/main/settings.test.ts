@@ -1,5 +1,6 @@
 import { PlanstreamError } from '@planstream/shared'
 import { describe, expect, it } from 'vitest'
+import { agentsFrom } from './agents.js'
 import { parseSettings } from './settings.js'
 
 function refusal(env: NodeJS.ProcessEnv): unknown {
@@ -61,5 +62,23 @@ describe('settings', () => {
 		expect(refusal({ ...env, PLANSTREAM_API_KEYS: '' })).toEqual([
 			'PLANSTREAM_ORIGINS must be absent unless PLANSTREAM_API_KEYS names a file of keys: without keys this server answers its own machine only, but is "https://a.example, http://b.example:8080".',
 		])
+	})
+
+	it('name a model server, or nothing about one', () => {
+		const env = {
+			PLANSTREAM_OPENAI_BASE_URL: 'http://localhost:11434/v1',
+			PLANSTREAM_OPENAI_API_KEY_ENV: 'MY_KEY',
+			PLANSTREAM_OPENAI_MODEL: 'small',
+		}
+		expect(parseSettings(env)).toMatchObject(env)
+		expect(refusal({ ...env, PLANSTREAM_OPENAI_BASE_URL: 'ftp://host?key=1' })).toEqual([
+			'PLANSTREAM_OPENAI_BASE_URL must be an http or https address without user, query and fragment, such as https://api.openai.com/v1, but is "ftp://host?key=1".',
+		])
+		expect(refusal({ PLANSTREAM_OPENAI_MODEL: 'small' })).toEqual([
+			'PLANSTREAM_OPENAI_MODEL must be absent unless PLANSTREAM_OPENAI_BASE_URL names a model server, but is "small".',
+		])
+		expect(agentsFrom(parseSettings({}), {})).toEqual([])
+		expect(agentsFrom(parseSettings(env), { MY_KEY: 'secret' }).map(({ type }) => type)).toEqual(['openai-compatible'])
+		expect(() => agentsFrom(parseSettings(env), {})).toThrow('environment variable MY_KEY, which is not set')
 	})
 })

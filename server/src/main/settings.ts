@@ -1,5 +1,6 @@
 import { PlanstreamError } from '@planstream/shared'
 import * as z from 'zod'
+import { isBaseUrl } from '../agents/openai-compatible/openai-compatible-agent.js'
 import { isLoopback, LOOPBACK_HOSTS } from '../auth/loopback.js'
 import { LOG_LEVELS } from '../ops/logger.js'
 
@@ -32,13 +33,24 @@ const variables = z.object({
 		.enum(['0', '1'], { error: 'must be 1 to offer the scripted agent, or 0' })
 		.default('0')
 		.transform((text) => text === '1'),
+	PLANSTREAM_OPENAI_BASE_URL: z
+		.string()
+		.refine(isBaseUrl, 'must be an http or https address without user, query and fragment, such as https://api.openai.com/v1')
+		.optional(),
+	PLANSTREAM_OPENAI_API_KEY_ENV: z.string().optional(),
+	PLANSTREAM_OPENAI_MODEL: z.string().optional(),
 	WEBSOCKET_PING_INTERVAL: wholeNumber(1, 86_400, 'the seconds between two pings').default(30),
 	MAX_WEBSOCKET_CLIENTS: wholeNumber(1, 1_000_000, 'how many connections are held at most').default(10_000),
 	LOG_LEVEL: z.enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(', ')}` }).default('info'),
 })
 
 /** Settings that contradict each other. */
-const settings = variables.superRefine(({ HOST, PLANSTREAM_API_KEYS, PLANSTREAM_ORIGINS }, { addIssue }) => {
+const settings = variables.superRefine((given, { addIssue }) => {
+	const { HOST, PLANSTREAM_API_KEYS, PLANSTREAM_ORIGINS } = given
+	for (const name of ['PLANSTREAM_OPENAI_API_KEY_ENV', 'PLANSTREAM_OPENAI_MODEL'] as const) {
+		if (given[name] === undefined || given.PLANSTREAM_OPENAI_BASE_URL !== undefined) continue
+		addIssue({ code: 'custom', path: [name], message: 'must be absent unless PLANSTREAM_OPENAI_BASE_URL names a model server' })
+	}
 	if (PLANSTREAM_API_KEYS !== undefined) return
 	const unless = 'unless PLANSTREAM_API_KEYS names a file of keys: without keys this server answers its own machine only'
 	if (!isLoopback(HOST))

@@ -1,0 +1,194 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { agentSuite } from '../../../../test/suites/agent.suite.js'
+import { OpenAiDouble, streamed } from '../../../../test/support/openai-double.js'
+import { startPlanstream } from '../../../../test/support/planstream.js'
+import { outputOf, type RecordingOptions, recordingContext } from '../../../../test/support/recording-context.js'
+import { callAgent } from '../../plans/call-agent.js'
+import { openAiCompatibleAgent } from './openai-compatible-agent.js'
+
+const KEY = 'sk-very-secret'
+const REFUSED = { status: 401, parts: [JSON.stringify({ error: { message: `Incorrect API key provided: ${KEY}.` } })] }
+const BUSY = { status: 429, headers: { 'retry-after': '7' }, parts: ['{}'] }
+const FAILING = { status: 503, parts: ['<html>overloaded</html>'] }
+
+let double: OpenAiDouble
+let waits: number[]
+beforeEach(async () => {
+	double = await OpenAiDouble.start()
+	waits = []
+})
+afterEach(() => double[Symbol.asyncDispose]())
+
+const agent = () =>
+	openAiCompatibleAgent(
+		{ baseUrl: `${double.baseUrl}/`, apiKeyEnv: 'KEY', model: 'small' },
+		{ env: { KEY }, sleep: async (ms) => void waits.push(ms) },
+	)
+const step = (input: Record<string, unknown>) => ({
+	step_id: 's',
+	name: 'S',
+	action: 'ask',
+	agent_type: 'openai-compatible',
+	input,
+})
+const ask = (input: Record<string, unknown> = {}, options: RecordingOptions = {}) => {
+	const context = recordingContext(options)
+	return { context, result: callAgent(agent(), step({ prompt: 'Say hello', ...input }), context) }
+}
+
+agentSuite('openai-compatible', agent, () => ({ step: step({ prompt: 'Say hello' }), badInput: { prompt: '' } }))
+
+describe('the OpenAI-compatible agent', () => {
+	it('sends what its step says and streams the answer, with its usage', async () => {
+		const { context, result } = ask({ system: 'Be brief.', model: 'large', temperature: 0, max_tokens: 9 })
+		await expect(result).resolves.toEqual({ data: { text: 'Hello, world', model: 'double-1', finish_reason: 'stop' } })
+		expect(context.reports).toMatchObject([
+			{ kind: 'output', delta: 'Hello' },
+			{ kind: 'output', delta: ', ' },
+			{ kind: 'output', delta: 'world' },
+			{ kind: 'usage', used: { prompt_tokens: 5, completion_tokens: 3, total_tokens: 8 } },
+		])
+		expect(double.requests).toEqual([
+			{
+				path: '/v1/chat/completions',
+				headers: expect.objectContaining({ authorization: `Bearer ${KEY}`, 'content-type': 'application/json' }),
+				body: {
+					model: 'large',
+					messages: [
+						{ role: 'system', content: 'Be brief.' },
+						{ role: 'user', content: 'Say hello' },
+					],
+					stream: true,
+					stream_options: { include_usage: true },
+					temperature: 0,
+					max_tokens: 9,
+				},
+			},
+		])
+	})
+
+	it('asks for the model of the server when a step names none, and sends no key when there is none', async () => {
+		const keyless = openAiCompatibleAgent({ baseUrl: double.baseUrl, model: 'small' }, { env: {} })
+		await callAgent(keyless, step({ prompt: 'x' }), recordingContext())
+		expect(double.requests[0]).toMatchObject({ body: { model: 'small' } })
+		expect(double.requests[0]?.headers).not.toHaveProperty('authorization')
+		const modelless = openAiCompatibleAgent({ baseUrl: double.baseUrl }, { env: {} })
+		const asked = callAgent(modelless, step({ prompt: 'x' }), recordingContext())
+		await expect(asked).rejects.toMatchObject({ code: 'bad_input', path: 'input.model' })
+	})
+
+	it('joins an answer that comes byte by byte, in characters of any length', async () => {
+		const bytes = [...new TextEncoder().encode(streamed(['grüße ', '😀', ' 日本']))]
+		double.replies = [{ parts: bytes.map((byte) => Uint8Array.of(byte)) }]
+		const { context, result } = ask()
+		await expect(result).resolves.toMatchObject({ data: { text: 'grüße 😀 日本' } })
+		expect(outputOf(context, 'text')).toBe('grüße 😀 日本')
+	})
+
+	it('asks again when the server is busy or failing, after the time it names or growing pauses', async () => {
+		double.replies = [BUSY, FAILING, ...double.replies]
+		await expect(ask().result).resolves.toMatchObject({ data: { text: 'Hello, world' } })
+		expect(waits).toEqual([7000, 2000])
+	})
+
+	it('gives up after four times, or at once when the server asks for too much patience, and leaves the rest to the step', async () => {
+		double.replies = [FAILING]
+		await expect(ask().result).rejects.toMatchObject({
+			code: 'upstream_failed',
+			retryable: true,
+			message: expect.stringContaining('503'),
+		})
+		expect(waits).toEqual([1000, 2000, 4000])
+		double.replies = [{ ...BUSY, headers: { 'retry-after': '3600' } }]
+		await expect(ask().result).rejects.toMatchObject({ code: 'upstream_failed', retryable: true })
+		expect(waits).toHaveLength(3)
+	})
+
+	it.each([
+		['a refusal', REFUSED, { code: 'upstream_refused', retryable: false, message: expect.stringContaining('Incorrect API key') }],
+		['a redirect', { status: 302, headers: { location: 'http://127.0.0.1:1/' }, parts: [] }, { code: 'upstream_unavailable' }],
+		[
+			'a page',
+			{ headers: { 'content-type': 'text/html' }, parts: ['<html></html>'] },
+			{ code: 'upstream_unavailable', retryable: true },
+		],
+		['garbage', { parts: ['data: \u0000{]\n\n'] }, { code: 'upstream_invalid', retryable: true }],
+		['nothing', { parts: [] }, { code: 'upstream_unavailable', retryable: true }],
+		[
+			'half an answer',
+			{ parts: [streamed(['a']).split('data: {"id":"c1"').slice(0, 3).join('data: {"id":"c1"')] },
+			{ code: 'upstream_unavailable' },
+		],
+		[
+			'a broken connection',
+			{ parts: [streamed(['a', 'b']).slice(0, 200)], ending: 'cut' as const },
+			{ code: 'upstream_unavailable' },
+		],
+		[
+			'an error in the middle',
+			{ parts: [`data: ${JSON.stringify({ error: { message: `no more for ${KEY}` } })}\n\n`] },
+			{ code: 'upstream_failed', retryable: true, message: expect.stringContaining('no more for [key]') },
+		],
+		[
+			'too long an answer',
+			{ parts: [streamed(['x'.repeat(40_000), 'y'.repeat(40_000)])] },
+			{ code: 'too_large', retryable: false },
+		],
+	])('fails with a code when it gets %s', async (_what, reply, failure) => {
+		double.replies = [reply]
+		await expect(ask().result).rejects.toMatchObject(failure)
+	})
+
+	it('ends with its signal when the server hangs, before the answer and in the middle of it', async () => {
+		double.replies = [{ parts: [streamed(['a', 'b']).slice(0, 400)], ending: 'hang' }]
+		const midway = new AbortController()
+		const stopped = ask({}, { signal: midway.signal, onReport: () => setImmediate(() => midway.abort(new Error('enough'))) })
+		await expect(stopped.result).rejects.toThrow('enough')
+		double.replies = [{ parts: [], ending: 'hang' }]
+		const before = new AbortController()
+		const waiting = ask({}, { signal: before.signal })
+		await expect.poll(() => double.requests.length).toBe(2)
+		before.abort(new Error('enough'))
+		await expect(waiting.result).rejects.toThrow('enough')
+		await expect.poll(() => double.open).toBe(0)
+	})
+
+	it('says where the server is that cannot be reached', async () => {
+		await double[Symbol.asyncDispose]()
+		const { baseUrl } = { baseUrl: 'http://127.0.0.1:1/v1' }
+		const nobody = openAiCompatibleAgent({ baseUrl, model: 'small' }, { env: {} })
+		const asked = callAgent(nobody, step({ prompt: 'x' }), recordingContext())
+		await expect(asked).rejects.toMatchObject({
+			code: 'upstream_unavailable',
+			retryable: true,
+			message: expect.stringContaining(baseUrl),
+		})
+		double = await OpenAiDouble.start()
+	})
+
+	it.each(['ftp://host/v1', 'host/v1', 'https://me:secret@host/v1', 'https://host/v1?key=1'])(
+		'refuses the address %s',
+		(baseUrl) => {
+			expect(() => openAiCompatibleAgent({ baseUrl })).toThrow(expect.objectContaining({ code: 'bad_request' }))
+		},
+	)
+
+	it('refuses a variable without a key when it is defined', () => {
+		const { baseUrl } = double
+		expect(() => openAiCompatibleAgent({ baseUrl, apiKeyEnv: 'NO_SUCH' }, { env: {} })).toThrow('NO_SUCH')
+	})
+
+	it('leaves its key in no event of a plan, whatever the server says', async () => {
+		double.replies = [REFUSED, ...double.replies]
+		await using planstream = await startPlanstream([agent()])
+		const plan = { query: 'q', steps: [{ step_id: 'a', action: 'ask', agent_type: 'openai-compatible', input: { prompt: 'x' } }] }
+		const failed = await planstream.run(plan)
+		expect(failed.at(-1)?.event_type).toBe('plan_failed')
+		expect(JSON.stringify(failed)).toContain('Incorrect API key provided: [key].')
+		const completed = await planstream.run(plan)
+		expect(completed.find((event) => event.event_type === 'step_completed')).toMatchObject({
+			data: { data: { text: 'Hello, world', finish_reason: 'stop' }, usage: { prompt_tokens: 5, completion_tokens: 3 } },
+		})
+		expect(JSON.stringify([...failed, ...completed, planstream.problems])).not.toContain(KEY)
+	})
+})

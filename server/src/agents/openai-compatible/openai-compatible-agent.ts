@@ -1,0 +1,171 @@
+import { PlanstreamError, type Usage } from '@planstream/shared'
+import * as z from 'zod'
+import type { Agent, StepInput, StepUpdate } from '../../plans/agent.js'
+import { AgentError, agentError } from '../agent-error.js'
+import { parseInput } from '../parse-input.js'
+import { type Sleep, sleepInRealTime } from '../sleep.js'
+import { cutOff, readChunks } from './answer.js'
+import { ask } from './request.js'
+
+/** A longer answer fits into no result. */
+const MAX_TEXT = 60 * 1024
+
+const chatInput = z.strictObject({
+	prompt: z.string().min(1),
+	system: z.string().min(1).optional(),
+	model: z.string().min(1).max(256).optional(),
+	temperature: z.number().min(0).max(2).optional(),
+	max_tokens: z.int().min(1).optional(),
+})
+
+/** Which model server an agent asks. Nothing that a plan says changes it. */
+export interface OpenAiCompatibleOptions {
+	/** What steps name as their `agent_type`. @defaultValue `'openai-compatible'` */
+	readonly type?: string
+	/** The address that `/chat/completions` is added to, as `https://api.openai.com/v1`. */
+	readonly baseUrl: string
+	/** The name of the environment variable that holds the key. @defaultValue no key is sent */
+	readonly apiKeyEnv?: string
+	/** The model of steps that name none. */
+	readonly model?: string
+}
+
+interface Surroundings {
+	readonly env?: NodeJS.ProcessEnv
+	readonly sleep?: Sleep
+}
+
+/**
+ * An agent that has a language model answer a prompt: any server with the chat completions of OpenAI's API. The answer is streamed as
+ * `step_output`, the tokens it took are the step's usage, and its result is `{ text, model, finish_reason }`.
+ *
+ * @throws PlanstreamError `bad_request` for an address that is none, and for a variable that is not set
+ * @example
+ * ```ts
+ * openAiCompatibleAgent({ baseUrl: 'http://localhost:11434/v1', model: 'llama3.2' })
+ * ```
+ */
+export function openAiCompatibleAgent(options: OpenAiCompatibleOptions, surroundings: Surroundings = {}): Agent {
+	const { type = 'openai-compatible', baseUrl, apiKeyEnv, model } = options
+	const { env = process.env, sleep = sleepInRealTime } = surroundings
+	const url = `${assertBaseUrl(baseUrl)}/chat/completions`
+	const key = () => (apiKeyEnv === undefined ? null : keyIn(env, apiKeyEnv))
+	key()
+	return {
+		type,
+		async *execute(step, context) {
+			const body = toBody(step, model)
+			const secret = key()
+			using linked = new LinkedSignal(context.signal)
+			try {
+				const response = await ask({ url, key: secret, body, signal: linked.signal, sleep })
+				if (response.body === null) throw cutOff()
+				yield* answer(response.body, body.model)
+			} catch (thrown) {
+				linked.signal.throwIfAborted()
+				throw withoutKey(thrown, secret)
+			}
+		},
+	}
+}
+
+async function* answer(bytes: AsyncIterable<Uint8Array>, asked: string): AsyncGenerator<StepUpdate, void, void> {
+	let text = ''
+	let model = asked
+	let finish_reason: string | null = null
+	let usage: Usage = {}
+	for await (const chunk of readChunks(bytes)) {
+		if (chunk.error != null) throw failedMidway(chunk.error)
+		model = chunk.model ?? model
+		usage = chunk.usage == null ? usage : numbersOf(chunk.usage)
+		const [choice] = chunk.choices
+		finish_reason = choice?.finish_reason ?? finish_reason
+		const delta = choice?.delta?.content ?? ''
+		if (delta === '') continue
+		text += delta
+		if (text.length > MAX_TEXT) throw tooLong()
+		yield { output: delta }
+	}
+	if (finish_reason === null) throw cutOff()
+	yield { usage }
+	yield { result: { data: { text, model, finish_reason } } }
+}
+
+function toBody({ input }: StepInput, defaultModel: string | undefined) {
+	const { prompt, system, model = defaultModel, temperature, max_tokens } = parseInput(chatInput, input, 'input')
+	if (model === undefined) {
+		const sentence = 'input.model: is missing, and this server has no model of its own. Name a model.'
+		throw agentError('bad_input', sentence, { path: 'input.model' })
+	}
+	const user = { role: 'user', content: prompt }
+	return {
+		model,
+		messages: system === undefined ? [user] : [{ role: 'system', content: system }, user],
+		stream: true,
+		stream_options: { include_usage: true },
+		temperature,
+		max_tokens,
+	}
+}
+
+function numbersOf(usage: Readonly<Record<string, unknown>>): Usage {
+	const numbers = Object.entries(usage).filter((entry): entry is [string, number] => Number.isFinite(entry[1]))
+	return Object.fromEntries(numbers)
+}
+
+function failedMidway(error: string | { readonly message: string }) {
+	const reason = typeof error === 'string' ? error : error.message
+	return agentError('upstream_failed', `The model server failed in the middle of its answer: ${reason}`, { retryable: true })
+}
+
+function tooLong() {
+	const sentence = `The answer has more than ${MAX_TEXT} characters, which no result can hold. Set max_tokens lower, or ask for less.`
+	return agentError('too_large', sentence)
+}
+
+/** A server may say the key it was sent: no event and no log holds it. */
+function withoutKey(thrown: unknown, key: string | null): unknown {
+	if (!(thrown instanceof AgentError) || key === null || !thrown.message.includes(key)) return thrown
+	return new AgentError(thrown.code, thrown.message.replaceAll(key, '[key]'), { retryable: thrown.retryable })
+}
+
+function assertBaseUrl(text: string): string {
+	if (isBaseUrl(text)) return text.replace(/\/+$/, '')
+	const sentence = `baseUrl is "${text}"; it must be an http or https address without user, query and fragment.`
+	throw new PlanstreamError('bad_request', sentence)
+}
+
+/** Whether a text is an address that paths can be added to. */
+export function isBaseUrl(text: string): boolean {
+	if (!URL.canParse(text)) return false
+	const { protocol, username, password, search, hash } = new URL(text)
+	return /^https?:$/.test(protocol) && [username, password, search, hash].every((part) => part === '')
+}
+
+function keyIn(env: NodeJS.ProcessEnv, name: string): string {
+	const key = env[name]
+	if (key !== undefined && key !== '') return key
+	const sentence = `The key of the model server is to be in the environment variable ${name}, which is not set. Set it, or name no variable.`
+	throw new PlanstreamError('bad_request', sentence)
+}
+
+/** Aborts with another signal while it is in use: `fetch` leaves its listener on what it is given. */
+class LinkedSignal implements Disposable {
+	readonly #source: AbortSignal
+	readonly #controller = new AbortController()
+	readonly #abort = () => this.#controller.abort(this.#source.reason)
+
+	constructor(source: AbortSignal) {
+		this.#source = source
+		if (source.aborted) this.#abort()
+		else source.addEventListener('abort', this.#abort, { once: true })
+	}
+
+	get signal(): AbortSignal {
+		return this.#controller.signal
+	}
+
+	[Symbol.dispose](): void {
+		this.#source.removeEventListener('abort', this.#abort)
+	}
+}
