@@ -6,6 +6,7 @@ import { createApp } from './app.js'
 import { LOCAL_AUTHORITY } from './auth/authority.js'
 import { CONNECTION_LIMITS } from './connections/limits.js'
 import { Connections } from './connections/registry.js'
+import { processSchedule } from './connections/schedule.js'
 
 /** The app without a socket, asked by a program of this machine. */
 async function startApp(ready: () => Promise<unknown> = () => Promise.resolve()) {
@@ -13,10 +14,15 @@ async function startApp(ready: () => Promise<unknown> = () => Promise.resolve())
 	const stop = new AbortController()
 	const draining = stop.signal
 	const { fetch } = createApp({
-		services: { ...planstream, draining, onProblem: (sentence) => void planstream.problems.push(sentence) },
+		services: {
+			...planstream,
+			connections: new Connections({ limit: 1, draining, clock: Date.now }),
+			schedule: processSchedule,
+			draining,
+			onProblem: (sentence) => void planstream.problems.push(sentence),
+		},
 		artifacts: planstream.artifacts,
 		authority: LOCAL_AUTHORITY,
-		connections: new Connections({ limit: 1, draining, clock: Date.now }),
 		limits: CONNECTION_LIMITS,
 		ready,
 	})

@@ -15,21 +15,20 @@ import { createRouter, type Services } from './api/router.js'
 import type { Authority } from './auth/authority.js'
 import { bearerToken } from './auth/credentials.js'
 import type { ConnectionLimits } from './connections/limits.js'
-import type { Connections } from './connections/registry.js'
-import { processSchedule } from './connections/schedule.js'
 import type { Principal } from './hub/principal.js'
 import type { Artifacts } from './plans/artifacts.js'
 import { sseRoutes } from './transports/sse.js'
 import { trpcRoutes } from './transports/trpc-http.js'
 import { trpcWebSocket } from './transports/trpc-websocket.js'
 import { upgradeRouter } from './transports/upgrade.js'
+import { plainWebSocket } from './transports/websocket.js'
+import { WEBSOCKET_PATH } from './transports/websocket-input.js'
 
 export interface AppOptions {
 	readonly services: Services
 	readonly artifacts: Artifacts
 	/** Who may ask. */
 	readonly authority: Authority
-	readonly connections: Connections
 	readonly limits: ConnectionLimits
 	/** Rejects while the server cannot do its work. */
 	readonly ready: () => Promise<unknown>
@@ -51,11 +50,11 @@ interface Env {
 
 type Routes = Hono<Env>
 
-export function createApp({ services, artifacts, authority, connections, limits, ready }: AppOptions): App {
+export function createApp({ services, artifacts, authority, limits, ready }: AppOptions): App {
 	const { draining, onProblem } = services
 	const contextOf = ({ var: { principal } }: Context<Env>) => ({ principal })
 	const router = createRouter(services)
-	const transport = { ...services, router, authority, connections, limits, contextOf, schedule: processSchedule }
+	const transport = { ...services, router, authority, limits, contextOf }
 	const app: Routes = new Hono<Env>({ strict: false })
 	answerFailures(app, onProblem)
 	app.use(welcome(authority))
@@ -76,7 +75,7 @@ export function createApp({ services, artifacts, authority, connections, limits,
 	app.route('/', trpcRoutes(transport))
 	app.route('/', sseRoutes({ ...transport, random: Math.random }))
 	refuseOtherMethods(app)
-	const upgrades = { '/trpc': trpcWebSocket(transport) }
+	const upgrades = { '/trpc': trpcWebSocket(transport), [WEBSOCKET_PATH]: plainWebSocket(transport) }
 	return {
 		fetch: (request, env) => app.fetch(request, env),
 		upgrade: upgradeRouter({ upgrades, authority, onProblem }),
@@ -117,6 +116,7 @@ const INDEX = {
 	name: 'planstream',
 	health: HEALTH,
 	trpc: '/trpc',
+	websocket: WEBSOCKET_PATH,
 	artifacts: ARTIFACT_PATH,
 	procedures: ROUTES.map(([name, { rest, summary }]) => ({ name, method: rest.method, path: rest.path, summary })),
 }

@@ -6,6 +6,7 @@ import { createApp } from './app.js'
 import type { ApiKey } from './auth/api-key.js'
 import { CONNECTION_LIMITS } from './connections/limits.js'
 import { Connections } from './connections/registry.js'
+import { processSchedule } from './connections/schedule.js'
 import { Hub } from './hub/hub.js'
 import { type LogLocation, openLog } from './log/open.js'
 import type { TailLog } from './log/tail.js'
@@ -137,10 +138,16 @@ class PlanstreamServer implements RunningServer {
 		this.executor = createExecutor(this.hub, { ...options, artifacts }, directory.path, onProblem)
 		this.#connections = new Connections({ limit: maxConnections, draining, clock: Date.now })
 		const { fetch, upgrade } = createApp({
-			services: { hub: this.hub, executor: this.executor, draining, onProblem },
+			services: {
+				hub: this.hub,
+				executor: this.executor,
+				connections: this.#connections,
+				schedule: processSchedule,
+				draining,
+				onProblem,
+			},
 			artifacts,
 			authority: this.#entrance.authority,
-			connections: this.#connections,
 			limits: { ...CONNECTION_LIMITS, pingIntervalMs },
 			ready: () => log.list({ tenant: DEFAULT_TENANT, limit: 1 }),
 		})
@@ -176,7 +183,7 @@ class PlanstreamServer implements RunningServer {
 		const { attempts, deadlines } = this.executor.report()
 		const { subscriptions } = this.hub.report()
 		const { watchers } = this.#log.metrics
-		return { connections: this.#connections.report().length, subscriptions, watchers, attempts, timers: deadlines }
+		return { connections: this.#connections.size, subscriptions, watchers, attempts, timers: deadlines }
 	}
 
 	close(): Promise<void> {

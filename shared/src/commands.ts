@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import { EVENT_TYPES } from './event-types.js'
-import { eventInput } from './events.js'
+import { eventInput, planEvent } from './events.js'
 import { json, jsonObject } from './json.js'
 import { modifyOp } from './modifications.js'
 import { count, MAX_STEPS, planId, planSpec, planSummary, review, stepId } from './plans.js'
@@ -10,6 +10,8 @@ import type { Wire } from './wire.js'
 /** Limits of publishing; see PROTOCOL.md section 7. */
 export const MAX_PUBLISH_EVENTS = 256
 export const MAX_LIST_PAGE = 1000
+export const MAX_HISTORY_PAGE = 1000
+export const MAX_WAIT_MS = 60_000
 
 const position = z
 	.union([z.string().min(1).max(256), count])
@@ -28,6 +30,65 @@ export const subscribeInput = z.strictObject({
 		.default('until_done')
 		.describe('until_done ends at the head of a finished plan; always stays for a retry'),
 	lastEventId: z.string().max(256).optional().describe('the cursor of the last item seen; wins over `after`'),
+})
+
+/** One page of a plan's history, or a wait for it. */
+export const historyInput = z.strictObject({
+	plan_id: planId,
+	after: position.default('start'),
+	limit: z.int().min(1).max(MAX_HISTORY_PAGE).default(MAX_HISTORY_PAGE),
+	wait_ms: z
+		.int()
+		.min(0)
+		.max(MAX_WAIT_MS)
+		.default(0)
+		.describe('milliseconds to wait for an event when there is none behind `after`'),
+})
+
+export const historyOutput = z.object({
+	plan_id: planId,
+	event_count: count.describe('events on this page'),
+	events: z.array(planEvent),
+	next_cursor: z.string().describe('`after` of the next page'),
+	head_seq: count,
+	finished: z.boolean().describe('the plan is done and this page reaches its end'),
+})
+
+/** What a client says on the plain WebSocket. */
+export const clientMessage = z.discriminatedUnion('action', [
+	subscribeInput.omit({ lastEventId: true }).extend({ action: z.literal('subscribe') }),
+	z.strictObject({ action: z.literal('unsubscribe'), plan_id: planId }),
+	z.strictObject({
+		action: z.literal('ping'),
+		timestamp: z
+			.union([z.string().max(128), z.number()])
+			.nullable()
+			.default(null),
+	}),
+])
+
+const TRANSPORTS = ['trpc-websocket', 'trpc-sse', 'sse', 'websocket'] as const
+
+export const clientsOutput = z.object({
+	client_count: count,
+	clients: z.array(z.string()).describe('the ids of the clients; one with several connections stands here once'),
+	connections: z.array(
+		z.object({
+			connection_id: z.string(),
+			client_id: z.string(),
+			transport: z.enum(TRANSPORTS),
+			connected_at: z.string(),
+			last_seen_at: z.string().describe('the last sign of life: something came, or what was sent was taken'),
+			subscribed_plans: z.array(z.string()),
+			delivered: count.describe('events given over since it connected'),
+			lagging: z.boolean().describe('more waits for the client than it takes'),
+		}),
+	),
+})
+
+export const subscribersOutput = z.object({
+	plan_id: planId,
+	subscriber_count: count.describe('open subscriptions; a connection may have several'),
 })
 
 /** What every command may carry beside what it asks for. */
@@ -117,6 +178,14 @@ export const listInput = z
 	})
 	.prefault({})
 
+export const changesInput = listInput.unwrap().pick({ status: true, label: true, limit: true }).prefault({})
+
+export const changesOutput = z.object({
+	reset: z.boolean().describe('true on the first item of each connection: `plans` takes the place of all there was'),
+	plans: z.array(planSummary).describe('new or changed, newest first'),
+	removed: z.array(planId).describe('no longer among the newest that match'),
+})
+
 export const listOutput = z.object({
 	plans: z.array(planSummary).describe('newest first'),
 	next_page: z.string().nullable(),
@@ -138,6 +207,12 @@ export const agentsOutput = z.object({ agents: z.array(z.object({ agent_type: z.
 
 export type SubscribeInput = z.input<typeof subscribeInput>
 export type ParsedSubscribeInput = z.output<typeof subscribeInput>
+export type HistoryInput = z.input<typeof historyInput>
+export type HistoryOutput = Wire<z.output<typeof historyOutput>>
+export type ClientMessage = z.output<typeof clientMessage>
+export type ClientsOutput = Wire<z.output<typeof clientsOutput>>
+export type SubscribersOutput = Wire<z.output<typeof subscribersOutput>>
+export type ChangesOutput = Wire<z.output<typeof changesOutput>>
 export type CreateInput = z.input<typeof createInput>
 export type CommandOutput = Wire<z.output<typeof commandOutput>>
 export type ListInput = NonNullable<z.input<typeof listInput>>

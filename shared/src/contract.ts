@@ -2,11 +2,14 @@ import * as z from 'zod'
 import {
 	agentsOutput,
 	cancelInput,
+	clientsOutput,
 	cloneInput,
 	commandInput,
 	commandOutput,
 	createInput,
 	deleteOutput,
+	historyInput,
+	historyOutput,
 	listInput,
 	listOutput,
 	modifyInput,
@@ -21,6 +24,7 @@ import {
 	stepInput,
 	stepResultOutput,
 	subscribeInput,
+	subscribersOutput,
 } from './commands.js'
 import { planEvent } from './events.js'
 import { controlFrame } from './frames.js'
@@ -142,6 +146,22 @@ export const contract = {
 		scope: 'plans:read',
 		summary: 'Every event of a plan behind a position, then each new one, until the plan is done.',
 	},
+	'plans.history': {
+		kind: 'query',
+		input: historyInput,
+		output: historyOutput,
+		rest: { method: 'GET', path: '/api/v1/streaming/plans/{plan_id}/history', status: 200 },
+		scope: 'plans:read',
+		summary: 'The events of a plan a page at a time; waits for the next one when asked to.',
+	},
+	'plans.subscribers': {
+		kind: 'query',
+		input: planInput,
+		output: subscribersOutput,
+		rest: { method: 'GET', path: '/api/v1/streaming/plans/{plan_id}/subscribers', status: 200 },
+		scope: 'plans:read',
+		summary: 'How many subscriptions to a plan are open.',
+	},
 	'steps.retry': {
 		kind: 'mutation',
 		input: retryStepInput,
@@ -189,6 +209,14 @@ export const contract = {
 		rest: { method: 'POST', path: '/api/v1/streaming/plans/{plan_id}/events', status: 200 },
 		scope: 'events:publish',
 		summary: 'Adds events of a plan that is run elsewhere; answers when they are durable.',
+	},
+	'clients.list': {
+		kind: 'query',
+		input: z.strictObject({}).prefault({}),
+		output: clientsOutput,
+		rest: { method: 'GET', path: '/api/v1/streaming/clients', status: 200 },
+		scope: 'plans:read',
+		summary: 'Who is connected, and to which plans.',
 	},
 	'agents.list': {
 		kind: 'query',

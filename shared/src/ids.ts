@@ -5,6 +5,9 @@ export const STEP_ID_PATTERN = PLAN_ID_PATTERN
 export const EVENT_ID_PATTERN = /^[A-Za-z0-9._:-]{1,128}$/
 export const AGENT_TYPE_PATTERN = /^[A-Za-z0-9._-]{1,128}$/
 
+/** What a client may call itself. */
+export const CLIENT_ID_PATTERN = /^[A-Za-z0-9._:-]{1,128}$/
+
 /** The plan id of live-only events (ping, pong, the server's health); no plan may take it. */
 export const SYSTEM_PLAN_ID = 'system'
 

@@ -45,7 +45,7 @@ test('a stream beyond the limit is told so in a way that the stock client tries 
 	await using server = await StreamServer.start({ maxConnections: 1 })
 	const left = new AbortController()
 	await ask(server, { plan_id: 'p' }, left.signal)
-	await server.until(() => server.connections.report().map(({ subscribed_plans }) => subscribed_plans), [['p']])
+	await server.until(() => server.report().map(({ subscribed_plans }) => subscribed_plans), [['p']])
 	const body = await (await ask(server, { plan_id: 'p' })).text()
 	expect(names(body)).toEqual(['connected', 'serialized-error'])
 	expect(body).toContain('"code":"SERVICE_UNAVAILABLE"')

@@ -6,7 +6,7 @@ import { createTRPCClient, createWSClient, httpBatchLink, wsLink } from '@trpc/c
 import { expect, test } from 'vitest'
 import type { AppRouter } from '../../server/src/api/router.js'
 import { StockSocket } from '../suites/stream-readers.js'
-import { StreamServer } from '../suites/stream-server.js'
+import { StreamServer, watchMost } from '../suites/stream-server.js'
 import { type Answer, Wire } from '../suites/wire.js'
 
 const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1 } }
@@ -97,7 +97,7 @@ test('frames that break the WebSocket protocol, and resets at any time, disturb 
 		raw.resetAndDestroy()
 		await wire.closed
 	}
-	await server.until(() => server.connections.report().length, 1)
+	await server.until(() => server.report().length, 1)
 	await server.publish('p', [{ event_type: 'plan_completed', data: {} }])
 	const types: unknown[] = []
 	for (let answer = await witness.next(); ; answer = await witness.next()) {
@@ -115,7 +115,7 @@ test('an upgrade that cannot be served gets a real answer: address, origin, host
 	expect(await refusal(server, '/nowhere?x=1')).toMatchObject({
 		status: 404,
 		type,
-		body: { code: 'not_found', allowed: ['/trpc'] },
+		body: { code: 'not_found', allowed: ['/trpc', '/api/v1/streaming/ws/{client_id}'] },
 	})
 	expect(await refusal(server, '/constructor')).toMatchObject({ status: 404, type })
 	expect(await refusal(server, '/trpc', { origin: 'https://example.com' })).toMatchObject({
@@ -154,9 +154,9 @@ test('a connection beyond the limit is refused with 503, whatever its transport,
 	await using _second = await new Wire(server).open()
 	expect(await refusal(server, '/trpc')).toMatchObject({ status: 503, body: { code: 'too_many_connections', limit: 2 } })
 	await first[Symbol.asyncDispose]()
-	await server.until(() => server.connections.report().length, 1)
+	await server.until(() => server.report().length, 1)
 	await using _third = await new Wire(server).open()
-	expect(server.connections.report().map(({ transport }) => transport)).toEqual(['trpc-websocket', 'trpc-websocket'])
+	expect(server.report().map(({ transport }) => transport)).toEqual(['trpc-websocket', 'trpc-websocket'])
 })
 
 test('one connection carries a hundred subscriptions and refuses one more', async () => {
@@ -170,7 +170,7 @@ test('one connection carries a hundred subscriptions and refuses one more', asyn
 		if (answer.result?.type === 'data') ready++
 	}
 	expect(refused).toMatchObject({ id: 101, error: { data: { problem: { code: 'bad_request', limit: 100 } } } })
-	expect(server.connections.report()[0]?.subscribed_plans).toHaveLength(100)
+	expect(server.report()[0]?.subscribed_plans).toHaveLength(100)
 	await wire[Symbol.asyncDispose]()
 	await server.quiet()
 })
@@ -213,7 +213,7 @@ test('a client that answers no ping is let go, one that does stays', async () =>
 	expect(await deaf.closed).toBe(1006)
 	await once(well.socket, 'ping')
 	await once(well.socket, 'ping')
-	expect(server.connections.report()).toHaveLength(1)
+	expect(server.report()).toHaveLength(1)
 })
 
 test('a WebSocket that takes nothing for too long is let go', async () => {
@@ -228,5 +228,76 @@ test('a WebSocket that takes nothing for too long is let go', async () => {
 		data: { channel: 'text', index, delta },
 	}))
 	for (let round = 0; round < 20; round++) await server.publish('p', events)
+	await server.quiet()
+})
+
+test('many subscriptions on one socket that takes nothing cost one send buffer together', async () => {
+	await using server = await StreamServer.start()
+	await using wire = await new Wire(server).open()
+	const plans = Array.from({ length: 50 }, (_, index) => `p${index}`)
+	for (const [id, plan] of plans.entries()) wire.subscribe(id, plan)
+	await server.until(() => server.watchers, plans.length)
+	const [socket] = server.sockets
+	wire.socket.pause()
+	using queued = watchMost(() => socket?.writableLength ?? 0)
+	const data = { channel: 'text', delta: 'x'.repeat(60_000) }
+	const events = Array.from({ length: 10 }, () => ({ event_type: 'step_output', step_id: 's', data }))
+	for (const plan of plans) await server.publish(plan, [...events, { event_type: 'plan_completed', data: {} }])
+	await server.until(() => server.report()[0]?.lagging, true)
+	wire.socket.resume()
+	for (let stopped = 0; stopped < plans.length; ) if ((await wire.next()).result?.type === 'stopped') stopped++
+	expect(queued.most).toBeLessThanOrEqual(1024 * 1024 + 61_000)
+	expect(server.report()[0]).toMatchObject({ delivered: plans.length * 11 })
+})
+
+/** Bytes of one read of a socket, and of a frame's head from a client. */
+const CHUNK = 65_536
+const FRAME_HEAD = 6
+
+/**
+ * An answer waits for its turn. What is refused before it is a call does not, so that the refusals of one read come on top.
+ */
+test.each([
+	['large answers', { path: 'plans.get', input: { plan_id: 'p' } }, () => 11_000],
+	['refusals', { path: 'plans.steal', input: {} }, (call: string) => Math.ceil(CHUNK / (call.length + FRAME_HEAD)) * 1000],
+])('a client that asks for %s on and on and takes none costs one send buffer, and is let go', async (_name, params, above) => {
+	await using server = await StreamServer.start({ limits: { stallTimeoutMs: 300, sendBufferBytes: CHUNK } })
+	await server.publish('p', [{ event_type: 'plan_started', data: { query: 'x'.repeat(10_000), total_steps: 1 } }])
+	await using wire = await new Wire(server).open()
+	const [socket] = server.sockets
+	wire.socket.pause()
+	using queued = watchMost(() => socket?.writableLength ?? 0)
+	const call = JSON.stringify({ id: 1, method: 'query', params })
+	const flood = setInterval(() => {
+		for (let count = 0; count < 2000 && wire.socket.bufferedAmount < 1_000_000; count++) wire.socket.send(call)
+	}, 1)
+	await server.until(() => server.connections.size, 0)
+	clearInterval(flood)
+	expect(queued.most).toBeGreaterThan(0)
+	expect(queued.most).toBeLessThanOrEqual(CHUNK + above(call))
+	await server.quiet()
+})
+
+test('more calls than are worked on at one time are all answered', async () => {
+	await using server = await StreamServer.start()
+	await using wire = await new Wire(server).open()
+	const ids = Array.from({ length: 300 }, (_, id) => id)
+	const input = { plan_id: 'p', wait_ms: 60_000 }
+	for (const id of ids) wire.say({ id, method: 'query', params: { path: 'plans.history', input } })
+	await server.until(() => server.watchers, 100)
+	await server.publish('p', [STARTED])
+	const answered = new Set<number | null>()
+	while (answered.size < ids.length) answered.add((await wire.next()).id)
+	expect(answered).toEqual(new Set(ids))
+	await server.until(() => server.watchers, 0)
+})
+
+test('calls that wait end with their connection', async () => {
+	await using server = await StreamServer.start()
+	await using wire = await new Wire(server).open()
+	const input = { plan_id: 'p', wait_ms: 60_000 }
+	for (const id of [1, 2]) wire.say({ id, method: 'query', params: { path: 'plans.history', input } })
+	await server.until(() => server.watchers, 2)
+	await wire[Symbol.asyncDispose]()
 	await server.quiet()
 })

@@ -1,4 +1,5 @@
-import { streamSuite } from '../suites/stream.suite.js'
-import { READERS } from '../suites/stream-readers.js'
+import { eventSuite, frameSuite } from '../suites/stream.suite.js'
+import { EVENT_READERS, READERS } from '../suites/stream-readers.js'
 
-for (const [name, read] of READERS) streamSuite(name, read)
+for (const [name, read] of EVENT_READERS) eventSuite(name, read)
+for (const [name, read] of READERS) frameSuite(name, read)

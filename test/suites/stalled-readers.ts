@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { get } from 'node:http'
 import { WebSocket } from 'ws'
-import { sseUrl } from './stream-readers.js'
+import { sseUrl, webSocketUrl } from './stream-readers.js'
 
 /** A client that subscribes and then reads nothing. Disposing it leaves without a word. */
 export type StallReader = (url: string, plan_id: string) => Promise<Disposable>
@@ -11,6 +11,14 @@ const stalledWebSocket: StallReader = async (url, plan_id) => {
 	await once(socket, 'open')
 	socket.pause()
 	socket.send(JSON.stringify({ id: 1, method: 'subscription', params: { path: 'plans.events', input: { plan_id } } }))
+	socket.on('error', () => undefined)
+	return { [Symbol.dispose]: () => socket.terminate() }
+}
+
+const stalledPlainWebSocket: StallReader = async (url, plan_id) => {
+	const socket = new WebSocket(`${webSocketUrl(url)}?plan_id=${plan_id}`)
+	await once(socket, 'open')
+	socket.pause()
 	socket.on('error', () => undefined)
 	return { [Symbol.dispose]: () => socket.terminate() }
 }
@@ -29,5 +37,6 @@ export const STALLED_READERS: readonly (readonly [string, StallReader])[] = [
 		'tRPC over SSE',
 		(url, plan_id) => stalledRequest(`${url}/trpc/plans.events?input=${encodeURIComponent(JSON.stringify({ plan_id }))}`),
 	],
+	['plain WebSocket', stalledPlainWebSocket],
 	['plain SSE', (url, plan_id) => stalledRequest(sseUrl(url, { plan_id }))],
 ]

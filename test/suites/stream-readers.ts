@@ -1,4 +1,4 @@
-import type { ControlFrame, EndFrame, PlanEvent, SubscribeInput } from '@planstream/shared'
+import type { ControlFrame, EndFrame, HistoryOutput, PlanEvent, SubscribeInput } from '@planstream/shared'
 import { createTRPCClient, createWSClient, httpSubscriptionLink, type TRPCLink, wsLink } from '@trpc/client'
 import { EventSource } from 'eventsource'
 import { WebSocket } from 'ws'
@@ -99,14 +99,77 @@ const readSse: ReadStream = async function* (url, request) {
 	}
 }
 
+/** A bare WebSocket that subscribes again, behind the last cursor, when it was cut. */
+const readWebSocket: ReadStream = async function* (url, { plan_id, ...request }) {
+	let { after = 'start' } = request
+	let ended = false
+	while (!ended) {
+		const handed = new Handed()
+		const socket = new WebSocket(webSocketUrl(url))
+		socket.on('open', () => socket.send(JSON.stringify({ action: 'subscribe', plan_id, ...request, after })))
+		socket.on('message', (data: Buffer) => {
+			const item = JSON.parse(String(data)) as Received['item']
+			if (!('event_type' in item && item.event_type === 'ping')) handed.add({ id: item.cursor ?? '', item, text: String(data) })
+		})
+		socket.on('close', () => handed.end())
+		socket.on('error', () => undefined)
+		try {
+			for await (const received of handed.items()) {
+				after = received.id
+				ended = 'frame' in received.item && received.item.frame === 'end' && !received.item.resume
+				yield received
+				if (ended) break
+			}
+		} finally {
+			socket.terminate()
+		}
+	}
+}
+
+/** Pages of the history, with a wait for each that is not there yet. */
+const readHistory: ReadStream = async function* (url, { plan_id, after = 'start' }) {
+	const left = new AbortController()
+	let next = { next_cursor: String(after), finished: false }
+	try {
+		while (!next.finished) {
+			const query = new URLSearchParams({ after: next.next_cursor, limit: '7', wait_ms: '30000' })
+			const address = `${url}/api/v1/streaming/plans/${plan_id}/history?${query}`
+			const body = await fetch(address, { signal: left.signal }).then(
+				(answer) => answer.text(),
+				() => null,
+			)
+			if (body === null) continue
+			const page = JSON.parse(body) as HistoryOutput
+			for (const item of page.events) {
+				const text = JSON.stringify(item)
+				if (!body.includes(text)) throw new Error(`The page holds another text than ${text}.`)
+				yield { id: item.cursor, item, text }
+			}
+			next = page
+		}
+	} finally {
+		left.abort()
+	}
+}
+
 /** Where plain SSE is read. */
 export function sseUrl(url: string, { plan_id, ...query }: SubscribeInput): string {
 	const parameters = Object.entries(query).map(([name, value]): [string, string] => [name, String(value)])
 	return `${url}/api/v1/streaming/plans/${plan_id}/events?${new URLSearchParams(parameters)}`
 }
 
+/** Where the plain WebSocket is. */
+export function webSocketUrl(url: string, client_id = 'client_1'): string {
+	return `${url.replace('http', 'ws')}/api/v1/streaming/ws/${client_id}`
+}
+
+/** Streams that say by control frames where they stand. */
 export const READERS: readonly (readonly [string, ReadStream])[] = [
 	['tRPC over WebSocket', readTrpcWebSocket],
 	['tRPC over SSE', readTrpcSse],
 	['plain SSE', readSse],
+	['plain WebSocket', readWebSocket],
 ]
+
+/** Everything that gives a plan's events. */
+export const EVENT_READERS: typeof READERS = [...READERS, ['history pages', readHistory]]

@@ -7,7 +7,8 @@ import { expect } from 'vitest'
 import { createApp } from '../../server/src/app.js'
 import { type Authority, LOCAL_AUTHORITY } from '../../server/src/auth/authority.js'
 import { CONNECTION_LIMITS, type ConnectionLimits } from '../../server/src/connections/limits.js'
-import { Connections } from '../../server/src/connections/registry.js'
+import { type ConnectionReport, Connections } from '../../server/src/connections/registry.js'
+import { processSchedule } from '../../server/src/connections/schedule.js'
 import type { Hub } from '../../server/src/hub/hub.js'
 import { LOCAL_PRINCIPAL } from '../../server/src/hub/principal.js'
 import { openLog } from '../../server/src/log/open.js'
@@ -40,10 +41,9 @@ export class StreamServer implements AsyncDisposable {
 		const onProblem = (sentence: string, error?: Error) => void problems.push(`${sentence} ${error?.stack ?? ''}`)
 		this.connections = new Connections({ limit: maxConnections, draining, clock: Date.now })
 		const { fetch, upgrade } = createApp({
-			services: { hub, executor, draining, onProblem },
+			services: { hub, executor, connections: this.connections, schedule: processSchedule, draining, onProblem },
 			artifacts,
 			authority,
-			connections: this.connections,
 			limits: { ...CONNECTION_LIMITS, ...limits },
 			ready: () => Promise.resolve(),
 		})
@@ -69,6 +69,16 @@ export class StreamServer implements AsyncDisposable {
 		return this.#planstream.hub
 	}
 
+	/** Who is connected. */
+	report(): readonly ConnectionReport[] {
+		return this.connections.report(LOCAL_PRINCIPAL.tenant)
+	}
+
+	/** Those who wait for a log to grow. */
+	get watchers(): number {
+		return this.#log.metrics.watchers
+	}
+
 	/** Failures nobody foresaw. */
 	get problems(): readonly string[] {
 		return this.#planstream.problems
@@ -89,6 +99,11 @@ export class StreamServer implements AsyncDisposable {
 		return events.map(({ text }) => text)
 	}
 
+	/** Drops a plan's events before this one. */
+	async trim(plan_id: string, before_seq: number): Promise<void> {
+		await this.#log.trim({ tenant: LOCAL_PRINCIPAL.tenant, plan_id }, before_seq, { base: '{}', reason: 'trimmed' })
+	}
+
 	/** Tells every stream to end so that its reader resumes; new ones are refused. */
 	drain(): void {
 		this.#draining.abort(new PlanstreamError('draining', 'The server is stopping. Connect again to go on.'))
@@ -107,7 +122,7 @@ export class StreamServer implements AsyncDisposable {
 
 	#open() {
 		const { subscriptions } = this.hub.report()
-		return { connections: this.connections.report().length, subscriptions, watchers: this.#log.metrics.watchers }
+		return { connections: this.connections.size, subscriptions, watchers: this.watchers }
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {

@@ -43,13 +43,13 @@ async function readSome(stream: AsyncIterable<Received>, count: number): Promise
 	return received
 }
 
-/** The behaviour of a stream: every transport runs this. */
-export function streamSuite(name: string, read: ReadStream): void {
-	describe(`a stream by ${name}`, () => {
+/** The events of a plan: everything that gives them runs this. */
+export function eventSuite(name: string, read: ReadStream): void {
+	describe(`the events of a plan by ${name}`, () => {
 		it('gives every event once, in order and byte for byte, to readers that come before, during and after, and ends by itself', async () => {
 			await using server = await StreamServer.start()
 			const before = readAll(read(server.url, { plan_id: 'p' }))
-			await server.until(() => server.hub.report().subscriptions, 1)
+			await server.until(() => server.watchers, 1)
 			await server.publish('p', [STARTED, ...outputs(0, 50)])
 			const during = readAll(read(server.url, { plan_id: 'p' }))
 			for (let index = 50; index < 150; index++) await server.publish('p', [output(index)])
@@ -59,16 +59,6 @@ export function streamSuite(name: string, read: ReadStream): void {
 			expect(expected).toHaveLength(152)
 			for (const reader of [before, during, after]) expect(eventTexts(await reader)).toEqual(expected)
 			await server.quiet()
-		})
-
-		it('begins with ready and ends with end, each with the cursor to resume at', async () => {
-			await using server = await StreamServer.start()
-			const { cursor } = await server.publish('p', [STARTED, output(0), COMPLETED])
-			const received = await readAll(read(server.url, { plan_id: 'p' }))
-			expect(frameNames(received)).toEqual(['ready', 'end'])
-			expect(received.at(0)?.item).toMatchObject({ frame: 'ready', head_seq: 3, from_seq: 1, recovered: true })
-			expect(received.at(-1)).toMatchObject({ id: cursor, item: { frame: 'end', reason: 'completed', resume: false, cursor } })
-			for (const { id, item } of received) expect(id).toBe(item.cursor)
 		})
 
 		it('resumes behind a cursor, an integer, or at the head', async () => {
@@ -81,15 +71,6 @@ export function streamSuite(name: string, read: ReadStream): void {
 			expect(eventTexts(await readAll(read(server.url, { plan_id: 'p', after })))).toEqual(rest)
 			expect(eventTexts(await readAll(read(server.url, { plan_id: 'p', after: 8 })))).toEqual(rest)
 			expect(eventTexts(await readAll(read(server.url, { plan_id: 'p', after: 'now' })))).toEqual([])
-		})
-
-		it('shows only what its filters let through, and still ends', async () => {
-			await using server = await StreamServer.start()
-			await server.publish('p', [STARTED, ...outputs(0, 5), COMPLETED])
-			const received = await readAll(read(server.url, { plan_id: 'p', event_types: ['plan_started', 'plan_completed'] }))
-			const [started, completed] = [(await server.texts('p')).at(0), (await server.texts('p')).at(-1)]
-			expect(eventTexts(received)).toEqual([started, completed])
-			expect(frameNames(received)).toEqual(['ready', 'end'])
 		})
 
 		it('leaves nothing behind when its readers leave in the middle', async () => {
@@ -112,6 +93,30 @@ export function streamSuite(name: string, read: ReadStream): void {
 			}
 			expect(eventTexts(received)).toEqual(await server.texts('p'))
 			await server.quiet()
+		})
+	})
+}
+
+/** What a stream says of itself: every transport with control frames runs this. */
+export function frameSuite(name: string, read: ReadStream): void {
+	describe(`a stream by ${name}`, () => {
+		it('begins with ready and ends with end, each with the cursor to resume at', async () => {
+			await using server = await StreamServer.start()
+			const { cursor } = await server.publish('p', [STARTED, output(0), COMPLETED])
+			const received = await readAll(read(server.url, { plan_id: 'p' }))
+			expect(frameNames(received)).toEqual(['ready', 'end'])
+			expect(received.at(0)?.item).toMatchObject({ frame: 'ready', head_seq: 3, from_seq: 1, recovered: true })
+			expect(received.at(-1)).toMatchObject({ id: cursor, item: { frame: 'end', reason: 'completed', resume: false, cursor } })
+			for (const { id, item } of received) expect(id).toBe(item.cursor)
+		})
+
+		it('shows only what its filters let through, and still ends', async () => {
+			await using server = await StreamServer.start()
+			await server.publish('p', [STARTED, ...outputs(0, 5), COMPLETED])
+			const received = await readAll(read(server.url, { plan_id: 'p', event_types: ['plan_started', 'plan_completed'] }))
+			const [started, completed] = [(await server.texts('p')).at(0), (await server.texts('p')).at(-1)]
+			expect(eventTexts(received)).toEqual([started, completed])
+			expect(frameNames(received)).toEqual(['ready', 'end'])
 		})
 
 		it('is told that the server stops, and to resume', async () => {

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { type ClientOptions, WebSocket } from 'ws'
+import { webSocketUrl } from './stream-readers.js'
 
 /** What the server says over tRPC's WebSocket. */
 export interface Answer {
@@ -8,23 +9,23 @@ export interface Answer {
 	readonly error?: { readonly data: { readonly problem: { readonly code: string; readonly detail: string } } }
 }
 
-interface WireOptions extends ClientOptions {
+interface SocketOptions extends ClientOptions {
 	readonly protocols?: string[]
 }
 
-/** A bare client that shows what comes over the wire. */
-export class Wire implements AsyncDisposable {
+/** A bare WebSocket client that shows what comes over the wire. */
+export class SocketClient<Message> implements AsyncDisposable {
 	readonly socket: WebSocket
 	/** The code it was closed with. */
 	readonly closed: Promise<number>
-	readonly #arrived: Answer[] = []
+	readonly #arrived: Message[] = []
 	#wake: () => void = () => undefined
 
-	constructor(server: { readonly url: string }, path = '/trpc', { protocols = [], ...options }: WireOptions = {}) {
-		this.socket = new WebSocket(`${server.url.replace('http', 'ws')}${path}`, protocols, options)
+	constructor(url: string, { protocols = [], ...options }: SocketOptions = {}) {
+		this.socket = new WebSocket(url.replace('http', 'ws'), protocols, options)
 		this.socket.on('error', () => undefined)
 		this.socket.on('message', (data) => {
-			this.#arrived.push(JSON.parse(String(data)) as Answer)
+			this.#arrived.push(JSON.parse(String(data)) as Message)
 			this.#wake()
 		})
 		this.closed = new Promise((resolve) => this.socket.once('close', (code) => resolve(code)))
@@ -36,11 +37,11 @@ export class Wire implements AsyncDisposable {
 	}
 
 	/** What arrived and nobody has taken. */
-	get arrived(): readonly Answer[] {
+	get arrived(): readonly Message[] {
 		return this.#arrived
 	}
 
-	async next(): Promise<Answer> {
+	async next(): Promise<Message> {
 		for (;;) {
 			const next = this.#arrived.shift()
 			if (next !== undefined) return next
@@ -50,8 +51,16 @@ export class Wire implements AsyncDisposable {
 		}
 	}
 
-	subscribe(id: number, plan_id: string): void {
-		this.socket.send(JSON.stringify({ id, method: 'subscription', params: { path: 'plans.events', input: { plan_id } } }))
+	/** Everything up to the first message that is meant, and that one. */
+	async until(isMeant: (message: Message) => boolean): Promise<Message[]> {
+		const messages: Message[] = []
+		do messages.push(await this.next())
+		while (!messages.slice(-1).some(isMeant))
+		return messages
+	}
+
+	say(message: unknown): void {
+		this.socket.send(JSON.stringify(message))
 	}
 
 	/** Leaves without a word. */
@@ -59,4 +68,38 @@ export class Wire implements AsyncDisposable {
 		this.socket.terminate()
 		await this.closed
 	}
+}
+
+/** A client of tRPC's WebSocket. */
+export class Wire extends SocketClient<Answer> {
+	constructor(server: { readonly url: string }, path = '/trpc', options: SocketOptions = {}) {
+		super(`${server.url}${path}`, options)
+	}
+
+	subscribe(id: number, plan_id: string): void {
+		this.say({ id, method: 'subscription', params: { path: 'plans.events', input: { plan_id } } })
+	}
+}
+
+/** What the server says on the plain WebSocket: an event or a control frame. */
+export interface PlainMessage {
+	readonly event_type?: string
+	readonly frame?: string
+	readonly plan_id?: string | null
+	readonly seq?: number
+	readonly cursor?: string
+	readonly data?: Readonly<Record<string, unknown>>
+	readonly [field: string]: unknown
+}
+
+/** A client of the plain WebSocket that has been welcomed. */
+export async function connectPlain(
+	url: string,
+	address = 'client_1',
+	options: SocketOptions = {},
+): Promise<SocketClient<PlainMessage>> {
+	const client = new SocketClient<PlainMessage>(webSocketUrl(url, address), options)
+	const welcome = await client.next()
+	if (welcome.event_type !== 'ping') throw new Error(`The first message is no welcome: ${JSON.stringify(welcome)}`)
+	return client
 }

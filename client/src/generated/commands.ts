@@ -179,6 +179,20 @@ export interface ReviewInput extends CommandInput {
 	readonly payload?: Readonly<Record<string, Json>> | undefined
 }
 
+/** Which page of a plan's events, and how long to wait for it. */
+export interface HistoryInput {
+	readonly plan_id: string
+	/** a cursor, a sequence number, "start" (the oldest retained event) or "now" (only what is new) */
+	readonly after?: string | number | undefined
+	/** @defaultValue `1000` */
+	readonly limit?: number | undefined
+	/**
+	 * milliseconds to wait for an event when there is none behind `after`
+	 * @defaultValue `0`
+	 */
+	readonly wait_ms?: number | undefined
+}
+
 /** Which plans to list; what is absent does not matter. */
 export interface ListInput {
 	readonly status?: ReadonlyArray<PlanStatus> | undefined

@@ -3,18 +3,22 @@
 import type { Calling, CallOptions, SubscribeOptions, Subscribing } from '../calling.js'
 import type {
 	AgentsOutput,
+	ClientsOutput,
 	CommandOutput,
 	DeleteOutput,
+	HistoryOutput,
 	ListOutput,
 	PublishOutput,
 	ReviewsOutput,
 	StepResultOutput,
+	SubscribersOutput,
 } from './answers.js'
 import type {
 	CancelInput,
 	CloneInput,
 	CommandInput,
 	CreateInput,
+	HistoryInput,
 	ListInput,
 	ModifyInput,
 	PauseInput,
@@ -56,6 +60,10 @@ export interface Procedures {
 		list(input?: ListInput, options?: CallOptions): Promise<ListOutput>
 		/** Every event of a plan behind a position, then each new one, until the plan is done. */
 		events(input: SubscribeInput, options?: SubscribeOptions): AsyncGenerator<PlanEvent, void, undefined>
+		/** The events of a plan a page at a time; waits for the next one when asked to. */
+		history(input: HistoryInput, options?: CallOptions): Promise<HistoryOutput>
+		/** How many subscriptions to a plan are open. */
+		subscribers(input: PlanInput, options?: CallOptions): Promise<SubscribersOutput>
 	}
 	readonly steps: {
 		/** Runs a step again, and with cascade what was made from its result. */
@@ -74,6 +82,10 @@ export interface Procedures {
 	readonly events: {
 		/** Adds events of a plan that is run elsewhere; answers when they are durable. */
 		publish(input: PublishInput, options?: CallOptions): Promise<PublishOutput>
+	}
+	readonly clients: {
+		/** Who is connected, and to which plans. */
+		list(input?: Readonly<Record<string, never>>, options?: CallOptions): Promise<ClientsOutput>
 	}
 	readonly agents: {
 		/** The agents a step may name as its `agent_type`. */
@@ -105,6 +117,10 @@ export function bindProcedures(call: Calling, subscribe: Subscribing): Procedure
 			list: (input = {}, options) => call({ kind: 'query', method: 'GET', path: '/api/v1/plans' }, input, options),
 			events: (input, options) =>
 				subscribe({ name: 'plans.events', path: '/api/v1/streaming/plans/{plan_id}/events' }, input, options),
+			history: (input, options) =>
+				call({ kind: 'query', method: 'GET', path: '/api/v1/streaming/plans/{plan_id}/history' }, input, options),
+			subscribers: (input, options) =>
+				call({ kind: 'query', method: 'GET', path: '/api/v1/streaming/plans/{plan_id}/subscribers' }, input, options),
 		},
 		steps: {
 			retry: (input, options) =>
@@ -122,6 +138,9 @@ export function bindProcedures(call: Calling, subscribe: Subscribing): Procedure
 		events: {
 			publish: (input, options) =>
 				call({ kind: 'mutation', method: 'POST', path: '/api/v1/streaming/plans/{plan_id}/events' }, input, options),
+		},
+		clients: {
+			list: (input = {}, options) => call({ kind: 'query', method: 'GET', path: '/api/v1/streaming/clients' }, input, options),
 		},
 		agents: {
 			list: (input = {}, options) => call({ kind: 'query', method: 'GET', path: '/api/v1/agents' }, input, options),

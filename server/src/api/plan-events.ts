@@ -51,11 +51,12 @@ async function* trackedItems({
 	const request = toSubscribeRequest(input, ending.signal)
 	let cursor = formatPosition(request.after)
 	for await (const item of hub.subscribe(principal, input.plan_id, request)) {
+		using turn = await stream?.turn(ending.signal)
+		if (turn === null) break
 		cursor = cursorOf(item) ?? cursor
 		yield tracked(cursor, item.kind === 'event' ? eventOf(item.stored) : item.frame)
-		if (item.kind === 'frame' && item.frame.frame === 'end' && item.frame.resume) {
-			return await (stream === undefined ? aborted(signal) : stream.cut(signal))
-		}
-		await stream?.drained(ending.signal)
+		if (item.kind === 'event') stream?.delivered()
+		else if (item.frame.frame === 'end' && !item.frame.resume) return
 	}
+	await (stream === undefined ? aborted(signal) : stream.cut(signal))
 }

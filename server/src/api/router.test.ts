@@ -3,6 +3,8 @@ import { contract, SCOPES } from '@planstream/shared/schemas'
 import { isTrackedEnvelope, TRPCError } from '@trpc/server'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startPlanstream, type TestPlanstream } from '../../../test/support/planstream.js'
+import { Connections } from '../connections/registry.js'
+import { processSchedule } from '../connections/schedule.js'
 import { LOCAL_PRINCIPAL, type Principal } from '../hub/principal.js'
 import { formatError } from './errors.js'
 import { createRouter } from './router.js'
@@ -25,7 +27,16 @@ function start({
 	const reader = new AbortController()
 	const { hub, executor } = planstream
 	const onProblem = (sentence: string) => void problems.push(sentence)
-	const router = createRouter({ hub, executor, draining: draining.signal, onProblem, ...services })
+	const connections = new Connections({ limit: 10, draining: draining.signal, clock: Date.now })
+	const router = createRouter({
+		hub,
+		executor,
+		connections,
+		schedule: processSchedule,
+		draining: draining.signal,
+		onProblem,
+		...services,
+	})
 	const caller = router.createCaller({ principal }, { signal: reader.signal })
 	const events = async (input: Partial<SubscribeInput> = {}) => {
 		const stream: AsyncIterable<unknown> = await caller.plans.events({ plan_id: 'plan_1', ...input })

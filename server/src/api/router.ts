@@ -1,12 +1,16 @@
 import type { PublishInput } from '@planstream/shared'
 import { type Contract, type commandInput, contract, type ProcedureName } from '@planstream/shared/schemas'
 import type * as z from 'zod'
+import type { Connections } from '../connections/registry.js'
+import type { Schedule } from '../connections/schedule.js'
 import type { Hub } from '../hub/hub.js'
 import type { Command } from '../plans/decision.js'
 import type { Executor } from '../plans/executor.js'
+import { listClients } from './client-list.js'
 import type { Context } from './context.js'
 import { listPlans } from './list-plans.js'
 import { planEvents } from './plan-events.js'
+import { planHistory } from './plan-history.js'
 import { foldOf, openReviews, stepResult } from './plan-reads.js'
 import { baseProcedure, type OnProblem, t } from './procedure.js'
 import type { Procedures } from './procedures.js'
@@ -15,6 +19,8 @@ import type { Procedures } from './procedures.js'
 export interface Services {
 	readonly hub: Hub
 	readonly executor: Executor
+	readonly connections: Connections
+	readonly schedule: Schedule
 	/** Aborts with a {@link PlanstreamError} `draining` when the server stops: each stream then ends with a last `end` frame. */
 	readonly draining: AbortSignal
 	/** Told of every failure nobody foresaw, once. */
@@ -26,7 +32,7 @@ type CommandInput = z.output<typeof commandInput>
 export type AppRouter = ReturnType<typeof createRouter>
 
 /** The one router behind every transport. */
-export function createRouter({ hub, executor, draining, onProblem }: Services) {
+export function createRouter({ hub, executor, connections, schedule, draining, onProblem }: Services) {
 	const procedure = (name: ProcedureName) => baseProcedure(name, onProblem)
 	const command = (
 		ctx: Pick<Context, 'principal'>,
@@ -78,6 +84,17 @@ export function createRouter({ hub, executor, draining, onProblem }: Services) {
 				.subscription(async function* ({ ctx, input, signal = new AbortController().signal }) {
 					yield* planEvents({ hub, principal: ctx.principal, carrier: ctx.carrier, input, signal, draining, onProblem })
 				}),
+			history: procedure('plans.history')
+				.input(contract['plans.history'].input)
+				.query(({ ctx, input, signal }) => {
+					const ends = [signal, ctx.carrier?.closed, draining].filter((end) => end !== undefined)
+					return planHistory({ hub, principal: ctx.principal, input, ends, schedule })
+				}),
+			subscribers: procedure('plans.subscribers')
+				.input(contract['plans.subscribers'].input)
+				.query(({ ctx, input: { plan_id } }) => {
+					return { plan_id, subscriber_count: connections.subscribers(ctx.principal.tenant, plan_id) }
+				}),
 		},
 		steps: {
 			retry: procedure('steps.retry')
@@ -115,6 +132,11 @@ export function createRouter({ hub, executor, draining, onProblem }: Services) {
 					const { events: sent } = ctx.sent as PublishInput
 					return hub.publish(ctx.principal, { plan_id, events, sent, ...(expected_seq !== undefined && { expected_seq }) })
 				}),
+		},
+		clients: {
+			list: procedure('clients.list')
+				.input(contract['clients.list'].input)
+				.query(({ ctx }) => listClients(connections, ctx.principal)),
 		},
 		agents: {
 			list: procedure('agents.list')

@@ -29,7 +29,8 @@ export function toSubscribeRequest(input: ParsedSubscribeInput, signal: AbortSig
 	}
 }
 
-function positionOf(text: string): Position {
+/** @throws PlanstreamError `bad_request` when the text is no position */
+export function positionOf(text: string): Position {
 	const position = parsePosition(text)
 	if (position !== null) return position
 	const sentence = `after is "${text}", which is no position. Send a cursor as you got it, a sequence number, "start" or "now".`

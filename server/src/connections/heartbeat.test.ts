@@ -6,6 +6,7 @@ import { keepAlive, type PingableSocket } from './heartbeat.js'
 class FakeSocket extends EventEmitter implements PingableSocket {
 	readonly unflushed: (() => void)[] = []
 	terminated = 0
+	isPaused = false
 	ping(_data: string, _mask: boolean, flushed: () => void): void {
 		this.unflushed.push(flushed)
 	}
@@ -84,4 +85,16 @@ test('nothing is left of it when the socket closes, with or without an answer du
 	const other = start()
 	other.socket.emit('close')
 	expect(other.timers.size).toBe(0)
+})
+
+test('an answer that this process does not read is not missed', () => {
+	const { socket, expire } = start()
+	expire()
+	socket.unflushed.shift()?.()
+	socket.isPaused = true
+	expect(expire()).toBe(10_000)
+	expect(socket.terminated).toBe(0)
+	socket.isPaused = false
+	expect(expire()).toBe(10_000)
+	expect(socket.terminated).toBe(1)
 })

@@ -5,6 +5,8 @@ export interface PingableSocket {
 	/** `flushed` is called when the frame has left this process, or with the reason why it has not. */
 	ping(data: string, mask: boolean, flushed: (error?: Error | null) => void): void
 	terminate(): void
+	/** True while this process has chosen to read nothing, and could not see an answer. */
+	readonly isPaused: boolean
 	on(event: 'pong' | 'message' | 'close', listener: () => void): unknown
 	off(event: 'pong' | 'message' | 'close', listener: () => void): unknown
 }
@@ -22,10 +24,14 @@ export interface HeartbeatOptions {
 /** Pings a WebSocket until it closes, and terminates it when nothing comes after a ping. */
 export function keepAlive(socket: PingableSocket, { pingIntervalMs, pongTimeoutMs, schedule, onAlive }: HeartbeatOptions): void {
 	let waiting = false
+	const expire = (): void => {
+		if (socket.isPaused) timer = schedule(expire, pongTimeoutMs)
+		else socket.terminate()
+	}
 	const ping = (): void => {
 		waiting = true
 		socket.ping('', false, (error) => {
-			if (waiting && error == null) timer = schedule(() => socket.terminate(), pongTimeoutMs)
+			if (waiting && error == null) timer = schedule(expire, pongTimeoutMs)
 		})
 	}
 	let timer = schedule(ping, pingIntervalMs)

@@ -1,28 +1,31 @@
 import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
-import { PlanstreamError } from '@planstream/shared'
+import { type ClientsOutput, PlanstreamError } from '@planstream/shared'
 
 /** Streams one connection carries at most; see PROTOCOL.md section 7. */
 const MAX_STREAMS = 100
 const RETRY_AFTER_MS = 1000
 
-export type Transport = 'trpc-websocket' | 'trpc-sse' | 'sse'
+/** What is told of one connection. */
+export type ConnectionReport = ClientsOutput['connections'][number]
+export type Transport = ConnectionReport['transport']
 
 /** How a transport gives up a connection. */
 export interface ConnectionEnds {
 	readonly transport: Transport
+	/** Whether more waits for the peer than it takes. */
+	readonly lagging: () => boolean
 	/** Closes it in order, once no stream is left on it. A connection that is one stream ends with that. */
 	readonly leave?: (reason: PlanstreamError) => void
 	/** Closes it at once. */
 	readonly terminate: () => void
 }
 
-export interface ConnectionReport {
-	readonly connection_id: string
-	readonly transport: Transport
-	readonly connected_at: string
-	readonly last_seen_at: string
-	readonly subscribed_plans: readonly string[]
+/** Whose connection it is. */
+export interface ConnectionOwner {
+	readonly tenant: string
+	/** What the peer calls itself. @defaultValue the connection's id */
+	readonly client_id?: string | undefined
 }
 
 export interface ConnectionsOptions {
@@ -69,8 +72,23 @@ export class Connections {
 		return connection
 	}
 
-	report(): readonly ConnectionReport[] {
-		return [...this.#open].map((connection) => connection.report())
+	/** The connections of a tenant. */
+	report(tenant: string): readonly ConnectionReport[] {
+		return this.#of(tenant).map((connection) => connection.report())
+	}
+
+	/** How many streams of a tenant's plan are open. */
+	subscribers(tenant: string, plan_id: string): number {
+		return this.#of(tenant).reduce((count, connection) => count + connection.streamsOf(plan_id), 0)
+	}
+
+	/** How many connections are open, whosever they are. */
+	get size(): number {
+		return this.#open.size
+	}
+
+	#of(tenant: string): readonly Connection[] {
+		return [...this.#open].filter((connection) => connection.owner?.tenant === tenant)
 	}
 
 	/** Resolves when no connection is left. */
@@ -103,9 +121,11 @@ export class Connection implements Disposable {
 	readonly #clock: () => number
 	readonly #onClose: () => void
 	readonly #connectedAt: number
-	readonly #streams = new Set<{ readonly plan_id: string }>()
+	readonly #streams = new Set<{ readonly plan_id: string | null }>()
+	#owner: ConnectionOwner | null = null
 	#lastSeenAt: number
 	#leaving: PlanstreamError | null = null
+	#delivered = 0
 	#disposed = false
 
 	constructor(ends: ConnectionEnds, clock: () => number, onClose: () => void) {
@@ -116,12 +136,23 @@ export class Connection implements Disposable {
 		this.#lastSeenAt = this.#connectedAt
 	}
 
+	/** null until the peer has said who it is. */
+	get owner(): ConnectionOwner | null {
+		return this.#owner
+	}
+
+	/** The peer has said who it is; from now on it shows among its tenant's connections. */
+	identify(owner: ConnectionOwner): void {
+		this.#owner = owner
+	}
+
 	/**
 	 * Counts a stream in until it is disposed.
 	 *
+	 * @param plan_id - null for a stream of no plan
 	 * @throws PlanstreamError `bad_request` when the connection carries as many as it may
 	 */
-	begin(plan_id: string): Disposable {
+	begin(plan_id: string | null): Disposable {
 		if (this.#streams.size >= MAX_STREAMS) {
 			const sentence = `This connection carries ${MAX_STREAMS} subscriptions, which is its limit. Stop one, or open another connection.`
 			throw new PlanstreamError('bad_request', sentence, { limit: MAX_STREAMS })
@@ -146,13 +177,26 @@ export class Connection implements Disposable {
 		this.#lastSeenAt = this.#clock()
 	}
 
+	/** An event was given over to the connection. */
+	delivered(): void {
+		this.#delivered++
+	}
+
+	streamsOf(plan_id: string): number {
+		return [...this.#streams].filter((stream) => stream.plan_id === plan_id).length
+	}
+
 	report(): ConnectionReport {
+		const plans = [...this.#streams].flatMap(({ plan_id }) => (plan_id === null ? [] : [plan_id]))
 		return {
 			connection_id: this.connection_id,
+			client_id: this.#owner?.client_id ?? this.connection_id,
 			transport: this.ends.transport,
 			connected_at: new Date(this.#connectedAt).toISOString(),
 			last_seen_at: new Date(this.#lastSeenAt).toISOString(),
-			subscribed_plans: [...new Set([...this.#streams].map(({ plan_id }) => plan_id))],
+			subscribed_plans: [...new Set(plans)],
+			delivered: this.#delivered,
+			lagging: this.ends.lagging(),
 		}
 	}
 

@@ -11,6 +11,7 @@ import { keyText } from '../log/bells.js'
 import type { EventLog, ListQuery, PlanKey } from '../log/event-log.js'
 import { assertOpenToProducers, assertPublishable, type PublishRequest } from './admission.js'
 import { type EventHandler, type HandlerReport, Handlers } from './handlers.js'
+import { type HistoryPage, type PageRequest, readPage } from './history.js'
 import type { PlanFold } from './plan-fold.js'
 import type { Principal } from './principal.js'
 import { type Draft, encode } from './records.js'
@@ -81,6 +82,15 @@ export class Hub {
 		} finally {
 			this.#subscriptions--
 		}
+	}
+
+	/**
+	 * One page of a plan's events; waits for the first one until the signal aborts, unless the plan is done.
+	 *
+	 * @throws PlanstreamError `cursor_gone` when the events behind the position are not to be had
+	 */
+	async page(principal: Principal, plan_id: string, request: PageRequest): Promise<HistoryPage> {
+		return readPage(this.#log, { tenant: principal.tenant, plan_id }, request)
 	}
 
 	/** The state of a plan; null for one this principal does not have. */

@@ -1,5 +1,6 @@
 import { type ParsedSubscribeInput, PlanstreamError, parsePosition } from '@planstream/shared'
 import { contract } from '@planstream/shared/schemas'
+import { readClientId } from '../api/client-id.js'
 import { typedError } from '../api/errors.js'
 import { queryParameters, readQuery } from '../api/query.js'
 import { pathFields } from '../api/rest.js'
@@ -10,6 +11,7 @@ const ROUTE = contract['plans.events']
 const PARAMETERS = new Map([
 	...queryParameters(ROUTE.input, [...pathFields(ROUTE), 'lastEventId']),
 	['last_event_id', 'text'] as const,
+	['client_id', 'text'] as const,
 ])
 
 export interface SseRequest {
@@ -20,17 +22,23 @@ export interface SseRequest {
 	readonly lastEventId: string | undefined
 }
 
+export interface SseSubscription {
+	readonly input: ParsedSubscribeInput
+	/** What the reader calls itself. */
+	readonly client_id: string | undefined
+}
+
 /**
  * What somebody subscribes to by a URL: the header `Last-Event-ID` wins over `last_event_id`, which wins over `after`.
  *
  * @throws PlanstreamError `bad_request` with the `path` of the parameter
  */
-export function readSubscription({ plan_id, search, lastEventId }: SseRequest): ParsedSubscribeInput {
-	const { last_event_id, ...query } = readQuery(search, PARAMETERS)
+export function readSubscription({ plan_id, search, lastEventId }: SseRequest): SseSubscription {
+	const { last_event_id, client_id, ...query } = readQuery(search, PARAMETERS)
 	const resumed = lastEventId?.slice(0, MAX_CURSOR) || positionText(last_event_id)
 	const input = { ...query, plan_id, ...(resumed !== undefined && { lastEventId: resumed }) }
 	const parsed = ROUTE.input.safeParse(input)
-	if (parsed.success) return parsed.data
+	if (parsed.success) return { input: parsed.data, client_id: readClientId(client_id as string | undefined) }
 	throw typedError(parsed.error, { procedure: 'plans.events', input })
 }
 

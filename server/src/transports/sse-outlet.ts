@@ -1,7 +1,8 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
-import { drained } from '../connections/back-pressure.js'
 import type { ConnectionLimits } from '../connections/limits.js'
+import type { Connection } from '../connections/registry.js'
 import type { Schedule } from '../connections/schedule.js'
+import type { Turns } from '../connections/turns.js'
 import { cursorOf, type StreamItem } from '../hub/stream-item.js'
 import type { Outlet } from './delivery.js'
 import { HEARTBEAT_BLOCK, itemBlock, openingBlock } from './sse-frames.js'
@@ -16,6 +17,8 @@ export const SSE_HEADERS = {
 
 export interface SseOutletOptions {
 	readonly plan_id: string
+	readonly connection: Connection
+	readonly turns: Turns
 	readonly headers: OutgoingHttpHeaders
 	readonly limits: ConnectionLimits
 	readonly schedule: Schedule
@@ -49,11 +52,11 @@ export class SseOutlet implements Outlet, Disposable {
 	write(item: StreamItem): void {
 		this.#cursor = cursorOf(item)
 		this.#send(itemBlock(item))
+		if (item.kind === 'event') this.#options.connection.delivered()
 	}
 
-	drained(signal: AbortSignal): Promise<void> {
-		const response = this.#response
-		return drained(response, () => response.writableLength, this.#options.limits.sendBufferBytes, signal)
+	turn(signal: AbortSignal): Promise<Disposable | null> {
+		return this.#options.turns.take(signal)
 	}
 
 	[Symbol.dispose](): void {
@@ -78,8 +81,13 @@ export class SseOutlet implements Outlet, Disposable {
 		this.#send(itemBlock({ kind: 'frame', frame: { frame: 'position', plan_id, cursor: this.#cursor } }))
 	}
 
+	/** A reader of SSE says nothing; that it takes what is sent is its sign of life. */
+	readonly #taken = (error?: Error | null): void => {
+		if (error == null) this.#options.connection.seen()
+	}
+
 	#send(text: string): void {
-		if (!this.#response.destroyed) this.#response.write(text)
+		if (!this.#response.destroyed) this.#response.write(text, this.#taken)
 	}
 }
 

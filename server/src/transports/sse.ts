@@ -16,9 +16,10 @@ import type { Schedule } from '../connections/schedule.js'
 import type { Hub } from '../hub/hub.js'
 import type { StreamItem } from '../hub/stream-item.js'
 import type { SubscribeRequest } from '../hub/subscription.js'
-import { deliver } from './delivery.js'
+import { type DeliveryEnds, deliver } from './delivery.js'
 import { readSubscription } from './sse-input.js'
-import { SSE_HEADERS, SseOutlet } from './sse-outlet.js'
+import { SSE_HEADERS, SseOutlet, type SseOutletOptions } from './sse-outlet.js'
+import { responseTurns } from './streamed-response.js'
 
 export interface SseOptions {
 	readonly hub: Hub
@@ -43,24 +44,28 @@ export function sseRoutes(options: SseOptions): Hono<{ Bindings: HttpBindings }>
 }
 
 async function answer(options: SseOptions, context: NodeContext): Promise<Response> {
-	const { hub, connections, draining, contextOf } = options
+	const { hub, connections, limits, draining, contextOf } = options
 	const { principal } = contextOf(context)
 	assertAllowed(principal, 'plans.events')
 	const plan_id = context.req.param('plan_id') ?? ''
 	const search = new URL(context.req.url).search
-	const input = readSubscription({ plan_id, search, lastEventId: context.req.header('last-event-id') })
+	const { input, client_id } = readSubscription({ plan_id, search, lastEventId: context.req.header('last-event-id') })
 
 	const response = context.env.outgoing
-	using ending = joinSignals(closing(response), draining, principal.expired)
+	const left = closing(response)
+	using ending = joinSignals(left, draining, principal.expired)
 	const request = toSubscribeRequest(input, ending.signal)
-	using connection = connections.open({ transport: 'sse', terminate: () => response.destroy() })
+	const turns = responseTurns(response, limits.sendBufferBytes)
+	using connection = connections.open({ transport: 'sse', lagging: () => turns.full, terminate: () => response.destroy() })
+	connection.identify({ tenant: principal.tenant, client_id })
 	using _stream = connection.begin(plan_id)
 	const items = hub.subscribe(principal, plan_id, request)
 	try {
 		const { value: ready } = await items.next()
 		if (ready === undefined || isOver(request, ready)) return context.body(null, 204)
 		if (context.req.method === 'HEAD') return context.body(null, 200, SSE_HEADERS)
-		await stream(options, { response, headers: middlewareHeaders(context), plan_id, ready, items, request })
+		const outlet = { connection, turns, headers: middlewareHeaders(context), plan_id }
+		await stream(options, { response, outlet, ready, items, ends: { left, ending: ending.signal } })
 		return RESPONSE_ALREADY_SENT
 	} finally {
 		await items.return()
@@ -69,22 +74,20 @@ async function answer(options: SseOptions, context: NodeContext): Promise<Respon
 
 interface Stream {
 	readonly response: ServerResponse
-	/** What middleware has set. */
-	readonly headers: Record<string, string>
-	readonly plan_id: string
+	readonly outlet: Pick<SseOutletOptions, 'plan_id' | 'headers' | 'connection' | 'turns'>
 	readonly ready: StreamItem
 	readonly items: AsyncGenerator<StreamItem, void, void>
-	readonly request: SubscribeRequest
+	readonly ends: DeliveryEnds
 }
 
-async function stream(options: SseOptions, { response, headers, plan_id, ready, items, request }: Stream): Promise<void> {
-	using outlet = new SseOutlet(response, { ...options, plan_id, headers })
+async function stream(options: SseOptions, { response, outlet: own, ready, items, ends }: Stream): Promise<void> {
+	using outlet = new SseOutlet(response, { ...options, ...own })
 	try {
 		outlet.write(ready)
-		await deliver(items, outlet, request.signal)
+		await deliver(items, outlet, ends)
 	} catch (thrown) {
 		const problem = reported(typedError(thrown), options.onProblem, 'plans.events').toProblem()
-		outlet.write({ kind: 'frame', frame: { frame: 'problem', plan_id, cursor: outlet.cursor, ...problem } })
+		outlet.write({ kind: 'frame', frame: { frame: 'problem', plan_id: own.plan_id, cursor: outlet.cursor, ...problem } })
 	}
 }
 

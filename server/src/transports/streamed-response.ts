@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { endStalled } from '../connections/back-pressure.js'
+import { Turns } from '../connections/turns.js'
 
 /**
  * Makes a response one stream: it is cut when its reader takes nothing for so long, and its connection goes with it. A reader that
@@ -9,4 +10,9 @@ export function streamedBy(response: ServerResponse, stallTimeoutMs: number): vo
 	const { socket } = response
 	response.once('finish', () => socket?.destroySoon())
 	endStalled(response, stallTimeoutMs, () => response.destroy())
+}
+
+/** The writing end of a response. */
+export function responseTurns(response: ServerResponse, limit: number): Turns {
+	return new Turns({ sink: response, queued: () => response.writableLength, limit })
 }

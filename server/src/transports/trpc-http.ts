@@ -2,12 +2,13 @@ import type { ServerResponse } from 'node:http'
 import type { HttpBindings } from '@hono/node-server'
 import { fetchRequestHandler } from '@trpc/server/adapters/fetch'
 import { Hono, type Context as HonoContext } from 'hono'
+import { clientIdOf, readClientId } from '../api/client-id.js'
 import type { Context } from '../api/context.js'
 import type { OnProblem } from '../api/procedure.js'
 import type { AppRouter } from '../api/router.js'
-import type { CarriedStream } from '../connections/carrier.js'
+import type { CarriedStream, Carrier } from '../connections/carrier.js'
 import type { ConnectionLimits } from '../connections/limits.js'
-import type { Connections } from '../connections/registry.js'
+import type { Connection, ConnectionEnds, Connections } from '../connections/registry.js'
 import { streamedBy } from './streamed-response.js'
 import { MAX_BATCH_CALLS, reportAdapterFailures } from './trpc-failures.js'
 
@@ -24,29 +25,61 @@ export function trpcRoutes(options: TrpcHttpOptions): Hono<{ Bindings: HttpBindi
 	const onError = reportAdapterFailures(options.onProblem)
 	const app = new Hono<{ Bindings: HttpBindings }>()
 	app.all('/trpc/*', async (context) => {
-		const carrier = { begin: (plan_id: string) => carriedByResponse(options, context.env.outgoing, plan_id) }
+		const { outgoing } = context.env
+		const caller = options.contextOf(context)
+		let connection: Connection | null = null
 		const response = await fetchRequestHandler({
 			endpoint: '/trpc',
 			req: context.req.raw,
 			router: options.router,
-			createContext: () => ({ ...options.contextOf(context), carrier }),
+			createContext: ({ info }) => {
+				const client_id = clientIdOf(context.req.url) ?? readClientId(info.connectionParams?.client_id)
+				const begin = (plan_id: string | null): CarriedStream => {
+					connection = options.connections.open(responseEnds(outgoing))
+					connection.identify({ tenant: caller.principal.tenant, client_id })
+					streamedBy(outgoing, options.limits.stallTimeoutMs)
+					return carriedByResponse(connection, plan_id)
+				}
+				return { ...caller, carrier: { begin, call: (work) => work() } satisfies Carrier }
+			},
 			maxBatchSize: MAX_BATCH_CALLS,
 			onError,
 		})
 		response.headers.delete('connection')
-		return context.newResponse(response.body, response)
+		const body = isStream(response) ? response.body?.pipeThrough(passing(() => connection?.seen())) : response.body
+		return context.newResponse(body ?? null, response)
 	})
 	return app
 }
 
+function responseEnds(response: ServerResponse): ConnectionEnds {
+	const lagging = (): boolean => response.writableNeedDrain
+	return { transport: 'trpc-sse', lagging, terminate: () => response.destroy() }
+}
+
 /** A response is one stream. Its body is pulled as the socket drains, so the stream has nothing to wait for itself. */
-function carriedByResponse({ connections, limits }: TrpcHttpOptions, response: ServerResponse, plan_id: string): CarriedStream {
-	const connection = connections.open({ transport: 'trpc-sse', terminate: () => response.destroy() })
+function carriedByResponse(connection: Connection, plan_id: string | null): CarriedStream {
 	connection.begin(plan_id)
-	streamedBy(response, limits.stallTimeoutMs)
 	return {
-		drained: () => Promise.resolve(),
-		cut: () => Promise.reject(new DOMException('The reader resumes on another connection.', 'AbortError')),
+		turn: () => Promise.resolve({ [Symbol.dispose]: () => undefined }),
+		delivered: () => connection.delivered(),
+		cut: (signal) =>
+			signal.aborted
+				? Promise.resolve()
+				: Promise.reject(new DOMException('The reader resumes on another connection.', 'AbortError')),
 		[Symbol.dispose]: () => connection[Symbol.dispose](),
 	}
+}
+
+function isStream({ headers }: Response): boolean {
+	return headers.get('content-type')?.startsWith('text/event-stream') === true
+}
+
+/** Passes bytes on unchanged; each time the next ones are asked for, the ones before were taken. */
+function passing(onPull: () => void): TransformStream<Uint8Array, Uint8Array> {
+	const transform = (chunk: Uint8Array, controller: TransformStreamDefaultController<Uint8Array>): void => {
+		onPull()
+		controller.enqueue(chunk)
+	}
+	return new TransformStream({ transform })
 }

@@ -1,21 +1,19 @@
 import type { IncomingMessage } from 'node:http'
-import type { Socket } from 'node:net'
-import { ERRORS, PlanstreamError } from '@planstream/shared'
+import { ERRORS } from '@planstream/shared'
 import { getWSConnectionHandler } from '@trpc/server/adapters/ws'
-import { type WebSocket, WebSocketServer } from 'ws'
+import type { WebSocket } from 'ws'
+import { clientIdOf, readClientId } from '../api/client-id.js'
 import type { OnProblem } from '../api/procedure.js'
 import type { AppRouter } from '../api/router.js'
 import type { Authority } from '../auth/authority.js'
-import { chooseProtocol } from '../auth/credentials.js'
-import { aborted, drained, endStalled } from '../connections/back-pressure.js'
-import type { Carrier } from '../connections/carrier.js'
-import { keepAlive } from '../connections/heartbeat.js'
 import type { ConnectionLimits } from '../connections/limits.js'
-import type { Connection, Connections } from '../connections/registry.js'
+import type { Connections } from '../connections/registry.js'
 import type { Schedule } from '../connections/schedule.js'
+import { webSocketServer } from './accept-websocket.js'
 import { admit } from './holder.js'
 import { MAX_BATCH_CALLS, reportAdapterFailures } from './trpc-failures.js'
-import { refuse, type Upgrade } from './upgrade.js'
+import { carriedBySocket } from './trpc-socket-carrier.js'
+import type { Upgrade } from './upgrade.js'
 
 /** A mutation may carry a whole plan, so a frame may be as large as a request's body. */
 const MAX_FRAME_BYTES = 1024 * 1024
@@ -31,81 +29,31 @@ export interface TrpcWebSocketOptions {
 
 /** tRPC over WebSocket. */
 export function trpcWebSocket(options: TrpcWebSocketOptions): Upgrade {
-	const server = new WebSocketServer({
-		noServer: true,
-		clientTracking: false,
-		maxPayload: MAX_FRAME_BYTES,
-		handleProtocols: chooseProtocol,
-	})
-	server.on('wsClientError', ({ message }, socket) => refuse(socket, badHandshake(message)))
+	const { router, limits, authority, schedule } = options
+	const { server, accept } = webSocketServer({ ...options, transport: 'trpc-websocket', maxFrameBytes: MAX_FRAME_BYTES })
 	const onError = reportAdapterFailures(options.onProblem)
 	return (request, socket, head) => {
-		let client: WebSocket | null = null
-		const connection = options.connections.open({
-			transport: 'trpc-websocket',
-			leave: ({ code }) => setImmediate(() => client?.close(ERRORS[code].close, code)),
-			terminate: () => socket.destroy(),
-		})
-		socket.once('close', () => connection[Symbol.dispose]())
-		server.handleUpgrade(request, socket, head, (accepted) => {
-			client = accepted
-			serve({ options, server, client, request, connection, socket: socket as Socket, onError })
-		})
-	}
-}
-
-interface Accepted {
-	readonly options: TrpcWebSocketOptions
-	readonly server: WebSocketServer
-	readonly client: WebSocket
-	readonly request: IncomingMessage
-	readonly connection: Connection
-	readonly socket: Socket
-	readonly onError: ReturnType<typeof reportAdapterFailures>
-}
-
-function serve({ options, server, client, request, connection, socket, onError }: Accepted): void {
-	const { router, limits, authority, schedule } = options
-	endStalled(socket, limits.stallTimeoutMs, () => client.terminate())
-	keepAlive(client, { ...limits, schedule, onAlive: () => connection.seen() })
-	const stopWaiting = announcesCredentials(request) ? expectCredentials(client, schedule, limits.credentialsTimeoutMs) : undefined
-	const carrier = carriedBySocket({ connection, client, socket, limit: limits.sendBufferBytes })
-	getWSConnectionHandler({
-		wss: server,
-		router,
-		createContext: ({ info }) => {
-			const { headers } = request
-			const principal = admit({ authority, headers, token: info.connectionParams?.token, client, connection })
-			stopWaiting?.()
-			return { principal, carrier }
-		},
-		maxBatchSize: MAX_BATCH_CALLS,
-		onError,
-	})(client, request)
-}
-
-/** A stream asks for its next item when the socket has room: the adapter itself never looks. */
-function carriedBySocket({ connection, client, socket, limit }: CarrierOptions): Carrier {
-	return {
-		begin: (plan_id) => {
-			const stream = connection.begin(plan_id)
-			return {
-				drained: (signal) => drained(socket, () => client.bufferedAmount, limit, signal),
-				cut: (signal) => {
-					stream[Symbol.dispose]()
-					return aborted(signal)
+		const named = clientIdOf(request.url)
+		accept(request, socket, head, ({ client, connection, turns }) => {
+			const stopWaiting = announcesCredentials(request)
+				? expectCredentials(client, schedule, limits.credentialsTimeoutMs)
+				: undefined
+			const carrier = carriedBySocket({ connection, client, turns })
+			getWSConnectionHandler({
+				wss: server,
+				router,
+				createContext: ({ info: { connectionParams } }) => {
+					const { headers } = request
+					const principal = admit({ authority, headers, token: connectionParams?.token, client, connection })
+					stopWaiting?.()
+					connection.identify({ tenant: principal.tenant, client_id: named ?? readClientId(connectionParams?.client_id) })
+					return { principal, carrier }
 				},
-				[Symbol.dispose]: () => stream[Symbol.dispose](),
-			}
-		},
+				maxBatchSize: MAX_BATCH_CALLS,
+				onError,
+			})(client, request)
+		})
 	}
-}
-
-interface CarrierOptions {
-	readonly connection: Connection
-	readonly client: WebSocket
-	readonly socket: Socket
-	readonly limit: number
 }
 
 /** tRPC clients with credentials say so in the URL and send them in their first message, for which the adapter waits for ever. */
@@ -119,11 +67,4 @@ function expectCredentials(client: WebSocket, schedule: Schedule, timeoutMs: num
 	const stop = (): void => timer[Symbol.dispose]()
 	client.once('close', stop)
 	return stop
-}
-
-function badHandshake(message: string): PlanstreamError {
-	return new PlanstreamError(
-		'bad_request',
-		`This is no WebSocket handshake: ${message}. Connect with a WebSocket client of version 13.`,
-	)
 }

@@ -13,7 +13,7 @@ import type { Authority } from '../auth/authority.js'
 export type Upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void
 
 export interface UpgradeOptions {
-	/** By path. */
+	/** By path, in which `{name}` stands for one segment. */
 	readonly upgrades: Readonly<Record<string, Upgrade>>
 	readonly authority: Authority
 	readonly onProblem: OnProblem
@@ -38,11 +38,16 @@ export function upgradeRouter({
 }
 
 function upgradeAt(path: string, upgrades: UpgradeOptions['upgrades']): Upgrade {
-	const upgrade = Object.hasOwn(upgrades, path) ? upgrades[path] : undefined
-	if (upgrade !== undefined) return upgrade
+	const found = Object.entries(upgrades).find(([pattern]) => pathPattern(pattern).test(path))
+	if (found !== undefined) return found[1]
 	const allowed = Object.keys(upgrades)
 	const sentence = `There is no WebSocket at ${path.slice(0, 200)}. Connect to ${allowed.join(' or ')}.`
 	throw new PlanstreamError('not_found', sentence, { allowed })
+}
+
+/** `{name}` in a path stands for one segment of it. */
+function pathPattern(path: string): RegExp {
+	return new RegExp(`^${path.replaceAll(/\{\w+\}/g, '[^/]+')}$`)
 }
 
 function pathOf({ url = '/' }: IncomingMessage): string {

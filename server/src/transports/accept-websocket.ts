@@ -1,0 +1,76 @@
+import type { IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { ERRORS, PlanstreamError } from '@planstream/shared'
+import { type WebSocket, WebSocketServer } from 'ws'
+import { chooseProtocol } from '../auth/credentials.js'
+import { endStalled } from '../connections/back-pressure.js'
+import { keepAlive } from '../connections/heartbeat.js'
+import type { ConnectionLimits } from '../connections/limits.js'
+import type { Connection, Connections, Transport } from '../connections/registry.js'
+import type { Schedule } from '../connections/schedule.js'
+import { Turns } from '../connections/turns.js'
+import { refuse } from './upgrade.js'
+
+export interface AcceptOptions {
+	readonly transport: Transport
+	/** Bytes of one frame from the client; a larger one closes the WebSocket. */
+	readonly maxFrameBytes: number
+	readonly connections: Connections
+	readonly limits: ConnectionLimits
+	readonly schedule: Schedule
+}
+
+/** A WebSocket after its handshake: counted, kept alive, and let go when it takes nothing. */
+export interface AcceptedSocket {
+	readonly client: WebSocket
+	readonly connection: Connection
+	/** The one way to write to it as much as a client asks for. */
+	readonly turns: Turns
+}
+
+/**
+ * Does the handshake of one WebSocket and hands it over.
+ *
+ * @throws PlanstreamError `too_many_connections`, `draining`
+ */
+export type Accept = (request: IncomingMessage, socket: Duplex, head: Buffer, serve: (accepted: AcceptedSocket) => void) => void
+
+export function webSocketServer({ transport, maxFrameBytes, ...options }: AcceptOptions): {
+	server: WebSocketServer
+	accept: Accept
+} {
+	const { connections, limits, schedule } = options
+	const server = new WebSocketServer({
+		noServer: true,
+		clientTracking: false,
+		maxPayload: maxFrameBytes,
+		handleProtocols: chooseProtocol,
+	})
+	server.on('wsClientError', ({ message }, socket) => refuse(socket, badHandshake(message)))
+	const accept: Accept = (request, _, head, serve) => {
+		const { socket } = request
+		let client: WebSocket | null = null
+		const turns = new Turns({ sink: socket, queued: () => client?.bufferedAmount ?? 0, limit: limits.sendBufferBytes })
+		const connection = connections.open({
+			transport,
+			lagging: () => turns.full,
+			leave: ({ code }) => setImmediate(() => client?.close(ERRORS[code].close, code)),
+			terminate: () => socket.destroy(),
+		})
+		socket.once('close', () => connection[Symbol.dispose]())
+		server.handleUpgrade(request, socket, head, (accepted) => {
+			client = accepted
+			endStalled(socket, limits.stallTimeoutMs, () => accepted.terminate())
+			keepAlive(accepted, { ...limits, schedule, onAlive: () => connection.seen() })
+			serve({ client: accepted, connection, turns })
+		})
+	}
+	return { server, accept }
+}
+
+function badHandshake(message: string): PlanstreamError {
+	return new PlanstreamError(
+		'bad_request',
+		`This is no WebSocket handshake: ${message}. Connect with a WebSocket client of version 13.`,
+	)
+}

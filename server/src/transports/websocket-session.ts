@@ -1,0 +1,180 @@
+import { on } from 'node:events'
+import {
+	ERRORS,
+	formatPosition,
+	type Json,
+	type ParsedSubscribeInput,
+	type PlanstreamError,
+	SYSTEM_PLAN_ID,
+} from '@planstream/shared'
+import type { ClientMessage } from '@planstream/shared/schemas'
+import { v7 as uuidv7 } from 'uuid'
+import { typedError } from '../api/errors.js'
+import { assertAllowed, type OnProblem, reported } from '../api/procedure.js'
+import { joinSignals } from '../api/signals.js'
+import { toSubscribeRequest } from '../api/subscribe-request.js'
+import type { Hub } from '../hub/hub.js'
+import type { Principal } from '../hub/principal.js'
+import { cursorOf, type StreamItem, textOf } from '../hub/stream-item.js'
+import type { SubscribeRequest } from '../hub/subscription.js'
+import type { AcceptedSocket } from './accept-websocket.js'
+import { deliver, type Outlet } from './delivery.js'
+import { frameRefusal, readMessage } from './websocket-input.js'
+
+/** Frames in a row that make no sense before the connection is closed. */
+const MAX_FAULTS = 3
+const TOO_MANY_FAULTS = `${MAX_FAULTS} frames in a row made no sense`
+const PROTOCOL = 'planstream-1'
+/** What `plan_id` in the address stands for. */
+const SUBSCRIBE = { action: 'subscribe', after: 'start', snapshot: false, follow: 'until_done' } as const
+
+export interface SessionOptions extends AcceptedSocket {
+	readonly hub: Hub
+	readonly principal: Principal
+	/** Aborts when the server stops. */
+	readonly draining: AbortSignal
+	/** Milliseconds between two pings of the server. */
+	readonly heartbeatMs: number
+	readonly onProblem: OnProblem
+}
+
+/** What runs for one plan on the connection. */
+interface Followed {
+	readonly left: AbortController
+	readonly stream: Disposable
+}
+
+/** One client on the plain WebSocket: what it says, and the subscriptions it has. */
+export class WebSocketSession {
+	readonly #options: SessionOptions
+	readonly #closed = new AbortController()
+	readonly #followed = new Map<string, Followed>()
+	#faults = 0
+
+	constructor(options: SessionOptions) {
+		this.#options = options
+	}
+
+	/**
+	 * Welcomes the client and heeds what it says, a frame at a time, until it is gone. While it takes nothing, nothing more is read.
+	 *
+	 * @param plan_ids - subscribed to at once
+	 */
+	async serve(plan_ids: readonly string[]): Promise<void> {
+		const { client, connection, heartbeatMs } = this.#options
+		client.on('error', ignoreBrokenProtocol)
+		client.once('close', () => this.#close())
+		const messages = on(client, 'message', { close: ['close'], highWaterMark: 1 }) as AsyncIterable<[Buffer, boolean]>
+		const { connection_id } = connection
+		const message = 'Connected. Subscribe with {"action":"subscribe","plan_id":"..."}.'
+		client.send(liveText('ping', { message, protocol: PROTOCOL, connection_id, heartbeat_ms: heartbeatMs }))
+		for (const plan_id of plan_ids) await this.#heed(() => ({ ...SUBSCRIBE, plan_id }))
+		try {
+			for await (const [data, isBinary] of messages) await this.#heed(() => readMessage(data, isBinary))
+		} catch (thrown) {
+			ignoreBrokenProtocol(thrown)
+		}
+	}
+
+	/** Does what one frame asks; what cannot be done is answered by a problem. Takes a turn for each, so that answers wait for room too. */
+	async #heed(read: () => ClientMessage): Promise<void> {
+		const { client, turns } = this.#options
+		using turn = await turns.take(this.#closed.signal)
+		if (turn === null || this.#closed.signal.aborted) return
+		try {
+			this.#act(read())
+			this.#faults = 0
+		} catch (thrown) {
+			this.#tell(frameRefusal(thrown), null, null)
+			if (++this.#faults < MAX_FAULTS) return
+			client.close(ERRORS.bad_request.close, TOO_MANY_FAULTS)
+			this.#close()
+		}
+	}
+
+	#act(message: ClientMessage): void {
+		switch (message.action) {
+			case 'subscribe': {
+				const { action: _action, ...input } = message
+				this.#subscribe(input)
+				break
+			}
+			case 'unsubscribe':
+				this.#stop(message.plan_id)
+				break
+			case 'ping':
+				this.#options.client.send(liveText('pong', { timestamp: message.timestamp }))
+				break
+			default:
+				message satisfies never
+		}
+	}
+
+	/** A second subscription to a plan takes the place of the first. */
+	#subscribe(input: ParsedSubscribeInput): void {
+		const { principal, connection } = this.#options
+		assertAllowed(principal, 'plans.events')
+		const left = new AbortController()
+		const request = toSubscribeRequest(input, left.signal)
+		this.#stop(input.plan_id)
+		const followed = { left, stream: connection.begin(input.plan_id) }
+		this.#followed.set(input.plan_id, followed)
+		void this.#follow(input.plan_id, request, followed)
+	}
+
+	#stop(plan_id: string): void {
+		const followed = this.#followed.get(plan_id)
+		this.#followed.delete(plan_id)
+		followed?.stream[Symbol.dispose]()
+		followed?.left.abort()
+	}
+
+	async #follow(plan_id: string, request: SubscribeRequest, followed: Followed): Promise<void> {
+		const { hub, principal, draining, turns } = this.#options
+		using ending = joinSignals(request.signal, draining, principal.expired)
+		let cursor = formatPosition(request.after)
+		const write = (item: StreamItem): void => {
+			cursor = cursorOf(item) ?? cursor
+			this.#write(item)
+		}
+		const outlet: Outlet = { turn: (signal) => turns.take(signal), write }
+		try {
+			const items = hub.subscribe(principal, plan_id, { ...request, signal: ending.signal })
+			await deliver(items, outlet, { left: request.signal, ending: ending.signal })
+		} catch (thrown) {
+			using turn = await turns.take(request.signal)
+			if (turn !== null && !request.signal.aborted) this.#tell(thrown, plan_id, cursor)
+		} finally {
+			if (this.#followed.get(plan_id) === followed) this.#stop(plan_id)
+		}
+	}
+
+	#write(item: StreamItem): void {
+		this.#options.client.send(textOf(item))
+		if (item.kind === 'event') this.#options.connection.delivered()
+	}
+
+	#tell(thrown: unknown, plan_id: string | null, cursor: string | null): void {
+		const error = reported(typedError(thrown), this.#options.onProblem, 'The WebSocket')
+		this.#options.client.send(problemText(error, plan_id, cursor))
+	}
+
+	#close(): void {
+		this.#closed.abort()
+		for (const plan_id of [...this.#followed.keys()]) this.#stop(plan_id)
+	}
+}
+
+/** An event that is never stored, as the original's clients know it. */
+function liveText(event_type: 'ping' | 'pong', data: Record<string, Json>): string {
+	const timestamp = new Date().toISOString()
+	return JSON.stringify({ event_id: uuidv7(), event_type, plan_id: SYSTEM_PLAN_ID, step_id: null, data, timestamp })
+}
+
+/** What a client is told of a failure. */
+export function problemText(error: PlanstreamError, plan_id: string | null = null, cursor: string | null = null): string {
+	return textOf({ kind: 'frame', frame: { frame: 'problem', plan_id, cursor, ...error.toProblem() } })
+}
+
+/** A peer that breaks the protocol is closed by `ws`; `close` follows and ends everything. */
+export function ignoreBrokenProtocol(_error: unknown): void {}

@@ -1,0 +1,55 @@
+import { typedError } from '../api/errors.js'
+import type { OnProblem } from '../api/procedure.js'
+import type { Authority } from '../auth/authority.js'
+import type { ConnectionLimits } from '../connections/limits.js'
+import type { Connections } from '../connections/registry.js'
+import type { Schedule } from '../connections/schedule.js'
+import type { Hub } from '../hub/hub.js'
+import type { Principal } from '../hub/principal.js'
+import { webSocketServer } from './accept-websocket.js'
+import { admit, type Newcomer } from './holder.js'
+import type { Upgrade } from './upgrade.js'
+import { readAddress } from './websocket-input.js'
+import { ignoreBrokenProtocol, problemText, WebSocketSession } from './websocket-session.js'
+
+/** What a client asks for is small. */
+const MAX_MESSAGE_BYTES = 64 * 1024
+
+export interface PlainWebSocketOptions {
+	readonly hub: Hub
+	readonly connections: Connections
+	readonly limits: ConnectionLimits
+	/** Aborts when the server stops. */
+	readonly draining: AbortSignal
+	readonly authority: Authority
+	readonly schedule: Schedule
+	readonly onProblem: OnProblem
+}
+
+/** The plain WebSocket: text frames of one event or control frame each, and actions in JSON. */
+export function plainWebSocket(options: PlainWebSocketOptions): Upgrade {
+	const { limits, authority } = options
+	const { accept } = webSocketServer({ ...options, transport: 'websocket', maxFrameBytes: MAX_MESSAGE_BYTES })
+	return (request, socket, head) => {
+		const { client_id, plan_ids } = readAddress(request.url ?? '')
+		accept(request, socket, head, (accepted) => {
+			const { headers } = request
+			const principal = admitted({ ...accepted, authority, headers })
+			if (principal === null) return
+			accepted.connection.identify({ tenant: principal.tenant, client_id })
+			const session = new WebSocketSession({ ...options, ...accepted, principal, heartbeatMs: limits.pingIntervalMs })
+			void session.serve(plan_ids)
+		})
+	}
+}
+
+/** Whose it is; who is refused is told so in a last frame. */
+function admitted(newcomer: Newcomer): Principal | null {
+	try {
+		return admit(newcomer)
+	} catch (thrown) {
+		newcomer.client.on('error', ignoreBrokenProtocol)
+		newcomer.client.send(problemText(typedError(thrown)))
+		return null
+	}
+}
