@@ -44,7 +44,13 @@ const REFUSED = '`too_large`'
 
 /** Every limit a user may meet. */
 export const LIMITS: readonly Limit[] = [
-	{ what: 'steps of a plan', file: 'shared/src/plans.ts', name: 'MAX_STEPS', unit: 'steps', beyond: '`bad_request`' },
+	{
+		what: 'steps of a plan',
+		file: 'shared/src/plans.ts',
+		name: 'MAX_STEPS',
+		unit: 'steps',
+		beyond: '`bad_request`, `plan_full` for a publish',
+	},
 	{ what: 'body of a request', file: 'server/src/api/body.ts', name: 'MAX_BODY_BYTES', unit: 'bytes', beyond: REFUSED },
 	{ what: 'depth of a body', file: 'server/src/api/border.ts', name: 'MAX_DEPTH', unit: 'levels', beyond: '`bad_request`' },
 	{

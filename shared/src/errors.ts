@@ -48,7 +48,7 @@ export const ERRORS = {
 	draining: row(503, 'SERVICE_UNAVAILABLE', 1012, true, 'The server is stopping; reconnect to continue.'),
 	storage_unavailable: row(503, 'SERVICE_UNAVAILABLE', 1013, true, 'The store cannot be reached.'),
 	storage_full: row(507, 'SERVICE_UNAVAILABLE', 1013, true, 'The disk of the store is full; reads go on.'),
-	plan_full: row(507, 'CONFLICT', 4400, false, 'The plan has reached its limit of events.'),
+	plan_full: row(507, 'CONFLICT', 4400, false, 'The plan has reached its limit of events or steps.'),
 	slow_consumer: row(503, 'SERVICE_UNAVAILABLE', 4308, true, 'The connection took nothing for too long.'),
 	auth_expired: row(401, 'UNAUTHORIZED', 4301, true, 'The credentials have expired; reconnect with new ones.'),
 	/** Only a client makes this one: no answer came, so nobody knows what became of the request. */

@@ -8,6 +8,7 @@ import {
 	count,
 	failure,
 	fraction,
+	MAX_STEPS,
 	normalisedPlan,
 	normalisedStep,
 	outputChannel,
@@ -57,7 +58,7 @@ export const eventData = {
 		from_revision: count,
 		revision: count,
 		ops: z.array(jsonObject),
-		steps: z.array(normalisedStep).describe('all steps, after the change'),
+		steps: z.array(normalisedStep).max(MAX_STEPS).describe('all steps, after the change'),
 	}),
 	step_started: z.looseObject({
 		step_number: z.int().min(1).optional().describe('1-based place in the plan'),

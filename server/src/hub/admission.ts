@@ -1,4 +1,5 @@
 import { type EventType, type ParsedEvent, PlanstreamError } from '@planstream/shared'
+import { MAX_STEPS } from '@planstream/shared/schemas'
 import type { PlanFold } from './plan-fold.js'
 
 /** Limit of events in one plan; see PROTOCOL.md section 7. */
@@ -40,6 +41,10 @@ export function assertOpenToProducers(fold: PlanFold | null, { plan_id, events }
 		const sentence = `Plan ${plan_id} has reached its limit of ${MAX_PLAN_EVENTS} events. Go on under a new plan id.`
 		throw new PlanstreamError('plan_full', sentence, { plan_id, limit: MAX_PLAN_EVENTS })
 	}
+	if (stepsAfter(fold, events) > MAX_STEPS) {
+		const sentence = `Plan ${plan_id} would have more than ${MAX_STEPS} steps. Name fewer steps, or go on under a new plan id.`
+		throw new PlanstreamError('plan_full', sentence, { plan_id, limit: MAX_STEPS })
+	}
 	let status: string = fold?.state.status ?? 'pending'
 	for (const event of events) {
 		const allowed = allowedAfter(status)
@@ -54,6 +59,13 @@ export function assertOpenToProducers(fold: PlanFold | null, { plan_id, events }
 		}
 		status = statusAfter(event.event_type) ?? status
 	}
+}
+
+/** How many steps the plan has once these events are in its log: each one somebody names is one. */
+function stepsAfter(fold: PlanFold | null, events: readonly ParsedEvent[]): number {
+	const ids = new Set(fold?.state.steps.map((step) => step.step_id))
+	for (const { step_id } of events) if (step_id !== null) ids.add(step_id)
+	return ids.size
 }
 
 /** Event types that may follow in a finished plan; null: any. */

@@ -134,6 +134,16 @@ describe('publishing', () => {
 		])
 	})
 
+	it('takes up to 1,000 steps in one plan, and what is said of them afterwards', async () => {
+		const { hub } = await openHub()
+		const batch = (from: number, to: number) =>
+			Array.from({ length: to - from }, (_, index) => ({ ...progress(), step_id: `s${from + index}` }) as EventInput)
+		for (let from = 0; from < 1000; from += 250) await publish(hub, batch(from, from + 250))
+		await expect(publish(hub, batch(999, 1001))).rejects.toMatchObject({ code: 'plan_full', facts: { limit: 1000 } })
+		await publish(hub, [...batch(900, 1000), completed])
+		expect((await hub.state(LOCAL_PRINCIPAL, 'p'))?.steps).toHaveLength(1000)
+	})
+
 	it('acknowledges what two producers send at the same time, however many batches are on their way, each event once', async () => {
 		const { hub } = await openHub()
 		const pairs = Array.from({ length: 100 }, (_, index) => [error(`e${index}`), error(`e${index}`)]).flat()

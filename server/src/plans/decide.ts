@@ -119,7 +119,7 @@ function lease(fold: PlanFold, { step_id, attempt, worker_id }: Lease, { live }:
 	const { state, spec } = stepIn(fold, step_id)
 	const { status, plan_id, steps } = fold.state
 	if (status !== 'running') refuseTransition(`Plan ${plan_id}`, status, 'lease', [])
-	const open = state.status === 'ready' || (state.status === 'retrying' && dependenciesDone(fold, state))
+	const open = state.status === 'ready' || (state.status === 'retrying' && isFree(state, doneSteps(fold)))
 	if (!open || attempt !== state.attempt + 1 || live.has(step_id) || freeSlots(fold, live) <= 0)
 		refuseTransition(`Step ${step_id}`, state.status, 'lease', [])
 	const { name, action, agent_type, depends_on, timeout_ms, retry } = spec
@@ -153,8 +153,12 @@ export function freeSlots(fold: PlanFold, live: ReadonlySet<string>): number {
 	return (fold.plan?.max_concurrency ?? 0) - runningSteps(fold, live).length
 }
 
-function dependenciesDone(fold: PlanFold, step: StepState): boolean {
-	return fold.state.steps.every((other) => isDone(other) || !step.depends_on.includes(other.step_id))
+function doneSteps(fold: PlanFold): ReadonlySet<string> {
+	return new Set(fold.state.steps.filter(isDone).map((step) => step.step_id))
+}
+
+function isFree(step: StepState, done: ReadonlySet<string>): boolean {
+	return step.depends_on.every((id) => done.has(id))
 }
 
 /** An attempt that may start at a time. */
@@ -168,11 +172,12 @@ export interface Due {
 /** The attempts that may start now or at a known time, in the order of the plan; slots are counted when one is leased. */
 export function dueAttempts(fold: PlanFold): Due[] {
 	if (fold.state.status !== 'running') return []
+	const done = doneSteps(fold)
 	return fold.state.steps.flatMap((step) => {
 		const { step_id, status, retry_at } = step
 		const attempt = step.attempt + 1
 		if (status === 'ready') return [{ step_id, attempt, at: 0 }]
-		if (status !== 'retrying' || !dependenciesDone(fold, step)) return []
+		if (status !== 'retrying' || !isFree(step, done)) return []
 		return [{ step_id, attempt, at: retry_at === null ? 0 : Date.parse(retry_at) }]
 	})
 }
