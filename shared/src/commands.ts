@@ -153,6 +153,14 @@ export const commandOutput = z.object({
 
 export const deleteOutput = z.object({ plan_id: planId, deleted: z.literal(true) })
 
+export const clearOutput = z.object({
+	plan_id: planId,
+	cleared: count.describe('how many events were dropped'),
+	cursor: z.string().describe('the head of the log, which goes on from here'),
+})
+
+export const planResultOutput = z.object({ plan_id: planId, result: json })
+
 export const stepResultOutput = z.object({ plan_id: planId, step_id: stepId, attempt: count, result: jsonObject })
 
 export const reviewsOutput = z.object({
@@ -220,6 +228,8 @@ export type ListOutput = Wire<z.output<typeof listOutput>>
 export type PublishInput = z.input<typeof publishInput>
 export type PublishOutput = Wire<z.output<typeof publishOutput>>
 export type DeleteOutput = Wire<z.output<typeof deleteOutput>>
+export type ClearOutput = Wire<z.output<typeof clearOutput>>
+export type PlanResultOutput = Wire<z.output<typeof planResultOutput>>
 export type StepResultOutput = Wire<z.output<typeof stepResultOutput>>
 export type ReviewsOutput = Wire<z.output<typeof reviewsOutput>>
 export type AgentsOutput = Wire<z.output<typeof agentsOutput>>

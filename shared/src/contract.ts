@@ -2,6 +2,7 @@ import * as z from 'zod'
 import {
 	agentsOutput,
 	cancelInput,
+	clearOutput,
 	clientsOutput,
 	cloneInput,
 	commandInput,
@@ -15,6 +16,7 @@ import {
 	modifyInput,
 	pauseInput,
 	planInput,
+	planResultOutput,
 	publishInput,
 	publishOutput,
 	retryStepInput,
@@ -130,6 +132,14 @@ export const contract = {
 		scope: 'plans:read',
 		summary: 'The state of a plan and of each of its steps.',
 	},
+	'plans.result': {
+		kind: 'query',
+		input: planInput,
+		output: planResultOutput,
+		rest: { method: 'GET', path: '/api/v1/plans/{plan_id}/result', status: 200 },
+		scope: 'plans:read',
+		summary: 'The whole result of a completed plan.',
+	},
 	'plans.list': {
 		kind: 'query',
 		input: listInput,
@@ -161,6 +171,14 @@ export const contract = {
 		rest: { method: 'GET', path: '/api/v1/streaming/plans/{plan_id}/subscribers', status: 200 },
 		scope: 'plans:read',
 		summary: 'How many subscriptions to a plan are open.',
+	},
+	'plans.clear': {
+		kind: 'mutation',
+		input: planInput,
+		output: clearOutput,
+		rest: { method: 'DELETE', path: '/api/v1/streaming/plans/{plan_id}/history', status: 200 },
+		scope: 'plans:write',
+		summary: 'Drops the events of a finished plan and keeps its state.',
 	},
 	'steps.retry': {
 		kind: 'mutation',

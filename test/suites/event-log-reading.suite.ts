@@ -12,7 +12,7 @@ export function readingSuite(open: Open): void {
 		await using opened = await open()
 		const verdictOf = async (after: Position) => {
 			const { verdict, ...rest } = await opened.log.read(PLAN, after, 10)
-			expect(rest).toEqual({ head: null, from_seq: 1, from_cursor: null, events: [] })
+			expect(rest).toEqual({ head: null, from_seq: 1, from_cursor: null, base: null, events: [] })
 			return verdict
 		}
 		for (const after of ['start', 'now', { seq: 0 }] as const)
@@ -75,10 +75,10 @@ export function trimmingSuite(open: Open): void {
 		await using opened = await open()
 		const { events, head } = await opened.log.append(PLAN, records('a', 5))
 		await opened.log.trim(PLAN, 4, { base: '{"at":3}', reason: 'trimmed' })
-		expect(await opened.log.head(PLAN)).toEqual({ ...head, oldest_seq: 4, base: '{"at":3}' })
+		expect(await opened.log.head(PLAN)).toEqual({ ...head, oldest_seq: 4 })
 		for (const after of ['start', { seq: 2 }, parsePosition(events[1]?.cursor ?? '')] as const) {
 			const page = await opened.log.read(PLAN, after ?? 'now', 10)
-			expect(page).toMatchObject({ verdict: { reset: 'trimmed' }, from_seq: 4, events: events.slice(3) })
+			expect(page).toMatchObject({ verdict: { reset: 'trimmed' }, from_seq: 4, base: '{"at":3}', events: events.slice(3) })
 			expect(page.from_cursor && formatCursor(page.from_cursor)).toBe(events[2]?.cursor)
 		}
 		const { events: added } = await opened.log.append(PLAN, [record('b')], { expected_seq: 5 })
@@ -93,7 +93,12 @@ export function trimmingSuite(open: Open): void {
 		const { events, head } = await opened.log.append(PLAN, records('a', 5))
 		await opened.log.trim(PLAN, 4, { base: '{}', reason: 'trimmed' })
 		const last = parsePosition(events[2]?.cursor ?? '') ?? 'start'
-		expect(await opened.log.read(PLAN, last, 1)).toMatchObject({ verdict: { reset: null }, from_seq: 4, events: [events[3]] })
+		expect(await opened.log.read(PLAN, last, 1)).toMatchObject({
+			verdict: { reset: null },
+			from_seq: 4,
+			base: null,
+			events: [events[3]],
+		})
 		const forked = { epoch: head.epoch, seq: 3, fingerprint: 'f'.repeat(16) }
 		expect((await opened.log.read(PLAN, forked, 1)).verdict.reset).toBe('fork')
 	})
@@ -121,7 +126,7 @@ export function trimmingSuite(open: Open): void {
 		await opened.log.append(PLAN, records('a', 5))
 		await opened.log.trim(PLAN, 4, { base: '{"at":3}', reason: 'trimmed' })
 		await opened.log.trim(PLAN, 3, { base: '{"at":2}', reason: 'cleared' })
-		expect(await opened.log.head(PLAN)).toMatchObject({ oldest_seq: 4, base: '{"at":3}' })
+		expect(await opened.log.read(PLAN, 'start', 1)).toMatchObject({ from_seq: 4, base: '{"at":3}' })
 		await expect(opened.log.trim(PLAN, 7, { base: '{}', reason: 'cleared' })).rejects.toMatchObject({ code: 'bad_request' })
 	})
 
@@ -143,7 +148,7 @@ export function trimmingSuite(open: Open): void {
 		expect(await opened.log.head(PLAN)).toBeNull()
 		expect(await opened.log.unfinished()).toEqual([])
 		const again = await opened.log.append(PLAN, records('a', 2), { expected_seq: 0 })
-		expect(again.head).toMatchObject({ head_seq: 2, oldest_seq: 1, base: null, summary: null })
+		expect(again.head).toMatchObject({ head_seq: 2, oldest_seq: 1, summary: null })
 		expect(again.head.epoch).not.toBe(head.epoch)
 		expect((await opened.log.read(PLAN, { ...head, seq: 2 }, 1)).verdict).toEqual({ reset: 'epoch', epoch: again.head.epoch })
 	})

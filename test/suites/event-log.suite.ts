@@ -2,6 +2,7 @@ import { EMPTY_FINGERPRINT, formatCursor } from '@planstream/shared'
 import { describe, expect, it, vi } from 'vitest'
 import { nextFingerprint } from '../../server/src/log/fingerprint.js'
 import { eventIds, type OpenedLog, PLAN, record, records, summary } from '../support/log-records.js'
+import { keepingSuite } from './event-log-keeping.suite.js'
 import { listingSuite } from './event-log-listing.suite.js'
 import { readingSuite, trimmingSuite } from './event-log-reading.suite.js'
 
@@ -19,6 +20,7 @@ export function eventLogSuite(name: string, open: () => Promise<OpenedLog>): voi
 		describe('trimming and removing', () => trimmingSuite(open))
 		describe('bells', () => ringing(open))
 		describe('listing', () => listingSuite(open))
+		describe('keeping', () => keepingSuite(open))
 		describe('closing', () => closing(open))
 	})
 }
@@ -37,7 +39,7 @@ function appending(open: Open): void {
 			{ seq: 1, cursor: events[0]?.cursor, event_type: 'custom', event_id: 'a', data: { content: '' } },
 			{ seq: 2, cursor: events[1]?.cursor, event_type: 'custom', event_id: 'b', data: { content: '' } },
 		])
-		expect(head).toMatchObject({ head_seq: 2, oldest_seq: 1, state_seq: 2, base: null, summary: null })
+		expect(head).toMatchObject({ head_seq: 2, oldest_seq: 1, state_seq: 2, summary: null })
 		expect(await opened.log.head(PLAN)).toEqual(head)
 	})
 

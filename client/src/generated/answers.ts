@@ -14,6 +14,21 @@ export interface CommandOutput {
 	readonly revision: number
 }
 
+/** The history is cleared; the state of the plan is kept. */
+export interface ClearOutput {
+	readonly plan_id: string
+	/** how many events were dropped */
+	readonly cleared: number
+	/** the head of the log, which goes on from here */
+	readonly cursor: string
+}
+
+/** The whole result of a plan. */
+export interface PlanResultOutput {
+	readonly plan_id: string
+	readonly result: Json
+}
+
 /** The plan is gone. */
 export interface DeleteOutput {
 	readonly plan_id: string

@@ -8,6 +8,7 @@ import type {
 	DeleteOutput,
 	HistoryOutput,
 	ListOutput,
+	PlanResultOutput,
 	PublishOutput,
 	ReviewsOutput,
 	StepResultOutput,
@@ -56,6 +57,8 @@ export interface Procedures {
 		delete(input: PlanInput, options?: CallOptions): Promise<DeleteOutput>
 		/** The state of a plan and of each of its steps. */
 		get(input: PlanInput, options?: CallOptions): Promise<PlanState>
+		/** The whole result of a completed plan. */
+		result(input: PlanInput, options?: CallOptions): Promise<PlanResultOutput>
 		/** The plans, newest first, a page at a time. */
 		list(input?: ListInput, options?: CallOptions): Promise<ListOutput>
 		/** Every event of a plan behind a position, then each new one, until the plan is done. */
@@ -64,6 +67,10 @@ export interface Procedures {
 		history(input: HistoryInput, options?: CallOptions): Promise<HistoryOutput>
 		/** How many subscriptions to a plan are open. */
 		subscribers(input: PlanInput, options?: CallOptions): Promise<SubscribersOutput>
+	}
+	readonly history: {
+		/** Drops the events of a finished plan and keeps its state. */
+		clear(input: PlanInput, options?: CallOptions): Promise<ClearOutput>
 	}
 	readonly steps: {
 		/** Runs a step again, and with cascade what was made from its result. */
@@ -114,6 +121,7 @@ export function bindProcedures(call: Calling, subscribe: Subscribing): Procedure
 				call({ kind: 'mutation', method: 'POST', path: '/api/v1/plans/{plan_id}/clone' }, input, options),
 			delete: (input, options) => call({ kind: 'mutation', method: 'DELETE', path: '/api/v1/plans/{plan_id}' }, input, options),
 			get: (input, options) => call({ kind: 'query', method: 'GET', path: '/api/v1/plans/{plan_id}' }, input, options),
+			result: (input, options) => call({ kind: 'query', method: 'GET', path: '/api/v1/plans/{plan_id}/result' }, input, options),
 			list: (input = {}, options) => call({ kind: 'query', method: 'GET', path: '/api/v1/plans' }, input, options),
 			events: (input, options) =>
 				subscribe({ name: 'plans.events', path: '/api/v1/streaming/plans/{plan_id}/events' }, input, options),
@@ -121,6 +129,10 @@ export function bindProcedures(call: Calling, subscribe: Subscribing): Procedure
 				call({ kind: 'query', method: 'GET', path: '/api/v1/streaming/plans/{plan_id}/history' }, input, options),
 			subscribers: (input, options) =>
 				call({ kind: 'query', method: 'GET', path: '/api/v1/streaming/plans/{plan_id}/subscribers' }, input, options),
+		},
+		history: {
+			clear: (input, options) =>
+				call({ kind: 'mutation', method: 'DELETE', path: '/api/v1/streaming/plans/{plan_id}/history' }, input, options),
 		},
 		steps: {
 			retry: (input, options) =>

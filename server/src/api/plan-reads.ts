@@ -1,4 +1,4 @@
-import { PlanstreamError, type ReviewsOutput, type StepResultOutput } from '@planstream/shared'
+import { type PlanResultOutput, PlanstreamError, type ReviewsOutput, type StepResultOutput } from '@planstream/shared'
 import type { Hub } from '../hub/hub.js'
 import { own } from '../hub/own.js'
 import { type PlanFold, resultOf, stepOf } from '../hub/plan-fold.js'
@@ -16,6 +16,21 @@ export async function foldOf(hub: Hub, principal: Principal, plan_id: string): P
 }
 
 /**
+ * The whole result of a completed plan, however large.
+ *
+ * @throws PlanstreamError `not_found` for an unknown plan, and for one without a result
+ */
+export async function planResult(hub: Hub, principal: Principal, plan_id: string): Promise<PlanResultOutput> {
+	const { status, result, result_seq } = (await foldOf(hub, principal, plan_id)).state
+	if (status !== 'completed') {
+		const sentence = `Plan ${plan_id} is ${status}; only a completed plan has a result.`
+		throw new PlanstreamError('not_found', sentence, { plan_id, plan_status: status })
+	}
+	const whole = result_seq === undefined ? result : await hub.resultAt({ tenant: principal.tenant, plan_id }, result_seq)
+	return { plan_id, result: whole }
+}
+
+/**
  * The whole result of a completed step, however large.
  *
  * @throws PlanstreamError `not_found` for an unknown plan or step, and for a step without a result
@@ -30,7 +45,7 @@ export async function stepResult(
 	if (step === undefined) throw new PlanstreamError('not_found', `Plan ${plan_id} has no step ${step_id}.`, { plan_id, step_id })
 	if (step.status !== 'completed') {
 		const sentence = `Step ${step_id} is ${step.status}; only a completed step has a result.`
-		throw new PlanstreamError('not_found', sentence, { plan_id, step_id, status: step.status })
+		throw new PlanstreamError('not_found', sentence, { plan_id, step_id, step_status: step.status })
 	}
 	const result =
 		step.result_seq === undefined

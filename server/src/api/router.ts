@@ -11,7 +11,7 @@ import type { Context } from './context.js'
 import { listPlans } from './list-plans.js'
 import { planEvents } from './plan-events.js'
 import { planHistory } from './plan-history.js'
-import { foldOf, openReviews, stepResult } from './plan-reads.js'
+import { foldOf, openReviews, planResult, stepResult } from './plan-reads.js'
 import { baseProcedure, type OnProblem, t } from './procedure.js'
 import type { Procedures } from './procedures.js'
 
@@ -76,6 +76,12 @@ export function createRouter({ hub, executor, connections, schedule, draining, o
 			get: procedure('plans.get')
 				.input(contract['plans.get'].input)
 				.query(async ({ ctx, input: { plan_id } }) => (await foldOf(hub, ctx.principal, plan_id)).state),
+			clear: procedure('plans.clear')
+				.input(contract['plans.clear'].input)
+				.mutation(({ ctx, input: { plan_id } }) => executor.clear(ctx.principal, plan_id)),
+			result: procedure('plans.result')
+				.input(contract['plans.result'].input)
+				.query(({ ctx, input: { plan_id } }) => planResult(hub, ctx.principal, plan_id)),
 			list: procedure('plans.list')
 				.input(contract['plans.list'].input)
 				.query(({ ctx, input }) => listPlans(hub, ctx.principal, input)),

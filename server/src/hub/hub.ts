@@ -8,10 +8,12 @@ import {
 	type PublishOutput,
 } from '@planstream/shared'
 import { keyText } from '../log/bells.js'
-import type { EventLog, ListQuery, PlanKey } from '../log/event-log.js'
+import type { EventLog, ListQuery, PlanKey, TrimReason } from '../log/event-log.js'
 import { assertOpenToProducers, assertPublishable, type PublishRequest } from './admission.js'
+import { resultAt } from './base.js'
 import { type EventHandler, type HandlerReport, Handlers } from './handlers.js'
 import { type HistoryPage, type PageRequest, readPage } from './history.js'
+import { makeBase } from './make-base.js'
 import type { PlanFold } from './plan-fold.js'
 import type { Principal } from './principal.js'
 import { type Draft, encode } from './records.js'
@@ -107,18 +109,31 @@ export class Hub {
 		return { plans: [...plans], next_page }
 	}
 
-	/** The cursor behind an event that is in the log. */
+	/** The cursor behind an event; the bare number of one that is no longer kept. */
 	async cursorAt(plan: PlanKey, seq: number): Promise<string> {
 		const page = await this.#log.read(plan, { seq: seq - 1 }, 1)
-		return page.events[0]?.cursor ?? String(seq)
+		const [stored] = page.events
+		return stored?.seq === seq ? stored.cursor : String(seq)
 	}
 
-	/** The result a `step_completed` event holds; null when the event is no longer kept. */
-	async resultAt(plan: PlanKey, seq: number): Promise<Json> {
-		const page = await this.#log.read(plan, { seq: seq - 1 }, 1)
-		const [stored] = page.events
-		const event = stored?.seq === seq ? eventOf(stored) : null
-		return event?.event_type === 'step_completed' ? event.data.data : null
+	/** The result that a `step_completed` or `plan_completed` event of a plan holds, also when it has been trimmed. */
+	resultAt(plan: PlanKey, seq: number): Promise<Json> {
+		return resultAt(this.#log, plan, seq)
+	}
+
+	/**
+	 * Drops the events before a number and keeps what they came to, with every result that is named by its event, in their place. Sequence,
+	 * epoch and fingerprints go on; readers behind the trim are told and go on from the oldest event with the state before it.
+	 *
+	 * @returns how many events were dropped
+	 */
+	async trim(plan: PlanKey, before_seq: number, reason: TrimReason = 'trimmed'): Promise<number> {
+		const head = await this.#log.head(plan)
+		if (head === null || before_seq <= head.oldest_seq) return 0
+		const base = await makeBase(this.#log, this.#states, plan, before_seq - 1)
+		if (base === null) return 0
+		await this.#log.trim(plan, before_seq, { base, reason })
+		return before_seq - head.oldest_seq
 	}
 
 	/** Forgets a plan; who reads it is told, and a later plan of that id has nothing to do with it. */

@@ -2,6 +2,7 @@ import type { PlanOwner, PlanState, Position } from '@planstream/shared'
 import { parsePosition } from '@planstream/shared'
 import { keyText } from '../log/bells.js'
 import type { EventLog, Head, Page, PlanKey } from '../log/event-log.js'
+import { foldOfBase } from './base.js'
 import { foldEvent, initialFold, type PlanFold } from './plan-fold.js'
 import { eventOf } from './stream-item.js'
 
@@ -43,14 +44,20 @@ export class States {
 
 	/** What viewers see of the plan after its first `seq` events, none of them younger; null when these are no longer kept. */
 	async at(plan: PlanKey, seq: number): Promise<PlanState | null> {
-		let fold: PlanFold | null = null
+		return (await this.foldAt(plan, seq))?.state ?? null
+	}
+
+	/** The fold of the first `seq` events; null when these are no longer kept. */
+	async foldAt(plan: PlanKey, seq: number): Promise<PlanFold | null> {
+		const cached = this.#cache.get(keyText(plan))
+		let fold: PlanFold | null = cached !== undefined && cached.state.seq <= seq ? cached : null
 		for (;;) {
 			const page: Page = await this.#log.read(plan, fold === null ? 'start' : positionOf(fold), READ_PAGE)
 			if (page.head === null) return null
 			if (fold === null || page.verdict.reset !== null) fold = foldBefore(page, page.head, plan)
 			if (fold.state.seq > seq) return null
 			fold = foldPage(fold, page, seq)
-			if (fold.state.seq === seq) return fold.state
+			if (fold.state.seq === seq) return fold
 			if (page.events.length === 0) return null
 		}
 	}
@@ -73,8 +80,8 @@ function positionOf(fold: PlanFold | null): Position {
 /** What stands for everything before the page: the base of a trimmed log, or an empty plan. */
 function foldBefore(page: Page, head: Head, plan: PlanKey): PlanFold {
 	const owner: PlanOwner = head.summary?.owner ?? 'external'
-	if (head.base === null || page.from_seq === 1) return initialFold(plan.plan_id, owner)
-	return JSON.parse(head.base) as PlanFold
+	if (page.base === null || page.from_cursor === null) return initialFold(plan.plan_id, owner)
+	return foldOfBase(page.base, plan, page.from_cursor)
 }
 
 function foldPage(fold: PlanFold, page: Page, until = Number.POSITIVE_INFINITY): PlanFold {

@@ -5,6 +5,8 @@ import { type Draft, type Encoded, encode } from './records.js'
 import type { States } from './states.js'
 
 const ATTEMPTS = 10
+/** How long the summary of a plan run elsewhere may be out of date; its retention is counted in days. */
+const SUMMARY_INTERVAL_MS = 3_600_000
 
 /** No head is there, so an append succeeds when all its events are known, and adds none that is not. */
 export const KNOWN_ONLY: AppendOptions = { expected_seq: Number.MAX_SAFE_INTEGER }
@@ -49,6 +51,7 @@ export class PlanWriter {
 	#underWay = 0
 	/** Ids of the events on their way: whoever sends one of them again asks whether it has arrived. */
 	readonly #idsUnderWay = new Set<string>()
+	#summarisedAt = 0
 	#lastAppend: Promise<unknown> = Promise.resolve()
 
 	constructor(plan: PlanKey, log: EventLog, states: States, now: () => string) {
@@ -130,8 +133,16 @@ export class PlanWriter {
 	#expectations(tip: Tip, next: Tip, records: readonly LogRecord[], options: CommitOptions): AppendOptions {
 		const state = tip.fold === null ? { expected_seq: 0 } : { expected_state_seq: tip.state_seq }
 		const given = options.expected_seq === undefined ? {} : { expected_seq: options.expected_seq }
-		if (records.every((record) => record.transient) && tip.fold !== null) return { ...state, ...given }
-		return { ...state, ...given, ...(next.fold !== null && { summary: summarise(next.fold.state, this.#now()) }) }
+		const transient = records.every((record) => record.transient) && tip.fold !== null
+		if (next.fold === null || (transient && !this.#isSummaryDue(next.fold))) return { ...state, ...given }
+		const now = this.#now()
+		this.#summarisedAt = Date.parse(now)
+		return { ...state, ...given, summary: summarise(next.fold.state, now) }
+	}
+
+	/** Whether the list must hear that a plan run elsewhere lives, although all it tells of is its progress. */
+	#isSummaryDue(fold: PlanFold): boolean {
+		return fold.state.owner === 'external' && Date.parse(this.#now()) - this.#summarisedAt >= SUMMARY_INTERVAL_MS
 	}
 
 	/** Waits for the appends the decision was built on; false when one of them did not come to be. */

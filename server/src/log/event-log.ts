@@ -28,8 +28,6 @@ export interface Head {
 	readonly fingerprint: string
 	/** What `list` shows of the plan; the hub folds it and the log stores it with the head. */
 	readonly summary: PlanSummary | null
-	/** What stands for the trimmed events, opaque to the log; null before the first trim. */
-	readonly base: string | null
 }
 
 export interface StoredEvent {
@@ -55,8 +53,56 @@ export interface Page {
 	readonly from_seq: number
 	/** The cursor of `from_seq - 1`, where a resume would go on; null while the plan has no log. */
 	readonly from_cursor: FullCursor | null
+	/** What stands for the trimmed events, opaque to the log; with the resets of a trimmed log, else null: it may be large. */
+	readonly base: string | null
 	readonly events: readonly StoredEvent[]
 }
+
+/** Why the oldest events of a log are gone. */
+export type TrimReason = 'trimmed' | 'cleared'
+
+/** A record as the store holds it, with its place in the chain. */
+export interface StoredRecord {
+	readonly seq: number
+	readonly event_id: string
+	readonly sent_digest: string
+	readonly fingerprint: string
+	readonly text: string
+}
+
+/** Where a log begins whose older events are gone. */
+export interface Origin {
+	/** Sequence number of the last event that is gone. */
+	readonly seq: number
+	/** The fingerprint after it. */
+	readonly fingerprint: string
+	/** What stands for the events that are gone. */
+	readonly base: string
+	readonly reason: TrimReason
+}
+
+/** A piece of a log as it is stored. */
+export interface RecordPage {
+	readonly head: Head
+	/** With the page of the oldest record of a trimmed log, else null. */
+	readonly origin: Origin | null
+	readonly records: readonly StoredRecord[]
+}
+
+/** Which plans may be ripe for {@link EventLog.retirable}. */
+export type RetirableQuery = { readonly limit: number } & (
+	| {
+			/** Plans that are finished, or plans that are run elsewhere and are not. */
+			readonly kind: 'finished' | 'open'
+			/** Only those whose summary was last updated before this time (ISO 8601). */
+			readonly updated_before: string
+	  }
+	| {
+			/** Finished plans with more retained events than this. */
+			readonly kind: 'large'
+			readonly more_events_than: number
+	  }
+)
 
 export interface AppendOptions {
 	/** Refuse with `conflict` unless the head is here; 0 means "only if this makes the log". */
@@ -130,11 +176,7 @@ export interface EventLog {
 	 * Drops the events before `before_seq` and keeps `base` in their place, in one transaction.
 	 * Sequence, epoch and fingerprints go on; readers behind the trim get `reason` as their verdict.
 	 */
-	trim(
-		plan: PlanKey,
-		before_seq: number,
-		replacement: { readonly base: string; readonly reason: 'trimmed' | 'cleared' },
-	): Promise<void>
+	trim(plan: PlanKey, before_seq: number, replacement: { readonly base: string; readonly reason: TrimReason }): Promise<void>
 
 	/** Forgets the plan. A later log of that id has a new epoch. */
 	remove(plan: PlanKey): Promise<void>
@@ -144,6 +186,30 @@ export interface EventLog {
 
 	/** Plans of every tenant that are not finished and owned by this server: what goes on after a restart. */
 	unfinished(): Promise<readonly PlanKey[]>
+
+	/** Some plans of every tenant that a limit of retention concerns, in no order; what is trimmed or removed is not named again. */
+	retirable(query: RetirableQuery): Promise<readonly PlanKey[]>
+
+	/**
+	 * Records from a number on, at most `limit`, as the store holds them at this moment: never from a cache, so that what is
+	 * checked or copied is what would be read after a restart. null for a plan without a log.
+	 */
+	records(plan: PlanKey, from_seq: number, limit: number): Promise<RecordPage | null>
+
+	/**
+	 * Makes a log without events, which appends then go on from; `conflict` when there is one. A log under a {@link stagedKey}
+	 * that was not renamed is gone after a restart.
+	 *
+	 * @param origin - what came before its first event; null: nothing
+	 * @param state_seq - sequence number of the newest event before it that is not transient
+	 */
+	begin(plan: PlanKey, origin: Origin | null, state_seq: number): Promise<void>
+
+	/** Gives a log another key and a summary, in one transaction; `conflict` when there is a log under that key. */
+	rename(plan: PlanKey, to: PlanKey, summary: PlanSummary): Promise<void>
+
+	/** Makes as much durable as a large event takes, and rejects as an append would. */
+	probe(): Promise<void>
 
 	/** Waits for appends under way, then releases the store. */
 	close(): Promise<void>

@@ -8,28 +8,34 @@ import type {
 	ListQuery,
 	LogRecord,
 	LogStore,
+	Origin,
 	Page,
 	PlanKey,
 	PlanPage,
+	RecordPage,
+	RetirableQuery,
 	StoredEvent,
 } from './event-log.js'
-import { encodeEvent } from './fingerprint.js'
+import { encodeEvent, newEpoch } from './fingerprint.js'
 import { compareNewestFirst, pageOf, parseQuery } from './listing.js'
+import { nothingToRename, takenError } from './staged.js'
 import { closedError } from './storage-errors.js'
-import { canTrim, type Replacement, type TrimReason } from './trim.js'
+import { canTrim, type Replacement } from './trim.js'
 import { judge } from './verdict.js'
 
 interface MemoryPlan {
-	readonly key: PlanKey
+	key: PlanKey
 	head: Head
-	trim_reason: TrimReason | null
-	/** The fingerprint of the event before the oldest retained one. */
-	before: string
+	/** What stands for the trimmed events; null before the first trim. */
+	origin: Origin | null
 	/** The retained events; the first one has `head.oldest_seq`. */
 	readonly events: AddedEvent[]
 	/** The same events by their ids. */
 	readonly ids: Map<string, AddedEvent>
 }
+
+/** Characters of a large event, for which there must be room. */
+const LARGE_EVENT = 65_536
 
 /** Settings of {@link MemoryLog}. */
 export interface MemoryLogOptions {
@@ -60,9 +66,9 @@ export class MemoryLog implements LogStore {
 		})
 		if (log && added.length === 0) return { head: log.head, results, events: [] }
 		this.#takeRoom(added)
-		const { oldest_seq, summary, base } = log?.head ?? { oldest_seq: 1, summary: null, base: null }
-		const head = { ...end, oldest_seq, base, summary: options.summary ?? summary }
-		const grown: MemoryPlan = log ?? { key: plan, head, trim_reason: null, before: EMPTY_FINGERPRINT, events: [], ids: new Map() }
+		const { oldest_seq, summary } = log?.head ?? { oldest_seq: 1, summary: null }
+		const head = { ...end, oldest_seq, summary: options.summary ?? summary }
+		const grown: MemoryPlan = log ?? { key: plan, head, origin: null, events: [], ids: new Map() }
 		grown.head = head
 		for (const event of added) {
 			grown.events.push(event)
@@ -77,18 +83,21 @@ export class MemoryLog implements LogStore {
 		const log = this.#plans.get(keyText(plan))
 		if (!log) {
 			const { reset, from_seq } = judge(after, null)
-			return { verdict: { reset, epoch: null }, head: null, from_seq, from_cursor: null, events: [] }
+			return { verdict: { reset, epoch: null }, head: null, from_seq, from_cursor: null, base: null, events: [] }
 		}
-		const { head, trim_reason, events } = log
+		const { head, origin, events } = log
 		const { epoch, head_seq, oldest_seq } = head
-		const fingerprintAt = (seq: number): string => events[seq - oldest_seq]?.fingerprint ?? log.before
-		const { reset, from_seq } = judge(after, { epoch, head_seq, oldest_seq, trim_reason, fingerprintAt })
+		const before = origin?.fingerprint ?? EMPTY_FINGERPRINT
+		const fingerprintAt = (seq: number): string => events[seq - oldest_seq]?.fingerprint ?? before
+		const facts = { epoch, head_seq, oldest_seq, trim_reason: origin?.reason ?? null, fingerprintAt }
+		const { reset, from_seq } = judge(after, facts)
 		const start = from_seq - oldest_seq
 		return {
 			verdict: { reset, epoch },
 			head,
 			from_seq,
 			from_cursor: { epoch, seq: from_seq - 1, fingerprint: fingerprintAt(from_seq - 1) },
+			base: reset === null ? null : (origin?.base ?? null),
 			events: events.slice(start, start + limit).map((event) => stored(epoch, event)),
 		}
 	}
@@ -105,9 +114,9 @@ export class MemoryLog implements LogStore {
 		const dropped = log.events.splice(0, before_seq - log.head.oldest_seq)
 		this.#characters -= charactersOf(dropped)
 		for (const { record } of dropped) log.ids.delete(record.event_id)
-		log.before = dropped.at(-1)?.fingerprint ?? log.before
-		log.head = { ...log.head, oldest_seq: before_seq, base }
-		log.trim_reason = reason
+		const fingerprint = dropped.at(-1)?.fingerprint ?? EMPTY_FINGERPRINT
+		log.head = { ...log.head, oldest_seq: before_seq }
+		log.origin = { seq: before_seq - 1, fingerprint, base, reason }
 	}
 
 	async remove(plan: PlanKey): Promise<void> {
@@ -136,6 +145,50 @@ export class MemoryLog implements LogStore {
 		return [...this.#plans.values()].filter(running).map(({ key }) => key)
 	}
 
+	async retirable(query: RetirableQuery): Promise<readonly PlanKey[]> {
+		this.#checkOpen()
+		return [...this.#plans.values()]
+			.filter(({ head }) => isRetirable(head, query))
+			.slice(0, query.limit)
+			.map(({ key }) => key)
+	}
+
+	async records(plan: PlanKey, from_seq: number, limit: number): Promise<RecordPage | null> {
+		this.#checkOpen()
+		const log = this.#plans.get(keyText(plan))
+		if (!log) return null
+		const { head, origin, events } = log
+		const start = Math.max(from_seq - head.oldest_seq, 0)
+		const records = events.slice(start, start + limit).map(({ record: { event_id, sent_digest, text }, seq, fingerprint }) => {
+			return { seq, event_id, sent_digest, fingerprint, text }
+		})
+		return { head, origin: from_seq <= head.oldest_seq ? origin : null, records }
+	}
+
+	async begin(plan: PlanKey, origin: Origin | null, state_seq: number): Promise<void> {
+		this.#checkOpen()
+		if (this.#plans.has(keyText(plan))) throw takenError(plan)
+		const { seq, fingerprint } = origin ?? { seq: 0, fingerprint: EMPTY_FINGERPRINT }
+		const head = { epoch: newEpoch(), head_seq: seq, state_seq, oldest_seq: seq + 1, fingerprint, summary: null }
+		this.#plans.set(keyText(plan), { key: plan, head, origin, events: [], ids: new Map() })
+	}
+
+	async rename(plan: PlanKey, to: PlanKey, summary: PlanSummary): Promise<void> {
+		this.#checkOpen()
+		if (this.#plans.has(keyText(to))) throw takenError(to)
+		const log = this.#plans.get(keyText(plan))
+		if (!log) throw nothingToRename(plan)
+		this.#plans.delete(keyText(plan))
+		this.#plans.set(keyText(to), log)
+		log.key = to
+		log.head = { ...log.head, summary }
+	}
+
+	async probe(): Promise<void> {
+		this.#checkOpen()
+		this.#assertRoom(LARGE_EVENT)
+	}
+
 	async close(): Promise<void> {
 		this.#closed = true
 	}
@@ -145,15 +198,27 @@ export class MemoryLog implements LogStore {
 	}
 
 	#takeRoom(added: readonly AddedEvent[]): void {
-		const wanted = this.#characters + charactersOf(added)
+		this.#characters = this.#assertRoom(charactersOf(added))
+	}
+
+	/** Characters in all once these are added. */
+	#assertRoom(characters: number): number {
+		const wanted = this.#characters + characters
 		if (wanted > this.#maxCharacters) {
 			const message =
 				`The log in memory would hold ${wanted} characters of events, its limit is ${this.#maxCharacters}; ` +
 				'remove finished plans, raise the limit, or keep the log in a file.'
 			throw new PlanstreamError('storage_full', message, { wanted, limit: this.#maxCharacters })
 		}
-		this.#characters = wanted
+		return wanted
 	}
+}
+
+function isRetirable({ summary, head_seq, oldest_seq }: Head, query: RetirableQuery): boolean {
+	if (summary === null) return false
+	if (query.kind === 'large') return summary.finished && head_seq - oldest_seq >= query.more_events_than
+	const asked = query.kind === 'finished' ? summary.finished : summary.owner === 'external' && !summary.finished
+	return asked && summary.updated_at < query.updated_before
 }
 
 function charactersOf(events: readonly AddedEvent[]): number {

@@ -1,12 +1,25 @@
 import type { FullCursor, Position, Problem } from '@planstream/shared'
-import type { ListQuery, LogRecord, PlanKey, PlanPage, StoredEvent, Verdict } from './event-log.js'
+import type {
+	ListQuery,
+	LogRecord,
+	Origin,
+	PlanKey,
+	PlanPage,
+	RecordPage,
+	RetirableQuery,
+	StoredEvent,
+	Verdict,
+} from './event-log.js'
+import type { AtRest } from './sqlite-statements.js'
 import type { Replacement } from './trim.js'
 
-/** A summary as it is stored: its JSON, and the two facts that the tables are searched by. */
+/** A summary as it is stored: its JSON, and the facts that the tables are searched by. */
 export interface StoredSummary {
 	readonly json: string
 	readonly created_at: string
 	readonly unfinished: 0 | 1
+	readonly at_rest: AtRest | null
+	readonly updated_at: string
 }
 
 export interface AppendRequest {
@@ -27,6 +40,24 @@ export interface TrimRequest {
 export interface RemoveRequest {
 	readonly kind: 'remove'
 	readonly plan: PlanKey
+}
+
+export interface BeginRequest {
+	readonly kind: 'begin'
+	readonly plan: PlanKey
+	readonly origin: Origin | null
+	readonly state_seq: number
+}
+
+export interface RenameRequest {
+	readonly kind: 'rename'
+	readonly plan: PlanKey
+	readonly to: PlanKey
+	readonly summary: StoredSummary
+}
+
+export interface ProbeRequest {
+	readonly kind: 'probe'
 }
 
 export interface ReadRequest {
@@ -50,12 +81,24 @@ export interface UnfinishedRequest {
 	readonly kind: 'unfinished'
 }
 
+export interface RetirableRequest {
+	readonly kind: 'retirable'
+	readonly query: RetirableQuery
+}
+
+export interface RecordsRequest {
+	readonly kind: 'records'
+	readonly plan: PlanKey
+	readonly from_seq: number
+	readonly limit: number
+}
+
 export interface CloseRequest {
 	readonly kind: 'close'
 }
 
-export type WriteRequest = AppendRequest | TrimRequest | RemoveRequest
-export type ReadingRequest = ReadRequest | HeadRequest | ListRequest | UnfinishedRequest
+export type WriteRequest = AppendRequest | TrimRequest | RemoveRequest | BeginRequest | RenameRequest | ProbeRequest
+export type ReadingRequest = ReadRequest | HeadRequest | ListRequest | UnfinishedRequest | RetirableRequest | RecordsRequest
 export type Request = WriteRequest | ReadingRequest | CloseRequest
 
 /** A head with its summary still in JSON: text crosses between threads much faster than objects do. */
@@ -66,7 +109,6 @@ export interface HeadReply {
 	readonly oldest_seq: number
 	readonly fingerprint: string
 	readonly summary: string | null
-	readonly base: string | null
 }
 
 /** What the asking thread cannot know itself; it has the records. */
@@ -83,6 +125,7 @@ export interface PageReply {
 	readonly head: HeadReply | null
 	readonly from_seq: number
 	readonly from_cursor: FullCursor | null
+	readonly base: string | null
 	readonly events: readonly StoredEvent[]
 }
 
@@ -95,6 +138,11 @@ export interface Replies {
 	readonly head: HeadReply | null
 	readonly list: PlanPage
 	readonly unfinished: readonly PlanKey[]
+	readonly retirable: readonly PlanKey[]
+	readonly records: (Omit<RecordPage, 'head'> & { readonly head: HeadReply }) | null
+	readonly begin: null
+	readonly rename: null
+	readonly probe: null
 	readonly close: null
 }
 

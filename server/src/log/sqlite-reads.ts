@@ -1,10 +1,20 @@
 import { formatCursor, type PlanSummary, type Position } from '@planstream/shared'
-import type { PlanKey, StoredEvent } from './event-log.js'
+import type { PlanKey, StoredEvent, StoredRecord } from './event-log.js'
 import { encodeEvent } from './fingerprint.js'
 import { type Filter, pageOf, parseQuery } from './listing.js'
-import type { ListRequest, PageReply, ReadingRequest, ReadRequest, Replies } from './sqlite-messages.js'
+import type {
+	HeadRequest,
+	ListRequest,
+	PageReply,
+	ReadingRequest,
+	ReadRequest,
+	RecordsRequest,
+	Replies,
+	RetirableRequest,
+	UnfinishedRequest,
+} from './sqlite-messages.js'
+import type { LogRow } from './sqlite-statements.js'
 import type { SqliteStore } from './sqlite-store.js'
-import type { LogRow } from './sqlite-tables.js'
 import { judge } from './verdict.js'
 
 /** Characters of event text after which a page is closed, so that a page of large events stays small. */
@@ -22,7 +32,13 @@ export interface ReadJob {
 export function readJob(store: SqliteStore, request: ReadingRequest): ReadJob {
 	if (request.kind === 'read') return new PageRead(store, request)
 	if (request.kind === 'list') return new ListRead(store, request)
-	return { step: () => ({ rows: 1, reply: request.kind === 'head' ? headReply(store, request.plan) : store.unfinished() }) }
+	if (request.kind === 'records') return new RecordRead(store, request)
+	return { step: (rows) => ({ rows, reply: replyAtOnce(store, request) }) }
+}
+
+function replyAtOnce(store: SqliteStore, request: HeadRequest | UnfinishedRequest | RetirableRequest): Reply {
+	if (request.kind === 'head') return headReply(store, request.plan)
+	return request.kind === 'unfinished' ? store.unfinished() : store.retirable(request.query)
 }
 
 function headReply(store: SqliteStore, plan: PlanKey): Replies['head'] {
@@ -64,7 +80,8 @@ class PageRead implements ReadJob {
 	#begin(row: LogRow): void {
 		const { reset, from_seq } = this.#store.judge(this.#after, row)
 		const from_cursor = this.#store.cursorAt(row, from_seq - 1)
-		const page = { verdict: { reset, epoch: row.epoch }, head: this.#store.headOf(row), from_seq, from_cursor }
+		const base = reset === null ? null : this.#store.baseOf(row)
+		const page = { verdict: { reset, epoch: row.epoch }, head: this.#store.headOf(row), from_seq, from_cursor, base }
 		this.#begun = { row, page, to_seq: Math.min(row.head_seq, from_seq + this.#limit - 1) }
 	}
 
@@ -94,7 +111,50 @@ class PageRead implements ReadJob {
 
 	#absent(): PageReply {
 		const { reset, from_seq } = judge(this.#after, null)
-		return { verdict: { reset, epoch: null }, head: null, from_seq, from_cursor: null, events: [] }
+		return { verdict: { reset, epoch: null }, head: null, from_seq, from_cursor: null, base: null, events: [] }
+	}
+}
+
+/** One page of a log as it is stored. When the log is trimmed or removed between two turns the page ends where it is. */
+class RecordRead implements ReadJob {
+	readonly #store: SqliteStore
+	readonly #plan: PlanKey
+	readonly #from_seq: number
+	readonly #limit: number
+	#begun: { readonly row: LogRow; readonly page: Omit<NonNullable<Replies['records']>, 'records'> } | null = null
+	readonly #records: StoredRecord[] = []
+	#characters = 0
+
+	constructor(store: SqliteStore, { plan, from_seq, limit }: RecordsRequest) {
+		this.#store = store
+		this.#plan = plan
+		this.#from_seq = from_seq
+		this.#limit = limit
+	}
+
+	step(rows: number): { rows: number; reply: Replies['records'] | undefined } {
+		const row = this.#store.find(this.#plan)
+		this.#begun ??= row && this.#begin(row)
+		if (this.#begun === null) return { rows: 1, reply: null }
+		const from_seq = (this.#records.at(-1)?.seq ?? this.#from_seq - 1) + 1
+		const stillThere = row?.log_id === this.#begun.row.log_id && (this.#records.length === 0 || row.oldest_seq <= from_seq)
+		const found = stillThere ? this.#take(row, Math.max(from_seq, row.oldest_seq), rows) : 0
+		const complete = found < rows || this.#characters >= PAGE_CHARACTERS
+		return { rows: Math.max(found, 1), reply: complete ? { ...this.#begun.page, records: this.#records } : undefined }
+	}
+
+	#begin(row: LogRow) {
+		const origin = this.#from_seq <= row.oldest_seq ? this.#store.originOf(row) : null
+		return { row, page: { head: this.#store.headOf(row), origin } }
+	}
+
+	#take(row: LogRow, from_seq: number, rows: number): number {
+		const found = this.#store.records(row, from_seq, Math.min(rows, this.#limit - this.#records.length))
+		for (const record of found) {
+			this.#records.push(record)
+			this.#characters += record.text.length
+		}
+		return found.length
 	}
 }
 

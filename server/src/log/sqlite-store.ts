@@ -1,11 +1,22 @@
 import { EMPTY_FINGERPRINT, type FullCursor, type Position } from '@planstream/shared'
 import { decideAppend, type KnownEvent } from './append.js'
 import { keyText } from './bells.js'
-import type { PlanKey } from './event-log.js'
+import type { Origin, PlanKey, RetirableQuery, StoredRecord } from './event-log.js'
+import { newEpoch } from './fingerprint.js'
 import { LruMap } from './lru.js'
 import type { SqlDatabase } from './sqlite-driver.js'
-import type { AppendReply, AppendRequest, HeadReply, TrimRequest, WriteRequest } from './sqlite-messages.js'
-import { type EventRow, type LogRow, prepareStatements, type Statements } from './sqlite-tables.js'
+import type {
+	AppendReply,
+	AppendRequest,
+	BeginRequest,
+	HeadReply,
+	RenameRequest,
+	StoredSummary,
+	TrimRequest,
+	WriteRequest,
+} from './sqlite-messages.js'
+import { type EventRow, type LogRow, prepareStatements, type Statements } from './sqlite-statements.js'
+import { nothingToRename, STAGING_TENANT, takenError } from './staged.js'
 import { canTrim } from './trim.js'
 import { type Judgement, judge } from './verdict.js'
 
@@ -30,6 +41,7 @@ export class SqliteStore {
 		this.#db = db
 		this.#sql = prepareStatements(db)
 		this.#hasDoomed = this.#sql.findDoomed.get() !== undefined
+		this.#forgetStaged()
 	}
 
 	/** True while events of removed or trimmed logs wait for {@link SqliteStore.sweep}. */
@@ -57,10 +69,25 @@ export class SqliteStore {
 
 	/** Refuses before it writes, so that a refusal leaves the rest of the transaction as it is. */
 	write(request: WriteRequest): AppendReply | null {
-		if (request.kind === 'append') return this.#append(request)
-		if (request.kind === 'trim') this.#trim(request)
-		else this.#remove(request.plan)
-		return null
+		switch (request.kind) {
+			case 'append':
+				return this.#append(request)
+			case 'trim':
+				this.#trim(request)
+				return null
+			case 'remove':
+				this.#remove(request.plan)
+				return null
+			case 'begin':
+				this.#begin(request)
+				return null
+			case 'rename':
+				this.#rename(request)
+				return null
+			case 'probe':
+				this.#sql.probe.run()
+				return null
+		}
 	}
 
 	/** Deletes up to `limit` events that nobody can see any more. */
@@ -86,8 +113,19 @@ export class SqliteStore {
 
 	headOf(row: LogRow): HeadReply {
 		const { epoch, head_seq, state_seq, oldest_seq, fingerprint, summary } = row
-		const base = row.trim_reason === null ? null : (this.#sql.findBase.get(row.log_id)?.base ?? null)
-		return { epoch, head_seq, state_seq, oldest_seq, fingerprint, summary, base }
+		return { epoch, head_seq, state_seq, oldest_seq, fingerprint, summary }
+	}
+
+	/** What stands for the trimmed events; null when there are none. */
+	baseOf(row: LogRow): string | null {
+		return row.trim_reason === null ? null : (this.#sql.findBase.get(row.log_id)?.base ?? null)
+	}
+
+	originOf(row: LogRow): Origin | null {
+		const { oldest_seq, before_fingerprint, trim_reason } = row
+		const base = this.baseOf(row)
+		if (base === null || trim_reason === null) return null
+		return { seq: oldest_seq - 1, fingerprint: before_fingerprint, base, reason: trim_reason }
 	}
 
 	judge(after: Position, row: LogRow): Judgement {
@@ -102,6 +140,10 @@ export class SqliteStore {
 		return this.#sql.readEvents.all(row.log_id, from_seq, to_seq, limit)
 	}
 
+	records(row: LogRow, from_seq: number, limit: number): StoredRecord[] {
+		return this.#sql.readRecords.all(row.log_id, from_seq, row.head_seq, limit)
+	}
+
 	summaries(tenant: string, after: { created_at: string; plan_id: string } | null, limit: number) {
 		// '~' comes after every digit, so it stands before the newest plan.
 		return this.#sql.listLogs.all(tenant, after?.created_at ?? '~', after?.plan_id ?? '', limit)
@@ -111,29 +153,70 @@ export class SqliteStore {
 		return this.#sql.unfinished.all().map(({ tenant, plan_id }) => ({ tenant, plan_id }))
 	}
 
+	retirable(query: RetirableQuery): PlanKey[] {
+		const { limit } = query
+		const found =
+			query.kind === 'large'
+				? this.#sql.finishedLarge.all(query.more_events_than, limit)
+				: this.#sql[query.kind === 'finished' ? 'finishedBefore' : 'openBefore'].all(query.updated_before, limit)
+		return found.map(({ tenant, plan_id }) => ({ tenant, plan_id }))
+	}
+
 	#append({ plan, records, expectations, summary }: AppendRequest): AppendReply {
 		const row = this.find(plan)
 		const known = (event_id: string): KnownEvent | null => (row ? this.#known(row, event_id) : null)
 		const { end, results, added } = decideAppend(plan, row, records, expectations, known)
 		const seqs = results.map(({ seq }) => seq)
 		if (row && added.length === 0) return { head: this.headOf(row), seqs, fingerprints: null }
-		const log = row ?? this.#create(plan, end.epoch)
+		const log = row ?? this.#create(plan, end.epoch, null, 0)
 		for (const { record, seq, fingerprint } of added) {
 			this.#sql.addEvent.run(log.log_id, seq, record.event_id, record.sent_digest, fingerprint, record.text)
 		}
 		const { head_seq, state_seq, fingerprint } = end
-		const shown = summary ? { summary: summary.json, created_at: summary.created_at, unfinished: summary.unfinished } : {}
-		const grown = { ...log, head_seq, state_seq, fingerprint, ...shown }
+		const grown = { ...log, head_seq, state_seq, fingerprint, ...(summary && columnsOf(summary)) }
 		this.#changed.set(keyText(plan), grown)
 		return { head: this.headOf(grown), seqs, fingerprints: added.map((event) => event.fingerprint) }
 	}
 
-	#create(plan: PlanKey, epoch: string): LogRow {
-		const { tenant, plan_id } = plan
-		const { lastInsertRowid } = this.#sql.addLog.run(tenant, plan_id, epoch, EMPTY_FINGERPRINT, EMPTY_FINGERPRINT)
-		const numbers = { head_seq: 0, state_seq: 0, oldest_seq: 1, fingerprint: EMPTY_FINGERPRINT }
-		const nothing = { before_fingerprint: EMPTY_FINGERPRINT, trim_reason: null, created_at: null, summary: null }
-		return { log_id: Number(lastInsertRowid), epoch, ...numbers, ...nothing, unfinished: 0 }
+	#create({ tenant, plan_id }: PlanKey, epoch: string, origin: Origin | null, state_seq: number): LogRow {
+		const head_seq = origin?.seq ?? 0
+		const fingerprint = origin?.fingerprint ?? EMPTY_FINGERPRINT
+		const trim_reason = origin?.reason ?? null
+		const numbers = [head_seq, state_seq, head_seq + 1] as const
+		const { lastInsertRowid } = this.#sql.addLog.run(tenant, plan_id, epoch, ...numbers, fingerprint, fingerprint, trim_reason)
+		const log_id = Number(lastInsertRowid)
+		if (origin) this.#sql.setBase.run(log_id, origin.base)
+		const chain = { oldest_seq: head_seq + 1, fingerprint, before_fingerprint: fingerprint, trim_reason }
+		const unsummarised = { created_at: null, unfinished: 0, at_rest: null, updated_at: null, summary: null } as const
+		return { log_id, epoch, head_seq, state_seq, ...chain, ...unsummarised }
+	}
+
+	#begin({ plan, origin, state_seq }: BeginRequest): void {
+		if (this.find(plan)) throw takenError(plan)
+		this.#changed.set(keyText(plan), this.#create(plan, newEpoch(), origin, state_seq))
+	}
+
+	#rename({ plan, to, summary }: RenameRequest): void {
+		if (this.find(to)) throw takenError(to)
+		const row = this.find(plan)
+		if (!row) throw nothingToRename(plan)
+		this.#sql.renameLog.run(to.tenant, to.plan_id, row.log_id)
+		this.#changed.delete(keyText(plan))
+		this.#cache.delete(keyText(plan))
+		this.#changed.set(keyText(to), { ...row, ...columnsOf(summary) })
+	}
+
+	/** Forgets what somebody was making when the process before this one ended. */
+	#forgetStaged(): void {
+		const staged = this.#sql.plansOf.all(STAGING_TENANT)
+		if (staged.length === 0) return
+		try {
+			this.transaction(() => {
+				for (const { plan_id } of staged) this.#remove({ tenant: STAGING_TENANT, plan_id })
+			})
+		} catch {
+			// A full disk is no reason not to open; nobody sees these logs, and the next start finds them again.
+		}
 	}
 
 	/** An id is remembered as long as its event is retained; a trimmed event that is not swept yet must not stand in the way. */
@@ -178,8 +261,17 @@ export class SqliteStore {
 	}
 
 	#writeRow(row: LogRow): void {
-		const { head_seq, state_seq, oldest_seq, fingerprint, before_fingerprint, trim_reason, created_at, unfinished, summary } = row
+		const { head_seq, state_seq, oldest_seq, fingerprint, before_fingerprint, trim_reason } = row
+		const { created_at, unfinished, at_rest, updated_at, summary } = row
+		const shown = [created_at, unfinished, at_rest, updated_at, summary] as const
 		const numbers = [head_seq, state_seq, oldest_seq] as const
-		this.#sql.setLog.run(...numbers, fingerprint, before_fingerprint, trim_reason, created_at, unfinished, summary, row.log_id)
+		this.#sql.setLog.run(...numbers, fingerprint, before_fingerprint, trim_reason, ...shown, row.log_id)
 	}
+}
+
+function columnsOf({
+	json,
+	...columns
+}: StoredSummary): Pick<LogRow, keyof StoredSummary & keyof LogRow> & { readonly summary: string } {
+	return { ...columns, summary: json }
 }

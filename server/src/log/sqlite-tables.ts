@@ -3,14 +3,19 @@ import { join } from 'node:path'
 import { PlanstreamError } from '@planstream/shared'
 import { openDatabase, type SqlDatabase } from './sqlite-driver.js'
 import { asStorageError, isLocked } from './storage-errors.js'
-import type { TrimReason } from './trim.js'
 
 /** The file inside the data directory that holds every log. */
 const DATABASE_FILE = 'planstream.db'
 /** Says which process has the database open, for the message to the next one. */
 const OWNER_FILE = 'planstream.pid'
 
-const SCHEMA_VERSION = 1
+const SCHEMA_VERSION = 2
+
+/** The size counts for finished plans alone, so that the log of a plan that grows is in none of these twice. */
+const RETENTION_INDEXES = `
+	CREATE INDEX logs_at_rest ON logs (at_rest, updated_at) WHERE at_rest IS NOT NULL;
+	CREATE INDEX logs_by_size ON logs (head_seq - oldest_seq) WHERE at_rest = 'finished';
+`
 
 /**
  * `log_id` stands for (tenant, plan_id) in one life of the log and is never used again, so that the events of a removed log
@@ -30,6 +35,8 @@ const SCHEMA = `
 		trim_reason TEXT,
 		created_at TEXT,
 		unfinished INTEGER NOT NULL,
+		at_rest TEXT,
+		updated_at TEXT,
 		summary TEXT,
 		UNIQUE (tenant, plan_id)
 	) STRICT;
@@ -47,74 +54,17 @@ const SCHEMA = `
 		PRIMARY KEY (log_id, seq),
 		UNIQUE (log_id, event_id)
 	) STRICT, WITHOUT ROWID;
+	${RETENTION_INDEXES}
 `
 
-/** A row of `logs` as the store keeps it at hand. */
-export interface LogRow {
-	readonly log_id: number
-	readonly epoch: string
-	readonly head_seq: number
-	readonly state_seq: number
-	readonly oldest_seq: number
-	readonly fingerprint: string
-	/** The fingerprint of the event before `oldest_seq`. */
-	readonly before_fingerprint: string
-	readonly trim_reason: TrimReason | null
-	readonly created_at: string | null
-	readonly unfinished: 0 | 1
-	/** PlanSummary as JSON. */
-	readonly summary: string | null
-}
-
-export interface EventRow {
-	readonly seq: number
-	readonly fingerprint: string
-	readonly text: string
-}
-
-export type Statements = ReturnType<typeof prepareStatements>
-
-export function prepareStatements(db: SqlDatabase) {
-	return {
-		findLog: db.prepare<LogRow>(
-			`SELECT log_id, epoch, head_seq, state_seq, oldest_seq, fingerprint, before_fingerprint, trim_reason,
-				created_at, unfinished, summary FROM logs WHERE tenant = ? AND plan_id = ?`,
-		),
-		addLog: db.prepare(
-			`INSERT INTO logs (tenant, plan_id, epoch, head_seq, state_seq, oldest_seq, fingerprint, before_fingerprint, unfinished)
-				VALUES (?, ?, ?, 0, 0, 1, ?, ?, 0)`,
-		),
-		setLog: db.prepare(
-			`UPDATE logs SET head_seq = ?, state_seq = ?, oldest_seq = ?, fingerprint = ?, before_fingerprint = ?, trim_reason = ?,
-				created_at = ?, unfinished = ?, summary = ? WHERE log_id = ?`,
-		),
-		removeLog: db.prepare('DELETE FROM logs WHERE log_id = ?'),
-		listLogs: db.prepare<{ created_at: string; plan_id: string; summary: string }>(
-			`SELECT created_at, plan_id, summary FROM logs WHERE tenant = ? AND (created_at, plan_id) < (?, ?)
-				ORDER BY created_at DESC, plan_id DESC LIMIT ?`,
-		),
-		unfinished: db.prepare<{ tenant: string; plan_id: string }>('SELECT tenant, plan_id FROM logs WHERE unfinished = 1'),
-		addEvent: db.prepare('INSERT INTO events (log_id, seq, event_id, sent_digest, fingerprint, text) VALUES (?, ?, ?, ?, ?, ?)'),
-		findEvent: db.prepare<{ seq: number; sent_digest: string }>(
-			'SELECT seq, sent_digest FROM events WHERE log_id = ? AND event_id = ?',
-		),
-		readEvents: db.prepare<EventRow>(
-			'SELECT seq, fingerprint, text FROM events WHERE log_id = ? AND seq BETWEEN ? AND ? ORDER BY seq LIMIT ?',
-		),
-		findFingerprint: db.prepare<{ fingerprint: string }>('SELECT fingerprint FROM events WHERE log_id = ? AND seq = ?'),
-		oldestEvent: db.prepare<{ seq: number | null }>('SELECT min(seq) AS seq FROM events WHERE log_id = ?'),
-		removeEvents: db.prepare('DELETE FROM events WHERE log_id = ? AND seq < ?'),
-		removeEvent: db.prepare('DELETE FROM events WHERE log_id = ? AND seq = ?'),
-		setBase: db.prepare('INSERT INTO bases (log_id, base) VALUES (?, ?) ON CONFLICT (log_id) DO UPDATE SET base = excluded.base'),
-		findBase: db.prepare<{ base: string }>('SELECT base FROM bases WHERE log_id = ?'),
-		removeBase: db.prepare('DELETE FROM bases WHERE log_id = ?'),
-		doom: db.prepare(
-			'INSERT INTO doomed (log_id, below_seq) VALUES (?, ?) ON CONFLICT (log_id) DO UPDATE SET below_seq = excluded.below_seq',
-		),
-		findDoomed: db.prepare<{ log_id: number; below_seq: number }>('SELECT log_id, below_seq FROM doomed LIMIT 1'),
-		acquit: db.prepare('DELETE FROM doomed WHERE log_id = ?'),
-	}
-}
+/** From format 1, which knew nothing of retention. */
+const MIGRATION = `
+	ALTER TABLE logs ADD COLUMN at_rest TEXT;
+	ALTER TABLE logs ADD COLUMN updated_at TEXT;
+	UPDATE logs SET updated_at = summary ->> 'updated_at',
+		at_rest = iif(summary ->> 'finished', 'finished', iif(summary ->> 'owner' = 'external', 'open', NULL));
+	${RETENTION_INDEXES}
+`
 
 /** The open database of a data directory, held by this process alone. */
 export interface OpenTables {
@@ -168,7 +118,8 @@ function makeTables(db: SqlDatabase, directory: string): void {
 			'start the newer Planstream that wrote it, or use another directory.'
 		throw new PlanstreamError('storage_unavailable', message, { directory, format: version })
 	}
-	if (version === 0) db.exec(`${SCHEMA}; PRAGMA user_version = ${SCHEMA_VERSION}`)
+	const change = version === 0 ? SCHEMA : version < SCHEMA_VERSION ? MIGRATION : ''
+	if (change !== '') db.exec(`${change}; PRAGMA user_version = ${SCHEMA_VERSION}`)
 	db.exec('COMMIT')
 }
 

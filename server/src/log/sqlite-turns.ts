@@ -153,8 +153,10 @@ export class Turns {
 	}
 }
 
+const WRITES: ReadonlySet<Request['kind']> = new Set(['append', 'trim', 'remove', 'begin', 'rename', 'probe'])
+
 function isWrite(request: Exclude<Request, { kind: 'close' }>): request is WriteRequest {
-	return request.kind === 'append' || request.kind === 'trim' || request.kind === 'remove'
+	return WRITES.has(request.kind)
 }
 
 function failed(error: PlanstreamError): Outcome {

@@ -7,7 +7,13 @@ const text = fc.string({ unit: 'binary' })
 const seq = fc.nat()
 const plan = fc.record({ tenant: text, plan_id: text })
 const record = fc.record({ event_id: text, text, sent_digest: text, transient: fc.boolean() })
-const summary = fc.record({ json: text, created_at: text, unfinished: fc.constantFrom(0, 1) })
+const summary = fc.record({
+	json: text,
+	created_at: text,
+	unfinished: fc.constantFrom(0, 1),
+	at_rest: fc.constantFrom('finished', 'open', null),
+	updated_at: text,
+})
 const request: fc.Arbitrary<Asked['request']> = fc.oneof(
 	fc.record({
 		kind: fc.constant('append'),
@@ -26,7 +32,6 @@ const head = fc.record({
 	oldest_seq: seq,
 	fingerprint: text,
 	summary: fc.option(text),
-	base: fc.option(text),
 })
 const appended = fc
 	.tuple(head, fc.array(fc.tuple(seq, text)), fc.boolean())

@@ -1,5 +1,6 @@
 import type { LogRecord } from './event-log.js'
 import type { Answered, AppendReply, AppendRequest, Asked, Outcome, Request } from './sqlite-messages.js'
+import type { AtRest } from './sqlite-statements.js'
 
 /**
  * Messages between the two threads, laid flat: copying an array of texts and numbers costs a quarter of copying objects of the same
@@ -19,7 +20,7 @@ export function packRequests(batch: readonly Asked[]): Cells {
 		}
 		const { plan, expectations, summary, records } = request
 		cells.push(id, APPEND, plan.tenant, plan.plan_id, expectations.expected_seq, expectations.expected_state_seq)
-		cells.push(summary?.json, summary?.created_at, summary?.unfinished, records.length)
+		cells.push(summary?.json, summary?.created_at, summary?.unfinished, summary?.at_rest, summary?.updated_at, records.length)
 		for (const { event_id, text, sent_digest, transient } of records) cells.push(event_id, text, sent_digest, transient)
 	}
 	return cells
@@ -39,10 +40,7 @@ function nextAppend(next: Reader): AppendRequest {
 	const plan = { tenant: next.text(), plan_id: next.text() }
 	const expected_seq = next.optional<number>()
 	const expected_state_seq = next.optional<number>()
-	const json = next.optional<string>()
-	const created_at = next.optional<string>()
-	const unfinished = next.optional<0 | 1>()
-	const summary = json === undefined || created_at === undefined ? null : { json, created_at, unfinished: unfinished ?? 0 }
+	const summary = nextSummary(next)
 	const records: LogRecord[] = []
 	for (let count = next.number(); count > 0; count -= 1) {
 		records.push({ event_id: next.text(), text: next.text(), sent_digest: next.text(), transient: next.any() === true })
@@ -54,6 +52,16 @@ function nextAppend(next: Reader): AppendRequest {
 	return { kind: 'append', plan, records, expectations, summary }
 }
 
+function nextSummary(next: Reader): AppendRequest['summary'] {
+	const json = next.optional<string>()
+	const created_at = next.optional<string>()
+	const unfinished = next.optional<0 | 1>()
+	const at_rest = next.optional<AtRest | null>()
+	const updated_at = next.optional<string>()
+	if (json === undefined || created_at === undefined || updated_at === undefined) return null
+	return { json, created_at, unfinished: unfinished ?? 0, at_rest: at_rest ?? null, updated_at }
+}
+
 export function packAnswers(batch: readonly Answered[]): Cells {
 	const cells: unknown[] = []
 	for (const { id, outcome } of batch) {
@@ -62,7 +70,7 @@ export function packAnswers(batch: readonly Answered[]): Cells {
 			continue
 		}
 		const { head, seqs, fingerprints } = outcome.value
-		cells.push(id, APPEND, head.epoch, head.head_seq, head.state_seq, head.oldest_seq, head.fingerprint, head.summary, head.base)
+		cells.push(id, APPEND, head.epoch, head.head_seq, head.state_seq, head.oldest_seq, head.fingerprint, head.summary)
 		cells.push(seqs.length, fingerprints !== null, ...seqs, ...(fingerprints ?? []))
 	}
 	return cells
@@ -81,7 +89,7 @@ export function unpackAnswers(cells: Cells): Answered[] {
 function nextAppendReply(next: Reader): AppendReply {
 	const epoch = next.text()
 	const numbers = { head_seq: next.number(), state_seq: next.number(), oldest_seq: next.number() }
-	const head = { epoch, ...numbers, fingerprint: next.text(), summary: next.nullable(), base: next.nullable() }
+	const head = { epoch, ...numbers, fingerprint: next.text(), summary: next.nullable() }
 	const count = next.number()
 	const isNew = next.any() === true
 	const seqs = Array.from({ length: count }, () => next.number())

@@ -6,6 +6,8 @@ import { eventLogSuite } from '../../../test/suites/event-log.suite.js'
 import { PLAN, record, records, summary } from '../../../test/support/log-records.js'
 import { openLog } from './open.js'
 import { SqliteLog } from './sqlite.js'
+import { openDatabase } from './sqlite-driver.js'
+import { stagedKey } from './staged.js'
 import { TailLog } from './tail.js'
 
 /** No event stays in the tail, so that every read asks the database. */
@@ -58,6 +60,46 @@ describe('the log in SQLite', () => {
 		expect(await after.unfinished()).toEqual([PLAN])
 		expect((await after.append(PLAN, [record('a-4')])).results).toEqual([{ event_id: 'a-4', seq: 5, duplicate: true }])
 		expect((await after.append(PLAN, [record('c')])).results).toEqual([{ event_id: 'c', seq: 7, duplicate: false }])
+		await after.close()
+	})
+
+	it('forgets at the start what somebody was making when the process ended, and can make it then', async () => {
+		await using temporary = await temporaryDirectory()
+		const { directory } = temporary
+		const before = await openLog({ kind: 'sqlite', directory })
+		await before.append(PLAN, [record('a')])
+		await before.begin(stagedKey(PLAN), { seq: 3, fingerprint: 'f'.repeat(16), base: '{}', reason: 'trimmed' }, 3)
+		await before.append(stagedKey(PLAN), records('b', 300))
+		await before.close()
+
+		const after = await openLog({ kind: 'sqlite', directory })
+		expect(await after.head(stagedKey(PLAN))).toBeNull()
+		expect(await after.head(PLAN)).toMatchObject({ head_seq: 1 })
+		await after.begin(stagedKey(PLAN), null, 0)
+		expect((await after.records(stagedKey(PLAN), 1, 9))?.records).toEqual([])
+		await after.close()
+	})
+
+	it('opens a file of the first format, and retention finds its plans', async () => {
+		await using temporary = await temporaryDirectory()
+		const { directory } = temporary
+		const before = await openLog({ kind: 'sqlite', directory })
+		const plans = [{ finished: true }, { owner: 'external' }, {}] as const
+		for (const [index, fields] of plans.entries()) {
+			const plan = summary(`p${index}`, fields)
+			await before.append({ ...PLAN, plan_id: plan.plan_id }, [record('a')], { summary: plan })
+		}
+		await before.close()
+		const db = openDatabase(join(directory, 'planstream.db'))
+		db.exec('DROP INDEX logs_at_rest; DROP INDEX logs_by_size; PRAGMA user_version = 1')
+		db.exec('ALTER TABLE logs DROP COLUMN at_rest; ALTER TABLE logs DROP COLUMN updated_at')
+		db.close()
+
+		const after = await openLog({ kind: 'sqlite', directory })
+		const found = (kind: 'finished' | 'open') => after.retirable({ kind, updated_before: '2026-02-01T00:00:00.000Z', limit: 9 })
+		expect(await found('finished')).toEqual([{ ...PLAN, plan_id: 'p0' }])
+		expect(await found('open')).toEqual([{ ...PLAN, plan_id: 'p1' }])
+		expect((await after.append({ ...PLAN, plan_id: 'p2' }, [record('b')])).results[0]?.seq).toBe(2)
 		await after.close()
 	})
 

@@ -1,7 +1,20 @@
 import { createRequire } from 'node:module'
 import { Worker } from 'node:worker_threads'
 import { formatCursor, type PlanSummary, PlanstreamError, type Position } from '@planstream/shared'
-import type { Appended, AppendOptions, Head, ListQuery, LogRecord, LogStore, Page, PlanKey, PlanPage } from './event-log.js'
+import type {
+	Appended,
+	AppendOptions,
+	Head,
+	ListQuery,
+	LogRecord,
+	LogStore,
+	Origin,
+	Page,
+	PlanKey,
+	PlanPage,
+	RecordPage,
+	RetirableQuery,
+} from './event-log.js'
 import { encodeEvent } from './fingerprint.js'
 import type { AppendReply, Asked, HeadReply, Opened, Outcome, Replies, Request, StoredSummary } from './sqlite-messages.js'
 import { type Cells, packRequests, unpackAnswers } from './sqlite-wire.js'
@@ -79,6 +92,27 @@ export class SqliteLog implements LogStore {
 
 	async unfinished(): Promise<readonly PlanKey[]> {
 		return await this.#ask({ kind: 'unfinished' })
+	}
+
+	async retirable(query: RetirableQuery): Promise<readonly PlanKey[]> {
+		return await this.#ask({ kind: 'retirable', query })
+	}
+
+	async records(plan: PlanKey, from_seq: number, limit: number): Promise<RecordPage | null> {
+		const page = await this.#ask({ kind: 'records', plan, from_seq, limit })
+		return page && { ...page, head: toHead(page.head) }
+	}
+
+	async begin(plan: PlanKey, origin: Origin | null, state_seq: number): Promise<void> {
+		await this.#ask({ kind: 'begin', plan, origin, state_seq })
+	}
+
+	async rename(plan: PlanKey, to: PlanKey, summary: PlanSummary): Promise<void> {
+		await this.#ask({ kind: 'rename', plan, to, summary: toStored(summary) })
+	}
+
+	async probe(): Promise<void> {
+		await this.#ask({ kind: 'probe' })
 	}
 
 	close(): Promise<void> {
@@ -163,13 +197,15 @@ function settle(
 }
 
 function toStored(summary: PlanSummary): StoredSummary {
-	const { created_at, owner, finished } = summary
-	return { json: JSON.stringify(summary), created_at, unfinished: owner === 'managed' && !finished ? 1 : 0 }
+	const { created_at, updated_at, owner, finished } = summary
+	const unfinished = owner === 'managed' && !finished ? 1 : 0
+	const at_rest = finished ? 'finished' : owner === 'external' ? 'open' : null
+	return { json: JSON.stringify(summary), created_at, unfinished, at_rest, updated_at }
 }
 
 function toHead(reply: HeadReply, summary = reply.summary === null ? null : (JSON.parse(reply.summary) as PlanSummary)): Head {
-	const { epoch, head_seq, state_seq, oldest_seq, fingerprint, base } = reply
-	return { epoch, head_seq, state_seq, oldest_seq, fingerprint, summary, base }
+	const { epoch, head_seq, state_seq, oldest_seq, fingerprint } = reply
+	return { epoch, head_seq, state_seq, oldest_seq, fingerprint, summary }
 }
 
 function toAppended(reply: AppendReply, records: readonly LogRecord[], summary: PlanSummary | undefined): Appended {

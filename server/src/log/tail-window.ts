@@ -47,7 +47,7 @@ export class TailWindow {
 
 	/** Characters this window takes up. */
 	get cost(): number {
-		return WINDOW_COST + this.#characters + (this.#head?.base?.length ?? 0)
+		return WINDOW_COST + this.#characters
 	}
 
 	/** The page behind a position, or null when the store must be asked: for what is older, and for every reset. */
@@ -62,7 +62,7 @@ export class TailWindow {
 			return null
 		const start = seq + 1 - this.#firstSeq(head)
 		const events = this.#events.slice(start, start + limit)
-		return { verdict: { reset: null, epoch: head.epoch }, head, from_seq: seq + 1, from_cursor, events }
+		return { verdict: { reset: null, epoch: head.epoch }, head, from_seq: seq + 1, from_cursor, base: null, events }
 	}
 
 	/** Takes in what an append made durable; `version` is the window's when the append was sent. */

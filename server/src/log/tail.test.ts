@@ -114,6 +114,20 @@ describe('the tail', () => {
 		expect(ring).not.toHaveBeenCalled()
 	})
 
+	it('says that nothing can be appended from the first append without room until there is some again', async () => {
+		const store = new MemoryLog({ maxCharacters: 100_000 })
+		const log = new TailLog(store)
+		await log.append(PLAN, [record('a', { content: 'x'.repeat(50_000) })])
+		await log.writable()
+		await expect(log.append(PLAN, [record('b', { content: 'x'.repeat(60_000) })])).rejects.toMatchObject({ code: 'storage_full' })
+		await expect(log.writable()).rejects.toMatchObject({ code: 'storage_full' })
+		await log.append(OTHER, [record('small')])
+		await log.writable()
+		await expect(log.append(PLAN, [record('b', { content: 'x'.repeat(60_000) })])).rejects.toMatchObject({ code: 'storage_full' })
+		await log.remove(PLAN)
+		await log.writable()
+	})
+
 	it('asks the store again when a refusal shows that the log has moved without it', async () => {
 		const { store, log } = openTail()
 		await log.append(PLAN, [record('a')])
@@ -139,6 +153,11 @@ function scheduledStore(store: LogStore, scheduler: fc.Scheduler): LogStore {
 		remove: (...args) => late(() => store.remove(...args)),
 		list: (...args) => store.list(...args),
 		unfinished: () => store.unfinished(),
+		retirable: (...args) => store.retirable(...args),
+		records: (...args) => store.records(...args),
+		begin: (...args) => store.begin(...args),
+		rename: (...args) => store.rename(...args),
+		probe: () => store.probe(),
 		close: () => store.close(),
 	}
 }

@@ -1,4 +1,4 @@
-import { PlanstreamError, type Position } from '@planstream/shared'
+import { type PlanSummary, PlanstreamError, type Position } from '@planstream/shared'
 import { Bells, keyText } from './bells.js'
 import type {
 	Appended,
@@ -8,9 +8,12 @@ import type {
 	ListQuery,
 	LogRecord,
 	LogStore,
+	Origin,
 	Page,
 	PlanKey,
 	PlanPage,
+	RecordPage,
+	RetirableQuery,
 } from './event-log.js'
 import { TailWindow, type WindowLimits } from './tail-window.js'
 import type { Replacement } from './trim.js'
@@ -40,6 +43,8 @@ export class TailLog implements EventLog {
 	/** In the order of use, the one used longest ago first. */
 	readonly #windows = new Map<string, TailWindow>()
 	#characters = 0
+	/** The store's last answer to something new was that it is full. */
+	#isFull = false
 
 	/** 1,024 events or 1 MiB a plan, 256 MiB in all, unless the options say otherwise. */
 	constructor(store: LogStore, options: TailOptions = {}) {
@@ -61,10 +66,12 @@ export class TailLog implements EventLog {
 		const { version } = window
 		try {
 			const appended = await this.#store.append(plan, records, options)
+			if (appended.events.length > 0) this.#isFull = false
 			this.#change(window, () => window.extend(appended, version))
 			if (appended.events.length > 0) this.#bells.ring(plan, { summary: options.summary !== undefined })
 			return appended
 		} catch (error) {
+			if (error instanceof PlanstreamError && error.code === 'storage_full') this.#isFull = true
 			if (showsOutdated(error, window.head)) this.#change(window, () => window.forget())
 			throw error
 		}
@@ -112,6 +119,39 @@ export class TailLog implements EventLog {
 
 	unfinished(): Promise<readonly PlanKey[]> {
 		return this.#store.unfinished()
+	}
+
+	retirable(query: RetirableQuery): Promise<readonly PlanKey[]> {
+		return this.#store.retirable(query)
+	}
+
+	records(plan: PlanKey, from_seq: number, limit: number): Promise<RecordPage | null> {
+		return this.#store.records(plan, from_seq, limit)
+	}
+
+	async begin(plan: PlanKey, origin: Origin | null, state_seq: number): Promise<void> {
+		await this.#rewrite(plan, () => this.#store.begin(plan, origin, state_seq))
+		this.#bells.ring(plan, { summary: false })
+	}
+
+	async rename(plan: PlanKey, to: PlanKey, summary: PlanSummary): Promise<void> {
+		await this.#rewrite(to, () => this.#rewrite(plan, () => this.#store.rename(plan, to, summary)))
+		this.#bells.ring(plan, { summary: false })
+		this.#bells.ring(to, { summary: true })
+	}
+
+	probe(): Promise<void> {
+		return this.#store.probe()
+	}
+
+	/**
+	 * Rejects while the store takes no appends: once one was refused for want of space, until the store shows that there is some
+	 * again, which is tried here, because nobody may send appends to a server that is not ready.
+	 */
+	async writable(): Promise<void> {
+		if (!this.#isFull) return
+		await this.#store.probe()
+		this.#isFull = false
 	}
 
 	close(): Promise<void> {

@@ -4,9 +4,6 @@ import type { EventLog, Head, PlanKey } from './event-log.js'
 /** What stands in the place of the trimmed events. */
 export type Replacement = Parameters<EventLog['trim']>[2]
 
-/** Why the oldest events of a log are gone. */
-export type TrimReason = Replacement['reason']
-
 /**
  * Whether a trim has something to do: a log that is already trimmed as far stays as it is.
  *

@@ -1,5 +1,5 @@
 import { isFullCursor, type Position, type ResetReason } from '@planstream/shared'
-import type { TrimReason } from './trim.js'
+import type { TrimReason } from './event-log.js'
 
 /** What a verdict needs to know of a log. */
 export interface LogFacts {

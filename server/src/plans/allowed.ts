@@ -1,7 +1,7 @@
 import type { PlanStatus, StepStatus } from '@planstream/shared'
 
 /** Everything somebody may ask of a plan or of one of its steps. */
-export const PLAN_COMMANDS = ['start', 'pause', 'resume', 'cancel', 'retry', 'modify', 'clone', 'delete'] as const
+export const PLAN_COMMANDS = ['start', 'pause', 'resume', 'cancel', 'retry', 'modify', 'clone', 'clear', 'delete'] as const
 export type PlanCommand = (typeof PLAN_COMMANDS)[number]
 export const STEP_COMMANDS = ['retry_step', 'skip_step', 'review'] as const
 export type StepCommand = (typeof STEP_COMMANDS)[number]
@@ -13,9 +13,9 @@ export const ALLOWED_ON_PLAN: Readonly<Record<PlanStatus, readonly PlanCommand[]
 	pausing: ['pause', 'resume', 'cancel', 'modify', 'clone'],
 	paused: ['resume', 'cancel', 'modify', 'clone'],
 	cancelling: ['clone'],
-	completed: ['clone', 'delete'],
-	failed: ['retry', 'modify', 'clone', 'delete'],
-	cancelled: ['retry', 'clone', 'delete'],
+	completed: ['clone', 'clear', 'delete'],
+	failed: ['retry', 'modify', 'clone', 'clear', 'delete'],
+	cancelled: ['retry', 'clone', 'clear', 'delete'],
 }
 
 /** Commands whose target a plan in this state has reached already: they succeed and change nothing. */

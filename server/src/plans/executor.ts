@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto'
 import {
 	asPlanstreamError,
+	type ClearOutput,
 	type CommandOutput,
 	isFinished,
 	type NormalisedPlan,
 	normalisePlan,
+	type PlanState,
 	PlanstreamError,
 } from '@planstream/shared'
 import type { createInput } from '@planstream/shared/schemas'
@@ -154,10 +156,19 @@ export class Executor {
 	 * @throws PlanstreamError `not_found`, `illegal_transition`
 	 */
 	async delete(principal: Principal, plan_id: string): Promise<void> {
-		const state = await this.#hub.state(principal, plan_id)
-		if (state === null) throw new PlanstreamError('not_found', `There is no plan ${plan_id}. Check the id.`, { plan_id })
-		if (!isFinished(state.status)) refuseTransition(`Plan ${plan_id}`, state.status, 'delete', ALLOWED_ON_PLAN[state.status])
+		await this.#finished(principal, plan_id, 'delete')
 		await this.#hub.remove({ tenant: principal.tenant, plan_id })
+	}
+
+	/**
+	 * Drops the events of a finished plan and keeps what they came to, whoever runs it.
+	 *
+	 * @throws PlanstreamError `not_found`, `illegal_transition`
+	 */
+	async clear(principal: Principal, plan_id: string): Promise<ClearOutput> {
+		const { seq, cursor } = await this.#finished(principal, plan_id, 'clear')
+		const cleared = await this.#hub.trim({ tenant: principal.tenant, plan_id }, seq + 1, 'cleared')
+		return { plan_id, cleared, cursor }
 	}
 
 	/** Goes on with every plan that had not come to its end when the process before this one ended; attempts of this process run on. */
@@ -188,6 +199,13 @@ export class Executor {
 	async #create(principal: Principal, { plan, start, idempotency_key, asked }: Creation): Promise<CommandOutput> {
 		assertGraph(plan, new Set(this.#agents.keys()))
 		return await this.command(principal, plan.plan_id, { kind: 'create', plan, start }, { idempotency_key }, asked)
+	}
+
+	async #finished(principal: Principal, plan_id: string, requested: 'delete' | 'clear'): Promise<PlanState> {
+		const state = await this.#hub.state(principal, plan_id)
+		if (state === null) throw new PlanstreamError('not_found', `There is no plan ${plan_id}. Check the id.`, { plan_id })
+		if (!isFinished(state.status)) refuseTransition(`Plan ${plan_id}`, state.status, requested, ALLOWED_ON_PLAN[state.status])
+		return state
 	}
 
 	#follow(plan: PlanKey, fold: PlanFold): void {

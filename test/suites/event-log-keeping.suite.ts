@@ -1,0 +1,146 @@
+import { EMPTY_FINGERPRINT, type PlanSummary } from '@planstream/shared'
+import { expect, it, vi } from 'vitest'
+import type { PlanKey, RetirableQuery } from '../../server/src/log/event-log.js'
+import { nextFingerprint } from '../../server/src/log/fingerprint.js'
+import { stagedKey } from '../../server/src/log/staged.js'
+import { type OpenedLog, PLAN, record, records, summary } from '../support/log-records.js'
+
+type Open = () => Promise<OpenedLog>
+
+/** What is kept, copied and made again. */
+export function keepingSuite(open: Open): void {
+	retiring(open)
+	copying(open)
+	restoring(open)
+}
+
+const DAYS: readonly PlanSummary[] = [
+	summary('done-1', { finished: true, updated_at: '2026-01-01T00:00:00.000Z' }),
+	summary('done-2', { finished: true, owner: 'external', updated_at: '2026-01-02T00:00:00.000Z' }),
+	summary('runs-1', { updated_at: '2026-01-01T00:00:00.000Z' }),
+	summary('open-1', { owner: 'external', updated_at: '2026-01-01T00:00:00.000Z' }),
+	summary('open-3', { owner: 'external', updated_at: '2026-01-03T00:00:00.000Z' }),
+]
+
+function retiring(open: Open): void {
+	const names = async ({ log }: OpenedLog, query: RetirableQuery) =>
+		(await log.retirable(query)).map(({ tenant, plan_id }) => `${tenant}/${plan_id}`).sort()
+	const before = (kind: 'finished' | 'open', updated_before: string, limit = 9) => ({ kind, updated_before, limit }) as const
+
+	it('names the plans of every tenant that are finished, or run elsewhere and silent, since before a time', async () => {
+		await using opened = await open()
+		for (const tenant of ['default', 'other'])
+			for (const plan of DAYS) await opened.log.append({ tenant, plan_id: plan.plan_id }, [record('a')], { summary: plan })
+		await opened.log.append(PLAN, [record('a')])
+		expect(await names(opened, before('finished', '2026-01-02T00:00:00.000Z'))).toEqual(['default/done-1', 'other/done-1'])
+		expect(await names(opened, before('open', '2026-01-03T00:00:00.000Z'))).toEqual(['default/open-1', 'other/open-1'])
+		expect(await names(opened, before('open', '2026-02-01T00:00:00.000Z', 3))).toHaveLength(3)
+
+		const reopened = summary('done-1', { updated_at: '2026-01-01T00:00:00.000Z' })
+		await opened.log.append({ tenant: 'default', plan_id: 'done-1' }, [record('b')], { summary: reopened })
+		await opened.log.remove({ tenant: 'other', plan_id: 'done-1' })
+		expect(await names(opened, before('finished', '2026-01-02T00:00:00.000Z'))).toEqual([])
+	})
+
+	it('names the finished plans with more events than asked for, until they are trimmed', async () => {
+		await using opened = await open()
+		const large: RetirableQuery = { kind: 'large', more_events_than: 3, limit: 9 }
+		await opened.log.append(PLAN, records('a', 4), { summary: summary(PLAN.plan_id) })
+		expect(await names(opened, large)).toEqual([])
+		await opened.log.append(PLAN, [record('end')], { summary: summary(PLAN.plan_id, { finished: true }) })
+		expect(await names(opened, large)).toEqual(['default/plan-1'])
+		await opened.log.trim(PLAN, 3, { base: '{}', reason: 'trimmed' })
+		expect(await names(opened, large)).toEqual([])
+	})
+}
+
+function copying(open: Open): void {
+	it('gives the records as they are stored, in pages, with what stands for those that are gone', async () => {
+		await using opened = await open()
+		expect(await opened.log.records(PLAN, 1, 10)).toBeNull()
+		const batch = records('a', 5)
+		const { head } = await opened.log.append(PLAN, batch)
+		const first = await opened.log.records(PLAN, 1, 2)
+		expect(first).toMatchObject({ head, origin: null })
+		let fingerprint = EMPTY_FINGERPRINT
+		const all = [...(first?.records ?? []), ...((await opened.log.records(PLAN, 3, 10))?.records ?? [])]
+		expect(all).toEqual(
+			batch.map(({ event_id, sent_digest, text }, index) => {
+				fingerprint = nextFingerprint(fingerprint, event_id, text)
+				return { seq: index + 1, event_id, sent_digest, fingerprint, text }
+			}),
+		)
+		await opened.log.trim(PLAN, 4, { base: '{"at":3}', reason: 'cleared' })
+		const origin = { seq: 3, fingerprint: all[2]?.fingerprint, base: '{"at":3}', reason: 'cleared' }
+		expect(await opened.log.records(PLAN, 1, 10)).toEqual({ head: { ...head, oldest_seq: 4 }, origin, records: all.slice(3) })
+		expect(await opened.log.records(PLAN, 5, 10)).toMatchObject({ origin: null, records: all.slice(4) })
+		expect((await opened.log.records(PLAN, 6, 10))?.records).toEqual([])
+	})
+
+	it('probes without changing anything', async () => {
+		await using opened = await open()
+		const { head } = await opened.log.append(PLAN, records('a', 2))
+		await opened.log.probe()
+		await opened.log.probe()
+		expect(await opened.log.head(PLAN)).toEqual(head)
+	})
+}
+
+const ORIGIN = { seq: 7, fingerprint: 'abcdefabcdef0123', base: '{"at":7}', reason: 'trimmed' } as const
+const DONE = summary(PLAN.plan_id, { finished: true })
+
+function restoring(open: Open): void {
+	const staged: PlanKey = stagedKey(PLAN)
+
+	it('makes a log that goes on from what came before it, and shows it under its key once it is whole', async () => {
+		await using opened = await open()
+		const { log } = opened
+		const ring = vi.fn()
+		using _plan = log.watch(PLAN, ring)
+		using _tenant = log.watch({ tenant: PLAN.tenant }, ring)
+		await log.begin(staged, ORIGIN, 5)
+		await log.append(staged, [record('a', { transient: true }), record('b')], { expected_seq: 7 })
+		expect(await log.head(PLAN)).toBeNull()
+		expect((await log.list({ tenant: PLAN.tenant, limit: 9 })).plans).toEqual([])
+		expect(ring).not.toHaveBeenCalled()
+
+		await log.rename(staged, PLAN, DONE)
+		expect(ring).toHaveBeenCalledTimes(2)
+		expect(await log.head(staged)).toBeNull()
+		const head = await log.head(PLAN)
+		expect(head).toMatchObject({ head_seq: 9, state_seq: 9, oldest_seq: 8, summary: DONE })
+		const page = await log.read(PLAN, 'start', 9)
+		expect(page).toMatchObject({ verdict: { reset: 'trimmed', epoch: head?.epoch }, from_seq: 8, base: ORIGIN.base })
+		expect(page.from_cursor).toEqual({ epoch: head?.epoch, seq: 7, fingerprint: ORIGIN.fingerprint })
+		expect((await log.records(PLAN, 1, 9))?.origin).toEqual(ORIGIN)
+		expect((await log.list({ tenant: PLAN.tenant, limit: 9 })).plans).toEqual([DONE])
+		expect((await log.append(PLAN, [record('b')])).results).toEqual([{ event_id: 'b', seq: 9, duplicate: true }])
+	})
+
+	it('makes a log of nothing but what came before it', async () => {
+		await using opened = await open()
+		await opened.log.begin(staged, { ...ORIGIN, reason: 'cleared' }, 5)
+		await opened.log.rename(staged, PLAN, DONE)
+		expect(await opened.log.head(PLAN)).toMatchObject({
+			head_seq: 7,
+			state_seq: 5,
+			oldest_seq: 8,
+			fingerprint: ORIGIN.fingerprint,
+		})
+		expect((await opened.log.read(PLAN, { seq: 3 }, 9)).verdict.reset).toBe('cleared')
+	})
+
+	it('refuses a second log under one key, and leaves the first as it is', async () => {
+		await using opened = await open()
+		const { log } = opened
+		const { head } = await log.append(PLAN, [record('a')])
+		await log.begin(staged, null, 0)
+		await expect(log.begin(staged, null, 0)).rejects.toMatchObject({ code: 'conflict', facts: { plan_id: PLAN.plan_id } })
+		await log.append(staged, [record('b')])
+		await expect(log.rename(staged, PLAN, DONE)).rejects.toMatchObject({ code: 'conflict', facts: { plan_id: PLAN.plan_id } })
+		expect(await log.head(PLAN)).toEqual(head)
+		expect(await log.head(staged)).toMatchObject({ head_seq: 1 })
+		await log.remove(staged)
+		await expect(log.rename(staged, { ...PLAN, plan_id: 'free' }, DONE)).rejects.toMatchObject({ code: 'not_found' })
+	})
+}
