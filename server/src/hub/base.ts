@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type FullCursor, formatCursor, type Json, PlanstreamError } from '@planstream/shared'
-import type { EventLog, Origin, PlanKey } from '../log/event-log.js'
+import type { EventLog, PlanKey } from '../log/event-log.js'
+import { own } from './own.js'
 import type { PlanFold } from './plan-fold.js'
 import { eventOf } from './stream-item.js'
 
@@ -53,19 +54,10 @@ export async function resultAt(log: EventLog, plan: PlanKey, seq: number): Promi
 
 function resultInBase({ fold, results }: Base, seq: number): Json {
 	const step = fold.state.steps.find(({ result_seq }) => result_seq === seq)
-	const kept = step === undefined ? undefined : fold.large_results[step.step_id]
+	const kept = step === undefined ? undefined : own(fold.large_results, step.step_id)
 	return kept ?? results[seq] ?? null
 }
 
 function digestOf(text: string): string {
 	return createHash('sha1').update(text).digest('hex')
-}
-
-/** Whether what stands for the trimmed events can be gone on from. */
-export function isWhole({ base, seq }: Origin, plan: PlanKey): boolean {
-	try {
-		return decodeBase(base, plan).fold.state.seq === seq
-	} catch {
-		return false
-	}
 }
