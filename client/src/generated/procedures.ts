@@ -3,6 +3,7 @@
 import type { Calling, CallOptions, SubscribeOptions, Subscribing } from '../calling.js'
 import type {
 	AgentsOutput,
+	ClearOutput,
 	ClientsOutput,
 	CommandOutput,
 	DeleteOutput,
@@ -67,8 +68,6 @@ export interface Procedures {
 		history(input: HistoryInput, options?: CallOptions): Promise<HistoryOutput>
 		/** How many subscriptions to a plan are open. */
 		subscribers(input: PlanInput, options?: CallOptions): Promise<SubscribersOutput>
-	}
-	readonly history: {
 		/** Drops the events of a finished plan and keeps its state. */
 		clear(input: PlanInput, options?: CallOptions): Promise<ClearOutput>
 	}
@@ -129,8 +128,6 @@ export function bindProcedures(call: Calling, subscribe: Subscribing): Procedure
 				call({ kind: 'query', method: 'GET', path: '/api/v1/streaming/plans/{plan_id}/history' }, input, options),
 			subscribers: (input, options) =>
 				call({ kind: 'query', method: 'GET', path: '/api/v1/streaming/plans/{plan_id}/subscribers' }, input, options),
-		},
-		history: {
 			clear: (input, options) =>
 				call({ kind: 'mutation', method: 'DELETE', path: '/api/v1/streaming/plans/{plan_id}/history' }, input, options),
 		},
