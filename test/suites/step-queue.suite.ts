@@ -65,10 +65,11 @@ export function stepQueueSuite(open: () => QueueUnderTest): void {
 			const { queue, advance, settled, worker } = opened()
 			queue.start(worker.run)
 			queue.add(job('a'), 100)
-			queue.add(job('a'), 0)
+			queue.add(job('a'), 50)
+			advance(50)
 			await settled()
 			expect(worker.begun).toEqual([])
-			advance(100)
+			advance(50)
 			await settled()
 			queue.add(job('a'), 0)
 			await settled()
@@ -78,6 +79,19 @@ export function stepQueueSuite(open: () => QueueUnderTest): void {
 			queue.add(job('a'), 0)
 			await settled()
 			expect(worker.begun).toEqual(['a1', 'a1'])
+		})
+
+		it('lets a job that is due now wait no longer, and begins it once', async () => {
+			const { queue, advance, settled, worker } = opened()
+			queue.start(worker.run)
+			queue.add(job('a'), 100)
+			queue.add(job('a'), 0)
+			await settled()
+			expect(worker.begun).toEqual(['a1'])
+			worker.end('a1')
+			advance(100)
+			await settled()
+			expect(worker.begun).toEqual(['a1'])
 		})
 
 		it.each([

@@ -39,7 +39,7 @@ export class Attempt {
 	readonly #outbox: Outbox
 	readonly #output: Output
 	readonly #artifacts: Artifact[] = []
-	readonly #usage: Record<string, number> = {}
+	readonly #usage = new Map<string, number>()
 	readonly #startedAt: number
 	#progress = 0
 	#timedOut = false
@@ -97,7 +97,7 @@ export class Attempt {
 			this.#output.flush()
 			await this.#outbox.flushed()
 			if (this.#reportFailure !== null) throw this.#reportFailure.error
-			const usage = Object.keys(this.#usage).length === 0 ? null : this.#usage
+			const usage = this.#usage.size === 0 ? null : Object.fromEntries(this.#usage)
 			const result = { data, quality_score, checks, artifacts: this.#artifacts, usage, duration_ms: this.#duration() }
 			return { kind: 'result', result }
 		} catch (thrown) {
@@ -174,7 +174,7 @@ export class Attempt {
 	#use(used: Usage): void {
 		for (const [name, amount] of Object.entries(used)) {
 			if (!Number.isFinite(amount)) throw new TypeError(`Usage ${name} must be a finite number, not ${amount}.`)
-			this.#usage[name] = (this.#usage[name] ?? 0) + amount
+			this.#usage.set(name, (this.#usage.get(name) ?? 0) + amount)
 		}
 	}
 

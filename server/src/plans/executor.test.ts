@@ -77,6 +77,14 @@ describe('a plan that runs', () => {
 		expect(events.at(-1)).toMatchObject({ data: { result: { join: { value: ['a', 'b', 'c', 'd'] } } } })
 	})
 
+	it('adds up what an attempt used, whatever its name', async () => {
+		await using planstream = await startPlanstream()
+		const updates = [{ usage: { constructor: 2, tokens: 5 } }, { usage: { constructor: 3 } }]
+		const events = await planstream.run({ query: 'q', steps: [step('a', { input: { updates } })] })
+		const completed = events.find((event) => event.event_type === 'step_completed')
+		expect(completed?.data).toMatchObject({ usage: { constructor: 5, tokens: 5 } })
+	})
+
 	it('tries a failed step again up to max_attempts, with the same step key and a new attempt number', async () => {
 		const seen: [number, string][] = []
 		const failing = agent((context) => {

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { PlanEvent, PlanSpec } from '@planstream/shared'
 import { createInput } from '@planstream/shared/schemas'
 import { describe, expect, it } from 'vitest'
@@ -94,6 +97,24 @@ describe('cancelling', () => {
 		await agent.reaches(2)
 		expect(agent.started).toEqual(['a', 'b', 'a', 'b'])
 	})
+})
+
+/** Lets everything that is ready run once. */
+const turn = () => new Promise<void>((resolve) => void setImmediate(resolve))
+
+it('reaches an attempt whose lease is on its way to the disk', async () => {
+	const agent = new HeldAgent(true)
+	const directory = mkdtempSync(join(tmpdir(), 'planstream-'))
+	await using planstream = new TestPlanstream(await openLog({ kind: 'sqlite', directory }), [agent])
+	const steps = [step('a')]
+	for (let round = 0; round < 20; round++) {
+		const plan_id = `p${round}`
+		await planstream.executor.create(LOCAL_PRINCIPAL, createInput.parse({ plan_id, query: 'q', steps }))
+		await turn()
+		await planstream.executor.command(LOCAL_PRINCIPAL, plan_id, { kind: 'cancel' })
+		expect((await planstream.events(plan_id)).at(-1)?.event_type).toBe('plan_cancelled')
+	}
+	rmSync(directory, { recursive: true })
 })
 
 describe('editing a plan while it runs', () => {

@@ -35,6 +35,8 @@ export class Runner {
 	/** Stands in `step_started` of each attempt this process runs. */
 	readonly workerId = `worker_${uuidv7()}`
 	readonly #attempts = new Map<string, Set<Attempt>>()
+	/** Plans in which nothing may go on: an attempt whose lease was on its way when its plan was stopped is cut when it begins. */
+	readonly #stopped = new Set<string>()
 	#stopping = false
 
 	constructor(options: RunnerOptions) {
@@ -45,9 +47,11 @@ export class Runner {
 	/** Starts what has become due and stops what may not go on. */
 	follow(plan: PlanKey, fold: PlanFold): void {
 		const { status } = fold.state
+		const key = keyText(plan)
 		if (status === 'cancelling' || (status === 'pausing' && fold.pause?.mode === 'interrupt')) {
-			for (const attempt of this.#attempts.get(keyText(plan)) ?? []) attempt.cut('paused', GRACE_MS)
-		}
+			this.#stopped.add(key)
+			for (const attempt of this.#attempts.get(key) ?? []) attempt.cut('paused', GRACE_MS)
+		} else this.#stopped.delete(key)
 		if (!this.#stopping) this.#schedule(plan, fold)
 	}
 
@@ -82,9 +86,11 @@ export class Runner {
 		const running = this.#attempt(plan, lease, fold)
 		const attempts = this.#attempts.get(keyText(plan)) ?? new Set()
 		this.#attempts.set(keyText(plan), attempts.add(running))
-		if (this.#stopping) running.cut('shutdown', 0)
 		try {
-			const outcome = await running.run()
+			const ended = running.run()
+			if (this.#stopping) running.cut('shutdown', 0)
+			else if (this.#stopped.has(keyText(plan))) running.cut('paused', GRACE_MS)
+			const outcome = await ended
 			if (running.agentRuns) this.#linger(plan, step_id, running)
 			await this.#settle(plan, lease, outcome, { type: 'agent', id: stepIn(fold, step_id).spec.agent_type })
 		} finally {

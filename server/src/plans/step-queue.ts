@@ -16,8 +16,8 @@ export type RunJob = (job: StepJob) => Promise<void>
  */
 export interface StepQueue {
 	/**
-	 * Adds a job to run after a delay. The same job again, while it waits or runs, changes nothing; once it has ended it may
-	 * be added again.
+	 * Adds a job to run after a delay. The same job again, while it waits or runs, changes nothing, unless it is due now: then it
+	 * waits no longer. Once it has ended it may be added again.
 	 */
 	add(job: StepJob, delay_ms: number): void
 	/** Starts taking jobs, those that were added before included. A job that throws is told of and harms no other. */
@@ -39,7 +39,7 @@ export interface InProcessQueueOptions {
 /** The queue of one process: jobs wait on timers and run on this event loop. What it forgets in a crash the log brings back. */
 export class InProcessQueue implements StepQueue {
 	readonly #options: InProcessQueueOptions
-	readonly #waiting = new Map<string, Disposable>()
+	readonly #waiting = new Map<string, { readonly timer: Disposable; readonly isDue: boolean }>()
 	/** Jobs that are due before anybody takes them. */
 	readonly #due = new Map<string, StepJob>()
 	readonly #running = new Map<string, Promise<void>>()
@@ -52,13 +52,17 @@ export class InProcessQueue implements StepQueue {
 
 	add(job: StepJob, delay_ms: number): void {
 		const id = jobId(job)
-		if (this.#closed || this.#waiting.has(id) || this.#due.has(id) || this.#running.has(id)) return
+		if (this.#closed || this.#due.has(id) || this.#running.has(id)) return
+		const before = this.#waiting.get(id)
+		const isDue = delay_ms <= 0
+		if (before !== undefined && (before.isDue || !isDue)) return
+		before?.timer[Symbol.dispose]()
 		const begin = () => {
 			this.#waiting.delete(id)
 			if (this.#run === null) this.#due.set(id, job)
 			else this.#begin(this.#run, id, job)
 		}
-		this.#waiting.set(id, delay_ms <= 0 ? nextTurn(begin) : this.#options.timer.set(begin, delay_ms))
+		this.#waiting.set(id, { isDue, timer: isDue ? nextTurn(begin) : this.#options.timer.set(begin, delay_ms) })
 	}
 
 	start(run: RunJob): void {
@@ -69,7 +73,7 @@ export class InProcessQueue implements StepQueue {
 
 	async close(): Promise<void> {
 		this.#closed = true
-		for (const timer of this.#waiting.values()) timer[Symbol.dispose]()
+		for (const { timer } of this.#waiting.values()) timer[Symbol.dispose]()
 		this.#waiting.clear()
 		this.#due.clear()
 		await Promise.all(this.#running.values())
