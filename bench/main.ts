@@ -4,6 +4,7 @@ import { type Cores, takeCores } from './cores.js'
 import { describe, type Environment, environmentOf } from './environment.js'
 import { fanoutScenario, pacedScenario } from './fanout/scenarios.js'
 import { type Options, parseOptions, type ScenarioName, USAGE } from './options.js'
+import { plansScenario } from './plans/scenario.js'
 import { loadCpu, type Row, toRows } from './report/rows.js'
 import { formatTable } from './report/table.js'
 import type { Case, Measurement, Scenario } from './scenario.js'
@@ -15,6 +16,7 @@ const MAKE: Readonly<Record<ScenarioName, (options: Options, cores: Cores) => Sc
 	append: appendScenario,
 	fanout: fanoutScenario,
 	paced: pacedScenario,
+	plans: plansScenario,
 }
 
 process.on('SIGINT', () => process.exit(130))

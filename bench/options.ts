@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 
-export const SCENARIOS = ['append', 'fanout', 'paced'] as const
+export const SCENARIOS = ['append', 'fanout', 'paced', 'plans'] as const
 export type ScenarioName = (typeof SCENARIOS)[number]
 
 export interface Options {

@@ -5,9 +5,9 @@ export type Role = 'floor' | 'product' | 'peer'
 
 /** What one case measured in one round. */
 export interface Measurement {
-	/** Events that were published or appended in the window. */
+	/** Events, queries or commands that were asked for in the window. */
 	readonly published: number
-	/** Events that arrived, at all readers together; what was appended when nobody reads. */
+	/** Those that arrived, at all readers together; what was appended or answered when nobody reads. */
 	readonly delivered: number
 	readonly seconds: number
 	/** CPU time of the process under test. */
@@ -16,7 +16,7 @@ export interface Measurement {
 	readonly loadCpuUs: number
 	/** Bytes that arrived. */
 	readonly bytes: number
-	/** From the order to publish until arrival, in milliseconds; null unless events were paced. */
+	/** From the order to publish until arrival, in milliseconds; null where that was not measured. */
 	readonly latency: { readonly p50: number; readonly p99: number } | null
 }
 

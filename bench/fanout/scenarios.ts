@@ -1,8 +1,8 @@
 import type { Cores } from '../cores.js'
 import { EVENT_BYTES } from '../events.js'
 import type { Options } from '../options.js'
-import { bytesEach, cpuUsEach, figures, loadCpu, perSecond, type Row, ratio, serverCpu } from '../report/rows.js'
-import { spread } from '../report/statistics.js'
+import { LATENCY } from '../report/latency.js'
+import { bytesEach, cpuUsEach, figures, loadCpu, perSecond, ratio, serverCpu } from '../report/rows.js'
 import { type Column, GROUP, percent, SUBJECT, short, showSpread, times } from '../report/table.js'
 import type { Case, Scenario } from '../scenario.js'
 import { type Drive, pace, saturate } from './drive.js'
@@ -24,10 +24,6 @@ const USE: readonly Column[] = [
 	{ title: 'bytes', cell: (row) => figures(row, bytesEach).median.toFixed(0) },
 	{ title: 'server CPU', cell: (row) => percent(figures(row, serverCpu).median) },
 	{ title: 'load CPU', cell: (row) => percent(figures(row, loadCpu).median) },
-]
-const LATENCY: readonly Column[] = [
-	{ title: 'p50 ms', cell: (row) => showLatency(row, 'p50') },
-	{ title: 'p99 ms', cell: (row) => showLatency(row, 'p99') },
 ]
 
 /** What a delivery costs when events come as fast as they can be published one by one. */
@@ -62,8 +58,4 @@ function cases({ seconds }: Options, cores: Cores, subscribers: number, drive: D
 			)
 		},
 	}))
-}
-
-function showLatency({ rounds }: Row, name: 'p50' | 'p99'): string {
-	return showSpread(spread(rounds.map(({ latency }) => latency?.[name] ?? Number.NaN)), short)
 }

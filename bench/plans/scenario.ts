@@ -1,0 +1,51 @@
+import { Child } from '../child.js'
+import type { Cores } from '../cores.js'
+import type { Options } from '../options.js'
+import { LATENCY } from '../report/latency.js'
+import { cpuUsEach, figures, perSecond, serverCpu } from '../report/rows.js'
+import { GROUP, percent, SUBJECT, short, showSpread } from '../report/table.js'
+import type { Case, Scenario } from '../scenario.js'
+import { scratchDirectory } from '../scratch-directory.js'
+import { PLANS_A_SECOND, type TaskName } from './tasks.js'
+import type { TaskReport } from './worker.js'
+
+const WORKER = new URL('./worker.js', import.meta.url)
+
+/** What run control costs: whole plans, the list of many plans, and how soon a command shows as its event. */
+export function plansScenario(options: Options, cores: Cores): Scenario {
+	const run = Math.ceil(PLANS_A_SECOND.run * options.seconds)
+	const list = Math.ceil(PLANS_A_SECOND.list * options.seconds)
+	return {
+		title: `plans: ${run} plans of 10 steps (each event is one), pages of 100 out of ${list} plans, commands until their event; both cores`,
+		cases: [
+			taskCase('run', 'events', options, cores),
+			taskCase('list', 'newest', options, cores),
+			taskCase('list filtered', 'status, label and text', options, cores),
+			taskCase('commands', 'pause, resume', options, cores),
+		],
+		columns: [
+			GROUP,
+			SUBJECT,
+			{ title: 'a second', cell: (row) => showSpread(figures(row, perSecond), short) },
+			{ title: 'CPU us each', cell: (row) => showSpread(figures(row, cpuUsEach), short) },
+			...LATENCY,
+			{ title: 'CPU', cell: (row) => percent(figures(row, serverCpu).median) },
+		],
+	}
+}
+
+function taskCase(task: TaskName, subject: string, { seconds }: Options, cores: Cores): Case {
+	return {
+		group: task,
+		subject,
+		role: 'product',
+		measure: async () => {
+			await using directory = await scratchDirectory()
+			const both = [cores.server, cores.load]
+			await using worker = new Child<never, TaskReport>(WORKER, [task, directory.path, String(seconds)], both, cores)
+			const { asked, seen, ...usage } = await worker.report()
+			if (asked !== seen) throw new Error(`${task}: ${seen} of ${asked} events were seen.`)
+			return { published: asked, delivered: seen, bytes: 0, ...usage, loadCpuUs: 0 }
+		},
+	}
+}

@@ -1,0 +1,13 @@
+import type { Row } from './rows.js'
+import { spread } from './statistics.js'
+import { type Column, short, showSpread } from './table.js'
+
+/** How long it took from an order until what it led to. */
+export const LATENCY: readonly Column[] = [
+	{ title: 'p50 ms', cell: (row) => showLatency(row, 'p50') },
+	{ title: 'p99 ms', cell: (row) => showLatency(row, 'p99') },
+]
+
+function showLatency({ rounds }: Row, name: 'p50' | 'p99'): string {
+	return showSpread(spread(rounds.map(({ latency }) => latency?.[name] ?? Number.NaN)), short)
+}
