@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { type ErrorFacts, isErrorCode, PlanstreamError } from '@planstream/shared'
-import { createInput, planEvent, publishInput } from '@planstream/shared/schemas'
+import { createInput, modifyInput, planEvent, publishInput } from '@planstream/shared/schemas'
 import { describe, expect, it } from 'vitest'
 import { readKeys } from '../../server/src/auth/key-file.js'
 import { temporaryDirectory } from '../support/cli-process.js'
@@ -22,6 +22,10 @@ describe('JSON in the documentation', () => {
 		expect(publishInput.safeParse({ ...batch, plan_id: 'p' })).toMatchObject({ success: true })
 	})
 
+	it.each(withField('ops'))('%s is an edit that a plan takes', (_place, edit) => {
+		expect(modifyInput.safeParse({ ...edit, plan_id: 'p' })).toMatchObject({ success: true })
+	})
+
 	it.each(withField('seq'))('%s is an event with every field in its place', (_place, event) => {
 		expect(planEvent.parse(event)).toEqual(event)
 	})
@@ -40,7 +44,7 @@ describe('JSON in the documentation', () => {
 	})
 
 	it('is nothing else', () => {
-		const known = ['steps', 'events', 'seq', 'code', '0'].flatMap((name) => withField(name))
+		const known = ['steps', 'events', 'ops', 'seq', 'code', '0'].flatMap((name) => withField(name))
 		expect(known).toHaveLength(blocks.length)
 	})
 })
