@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { ERRORS, type ErrorRow, type EventType } from '@planstream/shared'
 import { contract, eventData, eventInput, type ProcedureSpec } from '@planstream/shared/schemas'
 import * as z from 'zod'
+import { verdictRows } from './docs-verdicts.js'
 import { EVENT_MEANINGS, LIMITS, type Limit } from './docs-words.js'
 
 /** Documents with tables that are made from the code. */
@@ -14,7 +15,13 @@ const MARKED = /(<!-- generated:(\w+) -->\n)[\s\S]*?(<!-- \/generated -->)/g
 
 /** @param root - path of the repository, with a slash at its end */
 export function makeTables(root: string): Tables {
-	return { errors: errorTable(root), events: eventTable(), routes: routeTable(), limits: limitTable(root) }
+	return {
+		errors: errorTable(root),
+		events: eventTable(),
+		routes: routeTable(),
+		limits: limitTable(root),
+		verdicts: verdictTable(),
+	}
 }
 
 /**
@@ -86,6 +93,10 @@ function routeTable(): string {
 		summary,
 	])
 	return table(['REST', 'tRPC and SDK', 'scope', 'status', 'what it does'], rows)
+}
+
+function verdictTable(): string {
+	return table(['given position', 'on every stream', 'history page'], verdictRows())
 }
 
 function limitTable(root: string): string {

@@ -80,9 +80,9 @@ const readTrpcSse: ReadStream = (url, request) => subscribe(httpSubscriptionLink
 const NOTHING_MORE = 204
 
 /** An EventSource, closed at an `end` that has nothing after it. */
-const readSse: ReadStream = async function* (url, request) {
+const readSse: ReadStream = async function* (url, { lastEventId, ...request }) {
 	const handed = new Handed()
-	const source = new EventSource(sseUrl(url, request))
+	const source = new EventSource(sseUrl(url, request), { fetch: resumedFetch(lastEventId) })
 	const take = ({ lastEventId, data }: MessageEvent<string>): void =>
 		handed.add({ id: lastEventId, item: JSON.parse(data) as Received['item'], text: data })
 	for (const name of ['message', 'ready', 'position', 'end', 'problem']) source.addEventListener(name, take)
@@ -96,6 +96,15 @@ const readSse: ReadStream = async function* (url, request) {
 		yield* handed.items()
 	} finally {
 		source.close()
+	}
+}
+
+/** Sends an id that the EventSource itself has not been given yet. */
+function resumedFetch(lastEventId: string | undefined): typeof fetch {
+	return (input, init) => {
+		const headers = new Headers(init?.headers)
+		if (lastEventId !== undefined && !headers.has('last-event-id')) headers.set('last-event-id', lastEventId)
+		return fetch(input, { ...init, headers })
 	}
 }
 
@@ -134,10 +143,9 @@ const readHistory: ReadStream = async function* (url, { plan_id, after = 'start'
 		while (!next.finished) {
 			const query = new URLSearchParams({ after: next.next_cursor, limit: '7', wait_ms: '30000' })
 			const address = `${url}/api/v1/streaming/plans/${plan_id}/history?${query}`
-			const body = await fetch(address, { signal: left.signal }).then(
-				(answer) => answer.text(),
-				() => null,
-			)
+			const body = await fetch(address, { signal: left.signal })
+				.then((answer) => (answer.status === 503 ? null : answer.text()))
+				.catch(() => null)
 			if (body === null) continue
 			const page = JSON.parse(body) as HistoryOutput
 			for (const item of page.events) {

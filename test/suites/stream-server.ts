@@ -10,6 +10,7 @@ import { CONNECTION_LIMITS, type ConnectionLimits } from '../../server/src/conne
 import { type ConnectionReport, Connections } from '../../server/src/connections/registry.js'
 import { processSchedule } from '../../server/src/connections/schedule.js'
 import type { Hub } from '../../server/src/hub/hub.js'
+import type { PlanFold } from '../../server/src/hub/plan-fold.js'
 import { LOCAL_PRINCIPAL } from '../../server/src/hub/principal.js'
 import { openLog } from '../../server/src/log/open.js'
 import type { TailLog } from '../../server/src/log/tail.js'
@@ -91,6 +92,12 @@ export class StreamServer implements AsyncDisposable {
 	/** Adds events to a plan that is run elsewhere. */
 	publish(plan_id: string, sent: readonly Record<string, unknown>[]): Promise<PublishOutput> {
 		return this.hub.publish(LOCAL_PRINCIPAL, { plan_id, sent, events: sent.map((event) => eventInput.parse(event)) })
+	}
+
+	/** Drops the events that a fold stands for. */
+	trim(plan_id: string, fold: PlanFold, reason: 'trimmed' | 'cleared'): Promise<void> {
+		const plan = { tenant: LOCAL_PRINCIPAL.tenant, plan_id }
+		return this.#log.trim(plan, fold.state.seq + 1, { base: JSON.stringify(fold), reason })
 	}
 
 	/** The texts of a plan's events, as they are stored. */

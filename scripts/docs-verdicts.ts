@@ -1,0 +1,115 @@
+import type { ErrorCode, ResetReason } from '@planstream/shared'
+
+/** A reader's position as the table and the test of the verdicts know it. */
+export type PositionName = keyof typeof POSITIONS
+
+/** Where the events begin: behind the position, at the oldest that is kept, behind the head. */
+type From = 'behind' | 'oldest' | 'head'
+
+/** What follows `ready` on a stream. */
+type Then = 'goes on' | 'waits' | 'ends'
+
+type StreamVerdict =
+	| { readonly reset: ResetReason | null; readonly from: From; readonly then: Then; readonly nothing?: 'plain SSE' }
+	| { readonly refused: ErrorCode }
+
+type HistoryVerdict = { readonly from: From; readonly finished?: true } | { readonly refused: ErrorCode }
+
+/** What a position is answered with: on every stream, and by a history page; null where a page cannot be asked so. */
+export interface Verdict {
+	readonly stream: StreamVerdict
+	readonly history: HistoryVerdict | null
+}
+
+const honoured = (from: From, then: Then = 'goes on'): Verdict => ({ stream: { reset: null, from, then }, history: { from } })
+const reset = (reason: ResetReason, then: Then = 'goes on'): Verdict => ({
+	stream: { reset: reason, from: 'oldest', then },
+	history: { refused: 'cursor_gone' },
+})
+/** The oldest event is what `start` means for a page, so nothing is missing there. */
+const startOf = (reason: 'trimmed' | 'cleared', then: Then): Verdict => ({
+	stream: { reset: reason, from: 'oldest', then },
+	history: { from: 'oldest', ...(then === 'ends' && { finished: true }) },
+})
+
+/** The words for each position in the table. */
+export const POSITIONS = {
+	cursor: 'a cursor of the plan',
+	integer: 'a number up to the head',
+	start: '`start`',
+	now: '`now`',
+	garbage: 'text that is no position',
+	garbage_id: 'the same as `Last-Event-ID` or `lastEventId`, which a browser cannot change',
+	future_cursor: 'a cursor of the plan beyond its head',
+	future_integer: 'a number beyond the head',
+	other_plan: 'a cursor of another plan',
+	other_epoch: 'a cursor from before the plan was deleted and made again',
+	fork: 'a cursor whose fingerprint is not the one of the log',
+	trimmed: 'a cursor or a number behind the oldest kept event, after a trim',
+	trimmed_start: '`start`, after a trim',
+	cleared: 'a cursor or a number behind the oldest kept event, after a clear',
+	cleared_start: '`start`, after a clear',
+	unknown_start: 'plan never seen: `start`, `now` or 0',
+	unknown_cursor: 'plan never seen: a cursor',
+	unknown_integer: 'plan never seen: a number above 0',
+	finished: 'plan done: a cursor before its head',
+	finished_head: 'plan done: a cursor at its head',
+	finished_integer: 'plan done: the number of its head',
+} as const
+
+/** The verdict on each position, the same for plans this server runs and for others. PROTOCOL.md is written from it, a test walks it. */
+export const VERDICTS: Readonly<Record<PositionName, Verdict>> = {
+	cursor: honoured('behind'),
+	integer: honoured('behind'),
+	start: honoured('oldest'),
+	now: honoured('head'),
+	garbage: { stream: { refused: 'bad_request' }, history: { refused: 'bad_request' } },
+	garbage_id: { stream: { reset: 'epoch', from: 'oldest', then: 'goes on' }, history: null },
+	future_cursor: reset('rewind'),
+	future_integer: reset('rewind'),
+	other_plan: reset('epoch'),
+	other_epoch: reset('epoch'),
+	fork: reset('fork'),
+	trimmed: reset('trimmed'),
+	trimmed_start: startOf('trimmed', 'goes on'),
+	cleared: reset('cleared', 'ends'),
+	cleared_start: startOf('cleared', 'ends'),
+	unknown_start: { stream: { reset: null, from: 'oldest', then: 'waits' }, history: { from: 'head' } },
+	unknown_cursor: reset('epoch', 'waits'),
+	unknown_integer: reset('rewind', 'waits'),
+	finished: { stream: { reset: null, from: 'behind', then: 'ends' }, history: { from: 'behind', finished: true } },
+	finished_head: {
+		stream: { reset: null, from: 'behind', then: 'ends', nothing: 'plain SSE' },
+		history: { from: 'behind', finished: true },
+	},
+	finished_integer: { stream: { reset: null, from: 'behind', then: 'ends' }, history: { from: 'behind', finished: true } },
+}
+
+/** The rows of the table: the position, what a stream answers, what a page answers. */
+export function verdictRows(): string[][] {
+	return Object.entries(VERDICTS).map(([name, { stream, history }]) => {
+		return [POSITIONS[name as PositionName], streamWords(stream), history === null ? '' : historyWords(history)]
+	})
+}
+
+const FROM: Readonly<Record<From, string>> = {
+	behind: 'the events behind it',
+	oldest: 'the events from the oldest kept one on',
+	head: 'new events only',
+}
+
+function streamWords(verdict: StreamVerdict): string {
+	if ('refused' in verdict) return `error \`${verdict.refused}\``
+	const { reset, from, then, nothing } = verdict
+	if (then === 'waits')
+		return reset === null ? 'waits for the plan' : `reset \`${reset}\` without a state, then waits for the plan`
+	const words = reset === null ? FROM[from] : `reset \`${reset}\` with the state, then ${FROM[from]}`
+	const end = then === 'ends' ? `${words}, then \`end\`` : words
+	return nothing === undefined ? end : `${end}; 204 on ${nothing}`
+}
+
+function historyWords(verdict: HistoryVerdict): string {
+	if ('refused' in verdict) return `error \`${verdict.refused}\``
+	if (verdict.from === 'head') return 'no events'
+	return verdict.finished === true ? `${FROM[verdict.from]}, \`finished\`` : FROM[verdict.from]
+}
