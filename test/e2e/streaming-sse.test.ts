@@ -43,6 +43,7 @@ test('curl reads a finished plan to its end and stops', async () => {
 		'cache-control: no-cache, no-transform',
 		'x-accel-buffering: no',
 		'x-content-type-options: nosniff',
+		'connection: close',
 		'access-control-allow-origin: http://localhost:5173',
 	])
 		expect(headers).toContain(line)
@@ -204,5 +205,5 @@ test('a reader that takes nothing for too long is let go', async () => {
 		await server.publish('p', events)
 	}
 	await server.quiet()
-	await expect(response.text().then(() => 'the whole stream')).rejects.toThrow()
+	expect(await response.text().catch(() => 'cut')).not.toContain('"seq":320,')
 })

@@ -23,6 +23,7 @@ test('a stream that is done says return, in headers that no proxy holds back', a
 		'cache-control': 'no-cache, no-transform',
 		'x-accel-buffering': 'no',
 		'x-content-type-options': 'nosniff',
+		connection: 'close',
 	})
 	expect(names(await response.text())).toEqual(['connected', 'message', 'message', 'message', 'message', 'return'])
 	await server.quiet()
@@ -72,5 +73,5 @@ test('a reader that takes nothing for too long is let go', async () => {
 	const events = Array.from({ length: 16 }, () => ({ event_type: 'step_output', step_id: 's', data }))
 	for (let round = 0; round < 20; round++) await server.publish('p', events)
 	await server.quiet()
-	await expect(response.text().then(() => 'the whole stream')).rejects.toThrow()
+	expect(await response.text().catch(() => 'cut')).not.toContain('"seq":320,')
 })

@@ -1,4 +1,4 @@
-import { ERRORS, type PlanOwner, type ReadyFrame } from '@planstream/shared'
+import { ERRORS, type HistoryOutput, type PlanOwner, type ReadyFrame } from '@planstream/shared'
 import { TRPCClientError } from '@trpc/client'
 import { describe, expect, it } from 'vitest'
 import { type PositionName, VERDICTS, type Verdict } from '../../scripts/docs-verdicts.js'
@@ -97,6 +97,42 @@ describe.each(READERS)('by %s', (...reader) => {
 	it.each(names)('the verdict on "%s" is what the table says', async (name) => {
 		await using server = await StreamServer.start()
 		for (const owner of OWNERS) await checkStream(name, owner, reader, server)
+		await server.quiet()
+	})
+})
+
+/** The answer to one page, without a wait. */
+async function askPage(server: StreamServer, { plan, after }: PlanAtPosition) {
+	const query = new URLSearchParams({ after })
+	const answer = await fetch(`${server.url}/api/v1/streaming/plans/${plan.plan_id}/history?${query}`)
+	return { status: answer.status, body: (await answer.json()) as HistoryOutput & { readonly code?: string } }
+}
+
+async function checkPage(name: PositionName, owner: PlanOwner, server: StreamServer) {
+	const verdict = VERDICTS[name].history
+	if (verdict === null) return
+	const at = await planAtPosition(server, owner, name)
+	const { plan } = at
+	const { status, body } = await askPage(server, at)
+	if ('refused' in verdict) {
+		expect({ status, code: body.code }).toEqual({ status: ERRORS[verdict.refused].status, code: verdict.refused })
+		if (verdict.refused !== 'cursor_gone') return
+		expect(body).toMatchObject({ oldest_seq: plan.oldest, resume_after: expect.any(String) })
+		const { resume_after } = body as unknown as { readonly resume_after: string }
+		const resumed = await askPage(server, { ...at, after: resume_after })
+		expect(resumed.body.events.map(({ seq }) => seq)).toEqual(range(plan.oldest, plan.head))
+		return
+	}
+	expect(status).toBe(200)
+	expect(body.events.map(({ seq }) => seq)).toEqual(range(firstOf(verdict.from, at), plan.head))
+	expect(body).toMatchObject({ finished: verdict.finished ?? false, head_seq: plan.head, event_count: body.events.length })
+	expect(body.next_cursor).toBe(plan.cursors.at(-1) ?? '0')
+}
+
+describe('by history pages', () => {
+	it.each(NAMES)('the verdict on "%s" is what the table says', async (name) => {
+		await using server = await StreamServer.start()
+		for (const owner of OWNERS) await checkPage(name, owner, server)
 		await server.quiet()
 	})
 })

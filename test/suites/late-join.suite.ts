@@ -2,7 +2,7 @@ import { createPlanstream, type EventInput } from '@planstream/client'
 import { expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { ServerProcess } from '../support/server-process.js'
-import { READERS, type ReadStream } from './stream-readers.js'
+import { EVENT_READERS, type ReadStream } from './stream-readers.js'
 
 const SUBSCRIBERS = 100
 const PLAN = 'plan_1'
@@ -18,7 +18,7 @@ const stock = (read: ReadStream) =>
 		for await (const { item } of read(url, { plan_id: PLAN })) if ('seq' in item) yield item.seq
 	}
 
-const SEQUENCES = [sdk('websocket'), sdk('sse'), ...READERS.map(([, read]) => stock(read))]
+const SEQUENCES = [sdk('websocket'), sdk('sse'), ...EVENT_READERS.map(([, read]) => stock(read))]
 
 /** What readers see that come at any moment of a plan that is published as fast as it goes. */
 export function lateJoinSuite(events: number): void {

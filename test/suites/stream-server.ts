@@ -10,10 +10,10 @@ import { CONNECTION_LIMITS, type ConnectionLimits } from '../../server/src/conne
 import { type ConnectionReport, Connections } from '../../server/src/connections/registry.js'
 import { processSchedule } from '../../server/src/connections/schedule.js'
 import type { Hub } from '../../server/src/hub/hub.js'
-import type { PlanFold } from '../../server/src/hub/plan-fold.js'
 import { LOCAL_PRINCIPAL } from '../../server/src/hub/principal.js'
 import { openLog } from '../../server/src/log/open.js'
 import type { TailLog } from '../../server/src/log/tail.js'
+import type { Replacement } from '../../server/src/log/trim.js'
 import { createHttpServer, listen } from '../../server/src/server/listen.js'
 import { TestPlanstream } from '../support/planstream.js'
 
@@ -94,12 +94,6 @@ export class StreamServer implements AsyncDisposable {
 		return this.hub.publish(LOCAL_PRINCIPAL, { plan_id, sent, events: sent.map((event) => eventInput.parse(event)) })
 	}
 
-	/** Drops the events that a fold stands for. */
-	trim(plan_id: string, fold: PlanFold, reason: 'trimmed' | 'cleared'): Promise<void> {
-		const plan = { tenant: LOCAL_PRINCIPAL.tenant, plan_id }
-		return this.#log.trim(plan, fold.state.seq + 1, { base: JSON.stringify(fold), reason })
-	}
-
 	/** The texts of a plan's events, as they are stored. */
 	async texts(plan_id: string): Promise<string[]> {
 		const { events } = await this.#log.read({ tenant: LOCAL_PRINCIPAL.tenant, plan_id }, 'start', 1_000_000)
@@ -107,8 +101,8 @@ export class StreamServer implements AsyncDisposable {
 	}
 
 	/** Drops a plan's events before this one. */
-	async trim(plan_id: string, before_seq: number): Promise<void> {
-		await this.#log.trim({ tenant: LOCAL_PRINCIPAL.tenant, plan_id }, before_seq, { base: '{}', reason: 'trimmed' })
+	trim(plan_id: string, before_seq: number, { base = '{}', reason = 'trimmed' }: Partial<Replacement> = {}): Promise<void> {
+		return this.#log.trim({ tenant: LOCAL_PRINCIPAL.tenant, plan_id }, before_seq, { base, reason })
 	}
 
 	/** Tells every stream to end so that its reader resumes; new ones are refused. */

@@ -1,7 +1,7 @@
 import { createPlanstream, type Planstream } from '@planstream/client'
 import type { PlanEvent } from '@planstream/shared'
 import { WebSocket } from 'ws'
-import { READERS, type ReadStream } from '../suites/stream-readers.js'
+import { EVENT_READERS, type ReadStream } from '../suites/stream-readers.js'
 
 /** What one subscriber has been given, and what it should not have been told. */
 export interface Watched {
@@ -37,7 +37,7 @@ const stock = (read: ReadStream): Follow =>
 	}
 
 const WATCHERS: readonly (readonly [string, Follow])[] = [
-	...READERS.map(([name, read]) => [name, stock(read)] as const),
+	...EVENT_READERS.map(([name, read]) => [name, stock(read)] as const),
 	['the SDK over WebSocket', sdk('websocket')],
 	['the SDK over SSE', sdk('sse')],
 ]

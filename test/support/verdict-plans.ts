@@ -60,7 +60,7 @@ export class TestPlan {
 		if (fold === null) throw new Error(`There is no plan ${this.plan_id} to drop events of.`)
 		this.oldest = this.head + 1
 		await meanwhile()
-		await this.#server.trim(this.plan_id, fold, reason)
+		await this.#server.trim(this.plan_id, this.oldest, { base: JSON.stringify(fold), reason })
 	}
 
 	get #key() {

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { WebSocket } from 'ws'
-import { sseUrl } from '../suites/stream-readers.js'
+import { sseUrl, webSocketUrl } from '../suites/stream-readers.js'
 
 /** All that comes over the wire of a finished plan, as text and as it came. */
 export type ReadBytes = (url: string, plan_id: string) => Promise<string>
@@ -16,6 +16,11 @@ const overTrpcSse: ReadBytes = (url, plan_id) =>
 	textOf(`${url}/trpc/plans.events?input=${encodeURIComponent(JSON.stringify({ plan_id }))}`)
 
 const overSse: ReadBytes = (url, plan_id) => textOf(sseUrl(url, { plan_id }))
+
+const overWebSocket: ReadBytes = (url, plan_id) =>
+	until(new WebSocket(`${webSocketUrl(url)}?plan_id=${plan_id}`), '"frame":"end"')
+
+const overHistory: ReadBytes = (url, plan_id) => textOf(`${url}/api/v1/streaming/plans/${plan_id}/history`)
 
 async function textOf(address: string): Promise<string> {
 	return (await fetch(address)).text()
@@ -36,4 +41,6 @@ export const WIRES: readonly (readonly [string, ReadBytes])[] = [
 	['tRPC over WebSocket', overTrpcWebSocket],
 	['tRPC over SSE', overTrpcSse],
 	['plain SSE', overSse],
+	['plain WebSocket', overWebSocket],
+	['history pages', overHistory],
 ]
