@@ -4,7 +4,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import { PlanstreamError, type PublishOutput } from '@planstream/shared'
 import { eventInput } from '@planstream/shared/schemas'
 import { expect } from 'vitest'
-import { createApp } from '../../server/src/app.js'
+import { type App, createApp } from '../../server/src/app.js'
 import { type Authority, LOCAL_AUTHORITY } from '../../server/src/auth/authority.js'
 import { CONNECTION_LIMITS, type ConnectionLimits } from '../../server/src/connections/limits.js'
 import { type ConnectionReport, Connections } from '../../server/src/connections/registry.js'
@@ -29,6 +29,8 @@ export class StreamServer implements AsyncDisposable {
 	readonly connections: Connections
 	/** The server's ends of all connections that are open, of streams and of others. */
 	readonly sockets = new Set<Socket>()
+	/** Every address with its method. */
+	readonly routes: App['routes']
 	readonly #planstream: TestPlanstream
 	readonly #log: TailLog
 	readonly #http: Server
@@ -41,13 +43,14 @@ export class StreamServer implements AsyncDisposable {
 		const draining = this.#draining.signal
 		const onProblem = (sentence: string, error?: Error) => void problems.push(`${sentence} ${error?.stack ?? ''}`)
 		this.connections = new Connections({ limit: maxConnections, draining, clock: Date.now })
-		const { fetch, upgrade } = createApp({
+		const { fetch, upgrade, routes } = createApp({
 			services: { hub, executor, connections: this.connections, schedule: processSchedule, draining, onProblem },
 			artifacts,
 			authority,
 			limits: { ...CONNECTION_LIMITS, ...limits },
 			ready: () => Promise.resolve(),
 		})
+		this.routes = routes
 		this.#http = createHttpServer(fetch)
 		this.#http.on('upgrade', upgrade)
 		this.#http.on('connection', (socket) => {

@@ -1,6 +1,5 @@
 import { type IncomingHttpHeaders, type OutgoingHttpHeaders, request } from 'node:http'
 import type { Problem } from '@planstream/shared'
-import type { RunningServer } from '../../server/src/server.js'
 
 export interface Answer {
 	readonly status: number
@@ -18,7 +17,11 @@ export interface Question {
 }
 
 /** One request on a connection of its own, with whatever headers and bytes a test wants to send. */
-export function ask(server: RunningServer, path: string, { method = 'GET', headers = {}, body }: Question = {}): Promise<Answer> {
+export function ask(
+	server: { readonly url: string },
+	path: string,
+	{ method = 'GET', headers = {}, body }: Question = {},
+): Promise<Answer> {
 	return new Promise((resolve, reject) => {
 		const outgoing = request(server.url, { path, method, headers: { connection: 'close', ...headers } }, (incoming) => {
 			let text = ''
@@ -42,7 +45,7 @@ export function ask(server: RunningServer, path: string, { method = 'GET', heade
 	})
 }
 
-export function post(server: RunningServer, path: string, body?: unknown): Promise<Answer> {
+export function post(server: { readonly url: string }, path: string, body?: unknown): Promise<Answer> {
 	return ask(server, path, { method: 'POST', body })
 }
 
