@@ -20,6 +20,7 @@ import { agentsOf, assertAgents } from './server/agents.js'
 import { type DataDirectory, openDataDirectory } from './server/data-directory.js'
 import { type Entrance, openEntrance, readEntranceKeys } from './server/entrance.js'
 import { createHttpServer, listen, OpenRequests, urlOf } from './server/listen.js'
+import { Retention, type RetentionLimits } from './server/retention.js'
 
 /** Time for everything to end in order before it is cut. */
 const STOP_MS = 10_000
@@ -45,6 +46,8 @@ export interface ServerOptions {
 	readonly pingIntervalMs?: number
 	/** Connections that carry streams, at one time. @defaultValue 10 000 */
 	readonly maxConnections?: number
+	/** How long plans are kept. */
+	readonly retention?: RetentionLimits
 	/** @defaultValue warnings and errors, on standard error */
 	readonly logger?: Logger
 }
@@ -120,6 +123,7 @@ class PlanstreamServer implements RunningServer {
 	readonly #connections: Connections
 	readonly #http: Server
 	readonly #requests: OpenRequests
+	readonly #retention: Retention
 	readonly #draining = new AbortController()
 	#recovered: Promise<void> = Promise.resolve()
 	#closed: Promise<void> | null = null
@@ -136,6 +140,13 @@ class PlanstreamServer implements RunningServer {
 		this.hub = new Hub({ log, clock: Date.now, onProblem })
 		const artifacts = new Artifacts(path.join(directory.path, 'artifacts'))
 		this.executor = createExecutor(this.hub, { ...options, artifacts }, directory.path, onProblem)
+		this.#retention = new Retention({
+			...options.retention,
+			hub: this.hub,
+			clock: Date.now,
+			schedule: processSchedule,
+			onProblem,
+		})
 		this.#connections = new Connections({ limit: maxConnections, draining, clock: Date.now })
 		const { fetch, upgrade } = createApp({
 			services: {
@@ -177,6 +188,7 @@ class PlanstreamServer implements RunningServer {
 		this.#url = urlOf(host, this.#port)
 		this.#recovered = this.executor.recover()
 		await this.#recovered
+		this.#retention.start()
 	}
 
 	report(): ServerReport {
@@ -198,7 +210,8 @@ class PlanstreamServer implements RunningServer {
 	async #stop(): Promise<void> {
 		this.#draining.abort(new PlanstreamError('draining', 'The server is stopping. Connect again to go on.'))
 		this.#http.close()
-		await within(STOP_MS, Promise.all([this.#connections.empty(), this.executor.stop(), this.#requests.answered()]))
+		const ended = [this.#connections.empty(), this.executor.stop(), this.#retention.stop(), this.#requests.answered()]
+		await within(STOP_MS, Promise.all(ended))
 		this.#connections.terminate()
 		this.#http.closeAllConnections()
 		this.#entrance[Symbol.dispose]()

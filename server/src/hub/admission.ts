@@ -31,16 +31,24 @@ export function assertPublishable({ plan_id, events }: PublishRequest): void {
 	})
 }
 
+/**
+ * Refuses what is not needed to bring a plan to its end once the plan is very long: a plan that is not finished is never trimmed.
+ *
+ * @throws PlanstreamError `plan_full`
+ */
+export function assertRoom(plan_id: string, fold: PlanFold | null, events: number): void {
+	if ((fold?.state.seq ?? 0) + events <= MAX_PLAN_EVENTS) return
+	const sentence = `Plan ${plan_id} has reached its limit of ${MAX_PLAN_EVENTS} events. Report less, or go on under a new plan id.`
+	throw new PlanstreamError('plan_full', sentence, { plan_id, limit: MAX_PLAN_EVENTS })
+}
+
 /** An end stays an end: what a producer may add to a plan in its state. */
 export function assertOpenToProducers(fold: PlanFold | null, { plan_id, events }: PublishRequest): void {
 	if (fold?.state.owner === 'managed') {
 		const sentence = `Plan ${plan_id} is run by this server, so only its own agents add events. Publish to another plan id.`
 		throw new PlanstreamError('plan_managed', sentence, { plan_id })
 	}
-	if ((fold?.state.seq ?? 0) + events.length > MAX_PLAN_EVENTS) {
-		const sentence = `Plan ${plan_id} has reached its limit of ${MAX_PLAN_EVENTS} events. Go on under a new plan id.`
-		throw new PlanstreamError('plan_full', sentence, { plan_id, limit: MAX_PLAN_EVENTS })
-	}
+	assertRoom(plan_id, fold, events.length)
 	if (stepsAfter(fold, events) > MAX_STEPS) {
 		const sentence = `Plan ${plan_id} would have more than ${MAX_STEPS} steps. Name fewer steps, or go on under a new plan id.`
 		throw new PlanstreamError('plan_full', sentence, { plan_id, limit: MAX_STEPS })

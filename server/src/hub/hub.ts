@@ -8,7 +8,7 @@ import {
 	type PublishOutput,
 } from '@planstream/shared'
 import { keyText } from '../log/bells.js'
-import type { EventLog, ListQuery, PlanKey, TrimReason } from '../log/event-log.js'
+import type { EventLog, Head, ListQuery, PlanKey, RetirableQuery, TrimReason } from '../log/event-log.js'
 import { assertOpenToProducers, assertPublishable, type PublishRequest } from './admission.js'
 import { resultAt } from './base.js'
 import { type EventHandler, type HandlerReport, Handlers } from './handlers.js'
@@ -145,6 +145,16 @@ export class Hub {
 	/** Plans this server owns that have not come to their end: what goes on after a restart. */
 	unfinished(): Promise<readonly PlanKey[]> {
 		return this.#log.unfinished()
+	}
+
+	/** Plans of every tenant that a limit of retention concerns. */
+	retirable(query: RetirableQuery): Promise<readonly PlanKey[]> {
+		return this.#log.retirable(query)
+	}
+
+	/** Where the log of a plan stands; null for a plan without one. */
+	head(plan: PlanKey): Promise<Head | null> {
+		return this.#log.head(plan)
 	}
 
 	/** Calls `handler` with each event of a type that this process appends, after it is durable. */

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { isDone, type NormalisedPlan, type ParsedEvent, PlanstreamError, type StepState } from '@planstream/shared'
+import { assertRoom } from '../hub/admission.js'
 import { own } from '../hub/own.js'
 import type { PlanFold } from '../hub/plan-fold.js'
 import { ALLOWED_ON_PLAN, REACHED_BY_PLAN } from './allowed.js'
@@ -49,6 +50,7 @@ export function decide(fold: PlanFold | null, input: Input, world: World): reado
 			return lease(managed, input.lease, world)
 		case 'report':
 			assertCurrent(managed, input.lease, 'report')
+			assertRoom(managed.state.plan_id, managed, input.events.length)
 			return input.events
 		default:
 			return attemptEnded(managed, input, world)
