@@ -1,6 +1,7 @@
 import { SCOPES, type Scope } from '@planstream/shared/schemas'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { Wire } from '../suites/wire.js'
+import { webSocketUrl } from '../suites/stream-readers.js'
+import { connectPlain, SocketClient, Wire } from '../suites/wire.js'
 import { ask, problemOf } from '../support/ask.js'
 import { bearer, type KeyedServer, startKeyedServer } from '../support/keyed-server.js'
 
@@ -106,6 +107,21 @@ describe('a WebSocket', () => {
 		expect(await wire.closed).toBe(4401)
 	})
 
+	it('of the plain kind is let in likewise, and refused likewise', async () => {
+		const url = webSocketUrl(server.url, 'me')
+		for (const options of [{ headers: bearer(server.keys.reader) }, { protocols: [`planstream.bearer.${server.keys.reader}`] }]) {
+			await using client = new SocketClient<object>(url, options)
+			expect(await client.next()).toMatchObject({ event_type: 'ping' })
+		}
+		for (const options of [{}, { protocols: ['planstream.bearer.psk_nobody'] }]) {
+			await using client = new SocketClient<object>(url, options)
+			expect(await client.next()).toMatchObject({ frame: 'problem', code: 'unauthorized' })
+			expect(await client.closed).toBe(4401)
+		}
+		await using publisher = await connectPlain(server.url, 'me?plan_id=p', { headers: bearer(server.keys.publisher) })
+		expect(await publisher.next()).toMatchObject({ frame: 'problem', code: 'forbidden', scope: 'plans:read' })
+	})
+
 	it('is held to the scopes of its key at each call', async () => {
 		await using wire = await new Wire(server, '/trpc', { headers: bearer(server.keys.publisher) }).open()
 		wire.subscribe(1, 'p')
@@ -118,6 +134,15 @@ describe('a WebSocket', () => {
 })
 
 describe('a key that is revoked', () => {
+	it('ends a long poll at once', async () => {
+		await using keyed = await startKeyedServer({ mine: grant('plans:read') })
+		const path = '/api/v1/streaming/plans/p/history?wait_ms=30000'
+		const polled = ask(keyed, path, { headers: bearer(keyed.keys.mine) })
+		await expect.poll(() => keyed.report().watchers, { timeout: 10_000 }).toBe(1)
+		await keyed.revoke('mine')
+		expect(await polled).toMatchObject({ status: 200, body: { event_count: 0 } })
+	})
+
 	it('ends its streams on every transport so that they resume with another, and nobody else', async () => {
 		await using keyed = await startKeyedServer({ mine: grant('plans:read', 'events:publish'), other: grant('plans:read') })
 		const headers = bearer(keyed.keys.mine)
@@ -128,17 +153,19 @@ describe('a key that is revoked', () => {
 		const input = encodeURIComponent(JSON.stringify({ plan_id: 'p' }))
 		const streams = [EVENTS, `/trpc/plans.events?input=${input}`].map((path) => ask(keyed, path, { headers }))
 		await using wire = await new Wire(keyed, '/trpc', { headers }).open()
+		await using plain = await connectPlain(keyed.url, 'mine?plan_id=p', { headers })
 		await using idle = await new Wire(keyed, '/trpc', { headers }).open()
 		await using witness = await new Wire(keyed, '/trpc', { headers: bearer(keyed.keys.other) }).open()
 		for (const each of [wire, witness]) each.subscribe(1, 'p')
-		await expect.poll(() => keyed.report().watchers).toBe(4)
+		await expect.poll(() => keyed.report().watchers, { timeout: 10_000 }).toBe(5)
 		await keyed.revoke('mine')
 
 		const end = { frame: 'end', reason: 'auth_expired', resume: true }
 		const texts = (await Promise.all(streams)).map(({ text }) => text)
 		for (const text of texts) expect(text).toContain('"reason":"auth_expired","final_seq":1,"resume":true')
 		expect(texts[1]).not.toContain('event: return')
-		expect(await Promise.all([wire.closed, idle.closed])).toEqual([4301, 4301])
+		expect(await Promise.all([wire.closed, plain.closed, idle.closed])).toEqual([4301, 4301, 4301])
+		expect(plain.arrived.at(-1)).toMatchObject(end)
 		expect(wire.arrived.at(-1)).toMatchObject({ id: 1, result: { type: 'data', data: { data: end } } })
 		expect((await ask(keyed, EVENTS, { headers })).status).toBe(401)
 		expect(witness.socket.readyState).toBe(witness.socket.OPEN)

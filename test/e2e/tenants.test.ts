@@ -2,7 +2,7 @@ import type { CommandOutput, PublishOutput } from '@planstream/shared'
 import { contract, type ProcedureName, type ProcedureSpec, SCOPES } from '@planstream/shared/schemas'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { fillRoute } from '../../client/src/requests.js'
-import { Wire } from '../suites/wire.js'
+import { connectPlain, type PlainMessage, type SocketClient, Wire } from '../suites/wire.js'
 import { ask } from '../support/ask.js'
 import { bearer, type KeyedServer, startKeyedServer } from '../support/keyed-server.js'
 
@@ -20,6 +20,8 @@ const started = { event_id: 'e1', event_type: 'plan_started', data: { query: 'q'
 
 let server: KeyedServer<Tenant>
 let sockets: Record<Tenant, Wire>
+/** Alice follows a plan of hers throughout. */
+let follower: SocketClient<PlainMessage>
 /** Behind the last event of Alice's own plan. */
 let cursor: string
 beforeAll(async () => {
@@ -30,9 +32,10 @@ beforeAll(async () => {
 	const { text } = await ask(server, `/api/v1/streaming/plans/${MANAGED}/events`, { headers: bearer(server.keys.alice) })
 	cursor = [...text.matchAll(/^id: (\S+)$/gm)].at(-1)?.[1] ?? ''
 	await rest('alice', 'events.publish', { plan_id: EXTERNAL, events: [started] })
+	follower = await connectPlain(server.url, `alices?plan_id=${EXTERNAL}`, { headers: bearer(server.keys.alice) })
 })
 afterAll(async () => {
-	for (const wire of Object.values(sockets)) await wire[Symbol.asyncDispose]()
+	for (const wire of [follower, ...Object.values(sockets)]) await wire[Symbol.asyncDispose]()
 	await server[Symbol.asyncDispose]()
 })
 
@@ -48,13 +51,15 @@ const OPERATIONS: Record<Exclude<ProcedureName, keyof typeof ELSEWHERE>, (plan_i
 	'plans.delete': (plan_id) => [{ plan_id }],
 	'plans.get': (plan_id) => [{ plan_id }],
 	'plans.events': (plan_id) => [{ plan_id }, { plan_id, after: cursor }, { plan_id, after: 2 }, { plan_id, snapshot: true }],
+	'plans.history': (plan_id) => [{ plan_id }, { plan_id, after: cursor }, { plan_id, after: 'now' }, { plan_id, limit: 1 }],
+	'plans.subscribers': (plan_id) => [{ plan_id }],
 	'steps.retry': (plan_id) => [{ plan_id, step_id: 'a', cascade: true }],
 	'steps.skip': (plan_id) => [{ plan_id, step_id: 'a' }],
 	'steps.result': (plan_id) => [{ plan_id, step_id: 'a' }],
 	'reviews.list': (plan_id) => [{ plan_id }],
 	'reviews.answer': (plan_id) => [{ plan_id, review_id: 'a.1', decision: 'approve' }],
 }
-const ELSEWHERE = { 'plans.create': 1, 'plans.list': 1, 'events.publish': 1, 'agents.list': 1 } as const
+const ELSEWHERE = { 'plans.create': 1, 'plans.list': 1, 'events.publish': 1, 'agents.list': 1, 'clients.list': 1 } as const
 
 /** What a tenant is told of a plan, without what differs between any two answers. */
 const OVER: readonly (readonly [string, (tenant: Tenant, name: ProcedureName, input: object) => Promise<string>])[] = [
@@ -81,6 +86,34 @@ describe.each(OVER)('over %s', (_transport, told) => {
 			expect(await told('alice', 'plans.list', input)).toMatch(new RegExp(`${MANAGED}|${EXTERNAL}`))
 		},
 	)
+})
+
+it('over the plain WebSocket a foreign plan begins as an unknown one does', async () => {
+	const ids = [UNKNOWN, MANAGED, EXTERNAL]
+	const addresses = ids.map((plan_id) => `bobs?plan_id=${plan_id}`)
+	const firsts: string[] = []
+	for (const [index, address] of addresses.entries()) {
+		await using client = await connectPlain(server.url, address, { headers: bearer(server.keys.bob) })
+		firsts.push(JSON.stringify(await client.next()).replaceAll(ids[index] ?? '', 'ID'))
+		for (const after of [cursor, 2, 'now']) {
+			client.say({ action: 'subscribe', plan_id: ids[index], after })
+			firsts.push(JSON.stringify(await client.next()).replaceAll(ids[index] ?? '', 'ID'))
+		}
+	}
+	expect(firsts.slice(4, 8)).toEqual(firsts.slice(0, 4))
+	expect(firsts.slice(8)).toEqual(firsts.slice(0, 4))
+})
+
+it('the list of who is connected and the count of subscribers end with the tenant', async () => {
+	const clients = async (tenant: Tenant) => (await rest(tenant, 'clients.list', {})).body
+	expect(await clients('alice')).toMatchObject({ client_count: 2, clients: expect.arrayContaining(['alices']) as string[] })
+	expect(await clients('bob')).toMatchObject({
+		client_count: 1,
+		connections: [{ transport: 'trpc-websocket', subscribed_plans: [] }],
+	})
+	const count = async (tenant: Tenant) => (await rest(tenant, 'plans.subscribers', { plan_id: EXTERNAL })).body
+	expect(await count('alice')).toEqual({ plan_id: EXTERNAL, subscriber_count: 1 })
+	expect(await count('bob')).toEqual({ plan_id: EXTERNAL, subscriber_count: 0 })
 })
 
 it('headers tell no more than bodies, and a file of a foreign plan is none', async () => {

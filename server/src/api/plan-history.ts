@@ -12,7 +12,7 @@ export interface PlanHistoryOptions {
 	readonly hub: Hub
 	readonly principal: Principal
 	readonly input: z.output<typeof historyInput>
-	/** Each ends a wait: the reader left, or the server stops. */
+	/** Each ends a wait: the reader left, its key is over, or the server stops. */
 	readonly ends: readonly AbortSignal[]
 	readonly schedule: Schedule
 }

@@ -93,7 +93,7 @@ export function createRouter({ hub, executor, connections, schedule, draining, o
 			history: procedure('plans.history')
 				.input(contract['plans.history'].input)
 				.query(({ ctx, input, signal }) => {
-					const ends = [signal, ctx.carrier?.closed, draining].filter((end) => end !== undefined)
+					const ends = [signal, ctx.carrier?.closed, draining, ctx.principal.expired].filter((end) => end !== undefined)
 					return planHistory({ hub, principal: ctx.principal, input, ends, schedule })
 				}),
 			subscribers: procedure('plans.subscribers')
