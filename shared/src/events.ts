@@ -128,7 +128,7 @@ export const eventData = {
 		payload: json.optional(),
 	}),
 	metrics_update: z
-		.record(z.string().min(1).max(128), z.number())
+		.record(z.string().min(1).max(255), z.number())
 		.describe('numbers by name; `window_ms` is the time they cover'),
 	health_update: z.looseObject({ component: text, status: z.enum(['ok', 'degraded', 'down']), detail: text.optional() }),
 	error: z.looseObject({ code: text.min(1).max(128), message: text, fatal: z.boolean().default(false) }),

@@ -43,6 +43,8 @@ export interface PlanFold {
 	readonly leases: Readonly<Record<string, Lease>>
 	/** Results of managed plans that are too large to stand in the state, by step id. */
 	readonly large_results: Readonly<Record<string, Json>>
+	/** Characters of output in all. */
+	readonly output_characters: number
 	/** Every file its steps have made, by id; a plan that is run elsewhere has none here, whatever it says. */
 	readonly artifacts: Readonly<Record<string, Artifact>>
 	/** What is held back until its review is answered, by step id. */
@@ -72,6 +74,7 @@ export function initialFold(plan_id: string, owner: PlanOwner): PlanFold {
 		created: null,
 		leases: {},
 		large_results: {},
+		output_characters: 0,
 		artifacts: {},
 		held: {},
 		clock_from: null,
@@ -117,6 +120,8 @@ function foldStepEvent(fold: PlanFold, event: PlanEvent, step_id: string): PlanF
 	switch (event.event_type) {
 		case 'step_started':
 			return withLease(fold, step_id, { worker_id: event.data.worker_id ?? '', losses: lease?.losses ?? 0 })
+		case 'step_output':
+			return { ...fold, output_characters: fold.output_characters + (event.data.delta?.length ?? 0) }
 		case 'step_progress':
 			return lease === undefined || lease.losses === 0 ? fold : withLease(fold, step_id, { ...lease, losses: 0 })
 		case 'step_retrying':

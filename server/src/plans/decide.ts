@@ -5,6 +5,7 @@ import { own } from '../hub/own.js'
 import type { PlanFold } from '../hub/plan-fold.js'
 import { ALLOWED_ON_PLAN, REACHED_BY_PLAN } from './allowed.js'
 import { type Input, type Lease, refuseOnPlan, refuseTransition, runningSteps, stepIn, type World } from './decision.js'
+import { isMetered, metricsOf } from './metrics.js'
 import { modify } from './modify.js'
 import { afterFailure, afterLoss, afterResult } from './outcome.js'
 import { answerReview, expireReview } from './review.js'
@@ -44,6 +45,8 @@ export function decide(fold: PlanFold | null, input: Input, world: World): reado
 			return expireReview(managed, input.review_id, world)
 		case 'plan_timeout':
 			return timeOut(managed, world)
+		case 'metrics':
+			return isMetered(managed) ? [metricsOf(managed, input.window_ms)] : []
 		case 'quiet':
 			return settle(managed, [], world)
 		case 'lease':

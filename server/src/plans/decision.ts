@@ -60,6 +60,8 @@ export type Occurrence =
 	| { readonly kind: 'quiet' }
 	| { readonly kind: 'review_expired'; readonly review_id: string }
 	| { readonly kind: 'plan_timeout' }
+	/** The plan's numbers are due. */
+	| { readonly kind: 'metrics'; readonly window_ms: number }
 
 export type Input = Command | Occurrence
 

@@ -24,6 +24,7 @@ import { Deadlines } from './deadlines.js'
 import { type Command, refuseTransition } from './decision.js'
 import { assertGraph } from './graph.js'
 import { Ledger, SYSTEM } from './ledger.js'
+import { Meters } from './meters.js'
 import type { Timer } from './output.js'
 import { type Asked, type CommandTerms, Repeat } from './repeat.js'
 import { Runner } from './runner.js'
@@ -62,6 +63,7 @@ export class Executor {
 	readonly #ledger: Ledger
 	readonly #runner: Runner
 	readonly #deadlines: Deadlines
+	readonly #meters: Meters
 	readonly #onProblem: ExecutorOptions['onProblem']
 	#stopping = false
 
@@ -84,6 +86,12 @@ export class Executor {
 			clock,
 			timer,
 			onDue: (plan, occurrence) => this.#attend(plan, this.#ledger.insist(plan, occurrence, SYSTEM)),
+		})
+		this.#meters = new Meters({
+			clock,
+			timer,
+			report: (plan, window_ms, guard) => this.#ledger.put(plan, { kind: 'metrics', window_ms }, SYSTEM, guard),
+			onProblem: (plan, thrown) => onProblem(`The numbers of plan ${plan.plan_id} were not appended.`, asPlanstreamError(thrown)),
 		})
 	}
 
@@ -188,12 +196,13 @@ export class Executor {
 	async stop(): Promise<void> {
 		this.#stopping = true
 		this.#deadlines.stop()
+		this.#meters.stop()
 		this.#ledger.close()
 		await this.#runner.stop()
 	}
 
 	report(): { readonly attempts: number; readonly deadlines: number } {
-		return { attempts: this.#runner.running, deadlines: this.#deadlines.waiting }
+		return { attempts: this.#runner.running, deadlines: this.#deadlines.waiting + this.#meters.waiting }
 	}
 
 	async #create(principal: Principal, { plan, start, idempotency_key, asked }: Creation): Promise<CommandOutput> {
@@ -210,7 +219,9 @@ export class Executor {
 
 	#follow(plan: PlanKey, fold: PlanFold): void {
 		this.#runner.follow(plan, fold)
-		if (!this.#stopping) this.#deadlines.watch(plan, fold)
+		if (this.#stopping) return
+		this.#deadlines.watch(plan, fold)
+		this.#meters.watch(plan, fold)
 	}
 
 	#attend(plan: PlanKey, work: Promise<unknown>): void {
