@@ -7,10 +7,10 @@ export type PositionName = keyof typeof POSITIONS
 type From = 'behind' | 'oldest' | 'head'
 
 /** What follows `ready` on a stream. */
-type Then = 'goes on' | 'waits' | 'ends'
+type Next = 'goes on' | 'waits' | 'ends'
 
 type StreamVerdict =
-	| { readonly reset: ResetReason | null; readonly from: From; readonly then: Then; readonly nothing?: 'plain SSE' }
+	| { readonly reset: ResetReason | null; readonly from: From; readonly next: Next; readonly nothing?: 'plain SSE' }
 	| { readonly refused: ErrorCode }
 
 type HistoryVerdict = { readonly from: From; readonly finished?: true } | { readonly refused: ErrorCode }
@@ -21,15 +21,15 @@ export interface Verdict {
 	readonly history: HistoryVerdict | null
 }
 
-const honoured = (from: From, then: Then = 'goes on'): Verdict => ({ stream: { reset: null, from, then }, history: { from } })
-const reset = (reason: ResetReason, then: Then = 'goes on'): Verdict => ({
-	stream: { reset: reason, from: 'oldest', then },
+const honoured = (from: From, next: Next = 'goes on'): Verdict => ({ stream: { reset: null, from, next }, history: { from } })
+const reset = (reason: ResetReason, next: Next = 'goes on'): Verdict => ({
+	stream: { reset: reason, from: 'oldest', next },
 	history: { refused: 'cursor_gone' },
 })
 /** The oldest event is what `start` means for a page, so nothing is missing there. */
-const startOf = (reason: 'trimmed' | 'cleared', then: Then): Verdict => ({
-	stream: { reset: reason, from: 'oldest', then },
-	history: { from: 'oldest', ...(then === 'ends' && { finished: true }) },
+const startOf = (reason: 'trimmed' | 'cleared', next: Next): Verdict => ({
+	stream: { reset: reason, from: 'oldest', next },
+	history: { from: 'oldest', ...(next === 'ends' && { finished: true }) },
 })
 
 /** The words for each position in the table. */
@@ -64,7 +64,7 @@ export const VERDICTS: Readonly<Record<PositionName, Verdict>> = {
 	start: honoured('oldest'),
 	now: honoured('head'),
 	garbage: { stream: { refused: 'bad_request' }, history: { refused: 'bad_request' } },
-	garbage_id: { stream: { reset: 'epoch', from: 'oldest', then: 'goes on' }, history: null },
+	garbage_id: { stream: { reset: 'epoch', from: 'oldest', next: 'goes on' }, history: null },
 	future_cursor: reset('rewind'),
 	future_integer: reset('rewind'),
 	other_plan: reset('epoch'),
@@ -74,15 +74,15 @@ export const VERDICTS: Readonly<Record<PositionName, Verdict>> = {
 	trimmed_start: startOf('trimmed', 'goes on'),
 	cleared: reset('cleared', 'ends'),
 	cleared_start: startOf('cleared', 'ends'),
-	unknown_start: { stream: { reset: null, from: 'oldest', then: 'waits' }, history: { from: 'head' } },
+	unknown_start: { stream: { reset: null, from: 'oldest', next: 'waits' }, history: { from: 'head' } },
 	unknown_cursor: reset('epoch', 'waits'),
 	unknown_integer: reset('rewind', 'waits'),
-	finished: { stream: { reset: null, from: 'behind', then: 'ends' }, history: { from: 'behind', finished: true } },
+	finished: { stream: { reset: null, from: 'behind', next: 'ends' }, history: { from: 'behind', finished: true } },
 	finished_head: {
-		stream: { reset: null, from: 'behind', then: 'ends', nothing: 'plain SSE' },
+		stream: { reset: null, from: 'behind', next: 'ends', nothing: 'plain SSE' },
 		history: { from: 'behind', finished: true },
 	},
-	finished_integer: { stream: { reset: null, from: 'behind', then: 'ends' }, history: { from: 'behind', finished: true } },
+	finished_integer: { stream: { reset: null, from: 'behind', next: 'ends' }, history: { from: 'behind', finished: true } },
 }
 
 /** The rows of the table: the position, what a stream answers, what a page answers. */
@@ -100,11 +100,11 @@ const FROM: Readonly<Record<From, string>> = {
 
 function streamWords(verdict: StreamVerdict): string {
 	if ('refused' in verdict) return `error \`${verdict.refused}\``
-	const { reset, from, then, nothing } = verdict
-	if (then === 'waits')
+	const { reset, from, next, nothing } = verdict
+	if (next === 'waits')
 		return reset === null ? 'waits for the plan' : `reset \`${reset}\` without a state, then waits for the plan`
 	const words = reset === null ? FROM[from] : `reset \`${reset}\` with the state, then ${FROM[from]}`
-	const end = then === 'ends' ? `${words}, then \`end\`` : words
+	const end = next === 'ends' ? `${words}, then \`end\`` : words
 	return nothing === undefined ? end : `${end}; 204 on ${nothing}`
 }
 

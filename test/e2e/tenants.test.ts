@@ -49,6 +49,8 @@ const OPERATIONS: Record<Exclude<ProcedureName, keyof typeof ELSEWHERE>, (plan_i
 	'plans.modify': (plan_id) => [{ plan_id, ops: [{ op: 'remove_step', step_id: 'a' }] }],
 	'plans.clone': (plan_id) => [{ plan_id }, { plan_id, new_plan_id: 'clone_1' }],
 	'plans.delete': (plan_id) => [{ plan_id }],
+	'plans.result': (plan_id) => [{ plan_id }],
+	'plans.clear': (plan_id) => [{ plan_id }],
 	'plans.get': (plan_id) => [{ plan_id }],
 	'plans.events': (plan_id) => [{ plan_id }, { plan_id, after: cursor }, { plan_id, after: 2 }, { plan_id, snapshot: true }],
 	'plans.history': (plan_id) => [{ plan_id }, { plan_id, after: cursor }, { plan_id, after: 'now' }, { plan_id, limit: 1 }],

@@ -76,7 +76,7 @@ async function checkStream(name: PositionName, owner: PlanOwner, reader: (typeof
 		expect({ readies, seqs }).toEqual({ readies: [], seqs: [] })
 		return
 	}
-	const unknown = verdict.then === 'waits'
+	const unknown = verdict.next === 'waits'
 	expect(readies[0]).toMatchObject({
 		recovered: verdict.reset === null,
 		reset: verdict.reset === null ? null : { reason: verdict.reset },
@@ -87,8 +87,8 @@ async function checkStream(name: PositionName, owner: PlanOwner, reader: (typeof
 	if (!unknown) expect(readies[0]?.state?.seq ?? null).toBe(verdict.reset === null ? null : first - 1)
 	if (unknown) expect(readies[1]).toMatchObject({ epoch: expect.any(String), reset: null, from_seq: 1, owner })
 	expect(readies).toHaveLength(unknown ? 2 : 1)
-	expect(seqs).toEqual(range(first, verdict.then === 'ends' ? before : before + 1))
-	expect(ended).toBe(verdict.then === 'ends')
+	expect(seqs).toEqual(range(first, verdict.next === 'ends' ? before : before + 1))
+	expect(ended).toBe(verdict.next === 'ends')
 }
 
 describe.each(READERS)('by %s', (...reader) => {
