@@ -13,7 +13,7 @@ export interface Done {
 }
 
 /** Prepares a server and returns what is measured. */
-export type Task = (directory: string, seconds: number) => Promise<() => Promise<Done>>
+type Task = (directory: string, seconds: number) => Promise<() => Promise<Done>>
 
 /** For each second of the window: 1,000 plans run and 10,000 are listed in the usual one. */
 export const PLANS_A_SECOND = { run: 500, list: 5000 } as const

@@ -13,7 +13,6 @@ import type { Hub } from '../../server/src/hub/hub.js'
 import { LOCAL_PRINCIPAL } from '../../server/src/hub/principal.js'
 import { openLog } from '../../server/src/log/open.js'
 import type { TailLog } from '../../server/src/log/tail.js'
-import type { Replacement } from '../../server/src/log/trim.js'
 import { createHttpServer, listen } from '../../server/src/server/listen.js'
 import { TestPlanstream } from '../support/planstream.js'
 
@@ -104,8 +103,8 @@ export class StreamServer implements AsyncDisposable {
 	}
 
 	/** Drops a plan's events before this one. */
-	trim(plan_id: string, before_seq: number, { base = '{}', reason = 'trimmed' }: Partial<Replacement> = {}): Promise<void> {
-		return this.#log.trim({ tenant: LOCAL_PRINCIPAL.tenant, plan_id }, before_seq, { base, reason })
+	async trim(plan_id: string, before_seq: number): Promise<void> {
+		await this.hub.trim({ tenant: LOCAL_PRINCIPAL.tenant, plan_id }, before_seq)
 	}
 
 	/** Tells every stream to end so that its reader resumes; new ones are refused. */

@@ -56,11 +56,9 @@ export class TestPlan {
 
 	/** Drops all there is so far, at the end of `meanwhile`. */
 	async drop(reason: 'trimmed' | 'cleared', meanwhile: () => Promise<void> = () => Promise.resolve()): Promise<void> {
-		const fold = await this.#server.hub.fold(this.#key)
-		if (fold === null) throw new Error(`There is no plan ${this.plan_id} to drop events of.`)
 		this.oldest = this.head + 1
 		await meanwhile()
-		await this.#server.trim(this.plan_id, this.oldest, { base: JSON.stringify(fold), reason })
+		await this.#server.hub.trim(this.#key, this.oldest, reason)
 	}
 
 	get #key() {

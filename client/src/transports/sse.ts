@@ -51,11 +51,16 @@ export class SseTransport implements Transport {
 		const parser = createParser({ onEvent: ({ id, data }) => void deliveries.push({ cursor: id ?? null, item: parse(data) }) })
 		const decoder = new TextDecoder()
 		const reader = body.getReader()
+		let ended = false
 		try {
 			for (;;) {
 				const chunk = await this.#next(reader, signal)
-				if (chunk === null) return
+				if (chunk === null) {
+					if (ended || signal.aborted) return
+					throw new Cut('The stream stopped without its end.')
+				}
 				parser.feed(decoder.decode(chunk, { stream: true }))
+				ended ||= deliveries.some(({ item }) => isLast(item))
 				yield* deliveries.splice(0)
 			}
 		} finally {
@@ -82,6 +87,12 @@ export class SseTransport implements Transport {
 			cancel()
 		}
 	}
+}
+
+/** Whether the server closes the stream after this item; without one a stream that stops was cut, whatever the network says of it. */
+function isLast(item: unknown): boolean {
+	const frame = typeof item === 'object' && item !== null && 'frame' in item ? item.frame : null
+	return frame === 'end' || frame === 'problem'
 }
 
 function parse(data: string): unknown {
