@@ -223,6 +223,13 @@ export const LIMITS: readonly Limit[] = [
 		beyond: '',
 	},
 	{
+		what: 'time between two items of the live list of plans, at least',
+		file: 'server/src/hub/plan-changes.ts',
+		name: 'CHANGES_INTERVAL_MS',
+		unit: 'ms',
+		beyond: 'changes in between become one item',
+	},
+	{
 		what: 'time between two pings of a WebSocket (`WEBSOCKET_PING_INTERVAL`)',
 		file: 'server/src/connections/limits.ts',
 		name: 'pingIntervalMs',

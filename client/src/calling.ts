@@ -8,10 +8,14 @@ export interface CallOptions {
 	readonly signal?: AbortSignal | undefined
 }
 
-/** What a subscription tells besides its events. */
-export interface SubscribeOptions {
-	/** Ends the subscription: the loop over its events ends as if there were no more. */
+/** How something without an end is watched. */
+export interface WatchOptions {
+	/** Ends the subscription: the loop over its items ends as if there were no more. */
 	readonly signal?: AbortSignal | undefined
+}
+
+/** What a subscription tells besides its events. */
+export interface SubscribeOptions extends WatchOptions {
 	/** Called on each (re)connection, before its events, with what the server could do with the position. */
 	readonly onReady?: ((frame: ReadyFrame) => void) | undefined
 	/**
@@ -37,7 +41,10 @@ export interface StreamRoute {
 /** Makes one request and reads its answer. */
 export type Calling = <Output>(route: Route, input: object, options?: CallOptions) => Promise<Output>
 
-/** Opens one subscription. */
+/** Opens one subscription to what has no position: each connection begins anew. */
+export type Watching = <Item>(route: StreamRoute, input: object, options?: WatchOptions) => AsyncGenerator<Item, void, undefined>
+
+/** Opens one subscription to a plan's events. */
 export type Subscribing = (
 	route: StreamRoute,
 	input: SubscribeInput,

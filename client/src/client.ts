@@ -1,16 +1,16 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
-import type { StreamRoute, SubscribeOptions } from './calling.js'
+import type { StreamRoute, Subscribing, Watching, WatchOptions } from './calling.js'
 import { httpCalls } from './calls.js'
 import { type Connection, ConnectionMonitor, type Release } from './connection.js'
-import type { SubscribeInput } from './generated/commands.js'
 import { bindProcedures, type Procedures } from './generated/procedures.js'
 import { type PlanstreamOptions, type Settings, settingsOf } from './options.js'
 import { persistentCalls } from './persist.js'
 import { createPublisher, type Publisher, type PublisherOptions } from './publisher/publisher.js'
 import { addressOf } from './requests.js'
 import { Scope } from './scope.js'
-import { Subscription, type SubscriptionPorts, type TransportChooser } from './subscription.js'
+import { EventReader, ItemReader } from './stream-reader.js'
+import { Subscription, type SubscriptionPorts, type SubscriptionTarget, type TransportChooser } from './subscription.js'
 import { afterFailure, afterStart, firstChoice } from './transports/fallback.js'
 import { SseTransport } from './transports/sse.js'
 import type { Transport } from './transports/transport.js'
@@ -67,10 +67,14 @@ export function createPlanstream(options: PlanstreamOptions): Planstream {
 		provenAfterMs: settings.heartbeatMs,
 		report: (subscription, activity) => monitor.report(subscription, activity),
 	}
-	const subscribe = (route: StreamRoute, input: SubscribeInput, subscribeOptions: SubscribeOptions = {}) => {
+	const open = <Item>(target: SubscriptionTarget<Item>) => {
 		scope.assertOpen()
-		return new Subscription(route, input, subscribeOptions, ports).events(scope)
+		return new Subscription(target, ports).items(scope)
 	}
+	const subscribe: Subscribing = (route, input, subscribeOptions = {}) =>
+		open({ route, input, reader: new EventReader(subscribeOptions), signal: subscribeOptions.signal })
+	const watch: Watching = <Item>(route: StreamRoute, input: object, { signal }: WatchOptions = {}) =>
+		open({ route, input, reader: new ItemReader<Item>(), signal })
 	const call = httpCalls({ ...settings, scope })
 	const publishing = { ...settings, call, scope, silenceMs: settings.heartbeatMs * SILENT_HEARTBEATS, makeId: idMaker() }
 	const close = (): Promise<void> => {
@@ -79,7 +83,7 @@ export function createPlanstream(options: PlanstreamOptions): Planstream {
 		return Promise.resolve()
 	}
 	return {
-		...bindProcedures(persistentCalls(call, scope, settings), subscribe),
+		...bindProcedures(persistentCalls(call, scope, settings), subscribe, watch),
 		get connection() {
 			return monitor.current
 		},

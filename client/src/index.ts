@@ -1,6 +1,6 @@
 export { type ErrorCode, PlanstreamError } from '@planstream/shared'
 export type { Backoff } from './backoff.js'
-export type { CallOptions, SubscribeOptions } from './calling.js'
+export type { CallOptions, SubscribeOptions, WatchOptions } from './calling.js'
 export { createPlanstream, type Planstream } from './client.js'
 export type { Clock } from './clock.js'
 export type { Connection, ConnectionState, Release } from './connection.js'

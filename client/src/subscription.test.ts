@@ -5,6 +5,7 @@ import { type ScriptedConnection, ScriptedTransport } from '../../test/support/s
 import type { SubscribeOptions } from './calling.js'
 import { type Connection, ConnectionMonitor } from './connection.js'
 import { Scope } from './scope.js'
+import { EventReader } from './stream-reader.js'
 import { Subscription, type TransportChooser } from './subscription.js'
 import { Cut, type Delivery } from './transports/transport.js'
 
@@ -49,8 +50,11 @@ function setUp(scripts: readonly ScriptedConnection[], { options = {}, other }: 
 	const ports = { transports, clock, random: () => 0.5, backoff: { initialMs: 100, factor: 2, maxMs: 1000 } }
 	const limits = { connectTimeoutMs: 5000, provenAfterMs: 15_000 }
 	const report = monitor.report.bind(monitor)
-	const subscription = new Subscription(ROUTE, { plan_id: 'p' }, options, { ...ports, ...limits, report })
-	return { events: subscription.events(scope), first, second, clock, monitor, states, scope }
+	const subscription = new Subscription(
+		{ route: ROUTE, input: { plan_id: 'p' }, reader: new EventReader(options), signal: options.signal },
+		{ ...ports, ...limits, report },
+	)
+	return { events: subscription.items(scope), first, second, clock, monitor, states, scope }
 }
 
 /** Lets everything run that does not wait for time. */

@@ -1,15 +1,10 @@
-import { PlanstreamError } from '@planstream/shared'
 import { type Backoff, backoffDelay } from './backoff.js'
-import type { StreamRoute, SubscribeOptions } from './calling.js'
+import type { StreamRoute } from './calling.js'
 import { type Clock, pause } from './clock.js'
 import type { Activity } from './connection.js'
-import type { SubscribeInput } from './generated/commands.js'
-import type { PlanEvent } from './generated/events.js'
-import type { ControlFrame } from './generated/frames.js'
-import { type Position, receive, UNKNOWN_POSITION } from './position.js'
-import { cutOrError } from './problem.js'
 import type { Scope } from './scope.js'
 import { linkedController } from './signals.js'
+import type { StreamReader } from './stream-reader.js'
 import { NoToken } from './token.js'
 import { Cut, type Stream, type Transport, type TransportName } from './transports/transport.js'
 
@@ -43,31 +38,33 @@ type Ending =
 	| { readonly finished: true }
 	| { readonly finished: false; readonly cut: Cut; readonly lively: boolean; readonly atOnce: boolean }
 
-/** One subscription over as many connections as it takes: each event once, in order, until the end. */
-export class Subscription {
-	readonly #route: StreamRoute
-	readonly #input: SubscribeInput
-	readonly #options: SubscribeOptions
-	readonly #ports: SubscriptionPorts
-	#position: Position = UNKNOWN_POSITION
-	#ended = false
+/** What a subscription is to. */
+export interface SubscriptionTarget<Item> {
+	readonly route: StreamRoute
+	readonly input: object
+	readonly reader: StreamReader<Item>
+	readonly signal?: AbortSignal | undefined
+}
 
-	constructor(route: StreamRoute, input: SubscribeInput, options: SubscribeOptions, ports: SubscriptionPorts) {
-		this.#route = route
-		this.#input = input
-		this.#options = options
+/** One subscription over as many connections as it takes, until the end. */
+export class Subscription<Item> {
+	readonly #target: SubscriptionTarget<Item>
+	readonly #ports: SubscriptionPorts
+
+	constructor(target: SubscriptionTarget<Item>, ports: SubscriptionPorts) {
+		this.#target = target
 		this.#ports = ports
 	}
 
 	/**
-	 * The events. Leaving the loop releases the connection.
+	 * The items. Leaving the loop releases the connection.
 	 *
-	 * @param scope - ends the iteration when it is closed, as the signal among the options does
+	 * @param scope - ends the iteration when it is closed, as the target's signal does
 	 * @throws PlanstreamError when the server refuses for good
 	 */
-	async *events(scope: Scope): AsyncGenerator<PlanEvent, void, undefined> {
+	async *items(scope: Scope): AsyncGenerator<Item, void, undefined> {
 		const { clock, random, backoff, report } = this.#ports
-		const controller = linkedController(this.#options.signal)
+		const controller = linkedController(this.#target.signal)
 		const { signal } = controller
 		scope.enter(controller)
 		let failures = 0
@@ -87,12 +84,13 @@ export class Subscription {
 		}
 	}
 
-	/** The events of one connection; what is not a cut is thrown. */
-	async *#connect(signal: AbortSignal): AsyncGenerator<PlanEvent, Ending, undefined> {
+	/** The items of one connection; what is not a cut is thrown. */
+	async *#connect(signal: AbortSignal): AsyncGenerator<Item, Ending, undefined> {
 		const { transports, clock, provenAfterMs, report } = this.#ports
 		const transport = transports.current()
 		const connection = linkedController(signal)
-		const from = this.#position.seq
+		const { reader } = this.#target
+		const from = reader.progress
 		let began: number | null = null
 		try {
 			report(this, { state: 'connecting', transport: transport.name })
@@ -102,12 +100,12 @@ export class Subscription {
 			if (stream === 'finished') return { finished: true }
 			report(this, { state: 'open', transport: transport.name })
 			yield* this.#read(stream)
-			if (this.#ended) return { finished: true }
+			if (reader.ended) return { finished: true }
 			throw new Cut('The server closed the stream before its end.')
 		} catch (error) {
 			if (signal.aborted) return { finished: true }
 			if (!(error instanceof Cut)) throw error
-			const lively = this.#position.seq !== from || (began !== null && clock.now() - began >= provenAfterMs)
+			const lively = reader.progress !== from || (began !== null && clock.now() - began >= provenAfterMs)
 			const unproven = began === null && !(error instanceof NoToken)
 			return { finished: false, cut: error, lively, atOnce: unproven && transports.failed(transport.name) }
 		} finally {
@@ -118,7 +116,8 @@ export class Subscription {
 
 	async #open(transport: Transport, connection: AbortController): Promise<Stream | 'finished'> {
 		const { clock, connectTimeoutMs } = this.#ports
-		const request = { route: this.#route, input: this.#input, lastCursor: this.#position.cursor }
+		const { route, input, reader } = this.#target
+		const request = { route, input, lastCursor: reader.cursor }
 		let late = false
 		const cancel = clock.after(connectTimeoutMs, () => {
 			late = true
@@ -133,31 +132,12 @@ export class Subscription {
 		}
 	}
 
-	async *#read(stream: Stream): AsyncGenerator<PlanEvent, void, undefined> {
+	async *#read(stream: Stream): AsyncGenerator<Item, void, undefined> {
+		const { reader } = this.#target
 		for await (const delivery of stream) {
-			const { position, event, frame } = receive(this.#position, delivery)
-			this.#position = position
-			if (frame) this.#heed(frame)
-			if (event) yield event
-			if (this.#ended) return
-		}
-	}
-
-	#heed(frame: ControlFrame): void {
-		switch (frame.frame) {
-			case 'ready':
-				if (frame.reset) this.#options.onReset?.(frame)
-				this.#options.onReady?.(frame)
-				return
-			case 'end':
-				this.#ended = !frame.resume
-				return
-			case 'problem': {
-				const { frame: _frame, plan_id: _plan, cursor: _cursor, ...problem } = frame
-				throw cutOrError(PlanstreamError.fromProblem(problem))
-			}
-			case 'position':
-				return
+			const item = reader.read(delivery)
+			if (item !== null) yield item
+			if (reader.ended) return
 		}
 	}
 }

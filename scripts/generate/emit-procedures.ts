@@ -1,4 +1,5 @@
 import type { ProcedureSpec } from '@planstream/shared/schemas'
+import * as z from 'zod'
 import type { Catalogue } from './catalogue.js'
 import { HEADER, homesOf, importsOf, type SourceFile } from './emit-file.js'
 import { doc } from './emit-type.js'
@@ -26,7 +27,7 @@ export function emitProcedures(contract: Contract, catalogues: readonly Catalogu
 	const rows = [...groups.values()].flat()
 	const used = rows.flatMap(({ input, output }) => (input === null ? [output] : [input, output]))
 	const imports = [
-		`import type { CallOptions, Calling, SubscribeOptions, Subscribing } from '../calling.js'`,
+		`import type { CallOptions, Calling, SubscribeOptions, Subscribing, WatchOptions, Watching } from '../calling.js'`,
 		importsOf(new Set(used), homesOf(catalogues), 'procedures.ts'),
 	]
 	const parts = [`${HEADER}\n${imports.join('\n')}`, emitInterface(groups), emitBinding(groups)]
@@ -35,13 +36,18 @@ export function emitProcedures(contract: Contract, catalogues: readonly Catalogu
 
 function toRow(name: string, spec: ProcedureSpec, names: ReturnType<typeof namesOf>): Row {
 	const method = name.slice(name.indexOf('.') + 1)
-	if (spec.kind === 'subscription') return { name, method, spec, input: 'SubscribeInput', output: 'PlanEvent', optional: false }
+	if (resumes(spec)) return { name, method, spec, input: 'SubscribeInput', output: 'PlanEvent', optional: false }
 	const output = names.output.get(spec.output)
 	if (output === undefined) throw new Error(`The output of "${spec.summary}" has no name; add its schema to the catalogue.`)
 	const optional = spec.input.safeParse({}).success
 	const input = names.input.get(spec.input) ?? null
 	if (input === null && !optional) throw new Error(`The input of "${spec.summary}" has no name; add its schema to the catalogue.`)
 	return { name, method, spec, input, output, optional }
+}
+
+/** Whether it is the subscription to events, which goes on behind the last one; the SDK keeps the position itself. */
+function resumes({ kind, input }: ProcedureSpec): boolean {
+	return kind === 'subscription' && input instanceof z.ZodObject && 'lastEventId' in input.shape
 }
 
 function namesOf(catalogues: readonly Catalogue[]) {
@@ -61,7 +67,7 @@ function emitInterface(groups: ReadonlyMap<string, readonly Row[]>): string {
 }
 
 function parameters({ spec, input, optional }: Row): string {
-	const options = spec.kind === 'subscription' ? 'SubscribeOptions' : 'CallOptions'
+	const options = resumes(spec) ? 'SubscribeOptions' : spec.kind === 'subscription' ? 'WatchOptions' : 'CallOptions'
 	const type = input ?? 'Readonly<Record<string, never>>'
 	return `input${optional ? '?' : ''}: ${type}, options?: ${options}`
 }
@@ -72,15 +78,18 @@ function result({ spec, output }: Row): string {
 
 function emitBinding(groups: ReadonlyMap<string, readonly Row[]>): string {
 	const fields = [...groups].map(([group, rows]) => `${group}: {\n${rows.map(bind).join('\n')}\n},`)
-	return `${doc(['Binds each procedure to its route.'])}export function bindProcedures(call: Calling, subscribe: Subscribing): Procedures {
+	return `${doc(['Binds each procedure to its route.'])}export function bindProcedures(call: Calling, subscribe: Subscribing, watch: Watching): Procedures {
 	return {\n${fields.join('\n')}\n}
 }`
 }
 
 function bind({ name, method, spec, optional }: Row): string {
 	const { method: verb, path } = spec.rest
-	if (spec.kind === 'subscription')
-		return `${method}: (input, options) => subscribe({ name: ${JSON.stringify(name)}, path: ${JSON.stringify(path)} }, input, options),`
+	const given = `(input${optional ? ' = {}' : ''}, options)`
+	if (spec.kind === 'subscription') {
+		const opens = resumes(spec) ? 'subscribe' : 'watch'
+		return `${method}: ${given} => ${opens}({ name: ${JSON.stringify(name)}, path: ${JSON.stringify(path)} }, input, options),`
+	}
 	const route = `{ kind: ${JSON.stringify(spec.kind)}, method: ${JSON.stringify(verb)}, path: ${JSON.stringify(path)} }`
-	return `${method}: (input${optional ? ' = {}' : ''}, options) => call(${route}, input, options),`
+	return `${method}: ${given} => call(${route}, input, options),`
 }

@@ -2,6 +2,8 @@ import * as z from 'zod'
 import {
 	agentsOutput,
 	cancelInput,
+	changesInput,
+	changesOutput,
 	clearOutput,
 	clientsOutput,
 	cloneInput,
@@ -155,6 +157,14 @@ export const contract = {
 		rest: { method: 'GET', path: '/api/v1/streaming/plans/{plan_id}/events', status: 200 },
 		scope: 'plans:read',
 		summary: 'Every event of a plan behind a position, then each new one, until the plan is done.',
+	},
+	'plans.changes': {
+		kind: 'subscription',
+		input: changesInput,
+		output: changesOutput,
+		rest: { method: 'GET', path: '/api/v1/streaming/plans/changes', status: 200 },
+		scope: 'plans:read',
+		summary: 'The newest plans, then what changes among them.',
 	},
 	'plans.history': {
 		kind: 'query',

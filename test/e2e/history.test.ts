@@ -76,7 +76,7 @@ test('a position whose events cannot be had is 410 with where to go on, and only
 	const { cursor: third } = await server.publish('p', [output(0), output(1)])
 	const { cursor: other } = await server.publish('q', [STARTED])
 	const [epoch = '', , fingerprint = ''] = third.split('.')
-	await server.trim('p', 4)
+	await server.hub.trim({ tenant: LOCAL_PRINCIPAL.tenant, plan_id: 'p' }, 4)
 	const { cursor: fourth } = await server.publish('p', [output(2)])
 	const gone: Record<string, string> = {
 		[first]: 'trimmed',

@@ -102,11 +102,6 @@ export class StreamServer implements AsyncDisposable {
 		return events.map(({ text }) => text)
 	}
 
-	/** Drops a plan's events before this one. */
-	async trim(plan_id: string, before_seq: number): Promise<void> {
-		await this.hub.trim({ tenant: LOCAL_PRINCIPAL.tenant, plan_id }, before_seq)
-	}
-
 	/** Tells every stream to end so that its reader resumes; new ones are refused. */
 	drain(): void {
 		this.#draining.abort(new PlanstreamError('draining', 'The server is stopping. Connect again to go on.'))

@@ -59,6 +59,16 @@ export interface ReviewsOutput {
 	}>
 }
 
+/** What changed in the list of plans; the first item on each connection is the whole page. */
+export interface ChangesOutput {
+	/** true on the first item of each connection: `plans` takes the place of all there was */
+	readonly reset: boolean
+	/** new or changed, newest first */
+	readonly plans: ReadonlyArray<PlanSummary>
+	/** no longer among the newest that match */
+	readonly removed: ReadonlyArray<string>
+}
+
 /** One page of a plan's events. */
 export interface HistoryOutput {
 	readonly plan_id: string

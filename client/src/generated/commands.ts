@@ -179,6 +179,15 @@ export interface ReviewInput extends CommandInput {
 	readonly payload?: Readonly<Record<string, Json>> | undefined
 }
 
+/** Which plans to watch the list of. */
+export interface ChangesInput {
+	readonly status?: ReadonlyArray<PlanStatus> | undefined
+	/** name=value; all must match */
+	readonly label?: ReadonlyArray<string> | undefined
+	/** @defaultValue `100` */
+	readonly limit?: number | undefined
+}
+
 /** Which page of a plan's events, and how long to wait for it. */
 export interface HistoryInput {
 	readonly plan_id: string

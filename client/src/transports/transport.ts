@@ -1,12 +1,11 @@
 import type { StreamRoute } from '../calling.js'
-import type { SubscribeInput } from '../generated/commands.js'
 
 export type TransportName = 'websocket' | 'sse'
 
 /** What to stream, and behind which position. */
 export interface StreamRequest {
 	readonly route: StreamRoute
-	readonly input: SubscribeInput
+	readonly input: object
 	/** The cursor of the last item seen, which wins over `input.after`; null on the first connection. */
 	readonly lastCursor: string | null
 }

@@ -3,12 +3,16 @@ import type { listInput } from '@planstream/shared/schemas'
 import type * as z from 'zod'
 import type { Hub } from '../hub/hub.js'
 import type { Principal } from '../hub/principal.js'
+import type { ListQuery } from '../log/event-log.js'
 
 /** One page of the caller's plans; labels come as `name=value` because that is what fits into a URL. */
 export function listPlans(hub: Hub, principal: Principal, input: z.output<typeof listInput>): Promise<ListOutput> {
-	const { label, ...query } = input
-	const labels = label && labelsOf(label)
-	return hub.list(principal, defined({ ...query, labels }))
+	return hub.list(principal, listQuery(input))
+}
+
+/** What the hub is asked for. */
+export function listQuery({ label, ...query }: z.output<typeof listInput>): Omit<ListQuery, 'tenant'> {
+	return defined({ ...query, labels: label && labelsOf(label) })
 }
 
 function labelsOf(texts: readonly string[]): Record<string, string> {

@@ -16,7 +16,12 @@ type ProcedureOf<Spec extends ProcedureSpec> = Spec['kind'] extends 'query'
 	? TRPCQueryProcedure<Typed<Spec, Answer<Spec>>>
 	: Spec['kind'] extends 'mutation'
 		? TRPCMutationProcedure<Typed<Spec, Answer<Spec>>>
-		: TRPCSubscriptionProcedure<Typed<Spec, AsyncIterable<{ id: string; data: Answer<Spec> }, void, unknown>>>
+		: TRPCSubscriptionProcedure<Typed<Spec, AsyncIterable<Item<Spec>, void, unknown>>>
+
+/** What can be resumed has an id for each item. */
+type Item<Spec extends ProcedureSpec> = 'lastEventId' extends keyof z.input<Spec['input']>
+	? { id: string; data: Answer<Spec> }
+	: Answer<Spec>
 
 type Answer<Spec extends ProcedureSpec> = Wire<z.output<Spec['output']>>
 

@@ -9,6 +9,7 @@ import type { Executor } from '../plans/executor.js'
 import { listClients } from './client-list.js'
 import type { Context } from './context.js'
 import { listPlans } from './list-plans.js'
+import { livePlanList } from './plan-changes.js'
 import { planEvents } from './plan-events.js'
 import { planHistory } from './plan-history.js'
 import { foldOf, openReviews, planResult, stepResult } from './plan-reads.js'
@@ -89,6 +90,11 @@ export function createRouter({ hub, executor, connections, schedule, draining, o
 				.input(contract['plans.events'].input)
 				.subscription(async function* ({ ctx, input, signal = new AbortController().signal }) {
 					yield* planEvents({ hub, principal: ctx.principal, carrier: ctx.carrier, input, signal, draining, onProblem })
+				}),
+			changes: procedure('plans.changes')
+				.input(contract['plans.changes'].input)
+				.subscription(async function* ({ ctx, input, signal = new AbortController().signal }) {
+					yield* livePlanList({ ...ctx, carrier: ctx.carrier, input, signal, hub, draining, schedule, onProblem })
 				}),
 			history: procedure('plans.history')
 				.input(contract['plans.history'].input)

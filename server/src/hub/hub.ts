@@ -1,4 +1,5 @@
 import {
+	type ChangesOutput,
 	type EventType,
 	type Json,
 	type ListOutput,
@@ -14,6 +15,7 @@ import { resultAt } from './base.js'
 import { type EventHandler, type HandlerReport, Handlers } from './handlers.js'
 import { type HistoryPage, type PageRequest, readPage } from './history.js'
 import { makeBase } from './make-base.js'
+import { type ChangesRequest, planChanges } from './plan-changes.js'
 import type { PlanFold } from './plan-fold.js'
 import type { Principal } from './principal.js'
 import { type Draft, encode } from './records.js'
@@ -107,6 +109,15 @@ export class Hub {
 	async list(principal: Principal, query: Omit<ListQuery, 'tenant'>): Promise<ListOutput> {
 		const { plans, next_page } = await this.#log.list({ ...query, tenant: principal.tenant })
 		return { plans: [...plans], next_page }
+	}
+
+	/** The newest plans that match, then what changes among them, at most four times a second. */
+	changes(
+		{ tenant }: Principal,
+		query: Omit<ListQuery, 'tenant'>,
+		waiting: Omit<ChangesRequest, 'query'>,
+	): AsyncGenerator<ChangesOutput, void, void> {
+		return planChanges(this.#log, { ...waiting, query: { ...query, tenant } })
 	}
 
 	/** The cursor behind an event; the bare number of one that is no longer kept. */

@@ -14,10 +14,15 @@ export function openingBlock(random: () => number): string {
  * EventSource resumes, which a problem does not move.
  */
 export function itemBlock(item: StreamItem): string {
-	const data = `data: ${textOf(item)}\n\n`
+	const data = dataBlock(textOf(item))
 	if (item.kind === 'event') return `id: ${item.stored.cursor}\n${data}`
 	const { frame, cursor } = item.frame
 	return frame === 'problem' ? `event: problem\n${data}` : `event: ${frame}\nid: ${cursor}\n${data}`
+}
+
+/** A message without an id. */
+export function dataBlock(text: string): string {
+	return `data: ${text}\n\n`
 }
 
 /** A sign of life for proxies and people, as a comment that no client sees. */

@@ -1,47 +1,19 @@
-import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
-import type { ConnectionLimits } from '../connections/limits.js'
-import type { Connection } from '../connections/registry.js'
-import type { Schedule } from '../connections/schedule.js'
-import type { Turns } from '../connections/turns.js'
 import { cursorOf, type StreamItem } from '../hub/stream-item.js'
 import type { Outlet } from './delivery.js'
-import { HEARTBEAT_BLOCK, itemBlock, openingBlock } from './sse-frames.js'
-import { streamedBy } from './streamed-response.js'
-
-export const SSE_HEADERS = {
-	'content-type': 'text/event-stream; charset=utf-8',
-	'cache-control': 'no-cache, no-transform',
-	'x-accel-buffering': 'no',
-	'x-content-type-options': 'nosniff',
-} as const
-
-export interface SseOutletOptions {
-	readonly plan_id: string
-	readonly connection: Connection
-	readonly turns: Turns
-	readonly headers: OutgoingHttpHeaders
-	readonly limits: ConnectionLimits
-	readonly schedule: Schedule
-	/** From 0 up to 1. */
-	readonly random: () => number
-}
+import { HEARTBEAT_BLOCK, itemBlock } from './sse-frames.js'
+import { type SseConnection, type SseOptions, SseResponse } from './sse-response.js'
 
 /** A response that carries one plan's stream. Disposing it ends the response. */
 export class SseOutlet implements Outlet, Disposable {
-	readonly #response: ServerResponse
-	readonly #options: SseOutletOptions
+	readonly #plan_id: string
+	readonly #of: SseConnection
+	readonly #response: SseResponse
 	#cursor: string | null = null
-	#heartbeat: Disposable
 
-	/** Sends the headers and a comment at once. */
-	constructor(response: ServerResponse, options: SseOutletOptions) {
-		this.#response = response
-		this.#options = options
-		response.on('error', ignoreBrokenPipe)
-		streamedBy(response, options.limits.stallTimeoutMs)
-		response.writeHead(200, { ...options.headers, ...SSE_HEADERS })
-		response.write(openingBlock(options.random))
-		this.#heartbeat = this.#nextHeartbeat()
+	constructor(plan_id: string, of: SseConnection, options: SseOptions) {
+		this.#plan_id = plan_id
+		this.#of = of
+		this.#response = new SseResponse(of, options, () => this.#beat())
 	}
 
 	/** Where the reader resumes; null before its first item. */
@@ -51,45 +23,22 @@ export class SseOutlet implements Outlet, Disposable {
 
 	write(item: StreamItem): void {
 		this.#cursor = cursorOf(item)
-		this.#send(itemBlock(item))
-		if (item.kind === 'event') this.#options.connection.delivered()
+		this.#response.send(itemBlock(item))
+		if (item.kind === 'event') this.#of.connection.delivered()
 	}
 
 	turn(signal: AbortSignal): Promise<Disposable | null> {
-		return this.#options.turns.take(signal)
+		return this.#response.turn(signal)
 	}
 
 	[Symbol.dispose](): void {
-		this.#heartbeat[Symbol.dispose]()
-		if (!this.#response.destroyed) this.#response.end()
+		this.#response[Symbol.dispose]()
 	}
 
-	#nextHeartbeat(): Disposable {
-		const { schedule, limits } = this.#options
-		return schedule(() => {
-			this.#beat()
-			this.#heartbeat = this.#nextHeartbeat()
-		}, limits.heartbeatMs)
-	}
-
-	/** Nothing is added to what a reader has not taken: that is on its way and shows life by itself. */
-	#beat(): void {
-		if (this.#response.writableNeedDrain) return
-		this.#send(HEARTBEAT_BLOCK)
-		if (this.#cursor === null) return
-		const { plan_id } = this.#options
-		this.#send(itemBlock({ kind: 'frame', frame: { frame: 'position', plan_id, cursor: this.#cursor } }))
-	}
-
-	/** A reader of SSE says nothing; that it takes what is sent is its sign of life. */
-	readonly #taken = (error?: Error | null): void => {
-		if (error == null) this.#options.connection.seen()
-	}
-
-	#send(text: string): void {
-		if (!this.#response.destroyed) this.#response.write(text, this.#taken)
+	/** A comment shows life to everybody, the position also moves the cursor of who resumes. */
+	#beat(): string {
+		if (this.#cursor === null) return HEARTBEAT_BLOCK
+		const frame = { frame: 'position', plan_id: this.#plan_id, cursor: this.#cursor } as const
+		return HEARTBEAT_BLOCK + itemBlock({ kind: 'frame', frame })
 	}
 }
-
-/** A reader that leaves while something is written to it is no failure: `close` follows and ends its stream. */
-function ignoreBrokenPipe(): void {}

@@ -1,6 +1,5 @@
 import type { ServerResponse } from 'node:http'
 import { endStalled } from '../connections/back-pressure.js'
-import { Turns } from '../connections/turns.js'
 
 /**
  * Makes a response one stream: it is cut when its reader takes nothing for so long, and its connection goes with it, as the headers
@@ -10,9 +9,4 @@ import { Turns } from '../connections/turns.js'
 export function streamedBy(response: ServerResponse, stallTimeoutMs: number): void {
 	response.shouldKeepAlive = false
 	endStalled(response, stallTimeoutMs, () => response.destroy())
-}
-
-/** The writing end of a response. */
-export function responseTurns(response: ServerResponse, limit: number): Turns {
-	return new Turns({ sink: response, queued: () => response.writableLength, limit })
 }

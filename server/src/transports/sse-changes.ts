@@ -1,0 +1,41 @@
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
+import { contract } from '@planstream/shared/schemas'
+import { readClientId } from '../api/client-id.js'
+import { typedError } from '../api/errors.js'
+import { listQuery } from '../api/list-plans.js'
+import { assertAllowed, reported } from '../api/procedure.js'
+import { queryParameters, readQuery } from '../api/query.js'
+import { joinSignals } from '../api/signals.js'
+import { dataBlock, HEARTBEAT_BLOCK, itemBlock } from './sse-frames.js'
+import { countIn, leaving, SSE_HEADERS, type SseContext, type SseOptions, SseResponse } from './sse-response.js'
+
+const { input: schema } = contract['plans.changes']
+const PARAMETERS = new Map([...queryParameters(schema, []), ['client_id', 'text'] as const])
+
+/** The live list of plans: a message an item, without ids, because a reader that comes again begins with a new page. */
+export async function answerChanges(options: SseOptions, context: SseContext): Promise<Response> {
+	const { hub, draining, contextOf, schedule, onProblem } = options
+	const { principal } = contextOf(context)
+	assertAllowed(principal, 'plans.changes')
+	const { client_id, ...input } = readQuery(new URL(context.req.url).search, PARAMETERS)
+	const parsed = schema.safeParse(input)
+	if (!parsed.success) throw typedError(parsed.error, { procedure: 'plans.changes', input })
+	const query = listQuery(parsed.data)
+	const named = readClientId(client_id as string | undefined)
+	if (context.req.method === 'HEAD') return context.body(null, 200, SSE_HEADERS)
+
+	using ending = joinSignals(leaving(context.env.outgoing), draining, principal.expired)
+	using connection = countIn(context, options, { principal, client_id: named, plan_id: null })
+	using response = new SseResponse(connection, options, () => HEARTBEAT_BLOCK)
+	try {
+		for await (const change of hub.changes(principal, query, { signal: ending.signal, schedule })) {
+			using turn = await response.turn(ending.signal)
+			if (turn === null) break
+			response.send(dataBlock(JSON.stringify(change)))
+		}
+	} catch (thrown) {
+		const problem = reported(typedError(thrown), onProblem, 'plans.changes').toProblem()
+		response.send(itemBlock({ kind: 'frame', frame: { frame: 'problem', plan_id: null, cursor: null, ...problem } }))
+	}
+	return RESPONSE_ALREADY_SENT
+}
