@@ -12,9 +12,6 @@ export interface Done {
 	readonly latency: RecordableHistogram
 }
 
-/** Prepares a server and returns what is measured. */
-type Task = (directory: string, seconds: number) => Promise<() => Promise<Done>>
-
 /** For each second of the window: 1,000 plans run and 10,000 are listed in the usual one. */
 export const PLANS_A_SECOND = { run: 500, list: 5000 } as const
 

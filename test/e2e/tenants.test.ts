@@ -61,7 +61,14 @@ const OPERATIONS: Record<Exclude<ProcedureName, keyof typeof ELSEWHERE>, (plan_i
 	'reviews.list': (plan_id) => [{ plan_id }],
 	'reviews.answer': (plan_id) => [{ plan_id, review_id: 'a.1', decision: 'approve' }],
 }
-const ELSEWHERE = { 'plans.create': 1, 'plans.list': 1, 'events.publish': 1, 'agents.list': 1, 'clients.list': 1 } as const
+const ELSEWHERE = {
+	'plans.create': 1,
+	'plans.list': 1,
+	'events.publish': 1,
+	'agents.list': 1,
+	'clients.list': 1,
+	'plans.changes': 1,
+} as const
 
 /** What a tenant is told of a plan, without what differs between any two answers. */
 const OVER: readonly (readonly [string, (tenant: Tenant, name: ProcedureName, input: object) => Promise<string>])[] = [
