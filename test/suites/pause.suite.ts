@@ -2,16 +2,20 @@ import { createInput } from '@planstream/shared/schemas'
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { LOCAL_PRINCIPAL } from '../../server/src/hub/principal.js'
+import { openLog } from '../../server/src/log/open.js'
 import type { Command } from '../../server/src/plans/decision.js'
 import { HeldAgent } from '../support/held-agent.js'
-import { startPlanstream, type TestPlanstream } from '../support/planstream.js'
+import { ManualClock } from '../support/manual-clock.js'
+import { manualTime, TestPlanstream } from '../support/planstream.js'
 
 const COMMANDS = {
 	pause: { kind: 'pause', mode: 'drain' },
 	interrupt: { kind: 'pause', mode: 'interrupt' },
 	resume: { kind: 'resume' },
 } as const satisfies Record<string, Command>
-const MOVES = ['pause', 'interrupt', 'resume', 'end', 'fail', 'turn'] as const
+const MOVES = ['pause', 'interrupt', 'resume', 'end', 'fail', 'turn', 'grace'] as const
+/** After it an interrupted attempt is fenced, whatever its agent does. */
+const GRACE_MS = 10_000
 type Move = (typeof MOVES)[number]
 
 const steps = ['a', 'b', 'c', 'd', 'e', 'f'].map((step_id) => ({
@@ -22,27 +26,36 @@ const steps = ['a', 'b', 'c', 'd', 'e', 'f'].map((step_id) => ({
 	retry: { initial_ms: 0, max_attempts: 9 },
 }))
 
-const turn = () => new Promise<void>((resolve) => void setImmediate(resolve))
+/** Time enough for an outcome to reach the log, and for what is due then to start. */
+async function turns(): Promise<void> {
+	for (let turn = 0; turn < 12; turn++) await new Promise<void>((resolve) => void setImmediate(resolve))
+}
 
 /** Random schedules of commands and of attempts that end, with agents that obey their signal and agents that do not. */
 export function pauseSuite(schedules: number): void {
 	it(`means that nothing runs, whatever happens in whatever order: ${schedules} schedules, half of them with deaf agents`, async () => {
-		const schedule = fc.array(fc.constantFrom(...MOVES), { maxLength: 30 })
+		const schedule = fc.array(fc.constantFrom(...MOVES), { minLength: 10, maxLength: 30 })
+		let pauses = 0
 		const property = fc.asyncProperty(fc.boolean(), schedule, async (obedient, moves) => {
 			const agent = new HeldAgent(obedient)
-			await using planstream = await startPlanstream([agent])
+			const clock = new ManualClock()
+			await using planstream = new TestPlanstream(await openLog({ kind: 'memory' }), [agent], manualTime(clock))
+			planstream.hub.on('plan_paused', () => void pauses++)
 			await planstream.executor.create(LOCAL_PRINCIPAL, createInput.parse({ plan_id: 'p', query: 'q', steps }))
+			await agent.reaches(4)
 			for (const move of moves) {
-				await play(planstream, agent, move)
+				if (move === 'grace') clock.advance(GRACE_MS)
+				else await play(planstream, agent, move)
 				await assertPauseHolds(planstream, agent)
 			}
 			for (const held of [...agent.running.values()]) held.end()
 		})
 		await fc.assert(property, { numRuns: schedules })
+		expect(pauses).toBeGreaterThan(schedules / 2)
 	})
 }
 
-async function play(planstream: TestPlanstream, agent: HeldAgent, move: Move): Promise<void> {
+async function play(planstream: TestPlanstream, agent: HeldAgent, move: Exclude<Move, 'grace'>): Promise<void> {
 	const [first] = agent.running.values()
 	switch (move) {
 		case 'end':
@@ -52,7 +65,7 @@ async function play(planstream: TestPlanstream, agent: HeldAgent, move: Move): P
 			first?.fail()
 			return
 		case 'turn':
-			await turn()
+			await turns()
 			return
 		default:
 			await planstream.executor.command(LOCAL_PRINCIPAL, 'p', COMMANDS[move]).catch((error: unknown) => {
@@ -61,11 +74,10 @@ async function play(planstream: TestPlanstream, agent: HeldAgent, move: Move): P
 	}
 }
 
-/** The agents themselves are asked, also some turns later: nobody but the schedule could have resumed the plan. */
+/** The agents themselves are asked, also some time later: nobody but the schedule could have resumed the plan. */
 async function assertPauseHolds({ hub }: TestPlanstream, agent: HeldAgent): Promise<void> {
 	if ((await hub.state(LOCAL_PRINCIPAL, 'p'))?.status !== 'paused') return
 	expect([...agent.running.keys()]).toEqual([])
-	await turn()
-	await turn()
+	await turns()
 	expect([...agent.running.keys()]).toEqual([])
 }
