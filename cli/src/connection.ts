@@ -4,16 +4,28 @@ import { Option } from 'commander'
 import { WebSocket } from 'ws'
 import { UsageError } from './failure.js'
 
+/** Where a server listens that was told nothing else. */
+export const DEFAULT_URL = 'http://127.0.0.1:3000'
+
 /** Where the server is; the same for every command that asks one. */
 export function urlOption(): Option {
-	return new Option('--url <url>', 'address of the server').env('PLANSTREAM_URL').default('http://127.0.0.1:3000')
+	return new Option('--url <url>', 'address of the server').env('PLANSTREAM_URL').default(DEFAULT_URL)
 }
 
-/** The SDK on a server, with the key of the environment: an option would show it to everybody who lists the processes. */
+/** The key of the environment: an option would show it to everybody who lists the processes. */
+export function tokenOfEnvironment(): string | undefined {
+	return process.env.PLANSTREAM_TOKEN || undefined
+}
+
+/** @throws UsageError */
+export function assertUrl(url: string): string {
+	if (URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)) return url
+	throw new UsageError(`"${url}" is no address of a server; give one like ${DEFAULT_URL}.`)
+}
+
+/** The SDK on a server. */
 export function connect(url: string): Planstream {
-	const token = process.env.PLANSTREAM_TOKEN || undefined
-	if (URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)) return createPlanstream({ url, token, WebSocket })
-	throw new UsageError(`"${url}" is no address of a server; give one like http://127.0.0.1:3000.`)
+	return createPlanstream({ url: assertUrl(url), token: tokenOfEnvironment(), WebSocket })
 }
 
 /** What a failed request means to the person who made it. */

@@ -3,10 +3,15 @@ import { connect } from './connection.js'
 import { terminal } from './display.js'
 import { EXIT, type ExitCode } from './failure.js'
 import { note, paint, wantsJson, writeLine } from './output.js'
+import { openPlans, type Place } from './plans.js'
 import { render } from './render.js'
 import { clip, column, oneLine } from './text.js'
 
-export interface LookOptions {
+export interface LookOptions extends Place {
+	readonly json?: boolean
+}
+
+export interface ReviewsOptions {
 	readonly url: string
 	readonly json?: boolean
 }
@@ -21,14 +26,14 @@ export interface ListOptions extends LookOptions {
 const PAGE = 1000
 
 /** `planstream list`: the plans, newest first; for a program one JSON object a line. */
-export async function listCommand({ url, json = false, limit, ...filters }: ListOptions): Promise<ExitCode> {
-	await using planstream = connect(url)
+export async function listCommand({ url, data, json = false, limit, ...filters }: ListOptions): Promise<ExitCode> {
+	await using kept = await openPlans({ data, ...(url !== undefined && { url }) })
 	const show = wantsJson(json) ? (plan: PlanSummary) => JSON.stringify(plan) : line
 	let shown = 0
 	let page: string | null = null
 	do {
 		const asked: ListInput = { ...filters, limit: Math.min(PAGE, limit - shown), ...(page !== null && { page }) }
-		const { plans, next_page } = await planstream.plans.list(asked)
+		const { plans, next_page } = await kept.list(asked)
 		for (const plan of plans) await writeLine(show(plan))
 		shown += plans.length
 		page = next_page
@@ -46,16 +51,16 @@ function line({ plan_id, status, progress, created_at, query }: PlanSummary): st
 }
 
 /** `planstream show`: a plan as it stands now; for a program its state. */
-export async function showCommand(plan_id: string, { url, json = false }: LookOptions): Promise<ExitCode> {
-	await using planstream = connect(url)
-	const state = await planstream.plans.get({ plan_id })
+export async function showCommand(plan_id: string, { json = false, ...place }: LookOptions): Promise<ExitCode> {
+	await using kept = await openPlans(place)
+	const state = await kept.get(plan_id)
 	const lines = wantsJson(json) ? [JSON.stringify(state)] : render(state, { ...terminal(), height: null })
 	for (const text of lines) await writeLine(text)
 	return EXIT.done
 }
 
 /** `planstream review PLAN`: what waits for an answer, with what is to be looked at. */
-export async function reviewsCommand(plan_id: string, { url, json = false }: LookOptions): Promise<ExitCode> {
+export async function reviewsCommand(plan_id: string, { url, json = false }: ReviewsOptions): Promise<ExitCode> {
 	await using planstream = connect(url)
 	const { reviews } = await planstream.reviews.list({ plan_id })
 	for (const review of reviews) {

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander'
 import { explain, urlOption } from './connection.js'
 import { type DemoOptions, demoCommand } from './demo.js'
 import { EXIT, type ExitCode } from './failure.js'
+import { addKeepingCommands } from './keeping.js'
 import { addKeyCommands } from './keys.js'
 import { endWithReader, note } from './output.js'
 import { addPlanCommands } from './plan-commands.js'
@@ -11,7 +12,7 @@ import { serveCommand } from './serve.js'
 import { type WatchOptions, watchCommand } from './watch.js'
 
 const EXIT_CODES = `
-Exit codes: 0 done, 1 the plan failed or was cancelled, 2 wrong usage, bad input or no server, 130 stopped by Ctrl-C.
+Exit codes: 0 done, 1 the plan failed, was cancelled or is damaged, 2 wrong usage, bad input or no server, 130 stopped by Ctrl-C.
 What is piped is JSON, one event, plan or answer a line; everything for people goes to standard error then.`
 
 const JSON_FLAG = ['--json', 'one JSON event a line, also in a terminal'] as const
@@ -58,6 +59,7 @@ function program(exit: (code: ExitCode) => void): Command {
 		.addOption(urlOption())
 		.action(async (plan_id: string, file: string, options: PublishOptions) => exit(await publishCommand(plan_id, file, options)))
 	addPlanCommands(planstream, exit)
+	addKeepingCommands(planstream, exit)
 	addKeyCommands(planstream, exit)
 	return planstream
 }

@@ -8,6 +8,11 @@ export async function writeLine(text: string): Promise<void> {
 	if (!process.stdout.write(`${text}\n`)) await once(process.stdout, 'drain')
 }
 
+/** Writes a piece of a document to standard output, no faster than it is taken. */
+export async function writeBytes(bytes: string | Uint8Array): Promise<void> {
+	if (!process.stdout.write(bytes)) await once(process.stdout, 'drain')
+}
+
 /** Writes to standard error what only a person reads. */
 export function note(text: string): void {
 	process.stderr.write(`${text}\n`)

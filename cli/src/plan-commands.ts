@@ -21,6 +21,7 @@ import {
 } from './control.js'
 import { type ExitCode, UsageError } from './failure.js'
 import { type ListOptions, type LookOptions, listCommand, reviewsCommand, showCommand } from './look.js'
+import { placeOptions } from './plans.js'
 
 type Exit = (code: ExitCode) => void
 
@@ -44,14 +45,25 @@ function command(planstream: Command, name: string, description: string): Comman
 		.option(...JSON_FLAG)
 }
 
+/** A command that can do without a server. */
+function looking(planstream: Command, name: string, description: string): Command {
+	const [url, data] = placeOptions()
+	return planstream
+		.command(name)
+		.description(description)
+		.addOption(url)
+		.addOption(data)
+		.option(...JSON_FLAG)
+}
+
 function addLooking(planstream: Command, exit: Exit): void {
-	command(planstream, 'list', 'list plans, newest first')
+	looking(planstream, 'list', 'list plans, newest first')
 		.addOption(new Option('--status <status...>', 'only plans in these states').choices(PLAN_STATUSES))
 		.option('--label <name=value>', 'only plans with this label; may be repeated', collect)
 		.option('--query <text>', 'only plans whose query contains this')
 		.option('--limit <count>', 'at most so many', wholeNumber, 100)
 		.action(async (options: ListOptions) => exit(await listCommand(options)))
-	command(planstream, 'show', 'show a plan as it stands now')
+	looking(planstream, 'show', 'show a plan as it stands now')
 		.argument('<plan_id>')
 		.action(async (plan_id: string, options: LookOptions) => exit(await showCommand(plan_id, options)))
 }

@@ -58,6 +58,7 @@ import {
 	subscribeInput,
 	subscribersOutput,
 	usage,
+	verifyOutput,
 } from '@planstream/shared/schemas'
 import type * as z from 'zod'
 import { pascal } from './case.js'
@@ -193,6 +194,7 @@ const answers: Catalogue = {
 	io: 'output',
 	entries: {
 		CommandOutput: { schema: commandOutput, doc: 'The answer to a command: it is accepted, see the log from here.' },
+		VerifyOutput: { schema: verifyOutput, doc: 'Whether the stored events of a plan are what was stored.' },
 		ClearOutput: { schema: clearOutput, doc: 'The history is cleared; the state of the plan is kept.' },
 		PlanResultOutput: { schema: planResultOutput, doc: 'The whole result of a plan.' },
 		DeleteOutput: { schema: deleteOutput, doc: 'The plan is gone.' },

@@ -2,13 +2,15 @@ import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { HttpBindings } from '@hono/node-server'
 import { PlanstreamError } from '@planstream/shared'
+import { archiveRoutes } from '@planstream/shared/schemas'
 import { TRPCError } from '@trpc/server'
 import { type Context, Hono, type MiddlewareHandler } from 'hono'
+import { archives } from './api/archives.js'
 import { ARTIFACT_PATH, artifactRoutes } from './api/artifacts.js'
 import { textBody } from './api/body.js'
 import { options, welcome } from './api/cors.js'
 import { typedError } from './api/errors.js'
-import { problemResponse, trpcProblemResponse } from './api/problem-response.js'
+import { problemResponse, trpcProblemResponse, unavailableResponse } from './api/problem-response.js'
 import { assertScope, type OnProblem, reported } from './api/procedure.js'
 import { pathPattern, ROUTES, restRoutes, routePath } from './api/rest.js'
 import { createRouter, type Services } from './api/router.js'
@@ -61,11 +63,14 @@ export function createApp({ services, artifacts, authority, limits, ready }: App
 	app.get('/health/live', (context) => context.json({ status: 'live' }))
 	app.use(refuseWhile(draining))
 	app.get('/health/ready', async (context) => {
-		await ready()
-		return context.json({ status: 'ready' })
+		const refusal = await ready().then(() => null, typedError)
+		if (refusal?.code === 'internal') throw refusal
+		return refusal === null ? context.json({ status: 'ready' }) : unavailableResponse(refusal)
 	})
 	answerOptions(app)
-	app.use(identify(authority), textBody())
+	app.use(identify(authority))
+	app.route('/', archives({ ...transport, restore: (principal, archive) => services.executor.restore(principal, archive) }))
+	app.use(textBody())
 	app.get('/', (context) => {
 		assertScope(context.var.principal, 'plans:read', 'The list of addresses')
 		return context.json(INDEX)
@@ -118,6 +123,7 @@ const INDEX = {
 	trpc: '/trpc',
 	websocket: WEBSOCKET_PATH,
 	artifacts: ARTIFACT_PATH,
+	archives: Object.values(archiveRoutes).map(({ rest, summary }) => ({ method: rest.method, path: rest.path, summary })),
 	procedures: ROUTES.map(([name, { rest, summary }]) => ({ name, method: rest.method, path: rest.path, summary })),
 }
 
@@ -142,6 +148,7 @@ const ALLOWED = allowedMethods()
 function allowedMethods(): Map<string, readonly string[]> {
 	const methods = new Map<string, readonly string[]>(['/', ...HEALTH].map((path) => [path, ['GET']]))
 	methods.set(pathPattern(ARTIFACT_PATH), ['GET'])
+	for (const { rest } of Object.values(archiveRoutes)) methods.set(pathPattern(rest.path), [rest.method])
 	for (const [, spec] of ROUTES) methods.set(routePath(spec), [...(methods.get(routePath(spec)) ?? []), spec.rest.method])
 	return new Map([...methods].map(([path, own]) => [path, [...own, ...(own.includes('GET') ? ['HEAD'] : []), 'OPTIONS']]))
 }

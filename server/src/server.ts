@@ -21,6 +21,7 @@ import { type DataDirectory, openDataDirectory } from './server/data-directory.j
 import { type Entrance, openEntrance, readEntranceKeys } from './server/entrance.js'
 import { createHttpServer, listen, OpenRequests, urlOf } from './server/listen.js'
 import { Retention, type RetentionLimits } from './server/retention.js'
+import { ServerFile } from './server/server-file.js'
 
 /** Time for everything to end in order before it is cut. */
 const STOP_MS = 10_000
@@ -124,6 +125,8 @@ class PlanstreamServer implements RunningServer {
 	readonly #http: Server
 	readonly #requests: OpenRequests
 	readonly #retention: Retention
+	readonly #serverFile: ServerFile
+	readonly #onProblem: OnProblem
 	readonly #draining = new AbortController()
 	#recovered: Promise<void> = Promise.resolve()
 	#closed: Promise<void> | null = null
@@ -135,8 +138,11 @@ class PlanstreamServer implements RunningServer {
 		const onProblem: OnProblem = (sentence, error) => logger.error({ err: error }, sentence)
 		const draining = this.#draining.signal
 		this.#log = log
+		this.#onProblem = onProblem
 		this.#directory = directory
-		this.#entrance = openEntrance(options, keys, onProblem)
+		this.#serverFile = new ServerFile(options.data)
+		const holder = (token: string) => this.#serverFile.find(token)
+		this.#entrance = openEntrance(options, { keys, holder }, onProblem)
 		this.hub = new Hub({ log, clock: Date.now, onProblem })
 		const artifacts = new Artifacts(path.join(directory.path, 'artifacts'))
 		this.executor = createExecutor(this.hub, { ...options, artifacts }, directory.path, onProblem)
@@ -160,7 +166,10 @@ class PlanstreamServer implements RunningServer {
 			artifacts,
 			authority: this.#entrance.authority,
 			limits: { ...CONNECTION_LIMITS, pingIntervalMs },
-			ready: () => log.list({ tenant: DEFAULT_TENANT, limit: 1 }),
+			ready: async () => {
+				await log.writable()
+				await log.list({ tenant: DEFAULT_TENANT, limit: 1 })
+			},
 		})
 		this.#http = createHttpServer(async (request, env) => {
 			await this.#recovered
@@ -189,6 +198,10 @@ class PlanstreamServer implements RunningServer {
 		this.#recovered = this.executor.recover()
 		await this.#recovered
 		this.#retention.start()
+		await this.#serverFile.write(this.#url).catch((error: unknown) => {
+			const sentence = 'server.json cannot be written, so the command line does not find this server by its data directory.'
+			this.#onProblem(sentence, asPlanstreamError(error))
+		})
 	}
 
 	report(): ServerReport {
@@ -215,6 +228,7 @@ class PlanstreamServer implements RunningServer {
 		this.#connections.terminate()
 		this.#http.closeAllConnections()
 		this.#entrance[Symbol.dispose]()
+		await this.#serverFile.remove()
 		await this.#log.close()
 		await this.#directory[Symbol.asyncDispose]()
 	}

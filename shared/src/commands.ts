@@ -153,6 +153,26 @@ export const commandOutput = z.object({
 
 export const deleteOutput = z.object({ plan_id: planId, deleted: z.literal(true) })
 
+export const verifyOutput = z.object({
+	plan_id: planId,
+	ok: z.boolean(),
+	oldest_seq: count,
+	head_seq: count,
+	events: count.describe('how many were compared'),
+	fault: z
+		.object({
+			seq: count.describe('the event at which the log can no longer be believed'),
+			reason: z
+				.enum(['changed', 'missing', 'unreadable', 'base'])
+				.describe('base: what stands for the trimmed events, which are those up to `seq`'),
+			detail: z.string(),
+		})
+		.nullable(),
+})
+
+/** The answer to an archive. */
+export const importOutput = z.object({ plan_id: planId, events: count, head_seq: count, cursor: z.string() })
+
 export const clearOutput = z.object({
 	plan_id: planId,
 	cleared: count.describe('how many events were dropped'),
@@ -228,6 +248,8 @@ export type ListOutput = Wire<z.output<typeof listOutput>>
 export type PublishInput = z.input<typeof publishInput>
 export type PublishOutput = Wire<z.output<typeof publishOutput>>
 export type DeleteOutput = Wire<z.output<typeof deleteOutput>>
+export type VerifyOutput = Wire<z.output<typeof verifyOutput>>
+export type ImportOutput = Wire<z.output<typeof importOutput>>
 export type ClearOutput = Wire<z.output<typeof clearOutput>>
 export type PlanResultOutput = Wire<z.output<typeof planResultOutput>>
 export type StepResultOutput = Wire<z.output<typeof stepResultOutput>>

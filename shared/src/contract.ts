@@ -29,6 +29,7 @@ import {
 	stepResultOutput,
 	subscribeInput,
 	subscribersOutput,
+	verifyOutput,
 } from './commands.js'
 import { planEvent } from './events.js'
 import { controlFrame } from './frames.js'
@@ -246,6 +247,14 @@ export const contract = {
 		scope: 'plans:read',
 		summary: 'Who is connected, and to which plans.',
 	},
+	'admin.verify': {
+		kind: 'query',
+		input: planInput,
+		output: verifyOutput,
+		rest: { method: 'GET', path: '/api/v1/admin/plans/{plan_id}/verify', status: 200 },
+		scope: 'admin',
+		summary: 'Compares every stored event of a plan with its fingerprint.',
+	},
 	'agents.list': {
 		kind: 'query',
 		input: z.strictObject({}).prefault({}),
@@ -255,6 +264,27 @@ export const contract = {
 		summary: 'The agents a step may name as its `agent_type`.',
 	},
 } as const satisfies Record<string, ProcedureSpec>
+
+/** A route whose body is a stream of lines, which no procedure can carry. */
+export interface StreamRoute {
+	readonly rest: ProcedureSpec['rest']
+	readonly scope: Scope
+	readonly summary: string
+}
+
+/** The routes beside the contract that take or give an archive. */
+export const archiveRoutes = {
+	export: {
+		rest: { method: 'GET', path: '/api/v1/admin/plans/{plan_id}/export', status: 200 },
+		scope: 'admin',
+		summary: 'The log of a plan as JSON lines.',
+	},
+	import: {
+		rest: { method: 'POST', path: '/api/v1/admin/import', status: 201 },
+		scope: 'admin',
+		summary: 'Makes a plan of the JSON lines that an export gave.',
+	},
+} as const satisfies Record<string, StreamRoute>
 
 export type Contract = typeof contract
 export type ProcedureName = keyof Contract

@@ -158,6 +158,14 @@ function define<Type extends EventType, Step extends StepIdSchema>(event_type: T
 			timestamp: sentTime.optional(),
 			...shared,
 		}),
+		record: z.strictObject({
+			event_id: z.string().regex(EVENT_ID_PATTERN, 'must be 1 to 128 letters, digits, ".", "_", ":" or "-"'),
+			plan_id: planId,
+			timestamp: z.iso.datetime(),
+			...shared,
+			actor: actor.optional(),
+			command: command.optional(),
+		}),
 		event: z.object({
 			seq: z.int().min(1),
 			cursor: z.string().describe('resume behind this event'),
@@ -203,10 +211,11 @@ const stored = [
 ] as const
 const live = [plan('ping'), plan('pong')] as const
 
-type Side<List extends readonly { input: unknown; event: unknown }[], Name extends 'input' | 'event'> = {
+type Side<List extends readonly { input: unknown; record: unknown; event: unknown }[], Name extends keyof List[number]> = {
 	[Index in keyof List]: List[Index][Name]
 }
 const inputs = stored.map((type) => type.input) as unknown as Side<typeof stored, 'input'>
+const recorded = stored.map((type) => type.record) as unknown as Side<typeof stored, 'record'>
 const events = [...stored, ...live].map((type) => type.event) as unknown as [
 	...Side<typeof stored, 'event'>,
 	...Side<typeof live, 'event'>,
@@ -214,6 +223,9 @@ const events = [...stored, ...live].map((type) => type.event) as unknown as [
 
 /** An event as a producer sends it. The server fills in what is absent and refuses what only it may set. */
 export const eventInput = z.discriminatedUnion('event_type', inputs)
+
+/** An event as the log stores it: without `seq` and `cursor`, which only the append knows. */
+export const storedEvent = z.discriminatedUnion('event_type', recorded)
 
 /** An event as every transport delivers it. */
 export const planEvent = z.discriminatedUnion('event_type', events)

@@ -1,3 +1,4 @@
+export * from './archive.js'
 export * from './commands.js'
 export * from './contract.js'
 export * from './events.js'

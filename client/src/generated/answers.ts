@@ -14,6 +14,23 @@ export interface CommandOutput {
 	readonly revision: number
 }
 
+/** Whether the stored events of a plan are what was stored. */
+export interface VerifyOutput {
+	readonly plan_id: string
+	readonly ok: boolean
+	readonly oldest_seq: number
+	readonly head_seq: number
+	/** how many were compared */
+	readonly events: number
+	readonly fault: {
+		/** the event at which the log can no longer be believed */
+		readonly seq: number
+		/** base: what stands for the trimmed events, which are those up to `seq` */
+		readonly reason: 'changed' | 'missing' | 'unreadable' | 'base'
+		readonly detail: string
+	} | null
+}
+
 /** The history is cleared; the state of the plan is kept. */
 export interface ClearOutput {
 	readonly plan_id: string

@@ -15,6 +15,7 @@ import type {
 	ReviewsOutput,
 	StepResultOutput,
 	SubscribersOutput,
+	VerifyOutput,
 } from './answers.js'
 import type {
 	CancelInput,
@@ -97,6 +98,10 @@ export interface Procedures {
 		/** Who is connected, and to which plans. */
 		list(input?: Readonly<Record<string, never>>, options?: CallOptions): Promise<ClientsOutput>
 	}
+	readonly admin: {
+		/** Compares every stored event of a plan with its fingerprint. */
+		verify(input: PlanInput, options?: CallOptions): Promise<VerifyOutput>
+	}
 	readonly agents: {
 		/** The agents a step may name as its `agent_type`. */
 		list(input?: Readonly<Record<string, never>>, options?: CallOptions): Promise<AgentsOutput>
@@ -155,6 +160,10 @@ export function bindProcedures(call: Calling, subscribe: Subscribing, watch: Wat
 		},
 		clients: {
 			list: (input = {}, options) => call({ kind: 'query', method: 'GET', path: '/api/v1/streaming/clients' }, input, options),
+		},
+		admin: {
+			verify: (input, options) =>
+				call({ kind: 'query', method: 'GET', path: '/api/v1/admin/plans/{plan_id}/verify' }, input, options),
 		},
 		agents: {
 			list: (input = {}, options) => call({ kind: 'query', method: 'GET', path: '/api/v1/agents' }, input, options),

@@ -150,6 +150,11 @@ export function createRouter({ hub, executor, connections, schedule, draining, o
 				.input(contract['clients.list'].input)
 				.query(({ ctx }) => listClients(connections, ctx.principal)),
 		},
+		admin: {
+			verify: procedure('admin.verify')
+				.input(contract['admin.verify'].input)
+				.query(({ ctx, input: { plan_id } }) => hub.verify(ctx.principal, plan_id)),
+		},
 		agents: {
 			list: procedure('agents.list')
 				.input(contract['agents.list'].input)

@@ -32,7 +32,7 @@ function damaged(plan_id: string): PlanstreamError {
 }
 
 /** The fold that a base holds, at the place in the log where it stands; the log of an imported plan has another epoch than it had. */
-export function foldOfBase(stored: string, plan: PlanKey, at: FullCursor): PlanFold {
+export function foldOfBase(stored: string, plan: Pick<PlanKey, 'plan_id'>, at: FullCursor): PlanFold {
 	const { fold } = decodeBase(stored, plan)
 	if (fold.state.seq !== at.seq) throw damaged(plan.plan_id)
 	return { ...fold, state: { ...fold.state, cursor: formatCursor(at) } }

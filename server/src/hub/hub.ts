@@ -1,16 +1,19 @@
 import {
 	type ChangesOutput,
 	type EventType,
+	type ImportOutput,
 	type Json,
 	type ListOutput,
 	type PlanOwner,
 	type PlanState,
 	PlanstreamError,
 	type PublishOutput,
+	type VerifyOutput,
 } from '@planstream/shared'
 import { keyText } from '../log/bells.js'
 import type { EventLog, Head, ListQuery, PlanKey, RetirableQuery, TrimReason } from '../log/event-log.js'
 import { assertOpenToProducers, assertPublishable, type PublishRequest } from './admission.js'
+import { archivePlan } from './archive.js'
 import { resultAt } from './base.js'
 import { type EventHandler, type HandlerReport, Handlers } from './handlers.js'
 import { type HistoryPage, type PageRequest, readPage } from './history.js'
@@ -19,9 +22,11 @@ import { type ChangesRequest, planChanges } from './plan-changes.js'
 import type { PlanFold } from './plan-fold.js'
 import type { Principal } from './principal.js'
 import { type Draft, encode } from './records.js'
+import { type Archive, restorePlan } from './restore.js'
 import { States } from './states.js'
 import { eventOf, type StreamItem } from './stream-item.js'
 import { type SubscribeRequest, Subscription } from './subscription.js'
+import { verifyPlan } from './verify.js'
 import { type Committed, contradicts, type Decide, KNOWN_ONLY, PlanWriter } from './writer.js'
 
 const KEPT_WRITERS = 1000
@@ -145,6 +150,21 @@ export class Hub {
 		if (base === null) return 0
 		await this.#log.trim(plan, before_seq, { base, reason })
 		return before_seq - head.oldest_seq
+	}
+
+	/** Compares what is stored of a plan with its fingerprints. */
+	verify(principal: Principal, plan_id: string): Promise<VerifyOutput> {
+		return verifyPlan(this.#log, { tenant: principal.tenant, plan_id })
+	}
+
+	/** The log of a plan as lines of JSON. */
+	archive(principal: Principal, plan_id: string): AsyncGenerator<string, void, void> {
+		return archivePlan(this.#log, { tenant: principal.tenant, plan_id })
+	}
+
+	/** Makes a plan of the lines that {@link Hub.archive} gave, here or elsewhere. */
+	restore(principal: Principal, archive: Archive): Promise<ImportOutput> {
+		return restorePlan(this.#log, principal.tenant, archive, new Date(this.#clock()).toISOString())
 	}
 
 	/** Forgets a plan; who reads it is told, and a later plan of that id has nothing to do with it. */

@@ -5,7 +5,7 @@ import { openDatabase, type SqlDatabase } from './sqlite-driver.js'
 import { asStorageError, isLocked } from './storage-errors.js'
 
 /** The file inside the data directory that holds every log. */
-const DATABASE_FILE = 'planstream.db'
+export const DATABASE_FILE = 'planstream.db'
 /** Says which process has the database open, for the message to the next one. */
 const OWNER_FILE = 'planstream.pid'
 

@@ -3,6 +3,7 @@ import {
 	asPlanstreamError,
 	type ClearOutput,
 	type CommandOutput,
+	type ImportOutput,
 	isFinished,
 	type NormalisedPlan,
 	normalisePlan,
@@ -16,6 +17,7 @@ import type { Hub } from '../hub/hub.js'
 import { own } from '../hub/own.js'
 import type { PlanFold } from '../hub/plan-fold.js'
 import type { Principal } from '../hub/principal.js'
+import type { Archive } from '../hub/restore.js'
 import type { PlanKey } from '../log/event-log.js'
 import type { Agent } from './agent.js'
 import { ALLOWED_ON_PLAN } from './allowed.js'
@@ -181,15 +183,20 @@ export class Executor {
 
 	/** Goes on with every plan that had not come to its end when the process before this one ended; attempts of this process run on. */
 	async recover(): Promise<void> {
-		for (const plan of await this.#hub.unfinished()) {
-			const fold = await this.#hub.fold(plan)
-			if (fold === null) continue
-			for (const { step_id, attempt, status } of fold.state.steps) {
-				if (status !== 'running' || own(fold.leases, step_id)?.worker_id === this.#runner.workerId) continue
-				await this.#ledger.put(plan, { kind: 'lost', step_id, attempt, reason: 'worker_lost' }, SYSTEM)
-			}
-			await this.#ledger.put(plan, { kind: 'quiet' }, SYSTEM)
-		}
+		for (const plan of await this.#hub.unfinished()) await this.#takeUp(plan)
+	}
+
+	/**
+	 * Makes a plan of an archive and goes on with it where it is a plan of a server that has not come to its end.
+	 *
+	 * @throws PlanstreamError `conflict` when there is such a plan, `bad_request`, `draining`
+	 */
+	async restore(principal: Principal, archive: Archive): Promise<ImportOutput> {
+		const imported = await this.#hub.restore(principal, archive)
+		const plan = { tenant: principal.tenant, plan_id: imported.plan_id }
+		const state = await this.#hub.state(principal, plan.plan_id)
+		if (state?.owner === 'managed' && !isFinished(state.status)) await this.#takeUp(plan)
+		return imported
 	}
 
 	/** Takes no more work, cuts the attempts that run (they run again after the next start) and waits for their last events. */
@@ -215,6 +222,16 @@ export class Executor {
 		if (state === null) throw new PlanstreamError('not_found', `There is no plan ${plan_id}. Check the id.`, { plan_id })
 		if (!isFinished(state.status)) refuseTransition(`Plan ${plan_id}`, state.status, requested, ALLOWED_ON_PLAN[state.status])
 		return state
+	}
+
+	async #takeUp(plan: PlanKey): Promise<void> {
+		const fold = await this.#hub.fold(plan)
+		if (fold === null) return
+		for (const { step_id, attempt, status } of fold.state.steps) {
+			if (status !== 'running' || own(fold.leases, step_id)?.worker_id === this.#runner.workerId) continue
+			await this.#ledger.put(plan, { kind: 'lost', step_id, attempt, reason: 'worker_lost' }, SYSTEM)
+		}
+		await this.#ledger.put(plan, { kind: 'quiet' }, SYSTEM)
 	}
 
 	#follow(plan: PlanKey, fold: PlanFold): void {

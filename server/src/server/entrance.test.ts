@@ -16,7 +16,7 @@ it('follows its file: new keys get in, revoked ones do not, and a file that cann
 		await createKey(apiKeys, { ...GRANT, id: 'second' }),
 	]
 	const keys = await readEntranceKeys({ host: '0.0.0.0', apiKeys })
-	using entrance = openEntrance({ apiKeys }, keys, (sentence) => void problems.push(sentence))
+	using entrance = openEntrance({ apiKeys }, { keys, holder: () => null }, (sentence) => void problems.push(sentence))
 	const letIn = (...tokens: string[]) => tokens.filter((token) => isLetIn(() => entrance.authority.identify(token)))
 
 	const third = await createKey(apiKeys, GRANT)

@@ -6,6 +6,7 @@ import { readKeys, watchKeys } from '../auth/key-file.js'
 import { KeyRing } from '../auth/key-ring.js'
 import { isLoopback, LOOPBACK_HOSTS } from '../auth/loopback.js'
 import { processSchedule } from '../connections/schedule.js'
+import type { Principal } from '../hub/principal.js'
 
 /** Who gets in. Disposing it lets go of the file of keys. */
 export interface Entrance extends Disposable {
@@ -41,10 +42,12 @@ export async function readEntranceKeys({
 /**
  * With a file of keys whoever has one of them gets in, else this machine. The file is read again when it changes; one that cannot be
  * read leaves the keys as they were, and is told.
+ *
+ * @param holder - who else gets in, besides the holders of the keys
  */
 export function openEntrance(
 	{ apiKeys, origins = [] }: EntranceOptions,
-	keys: readonly ApiKey[],
+	{ keys, holder }: { readonly keys: readonly ApiKey[]; readonly holder: (token: string) => Principal | null },
 	onProblem: OnProblem,
 ): Entrance {
 	if (apiKeys === undefined) return { authority: LOCAL_AUTHORITY, [Symbol.dispose]: () => undefined }
@@ -58,7 +61,7 @@ export function openEntrance(
 			)
 	})
 	return {
-		authority: keyAuthority({ holders: [(token) => ring.find(token)], origins }),
+		authority: keyAuthority({ holders: [holder, (token) => ring.find(token)], origins }),
 		[Symbol.dispose]: () => {
 			watch[Symbol.dispose]()
 			ring[Symbol.dispose]()

@@ -1,0 +1,91 @@
+import type { ImportOutput, VerifyOutput } from '@planstream/shared'
+import type { Command } from 'commander'
+import { archivesIn } from './archives-in.js'
+import { EXIT, type ExitCode } from './failure.js'
+import { note, paint, wantsJson, writeBytes, writeLine } from './output.js'
+import { openPlans, type Place, type Plans, placeOptions } from './plans.js'
+import { openInput } from './read-input.js'
+import { oneLine } from './text.js'
+
+const PAGE = 1000
+
+interface JsonOption {
+	readonly json?: boolean
+}
+
+/** Commands that check and copy plans, also without a server; each action hands its exit code to `exit`. */
+export function addKeepingCommands(planstream: Command, exit: (code: ExitCode) => void): void {
+	const command = (name: string, description: string): Command => {
+		const [url, data] = placeOptions()
+		return planstream.command(name).description(description).addOption(url).addOption(data)
+	}
+	command('verify', 'compare every stored event with its fingerprint')
+		.argument('[plan_id...]', 'these plans only')
+		.option('--json', 'the answers as JSON, also in a terminal')
+		.action(async (plan_ids: string[], options: Place & JsonOption) => exit(await verifyCommand(plan_ids, options)))
+	command('export', 'write plans as JSON lines to standard output')
+		.argument('[plan_id...]', 'these plans only')
+		.action(async (plan_ids: string[], options: Place) => exit(await exportCommand(plan_ids, options)))
+	command('import', 'make plans of what export has written')
+		.argument('[file]', 'JSON lines, or - for standard input', '-')
+		.option('--json', 'the answers as JSON, also in a terminal')
+		.action(async (file: string, options: Place & JsonOption) => exit(await importCommand(file, options)))
+}
+
+/** `planstream verify`: exit code 1 when a plan is not what was stored. */
+async function verifyCommand(plan_ids: readonly string[], { json = false, ...place }: Place & JsonOption): Promise<ExitCode> {
+	await using plans = await openPlans(place)
+	let damaged = 0
+	let checked = 0
+	for await (const plan_id of namedOrAll(plans, plan_ids)) {
+		const verified = await plans.verify(plan_id)
+		await writeLine(wantsJson(json) ? JSON.stringify(verified) : verdict(verified))
+		checked += 1
+		if (!verified.ok) damaged += 1
+	}
+	note(damaged === 0 ? `${checked} plans are as they were stored.` : `${damaged} of ${checked} plans are damaged.`)
+	return damaged === 0 ? EXIT.done : EXIT.planFailed
+}
+
+function verdict({ plan_id, ok, events, fault }: VerifyOutput): string {
+	return `${paint(ok ? 'green' : 'red', ok ? 'ok     ' : 'damaged')}  ${oneLine(plan_id)}  ${fault?.detail ?? `${events} events`}`
+}
+
+/** `planstream export`: all plans, or those that are named. */
+async function exportCommand(plan_ids: readonly string[], place: Place): Promise<ExitCode> {
+	await using plans = await openPlans(place)
+	for await (const plan_id of namedOrAll(plans, plan_ids)) {
+		for await (const bytes of plans.export(plan_id)) await writeBytes(bytes)
+	}
+	return EXIT.done
+}
+
+/** `planstream import`: each plan of the input as a whole or not at all; the first that is refused ends it. */
+async function importCommand(file: string, { json = false, ...place }: Place & JsonOption): Promise<ExitCode> {
+	await using plans = await openPlans(place)
+	let made = 0
+	for await (const lines of archivesIn(openInput(file))) {
+		const imported = await plans.import(lines)
+		await writeLine(wantsJson(json) ? JSON.stringify(imported) : receipt(imported))
+		made += 1
+	}
+	if (made === 0) note('The input held no plan; nothing was imported.')
+	return EXIT.done
+}
+
+function receipt({ plan_id, events, head_seq }: ImportOutput): string {
+	return `${oneLine(plan_id)}  ${events} events up to number ${head_seq}`
+}
+
+async function* namedOrAll(plans: Plans, plan_ids: readonly string[]): AsyncGenerator<string, void, void> {
+	if (plan_ids.length > 0) {
+		yield* plan_ids
+		return
+	}
+	let page: string | null = null
+	do {
+		const found = await plans.list({ limit: PAGE, ...(page !== null && { page }) })
+		for (const { plan_id } of found.plans) yield plan_id
+		page = found.next_page
+	} while (page !== null)
+}

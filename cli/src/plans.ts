@@ -1,0 +1,116 @@
+import { once } from 'node:events'
+import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { createPlanstream, type ListInput, type Planstream } from '@planstream/client'
+import { type ImportOutput, type ListOutput, type PlanState, PlanstreamError, type VerifyOutput } from '@planstream/shared'
+import { Option } from 'commander'
+import { assertUrl, DEFAULT_URL, tokenOfEnvironment } from './connection.js'
+
+/** Which plans a command is about. */
+export interface Place {
+	/** Address of a server. */
+	readonly url?: string
+	/** Data directory, whose server is asked, or whose file is opened when none runs. */
+	readonly data: string
+}
+
+/** Where the plans are; the same for every command that needs no server. */
+export function placeOptions(): readonly [Option, Option] {
+	return [
+		new Option('--url <url>', 'address of a server, asked instead of a data directory').env('PLANSTREAM_URL'),
+		new Option('--data <directory>', 'data directory: its server is asked, or its file is opened when none runs')
+			.env('PLANSTREAM_DATA')
+			.default('.planstream'),
+	]
+}
+
+/** Plans to look at, check and copy, wherever they are. */
+export interface Plans extends AsyncDisposable {
+	list(input: ListInput): Promise<ListOutput>
+	get(plan_id: string): Promise<PlanState>
+	verify(plan_id: string): Promise<VerifyOutput>
+	export(plan_id: string): AsyncIterable<string | Uint8Array>
+	import(lines: AsyncIterable<Uint8Array>): Promise<ImportOutput>
+}
+
+/**
+ * The plans of the server that was named, of the one that has the directory open, or of the directory itself; where there is
+ * nothing of it, those of a server that listens where servers do.
+ */
+export async function openPlans({ url, data }: Place): Promise<Plans> {
+	if (url !== undefined) return new ServedPlans(assertUrl(url), tokenOfEnvironment())
+	const { findServer, openKeptPlans } = await import('@planstream/server')
+	const server = await findServer(data)
+	if (server !== null) return new ServedPlans(server.url, server.token)
+	return (await openKeptPlans(data)) ?? new ServedPlans(DEFAULT_URL, tokenOfEnvironment())
+}
+
+/** The plans of a running server. */
+class ServedPlans implements Plans {
+	readonly #url: string
+	readonly #token: string | undefined
+	readonly #client: Planstream
+
+	constructor(url: string, token: string | undefined) {
+		this.#url = url
+		this.#token = token
+		this.#client = createPlanstream({ url, token })
+	}
+
+	list(input: ListInput): Promise<ListOutput> {
+		return this.#client.plans.list(input)
+	}
+
+	get(plan_id: string): Promise<PlanState> {
+		return this.#client.plans.get({ plan_id })
+	}
+
+	verify(plan_id: string): Promise<VerifyOutput> {
+		return this.#client.admin.verify({ plan_id })
+	}
+
+	async *export(plan_id: string): AsyncGenerator<Uint8Array, void, void> {
+		const request = this.#request('GET', `/api/v1/admin/plans/${encodeURIComponent(plan_id)}/export`)
+		request.end()
+		yield* await answerTo(request, this.#url)
+	}
+
+	async import(lines: AsyncIterable<Uint8Array>): Promise<ImportOutput> {
+		const request = this.#request('POST', '/api/v1/admin/import')
+		const answered = answerTo(request, this.#url)
+		// A server that refuses does not wait for the rest; its answer says more than the broken pipe.
+		const [answer, sent] = await Promise.allSettled([answered, pipeline(Readable.from(lines), request)])
+		if (answer.status === 'rejected') throw answer.reason
+		if (sent.status === 'rejected') throw sent.reason
+		return (await jsonOf(answer.value)) as ImportOutput
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		await this.#client.close()
+	}
+
+	#request(method: string, path: string): ClientRequest {
+		const request = this.#url.startsWith('https:') ? httpsRequest : httpRequest
+		const headers = this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }
+		return request(new URL(path, this.#url), { method, headers })
+	}
+}
+
+/** @throws PlanstreamError what the server refuses with, or `unreachable` */
+async function answerTo(request: ClientRequest, url: string): Promise<IncomingMessage> {
+	let answer: IncomingMessage
+	try {
+		;[answer] = (await once(request, 'response')) as [IncomingMessage]
+	} catch (cause) {
+		throw new PlanstreamError('unreachable', `The server at ${url} did not answer.`, { url }, { cause })
+	}
+	if ((answer.statusCode ?? 0) < 300) return answer
+	throw PlanstreamError.fromProblem(await jsonOf(answer))
+}
+
+async function jsonOf(answer: IncomingMessage): Promise<unknown> {
+	const chunks: Buffer[] = await answer.toArray()
+	return JSON.parse(Buffer.concat(chunks).toString())
+}

@@ -1,0 +1,115 @@
+import { type PlanEvent, PlanstreamError } from '@planstream/shared'
+import { type ArchiveHead, archiveEnd, archiveHead, archiveRecord } from '@planstream/shared/schemas'
+import type * as z from 'zod'
+import type { Archive, ArchivedRecord } from '../hub/restore.js'
+import { checkJson } from './border.js'
+import { describeIssue } from './issues.js'
+
+/** Limit of one line of an archive; the first holds what stands for trimmed events. See PROTOCOL.md section 7. */
+const MAX_LINE_BYTES = 128 * 1024 * 1024
+
+/**
+ * Reads an archive as it comes in, a line at a time.
+ *
+ * @throws PlanstreamError `bad_request` with the `line` that is wrong, `too_large`
+ */
+export async function readArchive(bytes: AsyncIterable<Uint8Array>): Promise<Archive> {
+	const lines = linesOf(bytes)
+	const first = await lines.next()
+	if (first.done === true) throw new PlanstreamError('bad_request', 'The archive is empty. Send the lines that an export gave.')
+	return { head: parse<ArchiveHead>(archiveHead, first.value), records: recordsOf(lines) }
+}
+
+async function* recordsOf(lines: AsyncGenerator<Line>): AsyncGenerator<ArchivedRecord, void, void> {
+	let events = 0
+	for await (const line of lines) {
+		if (typeof line.value === 'object' && line.value !== null && 'end' in line.value) {
+			await assertEnd(parse(archiveEnd, line), events, lines)
+			return
+		}
+		const { seq, fingerprint, sent_digest } = parse(archiveRecord, line)
+		const { event } = line.value as { readonly event: Omit<PlanEvent, 'seq' | 'cursor'> }
+		events += 1
+		yield { seq, fingerprint, sent_digest, event, text: JSON.stringify(event) }
+	}
+	throw new PlanstreamError(
+		'bad_request',
+		`The archive breaks off after ${events} events; its last line is missing. Export the plan again.`,
+	)
+}
+
+async function assertEnd(end: z.output<typeof archiveEnd>, events: number, lines: AsyncGenerator<Line>): Promise<void> {
+	if (end.events !== events) {
+		throw new PlanstreamError(
+			'bad_request',
+			`The archive holds ${events} events and says that it has ${end.events}. Export the plan again.`,
+		)
+	}
+	const more = await lines.next()
+	if (more.done === true) return
+	throw new PlanstreamError('bad_request', `Line ${more.value.number} follows the end of the archive. Send one plan at a time.`, {
+		line: more.value.number,
+	})
+}
+
+interface Line {
+	readonly number: number
+	readonly value: unknown
+}
+
+async function* linesOf(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Line, void, void> {
+	let number = 0
+	for await (const text of textLines(bytes)) {
+		number += 1
+		if (text.length > 0) yield { number, value: parseLine(text, number) }
+	}
+}
+
+async function* textLines(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer, void, void> {
+	let waiting: Uint8Array[] = []
+	let size = 0
+	for await (const chunk of bytes) {
+		let from = 0
+		for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, from)) {
+			yield Buffer.concat([...waiting, chunk.subarray(from, end)])
+			waiting = []
+			size = 0
+			from = end + 1
+		}
+		waiting.push(chunk.subarray(from))
+		size += chunk.length - from
+		if (size > MAX_LINE_BYTES) {
+			throw new PlanstreamError('too_large', `A line of the archive has more than ${MAX_LINE_BYTES} bytes.`, {
+				limit: MAX_LINE_BYTES,
+			})
+		}
+	}
+	if (size > 0) yield Buffer.concat(waiting)
+}
+
+const NEWLINE = 10
+const decoder = new TextDecoder('utf-8', { fatal: true })
+
+function parseLine(bytes: Buffer, line: number): unknown {
+	try {
+		const value: unknown = JSON.parse(decoder.decode(bytes))
+		checkJson(value)
+		return value
+	} catch (cause) {
+		const why = cause instanceof Error ? cause.message.slice(0, 200) : ''
+		throw new PlanstreamError(
+			'bad_request',
+			`Line ${line} of the archive is not the JSON of an export: ${why}`,
+			{ line },
+			{ cause },
+		)
+	}
+}
+
+function parse<Value>(schema: z.ZodType<Value>, { number, value }: Line): Value {
+	const parsed = schema.safeParse(value)
+	if (parsed.success) return parsed.data
+	const [issue] = parsed.error.issues
+	const what = issue === undefined ? '' : describeIssue(issue, value)
+	throw new PlanstreamError('bad_request', `Line ${number} of the archive is not one of an export: ${what}`, { line: number })
+}

@@ -1,0 +1,85 @@
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import path from 'node:path'
+import { type ImportOutput, type ListOutput, type PlanState, PlanstreamError, type VerifyOutput } from '@planstream/shared'
+import { listInput } from '@planstream/shared/schemas'
+import * as z from 'zod'
+import { readArchive } from '../api/archive-lines.js'
+import { listPlans } from '../api/list-plans.js'
+import { foldOf } from '../api/plan-reads.js'
+import { Hub } from '../hub/hub.js'
+import { LOCAL_PRINCIPAL } from '../hub/principal.js'
+import { openLog } from '../log/open.js'
+import { DATABASE_FILE } from '../log/sqlite-tables.js'
+import { SERVER_FILE } from '../server/server-file.js'
+
+const serverFile = z.object({ url: z.url(), pid: z.int().min(1), token: z.string() })
+
+/** Where the server of a data directory listens, and the token that lets the command line in. */
+export type FoundServer = Pick<z.output<typeof serverFile>, 'url' | 'token'>
+
+/**
+ * The server that has a data directory open; null when none runs, whatever a process that was killed has left behind.
+ *
+ * @throws PlanstreamError `forbidden` when the file that names it belongs to another user
+ */
+export async function findServer(directory: string): Promise<FoundServer | null> {
+	const file = path.join(directory, SERVER_FILE)
+	const found = serverFile.safeParse(await readJson(file))
+	return found.success && isAlive(found.data.pid) ? found.data : null
+}
+
+async function readJson(file: string): Promise<unknown> {
+	try {
+		return JSON.parse(await readFile(file, 'utf8'))
+	} catch (error) {
+		const code = error instanceof Error && 'code' in error ? error.code : null
+		if (code === 'EACCES') {
+			throw new PlanstreamError(
+				'forbidden',
+				`${file} belongs to another user. Ask as the user who runs the server.`,
+				{ file },
+				{ cause: error },
+			)
+		}
+		return null
+	}
+}
+
+function isAlive(pid: number): boolean {
+	try {
+		process.kill(pid, 0)
+		return true
+	} catch (error) {
+		return error instanceof Error && 'code' in error && error.code === 'EPERM'
+	}
+}
+
+/** The plans of a data directory that no server has open. */
+export interface KeptPlans extends AsyncDisposable {
+	/** @param input - what `plans.list` takes */
+	list(input: unknown): Promise<ListOutput>
+	get(plan_id: string): Promise<PlanState>
+	verify(plan_id: string): Promise<VerifyOutput>
+	export(plan_id: string): AsyncIterable<string>
+	import(lines: AsyncIterable<Uint8Array>): Promise<ImportOutput>
+}
+
+/**
+ * Opens the file of a data directory by itself; null when there is none.
+ *
+ * @throws PlanstreamError `storage_unavailable` when a server has it open
+ */
+export async function openKeptPlans(directory: string): Promise<KeptPlans | null> {
+	if (!existsSync(path.join(directory, DATABASE_FILE))) return null
+	const log = await openLog({ kind: 'sqlite', directory })
+	const hub = new Hub({ log, clock: Date.now, onProblem: () => undefined })
+	return {
+		list: (input) => listPlans(hub, LOCAL_PRINCIPAL, listInput.parse(input)),
+		get: async (plan_id) => (await foldOf(hub, LOCAL_PRINCIPAL, plan_id)).state,
+		verify: (plan_id) => hub.verify(LOCAL_PRINCIPAL, plan_id),
+		export: (plan_id) => hub.archive(LOCAL_PRINCIPAL, plan_id),
+		import: async (lines) => hub.restore(LOCAL_PRINCIPAL, await readArchive(lines)),
+		[Symbol.asyncDispose]: () => log.close(),
+	}
+}
