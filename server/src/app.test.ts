@@ -48,14 +48,17 @@ it('refuses work while the server stops, and is alive but not ready', async () =
 	expect(await app.ask('/health/live')).toEqual({ status: 200, body: { status: 'live' } })
 })
 
-it('is not ready while the log does not answer, and says why', async () => {
-	await using app = await startApp(() => Promise.reject(new PlanstreamError('storage_unavailable', 'The disk is gone.')))
-	expect(await app.ask('/health/ready')).toMatchObject({
-		status: 503,
-		body: { code: 'storage_unavailable', detail: 'The disk is gone.' },
-	})
-	expect(app.problems).toEqual([])
-})
+it.each(['storage_unavailable', 'storage_full'] as const)(
+	'answers 503 while the log refuses with %s, whatever the status of that is elsewhere, and says why',
+	async (code) => {
+		await using app = await startApp(() => Promise.reject(new PlanstreamError(code, 'The disk is gone.')))
+		expect(await app.ask('/health/ready')).toMatchObject({
+			status: 503,
+			body: { status: 503, code, detail: 'The disk is gone.' },
+		})
+		expect(app.problems).toEqual([])
+	},
+)
 
 it('tells of a failure nobody foresaw, and its caller nothing of it', async () => {
 	await using app = await startApp(() => Promise.reject(new Error('secret')))

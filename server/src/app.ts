@@ -63,9 +63,13 @@ export function createApp({ services, artifacts, authority, limits, ready }: App
 	app.get('/health/live', (context) => context.json({ status: 'live' }))
 	app.use(refuseWhile(draining))
 	app.get('/health/ready', async (context) => {
-		const refusal = await ready().then(() => null, typedError)
-		if (refusal?.code === 'internal') throw refusal
-		return refusal === null ? context.json({ status: 'ready' }) : unavailableResponse(refusal)
+		try {
+			await ready()
+		} catch (thrown) {
+			if (thrown instanceof PlanstreamError) return unavailableResponse(thrown)
+			throw thrown
+		}
+		return context.json({ status: 'ready' })
 	})
 	answerOptions(app)
 	app.use(identify(authority))

@@ -60,6 +60,7 @@ const OPERATIONS: Record<Exclude<ProcedureName, keyof typeof ELSEWHERE>, (plan_i
 	'steps.result': (plan_id) => [{ plan_id, step_id: 'a' }],
 	'reviews.list': (plan_id) => [{ plan_id }],
 	'reviews.answer': (plan_id) => [{ plan_id, review_id: 'a.1', decision: 'approve' }],
+	'admin.verify': (plan_id) => [{ plan_id }],
 }
 const ELSEWHERE = {
 	'plans.create': 1,
