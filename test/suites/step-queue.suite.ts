@@ -61,7 +61,7 @@ export function stepQueueSuite(open: () => QueueUnderTest): void {
 	})
 
 	describe('the identity of jobs', () => {
-		it('takes a job once while it waits or runs, and again when it has ended', async () => {
+		it('takes a job once while it waits, and again when it has ended', async () => {
 			const { queue, advance, settled, worker } = opened()
 			queue.start(worker.run)
 			queue.add(job('a'), 100)
@@ -71,11 +71,39 @@ export function stepQueueSuite(open: () => QueueUnderTest): void {
 			expect(worker.begun).toEqual([])
 			advance(50)
 			await settled()
+			expect(worker.begun).toEqual(['a1'])
+			worker.end('a1')
+			await settled()
+			queue.add(job('a'), 0)
+			await settled()
+			expect(worker.begun).toEqual(['a1', 'a1'])
+		})
+
+		it('begins a job that was added while it ran once more when it has ended, and never beside itself', async () => {
+			const { queue, advance, settled, worker } = opened()
+			queue.start(worker.run)
+			queue.add(job('a'), 0)
+			await settled()
+			queue.add(job('a'), 1000)
 			queue.add(job('a'), 0)
 			await settled()
 			expect(worker.begun).toEqual(['a1'])
 			worker.end('a1')
 			await settled()
+			expect(worker.begun).toEqual(['a1', 'a1'])
+			worker.end('a1')
+			advance(1000)
+			await settled()
+			expect(worker.begun).toEqual(['a1', 'a1'])
+		})
+
+		it.each([0, 1, 2, 3, 4, 8])('loses none that is added while its end is under way, %i turns of it ago', async (turns) => {
+			const { queue, settled, worker } = opened()
+			queue.start(worker.run)
+			queue.add(job('a'), 0)
+			await settled()
+			worker.end('a1')
+			for (let turn = 0; turn < turns; turn++) await Promise.resolve()
 			queue.add(job('a'), 0)
 			await settled()
 			expect(worker.begun).toEqual(['a1', 'a1'])

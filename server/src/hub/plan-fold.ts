@@ -59,6 +59,8 @@ export interface PlanFold {
 	readonly skipped_by: Readonly<Record<string, string | null>>
 	/** Reviews that have been answered. */
 	readonly resolved: readonly string[]
+	/** Reviews that nobody can answer any more, by their ids: what has become of their steps instead. */
+	readonly closed: Readonly<Record<string, 'skipped' | 'cancelled'>>
 	/** Ids of removed steps, which are never used again. */
 	readonly removed: readonly string[]
 	/** Answers to commands by their idempotency keys. */
@@ -82,6 +84,7 @@ export function initialFold(plan_id: string, owner: PlanOwner): PlanFold {
 		cancel: null,
 		skipped_by: {},
 		resolved: [],
+		closed: {},
 		removed: [],
 		commands: {},
 		command: null,
@@ -130,12 +133,11 @@ function foldStepEvent(fold: PlanFold, event: PlanEvent, step_id: string): PlanF
 			return withLease(fold, step_id, { worker_id: '', losses: (lease?.losses ?? 0) + 1 })
 		case 'step_skipped':
 			return {
-				...fold,
-				held: without(fold.held, step_id),
+				...withoutReview(fold, step_id, 'skipped'),
 				skipped_by: { ...fold.skipped_by, [step_id]: event.data.cause_step_id ?? null },
 			}
 		case 'step_cancelled':
-			return { ...fold, held: without(fold.held, step_id) }
+			return withoutReview(fold, step_id, 'cancelled')
 		case 'step_completed': {
 			if (fold.state.owner === 'external') return fold
 			const kept = withArtifacts(fold, event.data.artifacts)
@@ -185,6 +187,18 @@ function withArtifacts(fold: PlanFold, artifacts: readonly Artifact[]): PlanFold
 function artifactsIn(payload: Json): readonly Artifact[] {
 	if (typeof payload !== 'object' || payload === null || !('artifacts' in payload)) return []
 	return payload.artifacts as unknown as readonly Artifact[]
+}
+
+/** The name of the review of a step's current attempt. */
+export function reviewIdOf({ step_id, attempt }: Pick<StepState, 'step_id' | 'attempt'>): string {
+	return `${step_id}.${attempt}`
+}
+
+/** Lets go of what is held back for a review when its step has ended in another way. */
+function withoutReview(fold: PlanFold, step_id: string, instead: 'skipped' | 'cancelled'): PlanFold {
+	const step = stepOf(fold.state, step_id)
+	if (step === undefined || own(fold.held, step_id) === undefined) return fold
+	return { ...fold, held: without(fold.held, step_id), closed: { ...fold.closed, [reviewIdOf(step)]: instead } }
 }
 
 function without<Value>(record: Readonly<Record<string, Value>>, key: string): Readonly<Record<string, Value>> {

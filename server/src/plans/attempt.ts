@@ -3,6 +3,7 @@ import type { Agent, StepContext, StepInput, StepResult } from './agent.js'
 import type { Artifacts } from './artifacts.js'
 import { parseResult } from './attempt-result.js'
 import { callAgent } from './call-agent.js'
+import { parseArtifact, parseOutput, parseProgress, parseUsage } from './context-calls.js'
 import type { AttemptResult } from './decision.js'
 import { failureOf } from './failure-of.js'
 import { Outbox } from './outbox.js'
@@ -147,11 +148,13 @@ export class Attempt {
 			attempt,
 			signal: this.#abort.signal,
 			over: this.#over.signal,
-			progress: (fraction, message, units) => this.#report(fraction, message ?? '', units),
-			output: (delta, { channel = 'text', level } = {}) => {
-				if (!this.#abort.signal.aborted) this.#output.push(String(delta), channel, level)
+			progress: (fraction, message, units) => this.#report(parseProgress({ fraction, message, units })),
+			output: (delta, options) => {
+				const { delta: text, channel, level } = parseOutput({ ...options, delta })
+				if (!this.#abort.signal.aborted) this.#output.push(text, channel, level)
 			},
 			artifact: async (name, content, media_type) => {
+				parseArtifact({ name, content, media_type })
 				const bytes = typeof content === 'string' ? Buffer.from(content) : content
 				const stored = await artifacts.put(name, bytes, media_type)
 				this.#artifacts.push(stored)
@@ -162,8 +165,7 @@ export class Attempt {
 		}
 	}
 
-	#report(fraction: number, message: string, units: { current: number; total: number; unit: string } | undefined): void {
-		if (!Number.isFinite(fraction)) throw new TypeError(`Progress must be a number from 0 to 1, not ${fraction}.`)
+	#report({ fraction, message, units }: ReturnType<typeof parseProgress>): void {
 		if (this.#abort.signal.aborted) return
 		this.#progress = Math.max(this.#progress, Math.min(1, fraction))
 		const { step, attempt } = this.#options
@@ -172,10 +174,7 @@ export class Attempt {
 	}
 
 	#use(used: Usage): void {
-		for (const [name, amount] of Object.entries(used)) {
-			if (!Number.isFinite(amount)) throw new TypeError(`Usage ${name} must be a finite number, not ${amount}.`)
-			this.#usage.set(name, (this.#usage.get(name) ?? 0) + amount)
-		}
+		for (const [name, amount] of parseUsage(used, this.#usage)) this.#usage.set(name, amount)
 	}
 
 	#duration(): number {

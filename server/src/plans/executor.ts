@@ -220,7 +220,8 @@ export class Executor {
 	async #finished(principal: Principal, plan_id: string, requested: 'delete' | 'clear'): Promise<PlanState> {
 		const state = await this.#hub.state(principal, plan_id)
 		if (state === null) throw new PlanstreamError('not_found', `There is no plan ${plan_id}. Check the id.`, { plan_id })
-		if (!isFinished(state.status)) refuseTransition(`Plan ${plan_id}`, state.status, requested, ALLOWED_ON_PLAN[state.status])
+		const allowed = state.owner === 'managed' ? ALLOWED_ON_PLAN[state.status] : []
+		if (!isFinished(state.status)) refuseTransition(`Plan ${plan_id}`, state.status, requested, allowed)
 		return state
 	}
 

@@ -4,6 +4,8 @@ import { type ParsedEvent, PlanstreamError } from '@planstream/shared'
 const PROGRESS_LIMIT = 256
 /** Output an attempt may have waiting, in characters; beyond this it fails. */
 const OUTPUT_LIMIT = 8 * 1024 * 1024
+/** What an event of output costs beside its text, so that no number of small ones is free. */
+const EVENT_COST = 256
 /** Events in one append. */
 const BATCH = 64
 
@@ -30,7 +32,7 @@ export class Outbox {
 
 	push(event: ParsedEvent): void {
 		if (this.#closed) return
-		if (event.event_type === 'step_output') this.#characters += event.data.delta?.length ?? 0
+		this.#characters += costOf(event)
 		if (this.#characters > OUTPUT_LIMIT) {
 			this.#fail(overflow())
 			return
@@ -59,9 +61,7 @@ export class Outbox {
 			while (this.#waiting.length > 0) {
 				const batch = this.#waiting.splice(0, BATCH)
 				await this.#append(batch)
-				for (const event of batch) {
-					if (event.event_type === 'step_output') this.#characters -= event.data.delta?.length ?? 0
-				}
+				for (const event of batch) this.#characters -= costOf(event)
 			}
 		} catch (error) {
 			this.#fail(error)
@@ -75,6 +75,10 @@ export class Outbox {
 		this.close()
 		this.#onFailure(error)
 	}
+}
+
+function costOf(event: ParsedEvent): number {
+	return event.event_type === 'step_output' ? (event.data.delta?.length ?? 0) + EVENT_COST : 0
 }
 
 function overflow(): PlanstreamError {

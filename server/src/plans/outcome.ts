@@ -1,6 +1,6 @@
 import type { Failure, Json, NormalisedStep, ParsedEvent, StepState } from '@planstream/shared'
 import { own } from '../hub/own.js'
-import type { PlanFold } from '../hub/plan-fold.js'
+import { type PlanFold, reviewIdOf } from '../hub/plan-fold.js'
 import type { AttemptResult, Input, LossReason, World } from './decision.js'
 import { judge } from './quality.js'
 
@@ -130,7 +130,7 @@ function reviewRequired(
 		step_id,
 		attempt,
 		data: {
-			review_id: `${step_id}.${attempt}`,
+			review_id: reviewIdOf(state),
 			reason,
 			quality_score,
 			options: ['approve', 'reject', 'edit'],

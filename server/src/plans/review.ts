@@ -38,6 +38,8 @@ function findReview(fold: PlanFold, review_id: string): StepState {
 	const step = fold.state.steps.find((each) => each.review?.review_id === review_id)
 	if (step !== undefined) return step
 	if (fold.resolved.includes(review_id)) refuseTransition(`Review ${review_id}`, 'resolved', 'review', [])
+	const closed = own(fold.closed, review_id)
+	if (closed !== undefined) refuseTransition(`The step of review ${review_id}`, closed, 'review', [])
 	const sentence = `Plan ${fold.state.plan_id} has no review ${review_id}. Its open reviews stand in the state of its steps.`
 	throw new PlanstreamError('not_found', sentence, { review_id })
 }

@@ -104,6 +104,25 @@ describe('a review', () => {
 	})
 
 	it.each([
+		['skipped', { kind: 'skip_step', step_id: 'a' }],
+		['cancelled', { kind: 'cancel' }],
+	] as const)(
+		'cannot be answered once its step was %s, and the refusal says so, whatever becomes of the step',
+		(from, command) => {
+			const plan = planOf([step('a', { quality: gate }), step('b', { depends_on: [] })])
+			plan.lease('a')
+			plan.complete('a', 0.7)
+			plan.put(command)
+			const answer = () => plan.put({ kind: 'review', review_id: 'a.1', decision: 'approve' })
+			const refusal = { code: 'illegal_transition', facts: { from, requested: 'review', allowed: [] } }
+			expect(answer).toThrow(expect.objectContaining(refusal))
+			plan.put(from === 'skipped' ? { kind: 'retry_step', step_id: 'a', cascade: false } : { kind: 'retry' })
+			expect(answer).toThrow(expect.objectContaining(refusal))
+			expect(() => plan.put({ kind: 'review', review_id: 'a.2', decision: 'approve' })).toThrow('has no review a.2')
+		},
+	)
+
+	it.each([
 		['approve', 'step_completed', 'plan_completed'],
 		['reject', 'step_failed', 'plan_failed'],
 		['fail', 'step_failed', 'plan_failed'],

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { PlanEvent, PlanSpec } from '@planstream/shared'
-import { createInput } from '@planstream/shared/schemas'
+import { createInput, eventInput } from '@planstream/shared/schemas'
 import { describe, expect, it } from 'vitest'
 import { HeldAgent } from '../../../test/support/held-agent.js'
 import { startPlanstream, TestPlanstream } from '../../../test/support/planstream.js'
@@ -202,5 +202,13 @@ describe('clone and delete', () => {
 		await send(planstream, { kind: 'cancel' })
 		await planstream.executor.delete(LOCAL_PRINCIPAL, 'p')
 		expect(await stateOf(planstream)).toBeNull()
+	})
+
+	it('names no command as allowed when an open plan that is run elsewhere is to be removed: it takes none', async () => {
+		await using planstream = await startPlanstream([])
+		const events = [eventInput.parse({ event_type: 'plan_started', data: { query: 'q', total_steps: 1 } })]
+		await planstream.hub.publish(LOCAL_PRINCIPAL, { plan_id: 'p', events, sent: events })
+		const refusal = { code: 'illegal_transition', facts: { from: 'running', requested: 'delete', allowed: [] } }
+		await expect(planstream.executor.delete(LOCAL_PRINCIPAL, 'p')).rejects.toMatchObject(refusal)
 	})
 })

@@ -16,8 +16,9 @@ export type RunJob = (job: StepJob) => Promise<void>
  */
 export interface StepQueue {
 	/**
-	 * Adds a job to run after a delay. The same job again, while it waits or runs, changes nothing, unless it is due now: then it
-	 * waits no longer. Once it has ended it may be added again.
+	 * Adds a job to run after a delay. The same job again, while it waits, changes nothing, unless it is due now: then it waits no
+	 * longer. While it runs, it is begun once more when it has ended, however often it was added: it may have asked the log before
+	 * that held what it was added for.
 	 */
 	add(job: StepJob, delay_ms: number): void
 	/** Starts taking jobs, those that were added before included. A job that throws is told of and harms no other. */
@@ -42,7 +43,8 @@ export class InProcessQueue implements StepQueue {
 	readonly #waiting = new Map<string, { readonly timer: Disposable; readonly isDue: boolean }>()
 	/** Jobs that are due before anybody takes them. */
 	readonly #due = new Map<string, StepJob>()
-	readonly #running = new Map<string, Promise<void>>()
+	/** Jobs that run, and after what delay each is begun once more; null: not at all. */
+	readonly #running = new Map<string, { readonly ended: Promise<void>; again_ms: number | null }>()
 	#run: RunJob | null = null
 	#closed = false
 
@@ -52,7 +54,12 @@ export class InProcessQueue implements StepQueue {
 
 	add(job: StepJob, delay_ms: number): void {
 		const id = jobId(job)
-		if (this.#closed || this.#due.has(id) || this.#running.has(id)) return
+		if (this.#closed || this.#due.has(id)) return
+		const running = this.#running.get(id)
+		if (running !== undefined) {
+			running.again_ms = Math.min(running.again_ms ?? delay_ms, delay_ms)
+			return
+		}
 		const before = this.#waiting.get(id)
 		const isDue = delay_ms <= 0
 		if (before !== undefined && (before.isDue || !isDue)) return
@@ -76,7 +83,7 @@ export class InProcessQueue implements StepQueue {
 		for (const { timer } of this.#waiting.values()) timer[Symbol.dispose]()
 		this.#waiting.clear()
 		this.#due.clear()
-		await Promise.all(this.#running.values())
+		await Promise.all([...this.#running.values()].map(({ ended }) => ended))
 	}
 
 	#begin(run: RunJob, id: string, job: StepJob): void {
@@ -84,8 +91,12 @@ export class InProcessQueue implements StepQueue {
 			.catch((thrown: unknown) => {
 				this.#options.onProblem(`Step ${job.step_id} of plan ${job.plan_id} could not be run.`, thrown)
 			})
-			.finally(() => this.#running.delete(id))
-		this.#running.set(id, ended)
+			.finally(() => {
+				const again_ms = this.#running.get(id)?.again_ms ?? null
+				this.#running.delete(id)
+				if (again_ms !== null) this.add(job, again_ms)
+			})
+		this.#running.set(id, { ended, again_ms: null })
 	}
 }
 
