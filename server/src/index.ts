@@ -1,3 +1,4 @@
+export { type AgentDefinition, defineAgent } from './agents/define-agent.js'
 export { type IsolatedAgentOptions, isolatedAgent } from './agents/isolated/isolated-agent.js'
 export { type OpenAiCompatibleOptions, openAiCompatibleAgent } from './agents/openai-compatible/openai-compatible-agent.js'
 export { researchPlan } from './agents/research/research-plan.js'
@@ -8,5 +9,5 @@ export { type FoundServer, findServer, type KeptPlans, openKeptPlans } from './m
 export { parseSettings, type Settings } from './main/settings.js'
 export { serve } from './main.js'
 export { createLogger, type Logger, type LogLevel } from './ops/logger.js'
-export type { Agent, StepContext, StepInput, StepResult, StepUpdate } from './plans/agent.js'
+export type { Agent, AgentSchemas, StepContext, StepInput, StepResult, StepUpdate } from './plans/agent.js'
 export { type RunningServer, type ServerOptions, type ServerReport, startServer } from './server.js'

@@ -231,7 +231,15 @@ export const publishOutput = z.object({
 	results: z.array(z.object({ event_id: z.string(), seq: count, duplicate: z.boolean() })),
 })
 
-export const agentsOutput = z.object({ agents: z.array(z.object({ agent_type: z.string() })) })
+export const agentsOutput = z.object({
+	agents: z.array(
+		z.object({
+			agent_type: z.string(),
+			input_schema: jsonObject.nullable().describe("JSON Schema of a step's `input`; null: any object"),
+			result_schema: jsonObject.nullable().describe("JSON Schema of a step's result; null: any object"),
+		}),
+	),
+})
 
 export type SubscribeInput = z.input<typeof subscribeInput>
 export type ParsedSubscribeInput = z.output<typeof subscribeInput>

@@ -42,6 +42,7 @@ export const ERRORS = {
 	stale_revision: row(412, 'PRECONDITION_FAILED', 4400, false, 'The plan was changed since the revision you expect.'),
 	too_large: row(413, 'PAYLOAD_TOO_LARGE', 1009, false, 'The request is larger than the limit.'),
 	invalid_event: row(422, 'UNPROCESSABLE_CONTENT', 4400, false, 'The event does not fit its schema.'),
+	invalid_input: row(422, 'UNPROCESSABLE_CONTENT', 4400, false, 'What is given does not fit the schema of the agent.'),
 	rate_limited: row(429, 'TOO_MANY_REQUESTS', 4329, true, 'Too many requests in a short time.'),
 	internal: row(500, 'INTERNAL_SERVER_ERROR', 1011, false, 'The server failed to do this; the failure is in its log.'),
 	too_many_connections: row(503, 'SERVICE_UNAVAILABLE', 1013, true, 'The server holds as many connections as it may.'),

@@ -123,7 +123,9 @@ describe('a server that cannot start', () => {
 
 	it('has the built-in agents beside its own', async () => {
 		await using server = await startTestServer({ agents: [patient] })
-		expect(server.executor.agentTypes).toEqual(expect.arrayContaining(['corpus.report', 'patient', 'scripted']))
+		expect(server.executor.agents.map(({ agent_type }) => agent_type)).toEqual(
+			expect.arrayContaining(['corpus.report', 'patient', 'scripted']),
+		)
 	})
 })
 

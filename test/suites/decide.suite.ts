@@ -9,7 +9,7 @@ import { assertGraph } from '../../server/src/plans/graph.js'
 import { arbitraryPlan } from '../support/arbitrary-plan.js'
 import { PlanInMemory } from '../support/plan-in-memory.js'
 
-const agents = new Set(['any'])
+const agents = new Map([['any', {}]])
 
 interface Choice {
 	readonly pick: number
@@ -223,5 +223,5 @@ function assertAttempts(events: readonly PlanEvent[]): void {
 /** Once the plan is done no lease is current any more. */
 function assertRefusesLate(plan: PlanInMemory): void {
 	for (const step of plan.fold.state.steps) expect(() => plan.fail(step.step_id)).toThrow(/refused/)
-	expect(() => decide(null, { kind: 'start' }, { now: 0, random: 0, live: new Set(), agentTypes: agents })).toThrow(/no plan/)
+	expect(() => decide(null, { kind: 'start' }, { now: 0, random: 0, live: new Set(), agents })).toThrow(/no plan/)
 }

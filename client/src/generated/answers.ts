@@ -149,5 +149,9 @@ export interface PublishOutput {
 export interface AgentsOutput {
 	readonly agents: ReadonlyArray<{
 		readonly agent_type: string
+		/** JSON Schema of a step's `input`; null: any object */
+		readonly input_schema: Readonly<Record<string, Json>> | null
+		/** JSON Schema of a step's result; null: any object */
+		readonly result_schema: Readonly<Record<string, Json>> | null
 	}>
 }

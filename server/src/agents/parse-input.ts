@@ -1,4 +1,5 @@
 import type * as z from 'zod'
+import { firstIssue, showPath } from '../ops/issues.js'
 import { agentError } from './agent-error.js'
 
 /**
@@ -10,31 +11,10 @@ import { agentError } from './agent-error.js'
 export function parseInput<Schema extends z.ZodType>(schema: Schema, value: unknown, where: string): z.output<Schema> {
 	const parsed = schema.safeParse(value)
 	if (parsed.success) return parsed.data
-	const fault = firstFault(parsed.error.issues)
-	const path = where + fault.path.map(toSegment).join('')
-	throw agentError('bad_input', `${path}: ${fault.message}. Correct the step's input; the same input fails again.`, {
+	const { path: inside, message } = firstIssue(parsed.error)
+	const path = showPath([where, ...inside])
+	throw agentError('bad_input', `${path}: ${message}. Correct the step's input; the same input fails again.`, {
 		path,
 		cause: parsed.error,
 	})
-}
-
-interface Fault {
-	readonly path: readonly PropertyKey[]
-	readonly message: string
-}
-
-/** For a union the branch that fits best speaks: the one with the fewest faults. */
-function firstFault(issues: readonly z.core.$ZodIssue[]): Fault {
-	const [issue] = issues
-	if (issue === undefined) return { path: [], message: 'is not what this agent expects' }
-	if (issue.code !== 'invalid_union') return issue
-	const branches = issue.errors.filter((branch) => branch.length > 0)
-	const closest = branches.toSorted((one, other) => one.length - other.length)[0]
-	if (closest === undefined) return issue
-	const fault = firstFault(closest)
-	return { path: [...issue.path, ...fault.path], message: fault.message }
-}
-
-function toSegment(key: PropertyKey): string {
-	return typeof key === 'number' ? `[${key}]` : `.${String(key)}`
 }

@@ -45,5 +45,8 @@ export const scriptedInput = z
 		context.addIssue({ code: 'custom', path: [given[1] ?? ''], message: `contradicts ${given[0] ?? ''}: give one ending` })
 	})
 
+/** Whatever the script says. */
+export const scriptedResult = z.record(z.string(), z.unknown())
+
 export type ScriptedInput = z.output<typeof scriptedInput>
 export type ScriptedUpdate = z.output<typeof update>

@@ -1,8 +1,8 @@
 import { setImmediate } from 'node:timers/promises'
 import type { Agent, StepContext, StepResult } from '../plans/agent.js'
 import { AgentError } from './agent-error.js'
-import { parseInput } from './parse-input.js'
-import { type ScriptedInput, type ScriptedUpdate, scriptedInput } from './scripted-input.js'
+import { defineAgent } from './define-agent.js'
+import { type ScriptedInput, type ScriptedUpdate, scriptedInput, scriptedResult } from './scripted-input.js'
 import { type Sleep, sleepInRealTime } from './sleep.js'
 
 /** So many repeated outputs are sent before the event loop gets its turn. */
@@ -20,10 +20,11 @@ const OUTPUTS_A_TURN = 1000
  * ```
  */
 export function scriptedAgent({ sleep = sleepInRealTime }: { readonly sleep?: Sleep } = {}): Agent {
-	return {
+	return defineAgent({
 		type: 'scripted',
-		async execute(step, context) {
-			const script = parseInput(scriptedInput, step.input, 'input')
+		input: scriptedInput,
+		result: scriptedResult,
+		async execute({ input: script }, context) {
 			const signal = script.ignore_abort ? undefined : context.signal
 			for (const update of script.updates) {
 				signal?.throwIfAborted()
@@ -36,7 +37,7 @@ export function scriptedAgent({ sleep = sleepInRealTime }: { readonly sleep?: Sl
 			if (script.hang === true) await forever(signal)
 			return toResult(script, context)
 		},
-	}
+	})
 }
 
 async function perform(update: ScriptedUpdate, context: StepContext, sleep: Sleep, signal?: AbortSignal): Promise<void> {

@@ -1,4 +1,5 @@
 import { PlanstreamError } from '@planstream/shared'
+import { showPath } from '../ops/issues.js'
 
 /** How deep a value from outside may nest. */
 const MAX_DEPTH = 32
@@ -63,12 +64,4 @@ function checkNumber(value: number, path: Path): void {
 function refuse(path: Readonly<Path>, what: string, facts: { readonly limit?: number } = {}): never {
 	const shown = showPath(path)
 	throw new PlanstreamError('bad_request', `${shown === '' ? 'The input' : shown} ${what}.`, { path: shown, ...facts })
-}
-
-/** A path as people write it: `steps[1].depends_on`. */
-export function showPath(path: readonly PropertyKey[]): string {
-	return path.reduce<string>((shown, part) => {
-		if (typeof part === 'number') return `${shown}[${part}]`
-		return shown === '' ? String(part) : `${shown}.${String(part)}`
-	}, '')
 }

@@ -2,8 +2,7 @@ import { asPlanstreamError, ERRORS, PlanstreamError, type Problem } from '@plans
 import { type TRPCDefaultErrorShape, TRPCError, type TRPCProcedureType } from '@trpc/server'
 import { TRPC_ERROR_CODES_BY_KEY } from '@trpc/server/rpc'
 import * as z from 'zod'
-import { showPath } from './border.js'
-import { describeIssue } from './issues.js'
+import { describeIssue, showPath } from '../ops/issues.js'
 
 /** What tRPC clients get in `error.data`: the problem of every other transport, beside what the stock links look at. */
 export interface ErrorData {

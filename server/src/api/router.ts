@@ -158,7 +158,7 @@ export function createRouter({ hub, executor, connections, schedule, draining, o
 		agents: {
 			list: procedure('agents.list')
 				.input(contract['agents.list'].input)
-				.query(() => ({ agents: executor.agentTypes.map((agent_type) => ({ agent_type })) })),
+				.query(() => ({ agents: [...executor.agents] })),
 		},
 	} satisfies Procedures<Contract>
 	return t.router(procedures)

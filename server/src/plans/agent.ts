@@ -1,12 +1,13 @@
 import type { Artifact, Check, OutputChannel, Usage } from '@planstream/shared'
+import type * as z from 'zod'
 
 /** What a step asks of its agent. */
-export interface StepInput {
+export interface StepInput<Input = Readonly<Record<string, unknown>>> {
 	readonly step_id: string
 	readonly name: string
 	readonly action: string
 	readonly agent_type: string
-	readonly input: Readonly<Record<string, unknown>>
+	readonly input: Input
 }
 
 /** What the attempt offers its agent. */
@@ -45,9 +46,9 @@ export interface StepContext {
 }
 
 /** What a step came to. */
-export interface StepResult {
+export interface StepResult<Data = Readonly<Record<string, unknown>>> {
 	/** Becomes `step_completed.data` and the input of the steps that depend on this one: JSON, at most 60 KiB; more belongs into an artifact. */
-	readonly data: Readonly<Record<string, unknown>>
+	readonly data: Data
 	/** 0..1; what the step's gate compares with its limits. */
 	readonly quality_score?: number
 	/** Named scores the quality score is made of. */
@@ -55,17 +56,25 @@ export interface StepResult {
 }
 
 /** What an agent that yields, rather than calls its context, may say on its way. The last item is the result. */
-export type StepUpdate =
+export type StepUpdate<Data = Readonly<Record<string, unknown>>> =
 	| { readonly progress: number; readonly message?: string }
 	| { readonly output: string; readonly channel?: OutputChannel }
 	| { readonly usage: Usage }
-	| { readonly result: StepResult }
+	| { readonly result: StepResult<Data> }
+
+/** What an agent takes and gives, so that it is checked and clients know it. They are read without waiting: no asynchronous checks. */
+export interface AgentSchemas {
+	/** Of a step's `input`: a plan with another one is refused. @defaultValue any object */
+	readonly input?: z.ZodType | undefined
+	/** Of a result's `data`: an attempt with another one fails. The step's result is what the schema makes of it. @defaultValue any object */
+	readonly result?: z.ZodType | undefined
+}
 
 /**
  * Does one kind of step. It is called once an attempt and may be called for many steps at once.
  * It throws to fail; an error's `code` (text) and `retryable` (boolean, true when absent) go into the event.
  */
-export interface Agent {
+export interface Agent extends AgentSchemas {
 	readonly type: string
 	execute(step: StepInput, context: StepContext): Promise<StepResult> | AsyncIterable<StepUpdate>
 }

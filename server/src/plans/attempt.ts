@@ -94,7 +94,7 @@ export class Attempt {
 		this.#agentEnded = called.then(ended, ended)
 		try {
 			const returned = await Promise.race([called, rejectOnAbort(this.#over.signal)])
-			const { data, quality_score, checks } = parseResult(returned)
+			const { data, quality_score, checks } = parseResult(returned, this.#options.agent)
 			this.#output.flush()
 			await this.#outbox.flushed()
 			if (this.#reportFailure !== null) throw this.#reportFailure.error

@@ -2,6 +2,7 @@ import type { Artifact, Check, Failure, Json, NormalisedPlan, NormalisedStep, Pa
 import { PlanstreamError, type StepState } from '@planstream/shared'
 import type { ModifyOp } from '@planstream/shared/schemas'
 import { foldEvent, type PlanFold, stepOf } from '../hub/plan-fold.js'
+import type { AgentSchemas } from './agent.js'
 import { ALLOWED_ON_PLAN, allowedOnStep, type PlanCommand, type StepCommand } from './allowed.js'
 
 /** One attempt of one step and the worker that holds it: what fences results and progress that come late. */
@@ -73,8 +74,8 @@ export interface World {
 	readonly random: number
 	/** Steps whose agent goes on although its attempt has ended: it ignores its signal. */
 	readonly live: ReadonlySet<string>
-	/** The agents a step may name. */
-	readonly agentTypes: ReadonlySet<string>
+	/** The agents a step may name, by their types. */
+	readonly agents: ReadonlyMap<string, AgentSchemas>
 }
 
 /** The fold after events that are decided but not yet in the log. */

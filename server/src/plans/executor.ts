@@ -30,6 +30,7 @@ import { Meters } from './meters.js'
 import type { Timer } from './output.js'
 import { type Asked, type CommandTerms, Repeat } from './repeat.js'
 import { Runner } from './runner.js'
+import { type AgentDescription, assertInputs, describeAgent } from './schemas.js'
 import type { StepQueue } from './step-queue.js'
 
 export type ParsedCreate = z.output<typeof createInput>
@@ -62,6 +63,8 @@ export interface ExecutorOptions {
 export class Executor {
 	readonly #hub: Hub
 	readonly #agents: ReadonlyMap<string, Agent>
+	/** The agents a step may name, in alphabetical order of their types. */
+	readonly agents: readonly AgentDescription[]
 	readonly #ledger: Ledger
 	readonly #runner: Runner
 	readonly #deadlines: Deadlines
@@ -73,13 +76,14 @@ export class Executor {
 		this.#hub = hub
 		this.#onProblem = onProblem
 		this.#agents = new Map(agents.map((agent) => [agent.type, agent]))
+		this.agents = agents.map(describeAgent).sort((one, other) => (one.agent_type < other.agent_type ? -1 : 1))
 		this.#ledger = new Ledger({
 			hub,
 			clock,
 			random,
 			timer,
 			onProblem,
-			agentTypes: new Set(this.#agents.keys()),
+			agents: this.#agents,
 			live: (plan) => this.#runner.lingering.of(plan),
 			changed: (plan, fold) => this.#follow(plan, fold),
 		})
@@ -97,15 +101,10 @@ export class Executor {
 		})
 	}
 
-	/** The agents a step may name, in alphabetical order. */
-	get agentTypes(): readonly string[] {
-		return [...this.#agents.keys()].sort()
-	}
-
 	/**
 	 * Makes a plan, and starts it unless told otherwise. The same plan under the same id again changes nothing.
 	 *
-	 * @throws PlanstreamError `bad_request` with `path`, `conflict`, `plan_external`, `too_large`, `idempotency_mismatch`, `draining`
+	 * @throws PlanstreamError `bad_request` and `invalid_input` with `path`, `conflict`, `plan_external`, `too_large`, `idempotency_mismatch`, `draining`
 	 */
 	async create(principal: Principal, { start, idempotency_key, ...spec }: ParsedCreate): Promise<CommandOutput> {
 		const plan_id = spec.plan_id ?? newPlanId(principal.tenant, idempotency_key)
@@ -213,7 +212,8 @@ export class Executor {
 	}
 
 	async #create(principal: Principal, { plan, start, idempotency_key, asked }: Creation): Promise<CommandOutput> {
-		assertGraph(plan, new Set(this.#agents.keys()))
+		assertGraph(plan, this.#agents)
+		assertInputs(plan.steps, this.#agents)
 		return await this.command(principal, plan.plan_id, { kind: 'create', plan, start }, { idempotency_key }, asked)
 	}
 

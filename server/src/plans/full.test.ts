@@ -4,7 +4,7 @@ import { expect, it } from 'vitest'
 import { PlanInMemory } from '../../../test/support/plan-in-memory.js'
 import { decide } from './decide.js'
 
-const WORLD = { now: 0, random: 0.5, live: new Set<string>(), agentTypes: new Set(['any']) }
+const WORLD = { now: 0, random: 0.5, live: new Set<string>(), agents: new Map([['any', {}]]) }
 
 it('refuses what a step reports once the plan has a million events, and lets the plan come to its end', () => {
 	const plan = new PlanInMemory()

@@ -1,11 +1,14 @@
 import { type NormalisedPlan, type NormalisedStep, PlanstreamError } from '@planstream/shared'
 
+/** The agents there are, by their types. */
+type KnownAgents = Pick<ReadonlyMap<string, unknown>, 'has' | 'keys'>
+
 /**
  * Refuses a graph that could never run to its end.
  *
  * @throws PlanstreamError `bad_request` with the `path` of the first fault: a doubled id, an unknown dependency, a cycle, an unknown agent
  */
-export function assertGraph(plan: Pick<NormalisedPlan, 'steps'>, agentTypes: ReadonlySet<string>): void {
+export function assertGraph(plan: Pick<NormalisedPlan, 'steps'>, agents: KnownAgents): void {
 	const places = new Map<string, number>()
 	plan.steps.forEach((step, index) => {
 		const first = places.get(step.step_id)
@@ -15,15 +18,15 @@ export function assertGraph(plan: Pick<NormalisedPlan, 'steps'>, agentTypes: Rea
 		places.set(step.step_id, index)
 	})
 	plan.steps.forEach((step, index) => {
-		assertAgent(step, index, agentTypes)
+		assertAgent(step, index, agents)
 		assertDependencies(step, index, places)
 	})
 	assertAcyclic(plan.steps, places)
 }
 
-function assertAgent(step: NormalisedStep, index: number, agentTypes: ReadonlySet<string>): void {
-	if (agentTypes.has(step.agent_type)) return
-	const known = [...agentTypes].sort().join(', ')
+function assertAgent(step: NormalisedStep, index: number, agents: KnownAgents): void {
+	if (agents.has(step.agent_type)) return
+	const known = [...agents.keys()].sort().join(', ')
 	refuse(`steps[${index}].agent_type`, `There is no agent ${step.agent_type} here. Use one of: ${known}.`)
 }
 

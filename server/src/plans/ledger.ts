@@ -3,6 +3,7 @@ import type { Hub } from '../hub/hub.js'
 import type { PlanFold } from '../hub/plan-fold.js'
 import type { Draft } from '../hub/records.js'
 import type { PlanKey } from '../log/event-log.js'
+import type { AgentSchemas } from './agent.js'
 import { decide } from './decide.js'
 import type { Input, Occurrence } from './decision.js'
 import type { Timer } from './output.js'
@@ -21,7 +22,7 @@ export interface LedgerOptions {
 	readonly random: () => number
 	readonly timer: Timer
 	readonly onProblem: (sentence: string, error?: Error) => void
-	readonly agentTypes: ReadonlySet<string>
+	readonly agents: ReadonlyMap<string, AgentSchemas>
 	/** Steps of a plan whose agent goes on although its attempt has ended. */
 	readonly live: (plan: PlanKey) => ReadonlySet<string>
 	/** Told of the plan after each decision but reports. */
@@ -47,12 +48,12 @@ export class Ledger {
 
 	/** @throws PlanstreamError what {@link decide} or the guard refuses with, and what the hub's commit throws */
 	async put(plan: PlanKey, input: Input, actor: Actor, guard?: Guard): Promise<{ changed: boolean; fold: PlanFold }> {
-		const { hub, clock, random, agentTypes, live, changed } = this.#options
+		const { hub, clock, random, agents, live, changed } = this.#options
 		const now = clock()
 		const draw = random()
 		const { appended, fold } = await hub.commit(plan, (before) => {
 			if (guard?.check(before) === 'skip') return []
-			const events = decide(before, input, { now, random: draw, live: live(plan), agentTypes })
+			const events = decide(before, input, { now, random: draw, live: live(plan), agents })
 			const drafts = events.map((event) => ({ event, actor: causeOf(event.step_id, actor), sent: event }))
 			return guard?.mark == null ? drafts : marked(drafts, guard.mark)
 		})

@@ -11,6 +11,7 @@ import { type PlanFold, stepOf } from '../hub/plan-fold.js'
 import { ALLOWED_ON_PLAN, allowedOnStep } from './allowed.js'
 import { refuseOnPlan, refuseTransition, type World } from './decision.js'
 import { assertGraph } from './graph.js'
+import { assertInputs } from './schemas.js'
 import { settle, stepCancelled } from './settle.js'
 
 const FROZEN: ReadonlySet<StepStatus> = new Set(['running', 'awaiting_review', 'completed'])
@@ -18,7 +19,7 @@ const FROZEN: ReadonlySet<StepStatus> = new Set(['running', 'awaiting_review', '
 /**
  * Edits the graph of a plan: operations in order, checked after the last, all or nothing.
  *
- * @throws PlanstreamError `illegal_transition` for a frozen step or plan, `bad_request` with the `path` of the operation or of the step that is wrong after all of them
+ * @throws PlanstreamError `illegal_transition` for a frozen step or plan, `bad_request` with the `path` of the operation or of the step that is wrong after all of them, `invalid_input`
  */
 export function modify(fold: PlanFold, ops: readonly ModifyOp[], world: World): ParsedEvent[] {
 	const { status, revision, steps: before } = fold.state
@@ -26,7 +27,8 @@ export function modify(fold: PlanFold, ops: readonly ModifyOp[], world: World): 
 	const edit = new Edit(fold, fold.plan.steps)
 	for (const [index, op] of ops.entries()) edit.apply(op, `ops[${index}]`)
 	const steps = edit.finish()
-	assertGraph({ steps }, world.agentTypes)
+	assertGraph({ steps }, world.agents)
+	assertInputs(steps, world.agents, fold.plan.steps)
 	const kept = new Set(steps.map((step) => step.step_id))
 	const removed = before.filter((step) => !kept.has(step.step_id))
 	const modified: ParsedEvent = {

@@ -4,6 +4,7 @@ import type { PlanFold } from '../hub/plan-fold.js'
 import { allowedOnStep } from './allowed.js'
 import { type AttemptResult, assertStepTakes, type ReviewAnswer, refuseTransition, stepIn, type World } from './decision.js'
 import { rejected, stepCompleted, stepFailed } from './outcome.js'
+import { parseEdit } from './schemas.js'
 import { settle } from './settle.js'
 
 type Decision = ReviewAnswer['decision'] | 'expired'
@@ -73,7 +74,13 @@ function consequence(
 		case 'approve':
 			return approved()
 		case 'edit':
-			return [stepCompleted(step, { ...held, data: payload ?? held.data, quality_score: step.quality_score ?? undefined })]
+			return [
+				stepCompleted(step, {
+					...held,
+					data: payload === undefined ? held.data : parseEdit(world.agents.get(step.agent_type)?.result, payload),
+					quality_score: step.quality_score ?? undefined,
+				}),
+			]
 		case 'reject':
 			return refused()
 		case 'expired': {

@@ -3,12 +3,12 @@ import { createRequire } from 'node:module'
 import { isAbsolute } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { PlanstreamError } from '@planstream/shared'
-import type { Agent } from '../../plans/agent.js'
+import type { Agent, AgentSchemas } from '../../plans/agent.js'
 import { AgentProcess } from './agent-process.js'
 import { Slots } from './slots.js'
 
 /** An agent whose attempts run in processes of their own. */
-export interface IsolatedAgentOptions {
+export interface IsolatedAgentOptions extends AgentSchemas {
 	/** What steps name as their `agent_type`. */
 	readonly type: string
 	/** A JavaScript module whose default export is the {@link Agent}: a `file:` URL or an absolute path. */
@@ -29,12 +29,13 @@ export interface IsolatedAgentOptions {
  * isolatedAgent({ type: 'render', module: new URL('./render.js', import.meta.url) })
  * ```
  */
-export function isolatedAgent({ type, module, memoryMb = 256, processes = 8 }: IsolatedAgentOptions): Agent {
+export function isolatedAgent({ type, module, memoryMb = 256, processes = 8, ...schemas }: IsolatedAgentOptions): Agent {
 	assertPositive(type, { memoryMb, processes })
 	const file = createRequire(import.meta.url).resolve('#agents/isolated-child')
 	const options = { file, module: addressOf(type, module), memoryMb }
 	const slots = new Slots(processes)
 	return {
+		...schemas,
 		type,
 		async execute(step, context) {
 			using _slot = await slots.take(context.signal)

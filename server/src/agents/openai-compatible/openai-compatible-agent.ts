@@ -1,8 +1,8 @@
 import { PlanstreamError, type Usage } from '@planstream/shared'
 import * as z from 'zod'
-import type { Agent, StepInput, StepUpdate } from '../../plans/agent.js'
+import type { Agent, StepUpdate } from '../../plans/agent.js'
 import { AgentError, agentError } from '../agent-error.js'
-import { parseInput } from '../parse-input.js'
+import { defineAgent } from '../define-agent.js'
 import { type Sleep, sleepInRealTime } from '../sleep.js'
 import { cutOff, readChunks } from './answer.js'
 import { ask } from './request.js'
@@ -17,6 +17,8 @@ const chatInput = z.strictObject({
 	temperature: z.number().min(0).max(2).optional(),
 	max_tokens: z.int().min(1).optional(),
 })
+
+const chatResult = z.object({ text: z.string(), model: z.string(), finish_reason: z.string() })
 
 /** Which model server an agent asks. Nothing that a plan says changes it. */
 export interface OpenAiCompatibleOptions {
@@ -51,10 +53,12 @@ export function openAiCompatibleAgent(options: OpenAiCompatibleOptions, surround
 	const url = `${assertBaseUrl(baseUrl)}/chat/completions`
 	const key = () => (apiKeyEnv === undefined ? null : keyIn(env, apiKeyEnv))
 	key()
-	return {
+	return defineAgent({
 		type,
-		async *execute(step, context) {
-			const body = toBody(step, model)
+		input: chatInput,
+		result: chatResult,
+		async *execute({ input }, context) {
+			const body = toBody(input, model)
 			const secret = key()
 			using linked = new LinkedSignal(context.signal)
 			try {
@@ -66,10 +70,13 @@ export function openAiCompatibleAgent(options: OpenAiCompatibleOptions, surround
 				throw withoutKey(thrown, secret)
 			}
 		},
-	}
+	})
 }
 
-async function* answer(bytes: AsyncIterable<Uint8Array>, asked: string): AsyncGenerator<StepUpdate, void, void> {
+async function* answer(
+	bytes: AsyncIterable<Uint8Array>,
+	asked: string,
+): AsyncGenerator<StepUpdate<z.input<typeof chatResult>>, void, void> {
 	let text = ''
 	let model = asked
 	let finish_reason: string | null = null
@@ -91,8 +98,8 @@ async function* answer(bytes: AsyncIterable<Uint8Array>, asked: string): AsyncGe
 	yield { result: { data: { text, model, finish_reason } } }
 }
 
-function toBody({ input }: StepInput, defaultModel: string | undefined) {
-	const { prompt, system, model = defaultModel, temperature, max_tokens } = parseInput(chatInput, input, 'input')
+function toBody(input: z.output<typeof chatInput>, defaultModel: string | undefined) {
+	const { prompt, system, model = defaultModel, temperature, max_tokens } = input
 	if (model === undefined) {
 		const sentence = 'input.model: is missing, and this server has no model of its own. Name a model.'
 		throw agentError('bad_input', sentence, { path: 'input.model' })

@@ -1,11 +1,11 @@
 import * as z from 'zod'
 import type { Agent } from '../../plans/agent.js'
 import { AgentError } from '../agent-error.js'
-import { parseInput } from '../parse-input.js'
+import { defineAgent } from '../define-agent.js'
 import { type Corpus, type CorpusPolicy, openCorpus, readDocument } from './corpus.js'
 import { mergeAnswers } from './merge-answers.js'
 import { assess, type FalseQuote, isCovered } from './quality.js'
-import { type CrosscheckResult, extractResult, planQuestions, type Quote, resultsOf } from './results.js'
+import { type CrosscheckResult, crosscheckResult, extractResult, planQuestions, type Quote, resultsOf } from './results.js'
 import { unitProgress } from './unit-progress.js'
 
 const input = z.strictObject({
@@ -22,11 +22,12 @@ const input = z.strictObject({
  * the bytes it claims to be, and computes the quality; see {@link assess}.
  */
 export function crosscheckAgent(policy: CorpusPolicy): Agent {
-	return {
+	return defineAgent({
 		type: 'corpus.crosscheck',
-		async execute(step, context) {
+		input,
+		result: crosscheckResult,
+		async execute({ input: { min_score } }, context) {
 			context.signal.throwIfAborted()
-			const { min_score } = parseInput(input, step.input, 'input')
 			const extracts = resultsOf(extractResult, context.inputs)
 			const given = extracts[0]?.corpus ?? null
 			const answers = mergeAnswers(
@@ -48,7 +49,7 @@ export function crosscheckAgent(policy: CorpusPolicy): Agent {
 			}
 			return { data, quality_score: quality.score, checks: quality.checks }
 		},
-	}
+	})
 }
 
 async function findFalseQuotes(

@@ -1,12 +1,12 @@
 import * as z from 'zod'
 import type { Agent, StepContext } from '../../plans/agent.js'
 import { agentError } from '../agent-error.js'
-import { parseInput } from '../parse-input.js'
+import { defineAgent } from '../define-agent.js'
 import { chooseQuotes } from './choose-quotes.js'
 import { type Corpus, type CorpusPolicy, type Document, openCorpus, readDocument } from './corpus.js'
 import { decodeText } from './inventory.js'
 import { pacer } from './pace.js'
-import { type Answer, type extractResult, type Quote, type RetrieveResult, resultsOf, retrieveResult } from './results.js'
+import { type Answer, extractResult, type Quote, type RetrieveResult, resultsOf, retrieveResult } from './results.js'
 import { splitSentences } from './sentences.js'
 import { TextSearch } from './text-search.js'
 import { unitProgress } from './unit-progress.js'
@@ -17,11 +17,12 @@ const input = z.strictObject({
 
 /** `corpus.extract`: chooses sentences to quote from the passages of each `corpus.retrieve` it depends on. */
 export function extractAgent(policy: CorpusPolicy): Agent {
-	return {
+	return defineAgent({
 		type: 'corpus.extract',
-		async execute(step, context) {
+		input,
+		result: extractResult,
+		async execute({ input: { max_quotes } }, context) {
 			context.signal.throwIfAborted()
-			const { max_quotes } = parseInput(input, step.input, 'input')
 			const retrievals = resultsOf(retrieveResult, context.inputs)
 			const total = retrievals.reduce((sum, { passages }) => sum + passages.length, 0)
 			const progress = unitProgress(context, 'passages')
@@ -35,9 +36,9 @@ export function extractAgent(policy: CorpusPolicy): Agent {
 			context.signal.throwIfAborted()
 			for (const { question, quotes } of answers) context.output(listing(question, quotes), { channel: 'text' })
 			const data = { kind: 'corpus.extract', corpus: retrievals[0]?.corpus ?? null, answers } as const
-			return { data: data satisfies z.input<typeof extractResult> }
+			return { data }
 		},
-	}
+	})
 }
 
 type SourceSentence = Omit<Quote, 'terms'>

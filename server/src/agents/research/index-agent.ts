@@ -1,20 +1,21 @@
 import * as z from 'zod'
 import type { Agent } from '../../plans/agent.js'
-import { parseInput } from '../parse-input.js'
+import { defineAgent } from '../define-agent.js'
 import { type CorpusPolicy, openCorpus } from './corpus.js'
 import type { IndexStore } from './index-store.js'
-import { type indexResult, inventoryResult, resultOf } from './results.js'
+import { indexResult, inventoryResult, resultOf } from './results.js'
 import { unitProgress } from './unit-progress.js'
 
 const input = z.strictObject({})
 
 /** `corpus.index`: makes the full-text index of a `corpus.inventory` it depends on, or finds it made. */
 export function indexAgent(policy: CorpusPolicy, store: IndexStore): Agent {
-	return {
+	return defineAgent({
 		type: 'corpus.index',
-		async execute(step, context) {
+		input,
+		result: indexResult,
+		async execute(_step, context) {
 			context.signal.throwIfAborted()
-			parseInput(input, step.input, 'input')
 			const inventory = resultOf(inventoryResult, context.inputs)
 			const corpus = await openCorpus(inventory.corpus, policy)
 			const progress = unitProgress(context, 'files')
@@ -28,7 +29,7 @@ export function indexAgent(policy: CorpusPolicy, store: IndexStore): Agent {
 				files: inventory.files.length,
 				passages: index.passages,
 			} as const
-			return { data: data satisfies z.input<typeof indexResult> }
+			return { data }
 		},
-	}
+	})
 }

@@ -1,20 +1,22 @@
 import * as z from 'zod'
 import type { Agent } from '../../plans/agent.js'
+import { defineAgent } from '../define-agent.js'
 import { parseInput } from '../parse-input.js'
 import { type CorpusPolicy, openCorpus } from './corpus.js'
 import { takeInventory } from './inventory.js'
-import { type inventoryResult, researchInput } from './results.js'
+import { inventoryResult, researchInput } from './results.js'
 import { unitProgress } from './unit-progress.js'
 
 const input = z.strictObject({ corpus: z.string().min(1).max(4096).optional().describe("absent: the plan's") })
 
 /** `corpus.inventory`: lists the documents of the corpus with size and hash. Needs nothing before it. */
 export function inventoryAgent(policy: CorpusPolicy): Agent {
-	return {
+	return defineAgent({
 		type: 'corpus.inventory',
-		async execute(step, context) {
+		input,
+		result: inventoryResult,
+		async execute({ input: own }, context) {
 			context.signal.throwIfAborted()
-			const own = parseInput(input, step.input, 'input')
 			const given = own.corpus ?? parseInput(researchInput, context.plan.input, 'plan.input').corpus ?? null
 			const corpus = await openCorpus(given, policy)
 			const progress = unitProgress(context, 'files')
@@ -22,7 +24,7 @@ export function inventoryAgent(policy: CorpusPolicy): Agent {
 			if (inventory.files.length === 0) context.output('The corpus holds no text documents.\n', { channel: 'log', level: 'warn' })
 			context.usage({ bytes_read: inventory.total_bytes })
 			const data = { kind: 'corpus.inventory', corpus: given, ...inventory } as const
-			return { data: data satisfies z.input<typeof inventoryResult> }
+			return { data }
 		},
-	}
+	})
 }

@@ -1,9 +1,9 @@
 import * as z from 'zod'
 import type { Agent } from '../../plans/agent.js'
-import { parseInput } from '../parse-input.js'
+import { defineAgent } from '../define-agent.js'
 import { citedPlaces, reportSections } from './markdown.js'
 import { pacer } from './pace.js'
-import { crosscheckResult, type reportResult, resultOf } from './results.js'
+import { crosscheckResult, reportResult, resultOf } from './results.js'
 import { unitProgress } from './unit-progress.js'
 
 const input = z.strictObject({})
@@ -14,11 +14,12 @@ const REPORT_NAME = 'report.md'
  * section by section and keeps it as the artifact `report.md`.
  */
 export function reportAgent(): Agent {
-	return {
+	return defineAgent({
 		type: 'corpus.report',
-		async execute(step, context) {
+		input,
+		result: reportResult,
+		async execute(_step, context) {
 			context.signal.throwIfAborted()
-			parseInput(input, step.input, 'input')
 			const checked = resultOf(crosscheckResult, context.inputs)
 			const sections = reportSections(context.plan.query, checked)
 			const progress = unitProgress(context, 'sections')
@@ -43,7 +44,7 @@ export function reportAgent(): Agent {
 				quality_score: checked.quality_score,
 				uncovered: checked.uncovered,
 			} as const
-			return { data: data satisfies z.input<typeof reportResult> }
+			return { data }
 		},
-	}
+	})
 }

@@ -1,11 +1,11 @@
 import * as z from 'zod'
 import type { Agent } from '../../plans/agent.js'
-import { parseInput } from '../parse-input.js'
+import { defineAgent } from '../define-agent.js'
 import { type CorpusPolicy, openCorpus } from './corpus.js'
 import type { CorpusIndex } from './index-file.js'
 import type { IndexStore } from './index-store.js'
 import { pacer } from './pace.js'
-import { indexResult, planQuestions, question, type RetrieveResult, resultOf } from './results.js'
+import { indexResult, planQuestions, question, type RetrieveResult, resultOf, retrieveResult } from './results.js'
 import { searchTerms } from './terms.js'
 import { withoutOtherForms } from './text-search.js'
 import { unitProgress } from './unit-progress.js'
@@ -18,11 +18,12 @@ const input = z.strictObject({
 
 /** `corpus.retrieve`: finds the passages that fit a question best, by BM25, in a `corpus.index` it depends on. */
 export function retrieveAgent(policy: CorpusPolicy, store: IndexStore): Agent {
-	return {
+	return defineAgent({
 		type: 'corpus.retrieve',
-		async execute(step, context) {
+		input,
+		result: retrieveResult,
+		async execute({ input: { question: own, search, limit } }, context) {
 			context.signal.throwIfAborted()
-			const { question: own, search, limit } = parseInput(input, step.input, 'input')
 			const asked = own ?? planQuestions(context.plan)[0] ?? context.plan.query
 			const { corpus: given, digest } = resultOf(indexResult, context.inputs)
 			const corpus = await openCorpus(given, policy)
@@ -35,7 +36,7 @@ export function retrieveAgent(policy: CorpusPolicy, store: IndexStore): Agent {
 			const data: RetrieveResult = { kind: 'corpus.retrieve', corpus: given, question: asked, terms, unknown_terms, passages }
 			return { data }
 		},
-	}
+	})
 }
 
 async function unknownTerms(index: CorpusIndex, terms: readonly string[], signal: AbortSignal): Promise<string[]> {

@@ -1,7 +1,28 @@
 import type * as z from 'zod'
-import { showPath } from './border.js'
 
 type Issue = z.core.$ZodIssue
+
+/** A path as people write it: `steps[1].depends_on`. */
+export function showPath(path: readonly PropertyKey[]): string {
+	return path.reduce<string>((shown, part) => {
+		if (typeof part === 'number') return `${shown}[${part}]`
+		return shown === '' ? String(part) : `${shown}.${String(part)}`
+	}, '')
+}
+
+/** The first fault there is; in a union that of the branch that fits best, which is the one with the fewest. */
+export function firstIssue(error: z.core.$ZodError): Issue {
+	const [issue] = error.issues
+	if (issue === undefined) throw new TypeError('a schema that refuses a value says why')
+	return closest(issue)
+}
+
+function closest(issue: Issue): Issue {
+	if (issue.code !== 'invalid_union') return issue
+	const branches = issue.errors.filter((branch) => branch.length > 0)
+	const [fault] = branches.toSorted((one, other) => one.length - other.length)[0] ?? []
+	return fault === undefined ? issue : closest({ ...fault, path: [...issue.path, ...fault.path] })
+}
 
 /** What a schema found wrong, as a sentence for the person who sent it. */
 export function describeIssue(issue: Issue, input: unknown): string {
