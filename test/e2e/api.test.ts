@@ -116,7 +116,7 @@ describe('addresses', () => {
 		expect((await ask(server, '/health/live')).body).toEqual({ status: 'live' })
 		expect((await ask(server, '/health/ready')).body).toEqual({ status: 'ready' })
 		expect((await ask(server, '/api/v1/agents')).body).toEqual({
-			agents: expect.arrayContaining([{ agent_type: 'scripted' }]),
+			agents: expect.arrayContaining([expect.objectContaining({ agent_type: 'scripted' })]),
 		})
 	})
 

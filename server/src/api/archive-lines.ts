@@ -2,8 +2,8 @@ import { type PlanEvent, PlanstreamError } from '@planstream/shared'
 import { type ArchiveHead, archiveEnd, archiveHead, archiveRecord } from '@planstream/shared/schemas'
 import type * as z from 'zod'
 import type { Archive, ArchivedRecord } from '../hub/restore.js'
+import { describeIssue } from '../ops/issues.js'
 import { checkJson } from './border.js'
-import { describeIssue } from './issues.js'
 
 /** Limit of one line of an archive; the first holds what stands for trimmed events. See PROTOCOL.md section 7. */
 const MAX_LINE_BYTES = 128 * 1024 * 1024
