@@ -128,7 +128,7 @@ describe('lists over tRPC', () => {
 	it('need no input', async () => {
 		const trpc = createTRPCClient<AppRouter>({ links: [httpLink({ url: `${server.url}/trpc` })] })
 		expect(await trpc.agents.list.query()).toMatchObject({
-			agents: expect.arrayContaining([{ agent_type: 'scripted' }]) as unknown,
+			agents: expect.arrayContaining([expect.objectContaining({ agent_type: 'scripted' })]) as unknown,
 		})
 		expect(await trpc.plans.list.query()).toMatchObject({ next_page: null })
 	})
