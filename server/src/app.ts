@@ -133,7 +133,6 @@ const INDEX = {
 
 function answerOptions(app: Routes): void {
 	for (const [path, methods] of ALLOWED) app.options(path, (context) => options(context, methods.join(', ')))
-	app.options('/trpc/*', (context) => options(context, 'GET, POST, OPTIONS'))
 }
 
 /** Comes after every route: what is left is a method that its address does not take. */
@@ -153,6 +152,7 @@ function allowedMethods(): Map<string, readonly string[]> {
 	const methods = new Map<string, readonly string[]>(['/', ...HEALTH].map((path) => [path, ['GET']]))
 	methods.set(pathPattern(ARTIFACT_PATH), ['GET'])
 	for (const { rest } of Object.values(archiveRoutes)) methods.set(pathPattern(rest.path), [rest.method])
+	methods.set('/trpc/*', ['GET', 'POST'])
 	for (const [, spec] of ROUTES) methods.set(routePath(spec), [...(methods.get(routePath(spec)) ?? []), spec.rest.method])
 	return new Map([...methods].map(([path, own]) => [path, [...own, ...(own.includes('GET') ? ['HEAD'] : []), 'OPTIONS']]))
 }

@@ -190,6 +190,8 @@ export const reviewsOutput = z.object({
 	),
 })
 
+const time = z.iso.datetime({ offset: true, error: 'must be an ISO 8601 time with a zone, such as 2026-01-31T12:00:00Z' })
+
 export const listInput = z
 	.strictObject({
 		status: z.array(z.enum(PLAN_STATUSES)).min(1).optional(),
@@ -199,8 +201,8 @@ export const listInput = z
 			.optional()
 			.describe('name=value; all must match'),
 		query: z.string().max(1024).optional().describe('text the query contains, ignoring case'),
-		created_after: z.iso.datetime({ offset: true }).optional(),
-		created_before: z.iso.datetime({ offset: true }).optional(),
+		created_after: time.optional(),
+		created_before: time.optional(),
 		limit: z.int().min(1).max(MAX_LIST_PAGE).default(100),
 		page: z.string().max(1024).optional().describe('`next_page` of the page before'),
 	})

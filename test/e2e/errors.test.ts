@@ -127,6 +127,12 @@ describe('an address', () => {
 		await expectProblem(answer, 400, { code: 'bad_request', path: 'state', allowed })
 	})
 
+	it('says what a time is when one is none', async () => {
+		const answer = await ask(server, '/api/v1/plans?created_after=soon')
+		const detail = 'created_after must be an ISO 8601 time with a zone, such as 2026-01-31T12:00:00Z.'
+		await expectProblem(answer, 400, { code: 'bad_request', path: 'created_after', detail })
+	})
+
 	it.each(['user@localhost', 'localhost:port'])('asked for at the host %s is answered by a problem', async (host) => {
 		await expectProblem(await ask(server, '/', { headers: { host } }), 400, { code: 'bad_request' })
 	})

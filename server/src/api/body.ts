@@ -12,7 +12,7 @@ export function textBody(): MiddlewareHandler {
 	return async (context, next) => {
 		const { url, method, headers } = context.req.raw
 		if (headers.has('content-length') || headers.has('transfer-encoding')) {
-			const text = decode(await readBytes(context.req.raw))
+			const text = decode(await readBytes(context.req.raw).catch(brokenOff))
 			context.req.raw = new Request(url, { method, headers, ...(text !== '' && { body: text }) })
 		}
 		await next()
@@ -31,6 +31,13 @@ async function readBytes(request: Request): Promise<ArrayBuffer | Uint8Array> {
 		chunks.push(chunk)
 	}
 	return Buffer.concat(chunks)
+}
+
+/** Whoever sent it is gone; that is no failure of this server. */
+function brokenOff(cause: unknown): never {
+	if (cause instanceof PlanstreamError) throw cause
+	const sentence = 'The connection was closed before the whole body had come. Send the request again.'
+	throw new PlanstreamError('bad_request', sentence, {}, { cause })
 }
 
 function tooLarge(): PlanstreamError {

@@ -43,6 +43,7 @@ export class Handlers {
 		return {
 			[Symbol.dispose]: () => {
 				registrations.delete(registration)
+				if (registrations.size === 0 && this.#byType.get(event_type) === registrations) this.#byType.delete(event_type)
 				registration.queue.length = 0
 			},
 		}

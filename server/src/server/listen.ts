@@ -1,9 +1,10 @@
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { getRequestListener, type HttpBindings, RequestError } from '@hono/node-server'
-import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
-import { problemResponse } from '../api/problem-response.js'
+import { getRequestListener, type HttpBindings } from '@hono/node-server'
+import { PlanstreamError } from '@planstream/shared'
+import { answerUnreadable, unreadable } from './unreadable.js'
+import { endWaitingAnswers } from './waiting-answers.js'
 
 /** Time for a request's headers; see PROTOCOL.md section 7. */
 const HEADERS_TIMEOUT_MS = 10_000
@@ -13,9 +14,12 @@ export type Fetch = (request: Request, env: HttpBindings) => Response | Promise<
 
 /** A server that answers with `fetch` once it listens. */
 export function createHttpServer(fetch: Fetch): Server {
-	const options = { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: TIMEOUT_CHECK_MS }
+	const options = { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: TIMEOUT_CHECK_MS, requireHostHeader: false }
 	const answer = getRequestListener((request, env) => fetch(request, env as HttpBindings), { errorHandler: unreadable })
-	return createServer(options, (incoming, outgoing) => void answer(incoming, outgoing))
+	const server = createServer(options, (incoming, outgoing) => void answer(incoming, outgoing))
+	answerUnreadable(server)
+	endWaitingAnswers(server)
+	return server
 }
 
 /** The requests a server is answering; a connection that has asked nothing yet is none. */
@@ -32,13 +36,6 @@ export class OpenRequests {
 	async answered(): Promise<void> {
 		while (this.#open.size > 0) await Promise.all(this.#open)
 	}
-}
-
-/** The answer to a request that never became one, because its address or its host is no URL. */
-function unreadable(error: unknown): Response {
-	if (!(error instanceof RequestError)) return problemResponse(asPlanstreamError(error))
-	const sentence = 'The address or the host of the request cannot be read. Ask for a path on http://localhost.'
-	return problemResponse(new PlanstreamError('bad_request', sentence, {}, { cause: error }))
 }
 
 /**

@@ -24,7 +24,7 @@ export interface TrpcHttpOptions {
 export function trpcRoutes(options: TrpcHttpOptions): Hono<{ Bindings: HttpBindings }> {
 	const onError = reportAdapterFailures(options.onProblem)
 	const app = new Hono<{ Bindings: HttpBindings }>()
-	app.all('/trpc/*', async (context) => {
+	app.on(['GET', 'POST'], '/trpc/*', async (context) => {
 		const { outgoing } = context.env
 		const caller = options.contextOf(context)
 		let connection: Connection | null = null
@@ -46,6 +46,8 @@ export function trpcRoutes(options: TrpcHttpOptions): Hono<{ Bindings: HttpBindi
 			onError,
 		})
 		response.headers.delete('connection')
+		// What tRPC refuses as a whole it writes as JSON without saying so.
+		if (!response.ok) response.headers.set('content-type', 'application/json')
 		const body = isStream(response) ? response.body?.pipeThrough(passing(() => connection?.seen())) : response.body
 		return context.newResponse(body ?? null, response)
 	})
