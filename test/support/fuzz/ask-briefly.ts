@@ -5,13 +5,21 @@ import type { Question } from './questions.js'
 const NOT_IN_A_PATH = /[^\x21-\xff]/g
 const NOT_IN_A_HEADER = /[^\t\x20-\x7e\x80-\xff]/g
 
-/** Sends one request; of a stream it takes what it begins with, up to its first item. */
-export function askBriefly(agent: Agent, url: string, { method, path, headers, body }: Question): Promise<HttpAnswer> {
+/**
+ * Sends one request; of a stream it takes what it begins with, up to its first item. A kept connection that the server closed as idle
+ * in that very moment is no answer, and it is sent again.
+ */
+export function askBriefly(agent: Agent, url: string, question: Question): Promise<HttpAnswer> {
+	const { method, path, headers, body } = question
 	const sendable = Object.entries(headers).map(([name, value]) => [name, value.replaceAll(NOT_IN_A_HEADER, '')] as const)
 	return new Promise((resolve, reject) => {
 		const options = { agent, method, path: path.replaceAll(NOT_IN_A_PATH, '%00'), headers: Object.fromEntries(sendable) }
 		const outgoing = request(url, options, (incoming) => takeAnswer(incoming, resolve, reject))
-		outgoing.on('error', reject).end(body ?? undefined)
+		const fail = (error: Error): void => {
+			if (outgoing.reusedSocket) resolve(askBriefly(agent, url, question))
+			else reject(error)
+		}
+		outgoing.on('error', fail).end(body ?? undefined)
 	})
 }
 

@@ -16,6 +16,8 @@ const REQUESTS = [
 	'POST /api/v1/plans HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 24\r\n\r\n{"query":"q","steps":[]}',
 	'POST /trpc/plans.pause HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{"a"\r\n3\r\n:1}\r\n0\r\n\r\n',
 	'POST /api/v1/plans HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n{}',
+	'POST /api/v1/admin/import HTTP/1.1\r\nHost: localhost\r\nContent-Length: 22\r\n\r\n{"format":"planstream"}',
+	'GET /api/v1/admin/plans/p/export HTTP/1.1\r\nHost: localhost\r\n\r\n',
 	'GET /api/v1/streaming/plans/p/events HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: 1\r\n\r\n',
 	`GET /api/v1/streaming/ws/c?plan_id=p HTTP/1.1\r\nHost: localhost\r\n${HANDSHAKE}\r\n${FRAME}`,
 	`GET /trpc?connectionParams=1 HTTP/1.1\r\nHost: localhost\r\n${HANDSHAKE}Sec-WebSocket-Protocol: a, b\r\n\r\n${FRAME}`,

@@ -85,7 +85,7 @@ class SocketSurface implements Surface {
 		if (this.#socket?.readyState === WebSocket.OPEN) return this.#socket
 		const socket = new WebSocket(this.#protocol.address(this.#url))
 		this.#socket = socket
-		await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject))
+		await new Promise((resolve, reject) => socket.once('open', resolve).on('error', reject))
 		return socket
 	}
 
@@ -93,7 +93,7 @@ class SocketSurface implements Surface {
 		const { question, answers, fault } = this.#protocol
 		return new Promise((resolve) => {
 			const done = (found: string | null): void => {
-				socket.removeAllListeners()
+				socket.removeAllListeners('message').removeAllListeners('close')
 				resolve(found)
 			}
 			socket.on('message', (data: Buffer) => {
@@ -102,12 +102,11 @@ class SocketSurface implements Surface {
 				const said = JSON.parse(text) as Message | readonly Message[]
 				const found = [said]
 					.flat()
-					.map((message) => fault(message as Message))
+					.map((message) => fault(message))
 					.find((one) => one !== null)
 				if (found !== undefined) done(found)
-				else if ([said].flat().some((message) => answers(message as Message, number))) done(null)
+				else if ([said].flat().some((message) => answers(message, number))) done(null)
 			})
-			socket.on('error', () => undefined)
 			socket.on('close', (code) => done(CLOSED_FOR_CAUSE.includes(code) ? null : `closed with ${code}`))
 			socket.send(frame)
 			socket.send(JSON.stringify(question(number)))
