@@ -57,7 +57,7 @@ export async function follow(
 }
 
 function connectionLine({ state, error }: Connection): string | null {
-	return state === 'waiting' ? `Connection lost: ${error?.message ?? 'no reason was given.'} Reconnecting.` : null
+	return state === 'reconnecting' ? `Connection lost: ${error?.message ?? 'no reason was given.'} Reconnecting.` : null
 }
 
 /** What leaving a plan means for the exit code. */

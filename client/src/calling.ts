@@ -14,6 +14,9 @@ export interface WatchOptions {
 	readonly signal?: AbortSignal | undefined
 }
 
+/** An event of a type that came after this version: where it stands is known, not what it says. */
+export type UnknownEvent = Pick<PlanEvent, 'seq' | 'cursor'> & { readonly [field: string]: unknown }
+
 /** What a subscription tells besides its events. */
 export interface SubscribeOptions extends WatchOptions {
 	/** Called on each (re)connection, before its events, with what the server could do with the position. */
@@ -23,6 +26,11 @@ export interface SubscribeOptions extends WatchOptions {
 	 * replaced by `frame.state`. Events then follow from `frame.from_seq`.
 	 */
 	readonly onReset?: ((frame: ReadyFrame) => void) | undefined
+	/**
+	 * Called in its place with each event of a type that came after this version of the SDK, before the next event.
+	 * @defaultValue such an event is passed over
+	 */
+	readonly onUnknown?: ((event: UnknownEvent) => void) | undefined
 }
 
 /** Where a query or a command goes; `{name}` in the path stands for the input field of that name. */

@@ -7,17 +7,29 @@ import { authorization, type TokenSource } from './token.js'
 
 export interface CallsOptions {
 	readonly url: URL
-	readonly token: TokenSource
+	readonly token: TokenSource | null
 	readonly fetch: typeof fetch
 	readonly scope: Scope
 }
 
 const MEDIA_TYPE = 'application/json'
 
-/** Queries and commands over HTTP, one attempt each. */
-export function httpCalls({ url: base, token, fetch, scope }: CallsOptions): Calling {
+/** Queries and commands over HTTP, one attempt each; one whose key was refused is made once more with the key that is given then. */
+export function httpCalls(options: CallsOptions): Calling {
+	const call = attempts(options)
+	return async (...request) => {
+		options.scope.assertOpen()
+		try {
+			return await call(...request)
+		} catch (error) {
+			if (options.token?.mayRenew(error)) return call(...request)
+			throw error
+		}
+	}
+}
+
+function attempts({ url: base, token, fetch }: CallsOptions): Calling {
 	return async <Output>(route: Parameters<Calling>[0], input: object, { signal }: Parameters<Calling>[2] = {}) => {
-		scope.assertOpen()
 		const { url, body } = fillRoute(base, route, input)
 		const content = body === null ? {} : { 'content-type': MEDIA_TYPE }
 		const headers = { accept: MEDIA_TYPE, ...content, ...(await authorization(token)) }

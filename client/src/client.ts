@@ -3,13 +3,18 @@
 import type { StreamRoute, Subscribing, Watching, WatchOptions } from './calling.js'
 import { httpCalls } from './calls.js'
 import { type Connection, ConnectionMonitor, type Release } from './connection.js'
-import { bindProcedures, type Procedures } from './generated/procedures.js'
+import { asyncDisposable } from './disposal.js'
+import type { PlanState } from './generated/plans.js'
+import { bindProcedures, type Procedures, STREAMS } from './generated/procedures.js'
+import { leavable } from './iteration.js'
 import { type PlanstreamOptions, type Settings, settingsOf } from './options.js'
 import { persistentCalls } from './persist.js'
+import { type RunInput, type RunOptions, type RunOutput, type RunPorts, runPlan } from './plan-run.js'
+import { type WatchPlanOptions, watchTarget } from './plan-watch.js'
 import { createPublisher, type Publisher, type PublisherOptions } from './publisher/publisher.js'
 import { addressOf } from './requests.js'
 import { Scope } from './scope.js'
-import { EventReader, ItemReader } from './stream-reader.js'
+import { ItemReader, PlanReader } from './stream-reader.js'
 import { Subscription, type SubscriptionPorts, type SubscriptionTarget, type TransportChooser } from './subscription.js'
 import { afterFailure, afterStart, firstChoice } from './transports/fallback.js'
 import { SseTransport } from './transports/sse.js'
@@ -17,8 +22,38 @@ import type { Transport } from './transports/transport.js'
 import { SILENT_HEARTBEATS } from './transports/trpc-socket.js'
 import { WebSocketTransport } from './transports/websocket.js'
 
+/** The procedures on plans, and what is made of them. */
+export interface Plans extends PlanProcedures {
+	/**
+	 * The state of a plan: as it is now, then after each event, until the plan is done.
+	 *
+	 * @throws PlanstreamError when the server refuses for good
+	 * @example
+	 * ```ts
+	 * for await (const plan of planstream.plans.watch('plan_123')) {
+	 * 	console.log(plan.status, Math.round(plan.progress * 100))
+	 * }
+	 * ```
+	 */
+	watch(plan_id: string, options?: WatchPlanOptions): AsyncGenerator<PlanState, void, undefined>
+	/**
+	 * Creates a plan, follows it to its end, and gives its result. Aborting the signal stops the following, not the plan.
+	 *
+	 * @throws PlanstreamError `run_failed` and `run_cancelled` with `plan_id`, `cursor`, `error` and `failed_step_ids` as facts; what
+	 * `plans.create` throws
+	 * @example
+	 * ```ts
+	 * const { result } = await planstream.plans.run({ query: 'Why?', steps: [{ step_id: 'a', action: 'think', agent_type: 'scripted' }] })
+	 * ```
+	 */
+	run(spec: RunInput, options?: RunOptions): Promise<RunOutput>
+}
+
+type PlanProcedures = Procedures['plans']
+
 /** A client of one server. */
 export interface Planstream extends Procedures, AsyncDisposable {
+	readonly plans: Plans
 	/** How the client is connected now. */
 	readonly connection: Connection
 	/**
@@ -65,33 +100,51 @@ export function createPlanstream(options: PlanstreamOptions): Planstream {
 		...settings,
 		transports,
 		provenAfterMs: settings.heartbeatMs,
+		mayRenew: (error): error is Error => settings.token?.mayRenew(error) ?? false,
 		report: (subscription, activity) => monitor.report(subscription, activity),
 	}
-	const open = <Item>(target: SubscriptionTarget<Item>) => {
+	const open: Opening = (target) => {
 		scope.assertOpen()
-		return new Subscription(target, ports).items(scope)
+		return leavable((left) => new Subscription(target, ports).items(scope, left))
 	}
-	const subscribe: Subscribing = (route, input, subscribeOptions = {}) =>
-		open({ route, input, reader: new EventReader(subscribeOptions), signal: subscribeOptions.signal })
-	const watch: Watching = <Item>(route: StreamRoute, input: object, { signal }: WatchOptions = {}) =>
-		open({ route, input, reader: new ItemReader<Item>(), signal })
 	const call = httpCalls({ ...settings, scope })
-	const publishing = { ...settings, call, scope, silenceMs: settings.heartbeatMs * SILENT_HEARTBEATS, makeId: idMaker() }
+	const makeId = idMaker()
+	const publishing = { ...settings, call, scope, silenceMs: settings.heartbeatMs * SILENT_HEARTBEATS, makeId }
 	const close = (): Promise<void> => {
 		scope.close()
 		monitor.close()
 		return Promise.resolve()
 	}
-	return {
-		...bindProcedures(persistentCalls(call, scope, settings), subscribe, watch),
+	const procedures = bindProcedures(persistentCalls(call, scope, settings), subscribing(open), watching(open))
+	const planstream: Omit<Planstream, keyof AsyncDisposable> = {
+		...procedures,
+		plans: plansOf(procedures.plans, open, { makeId, assertOpen: () => scope.assertOpen() }),
 		get connection() {
 			return monitor.current
 		},
 		onConnection: (listener) => monitor.listen(listener),
 		publisher: (plan_id, publisherOptions = {}) => createPublisher(plan_id, publisherOptions, publishing),
 		close,
-		[Symbol.asyncDispose]: close,
 	}
+	return asyncDisposable(planstream, close)
+}
+
+/** Opens one subscription. */
+type Opening = <Item>(target: SubscriptionTarget<Item>) => AsyncGenerator<Item, void, undefined>
+
+function subscribing(open: Opening): Subscribing {
+	return (route, input, options = {}) =>
+		open({ route, input, reader: new PlanReader(options, ({ event }) => event), signal: options.signal })
+}
+
+function watching(open: Opening): Watching {
+	return <Item>(route: StreamRoute, input: object, { signal }: WatchOptions = {}) =>
+		open({ route, input, reader: new ItemReader<Item>(), signal })
+}
+
+function plansOf(plans: PlanProcedures, open: Opening, ports: Pick<RunPorts, 'makeId' | 'assertOpen'>): Plans {
+	const watch: Plans['watch'] = (plan_id, options = {}) => open(watchTarget(STREAMS['plans.events'], plan_id, options))
+	return { ...plans, watch, run: (spec, options = {}) => runPlan(spec, options, { ...ports, plans, watch }) }
 }
 
 /** The transports of a client and the choice between them. */

@@ -9,8 +9,8 @@ describe('the connection', () => {
 	it('is the best of what the subscriptions do', () => {
 		const monitor = new ConnectionMonitor('websocket')
 		expect(monitor.current).toEqual({ state: 'idle', transport: 'websocket', error: null })
-		monitor.report(one, { state: 'waiting', transport: 'sse', error })
-		expect(monitor.current).toEqual({ state: 'waiting', transport: 'sse', error })
+		monitor.report(one, { state: 'reconnecting', transport: 'sse', error })
+		expect(monitor.current).toEqual({ state: 'reconnecting', transport: 'sse', error })
 		monitor.report(two, { state: 'connecting', transport: 'sse' })
 		expect(monitor.current.state).toBe('connecting')
 		monitor.report(one, { state: 'open', transport: 'sse' })

@@ -1,19 +1,20 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
+import { disposable } from './disposal.js'
 import type { TransportName } from './transports/transport.js'
 
 /**
- * `idle`: no subscription; `connecting`; `open`; `waiting`: until the delay before the next attempt is over;
+ * `idle`: no subscription; `connecting`: for the first time; `open`; `reconnecting`: from a failure until it is open again;
  * `closed`: by `close()`.
  */
-export type ConnectionState = 'idle' | 'connecting' | 'open' | 'waiting' | 'closed'
+export type ConnectionState = 'idle' | 'connecting' | 'open' | 'reconnecting' | 'closed'
 
 /** How the client is connected, over all its subscriptions. */
 export interface Connection {
 	readonly state: ConnectionState
 	/** The transport in use or to be tried next. */
 	readonly transport: TransportName
-	/** Why the client waits; null in every other state. */
+	/** Why the client reconnects; null in every other state. */
 	readonly error: Error | null
 }
 
@@ -23,9 +24,9 @@ export type Release = (() => void) & Disposable
 /** What one subscription is doing. */
 export type Activity =
 	| { readonly state: 'connecting' | 'open'; readonly transport: TransportName }
-	| { readonly state: 'waiting'; readonly transport: TransportName; readonly error: Error }
+	| { readonly state: 'reconnecting'; readonly transport: TransportName; readonly error: Error }
 
-const BEST_FIRST = ['open', 'connecting', 'waiting'] as const
+const BEST_FIRST = ['open', 'connecting', 'reconnecting'] as const
 
 /** The state of the connection as the best of what the subscriptions do. */
 export class ConnectionMonitor {
@@ -55,7 +56,7 @@ export class ConnectionMonitor {
 	listen(listener: (connection: Connection) => void): Release {
 		this.#listeners.add(listener)
 		const release = (): void => void this.#listeners.delete(listener)
-		return Object.assign(release, { [Symbol.dispose]: release })
+		return disposable(release, release)
 	}
 
 	#best(): Connection {

@@ -1,7 +1,7 @@
 import { PlanstreamError } from '@planstream/shared'
 import { type Backoff, DEFAULT_BACKOFF } from './backoff.js'
 import { type Clock, systemClock } from './clock.js'
-import { type TokenSource, tokenSource } from './token.js'
+import { TokenSource } from './token.js'
 import type { TransportName } from './transports/transport.js'
 import type { WebSocketConstructor } from './transports/trpc-socket.js'
 
@@ -11,7 +11,8 @@ export interface PlanstreamOptions {
 	readonly url: string | URL
 	/**
 	 * The key, or a function that gives one. It is asked anew for each connection and each call, so a key that runs out is replaced on the
-	 * way. When it fails, a subscription asks again after the delay; throw a `PlanstreamError` to give up.
+	 * way; when the server refuses its key it is asked once more. When it fails, a subscription asks again after the delay; throw a
+	 * `PlanstreamError` to give up.
 	 * @defaultValue none, for a server without keys
 	 */
 	readonly token?: string | (() => string | Promise<string>) | undefined
@@ -51,7 +52,7 @@ export interface PlanstreamOptions {
 /** The options with every default filled in. */
 export interface Settings {
 	readonly url: URL
-	readonly token: TokenSource
+	readonly token: TokenSource | null
 	readonly transport: 'auto' | TransportName
 	readonly WebSocket: WebSocketConstructor | null
 	readonly fetch: typeof fetch
@@ -80,7 +81,7 @@ export function settingsOf(options: PlanstreamOptions): Settings {
 	const backoff = { ...DEFAULT_BACKOFF, ...options.backoff }
 	for (const [path, value] of Object.entries({ connectTimeoutMs, heartbeatMs, ...backoff })) assertAmount(path, value)
 	const fetch: typeof globalThis.fetch = options.fetch ?? ((input, init) => globalThis.fetch(input, init))
-	const token = tokenSource(options.token)
+	const token = options.token === undefined ? null : new TokenSource(options.token)
 	return { url: urlOf(options.url), token, transport, WebSocket, fetch, connectTimeoutMs, heartbeatMs, backoff, random, clock }
 }
 

@@ -1,4 +1,5 @@
 import { EVENT_TYPES } from '@planstream/shared'
+import type { UnknownEvent } from './calling.js'
 import type { PlanEvent } from './generated/events.js'
 import type { ControlFrame } from './generated/frames.js'
 import type { Delivery } from './transports/transport.js'
@@ -17,18 +18,22 @@ export const UNKNOWN_POSITION: Position = { cursor: null, seq: 0 }
 export interface Received {
 	readonly position: Position
 	readonly event: PlanEvent | null
+	/** An event of a type that this version does not know. */
+	readonly unknown: UnknownEvent | null
 	readonly frame: ControlFrame | null
 }
 
 const KNOWN_TYPES: ReadonlySet<string> = new Set(EVENT_TYPES)
 const KNOWN_FRAMES: ReadonlySet<string> = new Set<ControlFrame['frame']>(['ready', 'position', 'end', 'problem'])
 
-/** Takes one item. An event seen before is dropped; one of a type this client does not know moves the position only. */
+const NOTHING = { event: null, unknown: null, frame: null }
+
+/** Takes one item. An event seen before is dropped; one of a type this client does not know moves the position too. */
 export function receive(position: Position, { item, cursor }: Delivery): Received {
-	if (isFrame(item)) return { position: afterFrame(position, item), event: null, frame: item }
-	if (!isEvent(item) || item.seq <= position.seq) return { position, event: null, frame: null }
-	const event = KNOWN_TYPES.has(item.event_type) ? item : null
-	return { position: { cursor: cursor ?? item.cursor, seq: item.seq }, event, frame: null }
+	if (isFrame(item)) return { ...NOTHING, position: afterFrame(position, item), frame: item }
+	if (!isEvent(item) || item.seq <= position.seq) return { ...NOTHING, position }
+	const meaning = isKnown(item) ? { event: item } : { unknown: item }
+	return { ...NOTHING, ...meaning, position: { cursor: cursor ?? item.cursor, seq: item.seq } }
 }
 
 function afterFrame(position: Position, frame: ControlFrame): Position {
@@ -49,6 +54,10 @@ function isFrame(item: unknown): item is ControlFrame {
 	return typeof item === 'object' && item !== null && 'frame' in item && KNOWN_FRAMES.has(String(item.frame))
 }
 
-function isEvent(item: unknown): item is PlanEvent {
+function isEvent(item: unknown): item is PlanEvent | UnknownEvent {
 	return typeof item === 'object' && item !== null && 'event_type' in item && 'seq' in item && typeof item.seq === 'number'
+}
+
+function isKnown(event: PlanEvent | UnknownEvent): event is PlanEvent {
+	return KNOWN_TYPES.has(String(event.event_type))
 }

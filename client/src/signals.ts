@@ -1,16 +1,22 @@
-/** A controller that a signal aborts too, until it is let go. */
+/** A controller that signals abort too, until it is let go. */
 export interface LinkedController extends AbortController {
-	/** Takes the listener off the signal. */
+	/** Takes the listener off the signals. */
 	unlink(): void
 }
 
-/** (`AbortSignal.any` keeps its listeners for as long as the given signal lives.) */
-export function linkedController(signal: AbortSignal | undefined): LinkedController {
+/** (`AbortSignal.any` keeps its listeners for as long as the given signals live.) */
+export function linkedController(...signals: readonly (AbortSignal | undefined)[]): LinkedController {
 	const controller = new AbortController()
-	const abort = (): void => controller.abort(signal?.reason)
-	if (signal?.aborted) abort()
-	signal?.addEventListener('abort', abort)
-	return Object.assign(controller, { unlink: () => signal?.removeEventListener('abort', abort) })
+	const unlinks = signals.map((signal) => {
+		const abort = (): void => controller.abort(signal?.reason)
+		if (signal?.aborted) abort()
+		signal?.addEventListener('abort', abort)
+		return () => signal?.removeEventListener('abort', abort)
+	})
+	const unlink = (): void => {
+		for (const each of unlinks) each()
+	}
+	return Object.assign(controller, { unlink })
 }
 
 /** Waits for something no longer than until the signal aborts. */

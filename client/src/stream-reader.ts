@@ -1,8 +1,7 @@
 import { PlanstreamError } from '@planstream/shared'
 import type { SubscribeOptions } from './calling.js'
-import type { PlanEvent } from './generated/events.js'
 import type { ControlFrame, ProblemFrame } from './generated/frames.js'
-import { type Position, receive, UNKNOWN_POSITION } from './position.js'
+import { type Position, type Received, receive, UNKNOWN_POSITION } from './position.js'
 import { cutOrError } from './problem.js'
 import type { Delivery } from './transports/transport.js'
 
@@ -21,14 +20,17 @@ export interface StreamReader<Item> {
 	read(delivery: Delivery): Item | null
 }
 
-/** Reads a plan's events: each once, in order. */
-export class EventReader implements StreamReader<PlanEvent> {
+/** Reads a plan's stream: each event once, in order. */
+export class PlanReader<Item> implements StreamReader<Item> {
 	readonly #options: SubscribeOptions
+	readonly #means: (received: Received) => Item | null
 	#position: Position = UNKNOWN_POSITION
 	#ended = false
 
-	constructor(options: SubscribeOptions) {
+	/** @param means - what the user gets of an event or a frame; null for nothing */
+	constructor(options: SubscribeOptions, means: (received: Received) => Item | null) {
 		this.#options = options
+		this.#means = means
 	}
 
 	get cursor(): string | null {
@@ -43,11 +45,12 @@ export class EventReader implements StreamReader<PlanEvent> {
 		return this.#ended
 	}
 
-	read(delivery: Delivery): PlanEvent | null {
-		const { position, event, frame } = receive(this.#position, delivery)
-		this.#position = position
-		if (frame) this.#heed(frame)
-		return event
+	read(delivery: Delivery): Item | null {
+		const received = receive(this.#position, delivery)
+		this.#position = received.position
+		if (received.frame) this.#heed(received.frame)
+		if (received.unknown) this.#options.onUnknown?.(received.unknown)
+		return this.#means(received)
 	}
 
 	#heed(frame: ControlFrame): void {

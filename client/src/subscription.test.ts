@@ -5,7 +5,7 @@ import { type ScriptedConnection, ScriptedTransport } from '../../test/support/s
 import type { SubscribeOptions } from './calling.js'
 import { type Connection, ConnectionMonitor } from './connection.js'
 import { Scope } from './scope.js'
-import { EventReader } from './stream-reader.js'
+import { PlanReader } from './stream-reader.js'
 import { Subscription, type TransportChooser } from './subscription.js'
 import { Cut, type Delivery } from './transports/transport.js'
 
@@ -48,10 +48,10 @@ function setUp(scripts: readonly ScriptedConnection[], { options = {}, other }: 
 		},
 	}
 	const ports = { transports, clock, random: () => 0.5, backoff: { initialMs: 100, factor: 2, maxMs: 1000 } }
-	const limits = { connectTimeoutMs: 5000, provenAfterMs: 15_000 }
+	const limits = { connectTimeoutMs: 5000, provenAfterMs: 15_000, mayRenew: (_: unknown): _ is Error => false }
 	const report = monitor.report.bind(monitor)
 	const subscription = new Subscription(
-		{ route: ROUTE, input: { plan_id: 'p' }, reader: new EventReader(options), signal: options.signal },
+		{ route: ROUTE, input: { plan_id: 'p' }, reader: new PlanReader(options, ({ event }) => event), signal: options.signal },
 		{ ...ports, ...limits, report },
 	)
 	return { events: subscription.items(scope), first, second, clock, monitor, states, scope }
@@ -112,7 +112,7 @@ describe('a subscription', () => {
 			expect((await readAll(test)).seqs).toEqual([1, 2, 3])
 			const resumedAt = first.deliveries.some(({ item }) => 'resume' in (item as object)) ? 'e.9' : 'e.2'
 			expect(test.first.requests.map(({ lastCursor }) => lastCursor)).toEqual([null, resumedAt])
-			expect(test.states).toEqual(['connecting', 'open', 'waiting', 'connecting', 'open', 'idle'])
+			expect(test.states).toEqual(['connecting', 'open', 'reconnecting', 'open', 'idle'])
 		},
 	)
 
@@ -140,7 +140,7 @@ describe('a subscription', () => {
 	it('tries another transport at once when the first never got through', async () => {
 		const test = setUp([{ refuse: cut }], { other: [{ deliveries: [ready(), event(1), end(false)] }] })
 		expect(await readAll(test)).toEqual({ seqs: [1], delays: [] })
-		expect(test.states).not.toContain('waiting')
+		expect(test.states).not.toContain('reconnecting')
 		expect(test.second.requests).toHaveLength(1)
 	})
 
@@ -160,6 +160,16 @@ describe('a subscription', () => {
 		const test = setUp([{ deliveries: [ready(3), event(3)], ending: cut }, second], { options })
 		expect((await readAll(test)).seqs).toEqual([3, 1])
 		expect(told).toEqual(['ready 3', 'reset epoch', 'ready 1'])
+	})
+
+	it('hands over an event of a later version in its place, when asked to', async () => {
+		const told: unknown[] = []
+		const later: Delivery = { cursor: 'e.2', item: { event_type: 'step_teleported', seq: 2, data: { to: 'the moon' } } }
+		const deliveries = [ready(), event(1), later, later, event(3), end(false)]
+		const test = setUp([{ deliveries }], { options: { onUnknown: (unknown) => told.push(unknown) } })
+		expect((await readAll(test)).seqs).toEqual([1, 3])
+		expect(told).toEqual([later.item])
+		expect((await readAll(setUp([{ deliveries }]))).seqs).toEqual([1, 3])
 	})
 
 	it('releases everything when the loop is left', async () => {

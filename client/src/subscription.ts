@@ -30,6 +30,8 @@ export interface SubscriptionPorts {
 	readonly connectTimeoutMs: number
 	/** A stream that lived for so long, or brought an event, has worked: its failure counts as the first. */
 	readonly provenAfterMs: number
+	/** Whether another attempt would come with another key than the one that was refused. */
+	mayRenew(error: unknown): error is Error
 	report(subscription: object, activity: Activity | null): void
 }
 
@@ -37,6 +39,15 @@ export interface SubscriptionPorts {
 type Ending =
 	| { readonly finished: true }
 	| { readonly finished: false; readonly cut: Cut; readonly lively: boolean; readonly atOnce: boolean }
+
+/** One connection that failed. */
+interface Attempt {
+	readonly transport: TransportName
+	/** When its stream began; null when it did not. */
+	readonly began: number | null
+	/** It brought news. */
+	readonly moved: boolean
+}
 
 /** What a subscription is to. */
 export interface SubscriptionTarget<Item> {
@@ -50,6 +61,8 @@ export interface SubscriptionTarget<Item> {
 export class Subscription<Item> {
 	readonly #target: SubscriptionTarget<Item>
 	readonly #ports: SubscriptionPorts
+	/** The key is asked for once more before its refusal counts. */
+	#renewing = false
 
 	constructor(target: SubscriptionTarget<Item>, ports: SubscriptionPorts) {
 		this.#target = target
@@ -60,42 +73,53 @@ export class Subscription<Item> {
 	 * The items. Leaving the loop releases the connection.
 	 *
 	 * @param scope - ends the iteration when it is closed, as the target's signal does
+	 * @param left - ends it too
 	 * @throws PlanstreamError when the server refuses for good
 	 */
-	async *items(scope: Scope): AsyncGenerator<Item, void, undefined> {
-		const { clock, random, backoff, report } = this.#ports
-		const controller = linkedController(this.#target.signal)
+	async *items(scope: Scope, left?: AbortSignal): AsyncGenerator<Item, void, undefined> {
+		const { clock, random, backoff } = this.#ports
+		const controller = linkedController(this.#target.signal, left)
 		const { signal } = controller
 		scope.enter(controller)
 		let failures = 0
+		let cut: Cut | null = null
 		try {
 			while (!signal.aborted) {
+				this.#reportAttempt(cut)
 				const ending = yield* this.#connect(signal)
 				if (ending.finished || signal.aborted) return
 				failures = ending.lively ? 1 : failures + 1
 				if (ending.atOnce && failures === 1) continue
-				report(this, { state: 'waiting', transport: this.#ports.transports.current().name, error: ending.cut })
-				await pause(clock, (ending.cut.retryAfterMs ?? 0) + backoffDelay(failures, random, backoff), signal)
+				cut = ending.cut
+				this.#reportAttempt(cut)
+				await pause(clock, (cut.retryAfterMs ?? 0) + backoffDelay(failures, random, backoff), signal)
 			}
 		} finally {
 			scope.leave(controller)
 			controller.unlink()
-			report(this, null)
+			this.#ports.report(this, null)
 		}
+	}
+
+	/** @param cut - the failure before; null for the first attempt */
+	#reportAttempt(cut: Cut | null): void {
+		const { report, transports } = this.#ports
+		const transport = transports.current().name
+		report(this, cut === null ? { state: 'connecting', transport } : { state: 'reconnecting', transport, error: cut })
 	}
 
 	/** The items of one connection; what is not a cut is thrown. */
 	async *#connect(signal: AbortSignal): AsyncGenerator<Item, Ending, undefined> {
-		const { transports, clock, provenAfterMs, report } = this.#ports
+		const { transports, clock, report } = this.#ports
 		const transport = transports.current()
 		const connection = linkedController(signal)
 		const { reader } = this.#target
 		const from = reader.progress
 		let began: number | null = null
 		try {
-			report(this, { state: 'connecting', transport: transport.name })
 			const stream = await this.#open(transport, connection)
 			began = clock.now()
+			this.#renewing = false
 			transports.worked(transport.name)
 			if (stream === 'finished') return { finished: true }
 			report(this, { state: 'open', transport: transport.name })
@@ -104,14 +128,24 @@ export class Subscription<Item> {
 			throw new Cut('The server closed the stream before its end.')
 		} catch (error) {
 			if (signal.aborted) return { finished: true }
-			if (!(error instanceof Cut)) throw error
-			const lively = reader.progress !== from || (began !== null && clock.now() - began >= provenAfterMs)
-			const unproven = began === null && !(error instanceof NoToken)
-			return { finished: false, cut: error, lively, atOnce: unproven && transports.failed(transport.name) }
+			return this.#failed(error, { transport: transport.name, began, moved: reader.progress !== from })
 		} finally {
 			connection.unlink()
 			connection.abort()
 		}
+	}
+
+	/** What a failure means for the next attempt; one for good is thrown. */
+	#failed(error: unknown, { transport, began, moved }: Attempt): Ending {
+		const { transports, clock, provenAfterMs, mayRenew } = this.#ports
+		if (!this.#renewing && mayRenew(error)) {
+			this.#renewing = true
+			return { finished: false, cut: new Cut(error.message, { cause: error }), lively: false, atOnce: true }
+		}
+		if (!(error instanceof Cut)) throw error
+		const lively = moved || (began !== null && clock.now() - began >= provenAfterMs)
+		const unproven = began === null && !(error instanceof NoToken)
+		return { finished: false, cut: error, lively, atOnce: unproven && transports.failed(transport) }
 	}
 
 	async #open(transport: Transport, connection: AbortController): Promise<Stream | 'finished'> {

@@ -1,28 +1,42 @@
 import { PlanstreamError } from '@planstream/shared'
 import { Cut } from './transports/transport.js'
 
-/** Where a client has its key from; null for a server that wants none. */
-export type TokenSource = (() => Promise<string>) | null
-
 /** What fits into a header and means the same everywhere. */
 const TOKEN = /^[\w.~+/=-]+$/
 
-/**
- * Asks for the key anew each time.
- *
- * @param token - the key, or what gives one
- * @throws PlanstreamError `bad_request` at once for a key that no server could have made
- */
-export function tokenSource(token: string | (() => string | Promise<string>) | undefined): TokenSource {
-	if (token === undefined) return null
-	if (typeof token === 'function') return async () => checked(await token())
-	checked(token)
-	return () => Promise.resolve(token)
+/** Where a client has its key from: it is asked anew for each connection and each call. */
+export class TokenSource {
+	readonly #given: string | (() => string | Promise<string>)
+	#gaveUp: unknown = null
+
+	/**
+	 * @param given - the key, or what gives one
+	 * @throws PlanstreamError `bad_request` at once for a key that no server could have made
+	 */
+	constructor(given: string | (() => string | Promise<string>)) {
+		this.#given = typeof given === 'string' ? checked(given) : given
+	}
+
+	async ask(): Promise<string> {
+		if (typeof this.#given === 'string') return this.#given
+		try {
+			return checked(await this.#given())
+		} catch (thrown) {
+			this.#gaveUp = thrown
+			throw thrown
+		}
+	}
+
+	/** Whether a failure is the server's refusal of a key in whose place another may be had. */
+	mayRenew(error: unknown): error is PlanstreamError {
+		const refused = error instanceof PlanstreamError && error.code === 'unauthorized' && error !== this.#gaveUp
+		return refused && typeof this.#given === 'function'
+	}
 }
 
 /** The header that carries the key; none when there is no key. */
-export async function authorization(source: TokenSource): Promise<{ readonly authorization?: string }> {
-	return source === null ? {} : { authorization: `Bearer ${await source()}` }
+export async function authorization(source: TokenSource | null): Promise<{ readonly authorization?: string }> {
+	return source === null ? {} : { authorization: `Bearer ${await source.ask()}` }
 }
 
 /** The attempt failed because no key could be had, which says nothing of the transport. */

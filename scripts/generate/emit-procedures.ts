@@ -27,10 +27,10 @@ export function emitProcedures(contract: Contract, catalogues: readonly Catalogu
 	const rows = [...groups.values()].flat()
 	const used = rows.flatMap(({ input, output }) => (input === null ? [output] : [input, output]))
 	const imports = [
-		`import type { CallOptions, Calling, SubscribeOptions, Subscribing, WatchOptions, Watching } from '../calling.js'`,
+		`import type { CallOptions, Calling, StreamRoute, SubscribeOptions, Subscribing, WatchOptions, Watching } from '../calling.js'`,
 		importsOf(new Set(used), homesOf(catalogues), 'procedures.ts'),
 	]
-	const parts = [`${HEADER}\n${imports.join('\n')}`, emitInterface(groups), emitBinding(groups)]
+	const parts = [`${HEADER}\n${imports.join('\n')}`, emitInterface(groups), emitStreams(rows), emitBinding(groups)]
 	return { name: 'procedures.ts', text: `${parts.join('\n\n')}\n` }
 }
 
@@ -76,6 +76,16 @@ function result({ spec, output }: Row): string {
 	return spec.kind === 'subscription' ? `AsyncGenerator<${output}, void, undefined>` : `Promise<${output}>`
 }
 
+function emitStreams(rows: readonly Row[]): string {
+	const streams = rows
+		.filter(({ spec }) => spec.kind === 'subscription')
+		.map(
+			({ name, spec }) => `${JSON.stringify(name)}: { name: ${JSON.stringify(name)}, path: ${JSON.stringify(spec.rest.path)} },`,
+		)
+	const about = doc(['Where each subscription is.'])
+	return `${about}export const STREAMS = {\n${streams.join('\n')}\n} as const satisfies Record<string, StreamRoute>`
+}
+
 function emitBinding(groups: ReadonlyMap<string, readonly Row[]>): string {
 	const fields = [...groups].map(([group, rows]) => `${group}: {\n${rows.map(bind).join('\n')}\n},`)
 	return `${doc(['Binds each procedure to its route.'])}export function bindProcedures(call: Calling, subscribe: Subscribing, watch: Watching): Procedures {
@@ -88,7 +98,7 @@ function bind({ name, method, spec, optional }: Row): string {
 	const given = `(input${optional ? ' = {}' : ''}, options)`
 	if (spec.kind === 'subscription') {
 		const opens = resumes(spec) ? 'subscribe' : 'watch'
-		return `${method}: ${given} => ${opens}({ name: ${JSON.stringify(name)}, path: ${JSON.stringify(path)} }, input, options),`
+		return `${method}: ${given} => ${opens}(STREAMS[${JSON.stringify(name)}], input, options),`
 	}
 	const route = `{ kind: ${JSON.stringify(spec.kind)}, method: ${JSON.stringify(verb)}, path: ${JSON.stringify(path)} }`
 	return `${method}: ${given} => call(${route}, input, options),`

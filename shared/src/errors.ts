@@ -54,6 +54,9 @@ export const ERRORS = {
 	auth_expired: row(401, 'UNAUTHORIZED', 4301, true, 'The credentials have expired; reconnect with new ones.'),
 	/** Only a client makes this one: no answer came, so nobody knows what became of the request. */
 	unreachable: row(503, 'SERVICE_UNAVAILABLE', 1013, true, 'No answer came from the server.'),
+	/** These two as well: what a plan that was run to its end came to, when it came to no result. */
+	run_failed: row(409, 'CONFLICT', 4400, false, 'The plan has failed.'),
+	run_cancelled: row(409, 'CONFLICT', 4400, false, 'The plan was cancelled.'),
 } as const satisfies Record<string, ErrorRow>
 
 export type ErrorCode = keyof typeof ERRORS

@@ -62,6 +62,26 @@ it.each(TRANSPORTS)('a client on %s whose key is over throws rather than to come
 	await expect(planstream.plans.list()).rejects.toMatchObject({ code: 'unauthorized' })
 })
 
+it.each(TRANSPORTS)(
+	'a client on %s whose key has run out asks for another once, and throws when that is refused too',
+	async (transport) => {
+		await using server = await startKeyedServer({ good: all })
+		const { good } = server.keys
+		const keys = ['over', good, 'over', good, 'over', 'over', 'over', 'over']
+		const token = () => keys.shift() ?? fail()
+		await using planstream = createPlanstream({ url: server.url, token, transport, WebSocket, backoff: { initialMs: 0 } })
+		expect(await planstream.plans.list()).toMatchObject({ plans: [] })
+		const abort = new AbortController()
+		const { signal } = abort
+		for await (const _ of planstream.plans.events({ plan_id: 'p' }, { signal, onReady: () => abort.abort() }))
+			expect.fail('no event')
+		expect(keys).toEqual(['over', 'over', 'over', 'over'])
+		await expect(planstream.plans.list()).rejects.toMatchObject({ code: 'unauthorized' })
+		await expect(planstream.plans.events({ plan_id: 'p' }).next()).rejects.toMatchObject({ code: 'unauthorized' })
+		expect(keys).toEqual([])
+	},
+)
+
 it.each(['auto', ...TRANSPORTS] as const)('a client on %s without a key is told so at once', async (transport) => {
 	await using server = await startKeyedServer({ only: all })
 	await using planstream = createPlanstream({ url: server.url, transport, WebSocket })
@@ -87,7 +107,7 @@ it.each(TRANSPORTS)(
 		}
 		await using planstream = createPlanstream(options)
 		const waited: string[] = []
-		planstream.onConnection(({ state, error }) => state === 'waiting' && waited.push(error?.message ?? ''))
+		planstream.onConnection(({ state, error }) => state === 'reconnecting' && waited.push(error?.message ?? ''))
 		const abort = new AbortController()
 		const signal = abort.signal
 		for await (const _ of planstream.plans.events({ plan_id: 'p' }, { signal, onReady: () => abort.abort() }))

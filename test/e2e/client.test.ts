@@ -113,7 +113,7 @@ describe.each(['websocket', 'sse'] as const)('the client over %s', (transport) =
 		const states = new Set<Connection['state']>()
 		planstream.onConnection(({ state, error }) => {
 			states.add(state)
-			if (state !== 'waiting') return
+			if (state !== 'reconnecting') return
 			expect(error).toBeInstanceOf(Error)
 			proxy.away = false
 		})
@@ -126,7 +126,7 @@ describe.each(['websocket', 'sse'] as const)('the client over %s', (transport) =
 			proxy.cut()
 		}
 		expect(seen).toEqual(seen.map((_, index) => index + 1))
-		expect([...states]).toEqual(expect.arrayContaining(['open', 'waiting', 'idle']))
+		expect([...states]).toEqual(expect.arrayContaining(['open', 'reconnecting', 'idle']))
 	})
 
 	it('sees every event once while its connections are cut at random moments', async () => {

@@ -2,6 +2,7 @@
 
 import { PlanstreamError } from '@planstream/shared'
 import type { Calling } from '../calling.js'
+import { asyncDisposable } from '../disposal.js'
 import { bindEventHelpers, type EventHelpers } from '../generated/event-helpers.js'
 import type { EventInput } from '../generated/event-inputs.js'
 import type { PersistPorts } from '../persist.js'
@@ -75,7 +76,7 @@ export function createPublisher(plan_id: string, options: PublisherOptions, port
 	const queue = new PublishQueue(sender, ports)
 	const publish = (event: EventInput): Promise<Accepted> => queue.publish(event)
 	const close = (): Promise<void> => queue.close()
-	return {
+	const publisher = {
 		...bindEventHelpers(publish),
 		get state() {
 			return queue.state
@@ -89,6 +90,6 @@ export function createPublisher(plan_id: string, options: PublisherOptions, port
 		publish,
 		flush: () => queue.flush(),
 		close,
-		[Symbol.asyncDispose]: close,
 	}
+	return asyncDisposable(publisher, close)
 }

@@ -10,7 +10,7 @@ import { SILENT_HEARTBEATS } from './trpc-socket.js'
 
 export interface SseOptions {
 	readonly url: URL
-	readonly token: TokenSource
+	readonly token: TokenSource | null
 	readonly fetch: typeof fetch
 	readonly clock: Clock
 	readonly heartbeatMs: number

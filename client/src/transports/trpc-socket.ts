@@ -34,7 +34,7 @@ export interface Receiver {
 
 export interface TrpcSocketOptions {
 	readonly url: string
-	readonly token: TokenSource
+	readonly token: TokenSource | null
 	readonly WebSocket: WebSocketConstructor
 	readonly clock: Clock
 	readonly heartbeatMs: number
@@ -67,7 +67,7 @@ export class TrpcSocket {
 		this.#stopListening = clock.after(heartbeatMs, () => this.#watch())
 		if (token === null) this.#open(new WebSocket(url))
 		else {
-			token().then(
+			token.ask().then(
 				(key) => this.#usable && this.#openWith(new WebSocket(`${url}?connectionParams=1`), key),
 				(thrown: unknown) => this.#end(noToken(thrown)),
 			)
