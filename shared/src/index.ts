@@ -12,3 +12,4 @@ export { applyEvent, initialPlanState, isPlanFinished, MAX_INLINE_RESULT, MAX_IN
 export type * from './plans.js'
 export * from './status.js'
 export { isDone } from './step-state.js'
+export { indexSteps, isFree } from './steps.js'

@@ -4,6 +4,7 @@ import { EVENT_TYPES, type EventType, LIVE_EVENT_TYPES } from './event-types.js'
 import { eventInput, type PlanEvent, planEvent } from './events.js'
 import { applyEvent, initialPlanState, MAX_INLINE_RESULT } from './plan-state.js'
 import { planState } from './plans.js'
+import { indexSteps } from './steps.js'
 
 const id = fc.constantFrom('a', 'b', 'c')
 const error = { code: 'x', message: 'broken', retryable: true }
@@ -61,6 +62,12 @@ function event(event_type: keyof typeof data, step_id: string, seq: number): Pla
 	return planEvent.parse({ ...sent, ...envelope })
 }
 
+/** A start that names other dependencies than the plan did, as a producer elsewhere may. */
+function withOtherEdges(event: PlanEvent): PlanEvent {
+	if (event.event_type !== 'step_started') return event
+	return { ...event, data: { ...event.data, depends_on: event.step_id === 'b' ? ['c'] : ['b'] } }
+}
+
 const types = Object.keys(data) as (keyof typeof data)[]
 const history = fc.array(fc.tuple(fc.constantFrom(...types), id), { maxLength: 40 })
 
@@ -84,6 +91,25 @@ describe('applyEvent', () => {
 					initialPlanState('p', 'external'),
 				)
 			}),
+		)
+	})
+
+	it('gives a state that was read from its JSON the same next state as the one that grew', () => {
+		fc.assert(
+			fc.property(history, (choices) => {
+				const known = event('plan_created', 'a', 1)
+				choices.reduce(
+					(state, [type, step_id], index) => {
+						const added = withOtherEdges(event(type, step_id, index + 2))
+						const next = applyEvent(state, added)
+						expect(next).toEqual(applyEvent(structuredClone(state), added))
+						expect(indexSteps(next.steps)).toEqual(indexSteps(structuredClone(next.steps)))
+						return next
+					},
+					applyEvent(initialPlanState('p', 'external'), known),
+				)
+			}),
+			{ numRuns: 300 },
 		)
 	})
 

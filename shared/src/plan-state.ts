@@ -1,8 +1,9 @@
 import type { PlanEvent } from './events.js'
-import type { Json } from './json.js'
+import { jsonBytes } from './json-bytes.js'
 import type { NormalisedStep, PlanState, StepState } from './plans.js'
 import { isFinished, type PlanOwner } from './status.js'
-import { applyToStep, deriveReadiness, pendingStep } from './step-state.js'
+import { applyToStep, pendingStep } from './step-state.js'
+import { deriveReadiness, indexSteps, replaceStep, resultSize } from './steps.js'
 
 /** A result up to this size stands in the state itself, a larger one is named by the event that holds it. */
 export const MAX_INLINE_RESULT = 4096
@@ -48,10 +49,10 @@ function applyByType(state: PlanState, event: PlanEvent): PlanState {
 		case 'plan_created': {
 			const { query, research_type, labels, steps } = event.data.spec
 			const fresh = { ...state, query, research_type, labels, revision: 1, created_at: event.timestamp }
-			return withSteps(fresh, steps.map(pendingStep))
+			return withSteps(fresh, deriveReadiness(steps.map(pendingStep)))
 		}
 		case 'plan_modified':
-			return withSteps({ ...state, revision: event.data.revision }, merge(state.steps, event.data.steps))
+			return withSteps({ ...state, revision: event.data.revision }, deriveReadiness(merge(state.steps, event.data.steps)))
 		case 'plan_started': {
 			const { query, research_type } = event.data
 			return { ...state, status: 'running', query, research_type, started_at: event.timestamp }
@@ -101,19 +102,21 @@ function applyByType(state: PlanState, event: PlanEvent): PlanState {
 /** Replaces one step by what the event makes of it; a step nobody declared (a producer elsewhere) is added at the end, unless all
  * that is said of it is that it is gone. */
 function withStep(state: PlanState, step_id: string, event: PlanEvent): PlanState {
-	const index = state.steps.findIndex((step) => step.step_id === step_id)
-	if (index < 0 && event.event_type === 'step_cancelled') return state
-	const before = state.steps[index] ?? undeclared(step_id)
-	const after = applyToStep(before, event, () => roomFor(state, event))
-	if (after === before && index >= 0) return state
-	const steps = index < 0 ? [...state.steps, after] : state.steps.with(index, after)
-	return after.status === before.status && index >= 0 ? { ...state, steps } : withSteps(state, steps)
+	const place = indexSteps(state.steps).places.get(step_id)
+	const before = place === undefined ? undefined : state.steps[place]
+	if (place === undefined || before === undefined) {
+		if (event.event_type === 'step_cancelled') return state
+		const added = applyToStep(undeclared(step_id), event, () => roomFor(state, undefined, event))
+		return withSteps(state, deriveReadiness([...state.steps, added]))
+	}
+	const after = applyToStep(before, event, () => roomFor(state, before, event))
+	return after === before ? state : withSteps(state, replaceStep(state.steps, place, before, after))
 }
 
-/** The state with these steps, and everything that is derived from them. */
+/** The state with these steps, and the progress they come to. */
 function withSteps(state: PlanState, steps: StepState[]): PlanState {
-	const done = steps.filter((step) => step.status === 'completed' || step.status === 'skipped').length
-	return { ...state, steps: deriveReadiness(steps), progress: steps.length === 0 ? 0 : done / steps.length }
+	const { completed, skipped } = indexSteps(steps).counts
+	return { ...state, steps, progress: steps.length === 0 ? 0 : (completed + skipped) / steps.length }
 }
 
 function merge(before: readonly StepState[], specs: readonly NormalisedStep[]): StepState[] {
@@ -130,29 +133,12 @@ function undeclared(step_id: string): StepState {
 }
 
 /** Whether the result an event brings may stand in the state. */
-function roomFor(state: PlanState, event: PlanEvent): boolean {
+function roomFor(state: PlanState, step: StepState | undefined, event: PlanEvent): boolean {
 	if (event.event_type !== 'step_completed') return true
 	const size = jsonBytes(event.data.data)
 	if (size > MAX_INLINE_RESULT) return false
-	const others = state.steps.filter((step) => step.step_id !== event.step_id && step.result !== undefined)
-	return others.reduce((sum, step) => sum + jsonBytes(step.result ?? null), size) <= MAX_INLINE_RESULTS
-}
-
-const measured = new WeakMap<object, number>()
-
-/** Size of a value as JSON in UTF-8; an object is measured once, states share their objects. */
-function jsonBytes(value: Json): number {
-	if (typeof value !== 'object' || value === null) return utf8Bytes(JSON.stringify(value))
-	const known = measured.get(value)
-	if (known !== undefined) return known
-	const size = utf8Bytes(JSON.stringify(value))
-	measured.set(value, size)
-	return size
-}
-
-const encoder = new TextEncoder()
-function utf8Bytes(text: string): number {
-	return encoder.encode(text).length
+	const others = indexSteps(state.steps).resultBytes - (step === undefined ? 0 : resultSize(step))
+	return others + size <= MAX_INLINE_RESULTS
 }
 
 /** Whether a plan's events have come to an end. */

@@ -1,6 +1,5 @@
 import type { PlanEvent } from './events.js'
 import type { NormalisedStep, StepState } from './plans.js'
-import type { StepStatus } from './status.js'
 
 type DeclaredStep = Pick<NormalisedStep, 'step_id' | 'name' | 'action' | 'agent_type' | 'depends_on' | 'on_failure'>
 
@@ -31,7 +30,8 @@ const UNTOUCHED = {
 export function applyToStep(step: StepState, event: PlanEvent, hasRoom: () => boolean): StepState {
 	switch (event.event_type) {
 		case 'step_started': {
-			const { name = step.name, action = step.action, agent_type = step.agent_type, depends_on = step.depends_on } = event.data
+			const { name = step.name, action = step.action, agent_type = step.agent_type } = event.data
+			const depends_on = keptWhenEqual(step.depends_on, event.data.depends_on)
 			const attempt = event.attempt ?? event.data.attempt ?? step.attempt + 1
 			const declared = { name, action, agent_type, depends_on, attempt }
 			return { ...withoutResult(step), ...UNTOUCHED, ...declared, status: 'running', started_at: event.timestamp, retry_at: null }
@@ -70,6 +70,11 @@ export function applyToStep(step: StepState, event: PlanEvent, hasRoom: () => bo
 	}
 }
 
+/** The very same array when nothing differs, so that what is known of it stays known. */
+function keptWhenEqual(before: StepState['depends_on'], given = before): StepState['depends_on'] {
+	return given.length === before.length && given.every((id, index) => id === before[index]) ? before : given
+}
+
 function retrying(step: StepState, event: Extract<PlanEvent, { event_type: 'step_retrying' }>): StepState {
 	const { reason, delay_ms, error = null } = event.data
 	if (reason === 'manual') {
@@ -94,14 +99,4 @@ function withoutResult(step: StepState): StepState {
 /** Whether the steps that depend on this one may go on. */
 export function isDone(step: Pick<StepState, 'status' | 'on_failure'>): boolean {
 	return step.status === 'completed' || step.status === 'skipped' || (step.status === 'failed' && step.on_failure === 'continue')
-}
-
-/** Sets each waiting step to `pending` or `ready`, by whether all its dependencies are done. */
-export function deriveReadiness(steps: readonly StepState[]): StepState[] {
-	const done = new Set(steps.filter(isDone).map((step) => step.step_id))
-	return steps.map((step) => {
-		if (step.status !== 'pending' && step.status !== 'ready') return step
-		const status: StepStatus = step.depends_on.every((id) => done.has(id)) ? 'ready' : 'pending'
-		return status === step.status ? step : { ...step, status }
-	})
 }

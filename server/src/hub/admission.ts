@@ -1,4 +1,4 @@
-import { type EventType, type ParsedEvent, PlanstreamError } from '@planstream/shared'
+import { type EventType, indexSteps, type ParsedEvent, PlanstreamError } from '@planstream/shared'
 import { MAX_STEPS } from '@planstream/shared/schemas'
 import type { PlanFold } from './plan-fold.js'
 
@@ -71,9 +71,11 @@ export function assertOpenToProducers(fold: PlanFold | null, { plan_id, events }
 
 /** How many steps the plan has once these events are in its log: each one somebody names is one. */
 function stepsAfter(fold: PlanFold | null, events: readonly ParsedEvent[]): number {
-	const ids = new Set(fold?.state.steps.map((step) => step.step_id))
-	for (const { step_id } of events) if (step_id !== null) ids.add(step_id)
-	return ids.size
+	const steps = fold?.state.steps ?? []
+	const { places } = indexSteps(steps)
+	const added = new Set<string>()
+	for (const { step_id } of events) if (step_id !== null && !places.has(step_id)) added.add(step_id)
+	return steps.length + added.size
 }
 
 /** Event types that may follow in a finished plan; null: any. */

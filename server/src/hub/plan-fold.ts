@@ -2,6 +2,7 @@ import {
 	type Artifact,
 	applyEvent,
 	COMMAND_ID_PREFIX,
+	indexSteps,
 	initialPlanState,
 	isFinished,
 	type Json,
@@ -19,7 +20,7 @@ import { own } from './own.js'
 interface Lease {
 	/** The worker of the current attempt: with `attempt` it fences results and progress. */
 	readonly worker_id: string
-	/** Workers lost since the last progress; `retry.max_lost` ends a crash loop. */
+	/** Workers lost since the last progress or result; `retry.max_lost` ends a crash loop. */
 	readonly losses: number
 }
 
@@ -40,6 +41,7 @@ export interface PlanFold {
 	readonly plan: NormalisedPlan | null
 	/** The plan as it was created: what the same create again is compared with. */
 	readonly created: NormalisedPlan | null
+	/** By step id; of completed steps none. */
 	readonly leases: Readonly<Record<string, Lease>>
 	/** Results of managed plans that are too large to stand in the state, by step id. */
 	readonly large_results: Readonly<Record<string, Json>>
@@ -139,8 +141,9 @@ function foldStepEvent(fold: PlanFold, event: PlanEvent, step_id: string): PlanF
 		case 'step_cancelled':
 			return withoutReview(fold, step_id, 'cancelled')
 		case 'step_completed': {
-			if (fold.state.owner === 'external') return fold
-			const kept = withArtifacts(fold, event.data.artifacts)
+			const ended = lease === undefined ? fold : { ...fold, leases: without(fold.leases, step_id) }
+			if (fold.state.owner === 'external') return ended
+			const kept = withArtifacts(ended, event.data.artifacts)
 			if (stepOf(fold.state, step_id)?.result_seq === undefined) return kept
 			return { ...kept, large_results: { ...fold.large_results, [step_id]: event.data.data } }
 		}
@@ -207,7 +210,7 @@ function without<Value>(record: Readonly<Record<string, Value>>, key: string): R
 }
 
 export function stepOf(state: PlanState, step_id: string): StepState | undefined {
-	return state.steps.find((step) => step.step_id === step_id)
+	return state.steps[indexSteps(state.steps).places.get(step_id) ?? -1]
 }
 
 /** The result of a completed step; null for any other. */

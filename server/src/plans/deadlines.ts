@@ -1,3 +1,4 @@
+import { indexSteps } from '@planstream/shared'
 import type { PlanFold } from '../hub/plan-fold.js'
 import { keyText } from '../log/bells.js'
 import type { PlanKey } from '../log/event-log.js'
@@ -7,6 +8,13 @@ import { timeoutAt } from './run-control.js'
 
 /** The longest a timer of this runtime can wait; a later deadline is looked at again when it is over. */
 const LONGEST_WAIT_MS = 2_147_483_647
+
+/** What happens, and when: all that is kept of a plan until then. */
+interface Deadline {
+	/** Milliseconds since 1970. */
+	readonly at: number
+	readonly occurrence: Extract<Occurrence, { kind: 'plan_timeout' | 'review_expired' }>
+}
 
 /** The times at which something happens to plans by itself: their timeouts and those of their reviews. */
 export class Deadlines {
@@ -30,14 +38,8 @@ export class Deadlines {
 		const key = keyText(plan)
 		this.#waiting.get(key)?.[Symbol.dispose]()
 		this.#waiting.delete(key)
-		const [next] = deadlines(fold).sort((a, b) => a.at - b.at)
-		if (next === undefined) return
-		const wait = Math.min(LONGEST_WAIT_MS, Math.max(0, next.at - this.#clock()))
-		const timer = this.#timer.set(() => {
-			if (next.at > this.#clock()) this.watch(plan, fold)
-			else this.#onDue(plan, next.occurrence)
-		}, wait)
-		this.#waiting.set(key, timer)
+		const next = nextDeadline(fold)
+		if (next !== null) this.#wait({ tenant: plan.tenant, plan_id: plan.plan_id }, key, next)
 	}
 
 	stop(): void {
@@ -48,14 +50,27 @@ export class Deadlines {
 	get waiting(): number {
 		return this.#waiting.size
 	}
+
+	#wait(plan: PlanKey, key: string, next: Deadline): void {
+		const wait = Math.min(LONGEST_WAIT_MS, Math.max(0, next.at - this.#clock()))
+		const timer = this.#timer.set(() => {
+			if (next.at > this.#clock()) this.#wait(plan, key, next)
+			else this.#onDue(plan, next.occurrence)
+		}, wait)
+		this.#waiting.set(key, timer)
+	}
 }
 
-function deadlines(fold: PlanFold): { readonly at: number; readonly occurrence: Occurrence }[] {
-	if (!['running', 'pausing', 'paused'].includes(fold.state.status)) return []
-	const reviews = fold.state.steps.flatMap(({ review }) => {
-		if (review?.expires_at == null) return []
-		return [{ at: Date.parse(review.expires_at), occurrence: { kind: 'review_expired' as const, review_id: review.review_id } }]
-	})
-	const at = timeoutAt(fold)
-	return at === null ? reviews : [...reviews, { at, occurrence: { kind: 'plan_timeout' } }]
+function nextDeadline(fold: PlanFold): Deadline | null {
+	const { status, steps } = fold.state
+	if (status !== 'running' && status !== 'pausing' && status !== 'paused') return null
+	const timeout = timeoutAt(fold)
+	let next: Deadline | null = timeout === null ? null : { at: timeout, occurrence: { kind: 'plan_timeout' } }
+	if (indexSteps(steps).counts.awaiting_review === 0) return next
+	for (const { review } of steps) {
+		if (review?.expires_at == null) continue
+		const at = Date.parse(review.expires_at)
+		if (next === null || at < next.at) next = { at, occurrence: { kind: 'review_expired', review_id: review.review_id } }
+	}
+	return next
 }

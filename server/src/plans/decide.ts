@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from 'node:util'
-import { isDone, type NormalisedPlan, type ParsedEvent, PlanstreamError, type StepState } from '@planstream/shared'
+import { indexSteps, isFree, type NormalisedPlan, type ParsedEvent, PlanstreamError } from '@planstream/shared'
 import { assertRoom } from '../hub/admission.js'
 import { own } from '../hub/own.js'
 import type { PlanFold } from '../hub/plan-fold.js'
 import { ALLOWED_ON_PLAN, REACHED_BY_PLAN } from './allowed.js'
-import { type Input, type Lease, refuseOnPlan, refuseTransition, runningSteps, stepIn, type World } from './decision.js'
+import { countRunning, type Input, type Lease, refuseOnPlan, refuseTransition, stepIn, type World } from './decision.js'
 import { isMetered, metricsOf } from './metrics.js'
 import { modify } from './modify.js'
 import { afterFailure, afterLoss, afterResult } from './outcome.js'
@@ -124,7 +124,7 @@ function lease(fold: PlanFold, { step_id, attempt, worker_id }: Lease, { live }:
 	const { state, spec } = stepIn(fold, step_id)
 	const { status, plan_id, steps } = fold.state
 	if (status !== 'running') refuseTransition(`Plan ${plan_id}`, status, 'lease', [])
-	const open = state.status === 'ready' || (state.status === 'retrying' && isFree(state, doneSteps(fold)))
+	const open = state.status === 'ready' || (state.status === 'retrying' && isFree(state, steps))
 	if (!open || attempt !== state.attempt + 1 || live.has(step_id) || freeSlots(fold, live) <= 0)
 		refuseTransition(`Step ${step_id}`, state.status, 'lease', [])
 	const { name, action, agent_type, depends_on, timeout_ms, retry } = spec
@@ -155,15 +155,7 @@ function assertCurrent(fold: PlanFold, lease: Lease, requested: string): ReturnT
 
 /** How many more attempts the plan's `max_concurrency` allows; an agent that outlived its attempt keeps its place. */
 export function freeSlots(fold: PlanFold, live: ReadonlySet<string>): number {
-	return (fold.plan?.max_concurrency ?? 0) - runningSteps(fold, live).length
-}
-
-function doneSteps(fold: PlanFold): ReadonlySet<string> {
-	return new Set(fold.state.steps.filter(isDone).map((step) => step.step_id))
-}
-
-function isFree(step: StepState, done: ReadonlySet<string>): boolean {
-	return step.depends_on.every((id) => done.has(id))
+	return (fold.plan?.max_concurrency ?? 0) - countRunning(fold, live)
 }
 
 /** An attempt that may start at a time. */
@@ -174,15 +166,32 @@ export interface Due {
 	readonly at: number
 }
 
-/** The attempts that may start now or at a known time, in the order of the plan; slots are counted when one is leased. */
-export function dueAttempts(fold: PlanFold): Due[] {
-	if (fold.state.status !== 'running') return []
-	const done = doneSteps(fold)
-	return fold.state.steps.flatMap((step) => {
-		const { step_id, status, retry_at } = step
+/**
+ * The attempts that may start now or at a known time, in the order of the plan; slots are counted when one is leased.
+ *
+ * @param room - of the steps that wait for nothing but a slot, how many to name at most
+ */
+export function dueAttempts({ state }: PlanFold, room = Number.POSITIVE_INFINITY): Due[] {
+	if (state.status !== 'running') return []
+	const { steps } = state
+	const { counts, ended } = indexSteps(steps)
+	const due: Due[] = []
+	let retrying = counts.retrying
+	let ready = Math.min(counts.ready, room)
+	for (let place = ended; ready > 0 || retrying > 0; place += 1) {
+		const step = steps[place]
+		if (step === undefined) break
 		const attempt = step.attempt + 1
-		if (status === 'ready') return [{ step_id, attempt, at: 0 }]
-		if (status !== 'retrying' || !isFree(step, done)) return []
-		return [{ step_id, attempt, at: retry_at === null ? 0 : Date.parse(retry_at) }]
-	})
+		if (step.status === 'ready') {
+			if (ready > 0) due.push({ step_id: step.step_id, attempt, at: 0 })
+			ready -= 1
+		} else if (step.status === 'retrying') {
+			if (isFree(step, steps)) {
+				const at = step.retry_at === null ? 0 : Date.parse(step.retry_at)
+				due.push({ step_id: step.step_id, attempt, at })
+			}
+			retrying -= 1
+		}
+	}
+	return due
 }

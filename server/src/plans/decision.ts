@@ -1,5 +1,5 @@
 import type { Artifact, Check, Failure, Json, NormalisedPlan, NormalisedStep, ParsedEvent, Usage } from '@planstream/shared'
-import { PlanstreamError, type StepState } from '@planstream/shared'
+import { indexSteps, PlanstreamError, type StepState } from '@planstream/shared'
 import type { ModifyOp } from '@planstream/shared/schemas'
 import { foldEvent, type PlanFold, stepOf } from '../hub/plan-fold.js'
 import type { AgentSchemas } from './agent.js'
@@ -92,10 +92,21 @@ export function runningSteps(fold: PlanFold, live: ReadonlySet<string>): string[
 	return fold.state.steps.flatMap(({ step_id, status }) => (status === 'running' || live.has(step_id) ? [step_id] : []))
 }
 
+/** How many steps there are in which something runs. */
+export function countRunning({ state }: PlanFold, live: ReadonlySet<string>): number {
+	let running = indexSteps(state.steps).counts.running
+	for (const step_id of live) {
+		const step = stepOf(state, step_id)
+		if (step !== undefined && step.status !== 'running') running += 1
+	}
+	return running
+}
+
 /** The state and the specification of a step the decision is about. */
 export function stepIn(fold: PlanFold, step_id: string): { readonly state: StepState; readonly spec: NormalisedStep } {
-	const state = stepOf(fold.state, step_id)
-	const spec = fold.plan?.steps.find((step) => step.step_id === step_id)
+	const place = indexSteps(fold.state.steps).places.get(step_id) ?? -1
+	const state = fold.state.steps[place]
+	const spec = fold.plan?.steps[place]
 	if (state !== undefined && spec !== undefined) return { state, spec }
 	const sentence = `Plan ${fold.state.plan_id} has no step ${step_id}. Its steps are in the plan's state.`
 	throw new PlanstreamError('not_found', sentence, { step_id })

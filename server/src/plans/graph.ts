@@ -75,7 +75,7 @@ function cycleThrough(start: string, steps: readonly NormalisedStep[], open: Rea
 }
 
 /** For each step that others depend on, the ids of these. */
-export function dependentsOf(steps: readonly Pick<NormalisedStep, 'step_id' | 'depends_on'>[]): Map<string, string[]> {
+function dependentsOf(steps: readonly Pick<NormalisedStep, 'step_id' | 'depends_on'>[]): Map<string, string[]> {
 	const dependents = new Map<string, string[]>()
 	for (const step of steps) {
 		for (const id of step.depends_on) {

@@ -70,7 +70,7 @@ export class Runner {
 		const live = this.lingering.of(plan)
 		const now = this.#options.clock()
 		let free = freeSlots(fold, live)
-		for (const { step_id, attempt, at } of dueAttempts(fold)) {
+		for (const { step_id, attempt, at } of dueAttempts(fold, Math.max(0, free) + live.size)) {
 			if (live.has(step_id)) continue
 			if (at <= now && free-- <= 0) continue
 			this.#options.queue.add({ ...plan, step_id, attempt }, at - now)

@@ -1,14 +1,13 @@
-import { type Failure, isDone, isFinished, type Json, type ParsedEvent, type StepStatus } from '@planstream/shared'
+import { type Failure, indexSteps, isFinished, type Json, type ParsedEvent, type StepStatus } from '@planstream/shared'
 import { own } from '../hub/own.js'
 import { type PlanFold, resultOf } from '../hub/plan-fold.js'
-import { foldAhead, runningSteps, type World } from './decision.js'
-import { dependentsOf } from './graph.js'
+import { countRunning, foldAhead, type World } from './decision.js'
 
 /** A plan's result up to this size stands in its last event; a larger one names the events that hold its parts. */
 const MAX_PLAN_RESULT = 900 * 1024
 
 const WAITING: ReadonlySet<StepStatus> = new Set(['pending', 'ready', 'retrying'])
-const ACTIVE: ReadonlySet<StepStatus> = new Set(['ready', 'running', 'retrying', 'awaiting_review'])
+const ACTIVE: readonly StepStatus[] = ['ready', 'running', 'retrying', 'awaiting_review']
 const OPEN: ReadonlySet<StepStatus> = new Set(['pending', 'ready', 'running', 'retrying', 'awaiting_review'])
 
 /** The events and everything that follows from them by itself: skipped dependents, then the end, the pause or the cancellation. */
@@ -20,16 +19,18 @@ export function settle(fold: PlanFold, events: readonly ParsedEvent[], world: Wo
 
 /** Steps that wait for a step which failed with `skip_dependents`, directly or through others. */
 function skippedDependents(fold: PlanFold): ParsedEvent[] {
-	const dependents = dependentsOf(fold.state.steps)
-	const byId = new Map(fold.state.steps.map((step) => [step.step_id, step]))
+	const { steps } = fold.state
+	const { dependents, counts } = indexSteps(steps)
+	if (counts.failed === 0) return []
 	const events: ParsedEvent[] = []
 	const seen = new Set<string>()
-	for (const failed of fold.state.steps) {
+	for (const failed of steps) {
 		if (failed.status !== 'failed' || failed.on_failure !== 'skip_dependents') continue
 		const open = [...(dependents.get(failed.step_id) ?? [])]
-		for (let id = open.shift(); id !== undefined; id = open.shift()) {
-			const step = byId.get(id)
-			if (step === undefined || seen.has(id)) continue
+		for (let place = open.shift(); place !== undefined; place = open.shift()) {
+			const step = steps[place]
+			if (step === undefined || seen.has(step.step_id)) continue
+			const id = step.step_id
 			const spreads = step.status === 'skipped' && own(fold.skipped_by, id) === failed.step_id
 			if (!spreads && !WAITING.has(step.status)) continue
 			seen.add(id)
@@ -45,7 +46,7 @@ function skippedDependents(fold: PlanFold): ParsedEvent[] {
 /** Where the plan arrives by itself, now that this has happened. */
 function arrival(fold: PlanFold, world: World): ParsedEvent[] {
 	const { status } = fold.state
-	const still = runningSteps(fold, world.live).length > 0
+	const still = countRunning(fold, world.live) > 0
 	switch (status) {
 		case 'running':
 			return ending(fold, world.now)
@@ -63,10 +64,12 @@ function arrival(fold: PlanFold, world: World): ParsedEvent[] {
 /** The plan's last event, when nothing more can happen by itself. */
 function ending(fold: PlanFold, now: number): ParsedEvent[] {
 	const { steps } = fold.state
-	if (steps.every((step) => isDone(step) || (step.status === 'failed' && step.on_failure !== 'fail')))
-		return [completed(fold, now)]
-	const decisive = steps.find((step) => step.status === 'failed' && step.on_failure === 'fail')
-	if (decisive === undefined || steps.some((step) => ACTIVE.has(step.status))) return []
+	const { counts } = indexSteps(steps)
+	const decisive =
+		counts.failed === 0 ? undefined : steps.find(({ status, on_failure }) => status === 'failed' && on_failure === 'fail')
+	const ended = counts.completed + counts.skipped + counts.failed === steps.length
+	if (ended && decisive === undefined) return [completed(fold, now)]
+	if (decisive === undefined || ACTIVE.some((status) => counts[status] > 0)) return []
 	const message = `Step ${decisive.step_id} failed: ${decisive.error?.message ?? 'it gave no reason.'}`
 	return [failed(fold, { code: 'step_failed', message, retryable: true }, now)]
 }
@@ -95,7 +98,7 @@ export function stepCancelled(step_id: string, reason: string): ParsedEvent {
 
 function completed(fold: PlanFold, now: number): ParsedEvent {
 	const { steps } = fold.state
-	const countOf = (status: StepStatus) => steps.filter((step) => step.status === status).length
+	const { counts } = indexSteps(steps)
 	const scores = steps.flatMap((step) => (step.quality_score === null ? [] : [step.quality_score]))
 	return {
 		event_type: 'plan_completed',
@@ -103,9 +106,9 @@ function completed(fold: PlanFold, now: number): ParsedEvent {
 		data: {
 			status: 'completed',
 			total_steps: steps.length,
-			completed_steps: countOf('completed'),
-			skipped_steps: countOf('skipped'),
-			failed_steps: countOf('failed'),
+			completed_steps: counts.completed,
+			skipped_steps: counts.skipped,
+			failed_steps: counts.failed,
 			result: planResult(fold),
 			quality_score: scores.length === 0 ? null : Math.min(...scores),
 			duration_ms: durationOf(fold, now),
@@ -115,7 +118,7 @@ function completed(fold: PlanFold, now: number): ParsedEvent {
 
 /** Results of the steps nothing depends on, by step id. */
 function planResult(fold: PlanFold): Record<string, Json> {
-	const dependents = dependentsOf(fold.state.steps)
+	const { dependents } = indexSteps(fold.state.steps)
 	const last = fold.state.steps.filter((step) => !dependents.has(step.step_id))
 	const whole = Object.fromEntries(last.map((step) => [step.step_id, resultOf(fold, step.step_id)]))
 	if (Buffer.byteLength(JSON.stringify(whole)) <= MAX_PLAN_RESULT) return whole
