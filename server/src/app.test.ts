@@ -25,6 +25,7 @@ async function startApp(ready: () => Promise<unknown> = () => Promise.resolve())
 		authority: LOCAL_AUTHORITY,
 		limits: CONNECTION_LIMITS,
 		ready,
+		metrics: () => '',
 	})
 	const env = {
 		incoming: { headers: { host: 'localhost' } },

@@ -34,6 +34,8 @@ export interface AppOptions {
 	readonly limits: ConnectionLimits
 	/** Rejects while the server cannot do its work. */
 	readonly ready: () => Promise<unknown>
+	/** How it is and how much it does, as text for a Prometheus server. */
+	readonly metrics: () => string
 }
 
 /** Everything this server answers: requests and upgrades. */
@@ -52,7 +54,7 @@ interface Env {
 
 type Routes = Hono<Env>
 
-export function createApp({ services, artifacts, authority, limits, ready }: AppOptions): App {
+export function createApp({ services, artifacts, authority, limits, ready, metrics }: AppOptions): App {
 	const { draining, onProblem } = services
 	const contextOf = ({ var: { principal } }: Context<Env>) => ({ principal })
 	const router = createRouter(services)
@@ -78,6 +80,10 @@ export function createApp({ services, artifacts, authority, limits, ready }: App
 	app.get('/', (context) => {
 		assertScope(context.var.principal, 'plans:read', 'The list of addresses')
 		return context.json(INDEX)
+	})
+	app.get(METRICS, (context) => {
+		assertScope(context.var.principal, 'admin', 'GET /metrics')
+		return context.body(metrics(), 200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' })
 	})
 	app.route('/', restRoutes(router, contextOf))
 	app.route('/', artifactRoutes({ ...transport, artifacts }))
@@ -121,9 +127,11 @@ function refuseWhile(draining: AbortSignal): MiddlewareHandler {
 }
 
 const HEALTH = ['/health/live', '/health/ready']
+const METRICS = '/metrics'
 const INDEX = {
 	name: 'planstream',
 	health: HEALTH,
+	metrics: METRICS,
 	trpc: '/trpc',
 	websocket: WEBSOCKET_PATH,
 	artifacts: ARTIFACT_PATH,
@@ -149,7 +157,7 @@ const ALLOWED = allowedMethods()
 
 /** Every address with the methods it takes. */
 function allowedMethods(): Map<string, readonly string[]> {
-	const methods = new Map<string, readonly string[]>(['/', ...HEALTH].map((path) => [path, ['GET']]))
+	const methods = new Map<string, readonly string[]>(['/', METRICS, ...HEALTH].map((path) => [path, ['GET']]))
 	methods.set(pathPattern(ARTIFACT_PATH), ['GET'])
 	for (const { rest } of Object.values(archiveRoutes)) methods.set(pathPattern(rest.path), [rest.method])
 	methods.set('/trpc/*', ['GET', 'POST'])

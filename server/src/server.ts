@@ -1,6 +1,6 @@
 import type { Server } from 'node:http'
 import path from 'node:path'
-import { asPlanstreamError, DEFAULT_TENANT, PlanstreamError } from '@planstream/shared'
+import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
 import type { OnProblem } from './api/procedure.js'
 import { createApp } from './app.js'
 import type { ApiKey } from './auth/api-key.js'
@@ -8,9 +8,12 @@ import { CONNECTION_LIMITS } from './connections/limits.js'
 import { Connections } from './connections/registry.js'
 import { processSchedule } from './connections/schedule.js'
 import { Hub } from './hub/hub.js'
+import { LiveLog } from './log/live-log.js'
 import { type LogLocation, openLog } from './log/open.js'
 import type { TailLog } from './log/tail.js'
+import { Health } from './ops/health.js'
 import { createLogger, type Logger } from './ops/logger.js'
+import { metricsText } from './ops/metrics-text.js'
 import type { Agent } from './plans/agent.js'
 import { Artifacts } from './plans/artifacts.js'
 import { Executor } from './plans/executor.js'
@@ -19,9 +22,11 @@ import { InProcessQueue } from './plans/step-queue.js'
 import { agentsOf, assertAgents } from './server/agents.js'
 import { type DataDirectory, openDataDirectory } from './server/data-directory.js'
 import { type Entrance, openEntrance, readEntranceKeys } from './server/entrance.js'
+import { HealthEvents } from './server/health-events.js'
 import { createHttpServer, listen, OpenRequests, urlOf } from './server/listen.js'
 import { Retention, type RetentionLimits } from './server/retention.js'
 import { ServerFile } from './server/server-file.js'
+import { StoreWatch } from './server/store-watch.js'
 
 /** Time for everything to end in order before it is cut. */
 const STOP_MS = 10_000
@@ -93,9 +98,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 	const { host = '127.0.0.1', port = 3000, logger = createLogger('warn') } = options
 	assertAgents(options)
 	const keys = await readEntranceKeys({ ...options, host })
-	const log = await openLog(options.data)
+	const health = new Health()
+	const log = await openLog(options.data, health)
 	const directory = await openDataDirectory(options.data)
-	const server = new PlanstreamServer({ ...options, logger }, { log, directory, keys })
+	const server = new PlanstreamServer({ ...options, logger }, { log, directory, keys, health })
 	try {
 		await server.listen(host, port)
 	} catch (error) {
@@ -112,6 +118,7 @@ interface Opened {
 	readonly log: TailLog
 	readonly directory: DataDirectory
 	readonly keys: readonly ApiKey[]
+	readonly health: Health
 }
 
 /** Everything that makes up a server, put together. */
@@ -119,12 +126,16 @@ class PlanstreamServer implements RunningServer {
 	readonly hub: Hub
 	readonly executor: Executor
 	readonly #log: TailLog
+	/** The same logs, and that of the server itself. */
+	readonly #plans: LiveLog
 	readonly #directory: DataDirectory
 	readonly #entrance: Entrance
 	readonly #connections: Connections
 	readonly #http: Server
 	readonly #requests: OpenRequests
 	readonly #retention: Retention
+	readonly #store: StoreWatch
+	readonly #healthEvents: HealthEvents
 	readonly #serverFile: ServerFile
 	readonly #onProblem: OnProblem
 	readonly #draining = new AbortController()
@@ -133,7 +144,7 @@ class PlanstreamServer implements RunningServer {
 	#url = ''
 	#port = 0
 
-	constructor(options: Composition, { log, directory, keys }: Opened) {
+	constructor(options: Composition, { log, directory, keys, health }: Opened) {
 		const { logger, maxConnections = 10_000, pingIntervalMs = CONNECTION_LIMITS.pingIntervalMs } = options
 		const onProblem: OnProblem = (sentence, error) => logger.error({ err: error }, sentence)
 		const draining = this.#draining.signal
@@ -143,9 +154,12 @@ class PlanstreamServer implements RunningServer {
 		this.#serverFile = new ServerFile(options.data)
 		const holder = (token: string) => this.#serverFile.find(token)
 		this.#entrance = openEntrance(options, { keys, holder }, onProblem)
-		this.hub = new Hub({ log, clock: Date.now, onProblem })
+		this.#plans = new LiveLog(log)
+		this.hub = new Hub({ log: this.#plans, clock: Date.now, onProblem, health })
+		this.#store = new StoreWatch({ log, health, schedule: processSchedule })
 		const artifacts = new Artifacts(path.join(directory.path, 'artifacts'))
-		this.executor = createExecutor(this.hub, { ...options, artifacts }, directory.path, onProblem)
+		this.executor = createExecutor(this.hub, { ...options, artifacts, health }, directory.path, onProblem)
+		this.#healthEvents = new HealthEvents({ hub: this.hub, health, onProblem })
 		this.#retention = new Retention({
 			...options.retention,
 			hub: this.hub,
@@ -166,10 +180,8 @@ class PlanstreamServer implements RunningServer {
 			artifacts,
 			authority: this.#entrance.authority,
 			limits: { ...CONNECTION_LIMITS, pingIntervalMs },
-			ready: async () => {
-				await log.writable()
-				await log.list({ tenant: DEFAULT_TENANT, limit: 1 })
-			},
+			ready: () => this.#store.check(),
+			metrics: () => metricsText(health, { ...this.report() }),
 		})
 		this.#http = createHttpServer(async (request, env) => {
 			await this.#recovered
@@ -198,6 +210,7 @@ class PlanstreamServer implements RunningServer {
 		this.#recovered = this.executor.recover()
 		await this.#recovered
 		this.#retention.start()
+		this.#store.start()
 		await this.#serverFile.write(this.#url).catch((error: unknown) => {
 			const sentence = 'server.json cannot be written, so the command line does not find this server by its data directory.'
 			this.#onProblem(sentence, asPlanstreamError(error))
@@ -207,7 +220,7 @@ class PlanstreamServer implements RunningServer {
 	report(): ServerReport {
 		const { attempts, deadlines } = this.executor.report()
 		const { subscriptions } = this.hub.report()
-		const { watchers } = this.#log.metrics
+		const watchers = this.#log.metrics.watchers + this.#plans.liveWatchers
 		return { connections: this.#connections.size, subscriptions, watchers, attempts, timers: deadlines }
 	}
 
@@ -221,6 +234,8 @@ class PlanstreamServer implements RunningServer {
 	}
 
 	async #stop(): Promise<void> {
+		this.#store[Symbol.dispose]()
+		this.#healthEvents[Symbol.dispose]()
 		this.#draining.abort(new PlanstreamError('draining', 'The server is stopping. Connect again to go on.'))
 		this.#http.close()
 		const ended = [this.#connections.empty(), this.executor.stop(), this.#retention.stop(), this.#requests.answered()]
@@ -236,7 +251,7 @@ class PlanstreamServer implements RunningServer {
 
 function createExecutor(
 	hub: Hub,
-	options: Composition & { readonly artifacts: Artifacts },
+	options: Composition & { readonly artifacts: Artifacts; readonly health: Health },
 	directory: string,
 	onProblem: OnProblem,
 ): Executor {
@@ -248,6 +263,7 @@ function createExecutor(
 			onProblem: (sentence, thrown) => onProblem(sentence, asPlanstreamError(thrown)),
 		}),
 		artifacts: options.artifacts,
+		health: options.health,
 		clock: Date.now,
 		random: Math.random,
 		timer: PROCESS_TIMER,

@@ -3,7 +3,7 @@ import { EVENT_TYPES } from './event-types.js'
 import { eventInput, planEvent } from './events.js'
 import { json, jsonObject } from './json.js'
 import { modifyOp } from './modifications.js'
-import { count, MAX_STEPS, planId, planSpec, planSummary, review, stepId } from './plans.js'
+import { count, MAX_STEPS, planId, planSpec, planSummary, readablePlanId, review, stepId } from './plans.js'
 import { PLAN_STATUSES } from './status.js'
 import type { Wire } from './wire.js'
 
@@ -20,7 +20,7 @@ const position = z
 
 /** What every transport takes to subscribe to a plan. */
 export const subscribeInput = z.strictObject({
-	plan_id: planId,
+	plan_id: readablePlanId,
 	after: position.default('start'),
 	event_types: z.array(z.enum(EVENT_TYPES)).min(1).optional().describe('only these; absent: all'),
 	step_id: stepId.optional().describe('only events of this step; hides the events of the plan itself'),
@@ -34,7 +34,7 @@ export const subscribeInput = z.strictObject({
 
 /** One page of a plan's history, or a wait for it. */
 export const historyInput = z.strictObject({
-	plan_id: planId,
+	plan_id: readablePlanId,
 	after: position.default('start'),
 	limit: z.int().min(1).max(MAX_HISTORY_PAGE).default(MAX_HISTORY_PAGE),
 	wait_ms: z
@@ -46,7 +46,7 @@ export const historyInput = z.strictObject({
 })
 
 export const historyOutput = z.object({
-	plan_id: planId,
+	plan_id: readablePlanId,
 	event_count: count.describe('events on this page'),
 	events: z.array(planEvent),
 	next_cursor: z.string().describe('`after` of the next page'),
@@ -57,7 +57,7 @@ export const historyOutput = z.object({
 /** What a client says on the plain WebSocket. */
 export const clientMessage = z.discriminatedUnion('action', [
 	subscribeInput.omit({ lastEventId: true }).extend({ action: z.literal('subscribe') }),
-	z.strictObject({ action: z.literal('unsubscribe'), plan_id: planId }),
+	z.strictObject({ action: z.literal('unsubscribe'), plan_id: readablePlanId }),
 	z.strictObject({
 		action: z.literal('ping'),
 		timestamp: z

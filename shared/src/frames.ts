@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import { count, planId, planState } from './plans.js'
+import { count, planState, readablePlanId } from './plans.js'
 import { PLAN_OWNERS, PLAN_STATUSES } from './status.js'
 import type { Wire } from './wire.js'
 
@@ -13,7 +13,7 @@ export type EndReason = (typeof END_REASONS)[number]
 /** The first item of every subscription: what the server could do with the position it was given. */
 export const readyFrame = z.object({
 	frame: z.literal('ready'),
-	plan_id: planId,
+	plan_id: readablePlanId,
 	cursor: z.string().describe('the position behind which the events follow: that of `from_seq - 1`'),
 	epoch: z.string().nullable().describe('null while the plan has no log'),
 	head_seq: count,
@@ -29,14 +29,14 @@ export const readyFrame = z.object({
 /** Moves the cursor past events a filter hid, and shows life. */
 export const positionFrame = z.object({
 	frame: z.literal('position'),
-	plan_id: planId,
+	plan_id: readablePlanId,
 	cursor: z.string(),
 })
 
 /** The last item before the server closes the subscription. */
 export const endFrame = z.object({
 	frame: z.literal('end'),
-	plan_id: planId,
+	plan_id: readablePlanId,
 	cursor: z.string(),
 	reason: z.enum(END_REASONS),
 	final_seq: count,
@@ -46,7 +46,7 @@ export const endFrame = z.object({
 /** An error inside a stream: a problem+json body (section 6) as a frame. */
 export const problemFrame = z.looseObject({
 	frame: z.literal('problem'),
-	plan_id: planId.nullable(),
+	plan_id: readablePlanId.nullable(),
 	cursor: z.string().nullable(),
 	type: z.string(),
 	title: z.string(),

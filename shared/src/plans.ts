@@ -8,10 +8,9 @@ import type { Wire } from './wire.js'
 export const MAX_STEPS = 1000
 export const MAX_DELAY_MS = 2_147_483_647
 
-export const planId = z
-	.string()
-	.regex(PLAN_ID_PATTERN, 'must be 1 to 255 letters, digits, "_" or "-"')
-	.refine((id) => id !== SYSTEM_PLAN_ID, 'is reserved for live-only events; choose another id')
+/** A plan that may be read: anybody's, and the live-only `system`. */
+export const readablePlanId = z.string().regex(PLAN_ID_PATTERN, 'must be 1 to 255 letters, digits, "_" or "-"')
+export const planId = readablePlanId.refine((id) => id !== SYSTEM_PLAN_ID, 'is reserved for live-only events; choose another id')
 export const stepId = z.string().regex(STEP_ID_PATTERN, 'must be 1 to 255 letters, digits, "_" or "-"')
 export const fraction = z.number().min(0).max(1)
 export const count = z.int().min(0)
@@ -165,7 +164,7 @@ export const stepState = z.object({
 
 /** Everything known of a plan after its events up to `seq`. */
 export const planState = z.object({
-	plan_id: planId,
+	plan_id: readablePlanId,
 	owner: z.enum(PLAN_OWNERS),
 	status: z.enum(PLAN_STATUSES),
 	revision: count.describe('version of the graph, raised by plan_modified; 0 when the graph is not known'),

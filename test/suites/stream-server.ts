@@ -48,6 +48,7 @@ export class StreamServer implements AsyncDisposable {
 			authority,
 			limits: { ...CONNECTION_LIMITS, ...limits },
 			ready: () => Promise.resolve(),
+			metrics: () => '',
 		})
 		this.routes = routes
 		this.#http = createHttpServer(fetch)

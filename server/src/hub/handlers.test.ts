@@ -1,8 +1,9 @@
 import { expect, it } from 'vitest'
+import { Health } from '../ops/health.js'
 import { Handlers } from './handlers.js'
 
 it('nobody listens any more once the last handler of every type is disposed, however often and in whatever order', () => {
-	const handlers = new Handlers(() => undefined)
+	const handlers = new Handlers(() => undefined, new Health())
 	expect(handlers.any).toBe(false)
 	const first = handlers.on('error', () => undefined)
 	const second = handlers.on('error', () => undefined)

@@ -1,6 +1,8 @@
 import { asPlanstreamError, type EventOf, type EventType, type PlanEvent } from '@planstream/shared'
+import type { Health } from '../ops/health.js'
 
 const QUEUE_LIMIT = 10_000
+const COMPONENT = 'event_handlers'
 
 /** Called with each event of a type once, on the process that appended it, after it is durable. */
 export type EventHandler<Type extends EventType> = (event: EventOf<Type>, tenant: string) => void | Promise<void>
@@ -9,7 +11,8 @@ interface Registration {
 	readonly queue: { readonly event: PlanEvent; readonly tenant: string }[]
 	readonly call: (event: PlanEvent, tenant: string) => void | Promise<void>
 	running: boolean
-	overflowed: number
+	/** It misses events until its queue is empty. */
+	overflowing: boolean
 }
 
 export interface HandlerReport {
@@ -25,10 +28,14 @@ export interface HandlerReport {
 export class Handlers {
 	readonly #byType = new Map<EventType, Set<Registration>>()
 	readonly #onProblem: (sentence: string, error?: Error) => void
+	readonly #health: Health
 	#overflowed = 0
+	#overflowing = 0
 
-	constructor(onProblem: (sentence: string, error?: Error) => void) {
+	constructor(onProblem: (sentence: string, error?: Error) => void, health: Health) {
 		this.#onProblem = onProblem
+		this.#health = health
+		health.tell(COMPONENT, 'ok')
 	}
 
 	on<Type extends EventType>(event_type: Type, handler: EventHandler<Type>): Disposable {
@@ -36,7 +43,7 @@ export class Handlers {
 			queue: [],
 			call: (event, tenant) => handler(event as EventOf<Type>, tenant),
 			running: false,
-			overflowed: 0,
+			overflowing: false,
 		}
 		const registrations = this.#byType.get(event_type) ?? new Set()
 		this.#byType.set(event_type, registrations.add(registration))
@@ -45,6 +52,7 @@ export class Handlers {
 				registrations.delete(registration)
 				if (registrations.size === 0 && this.#byType.get(event_type) === registrations) this.#byType.delete(event_type)
 				registration.queue.length = 0
+				this.#caughtUp(registration)
 			},
 		}
 	}
@@ -79,11 +87,28 @@ export class Handlers {
 			}
 		}
 		registration.running = false
+		this.#caughtUp(registration)
 	}
 
 	#overflow(registration: Registration, event: PlanEvent): void {
 		this.#overflowed++
-		if (registration.overflowed++ > 0) return
+		if (registration.overflowing) return
+		registration.overflowing = true
+		this.#overflowing++
+		this.#tell()
 		this.#onProblem(`A handler for ${event.event_type} has ${QUEUE_LIMIT} events waiting; it misses events until it catches up.`)
+	}
+
+	#caughtUp(registration: Registration): void {
+		if (!registration.overflowing) return
+		registration.overflowing = false
+		this.#overflowing--
+		this.#tell()
+	}
+
+	#tell(): void {
+		const missing = `${this.#overflowing} have ${QUEUE_LIMIT} events waiting and miss events until they catch up.`
+		if (this.#overflowing === 0) this.#health.tell(COMPONENT, 'ok')
+		else this.#health.tell(COMPONENT, 'degraded', missing)
 	}
 }

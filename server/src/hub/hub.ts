@@ -12,6 +12,8 @@ import {
 } from '@planstream/shared'
 import { keyText } from '../log/bells.js'
 import type { EventLog, Head, ListQuery, PlanKey, RetirableQuery, TrimReason } from '../log/event-log.js'
+import { SYSTEM_PLAN } from '../log/live-log.js'
+import { Health } from '../ops/health.js'
 import { assertOpenToProducers, assertPublishable, type PublishRequest } from './admission.js'
 import { archivePlan } from './archive.js'
 import { resultAt } from './base.js'
@@ -36,6 +38,8 @@ export interface HubOptions {
 	/** Milliseconds since 1970; passed in so that tests own the clock. */
 	readonly clock: () => number
 	readonly onProblem: (sentence: string, error?: Error) => void
+	/** Where it says how event handlers are. @defaultValue nobody is told */
+	readonly health?: Health
 }
 
 /**
@@ -50,11 +54,11 @@ export class Hub {
 	readonly #writers = new Map<string, PlanWriter>()
 	#subscriptions = 0
 
-	constructor({ log, clock, onProblem }: HubOptions) {
+	constructor({ log, clock, onProblem, health = new Health() }: HubOptions) {
 		this.#log = log
 		this.#clock = clock
 		this.#states = new States(log)
-		this.#handlers = new Handlers(onProblem)
+		this.#handlers = new Handlers(onProblem, health)
 	}
 
 	/**
@@ -80,6 +84,16 @@ export class Hub {
 	/** Appends what `decide` makes of the plan's state; for plans this server runs. */
 	commit(plan: PlanKey, decide: Decide): Promise<Committed> {
 		return this.#commit(plan, { owner: 'managed' }, decide)
+	}
+
+	/**
+	 * Adds what the server says of itself to the live-only plan `system`.
+	 *
+	 * @returns how many of its events are kept
+	 */
+	async tell(drafts: readonly Draft[]): Promise<number> {
+		const { appended } = await this.#commit(SYSTEM_PLAN, { owner: 'external' }, () => drafts)
+		return appended === null ? 0 : appended.head.head_seq - appended.head.oldest_seq + 1
 	}
 
 	/** A plan's events behind a position, then each new one. */

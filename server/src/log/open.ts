@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { PlanstreamError } from '@planstream/shared'
+import { Health } from '../ops/health.js'
 import { MemoryLog } from './memory.js'
 import { SqliteLog } from './sqlite.js'
 import { TailLog } from './tail.js'
@@ -10,17 +11,18 @@ export type LogLocation = { readonly kind: 'memory' } | { readonly kind: 'sqlite
 /**
  * Opens the logs; a directory that does not exist is made, for this user only.
  *
+ * @param health - where the store says how it is
  * @throws `storage_unavailable` when another process has the directory open or it cannot be used
  */
-export async function openLog(location: LogLocation): Promise<TailLog> {
-	if (location.kind === 'memory') return new TailLog(new MemoryLog())
+export async function openLog(location: LogLocation, health = new Health()): Promise<TailLog> {
+	if (location.kind === 'memory') return new TailLog(new MemoryLog(), { health })
 	const { directory } = location
 	try {
 		await mkdir(directory, { recursive: true, mode: 0o700 })
 	} catch (error) {
 		throw new PlanstreamError('storage_unavailable', cannotMake(directory, error), { directory }, { cause: error })
 	}
-	return new TailLog(await SqliteLog.open(directory))
+	return new TailLog(await SqliteLog.open(directory), { health })
 }
 
 function cannotMake(directory: string, error: unknown): string {

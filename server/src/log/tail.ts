@@ -1,4 +1,5 @@
 import { type PlanSummary, PlanstreamError, type Position } from '@planstream/shared'
+import { Health } from '../ops/health.js'
 import { Bells, keyText } from './bells.js'
 import type {
 	Appended,
@@ -15,6 +16,7 @@ import type {
 	RecordPage,
 	RetirableQuery,
 } from './event-log.js'
+import { tellStore } from './store-health.js'
 import { TailWindow, type WindowLimits } from './tail-window.js'
 import type { Replacement } from './trim.js'
 
@@ -22,6 +24,8 @@ import type { Replacement } from './trim.js'
 export interface TailOptions extends Partial<WindowLimits> {
 	/** Characters in all; beyond it the plans used longest ago are let go. */
 	readonly maxCharacters?: number
+	/** Where it says how the store is. @defaultValue nobody is told */
+	readonly health?: Health
 }
 
 export interface TailMetrics {
@@ -43,12 +47,15 @@ export class TailLog implements EventLog {
 	/** In the order of use, the one used longest ago first. */
 	readonly #windows = new Map<string, TailWindow>()
 	#characters = 0
-	/** The store's last answer to something new was that it is full. */
-	#isFull = false
+	readonly #health: Health
+	/** The store's last answer to something new was that it cannot take it. */
+	#fails = false
 
 	/** 1,024 events or 1 MiB a plan, 256 MiB in all, unless the options say otherwise. */
 	constructor(store: LogStore, options: TailOptions = {}) {
-		const { planEvents = 1024, planCharacters = 1_048_576, maxCharacters = 268_435_456 } = options
+		const { planEvents = 1024, planCharacters = 1_048_576, maxCharacters = 268_435_456, health = new Health() } = options
+		this.#health = health
+		tellStore(health, null)
 		this.#store = store
 		this.#limits = { planEvents, planCharacters }
 		this.#maxCharacters = maxCharacters
@@ -66,12 +73,18 @@ export class TailLog implements EventLog {
 		const { version } = window
 		try {
 			const appended = await this.#store.append(plan, records, options)
-			if (appended.events.length > 0) this.#isFull = false
+			if (appended.events.length > 0) {
+				this.#fails = false
+				tellStore(this.#health, null)
+			}
 			this.#change(window, () => window.extend(appended, version))
 			if (appended.events.length > 0) this.#bells.ring(plan, { summary: options.summary !== undefined })
 			return appended
 		} catch (error) {
-			if (error instanceof PlanstreamError && error.code === 'storage_full') this.#isFull = true
+			if (error instanceof PlanstreamError) {
+				if (error.code === 'storage_full' || error.code === 'storage_unavailable') this.#fails = true
+				tellStore(this.#health, error)
+			}
 			if (showsOutdated(error, window.head)) this.#change(window, () => window.forget())
 			throw error
 		}
@@ -145,13 +158,13 @@ export class TailLog implements EventLog {
 	}
 
 	/**
-	 * Rejects while the store takes no appends: once one was refused for want of space, until the store shows that there is some
+	 * Rejects while the store takes no appends: once it could not take one, until the store shows that it can
 	 * again, which is tried here, because nobody may send appends to a server that is not ready.
 	 */
 	async writable(): Promise<void> {
-		if (!this.#isFull) return
+		if (!this.#fails) return
 		await this.#store.probe()
-		this.#isFull = false
+		this.#fails = false
 	}
 
 	close(): Promise<void> {

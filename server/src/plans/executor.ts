@@ -19,6 +19,7 @@ import type { PlanFold } from '../hub/plan-fold.js'
 import type { Principal } from '../hub/principal.js'
 import type { Archive } from '../hub/restore.js'
 import type { PlanKey } from '../log/event-log.js'
+import { Health } from '../ops/health.js'
 import type { Agent } from './agent.js'
 import { ALLOWED_ON_PLAN } from './allowed.js'
 import type { Artifacts } from './artifacts.js'
@@ -53,6 +54,8 @@ export interface ExecutorOptions {
 	/** Uniform from 0 to 1. */
 	readonly random: () => number
 	readonly timer: Timer
+	/** Where it says how agents and workers are. @defaultValue nobody is told */
+	readonly health?: Health
 	readonly onProblem: (sentence: string, error?: Error) => void
 }
 
@@ -72,7 +75,7 @@ export class Executor {
 	readonly #onProblem: ExecutorOptions['onProblem']
 	#stopping = false
 
-	constructor({ hub, agents, queue, artifacts, clock, random, timer, onProblem }: ExecutorOptions) {
+	constructor({ hub, agents, queue, artifacts, clock, random, timer, health = new Health(), onProblem }: ExecutorOptions) {
 		this.#hub = hub
 		this.#onProblem = onProblem
 		this.#agents = new Map(agents.map((agent) => [agent.type, agent]))
@@ -87,7 +90,8 @@ export class Executor {
 			live: (plan) => this.#runner.lingering.of(plan),
 			changed: (plan, fold) => this.#follow(plan, fold),
 		})
-		this.#runner = new Runner({ agents: this.#agents, queue, artifacts, ledger: this.#ledger, clock, timer, onProblem })
+		const shared = { queue, artifacts, health, clock, timer, onProblem }
+		this.#runner = new Runner({ ...shared, agents: this.#agents, ledger: this.#ledger })
 		this.#deadlines = new Deadlines({
 			clock,
 			timer,

@@ -11,6 +11,11 @@ export class Lingering {
 		return this.#steps.get(keyText(plan)) ?? NONE
 	}
 
+	/** How many there are in all plans. */
+	get size(): number {
+		return [...this.#steps.values()].reduce((sum, steps) => sum + steps.size, 0)
+	}
+
 	add(plan: PlanKey, step_id: string): void {
 		const steps = this.#steps.get(keyText(plan)) ?? new Set()
 		this.#steps.set(keyText(plan), steps.add(step_id))

@@ -3,6 +3,7 @@ import { v7 as uuidv7 } from 'uuid'
 import { type PlanFold, resultOf } from '../hub/plan-fold.js'
 import { keyText } from '../log/bells.js'
 import type { PlanKey } from '../log/event-log.js'
+import type { Health } from '../ops/health.js'
 import type { Agent } from './agent.js'
 import type { Artifacts } from './artifacts.js'
 import { Attempt, type Outcome } from './attempt.js'
@@ -13,6 +14,7 @@ import { type Ledger, SYSTEM } from './ledger.js'
 import { Lingering } from './lingering.js'
 import type { Timer } from './output.js'
 import type { StepJob, StepQueue } from './step-queue.js'
+import { WorkerHealth } from './worker-health.js'
 
 /** How long an interrupted agent may take to end before it is fenced. */
 const GRACE_MS = 10_000
@@ -22,6 +24,7 @@ export interface RunnerOptions {
 	readonly queue: StepQueue
 	readonly artifacts: Artifacts
 	readonly ledger: Ledger
+	readonly health: Health
 	readonly clock: () => number
 	readonly timer: Timer
 	readonly onProblem: (sentence: string, error?: Error) => void
@@ -37,10 +40,12 @@ export class Runner {
 	readonly #attempts = new Map<string, Set<Attempt>>()
 	/** Plans in which nothing may go on: an attempt whose lease was on its way when its plan was stopped is cut when it begins. */
 	readonly #stopped = new Set<string>()
+	readonly #health: WorkerHealth
 	#stopping = false
 
 	constructor(options: RunnerOptions) {
 		this.#options = options
+		this.#health = new WorkerHealth(options.health, options.agents.keys())
 		options.queue.start((job) => this.#run(job))
 	}
 
@@ -92,7 +97,9 @@ export class Runner {
 			else if (this.#stopped.has(keyText(plan))) running.cut('paused', GRACE_MS)
 			const outcome = await ended
 			if (running.agentRuns) this.#linger(plan, step_id, running)
-			await this.#settle(plan, lease, outcome, { type: 'agent', id: stepIn(fold, step_id).spec.agent_type })
+			const { agent_type } = stepIn(fold, step_id).spec
+			this.#health.ended(agent_type, outcome)
+			await this.#settle(plan, lease, outcome, { type: 'agent', id: agent_type })
 		} finally {
 			attempts.delete(running)
 			if (attempts.size === 0) this.#attempts.delete(keyText(plan))
@@ -112,8 +119,10 @@ export class Runner {
 	/** Keeps the slot of an attempt whose agent ignored its signal, until the agent really ends. */
 	#linger(plan: PlanKey, step_id: string, attempt: Attempt): void {
 		this.lingering.add(plan, step_id)
+		this.#health.lingering(this.lingering.size)
 		void attempt.agentEnded.then(async () => {
 			this.lingering.remove(plan, step_id)
+			this.#health.lingering(this.lingering.size)
 			await this.#options.ledger.insist(plan, { kind: 'quiet' }, SYSTEM).catch((thrown: unknown) => {
 				this.#options.onProblem(`Plan ${plan.plan_id} did not learn that step ${step_id} has ended.`, asPlanstreamError(thrown))
 			})

@@ -1,0 +1,20 @@
+import { HEALTH_STATUSES, type Health } from './health.js'
+
+/**
+ * What a Prometheus server reads: one line a part and status, 1 for the status it has and 0 for the others, then each number.
+ *
+ * @param numbers - what is open at the moment, by name
+ */
+export function metricsText(health: Health, numbers: Readonly<Record<string, number>>): string {
+	const parts = health.components.flatMap(({ component, status }) =>
+		HEALTH_STATUSES.map((each) => {
+			const labels = `component="${component}",status="${each}"`
+			return `planstream_health{${labels}} ${each === status ? 1 : 0}`
+		}),
+	)
+	const gauges = Object.entries(numbers).flatMap(([name, value]) => [
+		`# TYPE planstream_${name} gauge`,
+		`planstream_${name} ${value}`,
+	])
+	return `${['# TYPE planstream_health gauge', ...parts, ...gauges].join('\n')}\n`
+}
