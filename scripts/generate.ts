@@ -1,48 +1,71 @@
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { contract } from '@planstream/shared/schemas'
+import { asyncApi } from './describe/asyncapi.js'
+import { jsonSchemas } from './describe/json-schemas.js'
+import { openApi } from './describe/openapi.js'
+import { referencePage } from './describe/reference.js'
 import { catalogues } from './generate/catalogue.js'
 import { emitEventHelpers } from './generate/emit-event-helpers.js'
 import { emitTypes, type SourceFile } from './generate/emit-file.js'
 import { emitProcedures } from './generate/emit-procedures.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const FOLDER = 'client/src/generated'
+const SDK = 'client/src/generated'
+const DESCRIPTIONS = 'server/descriptions'
 const BIOME = 'node_modules/@biomejs/biome/bin/biome'
 
-const files = [...emitTypes(catalogues), emitProcedures(contract, catalogues), emitEventHelpers()].map(formatted)
+const { version } = JSON.parse(readFileSync(`${root}server/package.json`, 'utf8')) as { version: string }
+const types = emitTypes(catalogues).map(formatted)
+const files = new Map([
+	...[...types, formatted(emitProcedures(contract, catalogues)), formatted(emitEventHelpers())].map(
+		({ name, text }): [string, string] => [`${SDK}/${name}`, text],
+	),
+	[`${DESCRIPTIONS}/openapi.json`, asText(openApi(contract, catalogues, version))],
+	[`${DESCRIPTIONS}/asyncapi.json`, asText(asyncApi(catalogues, version))],
+	[`${DESCRIPTIONS}/reference.html`, referencePage(contract, catalogues, types)],
+	['shared/schemas.json', asText(jsonSchemas(catalogues))],
+])
 if (process.argv.includes('--check')) check(files)
 else write(files)
 
 /** The file as Biome would leave it, so that the format check passes. */
 function formatted({ name, text }: SourceFile): SourceFile {
-	const args = [BIOME, 'check', '--write', `--stdin-file-path=${FOLDER}/${name}`]
+	const args = [BIOME, 'check', '--write', `--stdin-file-path=${SDK}/${name}`]
 	const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: root, input: text, encoding: 'utf8' })
 	if (status !== 0) throw new Error(`Biome refuses the generated ${name}: ${stderr}`)
 	return { name, text: stdout }
 }
 
-function write(generated: readonly SourceFile[]): void {
-	mkdirSync(`${root}${FOLDER}`, { recursive: true })
-	for (const { name, text } of generated) writeFileSync(`${root}${FOLDER}/${name}`, text)
-	console.log(`${generated.length} files written to ${FOLDER}.`)
+function asText(document: unknown): string {
+	return `${JSON.stringify(document, null, 2)}\n`
+}
+
+function write(generated: ReadonlyMap<string, string>): void {
+	for (const [path, text] of generated) {
+		mkdirSync(dirname(`${root}${path}`), { recursive: true })
+		writeFileSync(`${root}${path}`, text)
+	}
+	console.log(`${generated.size} files written.`)
 }
 
 /** Says which committed files are not what the contract gives, and fails when there are any. */
-function check(generated: readonly SourceFile[]): void {
-	const committed = new Map(
-		readdirSync(`${root}${FOLDER}`).map((name) => [name, readFileSync(`${root}${FOLDER}/${name}`, 'utf8')]),
-	)
-	const wanted = new Map(generated.map(({ name, text }) => [name, text]))
-	const names = new Set([...committed.keys(), ...wanted.keys()])
-	const different = [...names].filter((name) => committed.get(name) !== wanted.get(name)).sort()
+function check(generated: ReadonlyMap<string, string>): void {
+	const committed = [SDK, DESCRIPTIONS].flatMap((folder) => readdirSync(`${root}${folder}`).map((name) => `${folder}/${name}`))
+	const different = [...new Set([...committed, ...generated.keys()])]
+		.filter((path) => textAt(path) !== generated.get(path))
+		.sort()
 	if (different.length === 0) {
-		console.log(`${FOLDER} is what the contract gives.`)
+		console.log('SDK and descriptions are what the contract gives.')
 		return
 	}
-	console.error(
-		`Not what the contract gives; run "npm run generate":\n${different.map((name) => `  ${FOLDER}/${name}`).join('\n')}`,
-	)
+	const list = different.map((path) => `  ${path}`).join('\n')
+	console.error(`Not what the contract gives; run "npm run generate":\n${list}`)
 	process.exitCode = 1
+}
+
+function textAt(path: string): string | undefined {
+	return existsSync(`${root}${path}`) ? readFileSync(`${root}${path}`, 'utf8') : undefined
 }

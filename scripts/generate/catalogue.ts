@@ -8,6 +8,7 @@ import {
 	changesOutput,
 	check,
 	clearOutput,
+	clientMessage,
 	clientsOutput,
 	cloneInput,
 	commandInput,
@@ -96,6 +97,8 @@ function byEventType(union: typeof planEvent | typeof eventInput, suffix: string
 const dataTypes = Object.entries(eventData)
 	.filter(([type]) => type !== 'ping' && type !== 'pong')
 	.map(([type, schema]): [string, Entry] => [`${pascal(type)}Data`, { schema, doc: `The data of a \`${type}\` event.` }])
+
+const [subscribe, unsubscribe, ping] = clientMessage.options
 
 const plans: Catalogue = {
 	file: 'plans.ts',
@@ -186,6 +189,13 @@ const commands: Catalogue = {
 		HistoryInput: { schema: historyInput, doc: "Which page of a plan's events, and how long to wait for it." },
 		ListInput: { schema: listInput, doc: 'Which plans to list; what is absent does not matter.' },
 		PublishInput: { schema: publishInput, doc: 'Events of a plan that is run elsewhere.' },
+		SubscribeAction: {
+			schema: subscribe,
+			doc: 'Follows a plan on the plain WebSocket; takes the place of an earlier one of that plan.',
+		},
+		UnsubscribeAction: { schema: unsubscribe, doc: 'Leaves a plan on the plain WebSocket.' },
+		PingAction: { schema: ping, doc: 'Asks for a `pong` event with this timestamp in its data.' },
+		ClientMessage: { schema: clientMessage, doc: 'What a client may say on the plain WebSocket.' },
 	},
 }
 

@@ -1,6 +1,6 @@
-import * as z from 'zod'
 import type { Catalogue, Entry } from './catalogue.js'
 import { doc, type JsonSchema, TypeEmitter } from './emit-type.js'
+import { schemasOf } from './json-schemas.js'
 
 /** A generated file: its name in `client/src/generated` and its text. */
 export interface SourceFile {
@@ -20,7 +20,7 @@ export function emitTypes(catalogues: readonly Catalogue[]): SourceFile[] {
 		catalogues.flatMap(({ unions = {} }) => Object.entries(unions).map(([name, values]) => [JSON.stringify(values), name])),
 	)
 	const homes = homesOf(catalogues)
-	const schemas = { input: toJsonSchemas(catalogues, 'input'), output: toJsonSchemas(catalogues, 'output') }
+	const schemas = { input: schemasOf(catalogues, 'input'), output: schemasOf(catalogues, 'output') }
 	return catalogues.map((catalogue) => {
 		const emitter = new TypeEmitter(unions, catalogue.io)
 		const body = emitCatalogue(catalogue, schemas[catalogue.io], emitter)
@@ -49,16 +49,6 @@ export function importsOf(used: Iterable<string>, homes: ReadonlyMap<string, str
 		.sort()
 		.map(([home, names]) => `import type { ${names.join(', ')} } from './${home.replace('.ts', '.js')}'`)
 	return lines.join('\n')
-}
-
-function toJsonSchemas(catalogues: readonly Catalogue[], io: 'input' | 'output'): Record<string, JsonSchema> {
-	const registry = z.registry<{ id: string }>()
-	for (const catalogue of catalogues) {
-		for (const [name, { schema }] of Object.entries(catalogue.entries)) {
-			if (catalogue.io === io || name === 'Json') registry.add(schema, { id: name })
-		}
-	}
-	return z.toJSONSchema(registry, { io, unrepresentable: 'any', uri: (id) => id }).schemas
 }
 
 function emitCatalogue(catalogue: Catalogue, schemas: Record<string, JsonSchema>, emitter: TypeEmitter): string {

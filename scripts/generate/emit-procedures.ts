@@ -3,8 +3,8 @@ import * as z from 'zod'
 import type { Catalogue } from './catalogue.js'
 import { HEADER, homesOf, importsOf, type SourceFile } from './emit-file.js'
 import { doc } from './emit-type.js'
-
-type Contract = Readonly<Record<string, ProcedureSpec>>
+import { type Contract, groupsOf } from './groups.js'
+import { typeNames } from './json-schemas.js'
 
 /** A procedure with the names of its types. */
 interface Row {
@@ -18,12 +18,10 @@ interface Row {
 
 /** The interface of all procedures, and the function that binds each to its REST route. */
 export function emitProcedures(contract: Contract, catalogues: readonly Catalogue[]): SourceFile {
-	const names = namesOf(catalogues)
-	const groups = new Map<string, Row[]>()
-	for (const [name, spec] of Object.entries(contract)) {
-		const [group = ''] = name.split('.')
-		groups.set(group, [...(groups.get(group) ?? []), toRow(name, spec, names)])
-	}
+	const names = typeNames(catalogues)
+	const groups = new Map(
+		[...groupsOf(contract)].map(([group, rows]) => [group, rows.map(([name, spec]) => toRow(name, spec, names))] as const),
+	)
 	const rows = [...groups.values()].flat()
 	const used = rows.flatMap(({ input, output }) => (input === null ? [output] : [input, output]))
 	const imports = [
@@ -34,7 +32,7 @@ export function emitProcedures(contract: Contract, catalogues: readonly Catalogu
 	return { name: 'procedures.ts', text: `${parts.join('\n\n')}\n` }
 }
 
-function toRow(name: string, spec: ProcedureSpec, names: ReturnType<typeof namesOf>): Row {
+function toRow(name: string, spec: ProcedureSpec, names: ReturnType<typeof typeNames>): Row {
 	const method = name.slice(name.indexOf('.') + 1)
 	if (resumes(spec)) return { name, method, spec, input: 'SubscribeInput', output: 'PlanEvent', optional: false }
 	const output = names.output.get(spec.output)
@@ -48,14 +46,6 @@ function toRow(name: string, spec: ProcedureSpec, names: ReturnType<typeof names
 /** Whether it is the subscription to events, which goes on behind the last one; the SDK keeps the position itself. */
 function resumes({ kind, input }: ProcedureSpec): boolean {
 	return kind === 'subscription' && input instanceof z.ZodObject && 'lastEventId' in input.shape
-}
-
-function namesOf(catalogues: readonly Catalogue[]) {
-	const names = { input: new Map<unknown, string>(), output: new Map<unknown, string>() }
-	for (const { io, entries } of catalogues) {
-		for (const [name, { schema }] of Object.entries(entries)) names[io].set(schema, name)
-	}
-	return names
 }
 
 function emitInterface(groups: ReadonlyMap<string, readonly Row[]>): string {

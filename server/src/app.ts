@@ -9,6 +9,7 @@ import { archives } from './api/archives.js'
 import { ARTIFACT_PATH, artifactRoutes } from './api/artifacts.js'
 import { textBody } from './api/body.js'
 import { options, welcome } from './api/cors.js'
+import { DESCRIPTION_PATHS, descriptions } from './api/descriptions.js'
 import { typedError } from './api/errors.js'
 import { problemResponse, trpcProblemResponse, unavailableResponse } from './api/problem-response.js'
 import { assertScope, type OnProblem, reported } from './api/procedure.js'
@@ -74,6 +75,7 @@ export function createApp({ services, artifacts, authority, limits, ready, metri
 		return context.json({ status: 'ready' })
 	})
 	answerOptions(app)
+	app.route('/', descriptions())
 	app.use(identify(authority))
 	app.route('/', archives({ ...transport, restore: (principal, archive) => services.executor.restore(principal, archive) }))
 	app.use(textBody())
@@ -132,6 +134,7 @@ const INDEX = {
 	name: 'planstream',
 	health: HEALTH,
 	metrics: METRICS,
+	descriptions: DESCRIPTION_PATHS,
 	trpc: '/trpc',
 	websocket: WEBSOCKET_PATH,
 	artifacts: ARTIFACT_PATH,
@@ -157,7 +160,9 @@ const ALLOWED = allowedMethods()
 
 /** Every address with the methods it takes. */
 function allowedMethods(): Map<string, readonly string[]> {
-	const methods = new Map<string, readonly string[]>(['/', METRICS, ...HEALTH].map((path) => [path, ['GET']]))
+	const methods = new Map<string, readonly string[]>(
+		['/', METRICS, ...HEALTH, ...DESCRIPTION_PATHS].map((path) => [path, ['GET']]),
+	)
 	methods.set(pathPattern(ARTIFACT_PATH), ['GET'])
 	for (const { rest } of Object.values(archiveRoutes)) methods.set(pathPattern(rest.path), [rest.method])
 	methods.set('/trpc/*', ['GET', 'POST'])

@@ -56,7 +56,7 @@ function addresses(): { readonly method: string; readonly pattern: string; reado
 		.map(({ method, path }) => ({ method, pattern: path, path: `${path.replaceAll(/:\w+(\{[^}]*\})?/g, 'x1')}?nobody=1` }))
 }
 
-it('every address but health wants a key and one scope, that of the contract where it is in it', async () => {
+it('every address but health and the descriptions wants a key and one scope, that of the contract where it is in it', async () => {
 	const open: string[] = []
 	const walked = new Set<string>()
 	const declared = new Map(
@@ -72,7 +72,9 @@ it('every address but health wants a key and one scope, that of the contract whe
 		expect([method, path, scopes]).toEqual([method, path, [declared.get(`${method} ${path}`) ?? expect.any(String)]])
 		walked.add(`${method} ${path}`)
 	}
-	expect(open).toEqual(['GET /health/live?nobody=1', 'GET /health/ready?nobody=1'])
+	expect(open).toEqual(
+		['/health/live', '/health/ready', '/openapi.json', '/asyncapi.json', '/docs'].map((path) => `GET ${path}?nobody=1`),
+	)
 	expect([...declared.keys()].filter((address) => !walked.has(address))).toEqual([])
 })
 

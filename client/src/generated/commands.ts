@@ -225,3 +225,41 @@ export interface PublishInput {
 	/** refuse with `conflict` unless the head of the log is here */
 	readonly expected_seq?: number | undefined
 }
+
+/** Follows a plan on the plain WebSocket; takes the place of an earlier one of that plan. */
+export interface SubscribeAction {
+	readonly plan_id: string
+	/** a cursor, a sequence number, "start" (the oldest retained event) or "now" (only what is new) */
+	readonly after?: string | number | undefined
+	/** only these; absent: all */
+	readonly event_types?: ReadonlyArray<EventType> | undefined
+	/** only events of this step; hides the events of the plan itself */
+	readonly step_id?: string | undefined
+	/**
+	 * put the state into `ready`; with after "start" or "now" only
+	 * @defaultValue `false`
+	 */
+	readonly snapshot?: boolean | undefined
+	/**
+	 * until_done ends at the head of a finished plan; always stays for a retry
+	 * @defaultValue `"until_done"`
+	 */
+	readonly follow?: 'until_done' | 'always' | undefined
+	readonly action: 'subscribe'
+}
+
+/** Leaves a plan on the plain WebSocket. */
+export interface UnsubscribeAction {
+	readonly action: 'unsubscribe'
+	readonly plan_id: string
+}
+
+/** Asks for a `pong` event with this timestamp in its data. */
+export interface PingAction {
+	readonly action: 'ping'
+	/** @defaultValue `null` */
+	readonly timestamp?: string | number | null | undefined
+}
+
+/** What a client may say on the plain WebSocket. */
+export type ClientMessage = SubscribeAction | UnsubscribeAction | PingAction

@@ -1,0 +1,147 @@
+import { ERRORS } from '@planstream/shared'
+import type { ProcedureSpec } from '@planstream/shared/schemas'
+import * as z from 'zod'
+import type { Catalogue } from '../generate/catalogue.js'
+import type { JsonSchema } from '../generate/emit-type.js'
+import { type Contract, groupOf, groupsOf } from '../generate/groups.js'
+import { definitionsAt, typeNames } from '../generate/json-schemas.js'
+import { otherPaths } from './other-paths.js'
+
+type Names = ReturnType<typeof typeNames>
+
+/** One operation, or another part of the document. */
+export type Part = Readonly<Record<string, unknown>>
+
+const SCHEMAS = '#/components/schemas/'
+
+/** Every request the server answers, as an OpenAPI 3.1 document. */
+export function openApi(contract: Contract, catalogues: readonly Catalogue[], version: string): Part {
+	const names = typeNames(catalogues)
+	const schemas = definitionsAt(SCHEMAS, catalogues)
+	const paths = new Map<string, Record<string, Part>>()
+	for (const [name, spec] of Object.entries(contract)) {
+		const { method, path } = spec.rest
+		paths.set(path, { ...paths.get(path), [method.toLowerCase()]: operation(name, spec, names, schemas) })
+	}
+	return {
+		openapi: '3.1.0',
+		info: {
+			title: 'Planstream',
+			version,
+			summary: 'Runs plans with your agents and streams every event of every plan to everyone who watches.',
+			license: { name: 'MIT', identifier: 'MIT' },
+		},
+		tags: [...groupsOf(contract).keys(), 'server'].map((name) => ({ name })),
+		security: [{ key: [] }, {}],
+		paths: { ...Object.fromEntries(paths), ...otherPaths },
+		components: {
+			securitySchemes: {
+				key: { type: 'http', scheme: 'bearer', description: 'An API key. A server without keys answers on loopback only.' },
+			},
+			responses: { Problem: problemResponse },
+			schemas: { ...schemas, Problem: problem },
+		},
+	}
+}
+
+function operation(name: string, spec: ProcedureSpec, names: Names, schemas: Readonly<Record<string, JsonSchema>>): Part {
+	const inPath = [...spec.rest.path.matchAll(/\{(\w+)\}/g)].map(([, field = '']) => field)
+	const input = inputSchema(spec, names, schemas)
+	const hasBody = spec.rest.method === 'POST'
+	return {
+		operationId: name.replace('.', '_'),
+		tags: [groupOf(name)],
+		summary: spec.summary,
+		security: [{ key: [spec.scope] }, {}],
+		parameters: [
+			...inPath.map((field) => ({ name: field, in: 'path', required: true, schema: fieldOf(input, field) })),
+			...(hasBody ? [] : queryOf(input, inPath)),
+			...(resumes(spec) ? LAST_EVENT_ID : []),
+		],
+		...(hasBody ? { requestBody: bodyOf(input, inPath) } : {}),
+		responses: { ...answersOf(spec, names), default: { $ref: '#/components/responses/Problem' } },
+	}
+}
+
+/** The input with its fields in place, references and all. */
+function inputSchema(spec: ProcedureSpec, names: Names, schemas: Readonly<Record<string, JsonSchema>>): JsonSchema {
+	if (resumes(spec)) return schemas['SubscribeInput'] ?? {}
+	const name = names.input.get(spec.input)
+	return (name === undefined ? undefined : schemas[name]) ?? {}
+}
+
+/** Whether it is the subscription to events, which goes on behind the last one. */
+function resumes({ kind, input }: ProcedureSpec): boolean {
+	return kind === 'subscription' && input instanceof z.ZodObject && 'lastEventId' in input.shape
+}
+
+const LAST_EVENT_ID = [
+	{
+		name: 'last_event_id',
+		in: 'query',
+		schema: { type: 'string' },
+		description: 'The cursor of the last event seen, for who cannot set the header; wins over `after`.',
+	},
+	{
+		name: 'Last-Event-ID',
+		in: 'header',
+		schema: { type: 'string' },
+		description: 'The cursor of the last event seen, as an EventSource sends it; wins over `last_event_id` and `after`.',
+	},
+]
+
+function fieldOf({ properties = {} }: JsonSchema, name: string): unknown {
+	const { description: _, ...schema } = properties[name] as JsonSchema
+	return schema
+}
+
+function queryOf(input: JsonSchema, inPath: readonly string[]): Part[] {
+	return Object.entries(input.properties ?? {})
+		.filter(([name]) => !inPath.includes(name))
+		.map(([name, schema]) => ({
+			name,
+			in: 'query',
+			required: (input.required ?? []).includes(name),
+			schema: fieldOf(input, name),
+			...(typeof schema === 'object' && schema.description !== undefined ? { description: schema.description } : {}),
+		}))
+}
+
+function bodyOf(input: JsonSchema, inPath: readonly string[]): Part {
+	const fields = Object.entries(input.properties ?? {}).filter(([name]) => !inPath.includes(name))
+	const required = (input.required ?? []).filter((name) => !inPath.includes(name))
+	const schema = { type: 'object', properties: Object.fromEntries(fields), required, additionalProperties: false }
+	return { required: required.length > 0, content: { 'application/json': { schema } } }
+}
+
+function answersOf(spec: ProcedureSpec, names: Names): Record<string, Part> {
+	if (spec.kind !== 'subscription') {
+		const schema = { $ref: `${SCHEMAS}${names.output.get(spec.output)}` }
+		return { [spec.rest.status]: { description: spec.summary, content: { 'application/json': { schema } } } }
+	}
+	const description = `${spec.summary} What its events hold stands in /asyncapi.json.`
+	const stream = { description, content: { 'text/event-stream': { schema: { type: 'string' } } } }
+	return resumes(spec) ? { 200: stream, 204: { description: FINISHED } } : { 200: stream }
+}
+
+const FINISHED = 'The plan is done and the cursor is at its end: there is nothing more, do not come back.'
+
+/** The body of every failed answer (RFC 9457); the facts of an error stand beside these fields. */
+const problem = {
+	type: 'object',
+	description: 'Why a request was refused: problem+json with a code of the closed table, and its facts as further fields.',
+	properties: {
+		type: { type: 'string', description: 'urn:planstream:CODE' },
+		title: { type: 'string' },
+		status: { type: 'integer' },
+		detail: { type: 'string', description: 'what happened, what was expected and what to do' },
+		code: { enum: Object.keys(ERRORS) },
+	},
+	required: ['type', 'title', 'status', 'detail', 'code'],
+	additionalProperties: true,
+}
+
+const problemResponse = {
+	description: 'The request was refused.',
+	content: { 'application/problem+json': { schema: { $ref: `${SCHEMAS}Problem` } } },
+}

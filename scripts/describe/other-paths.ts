@@ -1,0 +1,33 @@
+import type { Part } from './openapi.js'
+
+const text = (description: string, type = 'application/json'): Part => ({ description, content: { [type]: {} } })
+const refused = { $ref: '#/components/responses/Problem' }
+const id = (name: string): Part => ({ name, in: 'path', required: true, schema: { type: 'string' } })
+
+/** What is no procedure: files, health, and the descriptions themselves. */
+export const otherPaths: Readonly<Record<string, Readonly<Record<string, Part>>>> = {
+	'/api/v1/plans/{plan_id}/artifacts/{artifact_id}': {
+		get: {
+			operationId: 'artifacts_get',
+			tags: ['plans'],
+			summary: 'A file that a step made.',
+			security: [{ key: ['plans:read'] }, {}],
+			parameters: [id('plan_id'), id('artifact_id')],
+			responses: {
+				200: text('The bytes of the file, in the media type its agent gave.', 'application/octet-stream'),
+				default: refused,
+			},
+		},
+	},
+	'/': address('index_get', 'Every address with what it is for.', ['plans:read']),
+	'/health/live': address('health_live', 'Answers while the process runs.'),
+	'/health/ready': address('health_ready', 'Answers 200 while the server can do its work, and 503 while it cannot.'),
+	'/openapi.json': address('openapi_get', 'This document.'),
+	'/asyncapi.json': address('asyncapi_get', 'The streams and their messages, as an AsyncAPI 3.0 document.'),
+	'/docs': address('docs_get', 'Both documents as a page for people.', [], 'text/html'),
+}
+
+function address(operationId: string, summary: string, scopes: readonly string[] = [], type?: string): Record<string, Part> {
+	const security = scopes.length === 0 ? [] : [{ key: scopes }, {}]
+	return { get: { operationId, tags: ['server'], summary, security, responses: { 200: text(summary, type), default: refused } } }
+}
