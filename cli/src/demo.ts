@@ -75,9 +75,12 @@ async function showResearch(
 	return code
 }
 
+/** Where the docs of the project are: in the package, or beside it in the repository. */
+const OWN_DOCS = ['../docs', '../../docs'].map((folder) => fileURLToPath(new URL(folder, import.meta.url)))
+
 /** The folder to search: the one that is given, else the docs of the project this command is part of, else those of the current folder. */
 async function documents(given: string | undefined): Promise<string> {
-	const folders = given === undefined ? [fileURLToPath(new URL('../../docs', import.meta.url)), 'docs'] : [given]
+	const folders = given === undefined ? [...OWN_DOCS, 'docs'] : [given]
 	for (const folder of folders) {
 		if (await isFolder(folder)) return path.resolve(folder)
 	}

@@ -45,7 +45,7 @@ interface Channel extends Part {
 }
 
 function channelsOf(events: readonly string[], schemas: Readonly<Record<string, JsonSchema>>): Record<string, Channel> {
-	const actions = (schemas['ClientMessage']?.oneOf ?? []).map(({ $ref = '' }) => $ref.slice(SCHEMAS.length))
+	const actions = (schemas.ClientMessage?.oneOf ?? []).map(({ $ref = '' }) => $ref.slice(SCHEMAS.length))
 	const plan_id = { description: 'The plan to follow.' }
 	return {
 		planEvents: {

@@ -65,7 +65,7 @@ function operation(name: string, spec: ProcedureSpec, names: Names, schemas: Rea
 
 /** The input with its fields in place, references and all. */
 function inputSchema(spec: ProcedureSpec, names: Names, schemas: Readonly<Record<string, JsonSchema>>): JsonSchema {
-	if (resumes(spec)) return schemas['SubscribeInput'] ?? {}
+	if (resumes(spec)) return schemas.SubscribeInput ?? {}
 	const name = names.input.get(spec.input)
 	return (name === undefined ? undefined : schemas[name]) ?? {}
 }

@@ -14,7 +14,15 @@ export interface Block {
 /** Every document that speaks to users, by its path from the root. */
 export function documents(): readonly string[] {
 	const pages = readdirSync(`${root}docs`, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.md'))
-	return ['README.md', 'PROTOCOL.md', 'CONTRIBUTING.md', 'CHANGELOG.md', ...pages.map((name) => `docs/${name}`)].sort()
+	const packages = ['shared', 'client', 'server', 'cli'].map((name) => `${name}/README.md`)
+	return [
+		'README.md',
+		'PROTOCOL.md',
+		'CONTRIBUTING.md',
+		'CHANGELOG.md',
+		...packages,
+		...pages.map((name) => `docs/${name}`),
+	].sort()
 }
 
 export function read(path: string): string {

@@ -31,9 +31,13 @@ export interface OpenPage extends AsyncDisposable {
 	readonly page: Page
 }
 
-/** Opens Chromium on the page, whose script is bundled as a user's would be. */
-export async function openPage(): Promise<OpenPage> {
-	const script = await bundle()
+/**
+ * Opens Chromium on a page whose script is bundled as a user's would be.
+ *
+ * @param entry - the script
+ */
+export async function openPage(entry = PAGE): Promise<OpenPage> {
+	const script = await bundle(entry)
 	const server = createServer((request, response) => {
 		const isScript = request.url === '/page.js'
 		response.setHeader('content-type', isScript ? 'text/javascript' : 'text/html')
@@ -44,7 +48,7 @@ export async function openPage(): Promise<OpenPage> {
 	const browser = await chromium.launchPersistentContext(profile, { executablePath: CHROMIUM, args: FLAGS })
 	const page = await browser.newPage()
 	await page.goto(`http://localhost:${(server.address() as AddressInfo).port}/`)
-	await page.waitForFunction(() => 'follow' in window)
+	await page.waitForFunction(() => document.readyState === 'complete')
 	const dispose = async () => {
 		await browser.close()
 		server.close()
@@ -53,8 +57,8 @@ export async function openPage(): Promise<OpenPage> {
 	return { page, [Symbol.asyncDispose]: dispose }
 }
 
-async function bundle(): Promise<string> {
-	const lib = { entry: PAGE, formats: ['es' as const], fileName: 'page' }
+async function bundle(entry: string): Promise<string> {
+	const lib = { entry, formats: ['es' as const], fileName: 'page' }
 	const built = await build({ configFile: false, logLevel: 'error', build: { lib, write: false } })
 	const [first] = Array.isArray(built) ? built : [built]
 	const [chunk] = first !== undefined && 'output' in first ? first.output : []

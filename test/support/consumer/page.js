@@ -1,0 +1,3 @@
+import { runPlan } from './program.js'
+
+window.runPlan = runPlan
