@@ -1,10 +1,13 @@
+import { archiveRoutes } from '@planstream/shared/schemas'
 import type { Part } from './openapi.js'
 
 const text = (description: string, type = 'application/json'): Part => ({ description, content: { [type]: {} } })
 const refused = { $ref: '#/components/responses/Problem' }
 const id = (name: string): Part => ({ name, in: 'path', required: true, schema: { type: 'string' } })
 
-/** What is no procedure: files, health, and the descriptions themselves. */
+const LINES = 'application/x-ndjson'
+
+/** What is no procedure: files, logs as lines, health, and the descriptions themselves. */
 export const otherPaths: Readonly<Record<string, Readonly<Record<string, Part>>>> = {
 	'/api/v1/plans/{plan_id}/artifacts/{artifact_id}': {
 		get: {
@@ -17,6 +20,26 @@ export const otherPaths: Readonly<Record<string, Readonly<Record<string, Part>>>
 				200: text('The bytes of the file, in the media type its agent gave.', 'application/octet-stream'),
 				default: refused,
 			},
+		},
+	},
+	[archiveRoutes.export.rest.path]: {
+		get: {
+			operationId: 'admin_export',
+			tags: ['admin'],
+			summary: archiveRoutes.export.summary,
+			security: [{ key: [archiveRoutes.export.scope] }, {}],
+			parameters: [id('plan_id')],
+			responses: { 200: text('A line about the plan, then a line for each event.', LINES), default: refused },
+		},
+	},
+	[archiveRoutes.import.rest.path]: {
+		post: {
+			operationId: 'admin_import',
+			tags: ['admin'],
+			summary: archiveRoutes.import.summary,
+			security: [{ key: [archiveRoutes.import.scope] }, {}],
+			requestBody: { required: true, content: { [LINES]: {} } },
+			responses: { [archiveRoutes.import.rest.status]: text('The plan is there.'), default: refused },
 		},
 	},
 	'/': address('index_get', 'Every address with what it is for.', ['plans:read']),
