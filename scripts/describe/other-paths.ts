@@ -43,6 +43,7 @@ export const otherPaths: Readonly<Record<string, Readonly<Record<string, Part>>>
 		},
 	},
 	'/': address('index_get', 'Every address with what it is for.', ['plans:read']),
+	'/metrics': address('metrics_get', 'Figures of this process in the Prometheus text format.', ['admin'], 'text/plain'),
 	'/health/live': address('health_live', 'Answers while the process runs.'),
 	'/health/ready': address('health_ready', 'Answers 200 while the server can do its work, and 503 while it cannot.'),
 	'/openapi.json': address('openapi_get', 'This document.'),
