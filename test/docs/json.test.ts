@@ -3,8 +3,11 @@ import path from 'node:path'
 import { type ErrorFacts, isErrorCode, PlanstreamError } from '@planstream/shared'
 import { createInput, modifyInput, planEvent, publishInput } from '@planstream/shared/schemas'
 import { describe, expect, it } from 'vitest'
+import { openAiCompatibleAgent } from '../../server/src/agents/openai-compatible/openai-compatible-agent.js'
+import { scriptedAgent } from '../../server/src/agents/scripted.js'
 import { readKeys } from '../../server/src/auth/key-file.js'
 import { temporaryDirectory } from '../support/cli-process.js'
+import { OpenAiDouble } from '../support/openai-double.js'
 import { startPlanstream } from '../support/planstream.js'
 import { blocksIn } from './documents.js'
 
@@ -13,7 +16,9 @@ const withField = (name: string) => blocks.filter(({ value }) => name in value).
 
 describe('JSON in the documentation', () => {
 	it.each(withField('steps'))('%s is a plan that runs to its end', async (_place, plan) => {
-		await using planstream = await startPlanstream()
+		await using model = await OpenAiDouble.start()
+		const agents = [scriptedAgent(), openAiCompatibleAgent({ baseUrl: model.baseUrl, model: 'double' })]
+		await using planstream = await startPlanstream(agents)
 		const events = await planstream.run(createInput.parse(plan))
 		expect(events.at(-1)?.event_type).toBe('plan_completed')
 	})

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import type { PlanEvent, PlanSpec } from '@planstream/shared'
 import { createInput } from '@planstream/shared/schemas'
 import { describe, expect, it } from 'vitest'
@@ -5,6 +7,7 @@ import { isolatedAgent } from '../../server/src/agents/isolated/isolated-agent.j
 import { scriptedAgent } from '../../server/src/agents/scripted.js'
 import { LOCAL_PRINCIPAL } from '../../server/src/hub/principal.js'
 import { openLog } from '../../server/src/log/open.js'
+import type { Agent } from '../../server/src/plans/agent.js'
 import { PROCESS_TIMER, type Timer } from '../../server/src/plans/output.js'
 import { startPlanstream, TestPlanstream } from '../support/planstream.js'
 
@@ -75,6 +78,38 @@ describe('an agent that misbehaves', { timeout: PROCESSES_MS }, () => {
 		expect(finished.at(-1)?.event_type).toBe('plan_completed')
 	})
 
+	it.each([
+		['hangs', bad({ input: { hang: true } })],
+		['blocks its event loop in a process of its own', bad({ action: 'block' })],
+		['hangs there and ignores its signal', bad({ action: 'ignore_signal' })],
+		['floods there without end', bad({ action: 'flood_for_good' })],
+	])('disturbs nobody while it %s: plans begin and end beside it, and it goes on until it is cancelled', async (_what, plan) => {
+		const timer = new GraceTimer()
+		await using planstream = new TestPlanstream(await openLog({ kind: 'memory' }), agents(), { now: Date.now, timer })
+		await planstream.executor.create(LOCAL_PRINCIPAL, createInput.parse({ plan_id: 'p', ...plan }))
+		await reached(planstream, 'step_started')
+		for (let plans = 0; plans < 5; plans++) expect((await planstream.run(good)).at(-1)?.event_type).toBe('plan_completed')
+		expect((await planstream.hub.state(LOCAL_PRINCIPAL, 'p'))?.steps[0]?.status).toBe('running')
+		await planstream.executor.command(LOCAL_PRINCIPAL, 'p', { kind: 'cancel' })
+		timer.endGrace()
+		await reached(planstream, 'plan_cancelled')
+		expect(planstream.executor.report().attempts).toBe(0)
+	})
+
+	it('is held in bounds while it floods without a pause: of 100 MB at once no more is kept than an attempt may have waiting', async () => {
+		const kept: number[] = []
+		const execute: Agent['execute'] = (_step, context) => {
+			const before = heapInUse()
+			for (let delta = 0; delta < 100_000; delta++) context.output(`${delta}`.padEnd(1000, 'x'))
+			kept.push(heapInUse() - before)
+			return Promise.resolve({ data: {} })
+		}
+		await using planstream = await startPlanstream([{ type: 'scripted', execute }])
+		const events = await planstream.run(bad({ input: {} }))
+		expect(lastOf(events)).toMatchObject({ event_type: 'step_failed', data: { error: { code: 'too_large' } } })
+		expect(kept[0]).toBeLessThan(32 * 1024 * 1024)
+	})
+
 	it('keeps a plan pausing while it blocks, and is ended after the grace: then the plan is paused', async () => {
 		const timer = new GraceTimer()
 		await using planstream = new TestPlanstream(await openLog({ kind: 'memory' }), agents(), { now: Date.now, timer })
@@ -102,6 +137,13 @@ describe('an agent that misbehaves', { timeout: PROCESSES_MS }, () => {
 		])
 	})
 })
+
+/** Bytes of heap that something still refers to. */
+function heapInUse(): number {
+	setFlagsFromString('--expose-gc')
+	runInNewContext('gc')()
+	return process.memoryUsage().heapUsed
+}
 
 /** The timers of this process, but for the grace, which is over when the test says so. */
 class GraceTimer implements Timer {

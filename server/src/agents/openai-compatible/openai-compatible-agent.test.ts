@@ -178,6 +178,30 @@ describe('the OpenAI-compatible agent', () => {
 		expect(() => openAiCompatibleAgent({ baseUrl, apiKeyEnv: 'NO_SUCH' }, { env: {} })).toThrow('NO_SUCH')
 	})
 
+	it('puts results of the steps before and what the plan was given into its prompt', async () => {
+		const asked = { agent_type: 'openai-compatible', action: 'ask' }
+		const prompt = 'Shorten for {{plan.input.reader}}: {{inputs.draft.text}}'
+		await using planstream = await startPlanstream([agent()])
+		const events = await planstream.run({
+			query: 'Which?',
+			input: { reader: 'children' },
+			steps: [
+				{ ...asked, step_id: 'draft', input: { prompt: '{{plan.query}}' } },
+				{ ...asked, step_id: 'short', input: { prompt, system: 'You were asked: {{plan.query}}' } },
+			],
+		})
+		expect(events.at(-1)?.event_type).toBe('plan_completed')
+		expect(double.requests.map(({ body }) => body)).toMatchObject([
+			{ messages: [{ role: 'user', content: 'Which?' }] },
+			{
+				messages: [
+					{ role: 'system', content: 'You were asked: Which?' },
+					{ role: 'user', content: 'Shorten for children: Hello, world' },
+				],
+			},
+		])
+	})
+
 	it('leaves its key in no event of a plan, whatever the server says', async () => {
 		double.replies = [REFUSED, ...double.replies]
 		await using planstream = await startPlanstream([agent()])

@@ -1,10 +1,11 @@
 import { PlanstreamError, type Usage } from '@planstream/shared'
 import * as z from 'zod'
-import type { Agent, StepUpdate } from '../../plans/agent.js'
+import type { Agent, StepContext, StepUpdate } from '../../plans/agent.js'
 import { AgentError, agentError } from '../agent-error.js'
 import { defineAgent } from '../define-agent.js'
 import { type Sleep, sleepInRealTime } from '../sleep.js'
 import { cutOff, readChunks } from './answer.js'
+import { fillPrompt } from './prompt.js'
 import { ask } from './request.js'
 
 /** A longer answer fits into no result. */
@@ -58,7 +59,7 @@ export function openAiCompatibleAgent(options: OpenAiCompatibleOptions, surround
 		input: chatInput,
 		result: chatResult,
 		async *execute({ input }, context) {
-			const body = toBody(input, model)
+			const body = toBody(input, context, model)
 			const secret = key()
 			using linked = new LinkedSignal(context.signal)
 			try {
@@ -98,16 +99,21 @@ async function* answer(
 	yield { result: { data: { text, model, finish_reason } } }
 }
 
-function toBody(input: z.output<typeof chatInput>, defaultModel: string | undefined) {
+function toBody(
+	input: z.output<typeof chatInput>,
+	given: Pick<StepContext, 'plan' | 'inputs'>,
+	defaultModel: string | undefined,
+) {
 	const { prompt, system, model = defaultModel, temperature, max_tokens } = input
 	if (model === undefined) {
 		const sentence = 'input.model: is missing, and this server has no model of its own. Name a model.'
 		throw agentError('bad_input', sentence, { path: 'input.model' })
 	}
-	const user = { role: 'user', content: prompt }
+	const user = { role: 'user', content: fillPrompt(prompt, 'input.prompt', given) }
+	const first = system === undefined ? [] : [{ role: 'system', content: fillPrompt(system, 'input.system', given) }]
 	return {
 		model,
-		messages: system === undefined ? [user] : [{ role: 'system', content: system }, user],
+		messages: [...first, user],
 		stream: true,
 		stream_options: { include_usage: true },
 		temperature,
