@@ -1,0 +1,26 @@
+import { expect, it } from 'vitest'
+import { blocksIn } from './documents.js'
+import { hasCurl, Workbench } from './workbench.js'
+
+const RUNNING_MS = 30_000
+const programs = (path: string) => blocksIn('ts', [path]).map(({ text }) => text)
+const lines = (path: string) => blocksIn('sh', [path]).map(({ text }) => text)
+
+const [server, client] = programs('docs/getting-started.md')
+
+it.skipIf(!hasCurl)('getting started gets there', { timeout: RUNNING_MS }, async () => {
+	await using workbench = await Workbench.serve(server)
+	expect(await workbench.outputOf(client)).toBe("{ ada: { text: 'Hello, Ada!' }, alan: { text: 'Hello, Alan!' } }\n")
+	const [watch] = lines('docs/getting-started.md')
+	expect(await workbench.shell(watch)).toContain('"event_type":"plan_completed"')
+})
+
+it.skipIf(!hasCurl)('events are published from elsewhere as the page says', { timeout: RUNNING_MS }, async () => {
+	await using workbench = await Workbench.serve(server)
+	const [publish] = lines('docs/publishing.md')
+	expect(JSON.parse(await workbench.shell(publish))).toMatchObject({ results: [{ seq: 1 }, { seq: 2 }] })
+	const [publisher] = programs('docs/publishing.md')
+	await workbench.outputOf(publisher)
+	const state = await fetch(`${workbench.url}/api/v1/plans/nightly_import_2`)
+	expect(await state.json()).toMatchObject({ status: 'completed', owner: 'external', result: { rows: 4000 } })
+})
