@@ -62,6 +62,34 @@ export function listingSuite(open: () => Promise<OpenedLog>): void {
 		expect(seen).toEqual(['newest', 'middle-2', 'middle-1', 'oldest'])
 	})
 
+	it('finds the few that match among many, page by page, however long and odd their texts are', async () => {
+		await using opened = await open()
+		const { log } = opened
+		const day = (index: number) => new Date(Date.UTC(2026, 0, 1, 0, 0, index >> 1)).toISOString()
+		const plans = Array.from({ length: 1500 }, (_, index) => {
+			const long = index % 3 === 0 ? 'x'.repeat(600) : ''
+			const labels = { team: `t${index % 7}`, 'a"\n': `${long}\n"]`, [`own ${index % 2}`]: long }
+			const status = index % 5 === 0 ? 'paused' : 'running'
+			return summary(`p${index}`, { created_at: day(index), status, labels, query: `${long}Ärger mit Nr. ${index}` })
+		})
+		await Promise.all(plans.map((plan) => log.append(keyOf(plan), [record('a')], { summary: plan })))
+		const wanted = { status: ['paused', 'failed'], labels: { team: 't3', 'a"\n': '\n"]' }, query: 'ÄRGER MIT NR. 1' } as const
+		const expected = plans.filter(({ status, labels, query }) => {
+			return status === 'paused' && labels.team === 't3' && labels['a"\n'] === '\n"]' && query.includes('Nr. 1')
+		})
+		const seen: string[] = []
+		for (let page: string | null | undefined; page !== null; ) {
+			const found = await log.list({ tenant: 'default', limit: 3, ...wanted, ...(page === undefined ? {} : { page }) })
+			seen.push(...found.plans.map(({ plan_id }) => plan_id))
+			page = found.next_page
+		}
+		expect(seen.length).toBeGreaterThan(9)
+		expect(seen.toSorted()).toEqual(expected.map(({ plan_id }) => plan_id).toSorted())
+		expect(await found(log, { query: 'nr. 1499' })).toEqual(['p1499'])
+		expect(await found(log, { query: 'nr. 0', created_before: day(2) })).toEqual(['p0'])
+		expect(await found(log, { labels: { 'own 0': 'x'.repeat(600) }, limit: 1 })).toEqual(['p1494'])
+	})
+
 	it('refuses a page token it did not make, and a time that is none', async () => {
 		await using opened = await withPlans()
 		const list = (query: Partial<ListQuery>) => opened.log.list({ tenant: 'default', limit: 1, ...query })

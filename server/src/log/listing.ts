@@ -1,4 +1,4 @@
-import { type PlanSummary, PlanstreamError } from '@planstream/shared'
+import { PLAN_STATUSES, type PlanSummary, PlanstreamError } from '@planstream/shared'
 import type { ListQuery, PlanPage } from './event-log.js'
 
 /** A place in the list of plans: the last one that was shown. */
@@ -12,6 +12,36 @@ export interface Filter {
 	readonly matches: (summary: PlanSummary) => boolean
 	/** null: from the newest plan on. */
 	readonly after: ListPlace | null
+	/** What a store can compare with {@link listedBy} to leave out most of what does not match. */
+	readonly sieve: Sieve
+}
+
+/** Texts of which each is to be found in the column of its name; an empty one always is. */
+export interface Sieve {
+	readonly created_after: string
+	readonly created_before: string | null
+	/** Holds every status that is asked for. */
+	readonly statuses: string
+	readonly label: string
+	readonly text: string
+}
+
+/** Longer texts stand in no column: they are looked at in the summary. */
+const MAX_COLUMN = 512
+
+/** What the list of plans is searched by, as columns; null where only the summary knows. */
+export function listedBy({ status, labels, query }: PlanSummary) {
+	const all = Object.entries(labels).map(labelText).join('')
+	return {
+		status,
+		labels: all.length > MAX_COLUMN ? null : all,
+		query_text: query.length > MAX_COLUMN ? null : query.toLowerCase(),
+	}
+}
+
+/** JSON holds no line break, so a label is never found inside another one. */
+function labelText(label: readonly [name: string, value: string]): string {
+	return `\n${JSON.stringify(label)}\n`
 }
 
 /** @throws `bad_request` for a page token or a time that is none */
@@ -21,7 +51,15 @@ export function parseQuery(query: ListQuery): Filter {
 	const text = query.query?.toLowerCase() ?? ''
 	const labels = Object.entries(query.labels ?? {})
 	const statuses = query.status
+	const [label] = labels
 	return {
+		sieve: {
+			created_after: after,
+			created_before: before,
+			statuses: (statuses ?? PLAN_STATUSES).join(' '),
+			label: label === undefined ? '' : labelText(label),
+			text,
+		},
 		after: query.page === undefined ? null : parsePage(query.page),
 		matches: (summary) =>
 			(statuses === undefined || statuses.includes(summary.status)) &&

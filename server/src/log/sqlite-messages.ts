@@ -20,6 +20,9 @@ export interface StoredSummary {
 	readonly unfinished: 0 | 1
 	readonly at_rest: AtRest | null
 	readonly updated_at: string
+	readonly status: string
+	readonly labels: string | null
+	readonly query_text: string | null
 }
 
 export interface AppendRequest {

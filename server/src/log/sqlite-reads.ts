@@ -1,7 +1,7 @@
 import { formatCursor, type PlanSummary, type Position } from '@planstream/shared'
 import type { PlanKey, StoredEvent, StoredRecord } from './event-log.js'
 import { encodeEvent } from './fingerprint.js'
-import { type Filter, pageOf, parseQuery } from './listing.js'
+import { compareNewestFirst, type Filter, type ListPlace, pageOf, parseQuery } from './listing.js'
 import type {
 	HeadRequest,
 	ListRequest,
@@ -158,6 +158,11 @@ class RecordRead implements ReadJob {
 	}
 }
 
+/** Plans whose columns are compared in the time that a row is read. */
+const COMPARED = 16
+/** '~' comes after every digit, so it stands before the newest plan. */
+const NEWEST: ListPlace = { created_at: '~', plan_id: '' }
+
 /** One page of the list of plans, found by a scan from the newest on. */
 class ListRead implements ReadJob {
 	readonly #store: SqliteStore
@@ -165,24 +170,32 @@ class ListRead implements ReadJob {
 	readonly #limit: number
 	readonly #filter: Filter
 	readonly #matched: PlanSummary[] = []
-	#after: Filter['after']
+	#after: ListPlace
 
 	constructor(store: SqliteStore, { query }: ListRequest) {
 		this.#store = store
 		this.#tenant = query.tenant
 		this.#limit = query.limit
 		this.#filter = parseQuery(query)
-		this.#after = this.#filter.after
+		const { after, sieve } = this.#filter
+		const newest = sieve.created_before === null ? NEWEST : { created_at: sieve.created_before, plan_id: '' }
+		this.#after = after !== null && compareNewestFirst(after, newest) > 0 ? after : newest
 	}
 
 	step(rows: number): { rows: number; reply: Replies['list'] | undefined } {
-		const found = this.#store.summaries(this.#tenant, this.#after, rows)
+		const { sieve, matches } = this.#filter
+		const last = { created_at: sieve.created_after, plan_id: '' }
+		const end = this.#store.listEnd(this.#tenant, sieve, this.#after, rows * COMPARED)
+		const wanted = this.#limit + 1 - this.#matched.length
+		const room = Math.min(wanted, rows)
+		const found = this.#store.listed(this.#tenant, sieve, this.#after, end ?? last, room)
 		for (const { summary } of found) {
 			const parsed = JSON.parse(summary) as PlanSummary
-			if (this.#filter.matches(parsed)) this.#matched.push(parsed)
+			if (matches(parsed)) this.#matched.push(parsed)
 		}
-		this.#after = found.at(-1) ?? this.#after
-		const complete = found.length < rows || this.#matched.length > this.#limit
-		return { rows: Math.max(found.length, 1), reply: complete ? pageOf(this.#matched, this.#limit) : undefined }
+		const isCut = found.length === room
+		this.#after = (isCut ? found.at(-1) : end) ?? last
+		const complete = (end === null && !isCut) || this.#matched.length > this.#limit
+		return { rows, reply: complete ? pageOf(this.#matched, this.#limit) : undefined }
 	}
 }

@@ -1,4 +1,5 @@
 import type { StoredRecord, TrimReason } from './event-log.js'
+import type { ListPlace } from './listing.js'
 import type { SqlDatabase } from './sqlite-driver.js'
 
 export type AtRest = 'finished' | 'open'
@@ -20,6 +21,10 @@ export interface LogRow {
 	readonly at_rest: AtRest | null
 	/** When the summary was last stored. */
 	readonly updated_at: string | null
+	/** Of the plan, and what else `list` looks for; see {@link listedBy}. */
+	readonly status: string | null
+	readonly labels: string | null
+	readonly query_text: string | null
 	/** PlanSummary as JSON. */
 	readonly summary: string | null
 }
@@ -46,7 +51,7 @@ function logStatements(db: SqlDatabase) {
 	return {
 		findLog: db.prepare<LogRow>(
 			`SELECT log_id, epoch, head_seq, state_seq, oldest_seq, fingerprint, before_fingerprint, trim_reason,
-				created_at, unfinished, at_rest, updated_at, summary FROM logs WHERE tenant = ? AND plan_id = ?`,
+				created_at, unfinished, at_rest, updated_at, status, labels, query_text, summary FROM logs WHERE tenant = ? AND plan_id = ?`,
 		),
 		addLog: db.prepare(
 			`INSERT INTO logs (tenant, plan_id, epoch, head_seq, state_seq, oldest_seq, fingerprint, before_fingerprint, trim_reason, unfinished)
@@ -54,12 +59,25 @@ function logStatements(db: SqlDatabase) {
 		),
 		setLog: db.prepare(
 			`UPDATE logs SET head_seq = ?, state_seq = ?, oldest_seq = ?, fingerprint = ?, before_fingerprint = ?, trim_reason = ?,
-				created_at = ?, unfinished = ?, at_rest = ?, updated_at = ?, summary = ? WHERE log_id = ?`,
+				created_at = ?, unfinished = ?, at_rest = ?, updated_at = ?, status = ?, labels = ?, query_text = ?, summary = ?
+				WHERE log_id = ?`,
+		),
+		/** Touches no column of the list, so that its index stays as it is. */
+		growLog: db.prepare(
+			'UPDATE logs SET head_seq = ?, state_seq = ?, fingerprint = ?, updated_at = ?, summary = ? WHERE log_id = ?',
 		),
 		renameLog: db.prepare('UPDATE logs SET tenant = ?, plan_id = ? WHERE log_id = ?'),
 		removeLog: db.prepare('DELETE FROM logs WHERE log_id = ?'),
-		listLogs: db.prepare<{ created_at: string; plan_id: string; summary: string }>(
-			`SELECT created_at, plan_id, summary FROM logs WHERE tenant = ? AND (created_at, plan_id) < (?, ?)
+		/** How far so many plans reach. */
+		listEnd: db.prepare<ListPlace>(
+			`SELECT created_at, plan_id FROM logs WHERE tenant = ? AND created_at >= ? AND (created_at, plan_id) < (?, ?)
+				ORDER BY created_at DESC, plan_id DESC LIMIT 1 OFFSET ?`,
+		),
+		/** Leaves out nothing that matches; a column that is null may match anything. The first bound is what the index is searched by. */
+		listLogs: db.prepare<ListPlace & { readonly summary: string }>(
+			`SELECT created_at, plan_id, summary FROM logs WHERE tenant = ? AND created_at >= ?
+				AND (created_at, plan_id) < (?, ?) AND (created_at, plan_id) >= (?, ?)
+				AND instr(?, status) AND coalesce(instr(labels, ?), 1) AND coalesce(instr(query_text, ?), 1)
 				ORDER BY created_at DESC, plan_id DESC LIMIT ?`,
 		),
 		unfinished: db.prepare<FoundPlan>('SELECT tenant, plan_id FROM logs WHERE unfinished = 1'),

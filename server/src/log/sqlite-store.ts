@@ -3,6 +3,7 @@ import { decideAppend, type KnownEvent } from './append.js'
 import { keyText } from './bells.js'
 import type { Origin, PlanKey, RetirableQuery, StoredRecord } from './event-log.js'
 import { newEpoch } from './fingerprint.js'
+import type { ListPlace, Sieve } from './listing.js'
 import { LruMap } from './lru.js'
 import type { SqlDatabase } from './sqlite-driver.js'
 import type {
@@ -22,6 +23,8 @@ import { type Judgement, judge } from './verdict.js'
 
 /** Logs whose row is kept at hand, about 1 KiB each. */
 const CACHED_LOGS = 4096
+/** Columns of a row that indexes hold, but for those a growing log always changes. */
+const INDEXED = ['created_at', 'unfinished', 'at_rest', 'status', 'labels', 'query_text'] as const
 /** More than any sequence number. */
 const EVERY_SEQ = Number.MAX_SAFE_INTEGER
 
@@ -35,6 +38,8 @@ export class SqliteStore {
 	readonly #cache = new LruMap<LogRow>(CACHED_LOGS)
 	/** Rows changed in this transaction, written once at its end. */
 	readonly #changed = new Map<string, LogRow>()
+	/** Logs of these rows that stand elsewhere in an index than before. */
+	readonly #moved = new Set<number>()
 	#hasDoomed: boolean
 
 	constructor(db: SqlDatabase) {
@@ -64,6 +69,7 @@ export class SqliteStore {
 			throw error
 		} finally {
 			this.#changed.clear()
+			this.#moved.clear()
 		}
 	}
 
@@ -144,9 +150,15 @@ export class SqliteStore {
 		return this.#sql.readRecords.all(row.log_id, from_seq, row.head_seq, limit)
 	}
 
-	summaries(tenant: string, after: { created_at: string; plan_id: string } | null, limit: number) {
-		// '~' comes after every digit, so it stands before the newest plan.
-		return this.#sql.listLogs.all(tenant, after?.created_at ?? '~', after?.plan_id ?? '', limit)
+	/** Where the next `count` plans of a tenant end, counted from a place in the list on; null: there are not so many. */
+	listEnd(tenant: string, { created_after }: Sieve, after: ListPlace, count: number): ListPlace | null {
+		return this.#sql.listEnd.get(tenant, created_after, after.created_at, after.plan_id, count - 1) ?? null
+	}
+
+	/** Summaries of the plans between two places that may match. */
+	listed(tenant: string, { statuses, label, text }: Sieve, after: ListPlace, end: ListPlace, limit: number) {
+		const between = [end.created_at, after.created_at, after.plan_id, end.created_at, end.plan_id] as const
+		return this.#sql.listLogs.all(tenant, ...between, statuses, label, text, limit)
 	}
 
 	unfinished(): PlanKey[] {
@@ -174,6 +186,7 @@ export class SqliteStore {
 		}
 		const { head_seq, state_seq, fingerprint } = end
 		const grown = { ...log, head_seq, state_seq, fingerprint, ...(summary && columnsOf(summary)) }
+		if (!INDEXED.every((column) => grown[column] === log[column])) this.#moved.add(log.log_id)
 		this.#changed.set(keyText(plan), grown)
 		return { head: this.headOf(grown), seqs, fingerprints: added.map((event) => event.fingerprint) }
 	}
@@ -187,7 +200,8 @@ export class SqliteStore {
 		const log_id = Number(lastInsertRowid)
 		if (origin) this.#sql.setBase.run(log_id, origin.base)
 		const chain = { oldest_seq: head_seq + 1, fingerprint, before_fingerprint: fingerprint, trim_reason }
-		const unsummarised = { created_at: null, unfinished: 0, at_rest: null, updated_at: null, summary: null } as const
+		const unlisted = { status: null, labels: null, query_text: null, summary: null } as const
+		const unsummarised = { created_at: null, unfinished: 0, at_rest: null, updated_at: null, ...unlisted } as const
 		return { log_id, epoch, head_seq, state_seq, ...chain, ...unsummarised }
 	}
 
@@ -203,6 +217,7 @@ export class SqliteStore {
 		this.#sql.renameLog.run(to.tenant, to.plan_id, row.log_id)
 		this.#changed.delete(keyText(plan))
 		this.#cache.delete(keyText(plan))
+		this.#moved.add(row.log_id)
 		this.#changed.set(keyText(to), { ...row, ...columnsOf(summary) })
 	}
 
@@ -234,6 +249,7 @@ export class SqliteStore {
 		const before_fingerprint = this.#fingerprintAt(row, before_seq - 1)
 		this.#sql.setBase.run(row.log_id, replacement.base)
 		this.#doom(row.log_id, before_seq)
+		this.#moved.add(row.log_id)
 		this.#changed.set(keyText(plan), { ...row, oldest_seq: before_seq, before_fingerprint, trim_reason: replacement.reason })
 	}
 
@@ -262,8 +278,12 @@ export class SqliteStore {
 
 	#writeRow(row: LogRow): void {
 		const { head_seq, state_seq, oldest_seq, fingerprint, before_fingerprint, trim_reason } = row
-		const { created_at, unfinished, at_rest, updated_at, summary } = row
-		const shown = [created_at, unfinished, at_rest, updated_at, summary] as const
+		const { created_at, unfinished, at_rest, updated_at, status, labels, query_text, summary } = row
+		if (!this.#moved.has(row.log_id)) {
+			this.#sql.growLog.run(head_seq, state_seq, fingerprint, updated_at, summary, row.log_id)
+			return
+		}
+		const shown = [created_at, unfinished, at_rest, updated_at, status, labels, query_text, summary] as const
 		const numbers = [head_seq, state_seq, oldest_seq] as const
 		this.#sql.setLog.run(...numbers, fingerprint, before_fingerprint, trim_reason, ...shown, row.log_id)
 	}

@@ -9,13 +9,16 @@ export const DATABASE_FILE = 'planstream.db'
 /** Says which process has the database open, for the message to the next one. */
 const OWNER_FILE = 'planstream.pid'
 
-const SCHEMA_VERSION = 2
+const SCHEMA_VERSION = 3
 
 /** The size counts for finished plans alone, so that the log of a plan that grows is in none of these twice. */
 const RETENTION_INDEXES = `
 	CREATE INDEX logs_at_rest ON logs (at_rest, updated_at) WHERE at_rest IS NOT NULL;
 	CREATE INDEX logs_by_size ON logs (head_seq - oldest_seq) WHERE at_rest = 'finished';
 `
+
+/** What `list` looks at stands in the index itself; the summary is read of the plans that match. */
+const LIST_INDEX = 'CREATE INDEX logs_by_age ON logs (tenant, created_at, plan_id, status, labels, query_text);'
 
 /**
  * `log_id` stands for (tenant, plan_id) in one life of the log and is never used again, so that the events of a removed log
@@ -37,10 +40,13 @@ const SCHEMA = `
 		unfinished INTEGER NOT NULL,
 		at_rest TEXT,
 		updated_at TEXT,
+		status TEXT,
+		labels TEXT,
+		query_text TEXT,
 		summary TEXT,
 		UNIQUE (tenant, plan_id)
 	) STRICT;
-	CREATE INDEX logs_by_age ON logs (tenant, created_at, plan_id);
+	${LIST_INDEX}
 	CREATE INDEX logs_unfinished ON logs (tenant, plan_id) WHERE unfinished = 1;
 	CREATE TABLE bases (log_id INTEGER PRIMARY KEY, base TEXT NOT NULL) STRICT;
 	CREATE TABLE doomed (log_id INTEGER PRIMARY KEY, below_seq INTEGER NOT NULL) STRICT;
@@ -58,13 +64,26 @@ const SCHEMA = `
 `
 
 /** From format 1, which knew nothing of retention. */
-const MIGRATION = `
+const ADD_RETENTION = `
 	ALTER TABLE logs ADD COLUMN at_rest TEXT;
 	ALTER TABLE logs ADD COLUMN updated_at TEXT;
 	UPDATE logs SET updated_at = summary ->> 'updated_at',
 		at_rest = iif(summary ->> 'finished', 'finished', iif(summary ->> 'owner' = 'external', 'open', NULL));
 	${RETENTION_INDEXES}
 `
+
+/** From format 2, in which `list` had to read every summary; of older plans it still does where labels and text are asked for. */
+const ADD_LISTING = `
+	ALTER TABLE logs ADD COLUMN status TEXT;
+	ALTER TABLE logs ADD COLUMN labels TEXT;
+	ALTER TABLE logs ADD COLUMN query_text TEXT;
+	UPDATE logs SET status = summary ->> 'status';
+	DROP INDEX logs_by_age;
+	${LIST_INDEX}
+`
+
+/** What makes each format of the one before it. */
+const MIGRATIONS = [ADD_RETENTION, ADD_LISTING]
 
 /** The open database of a data directory, held by this process alone. */
 export interface OpenTables {
@@ -118,7 +137,7 @@ function makeTables(db: SqlDatabase, directory: string): void {
 			'start the newer Planstream that wrote it, or use another directory.'
 		throw new PlanstreamError('storage_unavailable', message, { directory, format: version })
 	}
-	const change = version === 0 ? SCHEMA : version < SCHEMA_VERSION ? MIGRATION : ''
+	const change = version === 0 ? SCHEMA : MIGRATIONS.slice(version - 1).join('')
 	if (change !== '') db.exec(`${change}; PRAGMA user_version = ${SCHEMA_VERSION}`)
 	db.exec('COMMIT')
 }

@@ -13,6 +13,9 @@ const summary = fc.record({
 	unfinished: fc.constantFrom(0, 1),
 	at_rest: fc.constantFrom('finished', 'open', null),
 	updated_at: text,
+	status: text,
+	labels: fc.option(text),
+	query_text: fc.option(text),
 })
 const request: fc.Arbitrary<Asked['request']> = fc.oneof(
 	fc.record({

@@ -20,7 +20,8 @@ export function packRequests(batch: readonly Asked[]): Cells {
 		}
 		const { plan, expectations, summary, records } = request
 		cells.push(id, APPEND, plan.tenant, plan.plan_id, expectations.expected_seq, expectations.expected_state_seq)
-		cells.push(summary?.json, summary?.created_at, summary?.unfinished, summary?.at_rest, summary?.updated_at, records.length)
+		cells.push(summary?.json, summary?.created_at, summary?.unfinished, summary?.at_rest, summary?.updated_at)
+		cells.push(summary?.status, summary?.labels, summary?.query_text, records.length)
 		for (const { event_id, text, sent_digest, transient } of records) cells.push(event_id, text, sent_digest, transient)
 	}
 	return cells
@@ -55,11 +56,14 @@ function nextAppend(next: Reader): AppendRequest {
 function nextSummary(next: Reader): AppendRequest['summary'] {
 	const json = next.optional<string>()
 	const created_at = next.optional<string>()
-	const unfinished = next.optional<0 | 1>()
-	const at_rest = next.optional<AtRest | null>()
+	const unfinished = next.optional<0 | 1>() ?? 0
+	const at_rest = next.optional<AtRest | null>() ?? null
 	const updated_at = next.optional<string>()
-	if (json === undefined || created_at === undefined || updated_at === undefined) return null
-	return { json, created_at, unfinished: unfinished ?? 0, at_rest: at_rest ?? null, updated_at }
+	const status = next.optional<string>()
+	const labels = next.optional<string | null>() ?? null
+	const query_text = next.optional<string | null>() ?? null
+	if (json === undefined || created_at === undefined || updated_at === undefined || status === undefined) return null
+	return { json, created_at, unfinished, at_rest, updated_at, status, labels, query_text }
 }
 
 export function packAnswers(batch: readonly Answered[]): Cells {

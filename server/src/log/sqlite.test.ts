@@ -80,25 +80,30 @@ describe('the log in SQLite', () => {
 		await after.close()
 	})
 
-	it('opens a file of the first format, and retention finds its plans', async () => {
+	it('opens a file of the first format, and list and retention find its plans', async () => {
 		await using temporary = await temporaryDirectory()
 		const { directory } = temporary
 		const before = await openLog({ kind: 'sqlite', directory })
-		const plans = [{ finished: true }, { owner: 'external' }, {}] as const
+		const plans = [{ finished: true }, { owner: 'external' }, { status: 'paused', labels: { team: 'a' }, query: 'Why' }] as const
 		for (const [index, fields] of plans.entries()) {
 			const plan = summary(`p${index}`, fields)
 			await before.append({ ...PLAN, plan_id: plan.plan_id }, [record('a')], { summary: plan })
 		}
 		await before.close()
 		const db = openDatabase(join(directory, 'planstream.db'))
-		db.exec('DROP INDEX logs_at_rest; DROP INDEX logs_by_size; PRAGMA user_version = 1')
-		db.exec('ALTER TABLE logs DROP COLUMN at_rest; ALTER TABLE logs DROP COLUMN updated_at')
+		db.exec('DROP INDEX logs_at_rest; DROP INDEX logs_by_size; DROP INDEX logs_by_age; PRAGMA user_version = 1')
+		for (const column of ['at_rest', 'updated_at', 'status', 'labels', 'query_text'])
+			db.exec(`ALTER TABLE logs DROP COLUMN ${column}`)
+		db.exec('CREATE INDEX logs_by_age ON logs (tenant, created_at, plan_id)')
 		db.close()
 
 		const after = await openLog({ kind: 'sqlite', directory })
 		const found = (kind: 'finished' | 'open') => after.retirable({ kind, updated_before: '2026-02-01T00:00:00.000Z', limit: 9 })
 		expect(await found('finished')).toEqual([{ ...PLAN, plan_id: 'p0' }])
 		expect(await found('open')).toEqual([{ ...PLAN, plan_id: 'p1' }])
+		const wanted = { status: ['paused'], labels: { team: 'a' }, query: 'WHY' } as const
+		const listed = await after.list({ tenant: PLAN.tenant, limit: 9, ...wanted })
+		expect(listed.plans.map(({ plan_id }) => plan_id)).toEqual(['p2'])
 		expect((await after.append({ ...PLAN, plan_id: 'p2' }, [record('b')])).results[0]?.seq).toBe(2)
 		await after.close()
 	})

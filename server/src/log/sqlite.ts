@@ -16,6 +16,7 @@ import type {
 	RetirableQuery,
 } from './event-log.js'
 import { encodeEvent } from './fingerprint.js'
+import { listedBy } from './listing.js'
 import type { AppendReply, Asked, HeadReply, Opened, Outcome, Replies, Request, StoredSummary } from './sqlite-messages.js'
 import { type Cells, packRequests, unpackAnswers } from './sqlite-wire.js'
 import { closedError, threadGoneError } from './storage-errors.js'
@@ -200,7 +201,7 @@ function toStored(summary: PlanSummary): StoredSummary {
 	const { created_at, updated_at, owner, finished } = summary
 	const unfinished = owner === 'managed' && !finished ? 1 : 0
 	const at_rest = finished ? 'finished' : owner === 'external' ? 'open' : null
-	return { json: JSON.stringify(summary), created_at, unfinished, at_rest, updated_at }
+	return { json: JSON.stringify(summary), created_at, unfinished, at_rest, updated_at, ...listedBy(summary) }
 }
 
 function toHead(reply: HeadReply, summary = reply.summary === null ? null : (JSON.parse(reply.summary) as PlanSummary)): Head {
