@@ -12,6 +12,7 @@ import { startTestServer } from '../support/server.js'
 const SCALE = Number(process.env.PLANSTREAM_TEST_SCALE ?? 1)
 const SEED = Number(process.env.PLANSTREAM_TEST_SEED ?? 30)
 const MUTATIONS = Math.ceil(10_000 * SCALE)
+const TIMEOUT_MS = 120_000 * Math.max(1, SCALE)
 const WORKERS = 8
 /** Mutations about the same plans. */
 const AGE = 500
@@ -53,7 +54,9 @@ async function mutate(server: RunningServer, first: number, faults: string[]): P
 	await Promise.all(surfaces.map(({ surface }) => surface[Symbol.asyncDispose]()))
 }
 
-it(`${MUTATIONS} changed frames, bodies, headers, queries and bytes (seed ${SEED}) are answered in types and disturb nobody`, async () => {
+it(`${MUTATIONS} changed frames, bodies, headers, queries and bytes (seed ${SEED}) are answered in types and disturb nobody`, {
+	timeout: TIMEOUT_MS,
+}, async () => {
 	const faults: string[] = []
 	const error = (...told: unknown[]): void => void faults.push(`the server logged ${JSON.stringify(told)}`)
 	await using server = await startTestServer({ store: 'sqlite', logger: Object.assign(createLogger('silent'), { error }) })
