@@ -5,7 +5,7 @@ import { arbitraryFaults, EVENTS, watchThrough } from '../support/faulty-streams
 import { startTestServer } from '../support/server.js'
 
 const COUNTED = Array.from({ length: EVENTS }, (_, index) => index + 1)
-const RUNS = 200
+const RUNS = Math.ceil(50 * Number(process.env.PLANSTREAM_TEST_SCALE ?? 1))
 
 describe('over a network that fails', () => {
 	it.each(['websocket', 'sse', 'auto'] as const)('a client over %s sees every event once, in order', async (transport) => {

@@ -5,7 +5,7 @@ import { quickClient } from '../support/crash-traffic.js'
 import { ServerProcess } from '../support/server-process.js'
 
 const SCALE = Number(process.env.PLANSTREAM_TEST_SCALE ?? 1)
-const KILLS = Math.ceil(50 * SCALE)
+const KILLS = Math.ceil(10 * SCALE)
 const KILLS_PER_PLAN = 3
 const STEPS = 20
 const SCRIPTED = { PLANSTREAM_SCRIPTED: '1' }
