@@ -13,7 +13,7 @@ interface JsonOption {
 	readonly json?: boolean
 }
 
-/** Commands that check and copy plans, also without a server; each action hands its exit code to `exit`. */
+/** Commands that check, copy and remove plans, also without a server; each action hands its exit code to `exit`. */
 export function addKeepingCommands(planstream: Command, exit: (code: ExitCode) => void): void {
 	const command = (name: string, description: string): Command => {
 		const [url, data] = placeOptions()
@@ -26,6 +26,10 @@ export function addKeepingCommands(planstream: Command, exit: (code: ExitCode) =
 	command('export', 'write plans as JSON lines to standard output')
 		.argument('[plan_id...]', 'these plans only')
 		.action(async (plan_ids: string[], options: Place) => exit(await exportCommand(plan_ids, options)))
+	command('delete', 'remove finished plans with all their events')
+		.argument('<plan_id...>')
+		.option('--json', 'the answers as JSON, also in a terminal')
+		.action(async (plan_ids: string[], options: Place & JsonOption) => exit(await deleteCommand(plan_ids, options)))
 	command('import', 'make plans of what export has written')
 		.argument('[file]', 'JSON lines, or - for standard input', '-')
 		.option('--json', 'the answers as JSON, also in a terminal')
@@ -60,9 +64,19 @@ async function exportCommand(plan_ids: readonly string[], place: Place): Promise
 	return EXIT.done
 }
 
+/** `planstream delete`: one after the other; the first that is refused ends it. */
+async function deleteCommand(plan_ids: readonly string[], { json = false, ...place }: Place & JsonOption): Promise<ExitCode> {
+	await using plans = await openPlans(place)
+	for (const plan_id of plan_ids) {
+		const deleted = await plans.delete(plan_id)
+		await writeLine(wantsJson(json) ? JSON.stringify(deleted) : `Plan ${oneLine(plan_id)} and its events are gone.`)
+	}
+	return EXIT.done
+}
+
 /** `planstream import`: each plan of the input as a whole or not at all; the first that is refused ends it. */
 async function importCommand(file: string, { json = false, ...place }: Place & JsonOption): Promise<ExitCode> {
-	await using plans = await openPlans(place)
+	await using plans = await openPlans(place, { make: true })
 	let made = 0
 	for await (const lines of archivesIn(openInput(file))) {
 		const imported = await plans.import(lines)

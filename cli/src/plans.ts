@@ -4,47 +4,67 @@ import { request as httpsRequest } from 'node:https'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createPlanstream, type ListInput, type Planstream } from '@planstream/client'
-import { type ImportOutput, type ListOutput, type PlanState, PlanstreamError, type VerifyOutput } from '@planstream/shared'
+import {
+	type DeleteOutput,
+	type ImportOutput,
+	type ListOutput,
+	type PlanState,
+	PlanstreamError,
+	type VerifyOutput,
+} from '@planstream/shared'
 import { Option } from 'commander'
 import { assertUrl, DEFAULT_URL, tokenOfEnvironment } from './connection.js'
+import { UsageError } from './failure.js'
 
 /** Which plans a command is about. */
 export interface Place {
 	/** Address of a server. */
 	readonly url?: string
 	/** Data directory, whose server is asked, or whose file is opened when none runs. */
-	readonly data: string
+	readonly data?: string
 }
 
 /** Where the plans are; the same for every command that needs no server. */
 export function placeOptions(): readonly [Option, Option] {
 	return [
 		new Option('--url <url>', 'address of a server, asked instead of a data directory').env('PLANSTREAM_URL'),
-		new Option('--data <directory>', 'data directory: its server is asked, or its file is opened when none runs')
-			.env('PLANSTREAM_DATA')
-			.default('.planstream'),
+		new Option(
+			'--data <directory>',
+			`data directory: its server is asked, or its file is opened when none runs (default: ${DEFAULT_DATA})`,
+		).env('PLANSTREAM_DATA'),
 	]
 }
 
-/** Plans to look at, check and copy, wherever they are. */
+/** Where a server keeps its plans that was told nothing else. */
+const DEFAULT_DATA = '.planstream'
+
+/** Plans to look at, check, copy and remove, wherever they are. */
 export interface Plans extends AsyncDisposable {
 	list(input: ListInput): Promise<ListOutput>
 	get(plan_id: string): Promise<PlanState>
 	verify(plan_id: string): Promise<VerifyOutput>
 	export(plan_id: string): AsyncIterable<string | Uint8Array>
 	import(lines: AsyncIterable<Uint8Array>): Promise<ImportOutput>
+	delete(plan_id: string): Promise<DeleteOutput>
 }
 
 /**
- * The plans of the server that was named, of the one that has the directory open, or of the directory itself; where there is
- * nothing of it, those of a server that listens where servers do.
+ * The plans of the server that was named, of the one that has the directory open, or of the directory itself. Only where nobody said
+ * which and there is nothing in the usual place, those of a server that listens where servers do.
+ *
+ * @param make - whether a directory that was named is made when it holds no plans
+ * @throws UsageError when a directory that was named holds no plans
  */
-export async function openPlans({ url, data }: Place): Promise<Plans> {
+export async function openPlans({ url, data }: Place, { make = false } = {}): Promise<Plans> {
 	if (url !== undefined) return new ServedPlans(assertUrl(url), tokenOfEnvironment())
 	const { findServer, openKeptPlans } = await import('@planstream/server')
-	const server = await findServer(data)
+	const directory = data ?? DEFAULT_DATA
+	const server = await findServer(directory)
 	if (server !== null) return new ServedPlans(server.url, server.token)
-	return (await openKeptPlans(data)) ?? new ServedPlans(DEFAULT_URL, tokenOfEnvironment())
+	const kept = await openKeptPlans(directory, { make: make && data !== undefined })
+	if (kept !== null) return kept
+	if (data === undefined) return new ServedPlans(DEFAULT_URL, tokenOfEnvironment())
+	throw new UsageError(`${data} holds no plans. Give the data directory of a server with --data, or its address with --url.`)
 }
 
 /** The plans of a running server. */
@@ -69,6 +89,10 @@ class ServedPlans implements Plans {
 
 	verify(plan_id: string): Promise<VerifyOutput> {
 		return this.#client.admin.verify({ plan_id })
+	}
+
+	delete(plan_id: string): Promise<DeleteOutput> {
+		return this.#client.plans.delete({ plan_id })
 	}
 
 	async *export(plan_id: string): AsyncGenerator<Uint8Array, void, void> {

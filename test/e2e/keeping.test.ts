@@ -1,5 +1,5 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
-import { readFile, stat } from 'node:fs/promises'
+import { readFile, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { ImportOutput, VerifyOutput } from '@planstream/shared'
 import { describe, expect, it, vi } from 'vitest'
@@ -59,7 +59,7 @@ describe('server.json', () => {
 		expect(() => statSync(serverFile(directory.path))).toThrow('ENOENT')
 	})
 
-	it('lets the command line into a server that wants keys, to look and to keep, and no further', async () => {
+	it('lets the command line into a server that wants keys, to look, steer and keep, and no further', async () => {
 		using directory = temporaryDirectory()
 		const PLANSTREAM_API_KEYS = path.join(directory.path, 'keys.json')
 		const key = await createKey(PLANSTREAM_API_KEYS, { tenant: 'default', scopes: ['plans:write', 'events:publish'] })
@@ -67,7 +67,8 @@ describe('server.json', () => {
 		const ask = (token: string, method = 'GET', address = '/api/v1/plans') =>
 			fetch(server.url + address, { method, headers: { authorization: `Bearer ${token}` } }).then(({ status }) => status)
 		const { token } = await readServerFile(directory.path)
-		expect([await ask(token), await ask('x'), await ask(token, 'POST')]).toEqual([200, 401, 403])
+		const publishing = '/api/v1/streaming/plans/p/events'
+		expect([await ask(token), await ask('x'), await ask(token, 'POST', publishing)]).toEqual([200, 401, 403])
 		expect(await ask(key, 'GET', '/api/v1/admin/plans/p/verify')).toBe(403)
 		expect(await ask(key, 'GET', '/api/v1/admin/plans/p/export')).toBe(403)
 		expect(await ask(key, 'POST', '/api/v1/admin/import')).toBe(403)
@@ -184,6 +185,56 @@ describe('planstream verify, export, import, list and show', () => {
 		const asked = (await (await fetch(`${damaged.url}/api/v1/admin/plans/one/verify`)).json()) as VerifyOutput
 		expect(asked).toMatchObject({ ok: false, fault: { seq: 2, reason: 'changed' } })
 		expect((await fetch(`${damaged.url}/api/v1/plans/two`)).status).toBe(503)
+	})
+
+	it('open the file although a server that was killed has left its name, and its number is that of another process', async () => {
+		using directory = temporaryDirectory()
+		await using other = await serveProcess(path.join(directory.path, 'other'))
+		const server = await serveProcess(directory.path)
+		await publishPlans(server.url)
+		const left = await readServerFile(directory.path)
+		server.child.kill('SIGKILL')
+		await server.end()
+		await writeFile(serverFile(directory.path), JSON.stringify({ ...left, pid: other.child.pid }))
+		expect((await planstream(['list', '--data', directory.path])).json).toHaveLength(2)
+	})
+
+	it('remove finished plans, with a server and without, and no other', async () => {
+		using directory = temporaryDirectory()
+		const remove = (...plan_ids: string[]) => planstream(['delete', ...plan_ids, '--data', directory.path])
+		const server = await serveProcess(directory.path)
+		await publishPlans(server.url)
+		await publish(server.url, 'three', [{ event_type: 'plan_completed', data: {} }])
+		const open = { code: 2, stderr: expect.stringContaining('Plan one is pending, so delete was refused.') }
+		expect(await remove('two', 'one')).toMatchObject({ ...open, json: [{ plan_id: 'two', deleted: true }] })
+		server.child.kill('SIGTERM')
+		await server.end()
+		expect(await remove('three', 'one')).toMatchObject({ ...open, json: [{ plan_id: 'three', deleted: true }] })
+		const { json } = await planstream(['list', '--data', directory.path])
+		expect(json).toEqual([expect.objectContaining({ plan_id: 'one' })])
+	})
+
+	it('never ask another server than that of the directory they are given; an import makes what is not there', async () => {
+		using directory = temporaryDirectory()
+		await using server = await serveProcess(directory.path)
+		await publishPlans(server.url)
+		const { stdout: archive } = await planstream(['export', 'one', '--data', directory.path])
+		const fresh = path.join(directory.path, 'new', 'place')
+		const refused = { code: 2, stdout: '', stderr: expect.stringContaining(`${fresh} holds no plans.`) }
+		for (const words of [['list'], ['show', 'one'], ['verify'], ['export'], ['delete', 'one']]) {
+			expect(await planstream([...words, '--data', fresh])).toMatchObject(refused)
+		}
+		expect(await new CliProcess(['import', '--data', fresh]).input(archive).end()).toMatchObject({ code: 0 })
+		expect((await planstream(['verify', '--data', fresh])).json).toEqual([expect.objectContaining({ plan_id: 'one', ok: true })])
+	})
+
+	it('refuse a directory that cannot be made', async () => {
+		const PLANSTREAM_DATA = '/proc/planstream'
+		for (const words of [['serve'], ['import']]) {
+			const { code, stderr } = await planstream(words, { PLANSTREAM_DATA, PORT: '0' })
+			expect(code).not.toBe(0)
+			expect(stderr).toContain(`The data directory ${PLANSTREAM_DATA} cannot be made`)
+		}
 	})
 
 	it('refuse an address that is none, and a plan that is not there', async () => {

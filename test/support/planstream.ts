@@ -9,6 +9,7 @@ import { LOCAL_PRINCIPAL } from '../../server/src/hub/principal.js'
 import { eventOf } from '../../server/src/hub/stream-item.js'
 import type { EventLog } from '../../server/src/log/event-log.js'
 import { openLog } from '../../server/src/log/open.js'
+import { Health } from '../../server/src/ops/health.js'
 import type { Agent } from '../../server/src/plans/agent.js'
 import { Artifacts } from '../../server/src/plans/artifacts.js'
 import { Executor } from '../../server/src/plans/executor.js'
@@ -36,6 +37,7 @@ export class TestPlanstream implements AsyncDisposable {
 	readonly log: EventLog
 	readonly hub: Hub
 	readonly executor: Executor
+	readonly health = new Health()
 	readonly problems: string[] = []
 	readonly #directory = mkdtempSync(join(tmpdir(), 'planstream-'))
 	readonly artifacts = new Artifacts(join(this.#directory, 'artifacts'))
@@ -52,6 +54,7 @@ export class TestPlanstream implements AsyncDisposable {
 			clock: now,
 			random: Math.random,
 			timer,
+			health: this.health,
 			onProblem,
 		})
 	}

@@ -6,6 +6,7 @@ import type { Schedule } from '../connections/schedule.js'
 import type { Hub } from '../hub/hub.js'
 import type { Command } from '../plans/decision.js'
 import type { Executor } from '../plans/executor.js'
+import { clearPlan, deletePlan } from '../plans/finished.js'
 import { listClients } from './client-list.js'
 import type { Context } from './context.js'
 import { listPlans } from './list-plans.js'
@@ -70,16 +71,13 @@ export function createRouter({ hub, executor, connections, schedule, draining, o
 				),
 			delete: procedure('plans.delete')
 				.input(contract['plans.delete'].input)
-				.mutation(async ({ ctx, input: { plan_id } }) => {
-					await executor.delete(ctx.principal, plan_id)
-					return { plan_id, deleted: true as const }
-				}),
+				.mutation(({ ctx, input: { plan_id } }) => deletePlan(hub, ctx.principal, plan_id)),
 			get: procedure('plans.get')
 				.input(contract['plans.get'].input)
 				.query(async ({ ctx, input: { plan_id } }) => (await foldOf(hub, ctx.principal, plan_id)).state),
 			clear: procedure('plans.clear')
 				.input(contract['plans.clear'].input)
-				.mutation(({ ctx, input: { plan_id } }) => executor.clear(ctx.principal, plan_id)),
+				.mutation(({ ctx, input: { plan_id } }) => clearPlan(hub, ctx.principal, plan_id)),
 			result: procedure('plans.result')
 				.input(contract['plans.result'].input)
 				.query(({ ctx, input: { plan_id } }) => planResult(hub, ctx.principal, plan_id)),

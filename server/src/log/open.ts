@@ -1,4 +1,5 @@
-import { mkdir } from 'node:fs/promises'
+import { mkdir, stat } from 'node:fs/promises'
+import path from 'node:path'
 import { PlanstreamError } from '@planstream/shared'
 import { Health } from '../ops/health.js'
 import { MemoryLog } from './memory.js'
@@ -18,11 +19,34 @@ export async function openLog(location: LogLocation, health = new Health()): Pro
 	if (location.kind === 'memory') return new TailLog(new MemoryLog(), { health })
 	const { directory } = location
 	try {
-		await mkdir(directory, { recursive: true, mode: 0o700 })
+		await makeDirectory(path.resolve(directory))
 	} catch (error) {
 		throw new PlanstreamError('storage_unavailable', cannotMake(directory, error), { directory }, { cause: error })
 	}
 	return new TailLog(await SqliteLog.open(directory), { health })
+}
+
+/** Not `recursive`: with it Node tries for ever where a directory is there and takes none, as in /proc. */
+async function makeDirectory(directory: string): Promise<void> {
+	try {
+		await makeOne(directory)
+	} catch (error) {
+		if (codeOf(error) !== 'ENOENT') throw error
+		await makeDirectory(path.dirname(directory))
+		await makeOne(directory)
+	}
+}
+
+async function makeOne(directory: string): Promise<void> {
+	try {
+		await mkdir(directory, { mode: 0o700 })
+	} catch (error) {
+		if (codeOf(error) !== 'EEXIST' || !(await stat(directory)).isDirectory()) throw error
+	}
+}
+
+function codeOf(error: unknown): unknown {
+	return error instanceof Error && 'code' in error ? error.code : null
 }
 
 function cannotMake(directory: string, error: unknown): string {

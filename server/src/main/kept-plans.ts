@@ -1,7 +1,14 @@
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
-import { type ImportOutput, type ListOutput, type PlanState, PlanstreamError, type VerifyOutput } from '@planstream/shared'
+import {
+	type DeleteOutput,
+	type ImportOutput,
+	type ListOutput,
+	type PlanState,
+	PlanstreamError,
+	type VerifyOutput,
+} from '@planstream/shared'
 import { listInput } from '@planstream/shared/schemas'
 import * as z from 'zod'
 import { readArchive } from '../api/archive-lines.js'
@@ -11,7 +18,11 @@ import { Hub } from '../hub/hub.js'
 import { LOCAL_PRINCIPAL } from '../hub/principal.js'
 import { openLog } from '../log/open.js'
 import { DATABASE_FILE } from '../log/sqlite-tables.js'
+import { deletePlan } from '../plans/finished.js'
 import { SERVER_FILE } from '../server/server-file.js'
+
+/** Time for a server of this machine to say that it lives. */
+const ANSWER_MS = 5000
 
 const serverFile = z.object({ url: z.url(), pid: z.int().min(1), token: z.string() })
 
@@ -26,7 +37,7 @@ export type FoundServer = Pick<z.output<typeof serverFile>, 'url' | 'token'>
 export async function findServer(directory: string): Promise<FoundServer | null> {
 	const file = path.join(directory, SERVER_FILE)
 	const found = serverFile.safeParse(await readJson(file))
-	return found.success && isAlive(found.data.pid) ? found.data : null
+	return found.success && isAlive(found.data.pid) && (await answers(found.data.url)) ? found.data : null
 }
 
 async function readJson(file: string): Promise<unknown> {
@@ -55,6 +66,15 @@ function isAlive(pid: number): boolean {
 	}
 }
 
+/** Whether somebody serves there: the process of that number may be another by now. */
+async function answers(url: string): Promise<boolean> {
+	try {
+		return (await fetch(new URL('/health/live', url), { signal: AbortSignal.timeout(ANSWER_MS) })).ok
+	} catch {
+		return false
+	}
+}
+
 /** The plans of a data directory that no server has open. */
 export interface KeptPlans extends AsyncDisposable {
 	/** @param input - what `plans.list` takes */
@@ -63,15 +83,17 @@ export interface KeptPlans extends AsyncDisposable {
 	verify(plan_id: string): Promise<VerifyOutput>
 	export(plan_id: string): AsyncIterable<string>
 	import(lines: AsyncIterable<Uint8Array>): Promise<ImportOutput>
+	delete(plan_id: string): Promise<DeleteOutput>
 }
 
 /**
  * Opens the file of a data directory by itself; null when there is none.
  *
+ * @param make - whether a file is made where there is none
  * @throws PlanstreamError `storage_unavailable` when a server has it open
  */
-export async function openKeptPlans(directory: string): Promise<KeptPlans | null> {
-	if (!existsSync(path.join(directory, DATABASE_FILE))) return null
+export async function openKeptPlans(directory: string, { make }: { readonly make: boolean }): Promise<KeptPlans | null> {
+	if (!make && !existsSync(path.join(directory, DATABASE_FILE))) return null
 	const log = await openLog({ kind: 'sqlite', directory })
 	const hub = new Hub({ log, clock: Date.now, onProblem: () => undefined })
 	return {
@@ -80,6 +102,7 @@ export async function openKeptPlans(directory: string): Promise<KeptPlans | null
 		verify: (plan_id) => hub.verify(LOCAL_PRINCIPAL, plan_id),
 		export: (plan_id) => hub.archive(LOCAL_PRINCIPAL, plan_id),
 		import: async (lines) => hub.restore(LOCAL_PRINCIPAL, await readArchive(lines)),
+		delete: (plan_id) => deletePlan(hub, LOCAL_PRINCIPAL, plan_id),
 		[Symbol.asyncDispose]: () => log.close(),
 	}
 }

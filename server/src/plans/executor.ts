@@ -1,13 +1,11 @@
 import { createHash } from 'node:crypto'
 import {
 	asPlanstreamError,
-	type ClearOutput,
 	type CommandOutput,
 	type ImportOutput,
 	isFinished,
 	type NormalisedPlan,
 	normalisePlan,
-	type PlanState,
 	PlanstreamError,
 } from '@planstream/shared'
 import type { createInput } from '@planstream/shared/schemas'
@@ -21,14 +19,14 @@ import type { Archive } from '../hub/restore.js'
 import type { PlanKey } from '../log/event-log.js'
 import { Health } from '../ops/health.js'
 import type { Agent } from './agent.js'
-import { ALLOWED_ON_PLAN } from './allowed.js'
 import type { Artifacts } from './artifacts.js'
 import { Deadlines } from './deadlines.js'
-import { type Command, refuseTransition } from './decision.js'
+import type { Command } from './decision.js'
 import { assertGraph } from './graph.js'
 import { Ledger, SYSTEM } from './ledger.js'
 import { Meters } from './meters.js'
 import type { Timer } from './output.js'
+import { Recovery } from './recovery.js'
 import { type Asked, type CommandTerms, Repeat } from './repeat.js'
 import { Runner } from './runner.js'
 import { type AgentDescription, assertInputs, describeAgent } from './schemas.js'
@@ -72,6 +70,7 @@ export class Executor {
 	readonly #runner: Runner
 	readonly #deadlines: Deadlines
 	readonly #meters: Meters
+	readonly #recovery: Recovery
 	readonly #onProblem: ExecutorOptions['onProblem']
 	#stopping = false
 
@@ -103,6 +102,7 @@ export class Executor {
 			report: (plan, window_ms, guard) => this.#ledger.put(plan, { kind: 'metrics', window_ms }, SYSTEM, guard),
 			onProblem: (plan, thrown) => onProblem(`The numbers of plan ${plan.plan_id} were not appended.`, asPlanstreamError(thrown)),
 		})
+		this.#recovery = new Recovery({ takeUp: (plan) => this.#takeUp(plan), timer, health, onProblem })
 	}
 
 	/**
@@ -163,30 +163,9 @@ export class Executor {
 		return { plan_id, cursor, changed, status, revision }
 	}
 
-	/**
-	 * Removes a finished plan with its log, whoever runs it.
-	 *
-	 * @throws PlanstreamError `not_found`, `illegal_transition`
-	 */
-	async delete(principal: Principal, plan_id: string): Promise<void> {
-		await this.#finished(principal, plan_id, 'delete')
-		await this.#hub.remove({ tenant: principal.tenant, plan_id })
-	}
-
-	/**
-	 * Drops the events of a finished plan and keeps what they came to, whoever runs it.
-	 *
-	 * @throws PlanstreamError `not_found`, `illegal_transition`
-	 */
-	async clear(principal: Principal, plan_id: string): Promise<ClearOutput> {
-		const { seq, cursor } = await this.#finished(principal, plan_id, 'clear')
-		const cleared = await this.#hub.trim({ tenant: principal.tenant, plan_id }, seq + 1, 'cleared')
-		return { plan_id, cleared, cursor }
-	}
-
 	/** Goes on with every plan that had not come to its end when the process before this one ended; attempts of this process run on. */
 	async recover(): Promise<void> {
-		for (const plan of await this.#hub.unfinished()) await this.#takeUp(plan)
+		await this.#recovery.run(await this.#hub.unfinished())
 	}
 
 	/**
@@ -207,6 +186,7 @@ export class Executor {
 		this.#stopping = true
 		this.#deadlines.stop()
 		this.#meters.stop()
+		this.#recovery.stop()
 		this.#ledger.close()
 		await this.#runner.stop()
 	}
@@ -219,14 +199,6 @@ export class Executor {
 		assertGraph(plan, this.#agents)
 		assertInputs(plan.steps, this.#agents)
 		return await this.command(principal, plan.plan_id, { kind: 'create', plan, start }, { idempotency_key }, asked)
-	}
-
-	async #finished(principal: Principal, plan_id: string, requested: 'delete' | 'clear'): Promise<PlanState> {
-		const state = await this.#hub.state(principal, plan_id)
-		if (state === null) throw new PlanstreamError('not_found', `There is no plan ${plan_id}. Check the id.`, { plan_id })
-		const allowed = state.owner === 'managed' ? ALLOWED_ON_PLAN[state.status] : []
-		if (!isFinished(state.status)) refuseTransition(`Plan ${plan_id}`, state.status, requested, allowed)
-		return state
 	}
 
 	async #takeUp(plan: PlanKey): Promise<void> {

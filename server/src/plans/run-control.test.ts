@@ -9,6 +9,7 @@ import { startPlanstream, TestPlanstream } from '../../../test/support/planstrea
 import { LOCAL_PRINCIPAL } from '../hub/principal.js'
 import { openLog } from '../log/open.js'
 import type { Command } from './decision.js'
+import { deletePlan } from './finished.js'
 
 const step = (step_id: string, more: Partial<PlanSpec['steps'][number]> = {}) => ({
 	step_id,
@@ -194,13 +195,13 @@ describe('clone and delete', () => {
 		const agent = new HeldAgent(true)
 		await using planstream = await startPlanstream([agent])
 		await create(planstream, { start: false } as Partial<PlanSpec>)
-		await expect(planstream.executor.delete(LOCAL_PRINCIPAL, 'p')).rejects.toMatchObject({ code: 'illegal_transition' })
+		await expect(deletePlan(planstream.hub, LOCAL_PRINCIPAL, 'p')).rejects.toMatchObject({ code: 'illegal_transition' })
 		await send(planstream, { kind: 'modify', ops: [{ op: 'remove_step', step_id: 'c' }] })
 		const clone = await planstream.executor.clone(LOCAL_PRINCIPAL, 'p', { plan_id: 'p2', start: false })
 		expect(clone).toMatchObject({ plan_id: 'p2', status: 'pending', revision: 1 })
 		expect((await planstream.hub.state(LOCAL_PRINCIPAL, 'p2'))?.steps.map((each) => each.step_id)).toEqual(['a', 'b'])
 		await send(planstream, { kind: 'cancel' })
-		await planstream.executor.delete(LOCAL_PRINCIPAL, 'p')
+		await deletePlan(planstream.hub, LOCAL_PRINCIPAL, 'p')
 		expect(await stateOf(planstream)).toBeNull()
 	})
 
@@ -209,6 +210,6 @@ describe('clone and delete', () => {
 		const events = [eventInput.parse({ event_type: 'plan_started', data: { query: 'q', total_steps: 1 } })]
 		await planstream.hub.publish(LOCAL_PRINCIPAL, { plan_id: 'p', events, sent: events })
 		const refusal = { code: 'illegal_transition', facts: { from: 'running', requested: 'delete', allowed: [] } }
-		await expect(planstream.executor.delete(LOCAL_PRINCIPAL, 'p')).rejects.toMatchObject(refusal)
+		await expect(deletePlan(planstream.hub, LOCAL_PRINCIPAL, 'p')).rejects.toMatchObject(refusal)
 	})
 })

@@ -10,11 +10,11 @@ export const SERVER_FILE = 'server.json'
 
 const TOKEN_BYTES = 32
 
-/** Whoever can read the file may look at the plans and do what keeps them whole. */
+/** Whoever can read the file may look at the plans, steer them and keep them; what agents say they cannot say for them. */
 const HOLDER: Principal = {
 	tenant: DEFAULT_TENANT,
 	actor: { type: 'user', id: 'command-line' },
-	scopes: new Set(['plans:read', 'admin']),
+	scopes: new Set(['plans:read', 'plans:write', 'admin']),
 }
 
 /** Tells the user of this machine, and nobody else, where a server listens, with a token that holds for its process's life. */

@@ -1,0 +1,40 @@
+import { type ClearOutput, type DeleteOutput, isFinished, type PlanState, PlanstreamError } from '@planstream/shared'
+import type { Hub } from '../hub/hub.js'
+import type { Principal } from '../hub/principal.js'
+import { ALLOWED_ON_PLAN } from './allowed.js'
+import { refuseTransition } from './decision.js'
+
+/**
+ * Removes a finished plan with its log, whoever runs it.
+ *
+ * @throws PlanstreamError `not_found`, `illegal_transition`
+ */
+export async function deletePlan(hub: Hub, principal: Principal, plan_id: string): Promise<DeleteOutput> {
+	await finished(hub, principal, { plan_id, requested: 'delete' })
+	await hub.remove({ tenant: principal.tenant, plan_id })
+	return { plan_id, deleted: true }
+}
+
+/**
+ * Drops the events of a finished plan and keeps what they came to, whoever runs it.
+ *
+ * @throws PlanstreamError `not_found`, `illegal_transition`
+ */
+export async function clearPlan(hub: Hub, principal: Principal, plan_id: string): Promise<ClearOutput> {
+	const { seq, cursor } = await finished(hub, principal, { plan_id, requested: 'clear' })
+	const cleared = await hub.trim({ tenant: principal.tenant, plan_id }, seq + 1, 'cleared')
+	return { plan_id, cleared, cursor }
+}
+
+interface Asked {
+	readonly plan_id: string
+	readonly requested: 'delete' | 'clear'
+}
+
+async function finished(hub: Hub, principal: Principal, { plan_id, requested }: Asked): Promise<PlanState> {
+	const state = await hub.state(principal, plan_id)
+	if (state === null) throw new PlanstreamError('not_found', `There is no plan ${plan_id}. Check the id.`, { plan_id })
+	const allowed = state.owner === 'managed' ? ALLOWED_ON_PLAN[state.status] : []
+	if (!isFinished(state.status)) refuseTransition(`Plan ${plan_id}`, state.status, requested, allowed)
+	return state
+}
