@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { ERRORS, type ErrorRow, type EventType } from '@planstream/shared'
-import { contract, eventData, eventInput, type ProcedureSpec } from '@planstream/shared/schemas'
+import { archiveRoutes, contract, eventData, eventInput, type ProcedureSpec, type StreamRoute } from '@planstream/shared/schemas'
 import * as z from 'zod'
 import { verdictRows } from './docs-verdicts.js'
 import { EVENT_MEANINGS, LIMITS, type Limit } from './docs-words.js'
@@ -85,13 +85,17 @@ function fieldsOf(type: EventType): string {
 }
 
 function routeTable(): string {
-	const rows = Object.entries<ProcedureSpec>(contract).map(([name, { rest, scope, summary }]) => [
+	const row = ({ rest, scope, summary }: StreamRoute, name: string) => [
 		quote(`${rest.method} ${rest.path}`),
-		quote(name),
+		name,
 		quote(scope),
 		String(rest.status),
 		summary,
-	])
+	]
+	const rows = [
+		...Object.entries<ProcedureSpec>(contract).map(([name, spec]) => row(spec, quote(name))),
+		...Object.values<StreamRoute>(archiveRoutes).map((route) => row(route, '')),
+	]
 	return table(['REST', 'tRPC and SDK', 'scope', 'status', 'what it does'], rows)
 }
 

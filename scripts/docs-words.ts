@@ -153,6 +153,13 @@ export const LIMITS: readonly Limit[] = [
 		beyond: '`result_seq` names the event of each further one',
 	},
 	{
+		what: 'one line of an archive',
+		file: 'server/src/api/archive-lines.ts',
+		name: 'MAX_LINE_BYTES',
+		unit: 'bytes',
+		beyond: REFUSED,
+	},
+	{
 		what: 'one artifact',
 		file: 'server/src/plans/artifacts.ts',
 		name: 'MAX_ARTIFACT_BYTES',
