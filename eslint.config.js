@@ -2,7 +2,7 @@ import tseslint from 'typescript-eslint'
 
 /** Only what needs the types, or what Biome leaves open; everything else is Biome's. */
 export default tseslint.config(
-	{ ignores: ['**/dist/'] },
+	{ ignores: ['**/dist/', 'release/'] },
 	{
 		files: ['**/*.ts', '**/*.tsx'],
 		extends: [tseslint.configs.base],

@@ -32,22 +32,23 @@ export interface OpenPage extends AsyncDisposable {
 }
 
 /**
- * Opens Chromium on a page whose script is bundled as a user's would be.
+ * Opens Chromium on a page that is bundled as a user's would be.
  *
- * @param entry - the script
+ * @param entry - a script, or a whole page in HTML
+ * @param query - what stands behind the page's address
  */
-export async function openPage(entry = PAGE): Promise<OpenPage> {
-	const script = await bundle(entry)
-	const server = createServer((request, response) => {
-		const isScript = request.url === '/page.js'
-		response.setHeader('content-type', isScript ? 'text/javascript' : 'text/html')
-		response.end(isScript ? script : '<!doctype html><script type="module" src="/page.js"></script>')
+export async function openPage(entry = PAGE, query = ''): Promise<OpenPage> {
+	const files = await bundle(entry)
+	const server = createServer(({ url = '/' }, response) => {
+		const name = url.split('?', 1)[0]?.slice(1) ?? ''
+		response.setHeader('content-type', name.endsWith('.js') ? 'text/javascript' : 'text/html')
+		response.end(files.get(name === '' ? 'index.html' : name))
 	})
 	await once(server.listen(0, '127.0.0.1'), 'listening')
 	const profile = await mkdtemp(path.join(tmpdir(), 'planstream-chromium-'))
 	const browser = await chromium.launchPersistentContext(profile, { executablePath: CHROMIUM, args: FLAGS })
 	const page = await browser.newPage()
-	await page.goto(`http://localhost:${(server.address() as AddressInfo).port}/`)
+	await page.goto(`http://localhost:${(server.address() as AddressInfo).port}/${query}`)
 	await page.waitForFunction(() => document.readyState === 'complete')
 	const dispose = async () => {
 		await browser.close()
@@ -57,11 +58,18 @@ export async function openPage(entry = PAGE): Promise<OpenPage> {
 	return { page, [Symbol.asyncDispose]: dispose }
 }
 
-async function bundle(entry: string): Promise<string> {
-	const lib = { entry, formats: ['es' as const], fileName: 'page' }
-	const built = await build({ configFile: false, logLevel: 'error', build: { lib, write: false } })
+/** The files of the page by their paths. */
+async function bundle(entry: string): Promise<ReadonlyMap<string, string | Uint8Array>> {
+	const isPage = entry.endsWith('.html')
+	const built = await build({
+		configFile: false,
+		logLevel: 'error',
+		root: path.dirname(entry),
+		build: { write: false, ...(isPage ? {} : { lib: { entry, formats: ['es' as const], fileName: 'page' } }) },
+	})
 	const [first] = Array.isArray(built) ? built : [built]
-	const [chunk] = first !== undefined && 'output' in first ? first.output : []
-	if (chunk === undefined || chunk.type !== 'chunk') throw new Error('The bundle of the page is not one chunk.')
-	return chunk.code
+	const output = first !== undefined && 'output' in first ? first.output : []
+	const files = new Map(output.map((file) => [file.fileName, file.type === 'chunk' ? file.code : file.source]))
+	if (!isPage) files.set('index.html', `<!doctype html><script type="module" src="/${output[0]?.fileName}"></script>`)
+	return files
 }
