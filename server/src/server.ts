@@ -181,7 +181,7 @@ class PlanstreamServer implements RunningServer {
 			authority: this.#entrance.authority,
 			limits: { ...CONNECTION_LIMITS, pingIntervalMs },
 			ready: () => this.#store.check(),
-			metrics: () => metricsText(health, { ...this.report() }),
+			metrics: () => metricsText(health, { ...this.report(), ...this.#memory() }),
 		})
 		this.#http = createHttpServer(async (request, env) => {
 			await this.#recovered
@@ -222,6 +222,13 @@ class PlanstreamServer implements RunningServer {
 		const { subscriptions } = this.hub.report()
 		const watchers = this.#log.metrics.watchers + this.#plans.liveWatchers
 		return { connections: this.#connections.size, subscriptions, watchers, attempts, timers: deadlines }
+	}
+
+	/** What the bounded caches hold. */
+	#memory() {
+		const { states, writers } = this.hub.report()
+		const { characters } = this.#log.metrics
+		return { writers, state_plans: states.plans, state_bytes: states.bytes, tail_characters: characters }
 	}
 
 	close(): Promise<void> {

@@ -4,7 +4,6 @@ import {
 	type ImportOutput,
 	type Json,
 	type ListOutput,
-	type PlanOwner,
 	type PlanState,
 	PlanstreamError,
 	type PublishOutput,
@@ -29,9 +28,7 @@ import { States } from './states.js'
 import { eventOf, type StreamItem } from './stream-item.js'
 import { type SubscribeRequest, Subscription } from './subscription.js'
 import { verifyPlan } from './verify.js'
-import { type Committed, contradicts, type Decide, KNOWN_ONLY, PlanWriter } from './writer.js'
-
-const KEPT_WRITERS = 1000
+import { type CommitOptions, type Committed, contradicts, type Decide, KNOWN_ONLY, PlanWriter } from './writer.js'
 
 export interface HubOptions {
 	readonly log: EventLog
@@ -40,6 +37,15 @@ export interface HubOptions {
 	readonly onProblem: (sentence: string, error?: Error) => void
 	/** Where it says how event handlers are. @defaultValue nobody is told */
 	readonly health?: Health
+}
+
+export interface HubReport {
+	readonly subscriptions: number
+	readonly handlers: HandlerReport
+	/** Plans whose state is kept, and about how many bytes that takes. */
+	readonly states: { readonly plans: number; readonly bytes: number }
+	/** Plans that something is being committed to. */
+	readonly writers: number
 }
 
 /**
@@ -51,6 +57,7 @@ export class Hub {
 	readonly #clock: () => number
 	readonly #states: States
 	readonly #handlers: Handlers
+	/** Of the plans that something is being committed to. */
 	readonly #writers = new Map<string, PlanWriter>()
 	#subscriptions = 0
 
@@ -207,24 +214,20 @@ export class Hub {
 		return this.#handlers.on(event_type, handler)
 	}
 
-	report(): { readonly subscriptions: number; readonly handlers: HandlerReport } {
-		return { subscriptions: this.#subscriptions, handlers: this.#handlers.report() }
+	report(): HubReport {
+		const handlers = this.#handlers.report()
+		return { subscriptions: this.#subscriptions, handlers, states: this.#states.metrics, writers: this.#writers.size }
 	}
 
-	async #commit(plan: PlanKey, options: { owner: PlanOwner; expected_seq?: number }, decide: Decide): Promise<Committed> {
-		const committed = await this.#writer(plan).commit(options, decide)
+	async #commit(plan: PlanKey, options: CommitOptions, decide: Decide): Promise<Committed> {
+		const committed = await this.#write(plan, options, decide)
 		if (this.#handlers.any)
 			for (const stored of committed.appended?.events ?? []) this.#handlers.emit(eventOf(stored), plan.tenant)
 		return committed
 	}
 
 	/** A publish that is refused may still be one that was accepted before: then it is answered as it was then. */
-	async #commitOrRepeat(
-		plan: PlanKey,
-		drafts: readonly Draft[],
-		options: { owner: PlanOwner; expected_seq?: number },
-		decide: Decide,
-	) {
+	async #commitOrRepeat(plan: PlanKey, drafts: readonly Draft[], options: CommitOptions, decide: Decide) {
 		try {
 			return await this.#commit(plan, options, decide)
 		} catch (refusal) {
@@ -244,20 +247,16 @@ export class Hub {
 		}
 	}
 
-	#writer(plan: PlanKey): PlanWriter {
+	/** All who write to a plan at once share its writer; afterwards what it knew is in the log and the cache of states. */
+	async #write(plan: PlanKey, options: CommitOptions, decide: Decide): Promise<Committed> {
 		const key = keyText(plan)
 		const known = this.#writers.get(key)
 		const writer = known ?? new PlanWriter(plan, this.#log, this.#states, () => new Date(this.#clock()).toISOString())
-		this.#writers.delete(key)
-		this.#writers.set(key, writer)
-		if (this.#writers.size > KEPT_WRITERS) this.#forgetIdle()
-		return writer
-	}
-
-	#forgetIdle(): void {
-		for (const [key, writer] of this.#writers) {
-			if (this.#writers.size <= KEPT_WRITERS) return
-			if (writer.idle) this.#writers.delete(key)
+		if (known === undefined) this.#writers.set(key, writer)
+		try {
+			return await writer.commit(options, decide)
+		} finally {
+			if (writer.idle && this.#writers.get(key) === writer) this.#writers.delete(key)
 		}
 	}
 }

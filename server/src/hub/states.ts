@@ -2,12 +2,15 @@ import type { PlanOwner, PlanState, Position } from '@planstream/shared'
 import { parsePosition } from '@planstream/shared'
 import { keyText } from '../log/bells.js'
 import type { EventLog, Head, Page, PlanKey } from '../log/event-log.js'
+import { LruMap } from '../log/lru.js'
 import { foldOfBase } from './base.js'
 import { foldEvent, initialFold, type PlanFold } from './plan-fold.js'
 import { eventOf } from './stream-item.js'
+import { weighFold } from './weigh.js'
 
 const READ_PAGE = 256
-const CACHED_PLANS = 1000
+/** Bytes of all folds that are kept. */
+const MAX_BYTES = 134_217_728
 
 /** A fold and the head of the log it was folded from. */
 export interface FoldedHead {
@@ -18,10 +21,19 @@ export interface FoldedHead {
 /** Folded states of plans, read from the log on demand. The cache is bounded and may be dropped at any time. */
 export class States {
 	readonly #log: EventLog
-	readonly #cache = new Map<string, PlanFold>()
+	readonly #cache: LruMap<PlanFold>
 
-	constructor(log: EventLog) {
+	/**
+	 * @param maxBytes - of all folds that are kept
+	 * @defaultValue 128 MiB
+	 */
+	constructor(log: EventLog, maxBytes = MAX_BYTES) {
 		this.#log = log
+		this.#cache = new LruMap(maxBytes, weighFold)
+	}
+
+	get metrics(): { readonly plans: number; readonly bytes: number } {
+		return { plans: this.#cache.size, bytes: this.#cache.weight }
 	}
 
 	/** The fold of everything in the log; null for a plan without one. */
@@ -64,12 +76,7 @@ export class States {
 
 	/** Keeps a fold that is known to stand for a prefix of the log. */
 	remember(plan: PlanKey, fold: PlanFold): void {
-		const key = keyText(plan)
-		this.#cache.delete(key)
-		this.#cache.set(key, fold)
-		if (this.#cache.size <= CACHED_PLANS) return
-		const [oldest] = this.#cache.keys()
-		if (oldest !== undefined) this.#cache.delete(oldest)
+		this.#cache.set(keyText(plan), fold)
 	}
 }
 

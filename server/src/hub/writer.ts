@@ -7,6 +7,8 @@ import type { States } from './states.js'
 const ATTEMPTS = 10
 /** How long the summary of a plan run elsewhere may be out of date; its retention is counted in days. */
 const SUMMARY_INTERVAL_MS = 3_600_000
+/** Before every summary. */
+const EPOCH = new Date(0).toISOString()
 
 /** No head is there, so an append succeeds when all its events are known, and adds none that is not. */
 export const KNOWN_ONLY: AppendOptions = { expected_seq: Number.MAX_SAFE_INTEGER }
@@ -48,7 +50,7 @@ export class PlanWriter {
 	/** Raised whenever the tip turned out not to come true. */
 	#broken = 0
 	#loading: Promise<void> | null = null
-	#underWay = 0
+	#commits = 0
 	/** Ids of the events on their way: whoever sends one of them again asks whether it has arrived. */
 	readonly #idsUnderWay = new Set<string>()
 	#summarisedAt = 0
@@ -63,13 +65,22 @@ export class PlanWriter {
 
 	/** True when nothing is on its way; the writer can then be forgotten. */
 	get idle(): boolean {
-		return this.#underWay === 0 && this.#loading === null
+		return this.#commits === 0
 	}
 
 	/**
 	 * @throws PlanstreamError whatever `decide` refuses with; `conflict`; `storage_unavailable` after ten rounds against other writers
 	 */
 	async commit(options: CommitOptions, decide: Decide): Promise<Committed> {
+		this.#commits++
+		try {
+			return await this.#commit(options, decide)
+		} finally {
+			this.#commits--
+		}
+	}
+
+	async #commit(options: CommitOptions, decide: Decide): Promise<Committed> {
 		for (let round = 0; round < ATTEMPTS; round++) {
 			if (this.#tip === null) await this.#load()
 			const tip: Tip | null = this.#tip
@@ -110,7 +121,6 @@ export class PlanWriter {
 	}
 
 	async #append(tip: Tip, next: Tip, records: readonly LogRecord[], options: CommitOptions): Promise<Committed | 'again'> {
-		this.#underWay++
 		for (const { event_id } of records) this.#idsUnderWay.add(event_id)
 		try {
 			const appended = await this.#log.append(this.#plan, records, this.#expectations(tip, next, records, options))
@@ -125,7 +135,6 @@ export class PlanWriter {
 			if (!lostRace(error, options)) throw error
 			return 'again'
 		} finally {
-			this.#underWay--
 			for (const { event_id } of records) this.#idsUnderWay.delete(event_id)
 		}
 	}
@@ -163,6 +172,7 @@ export class PlanWriter {
 			.then(() => this.#states.current(this.#plan))
 			.then((found) => {
 				this.#tip = { fold: found?.fold ?? null, state_seq: found?.head.state_seq ?? 0 }
+				this.#summarisedAt = Date.parse(found?.head.summary?.updated_at ?? EPOCH)
 			})
 			.finally(() => {
 				this.#loading = null

@@ -1,31 +1,52 @@
 /** A map that forgets what was used longest ago. */
 export class LruMap<Value> {
-	readonly #entries = new Map<string, Value>()
+	readonly #entries = new Map<string, { readonly value: Value; readonly weight: number }>()
 	readonly #capacity: number
+	readonly #weigh: (value: Value) => number
+	#weight = 0
 
-	constructor(capacity: number) {
+	/**
+	 * @param capacity - what all values together may weigh
+	 * @param weigh - of a value that does not change while it is kept
+	 * @defaultValue every value weighs 1
+	 */
+	constructor(capacity: number, weigh: (value: Value) => number = () => 1) {
 		this.#capacity = capacity
+		this.#weigh = weigh
+	}
+
+	get size(): number {
+		return this.#entries.size
+	}
+
+	/** What all values together weigh. */
+	get weight(): number {
+		return this.#weight
 	}
 
 	get(key: string): Value | undefined {
-		const value = this.#entries.get(key)
-		if (value === undefined) return undefined
+		const entry = this.#entries.get(key)
+		if (entry === undefined) return undefined
 		this.#entries.delete(key)
-		this.#entries.set(key, value)
-		return value
+		this.#entries.set(key, entry)
+		return entry.value
 	}
 
 	set(key: string, value: Value): void {
-		this.#entries.delete(key)
-		this.#entries.set(key, value)
-		if (this.#entries.size <= this.#capacity) return
+		this.delete(key)
+		const weight = this.#weigh(value)
+		this.#entries.set(key, { value, weight })
+		this.#weight += weight
 		for (const oldest of this.#entries.keys()) {
-			this.#entries.delete(oldest)
-			return
+			if (this.#weight <= this.#capacity) return
+			this.delete(oldest)
 		}
 	}
 
 	delete(key: string): void {
+		const entry = this.#entries.get(key)
+		if (entry === undefined) return
 		this.#entries.delete(key)
+		this.#weight -= entry.weight
 	}
 }
