@@ -5,7 +5,7 @@ const FLOORS = [
 	['ops'],
 	['log', 'connections'],
 	['hub'],
-	['plans', 'auth'],
+	['plans', 'auth', 'delivery'],
 	['agents', 'api'],
 	['transports'],
 	['app'],

@@ -83,7 +83,7 @@ export const LIMITS: readonly Limit[] = [
 	},
 	{
 		what: 'calls of one WebSocket that are worked on at one time',
-		file: 'server/src/transports/trpc-socket-carrier.ts',
+		file: 'server/src/transports/trpc-socket.ts',
 		name: 'MAX_CALLS',
 		unit: 'calls',
 		beyond: 'the rest waits, and nothing more is read',

@@ -18,6 +18,7 @@ import { createRouter, type Services } from './api/router.js'
 import type { Authority } from './auth/authority.js'
 import { bearerToken } from './auth/credentials.js'
 import type { ConnectionLimits } from './connections/limits.js'
+import { Deliveries } from './delivery/deliveries.js'
 import type { Principal } from './hub/principal.js'
 import type { Artifacts } from './plans/artifacts.js'
 import { sseRoutes } from './transports/sse.js'
@@ -43,6 +44,8 @@ export interface AppOptions {
 export interface App {
 	readonly fetch: (request: Request, env: HttpBindings) => Response | Promise<Response>
 	readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
+	/** Streams of plan events. */
+	readonly deliveries: Deliveries
 	/** Every address with its method, for whoever walks them. */
 	readonly routes: readonly { readonly method: string; readonly path: string }[]
 }
@@ -59,7 +62,8 @@ export function createApp({ services, artifacts, authority, limits, ready, metri
 	const { draining, onProblem } = services
 	const contextOf = ({ var: { principal } }: Context<Env>) => ({ principal })
 	const router = createRouter(services)
-	const transport = { ...services, router, authority, limits, contextOf }
+	const deliveries = new Deliveries(services.hub, services.schedule)
+	const transport = { ...services, deliveries, router, authority, limits, contextOf }
 	const app: Routes = new Hono<Env>({ strict: false })
 	answerFailures(app, onProblem)
 	app.use(welcome(authority))
@@ -96,6 +100,7 @@ export function createApp({ services, artifacts, authority, limits, ready, metri
 	return {
 		fetch: (request, env) => app.fetch(request, env),
 		upgrade: upgradeRouter({ upgrades, authority, onProblem }),
+		deliveries,
 		routes: app.routes,
 	}
 }

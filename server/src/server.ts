@@ -7,6 +7,7 @@ import type { ApiKey } from './auth/api-key.js'
 import { CONNECTION_LIMITS } from './connections/limits.js'
 import { Connections } from './connections/registry.js'
 import { processSchedule } from './connections/schedule.js'
+import type { Deliveries } from './delivery/deliveries.js'
 import { Hub } from './hub/hub.js'
 import { LiveLog } from './log/live-log.js'
 import { type LogLocation, openLog } from './log/open.js'
@@ -131,6 +132,7 @@ class PlanstreamServer implements RunningServer {
 	readonly #directory: DataDirectory
 	readonly #entrance: Entrance
 	readonly #connections: Connections
+	readonly #deliveries: Deliveries
 	readonly #http: Server
 	readonly #requests: OpenRequests
 	readonly #retention: Retention
@@ -168,7 +170,7 @@ class PlanstreamServer implements RunningServer {
 			onProblem,
 		})
 		this.#connections = new Connections({ limit: maxConnections, draining, clock: Date.now })
-		const { fetch, upgrade } = createApp({
+		const { fetch, upgrade, deliveries } = createApp({
 			services: {
 				hub: this.hub,
 				executor: this.executor,
@@ -183,6 +185,7 @@ class PlanstreamServer implements RunningServer {
 			ready: () => this.#store.check(),
 			metrics: () => metricsText(health, { ...this.report(), ...this.#memory() }),
 		})
+		this.#deliveries = deliveries
 		this.#http = createHttpServer(async (request, env) => {
 			await this.#recovered
 			return fetch(request, env)
@@ -220,7 +223,9 @@ class PlanstreamServer implements RunningServer {
 	report(): ServerReport {
 		const { attempts, deadlines } = this.executor.report()
 		const { subscriptions } = this.hub.report()
-		const watchers = this.#log.metrics.watchers + this.#plans.liveWatchers
+		const { waiting, plans } = this.#deliveries.report()
+		// The readers of one plan watch it together.
+		const watchers = this.#log.metrics.watchers + this.#plans.liveWatchers - plans + waiting
 		return { connections: this.#connections.size, subscriptions, watchers, attempts, timers: deadlines }
 	}
 

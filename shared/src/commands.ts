@@ -13,6 +13,9 @@ export const MAX_LIST_PAGE = 1000
 export const MAX_HISTORY_PAGE = 1000
 export const MAX_WAIT_MS = 60_000
 
+/** Events a second that a reader may ask for at most; who wants more asks for none. */
+const MAX_PACE = 100_000
+
 const position = z
 	.union([z.string().min(1).max(256), count])
 	.transform(String)
@@ -29,6 +32,12 @@ export const subscribeInput = z.strictObject({
 		.enum(['until_done', 'always'])
 		.default('until_done')
 		.describe('until_done ends at the head of a finished plan; always stays for a retry'),
+	max_events_per_s: z
+		.int()
+		.min(1)
+		.max(MAX_PACE)
+		.optional()
+		.describe('so many events a second at most, and the others later; absent: as fast as they are taken'),
 	lastEventId: z.string().max(256).optional().describe('the cursor of the last item seen; wins over `after`'),
 })
 

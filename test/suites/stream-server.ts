@@ -30,6 +30,7 @@ export class StreamServer implements AsyncDisposable {
 	readonly sockets = new Set<Socket>()
 	/** Every address with its method. */
 	readonly routes: App['routes']
+	readonly deliveries: App['deliveries']
 	readonly #planstream: TestPlanstream
 	readonly #log: TailLog
 	readonly #http: Server
@@ -42,7 +43,7 @@ export class StreamServer implements AsyncDisposable {
 		const draining = this.#draining.signal
 		const onProblem = (sentence: string, error?: Error) => void problems.push(`${sentence} ${error?.stack ?? ''}`)
 		this.connections = new Connections({ limit: maxConnections, draining, clock: Date.now })
-		const { fetch, upgrade, routes } = createApp({
+		const { fetch, upgrade, routes, deliveries } = createApp({
 			services: { hub, executor, connections: this.connections, schedule: processSchedule, draining, onProblem },
 			artifacts,
 			authority,
@@ -51,6 +52,7 @@ export class StreamServer implements AsyncDisposable {
 			metrics: () => '',
 		})
 		this.routes = routes
+		this.deliveries = deliveries
 		this.#http = createHttpServer(fetch)
 		this.#http.on('upgrade', upgrade)
 		this.#http.on('connection', (socket) => {
@@ -80,7 +82,8 @@ export class StreamServer implements AsyncDisposable {
 
 	/** Those who wait for a log to grow. */
 	get watchers(): number {
-		return this.#log.metrics.watchers
+		const { waiting, plans } = this.deliveries.report()
+		return this.#log.metrics.watchers - plans + waiting
 	}
 
 	/** Failures nobody foresaw. */

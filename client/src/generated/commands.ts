@@ -24,6 +24,8 @@ export interface SubscribeInput {
 	 * @defaultValue `"until_done"`
 	 */
 	readonly follow?: 'until_done' | 'always' | undefined
+	/** so many events a second at most, and the others later; absent: as fast as they are taken */
+	readonly max_events_per_s?: number | undefined
 }
 
 /** The plan to create. */
@@ -245,6 +247,8 @@ export interface SubscribeAction {
 	 * @defaultValue `"until_done"`
 	 */
 	readonly follow?: 'until_done' | 'always' | undefined
+	/** so many events a second at most, and the others later; absent: as fast as they are taken */
+	readonly max_events_per_s?: number | undefined
 	readonly action: 'subscribe'
 }
 

@@ -2,21 +2,19 @@ import type { ControlFrame, ParsedSubscribeInput, PlanEvent } from '@planstream/
 import { formatPosition } from '@planstream/shared'
 import { type TrackedEnvelope, tracked } from '@trpc/server'
 import { aborted } from '../connections/back-pressure.js'
-import type { Carrier } from '../connections/carrier.js'
 import type { Hub } from '../hub/hub.js'
 import type { Principal } from '../hub/principal.js'
 import { cursorOf, eventOf } from '../hub/stream-item.js'
 import { toTrpcError, typedError } from './errors.js'
 import { type OnProblem, reported } from './procedure.js'
+import { toReadRequest } from './read-request.js'
 import { joinSignals } from './signals.js'
-import { toSubscribeRequest } from './subscribe-request.js'
 
 type TrackedItem = TrackedEnvelope<PlanEvent | ControlFrame>
 
 export interface PlanEventsOptions {
 	readonly hub: Hub
 	readonly principal: Principal
-	readonly carrier: Carrier | undefined
 	readonly input: ParsedSubscribeInput
 	/** Aborts when the reader is gone. */
 	readonly signal: AbortSignal
@@ -26,37 +24,39 @@ export interface PlanEventsOptions {
 }
 
 /**
- * A plan's events for tRPC, each with the cursor to resume behind it. It returns when there is nothing more to come. After an `end`
- * that asks the reader to resume it never returns, because that would tell the stock client to stop; its connection cuts it.
+ * A plan's events for tRPC: what its caller may read, checked and not yet begun. Our transports know this class and deliver what it stands
+ * for without iterating it. Any other adapter iterates: each item with the cursor to resume behind it, until there is nothing more to
+ * come. After an `end` that asks the reader to resume that never returns, because it would tell the stock client to stop.
  */
-export async function* planEvents(options: PlanEventsOptions): AsyncGenerator<TrackedItem, void, void> {
-	try {
-		yield* trackedItems(options)
-	} catch (thrown) {
-		if (thrown instanceof Error && thrown.name === 'AbortError') throw thrown
-		throw toTrpcError(reported(typedError(thrown), options.onProblem, 'plans.events'))
+export class PlanEvents implements AsyncIterable<TrackedItem, void, void> {
+	readonly principal: Principal
+	readonly input: ParsedSubscribeInput
+	readonly #options: PlanEventsOptions
+
+	constructor(options: PlanEventsOptions) {
+		this.principal = options.principal
+		this.input = options.input
+		this.#options = options
+	}
+
+	async *[Symbol.asyncIterator](): AsyncGenerator<TrackedItem, void, void> {
+		try {
+			yield* trackedItems(this.#options)
+		} catch (thrown) {
+			throw toTrpcError(reported(typedError(thrown), this.#options.onProblem, 'plans.events'))
+		}
 	}
 }
 
-async function* trackedItems({
-	hub,
-	principal,
-	carrier,
-	input,
-	signal,
-	draining,
-}: PlanEventsOptions): AsyncGenerator<TrackedItem, void, void> {
+async function* trackedItems(options: PlanEventsOptions): AsyncGenerator<TrackedItem, void, void> {
+	const { hub, principal, input, signal, draining } = options
 	using ending = joinSignals(signal, draining, principal.expired)
-	using stream = carrier?.begin(input.plan_id)
-	const request = toSubscribeRequest(input, ending.signal)
+	const request = toReadRequest(input)
 	let cursor = formatPosition(request.after)
-	for await (const item of hub.subscribe(principal, input.plan_id, request)) {
-		using turn = await stream?.turn(ending.signal)
-		if (turn === null) break
+	for await (const item of hub.subscribe(principal, input.plan_id, { ...request, signal: ending.signal })) {
 		cursor = cursorOf(item) ?? cursor
 		yield tracked(cursor, item.kind === 'event' ? eventOf(item.stored) : item.frame)
-		if (item.kind === 'event') stream?.delivered()
-		else if (item.frame.frame === 'end' && !item.frame.resume) return
+		if (item.kind === 'frame' && item.frame.frame === 'end' && !item.frame.resume) return
 	}
-	await (stream === undefined ? aborted(signal) : stream.cut(signal))
+	await aborted(signal)
 }

@@ -5,8 +5,8 @@ import type { Schedule } from '../connections/schedule.js'
 import type { Hub } from '../hub/hub.js'
 import type { Principal } from '../hub/principal.js'
 import { eventOf } from '../hub/stream-item.js'
+import { positionOf } from './read-request.js'
 import { joinSignals } from './signals.js'
-import { positionOf } from './subscribe-request.js'
 
 export interface PlanHistoryOptions {
 	readonly hub: Hub

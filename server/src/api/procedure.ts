@@ -31,12 +31,11 @@ export const t = initTRPC
 		},
 	})
 
-/** The procedure that all others are made from: the connection's pace, typed failures, then the caller's scope, then the border. */
+/** The procedure that all others are made from: typed failures, then the caller's scope, then the border. */
 export function baseProcedure(name: ProcedureName, onProblem: OnProblem) {
 	const { scope } = contract[name]
 	return t.procedure
 		.meta({ scope })
-		.use(({ next, ctx, type }) => (type === 'subscription' || !ctx.carrier ? next() : ctx.carrier.call(() => next())))
 		.use(async ({ next, getRawInput, path }) => {
 			const result = await next()
 			if (result.ok) return result

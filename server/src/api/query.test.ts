@@ -6,7 +6,7 @@ const EVENTS = queryParameters(contract['plans.events'].input, ['plan_id', 'last
 const LIST = queryParameters(contract['plans.list'].input, [])
 
 it('knows the parameters of an input and leaves out what stands elsewhere', () => {
-	expect([...EVENTS.keys()]).toEqual(['after', 'event_types', 'step_id', 'snapshot', 'follow'])
+	expect([...EVENTS.keys()]).toEqual(['after', 'event_types', 'step_id', 'snapshot', 'follow', 'max_events_per_s'])
 })
 
 it('gives each parameter the type of its field', () => {

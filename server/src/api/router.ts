@@ -11,7 +11,7 @@ import { listClients } from './client-list.js'
 import type { Context } from './context.js'
 import { listPlans } from './list-plans.js'
 import { livePlanList } from './plan-changes.js'
-import { planEvents } from './plan-events.js'
+import { PlanEvents } from './plan-events.js'
 import { planHistory } from './plan-history.js'
 import { foldOf, openReviews, planResult, stepResult } from './plan-reads.js'
 import { baseProcedure, type OnProblem, t } from './procedure.js'
@@ -86,18 +86,19 @@ export function createRouter({ hub, executor, connections, schedule, draining, o
 				.query(({ ctx, input }) => listPlans(hub, ctx.principal, input)),
 			events: procedure('plans.events')
 				.input(contract['plans.events'].input)
-				.subscription(async function* ({ ctx, input, signal = new AbortController().signal }) {
-					yield* planEvents({ hub, principal: ctx.principal, carrier: ctx.carrier, input, signal, draining, onProblem })
-				}),
+				.subscription(
+					({ ctx: { principal }, input, signal = new AbortController().signal }) =>
+						new PlanEvents({ hub, principal, input, signal, draining, onProblem }),
+				),
 			changes: procedure('plans.changes')
 				.input(contract['plans.changes'].input)
 				.subscription(async function* ({ ctx, input, signal = new AbortController().signal }) {
-					yield* livePlanList({ ...ctx, carrier: ctx.carrier, input, signal, hub, draining, schedule, onProblem })
+					yield* livePlanList({ principal: ctx.principal, input, signal, hub, draining, schedule, onProblem })
 				}),
 			history: procedure('plans.history')
 				.input(contract['plans.history'].input)
 				.query(({ ctx, input, signal }) => {
-					const ends = [signal, ctx.carrier?.closed, draining, ctx.principal.expired].filter((end) => end !== undefined)
+					const ends = [signal, draining, ctx.principal.expired].filter((end) => end !== undefined)
 					return planHistory({ hub, principal: ctx.principal, input, ends, schedule })
 				}),
 			subscribers: procedure('plans.subscribers')

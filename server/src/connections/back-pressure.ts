@@ -1,3 +1,5 @@
+import { PlanstreamError } from '@planstream/shared'
+
 /** The writing side of a connection: a socket or an HTTP response. */
 export interface Sink {
 	/** True when a write found the buffer full and `drain` has not come since. */
@@ -7,21 +9,21 @@ export interface Sink {
 }
 
 /** Resolves at once while fewer than `limit` bytes are queued; else when the sink has drained or closed, or the signal aborts. */
-export async function drained(sink: Sink, queued: () => number, limit: number, signal: AbortSignal): Promise<void> {
-	while (!signal.aborted && sink.writableNeedDrain && queued() >= limit) await drainOrEnd(sink, signal)
+export async function drained(sink: Sink, queued: () => number, limit: number, signal?: AbortSignal): Promise<void> {
+	while (signal?.aborted !== true && sink.writableNeedDrain && queued() >= limit) await drainOrEnd(sink, signal)
 }
 
-function drainOrEnd(sink: Sink, signal: AbortSignal): Promise<void> {
+function drainOrEnd(sink: Sink, signal?: AbortSignal): Promise<void> {
 	return new Promise((resolve) => {
 		const done = (): void => {
 			sink.off('drain', done)
 			sink.off('close', done)
-			signal.removeEventListener('abort', done)
+			signal?.removeEventListener('abort', done)
 			resolve()
 		}
 		sink.on('drain', done)
 		sink.on('close', done)
-		signal.addEventListener('abort', done)
+		signal?.addEventListener('abort', done)
 	})
 }
 
@@ -39,10 +41,28 @@ export interface IdleSink extends Sink {
 	on(event: 'drain' | 'close' | 'timeout', listener: () => void): unknown
 }
 
-/** Ends a connection that has taken nothing of what waits for it for so long. */
-export function endStalled(sink: IdleSink, stallTimeoutMs: number, terminate: () => void): void {
+/** How a connection is given up that takes nothing. */
+export interface StallEnds {
+	/** Asks it to end; what waits for it may still be taken. */
+	readonly leave: () => void
+	/** Closes it at once. */
+	readonly terminate: () => void
+}
+
+/** Ends a connection that has taken nothing of what waits for it for so long, and closes it when that lasts as long again. */
+export function endStalled(sink: IdleSink, stallTimeoutMs: number, { leave, terminate }: StallEnds): void {
+	let isLeaving = false
 	sink.on('timeout', () => {
-		if (sink.writableNeedDrain) terminate()
+		if (!sink.writableNeedDrain) return
+		if (isLeaving) terminate()
+		else leave()
+		isLeaving = true
+		sink.setTimeout(stallTimeoutMs)
 	})
 	sink.setTimeout(stallTimeoutMs)
+}
+
+/** Why such a connection is asked to end. */
+export function stalled(): PlanstreamError {
+	return new PlanstreamError('slow_consumer', 'Nothing was taken of what waits for this connection. Connect again to go on.')
 }

@@ -26,6 +26,14 @@ export interface ConnectionOwner {
 	readonly tenant: string
 	/** What the peer calls itself. @defaultValue the connection's id */
 	readonly client_id?: string | undefined
+	/** Aborts with a {@link PlanstreamError} when the peer may not stay. @defaultValue never */
+	readonly expired?: AbortSignal | undefined
+}
+
+/** One stream on a connection. */
+interface Stream {
+	readonly plan_id: string | null
+	readonly end: (reason: PlanstreamError) => void
 }
 
 export interface ConnectionsOptions {
@@ -121,7 +129,7 @@ export class Connection implements Disposable {
 	readonly #clock: () => number
 	readonly #onClose: () => void
 	readonly #connectedAt: number
-	readonly #streams = new Set<{ readonly plan_id: string | null }>()
+	readonly #streams = new Set<Stream>()
 	#owner: ConnectionOwner | null = null
 	#lastSeenAt: number
 	#leaving: PlanstreamError | null = null
@@ -141,24 +149,28 @@ export class Connection implements Disposable {
 		return this.#owner
 	}
 
-	/** The peer has said who it is; from now on it shows among its tenant's connections. */
+	/** The peer has said who it is; from now on it shows among its tenant's connections, and leaves when it may not stay. */
 	identify(owner: ConnectionOwner): void {
 		this.#owner = owner
+		owner.expired?.addEventListener('abort', this.#expire)
 	}
 
 	/**
 	 * Counts a stream in until it is disposed.
 	 *
 	 * @param plan_id - null for a stream of no plan
+	 * @param end - called when the connection is to leave; the stream then ends by itself
 	 * @throws PlanstreamError `bad_request` when the connection carries as many as it may
 	 */
-	begin(plan_id: string | null): Disposable {
+	begin(plan_id: string | null, end: (reason: PlanstreamError) => void): Disposable {
 		if (this.#streams.size >= MAX_STREAMS) {
 			const sentence = `This connection carries ${MAX_STREAMS} subscriptions, which is its limit. Stop one, or open another connection.`
 			throw new PlanstreamError('bad_request', sentence, { limit: MAX_STREAMS })
 		}
-		const stream = { plan_id }
+		const stream = { plan_id, end }
 		this.#streams.add(stream)
+		const leaving = this.#leaving
+		if (leaving !== null) queueMicrotask(() => end(leaving))
 		return {
 			[Symbol.dispose]: () => {
 				if (this.#streams.delete(stream)) this.#leaveWhenIdle()
@@ -166,9 +178,11 @@ export class Connection implements Disposable {
 		}
 	}
 
-	/** Closes the connection as soon as its streams have ended. */
+	/** Ends the streams, and closes the connection as soon as they have ended. */
 	leave(reason: PlanstreamError): void {
-		this.#leaving ??= reason
+		if (this.#leaving !== null) return
+		this.#leaving = reason
+		for (const stream of [...this.#streams]) stream.end(reason)
 		this.#leaveWhenIdle()
 	}
 
@@ -177,9 +191,9 @@ export class Connection implements Disposable {
 		this.#lastSeenAt = this.#clock()
 	}
 
-	/** An event was given over to the connection. */
-	delivered(): void {
-		this.#delivered++
+	/** So many events were given over to the connection. */
+	delivered(events: number): void {
+		this.#delivered += events
 	}
 
 	streamsOf(plan_id: string): number {
@@ -203,8 +217,11 @@ export class Connection implements Disposable {
 	[Symbol.dispose](): void {
 		if (this.#disposed) return
 		this.#disposed = true
+		this.#owner?.expired?.removeEventListener('abort', this.#expire)
 		this.#onClose()
 	}
+
+	readonly #expire = (event: Event): void => this.leave((event.target as AbortSignal).reason as PlanstreamError)
 
 	#leaveWhenIdle(): void {
 		if (this.#leaving !== null && this.#streams.size === 0 && !this.#disposed) this.ends.leave?.(this.#leaving)

@@ -34,7 +34,7 @@ export class Turns {
 	 *
 	 * @returns null when the signal aborted and there is no room
 	 */
-	async take(signal: AbortSignal): Promise<Disposable | null> {
+	async take(signal?: AbortSignal): Promise<Disposable | null> {
 		if (this.#taken && !(await this.#called(signal))) return null
 		this.#taken = true
 		const { sink, queued, limit } = this.#buffer
@@ -50,21 +50,21 @@ export class Turns {
 	}
 
 	/** Waits in line; false for who gave up. */
-	#called(signal: AbortSignal): Promise<boolean> {
+	#called(signal?: AbortSignal): Promise<boolean> {
 		return new Promise((resolve) => {
 			const call = (): void => {
-				signal.removeEventListener('abort', giveUp)
+				signal?.removeEventListener('abort', giveUp)
 				resolve(true)
 			}
 			const giveUp = (): void => {
 				if (!this.full) return
 				this.#line.splice(this.#line.indexOf(call), 1)
-				signal.removeEventListener('abort', giveUp)
+				signal?.removeEventListener('abort', giveUp)
 				resolve(false)
 			}
 			this.#line.push(call)
-			signal.addEventListener('abort', giveUp)
-			if (signal.aborted) giveUp()
+			signal?.addEventListener('abort', giveUp)
+			if (signal?.aborted === true) giveUp()
 		})
 	}
 

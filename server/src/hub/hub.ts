@@ -6,11 +6,12 @@ import {
 	type ListOutput,
 	type PlanState,
 	PlanstreamError,
+	type Position,
 	type PublishOutput,
 	type VerifyOutput,
 } from '@planstream/shared'
 import { keyText } from '../log/bells.js'
-import type { EventLog, Head, ListQuery, PlanKey, RetirableQuery, TrimReason } from '../log/event-log.js'
+import type { EventLog, Head, ListQuery, Page, PlanKey, RetirableQuery, TrimReason } from '../log/event-log.js'
 import { SYSTEM_PLAN } from '../log/live-log.js'
 import { Health } from '../ops/health.js'
 import { assertOpenToProducers, assertPublishable, type PublishRequest } from './admission.js'
@@ -21,12 +22,13 @@ import { type HistoryPage, type PageRequest, readPage } from './history.js'
 import { makeBase } from './make-base.js'
 import { type ChangesRequest, planChanges } from './plan-changes.js'
 import type { PlanFold } from './plan-fold.js'
+import { PlanReader, type ReadRequest } from './plan-reader.js'
 import type { Principal } from './principal.js'
 import { type Draft, encode } from './records.js'
 import { type Archive, restorePlan } from './restore.js'
 import { States } from './states.js'
 import { eventOf, type StreamItem } from './stream-item.js'
-import { type SubscribeRequest, Subscription } from './subscription.js'
+import { type SubscribeRequest, subscription } from './subscription.js'
 import { verifyPlan } from './verify.js'
 import { type CommitOptions, type Committed, contradicts, type Decide, KNOWN_ONLY, PlanWriter } from './writer.js'
 
@@ -106,12 +108,25 @@ export class Hub {
 	/** A plan's events behind a position, then each new one. */
 	async *subscribe(principal: Principal, plan_id: string, request: SubscribeRequest): AsyncGenerator<StreamItem, void, void> {
 		const plan = { tenant: principal.tenant, plan_id }
+		using reader = this.reader(plan, request)
+		yield* subscription(reader, request.signal, (onGrow) => this.watch(plan, onGrow))
+	}
+
+	/** A way through a plan's log, which counts as a subscription until it is disposed. */
+	reader(plan: PlanKey, request: ReadRequest): PlanReader {
 		this.#subscriptions++
-		try {
-			yield* new Subscription(this.#log, this.#states, plan, request, this.#clock).items()
-		} finally {
-			this.#subscriptions--
-		}
+		const onDispose = (): void => void this.#subscriptions--
+		return new PlanReader({ log: this.#log, states: this.#states, plan, request, clock: this.#clock, onDispose })
+	}
+
+	/** Rings when there is more to read of a plan, or when what has been read no longer holds. */
+	watch(plan: PlanKey, onGrow: () => void): Disposable {
+		return this.#log.watch(plan, onGrow)
+	}
+
+	/** What is behind a position, as the log has it. */
+	read(plan: PlanKey, after: Position, limit: number): Promise<Page> {
+		return this.#log.read(plan, after, limit)
 	}
 
 	/**

@@ -1,10 +1,16 @@
-import type { ControlFrame, PlanEvent } from '@planstream/shared'
+import type { ControlFrame, EndFrame, PlanEvent } from '@planstream/shared'
 import type { StoredEvent } from '../log/event-log.js'
 
 /** One item of a subscription: a stored event, or a control frame that is never stored. */
 export type StreamItem =
 	| { readonly kind: 'event'; readonly stored: StoredEvent }
 	| { readonly kind: 'frame'; readonly frame: ControlFrame }
+
+/** The last one. */
+export interface EndItem {
+	readonly kind: 'frame'
+	readonly frame: EndFrame
+}
 
 const parsed = new WeakMap<StoredEvent, PlanEvent>()
 

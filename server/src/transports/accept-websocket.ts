@@ -3,12 +3,13 @@ import type { Duplex } from 'node:stream'
 import { ERRORS, PlanstreamError } from '@planstream/shared'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { chooseProtocol } from '../auth/credentials.js'
-import { endStalled } from '../connections/back-pressure.js'
+import { endStalled, stalled } from '../connections/back-pressure.js'
 import { keepAlive } from '../connections/heartbeat.js'
 import type { ConnectionLimits } from '../connections/limits.js'
 import type { Connection, Connections, Transport } from '../connections/registry.js'
 import type { Schedule } from '../connections/schedule.js'
 import { Turns } from '../connections/turns.js'
+import { SocketWriter } from './socket-writer.js'
 import { refuse } from './upgrade.js'
 
 export interface AcceptOptions {
@@ -26,6 +27,7 @@ export interface AcceptedSocket {
 	readonly connection: Connection
 	/** The one way to write to it as much as a client asks for. */
 	readonly turns: Turns
+	readonly writer: SocketWriter
 }
 
 /**
@@ -50,7 +52,7 @@ export function webSocketServer({ transport, maxFrameBytes, ...options }: Accept
 	const accept: Accept = (request, _, head, serve) => {
 		const { socket } = request
 		let client: WebSocket | null = null
-		const turns = new Turns({ sink: socket, queued: () => client?.bufferedAmount ?? 0, limit: limits.sendBufferBytes })
+		const turns = new Turns({ sink: socket, queued: () => socket.writableLength, limit: limits.sendBufferBytes })
 		const connection = connections.open({
 			transport,
 			lagging: () => turns.full,
@@ -60,9 +62,12 @@ export function webSocketServer({ transport, maxFrameBytes, ...options }: Accept
 		socket.once('close', () => connection[Symbol.dispose]())
 		server.handleUpgrade(request, socket, head, (accepted) => {
 			client = accepted
-			endStalled(socket, limits.stallTimeoutMs, () => accepted.terminate())
+			endStalled(socket, limits.stallTimeoutMs, {
+				leave: () => connection.leave(stalled()),
+				terminate: () => accepted.terminate(),
+			})
 			keepAlive(accepted, { ...limits, schedule, onAlive: () => connection.seen() })
-			serve({ client: accepted, connection, turns })
+			serve({ client: accepted, connection, turns, writer: new SocketWriter({ client: accepted, socket, turns }) })
 		})
 	}
 	return { server, accept }

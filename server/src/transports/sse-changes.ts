@@ -5,16 +5,16 @@ import { typedError } from '../api/errors.js'
 import { listQuery } from '../api/list-plans.js'
 import { assertAllowed, reported } from '../api/procedure.js'
 import { queryParameters, readQuery } from '../api/query.js'
-import { joinSignals } from '../api/signals.js'
-import { dataBlock, HEARTBEAT_BLOCK, itemBlock } from './sse-frames.js'
-import { countIn, leaving, SSE_HEADERS, type SseContext, type SseOptions, SseResponse } from './sse-response.js'
+import { dataBlock, HEARTBEAT_BLOCK, itemBlock, openingBlock } from './sse-frames.js'
+import { SSE_HEADERS, type SseOptions } from './sse-options.js'
+import { type SseContext, SseStream } from './sse-stream.js'
 
 const { input: schema } = contract['plans.changes']
 const PARAMETERS = new Map([...queryParameters(schema, []), ['client_id', 'text'] as const])
 
 /** The live list of plans: a message an item, without ids, because a reader that comes again begins with a new page. */
 export async function answerChanges(options: SseOptions, context: SseContext): Promise<Response> {
-	const { hub, draining, contextOf, schedule, onProblem } = options
+	const { hub, contextOf, schedule, random, onProblem } = options
 	const { principal } = contextOf(context)
 	assertAllowed(principal, 'plans.changes')
 	const { client_id, ...input } = readQuery(new URL(context.req.url).search, PARAMETERS)
@@ -24,18 +24,20 @@ export async function answerChanges(options: SseOptions, context: SseContext): P
 	const named = readClientId(client_id as string | undefined)
 	if (context.req.method === 'HEAD') return context.body(null, 200, SSE_HEADERS)
 
-	using ending = joinSignals(leaving(context.env.outgoing), draining, principal.expired)
-	using connection = countIn(context, options, { principal, client_id: named, plan_id: null })
-	using response = new SseResponse(connection, options, () => HEARTBEAT_BLOCK)
+	const over = new AbortController()
+	const end = (): void => over.abort()
+	using stream = new SseStream(context, options, { transport: 'sse', principal, client_id: named, plan_id: null, end, left: end })
+	const headers = { ...Object.fromEntries(context.body(null).headers), ...SSE_HEADERS }
+	stream.open({ headers, block: openingBlock(random), beat: () => HEARTBEAT_BLOCK })
 	try {
-		for await (const change of hub.changes(principal, query, { signal: ending.signal, schedule })) {
-			using turn = await response.turn(ending.signal)
+		for await (const change of hub.changes(principal, query, { signal: over.signal, schedule })) {
+			using turn = await stream.turn(over.signal)
 			if (turn === null) break
-			response.send(dataBlock(JSON.stringify(change)))
+			stream.send(dataBlock(JSON.stringify(change)))
 		}
 	} catch (thrown) {
 		const problem = reported(typedError(thrown), onProblem, 'plans.changes').toProblem()
-		response.send(itemBlock({ kind: 'frame', frame: { frame: 'problem', plan_id: null, cursor: null, ...problem } }))
+		stream.send(itemBlock({ kind: 'frame', frame: { frame: 'problem', plan_id: null, cursor: null, ...problem } }))
 	}
 	return RESPONSE_ALREADY_SENT
 }

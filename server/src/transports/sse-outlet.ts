@@ -1,44 +1,65 @@
-import { cursorOf, type StreamItem } from '../hub/stream-item.js'
-import type { Outlet } from './delivery.js'
-import { HEARTBEAT_BLOCK, itemBlock } from './sse-frames.js'
-import { type SseConnection, type SseOptions, SseResponse } from './sse-response.js'
+import type { EndFrame, ReadyFrame } from '@planstream/shared'
+import type { Outlet, Wire } from '../delivery/outlet.js'
+import type { StreamItem } from '../hub/stream-item.js'
+import { type SseStream, sseBytes } from './sse-stream.js'
 
-/** A response that carries one plan's stream. Disposing it ends the response. */
-export class SseOutlet implements Outlet, Disposable {
-	readonly #plan_id: string
-	readonly #of: SseConnection
-	readonly #response: SseResponse
-	#cursor: string | null = null
+/** What one dialect of server-sent events does that the other does not. */
+export interface SseDialect {
+	readonly name: string
+	/** An item as an event of the stream. */
+	block(item: StreamItem): string
+	/** Begins the response; called with the first frame. @returns false when the answer is no stream */
+	begin(ready: ReadyFrame): boolean
+	/** What comes after the last item; null: nothing. */
+	after(end: EndFrame): string | null
+	/** Tells what the stream failed with, whether it has begun or not. */
+	tell(thrown: unknown, cursor: string): void
+}
 
-	constructor(plan_id: string, of: SseConnection, options: SseOptions) {
-		this.#plan_id = plan_id
-		this.#of = of
-		this.#response = new SseResponse(of, options, () => this.#beat())
+/** The outlet of a response that carries one plan's stream. */
+export class SseOutlet implements Outlet {
+	readonly #stream: SseStream
+	readonly #dialect: SseDialect
+	#wire: Wire | null = null
+
+	constructor(stream: SseStream, dialect: SseDialect) {
+		this.#stream = stream
+		this.#dialect = dialect
 	}
 
-	/** Where the reader resumes; null before its first item. */
-	get cursor(): string | null {
-		return this.#cursor
+	get wire(): Wire {
+		this.#wire ??= wireOf(this.#dialect, this.#stream.isChunked)
+		return this.#wire
 	}
 
-	write(item: StreamItem): void {
-		this.#cursor = cursorOf(item)
-		this.#response.send(itemBlock(item))
-		if (item.kind === 'event') this.#of.connection.delivered()
+	begin(ready: ReadyFrame): boolean {
+		return this.#dialect.begin(ready)
 	}
 
-	turn(signal: AbortSignal): Promise<Disposable | null> {
-		return this.#response.turn(signal)
+	turn(): Promise<Disposable | null> {
+		return this.#stream.turn()
 	}
 
-	[Symbol.dispose](): void {
-		this.#response[Symbol.dispose]()
+	write(bytes: Buffer): boolean {
+		return this.#stream.write(bytes)
 	}
 
-	/** A comment shows life to everybody, the position also moves the cursor of who resumes. */
-	#beat(): string {
-		if (this.#cursor === null) return HEARTBEAT_BLOCK
-		const frame = { frame: 'position', plan_id: this.#plan_id, cursor: this.#cursor } as const
-		return HEARTBEAT_BLOCK + itemBlock({ kind: 'frame', frame })
+	delivered(events: number): void {
+		this.#stream.connection.delivered(events)
 	}
+
+	ended(end: EndFrame): void {
+		const after = this.#dialect.after(end)
+		if (after !== null) this.#stream.send(after)
+		this.#stream[Symbol.dispose]()
+	}
+
+	failed(thrown: unknown, cursor: string): void {
+		this.#dialect.tell(thrown, cursor)
+		this.#stream[Symbol.dispose]()
+	}
+}
+
+function wireOf({ name, block }: SseDialect, isChunked: boolean): Wire {
+	return { key: `${name} ${isChunked}`, encode: (item) => sseBytes(block(item), isChunked) }
 }

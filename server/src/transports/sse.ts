@@ -1,20 +1,20 @@
 import type { HttpBindings } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
-import { isFinished, isFullCursor } from '@planstream/shared'
+import { isFinished, isFullCursor, type ReadyFrame } from '@planstream/shared'
 import { contract } from '@planstream/shared/schemas'
 import { Hono } from 'hono'
 import { typedError } from '../api/errors.js'
 import { assertAllowed, reported } from '../api/procedure.js'
+import { toReadRequest } from '../api/read-request.js'
 import { routePath } from '../api/rest.js'
-import { joinSignals } from '../api/signals.js'
-import { toSubscribeRequest } from '../api/subscribe-request.js'
-import type { StreamItem } from '../hub/stream-item.js'
-import type { SubscribeRequest } from '../hub/subscription.js'
-import { type DeliveryEnds, deliver } from './delivery.js'
+import type { Delivery } from '../delivery/delivery.js'
+import type { ReadRequest } from '../hub/plan-reader.js'
 import { answerChanges } from './sse-changes.js'
+import { HEARTBEAT_BLOCK, itemBlock, openingBlock } from './sse-frames.js'
 import { readSubscription } from './sse-input.js'
-import { SseOutlet } from './sse-outlet.js'
-import { countIn, leaving, SSE_HEADERS, type SseConnection, type SseContext, type SseOptions } from './sse-response.js'
+import { SSE_HEADERS, type SseOptions } from './sse-options.js'
+import { type SseDialect, SseOutlet } from './sse-outlet.js'
+import { type SseContext, SseStream } from './sse-stream.js'
 
 /** A plan's events, and the live list of plans, for `curl`, a browser's EventSource and every other reader of SSE. */
 export function sseRoutes(options: SseOptions): Hono<{ Bindings: HttpBindings }> {
@@ -24,52 +24,82 @@ export function sseRoutes(options: SseOptions): Hono<{ Bindings: HttpBindings }>
 	return app
 }
 
-async function answer(options: SseOptions, context: SseContext): Promise<Response> {
-	const { hub, draining, contextOf } = options
-	const { principal } = contextOf(context)
+/** Answers as soon as it is known what the position is worth; what follows is the delivery's. */
+function answer(options: SseOptions, context: SseContext): Promise<Response> {
+	const { principal } = options.contextOf(context)
 	assertAllowed(principal, 'plans.events')
 	const plan_id = context.req.param('plan_id') ?? ''
 	const search = new URL(context.req.url).search
 	const { input, client_id } = readSubscription({ plan_id, search, lastEventId: context.req.header('last-event-id') })
-
-	const left = leaving(context.env.outgoing)
-	using ending = joinSignals(left, draining, principal.expired)
-	const request = toSubscribeRequest(input, ending.signal)
-	using connection = countIn(context, options, { principal, client_id, plan_id })
-	const items = hub.subscribe(principal, plan_id, request)
-	try {
-		const { value: ready } = await items.next()
-		if (ready === undefined || isOver(request, ready)) return context.body(null, 204)
-		if (context.req.method === 'HEAD') return context.body(null, 200, SSE_HEADERS)
-		await stream(options, { plan_id, connection, ready, items, ends: { left, ending: ending.signal } })
-		return RESPONSE_ALREADY_SENT
-	} finally {
-		await items.return()
-	}
+	const request = toReadRequest(input)
+	return new Promise((resolve, reject) => {
+		let delivery: Delivery | null = null
+		const stream = new SseStream(context, options, {
+			transport: 'sse',
+			principal,
+			client_id,
+			plan_id,
+			end: (reason) => delivery?.end(reason),
+			left: () => {
+				delivery?.[Symbol.dispose]()
+				stream[Symbol.dispose]()
+				resolve(RESPONSE_ALREADY_SENT)
+			},
+		})
+		const cursor = (): string => delivery?.cursor ?? ''
+		const outlet = new SseOutlet(stream, plainDialect({ options, context, stream, request, plan_id, cursor, resolve, reject }))
+		delivery = options.deliveries.deliver(principal, plan_id, request, outlet)
+	})
 }
 
-interface Stream {
+interface PlainStream {
+	readonly options: SseOptions
+	readonly context: SseContext
+	readonly stream: SseStream
+	readonly request: ReadRequest
 	readonly plan_id: string
-	readonly connection: SseConnection
-	readonly ready: StreamItem
-	readonly items: AsyncGenerator<StreamItem, void, void>
-	readonly ends: DeliveryEnds
+	/** Where the reader resumes. */
+	readonly cursor: () => string
+	readonly resolve: (response: Response) => void
+	readonly reject: (thrown: unknown) => void
 }
 
-async function stream(options: SseOptions, { plan_id, connection, ready, items, ends }: Stream): Promise<void> {
-	using outlet = new SseOutlet(plan_id, connection, options)
-	try {
-		outlet.write(ready)
-		await deliver(items, outlet, ends)
-	} catch (thrown) {
-		const problem = reported(typedError(thrown), options.onProblem, 'plans.events').toProblem()
-		outlet.write({ kind: 'frame', frame: { frame: 'problem', plan_id, cursor: outlet.cursor, ...problem } })
+function plainDialect({ options, context, stream, request, plan_id, cursor, resolve, reject }: PlainStream): SseDialect {
+	let hasBegun = false
+	/** A comment shows life to everybody, the position also moves the cursor of who resumes. */
+	const beat = (): string =>
+		HEARTBEAT_BLOCK + itemBlock({ kind: 'frame', frame: { frame: 'position', plan_id, cursor: cursor() } })
+	return {
+		name: 'sse',
+		block: itemBlock,
+		begin: (ready) => {
+			const isAsked = context.req.method === 'HEAD'
+			if (isAsked || isOver(request, ready)) {
+				resolve(isOver(request, ready) ? context.body(null, 204) : context.body(null, 200, SSE_HEADERS))
+				stream[Symbol.dispose]()
+				return false
+			}
+			hasBegun = true
+			// Taken from an answer without a body: a response once begun in the context would be sent beside the stream.
+			const headers = { ...Object.fromEntries(context.body(null).headers), ...SSE_HEADERS }
+			stream.open({ headers, block: openingBlock(options.random), beat })
+			resolve(RESPONSE_ALREADY_SENT)
+			return true
+		},
+		after: () => null,
+		tell: (thrown, behind) => {
+			if (!hasBegun) {
+				reject(thrown)
+				return
+			}
+			const problem = reported(typedError(thrown), options.onProblem, 'plans.events').toProblem()
+			stream.send(itemBlock({ kind: 'frame', frame: { frame: 'problem', plan_id, cursor: behind, ...problem } }))
+		},
 	}
 }
 
 /** Whether a reader that wants no more than the plan's end has seen it: 204 is the standard way to stop an EventSource. */
-function isOver({ follow, after }: SubscribeRequest, ready: StreamItem): boolean {
-	if (ready.kind !== 'frame' || ready.frame.frame !== 'ready' || follow === 'always' || !isFullCursor(after)) return false
-	const { recovered, plan_status, from_seq, head_seq } = ready.frame
+function isOver({ follow, after }: ReadRequest, { recovered, plan_status, from_seq, head_seq }: ReadyFrame): boolean {
+	if (follow === 'always' || !isFullCursor(after)) return false
 	return recovered && plan_status !== 'unknown' && isFinished(plan_status) && from_seq > head_seq
 }

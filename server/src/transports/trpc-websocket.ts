@@ -1,18 +1,20 @@
 import type { IncomingMessage } from 'node:http'
 import { ERRORS } from '@planstream/shared'
-import { getWSConnectionHandler } from '@trpc/server/adapters/ws'
+import type { TRPCRequestInfo } from '@trpc/server/http'
 import type { WebSocket } from 'ws'
 import { clientIdOf, readClientId } from '../api/client-id.js'
+import type { Context } from '../api/context.js'
 import type { OnProblem } from '../api/procedure.js'
 import type { AppRouter } from '../api/router.js'
 import type { Authority } from '../auth/authority.js'
 import type { ConnectionLimits } from '../connections/limits.js'
 import type { Connections } from '../connections/registry.js'
 import type { Schedule } from '../connections/schedule.js'
+import type { Deliveries } from '../delivery/deliveries.js'
 import { webSocketServer } from './accept-websocket.js'
 import { admit } from './holder.js'
-import { MAX_BATCH_CALLS, reportAdapterFailures } from './trpc-failures.js'
-import { carriedBySocket } from './trpc-socket-carrier.js'
+import { TrpcFailures } from './trpc-failures.js'
+import { TrpcSocket } from './trpc-socket.js'
 import type { Upgrade } from './upgrade.js'
 
 /** A mutation may carry a whole plan, so a frame may be as large as a request's body. */
@@ -20,6 +22,7 @@ const MAX_FRAME_BYTES = 1024 * 1024
 
 export interface TrpcWebSocketOptions {
 	readonly router: AppRouter
+	readonly deliveries: Deliveries
 	readonly connections: Connections
 	readonly limits: ConnectionLimits
 	readonly authority: Authority
@@ -29,29 +32,24 @@ export interface TrpcWebSocketOptions {
 
 /** tRPC over WebSocket. */
 export function trpcWebSocket(options: TrpcWebSocketOptions): Upgrade {
-	const { router, limits, authority, schedule } = options
-	const { server, accept } = webSocketServer({ ...options, transport: 'trpc-websocket', maxFrameBytes: MAX_FRAME_BYTES })
-	const onError = reportAdapterFailures(options.onProblem)
+	const { router, limits, authority, schedule, onProblem } = options
+	const { accept } = webSocketServer({ ...options, transport: 'trpc-websocket', maxFrameBytes: MAX_FRAME_BYTES })
+	const failures = new TrpcFailures(router, onProblem)
 	return (request, socket, head) => {
 		const named = clientIdOf(request.url)
-		accept(request, socket, head, ({ client, connection, turns }) => {
-			const stopWaiting = announcesCredentials(request)
-				? expectCredentials(client, schedule, limits.credentialsTimeoutMs)
-				: undefined
-			const carrier = carriedBySocket({ connection, client, turns })
-			getWSConnectionHandler({
-				wss: server,
-				router,
-				createContext: ({ info: { connectionParams } }) => {
-					const { headers } = request
-					const principal = admit({ authority, headers, token: connectionParams?.token, client, connection })
-					stopWaiting?.()
-					connection.identify({ tenant: principal.tenant, client_id: named ?? readClientId(connectionParams?.client_id) })
-					return { principal, carrier }
-				},
-				maxBatchSize: MAX_BATCH_CALLS,
-				onError,
-			})(client, request)
+		accept(request, socket, head, (accepted) => {
+			const { client, connection } = accepted
+			const expectsParams = announcesCredentials(request)
+			const stopWaiting = expectsParams ? expectCredentials(client, schedule, limits.credentialsTimeoutMs) : undefined
+			const { headers } = request
+			const createContext = (params: TRPCRequestInfo['connectionParams']): Context => {
+				const principal = admit({ authority, headers, token: params?.token, client })
+				stopWaiting?.()
+				const { tenant, expired } = principal
+				connection.identify({ tenant, client_id: named ?? readClientId(params?.client_id), expired })
+				return { principal }
+			}
+			new TrpcSocket({ ...options, ...accepted, failures, expectsParams, createContext })
 		})
 	}
 }

@@ -1,24 +1,17 @@
 import { on } from 'node:events'
-import {
-	ERRORS,
-	formatPosition,
-	type Json,
-	type ParsedSubscribeInput,
-	type PlanstreamError,
-	SYSTEM_PLAN_ID,
-} from '@planstream/shared'
+import { ERRORS, type Json, type ParsedSubscribeInput, type PlanstreamError, SYSTEM_PLAN_ID } from '@planstream/shared'
 import type { ClientMessage } from '@planstream/shared/schemas'
 import { v7 as uuidv7 } from 'uuid'
 import { typedError } from '../api/errors.js'
 import { assertAllowed, type OnProblem, reported } from '../api/procedure.js'
-import { joinSignals } from '../api/signals.js'
-import { toSubscribeRequest } from '../api/subscribe-request.js'
-import type { Hub } from '../hub/hub.js'
+import { toReadRequest } from '../api/read-request.js'
+import type { Deliveries } from '../delivery/deliveries.js'
+import type { Delivery } from '../delivery/delivery.js'
+import type { Outlet, Wire } from '../delivery/outlet.js'
 import type { Principal } from '../hub/principal.js'
-import { cursorOf, type StreamItem, textOf } from '../hub/stream-item.js'
-import type { SubscribeRequest } from '../hub/subscription.js'
+import { textOf } from '../hub/stream-item.js'
 import type { AcceptedSocket } from './accept-websocket.js'
-import { deliver, type Outlet } from './delivery.js'
+import { textFrame } from './text-frame.js'
 import { frameRefusal, readMessage } from './websocket-input.js'
 
 /** Frames in a row that make no sense before the connection is closed. */
@@ -29,10 +22,8 @@ const PROTOCOL = 'planstream-1'
 const SUBSCRIBE = { action: 'subscribe', after: 'start', snapshot: false, follow: 'until_done' } as const
 
 export interface SessionOptions extends AcceptedSocket {
-	readonly hub: Hub
+	readonly deliveries: Deliveries
 	readonly principal: Principal
-	/** Aborts when the server stops. */
-	readonly draining: AbortSignal
 	/** Milliseconds between two pings of the server. */
 	readonly heartbeatMs: number
 	readonly onProblem: OnProblem
@@ -40,9 +31,11 @@ export interface SessionOptions extends AcceptedSocket {
 
 /** What runs for one plan on the connection. */
 interface Followed {
-	readonly left: AbortController
 	readonly stream: Disposable
+	delivery: Disposable | null
 }
+
+const WIRE: Wire = { key: 'websocket', encode: (item) => textFrame(textOf(item)) }
 
 /** One client on the plain WebSocket: what it says, and the subscriptions it has. */
 export class WebSocketSession {
@@ -61,13 +54,13 @@ export class WebSocketSession {
 	 * @param plan_ids - subscribed to at once
 	 */
 	async serve(plan_ids: readonly string[]): Promise<void> {
-		const { client, connection, heartbeatMs } = this.#options
+		const { client, connection, writer, heartbeatMs } = this.#options
 		client.on('error', ignoreBrokenProtocol)
 		client.once('close', () => this.#close())
 		const messages = on(client, 'message', { close: ['close'], highWaterMark: 1 }) as AsyncIterable<[Buffer, boolean]>
 		const { connection_id } = connection
 		const message = 'Connected. Subscribe with {"action":"subscribe","plan_id":"..."}.'
-		client.send(liveText('ping', { message, protocol: PROTOCOL, connection_id, heartbeat_ms: heartbeatMs }))
+		writer.send(liveText('ping', { message, protocol: PROTOCOL, connection_id, heartbeat_ms: heartbeatMs }))
 		for (const plan_id of plan_ids) await this.#heed(() => ({ ...SUBSCRIBE, plan_id }))
 		try {
 			for await (const [data, isBinary] of messages) await this.#heed(() => readMessage(data, isBinary))
@@ -103,7 +96,7 @@ export class WebSocketSession {
 				this.#stop(message.plan_id)
 				break
 			case 'ping':
-				this.#options.client.send(liveText('pong', { timestamp: message.timestamp }))
+				this.#options.writer.send(liveText('pong', { timestamp: message.timestamp }))
 				break
 			default:
 				message satisfies never
@@ -112,51 +105,43 @@ export class WebSocketSession {
 
 	/** A second subscription to a plan takes the place of the first. */
 	#subscribe(input: ParsedSubscribeInput): void {
-		const { principal, connection } = this.#options
+		const { principal, connection, deliveries } = this.#options
+		const { plan_id } = input
 		assertAllowed(principal, 'plans.events')
-		const left = new AbortController()
-		const request = toSubscribeRequest(input, left.signal)
-		this.#stop(input.plan_id)
-		const followed = { left, stream: connection.begin(input.plan_id) }
-		this.#followed.set(input.plan_id, followed)
-		void this.#follow(input.plan_id, request, followed)
+		const request = toReadRequest(input)
+		this.#stop(plan_id)
+		let delivery: Delivery | null = null
+		const followed: Followed = { stream: connection.begin(plan_id, (reason) => delivery?.end(reason)), delivery: null }
+		this.#followed.set(plan_id, followed)
+		delivery = deliveries.deliver(principal, plan_id, request, this.#outlet(plan_id))
+		followed.delivery = delivery
 	}
 
 	#stop(plan_id: string): void {
 		const followed = this.#followed.get(plan_id)
 		this.#followed.delete(plan_id)
+		followed?.delivery?.[Symbol.dispose]()
 		followed?.stream[Symbol.dispose]()
-		followed?.left.abort()
 	}
 
-	async #follow(plan_id: string, request: SubscribeRequest, followed: Followed): Promise<void> {
-		const { hub, principal, draining, turns } = this.#options
-		using ending = joinSignals(request.signal, draining, principal.expired)
-		let cursor = formatPosition(request.after)
-		const write = (item: StreamItem): void => {
-			cursor = cursorOf(item) ?? cursor
-			this.#write(item)
+	#outlet(plan_id: string): Outlet {
+		const { turns, writer, connection } = this.#options
+		return {
+			wire: WIRE,
+			turn: () => turns.take(),
+			write: (bytes) => writer.write(bytes),
+			delivered: (events) => connection.delivered(events),
+			ended: () => this.#stop(plan_id),
+			failed: (thrown, cursor) => {
+				this.#tell(thrown, plan_id, cursor)
+				this.#stop(plan_id)
+			},
 		}
-		const outlet: Outlet = { turn: (signal) => turns.take(signal), write }
-		try {
-			const items = hub.subscribe(principal, plan_id, { ...request, signal: ending.signal })
-			await deliver(items, outlet, { left: request.signal, ending: ending.signal })
-		} catch (thrown) {
-			using turn = await turns.take(request.signal)
-			if (turn !== null && !request.signal.aborted) this.#tell(thrown, plan_id, cursor)
-		} finally {
-			if (this.#followed.get(plan_id) === followed) this.#stop(plan_id)
-		}
-	}
-
-	#write(item: StreamItem): void {
-		this.#options.client.send(textOf(item))
-		if (item.kind === 'event') this.#options.connection.delivered()
 	}
 
 	#tell(thrown: unknown, plan_id: string | null, cursor: string | null): void {
 		const error = reported(typedError(thrown), this.#options.onProblem, 'The WebSocket')
-		this.#options.client.send(problemText(error, plan_id, cursor))
+		this.#options.writer.send(problemText(error, plan_id, cursor))
 	}
 
 	#close(): void {

@@ -4,9 +4,9 @@ import type { Authority } from '../auth/authority.js'
 import type { ConnectionLimits } from '../connections/limits.js'
 import type { Connections } from '../connections/registry.js'
 import type { Schedule } from '../connections/schedule.js'
-import type { Hub } from '../hub/hub.js'
+import type { Deliveries } from '../delivery/deliveries.js'
 import type { Principal } from '../hub/principal.js'
-import { webSocketServer } from './accept-websocket.js'
+import { type AcceptedSocket, webSocketServer } from './accept-websocket.js'
 import { admit, type Newcomer } from './holder.js'
 import type { Upgrade } from './upgrade.js'
 import { readAddress } from './websocket-input.js'
@@ -16,11 +16,9 @@ import { ignoreBrokenProtocol, problemText, WebSocketSession } from './websocket
 const MAX_MESSAGE_BYTES = 64 * 1024
 
 export interface PlainWebSocketOptions {
-	readonly hub: Hub
+	readonly deliveries: Deliveries
 	readonly connections: Connections
 	readonly limits: ConnectionLimits
-	/** Aborts when the server stops. */
-	readonly draining: AbortSignal
 	readonly authority: Authority
 	readonly schedule: Schedule
 	readonly onProblem: OnProblem
@@ -36,7 +34,8 @@ export function plainWebSocket(options: PlainWebSocketOptions): Upgrade {
 			const { headers } = request
 			const principal = admitted({ ...accepted, authority, headers })
 			if (principal === null) return
-			accepted.connection.identify({ tenant: principal.tenant, client_id })
+			const { tenant, expired } = principal
+			accepted.connection.identify({ tenant, client_id, expired })
 			const session = new WebSocketSession({ ...options, ...accepted, principal, heartbeatMs: limits.pingIntervalMs })
 			void session.serve(plan_ids)
 		})
@@ -44,12 +43,12 @@ export function plainWebSocket(options: PlainWebSocketOptions): Upgrade {
 }
 
 /** Whose it is; who is refused is told so in a last frame. */
-function admitted(newcomer: Newcomer): Principal | null {
+function admitted(newcomer: Newcomer & AcceptedSocket): Principal | null {
 	try {
 		return admit(newcomer)
 	} catch (thrown) {
 		newcomer.client.on('error', ignoreBrokenProtocol)
-		newcomer.client.send(problemText(typedError(thrown)))
+		newcomer.writer.send(problemText(typedError(thrown)))
 		return null
 	}
 }

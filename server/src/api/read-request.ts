@@ -1,5 +1,5 @@
 import { EMPTY_FINGERPRINT, type ParsedSubscribeInput, PlanstreamError, type Position, parsePosition } from '@planstream/shared'
-import type { SubscribeRequest } from '../hub/subscription.js'
+import type { ReadRequest } from '../hub/plan-reader.js'
 
 /** A cursor of an epoch no log has: whoever resumes from it is told `reset: epoch` and starts over. */
 const NOWHERE: Position = { epoch: '-', seq: 0, fingerprint: EMPTY_FINGERPRINT }
@@ -8,11 +8,10 @@ const NOWHERE: Position = { epoch: '-', seq: 0, fingerprint: EMPTY_FINGERPRINT }
  * What the hub is asked for, from what a subscriber sent. The id of the last item seen wins over `after`, and because a browser cannot
  * change it, one that is no cursor is answered by a reset rather than refused.
  *
- * @param signal - ends the subscription
  * @throws PlanstreamError `bad_request` when `after` is no position, or when a snapshot is asked for at a place that has none
  */
-export function toSubscribeRequest(input: ParsedSubscribeInput, signal: AbortSignal): SubscribeRequest {
-	const { follow, event_types, step_id, lastEventId } = input
+export function toReadRequest(input: ParsedSubscribeInput): ReadRequest {
+	const { follow, event_types, step_id, max_events_per_s, lastEventId } = input
 	const resumed = lastEventId !== undefined && lastEventId !== ''
 	const after = resumed ? (parsePosition(lastEventId) ?? NOWHERE) : positionOf(input.after)
 	if (input.snapshot && !resumed && typeof after !== 'string') {
@@ -22,10 +21,10 @@ export function toSubscribeRequest(input: ParsedSubscribeInput, signal: AbortSig
 	return {
 		after,
 		follow,
-		signal,
 		snapshot: input.snapshot && !resumed,
 		...(event_types !== undefined && { event_types: new Set(event_types) }),
 		...(step_id !== undefined && { step_id }),
+		...(max_events_per_s !== undefined && { max_events_per_s }),
 	}
 }
 

@@ -1,0 +1,76 @@
+import type { Schedule } from '../connections/schedule.js'
+import type { Hub } from '../hub/hub.js'
+import type { ReadRequest } from '../hub/plan-reader.js'
+import type { Principal } from '../hub/principal.js'
+import { keyText } from '../log/bells.js'
+import type { PlanKey } from '../log/event-log.js'
+import { Delivery, type DeliveryCounts } from './delivery.js'
+import { LivePlan } from './live-plan.js'
+import type { Outlet } from './outlet.js'
+import { Pace } from './pace.js'
+
+export interface DeliveryReport {
+	/** Streams that are open. */
+	readonly streams: number
+	/** Those whose reader has everything. */
+	readonly waiting: number
+	/** Plans that have such readers. */
+	readonly plans: number
+	/** How often a reader had no room for more and was served from the log, since the start. */
+	readonly fell_behind: number
+	/** Streams that were ended because their reader took nothing, since the start. */
+	readonly slow: number
+}
+
+/** Every stream of plan events, whatever its transport; those of one plan share one loop. */
+export class Deliveries {
+	readonly #hub: Hub
+	readonly #schedule: Schedule
+	readonly #plans = new Map<string, { readonly live: LivePlan; streams: number }>()
+	readonly #counts: DeliveryCounts = { fellBehind: 0, slow: 0 }
+
+	constructor(hub: Hub, schedule: Schedule) {
+		this.#hub = hub
+		this.#schedule = schedule
+	}
+
+	/** Begins to deliver a plan's events; disposing what it returns ends that without a word. */
+	deliver(principal: Principal, plan_id: string, request: ReadRequest, outlet: Outlet): Delivery {
+		const plan = { tenant: principal.tenant, plan_id }
+		const key = keyText(plan)
+		const shared = this.#plans.get(key) ?? { live: this.#live(plan), streams: 0 }
+		this.#plans.set(key, shared)
+		shared.streams++
+		const delivery = new Delivery({
+			reader: this.#hub.reader(plan, request),
+			outlet,
+			live: shared.live,
+			pace: request.max_events_per_s === undefined ? null : new Pace(request.max_events_per_s, this.#schedule),
+			counts: this.#counts,
+			onOver: () => {
+				if (--shared.streams === 0) this.#plans.delete(key)
+			},
+		})
+		delivery.readOn()
+		return delivery
+	}
+
+	report(): DeliveryReport {
+		const plans = [...this.#plans.values()]
+		const waiting = plans.map(({ live }) => live.waiting)
+		return {
+			streams: plans.reduce((sum, { streams }) => sum + streams, 0),
+			waiting: waiting.reduce((sum, count) => sum + count, 0),
+			plans: waiting.filter((count) => count > 0).length,
+			fell_behind: this.#counts.fellBehind,
+			slow: this.#counts.slow,
+		}
+	}
+
+	#live(plan: PlanKey): LivePlan {
+		return new LivePlan({
+			read: (after, limit) => this.#hub.read(plan, after, limit),
+			watch: (onGrow) => this.#hub.watch(plan, onGrow),
+		})
+	}
+}

@@ -1,0 +1,146 @@
+import type { PlanstreamError } from '@planstream/shared'
+import type { PlanReader } from '../hub/plan-reader.js'
+import type { StreamItem } from '../hub/stream-item.js'
+import { endReason } from '../hub/subscription.js'
+import { takeChunk } from './chunk.js'
+import type { LivePlan } from './live-plan.js'
+import type { Member, Seat } from './member.js'
+import type { Outlet } from './outlet.js'
+import type { Pace } from './pace.js'
+
+/** What is counted of all deliveries together. */
+export interface DeliveryCounts {
+	/** How often a reader had no room for more and was served from the log. */
+	fellBehind: number
+	/** Streams that were ended because nothing moved. */
+	slow: number
+}
+
+export interface DeliveryOptions {
+	readonly reader: PlanReader
+	readonly outlet: Outlet
+	readonly live: LivePlan
+	/** null: as fast as the reader takes it. */
+	readonly pace: Pace | null
+	readonly counts: DeliveryCounts
+	readonly onOver: () => void
+}
+
+/**
+ * One stream on its way to its reader: it reads from the log and hands over while there is room, and is a member of the plan's loop when
+ * it has come to the head. Start, resume, a change of the verdict and a reader that had no room are one and the same. It keeps nothing
+ * but a position. Disposing it ends it without a word.
+ */
+export class Delivery implements Member, Disposable {
+	readonly reader: PlanReader
+	readonly outlet: Outlet
+	readonly #of: DeliveryOptions
+	seat: Seat | null = null
+	/** The first frame was handed over, and a last one may be. */
+	#begun = false
+	#ending: PlanstreamError | null = null
+	#over = false
+
+	constructor(options: DeliveryOptions) {
+		this.reader = options.reader
+		this.outlet = options.outlet
+		this.#of = options
+	}
+
+	get isPaced(): boolean {
+		return this.#of.pace !== null
+	}
+
+	/** Starts, or goes on when there is more, or room again. */
+	readOn(): void {
+		if (!this.#over) void this.#readToHead()
+	}
+
+	fallBehind(): void {
+		this.#of.counts.fellBehind++
+		this.readOn()
+	}
+
+	/** Where the reader resumes. */
+	get cursor(): string {
+		return this.seat === null ? this.reader.cursor : this.#of.live.cursor
+	}
+
+	/** Ends the stream with a last frame, whether there is room or not, so that its reader resumes elsewhere. */
+	end(why: PlanstreamError): void {
+		if (this.#over || this.reader.lastWord !== null) return
+		this.#ending = why
+		if (!this.#begun) return
+		this.#of.live.leave(this)
+		const reason = endReason(why) ?? 'draining'
+		if (reason === 'slow') this.#of.counts.slow++
+		const end = this.reader.end(reason, true)
+		this.outlet.write(this.outlet.wire.encode(end))
+		this[Symbol.dispose]()
+		this.outlet.ended(end.frame)
+	}
+
+	[Symbol.dispose](): void {
+		if (this.#over) return
+		this.#over = true
+		this.#of.pace?.[Symbol.dispose]()
+		this.#of.live.leave(this)
+		this.reader[Symbol.dispose]()
+		this.#of.onOver()
+	}
+
+	async #readToHead(): Promise<void> {
+		try {
+			while (await this.#readPage());
+		} catch (thrown) {
+			if (this.#over) return
+			this[Symbol.dispose]()
+			this.outlet.failed(thrown, this.reader.cursor)
+		}
+	}
+
+	/** @returns whether to go on reading */
+	async #readPage(): Promise<boolean> {
+		const { reader } = this
+		const page = await reader.read()
+		const items = (await reader.items(page))[Symbol.iterator]()
+		if (this.#over) return false
+		this.#of.live.heed(page)
+		if (!this.#begun && !this.#begin()) return false
+		while (await this.#handNext(items));
+		if (this.#over) return false
+		if (reader.lastWord === null) return !(reader.atHead && this.#of.live.join(this))
+		this[Symbol.dispose]()
+		this.outlet.ended(reader.lastWord)
+		return false
+	}
+
+	#begin(): boolean {
+		const { verdict } = this.reader
+		if (verdict === null || this.outlet.begin?.(verdict) !== false) return true
+		this[Symbol.dispose]()
+		return false
+	}
+
+	/** @returns whether there may be more items */
+	async #handNext(items: Iterator<StreamItem>): Promise<boolean> {
+		const { pace } = this.#of
+		const events = await this.#handOver(items, pace?.portion)
+		if (events === null) return false
+		await pace?.after(events)
+		return !this.#over
+	}
+
+	/** @returns how many events were handed over; null when there was nothing, or when nobody wants it any more */
+	async #handOver(items: Iterator<StreamItem>, most?: number): Promise<number | null> {
+		using _turn = await this.outlet.turn()
+		if (this.#over) return null
+		const chunk = takeChunk(items, this.outlet.wire, most)
+		if (chunk === null) return null
+		this.outlet.write(chunk.bytes)
+		this.outlet.delivered(chunk.events)
+		this.#begun = true
+		if (this.#ending !== null) this.end(this.#ending)
+		return chunk.events
+	}
+}

@@ -1,0 +1,144 @@
+import { isFinished, type Position, parsePosition } from '@planstream/shared'
+import { placeOf } from '../hub/plan-reader.js'
+import type { Page } from '../log/event-log.js'
+import type { LivePoint, Member } from './member.js'
+import { WireClass } from './wire-class.js'
+
+const PAGE = 256
+
+/** What the loop reads. */
+export interface LiveSource {
+	readonly read: (after: Position, limit: number) => Promise<Page>
+	readonly watch: (onGrow: () => void) => Disposable
+}
+
+/**
+ * The one loop behind all readers at the head of a plan: what was appended in one turn of the event loop is read once, encoded once for
+ * each class of readers and written once to each of them. Everybody else reads by itself, and joins when it is where the loop is.
+ */
+export class LivePlan {
+	readonly #source: LiveSource
+	readonly #classes = new Map<string, WireClass>()
+	/** Readers that read by themselves as soon as there is more. */
+	readonly #resting = new Set<Member>()
+	/** null while nobody waits at the head. */
+	#point: LivePoint | null = null
+	#watch: Disposable | null = null
+	#isDue = false
+
+	constructor(source: LiveSource) {
+		this.#source = source
+	}
+
+	/** How many readers wait at the head. */
+	get waiting(): number {
+		return [...this.#classes.values()].reduce((sum, { size }) => sum + size, this.#resting.size)
+	}
+
+	/** Where those resume who wait at the head. */
+	get cursor(): string {
+		return this.#point?.place.cursor ?? ''
+	}
+
+	/**
+	 * Takes in a reader that has read to the head.
+	 *
+	 * @returns false when the loop is further than the reader, which then has to read on
+	 */
+	join(member: Member): boolean {
+		const { place, epoch, headSeq } = member.reader
+		if (place === null) return false
+		const point = this.#point ?? this.#begin({ place, epoch, headSeq })
+		if (point.epoch !== epoch || point.place.seq > place.seq) return false
+		if (member.isPaced || point.place.seq < place.seq) {
+			this.#resting.add(member)
+			this.#ring()
+		} else this.#classOf(member).add(member)
+		return true
+	}
+
+	/** Lets a reader go, which then is where the loop is. */
+	leave(member: Member): void {
+		this.#resting.delete(member)
+		if (this.#point !== null) member.seat?.leave(member, this.#point)
+		this.#restWhenAlone()
+	}
+
+	/** Goes on with what anybody has read of the plan, so that the loop is not behind a reader that wants to join. */
+	heed(page: Page): void {
+		const point = this.#point
+		if (point === null) return
+		if (page.verdict.epoch !== point.epoch) this.#releaseAll(point)
+		else this.#goOn(point, page)
+		this.#restWhenAlone()
+	}
+
+	#goOn({ place: { seq }, epoch }: LivePoint, { from_seq, events, head }: Page): void {
+		const news = from_seq > seq + 1 ? [] : events.slice(seq + 1 - from_seq)
+		const last = news.at(-1)
+		if (last === undefined || head === null) return
+		const point = { place: placeOf(last), epoch, headSeq: head.head_seq }
+		this.#point = point
+		for (const seat of this.#classes.values()) seat.deliver(news, point)
+		this.#wake()
+		if (last.seq < head.head_seq || head.summary === null || !isFinished(head.summary.status)) return
+		for (const seat of this.#classes.values()) seat.release(point, ({ reader }) => reader.request.follow === 'until_done')
+	}
+
+	#begin(point: LivePoint): LivePoint {
+		this.#point = point
+		this.#watch = this.#source.watch(() => this.#ring())
+		// What was appended before the watch and after the reader has read.
+		this.#ring()
+		return point
+	}
+
+	#classOf({ reader: { filter }, outlet: { wire } }: Member): WireClass {
+		const key = `${wire.key}\n${filter?.key ?? ''}`
+		const seat = this.#classes.get(key) ?? new WireClass(wire, filter)
+		this.#classes.set(key, seat)
+		return seat
+	}
+
+	/** All that is rung for in one turn of the event loop is one read. */
+	#ring(): void {
+		if (!this.#isDue) setImmediate(() => void this.#tick())
+		this.#isDue = true
+	}
+
+	async #tick(): Promise<void> {
+		this.#isDue = false
+		const before = this.#point
+		if (before === null) return
+		try {
+			const page = await this.#source.read(parsePosition(before.place.cursor) ?? 'start', PAGE)
+			if (page.verdict.reset !== null && before === this.#point) this.#releaseAll(before)
+			this.heed(page)
+			if (page.events.length === PAGE) this.#ring()
+		} catch {
+			// Each reader meets the failure in a read of its own and is told.
+			if (this.#point !== null) this.#releaseAll(this.#point)
+		}
+	}
+
+	/** Something has happened that each reader has to be told by itself. */
+	#releaseAll(point: LivePoint): void {
+		for (const seat of this.#classes.values()) seat.release(point, () => true)
+		this.#wake()
+		this.#restWhenAlone()
+	}
+
+	#wake(): void {
+		const woken = [...this.#resting]
+		this.#resting.clear()
+		for (const member of woken) member.readOn()
+	}
+
+	#restWhenAlone(): void {
+		for (const [key, { size }] of this.#classes) if (size === 0) this.#classes.delete(key)
+		if (this.#classes.size + this.#resting.size > 0) return
+		this.#watch?.[Symbol.dispose]()
+		this.#watch = null
+		this.#point = null
+	}
+}

@@ -1,0 +1,31 @@
+import type { EndFrame, ReadyFrame } from '@planstream/shared'
+import type { StreamItem } from '../hub/stream-item.js'
+
+/** How a transport puts the items of a stream into bytes. */
+export interface Wire {
+	/** Streams whose wires have the same key get the very same bytes, made once. */
+	readonly key: string
+	readonly encode: (item: StreamItem) => Buffer
+}
+
+/** Where one stream goes: the writing end of its connection, and what its transport does at its ends. */
+export interface Outlet {
+	/** Looked at once {@link Outlet.begin} has returned. */
+	readonly wire: Wire
+	/**
+	 * Called with the first frame before anything is written.
+	 *
+	 * @returns false when nothing is to be written at all
+	 */
+	begin?(ready: ReadyFrame): boolean
+	/** Resolves when it is this stream's turn and the connection has room; the turn passes on when it is disposed. */
+	turn(): Promise<Disposable | null>
+	/** Hands bytes over, whether there is room or not. Does nothing on a connection that is closed. @returns false when there is no room for more */
+	write(bytes: Buffer): boolean
+	/** So many events were handed over. */
+	delivered(events: number): void
+	/** The last item was handed over. */
+	ended(end: EndFrame): void
+	/** The stream broke off behind a cursor. */
+	failed(thrown: unknown, cursor: string): void
+}

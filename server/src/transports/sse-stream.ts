@@ -1,0 +1,168 @@
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { HttpBindings } from '@hono/node-server'
+import type { PlanstreamError } from '@planstream/shared'
+import type { Context as HonoContext } from 'hono'
+import { endStalled, stalled } from '../connections/back-pressure.js'
+import type { ConnectionLimits } from '../connections/limits.js'
+import type { Connection, Connections, Transport } from '../connections/registry.js'
+import type { Schedule } from '../connections/schedule.js'
+import { Turns } from '../connections/turns.js'
+import type { Principal } from '../hub/principal.js'
+
+export interface SseStreamOptions {
+	readonly connections: Connections
+	readonly limits: ConnectionLimits
+	readonly schedule: Schedule
+}
+
+export type SseContext = HonoContext<{ Bindings: HttpBindings }>
+
+export interface SseReader {
+	readonly transport: Transport
+	readonly principal: Principal
+	/** What it calls itself. */
+	readonly client_id: string | undefined
+	/** null for a stream of no plan. */
+	readonly plan_id: string | null
+	/** Called when the stream is to end by itself. */
+	readonly end: (reason: PlanstreamError) => void
+	/** Called once when the reader is gone. */
+	readonly left: () => void
+}
+
+export interface SseOpening {
+	readonly headers: OutgoingHttpHeaders
+	/** Sent with the headers at once. */
+	readonly block: string
+	/** What a sign of life is. */
+	readonly beat: () => string
+}
+
+/**
+ * A response that is a stream of server-sent events, counted as a connection until it is disposed, which also ends it. After the headers
+ * everything is written to the socket itself, in the frames of HTTP: so the same bytes go to every reader.
+ */
+export class SseStream implements Disposable {
+	readonly connection: Connection
+	readonly #options: SseStreamOptions
+	readonly #response: ServerResponse
+	readonly #socket: Socket
+	readonly #turns: Turns
+	readonly #counted: Disposable
+	readonly #left: () => void
+	#heartbeat: Disposable | null = null
+	/** Resolves when the headers are on the socket, which an answer before this one may still have. */
+	#opened: Promise<void> | null = null
+	#ended = false
+
+	/** @throws PlanstreamError `too_many_connections`, `draining` */
+	constructor({ env: { incoming, outgoing } }: SseContext, options: SseStreamOptions, reader: SseReader) {
+		const { transport, principal, client_id, plan_id, end } = reader
+		const { socket } = incoming
+		this.#options = options
+		this.#response = outgoing
+		this.#socket = socket
+		this.#turns = new Turns({ sink: socket, queued: () => socket.writableLength, limit: options.limits.sendBufferBytes })
+		const lagging = (): boolean => this.#turns.full
+		this.connection = options.connections.open({ transport, lagging, terminate: () => void outgoing.destroy() })
+		this.connection.identify({ tenant: principal.tenant, client_id, expired: principal.expired })
+		this.#counted = this.connection.begin(plan_id, end)
+		this.#left = reader.left
+		socket.once('close', this.#left)
+		if (socket.destroyed) queueMicrotask(this.#left)
+	}
+
+	/** Whether the bytes stand in chunks: HTTP/1.0 knows none. */
+	get isChunked(): boolean {
+		return this.#response.chunkedEncoding
+	}
+
+	/**
+	 * Its connection goes with the stream, as the headers say: a reader that resumes on a connection it kept could meet a server that
+	 * stops, and an EventSource gives up for good when it is refused.
+	 */
+	open({ headers, block, beat }: SseOpening): void {
+		const response = this.#response
+		response.on('error', ignoreBrokenPipe)
+		response.shouldKeepAlive = false
+		this.#endStalled()
+		response.writeHead(200, headers)
+		this.#opened = new Promise((resolve) => {
+			response.write(block, () => {
+				this.#opened = null
+				resolve()
+			})
+		})
+		this.#scheduleBeat(beat)
+	}
+
+	/** @returns null when the signal aborted and there is no room */
+	async turn(signal?: AbortSignal): Promise<Disposable | null> {
+		if (this.#opened !== null) await this.#opened
+		return this.#turns.take(signal)
+	}
+
+	/** @returns false when there is no room for more */
+	write(bytes: Buffer): boolean {
+		if (this.#ended || this.#socket.destroyed) return true
+		const hasRoom = this.#socket.write(bytes) || !this.#turns.full
+		// A reader of SSE says nothing; that it takes what is sent is its sign of life.
+		if (this.#socket.writableLength === 0) this.connection.seen()
+		return hasRoom
+	}
+
+	/** Sends text to this one reader. */
+	send(text: string): void {
+		this.write(sseBytes(text, this.isChunked))
+	}
+
+	[Symbol.dispose](): void {
+		if (this.#ended) return
+		this.#ended = true
+		this.#heartbeat?.[Symbol.dispose]()
+		this.#socket.off('close', this.#left)
+		this.#counted[Symbol.dispose]()
+		this.connection[Symbol.dispose]()
+		if (this.#heartbeat !== null && !this.#response.destroyed) this.#response.end()
+	}
+
+	#endStalled(): void {
+		const response = this.#response
+		const socket = this.#socket
+		const sink = {
+			get writableNeedDrain() {
+				return socket.writableNeedDrain
+			},
+			on: (event: 'drain' | 'close' | 'timeout', listener: () => void) => response.on(event, listener),
+			off: (event: 'drain' | 'close', listener: () => void) => response.off(event, listener),
+			setTimeout: (delayMs: number) => response.setTimeout(delayMs),
+		}
+		const leave = (): void => this.connection.leave(stalled())
+		endStalled(sink, this.#options.limits.stallTimeoutMs, { leave, terminate: () => void response.destroy() })
+	}
+
+	/** Nothing is added to what a reader has not taken: that is on its way and shows life by itself. */
+	#scheduleBeat(beat: () => string): void {
+		const { schedule, limits } = this.#options
+		this.#heartbeat = schedule(() => {
+			if (this.#opened === null && !this.#socket.writableNeedDrain) this.send(beat())
+			this.#scheduleBeat(beat)
+		}, limits.heartbeatMs)
+	}
+}
+
+/** Text as it stands in the body of a response. */
+export function sseBytes(text: string, isChunked: boolean): Buffer {
+	if (!isChunked) return Buffer.from(text)
+	const length = Buffer.byteLength(text)
+	const head = `${length.toString(16)}\r\n`
+	const bytes = Buffer.allocUnsafe(head.length + length + 2)
+	bytes.write(head, 'latin1')
+	bytes.write(text, head.length)
+	bytes.write('\r\n', head.length + length, 'latin1')
+	return bytes
+}
+
+/** A reader that leaves while something is written to it is no failure: `close` follows and ends its stream. */
+function ignoreBrokenPipe(): void {}

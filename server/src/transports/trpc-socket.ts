@@ -1,0 +1,219 @@
+import { setMaxListeners } from 'node:events'
+import { callTRPCProcedure, TRPCError } from '@trpc/server'
+import { parseConnectionParamsFromUnknown, type TRPCRequestInfo } from '@trpc/server/http'
+import { parseTRPCMessage, type TRPCClientOutgoingMessage } from '@trpc/server/rpc'
+import type { Context } from '../api/context.js'
+import type { AppRouter } from '../api/router.js'
+import { Calls, Reading } from '../connections/calls.js'
+import type { Connection } from '../connections/registry.js'
+import type { Turns } from '../connections/turns.js'
+import type { Deliveries } from '../delivery/deliveries.js'
+import type { AcceptedSocket } from './accept-websocket.js'
+import type { SocketWriter } from './socket-writer.js'
+import { type FailedCall, MAX_BATCH_CALLS, NO_CALL, type TrpcFailures } from './trpc-failures.js'
+import { type Answer, answerText, type RequestHead, type TrpcCall } from './trpc-messages.js'
+import { type SubscriptionHost, TrpcSubscription } from './trpc-subscription.js'
+
+/** Calls of one connection that are worked on at one time; the rest waits, and so does what the client has not sent yet. */
+const MAX_CALLS = 100
+
+export interface TrpcSocketOptions extends AcceptedSocket {
+	readonly router: AppRouter
+	readonly deliveries: Deliveries
+	readonly failures: TrpcFailures
+	/** Whether the client sends its credentials first. */
+	readonly expectsParams: boolean
+	/** @throws PlanstreamError when the client may not come in */
+	readonly createContext: (params: TRPCRequestInfo['connectionParams']) => Context
+}
+
+/**
+ * A tRPC client on a WebSocket, answered byte for byte as by tRPC's own adapter. Every answer takes a turn, and while there is no room
+ * nothing more is read, so that what is refused before it is a call does not pile up either.
+ */
+export class TrpcSocket implements SubscriptionHost {
+	readonly #options: TrpcSocketOptions
+	readonly #subscriptions = new Map<number | string, TrpcSubscription>()
+	readonly #reading: Reading
+	readonly #calls: Calls
+	/** Made when a call needs it. */
+	#closed: AbortController | null = null
+	/** null until the client has sent what it announced. */
+	#context: Promise<Context> | null = null
+
+	constructor(options: TrpcSocketOptions) {
+		const { client, expectsParams } = options
+		this.#options = options
+		this.#reading = new Reading(client)
+		this.#calls = new Calls(MAX_CALLS, this.#reading)
+		if (!expectsParams) this.#enter(() => null)
+		client.on('message', (data, isBinary) => this.#hear(data as Buffer, isBinary))
+		client.on('error', ignoreBrokenProtocol)
+		client.once('close', () => this.#close())
+	}
+
+	/** Answers a request. Once the WebSocket is closing nobody is answered. */
+	respond(head: RequestHead, answer: Answer): void {
+		this.#options.writer.send(answerText(head, answer))
+	}
+
+	/** Tells why a call was refused. */
+	refuse(head: RequestHead, thrown: unknown, call: FailedCall): void {
+		this.respond(head, { error: this.#options.failures.shape(thrown, call) })
+	}
+
+	/** Calls a procedure with the context of this connection. */
+	async call({ path, type, input, batchIndex }: TrpcCall, signal: AbortSignal): Promise<unknown> {
+		const ctx = await this.#context
+		const getRawInput = (): Promise<unknown> => Promise.resolve(input)
+		return callTRPCProcedure({ router: this.#options.router, path, type, getRawInput, ctx, signal, batchIndex })
+	}
+
+	over(id: RequestHead['id']): void {
+		if (id !== null) this.#subscriptions.delete(id)
+	}
+
+	get connection(): Connection {
+		return this.#options.connection
+	}
+
+	get turns(): Turns {
+		return this.#options.turns
+	}
+
+	get writer(): SocketWriter {
+		return this.#options.writer
+	}
+
+	get deliveries(): Deliveries {
+		return this.#options.deliveries
+	}
+
+	get failures(): TrpcFailures {
+		return this.#options.failures
+	}
+
+	#hear(data: Buffer, isBinary: boolean): void {
+		if (this.#options.turns.full) void this.#readNothingUntilRoom()
+		const text = data.toString()
+		if (!isBinary && text === 'PONG') return
+		if (!isBinary && text === 'PING') this.#options.writer.send('PONG')
+		else if (this.#context === null) this.#enter(() => readParams(text))
+		else this.#heed(text)
+	}
+
+	/** Lets the client in, or closes the WebSocket. */
+	#enter(readParams: () => TRPCRequestInfo['connectionParams']): void {
+		this.#context = new Promise((resolve) => resolve(this.#options.createContext(readParams())))
+		this.#context.catch((thrown: unknown) => {
+			this.refuse({ id: null }, thrown, NO_CALL)
+			setImmediate(() => this.#options.client.close())
+		})
+	}
+
+	#heed(text: string): void {
+		try {
+			const parsed: unknown = JSON.parse(text)
+			const messages: unknown[] = Array.isArray(parsed) ? parsed : [parsed]
+			if (messages.length > MAX_BATCH_CALLS) this.#refuseBatch(messages)
+			else {
+				const { transformer } = this.#options.router._def._config
+				const requests = messages.map((message) => parseTRPCMessage(message, transformer))
+				for (const [index, request] of requests.entries()) this.#request(request, index)
+			}
+		} catch (cause) {
+			this.refuse({ id: null }, new TRPCError({ code: 'PARSE_ERROR', cause }), NO_CALL)
+		}
+	}
+
+	/** Each call of a batch is refused, so that no client waits for an answer for ever. */
+	#refuseBatch(messages: readonly unknown[]): void {
+		const error = new TRPCError({ code: 'BAD_REQUEST', message: 'Batch call exceeds maximum size' })
+		const heads = messages.flatMap((message) => headOf(message) ?? [])
+		for (const head of heads.length === 0 ? [{ id: null }] : heads) this.refuse(head, error, NO_CALL)
+	}
+
+	#request(request: TRPCClientOutgoingMessage, batchIndex: number): void {
+		const { id, jsonrpc, method } = request
+		const head = { id, jsonrpc }
+		if (id === null) this.refuse(head, new TRPCError({ code: 'PARSE_ERROR', message: '`id` is required' }), NO_CALL)
+		else if (method === 'subscription.stop') this.#subscriptions.get(id)?.stop()
+		else {
+			const { path, input, lastEventId } = request.params
+			const call = { head, path, type: method, input: resumed(input, lastEventId), batchIndex }
+			if (method === 'subscription') this.#subscribe(id, call)
+			else void this.#answer(call)
+		}
+	}
+
+	#subscribe(id: number | string, call: TrpcCall): void {
+		if (this.#subscriptions.has(id)) {
+			this.refuse(call.head, new TRPCError({ code: 'BAD_REQUEST', message: `Duplicate id ${id}` }), call)
+			return
+		}
+		const subscription = new TrpcSubscription(this, call)
+		this.#subscriptions.set(id, subscription)
+		void subscription.start()
+	}
+
+	#answer(call: TrpcCall): Promise<void> {
+		const { signal } = this.#whenClosed()
+		return this.#calls.run(async () => {
+			const answer = await this.call(call, signal).then(
+				(data) => ({ result: { type: 'data', data } }),
+				(thrown: unknown) => ({ error: this.#options.failures.shape(thrown, call) }),
+			)
+			using _turn = await this.#options.turns.take(signal)
+			this.respond(call.head, answer)
+		})
+	}
+
+	#whenClosed(): AbortController {
+		if (this.#closed !== null) return this.#closed
+		this.#closed = new AbortController()
+		setMaxListeners(0, this.#closed.signal)
+		return this.#closed
+	}
+
+	async #readNothingUntilRoom(): Promise<void> {
+		using _hold = this.#reading.hold()
+		const turn = await this.#options.turns.take()
+		turn?.[Symbol.dispose]()
+	}
+
+	#close(): void {
+		this.#closed?.abort()
+		for (const subscription of this.#subscriptions.values()) subscription.drop()
+		this.#subscriptions.clear()
+	}
+}
+
+function readParams(text: string): TRPCRequestInfo['connectionParams'] {
+	let message: unknown
+	try {
+		message = JSON.parse(text)
+	} catch (cause) {
+		throw new TRPCError({ code: 'PARSE_ERROR', message: 'Malformed TRPCConnectionParamsMessage', cause })
+	}
+	return parseConnectionParamsFromUnknown(isObject(message) ? message.data : undefined)
+}
+
+/** What identifies a message of a batch that is not looked into; null for one that expects no answer. */
+function headOf(message: unknown): RequestHead | null {
+	if (!isObject(message) || message.method === 'subscription.stop') return null
+	const { id, jsonrpc } = message
+	if (typeof id !== 'number' && typeof id !== 'string') return null
+	return { id, jsonrpc: jsonrpc === '2.0' ? jsonrpc : undefined }
+}
+
+function resumed(input: unknown, lastEventId: string | undefined): unknown {
+	if (lastEventId === undefined) return input
+	return isObject(input) ? { ...input, lastEventId } : (input ?? { lastEventId })
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+	return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** A peer that breaks the protocol is closed by `ws`; `close` follows and ends everything. */
+function ignoreBrokenProtocol(): void {}

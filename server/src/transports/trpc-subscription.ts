@@ -1,0 +1,138 @@
+import type { EndFrame } from '@planstream/shared'
+import { PlanEvents } from '../api/plan-events.js'
+import { toReadRequest } from '../api/read-request.js'
+import type { Connection } from '../connections/registry.js'
+import type { Turns } from '../connections/turns.js'
+import type { Deliveries } from '../delivery/deliveries.js'
+import type { Delivery } from '../delivery/delivery.js'
+import type { Outlet, Wire } from '../delivery/outlet.js'
+import type { SocketWriter } from './socket-writer.js'
+import type { TrpcFailures } from './trpc-failures.js'
+import { type Answer, type RequestHead, type TrpcCall, trpcSocketWire } from './trpc-messages.js'
+
+/** What a subscription needs of its WebSocket. */
+export interface SubscriptionHost {
+	readonly connection: Connection
+	readonly turns: Turns
+	readonly writer: SocketWriter
+	readonly deliveries: Deliveries
+	readonly failures: TrpcFailures
+	respond(head: RequestHead, answer: Answer): void
+	call(call: TrpcCall, signal: AbortSignal): Promise<unknown>
+	/** The id is free again. */
+	over(id: RequestHead['id']): void
+}
+
+const STOPPED: Answer = { result: { type: 'stopped' } }
+
+/** One subscription of a tRPC client on a WebSocket. */
+export class TrpcSubscription implements Outlet {
+	readonly wire: Wire
+	readonly #host: SubscriptionHost
+	readonly #call: TrpcCall
+	/** Told of the client's stop until the delivery has taken over. */
+	#left: AbortController | null = null
+	#stream: Disposable | null = null
+	#delivery: Delivery | null = null
+	#isStarted = false
+	#isOver = false
+
+	constructor(host: SubscriptionHost, call: TrpcCall) {
+		this.#host = host
+		this.#call = call
+		this.wire = trpcSocketWire(call.head)
+	}
+
+	async start(): Promise<void> {
+		const left = new AbortController()
+		this.#left = left
+		try {
+			const items = await this.#host.call(this.#call, left.signal)
+			if (left.signal.aborted) this.#finish(STOPPED)
+			else await this.#begin(items, left.signal)
+		} catch (thrown) {
+			if (this.#isStarted) this.failed(thrown)
+			else this.#finish({ error: this.#host.failures.shape(thrown, this.#call) })
+		}
+	}
+
+	/** The client wants no more. */
+	stop(): void {
+		this.#left?.abort()
+		if (this.#isStarted) this.#finish(STOPPED)
+	}
+
+	/** The client is gone. */
+	drop(): void {
+		this.#isOver = true
+		this.#release()
+	}
+
+	turn(): Promise<Disposable | null> {
+		return this.#host.turns.take()
+	}
+
+	write(frame: Buffer): boolean {
+		return this.#host.writer.write(frame)
+	}
+
+	delivered(events: number): void {
+		this.#host.connection.delivered(events)
+	}
+
+	/** After an end that asks to resume nothing comes: it would tell the stock client to stop. Its connection closes. */
+	ended({ resume }: EndFrame): void {
+		if (resume) this.#stream?.[Symbol.dispose]()
+		else this.#finish(STOPPED)
+	}
+
+	failed(thrown: unknown): void {
+		this.#finish({ error: this.#host.failures.inStream(thrown, this.#call) }, STOPPED)
+	}
+
+	async #begin(items: unknown, signal: AbortSignal): Promise<void> {
+		this.#isStarted = true
+		this.#host.respond(this.#call.head, { result: { type: 'started' } })
+		if (items instanceof PlanEvents) this.#deliver(items)
+		else await this.#pump(items as AsyncIterable<unknown>, signal)
+	}
+
+	#deliver({ principal, input }: PlanEvents): void {
+		const { connection, deliveries } = this.#host
+		const request = toReadRequest(input)
+		this.#stream = connection.begin(input.plan_id, (reason) => this.#delivery?.end(reason))
+		this.#delivery = deliveries.deliver(principal, input.plan_id, request, this)
+		this.#left = null
+	}
+
+	/** A stream without ids goes from its procedure straight to the reader. */
+	async #pump(items: AsyncIterable<unknown>, signal: AbortSignal): Promise<void> {
+		const { connection, turns } = this.#host
+		let isCut = false
+		this.#stream = connection.begin(null, () => {
+			isCut = true
+			this.#release()
+		})
+		for await (const data of items) {
+			using turn = await turns.take(signal)
+			if (turn === null || signal.aborted) break
+			this.#host.respond(this.#call.head, { result: { type: 'data', data } })
+		}
+		if (!isCut) this.#finish(STOPPED)
+	}
+
+	/** The id may be used again before the client is told so. */
+	#finish(...answers: readonly Answer[]): void {
+		if (this.#isOver) return
+		this.#isOver = true
+		this.#release()
+		this.#host.over(this.#call.head.id)
+		for (const answer of answers) this.#host.respond(this.#call.head, answer)
+	}
+
+	#release(): void {
+		this.#left?.abort()
+		this.#delivery?.[Symbol.dispose]()
+		this.#stream?.[Symbol.dispose]()
+	}
+}
