@@ -20,7 +20,12 @@ const PLANS = [
 	['list filtered', 'status, label and text'],
 	['commands', 'pause, resume'],
 ]
-const CASES = [...APPEND.map((name) => ['append', name]), ...FANOUT, ...FANOUT, ...PLANS]
+const CASES = [
+	...[1, 16, 256].flatMap((inFlight) => APPEND.map((name) => [`append ${inFlight}`, name])),
+	...FANOUT,
+	...FANOUT,
+	...PLANS,
+]
 /** Groups in which each event arrives once for each subscriber. */
 const READ = new Set(FANOUT.map(([group]) => group))
 

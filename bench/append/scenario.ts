@@ -11,17 +11,22 @@ import type { AppendReport } from './worker.js'
 
 const WORKER = new URL('./worker.js', import.meta.url)
 
-const SUBJECTS: readonly (readonly [AppenderName, Role, string])[] = [
+type Subject = readonly [AppenderName, Role, string]
+
+const SUBJECTS: readonly Subject[] = [
 	['file', 'floor', 'file + fdatasync'],
 	['log', 'product', 'planstream log (sqlite)'],
 	['hub', 'product', 'planstream hub.publish'],
 ]
 
+/** Appends that are under way at any time. */
+const IN_FLIGHT = [1, 16, 256] as const
+
 /** How fast events become durable. Nobody reads, so the process under test has both cores, as the server has where it runs alone. */
 export function appendScenario(options: Options, cores: Cores): Scenario {
 	return {
-		title: `append: durable appends of ${EVENT_BYTES}-byte events to one plan, 256 in flight, both cores (target: at least 0.6x of the floor's rate)`,
-		cases: SUBJECTS.map(([appender, role, subject]) => appendCase(appender, role, subject, options, cores)),
+		title: `append: durable appends of ${EVENT_BYTES}-byte events to one plan, 1, 16 and 256 in flight, both cores (target: with 256 at least 0.6x of the floor's rate)`,
+		cases: IN_FLIGHT.flatMap((inFlight) => SUBJECTS.map((subject) => appendCase(subject, inFlight, options, cores))),
 		columns: [
 			GROUP,
 			SUBJECT,
@@ -33,15 +38,16 @@ export function appendScenario(options: Options, cores: Cores): Scenario {
 	}
 }
 
-function appendCase(appender: AppenderName, role: Role, subject: string, { seconds }: Options, cores: Cores): Case {
+function appendCase([appender, role, subject]: Subject, inFlight: number, { seconds }: Options, cores: Cores): Case {
 	return {
-		group: 'append',
+		group: `append ${inFlight}`,
 		subject,
 		role,
 		measure: async () => {
 			await using directory = await scratchDirectory()
+			const args = [appender, directory.path, String(seconds), String(inFlight)]
 			const both = [cores.server, cores.load]
-			await using worker = new Child<never, AppendReport>(WORKER, [appender, directory.path, String(seconds)], both, cores)
+			await using worker = new Child<never, AppendReport>(WORKER, args, both, cores)
 			const { appended, ...usage } = await worker.report()
 			const bytes = appended * EVENT_BYTES
 			return { published: appended, delivered: appended, bytes, ...usage, loadCpuUs: 0, latency: null }

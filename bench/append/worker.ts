@@ -1,7 +1,5 @@
 import { APPENDERS, type Append, type AppenderName } from './appenders.js'
 
-/** Appends that are under way at any time. */
-const IN_FLIGHT = 256
 /** CPU time after which the compiler has seen everything, however much of a core there was. */
 const WARM_UP_SECONDS = 0.7
 const WARM_UP_SLICE_SECONDS = 0.1
@@ -13,7 +11,8 @@ export interface AppendReport {
 	readonly cpuUs: number
 }
 
-const [name = '', directory = '', seconds = ''] = process.argv.slice(2)
+/** `inFlight`: appends that are under way at any time. */
+const [name = '', directory = '', seconds = '', inFlight = ''] = process.argv.slice(2)
 const append = await APPENDERS[name as AppenderName](directory)
 process.on('disconnect', () => process.exit())
 
@@ -41,6 +40,6 @@ async function keepAppending(append: Append, from: number, seconds: number): Pro
 	const one = async (): Promise<void> => {
 		while (performance.now() < deadline) await append(next++)
 	}
-	await Promise.all(Array.from({ length: IN_FLIGHT }, one))
+	await Promise.all(Array.from({ length: Number(inFlight) }, one))
 	return next
 }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import {
 	type Actor,
 	type CommandMark,
@@ -51,7 +51,7 @@ export function encode(draft: Draft, plan_id: string, now: string): Encoded {
 	}
 	const text = JSON.stringify(event)
 	assertSize(text, event)
-	const sent_digest = createHash('sha1').update(JSON.stringify(draft.sent)).digest('hex')
+	const sent_digest = hash('sha1', JSON.stringify(draft.sent), 'hex')
 	const transient = TRANSIENT_EVENT_TYPES.has(event_type)
 	return { record: { event_id: event.event_id, text, sent_digest, transient }, event: event }
 }
