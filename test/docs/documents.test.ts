@@ -21,7 +21,7 @@ describe('The documentation', () => {
 	})
 
 	it('has no block in a language that no test looks at', () => {
-		const known = ['ts', 'json', 'sh', 'text', 'nginx'].flatMap((language) => blocksIn(language))
+		const known = ['ts', 'tsx', 'json', 'sh', 'text', 'nginx'].flatMap((language) => blocksIn(language))
 		const places = new Set(known.map(({ place }) => place))
 		const fences = documents().flatMap((document) => [...read(document).matchAll(/^```\w+$/gm)])
 		expect(places.size).toBe(fences.length)

@@ -33,7 +33,10 @@ describe('TypeScript in the documentation', () => {
 	it(
 		'compiles against the packages',
 		() => {
-			const blocks = blocksIn('ts').map(({ place, text }, at) => ({ place, name: `${root}test/docs/block-${at}.ts`, text }))
+			const written = [...blocksIn('ts'), ...blocksIn('tsx')]
+			const blocks = written.map(({ place, language, text }, at) => {
+				return { place, name: `${root}test/docs/block-${at}.${language}`, text }
+			})
 			const program = programOf(new Map(blocks.map(({ name, text }) => [name, text])))
 			expect(blocks.length).toBeGreaterThan(0)
 			expect(Object.fromEntries(blocks.map(({ place, name }) => [place, faultsOf(program, name)]))).toEqual(

@@ -1,0 +1,79 @@
+import { describe, expect, it } from 'vitest'
+import { SharedView, type Show } from './shared-view.js'
+
+/** A view whose source and whose frames the test holds. */
+function setUp() {
+	const runs: { show: Show<number>; signal: AbortSignal }[] = []
+	const frames: (() => void)[] = []
+	let idle = 0
+	const shared = new SharedView<number>({
+		initial: 0,
+		follow: (show, signal) => {
+			runs.push({ show, signal })
+			return Promise.resolve()
+		},
+		onIdle: () => idle++,
+		frames: (run) => void frames.push(run),
+	})
+	const seen: number[] = []
+	const look = () => shared.subscribe(() => seen.push(shared.view))
+	const drawAll = () => {
+		for (const frame of frames.splice(0)) frame()
+	}
+	return { shared, runs, seen, look, drawAll, frames, idle: () => idle }
+}
+
+describe('a shared view', () => {
+	it('follows its source once for all who look, and no longer than anybody does', async () => {
+		const { runs, look, idle } = setUp()
+		const leave = [look(), look(), look()]
+		await Promise.resolve()
+		expect(runs).toHaveLength(1)
+		for (const each of leave.slice(1)) each()
+		await Promise.resolve()
+		expect([runs[0]?.signal.aborted, idle()]).toEqual([false, 0])
+		leave[0]?.()
+		await Promise.resolve()
+		expect([runs[0]?.signal.aborted, idle()]).toEqual([true, 1])
+	})
+
+	it('does not notice who leaves and comes back in one turn', async () => {
+		const { runs, look, idle } = setUp()
+		look()()
+		look()
+		await Promise.resolve()
+		expect([runs.length, runs[0]?.signal.aborted, idle()]).toEqual([1, false, 0])
+	})
+
+	it('is made once a frame, of what there is then', async () => {
+		const { shared, runs, seen, look, drawAll, frames } = setUp()
+		look()
+		await Promise.resolve()
+		let made = 0
+		for (let value = 1; value <= 1000; value++) {
+			runs[0]?.show(() => {
+				made++
+				return value
+			})
+		}
+		expect([shared.view, frames.length, made]).toEqual([0, 1, 0])
+		drawAll()
+		expect([seen, made]).toEqual([[1000], 1])
+		runs[0]?.show(() => 1001)
+		drawAll()
+		expect(seen).toEqual([1000, 1001])
+	})
+
+	it('shows nothing of a source that it has left for the same one anew', async () => {
+		const { shared, runs, seen, look, drawAll } = setUp()
+		look()
+		await Promise.resolve()
+		shared.restart()
+		await Promise.resolve()
+		expect(runs.map(({ signal }) => signal.aborted)).toEqual([true, false])
+		runs[0]?.show(() => 1)
+		runs[1]?.show(() => 2)
+		drawAll()
+		expect(seen).toEqual([2])
+	})
+})

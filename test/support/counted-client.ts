@@ -1,0 +1,18 @@
+import { createPlanstream, type Planstream, type PlanstreamOptions, type WatchPlanOptions } from '@planstream/client'
+
+export interface CountedClient extends Planstream {
+	/** How each plan was watched, in order. */
+	readonly watched: { readonly plan_id: string; readonly from: WatchPlanOptions['from'] }[]
+}
+
+/** A client that notes the plans that are watched with it. */
+export function countedClient(options: PlanstreamOptions): CountedClient {
+	const planstream = createPlanstream(options)
+	const { plans } = planstream
+	const watched: CountedClient['watched'] = []
+	const watch: Planstream['plans']['watch'] = (plan_id, watchOptions = {}) => {
+		watched.push({ plan_id, from: watchOptions.from })
+		return plans.watch(plan_id, watchOptions)
+	}
+	return Object.assign(planstream, { plans: { ...plans, watch }, watched })
+}
