@@ -196,7 +196,7 @@ export const LIMITS: readonly Limit[] = [
 	},
 	{
 		what: 'connections that carry streams (`MAX_WEBSOCKET_CLIENTS`)',
-		file: 'server/src/server.ts',
+		file: 'server/src/server/planstream.ts',
 		name: 'maxConnections',
 		unit: 'connections',
 		beyond: '`too_many_connections`',

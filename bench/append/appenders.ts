@@ -64,7 +64,7 @@ const PRINCIPAL: Principal = { tenant: 'default', actor: { type: 'user', id: 'be
 
 /** What a publish is behind its transport: schema, fold, store. */
 async function publishToHub(directory: string): Promise<Append> {
-	const { hub } = await startServer({ data: { kind: 'sqlite', directory }, port: 0 })
+	const { hub } = await startServer({ store: { kind: 'sqlite', directory }, port: 0 })
 	return (seq) => {
 		const sent = [sentEvent(seq, 0)]
 		const { plan_id, events } = contract['events.publish'].input.parse({ plan_id: PLAN_ID, events: sent })

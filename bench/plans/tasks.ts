@@ -27,7 +27,7 @@ const PRINCIPAL: Principal = {
 
 /** Does nothing, or waits for a review when its step has a gate. */
 const idle: Agent = { type: 'idle', execute: () => Promise.resolve({ data: {}, quality_score: 0.7 }) }
-const serverIn = (directory: string) => startServer({ data: { kind: 'sqlite', directory }, port: 0, agents: [idle] })
+const serverIn = (directory: string) => startServer({ store: { kind: 'sqlite', directory }, port: 0, agents: [idle] })
 
 export const TASKS = { run: runPlans, list: listPlans, 'list filtered': listFiltered, commands: giveCommands } as const
 export type TaskName = keyof typeof TASKS

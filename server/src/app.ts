@@ -1,5 +1,3 @@
-import type { IncomingMessage } from 'node:http'
-import type { Duplex } from 'node:stream'
 import type { HttpBindings } from '@hono/node-server'
 import { PlanstreamError } from '@planstream/shared'
 import { archiveRoutes } from '@planstream/shared/schemas'
@@ -16,7 +14,6 @@ import { assertScope, type OnProblem, reported } from './api/procedure.js'
 import { pathPattern, ROUTES, restRoutes, routePath } from './api/rest.js'
 import { createRouter, type Services } from './api/router.js'
 import type { Authority } from './auth/authority.js'
-import { bearerToken } from './auth/credentials.js'
 import type { ConnectionLimits } from './connections/limits.js'
 import { Deliveries } from './delivery/deliveries.js'
 import type { Principal } from './hub/principal.js'
@@ -24,7 +21,7 @@ import type { Artifacts } from './plans/artifacts.js'
 import { sseRoutes } from './transports/sse.js'
 import { trpcRoutes } from './transports/trpc-http.js'
 import { trpcWebSocket } from './transports/trpc-websocket.js'
-import { upgradeRouter } from './transports/upgrade.js'
+import { type UpgradeRouter, upgradeRouter } from './transports/upgrade.js'
 import { plainWebSocket } from './transports/websocket.js'
 import { WEBSOCKET_PATH } from './transports/websocket-input.js'
 
@@ -41,17 +38,22 @@ export interface AppOptions {
 }
 
 /** Everything this server answers: requests and upgrades. */
-export interface App {
-	readonly fetch: (request: Request, env: HttpBindings) => Response | Promise<Response>
-	readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
+export interface App extends UpgradeRouter {
+	readonly fetch: (request: Request, env: AppBindings) => Response | Promise<Response>
 	/** Streams of plan events. */
 	readonly deliveries: Deliveries
 	/** Every address with its method, for whoever walks them. */
 	readonly routes: readonly { readonly method: string; readonly path: string }[]
 }
 
+/** What stands behind a request. */
+export interface AppBindings extends HttpBindings {
+	/** The context of the application that this one is mounted in. */
+	readonly hostContext?: Context
+}
+
 interface Env {
-	readonly Bindings: HttpBindings
+	readonly Bindings: AppBindings
 	/** Who asks; set before every route but those that are open to all. */
 	readonly Variables: { readonly principal: Principal }
 }
@@ -99,7 +101,7 @@ export function createApp({ services, artifacts, authority, limits, ready, metri
 	const upgrades = { '/trpc': trpcWebSocket(transport), [WEBSOCKET_PATH]: plainWebSocket(transport) }
 	return {
 		fetch: (request, env) => app.fetch(request, env),
-		upgrade: upgradeRouter({ upgrades, authority, onProblem }),
+		...upgradeRouter({ upgrades, authority, onProblem }),
 		deliveries,
 		routes: app.routes,
 	}
@@ -107,7 +109,9 @@ export function createApp({ services, artifacts, authority, limits, ready, metri
 
 function identify(authority: Authority): MiddlewareHandler<Env> {
 	return async (context, next) => {
-		context.set('principal', authority.identify(bearerToken(context.env.incoming.headers)))
+		const { incoming, hostContext = null } = context.env
+		const request = { via: 'http', headers: incoming.headers, token: null } as const
+		context.set('principal', await authority.identify(request, hostContext))
 		await next()
 	}
 }

@@ -42,7 +42,7 @@ async function started(settings: Settings, agents: readonly Agent[]): Promise<Ru
 			port: settings.PORT,
 			apiKeys: settings.PLANSTREAM_API_KEYS,
 			origins: settings.PLANSTREAM_ORIGINS,
-			data: { kind: 'sqlite', directory: settings.PLANSTREAM_DATA },
+			store: { kind: 'sqlite', directory: settings.PLANSTREAM_DATA },
 			agents,
 			scripted: settings.PLANSTREAM_SCRIPTED,
 			pingIntervalMs: settings.WEBSOCKET_PING_INTERVAL * 1000,

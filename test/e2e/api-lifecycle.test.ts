@@ -64,7 +64,7 @@ describe('a server that stops', () => {
 	})
 
 	it('cuts what runs, and the next one goes on with it: each step completes once', async () => {
-		const options = { port: 0, data: { kind: 'sqlite', directory }, agents: [patient], logger: createLogger('silent') } as const
+		const options = { port: 0, store: { kind: 'sqlite', directory }, agents: [patient], logger: createLogger('silent') } as const
 		const first = await startServer(options)
 		await post(first, '/api/v1/plans', PATIENT_PLAN)
 		await streamUntil(first, 'plan_1', '"step_started"')
@@ -90,26 +90,26 @@ describe('a server that stops', () => {
 describe('a server that cannot start', () => {
 	it('says that its port is in use, and has let go of its directory', async () => {
 		await using first = await startTestServer()
-		const data = { kind: 'sqlite', directory } as const
+		const store = { kind: 'sqlite', directory } as const
 		const logger = createLogger('silent')
-		await expect(startServer({ port: first.port, data, logger })).rejects.toMatchObject({
+		await expect(startServer({ port: first.port, store, logger })).rejects.toMatchObject({
 			code: 'conflict',
 			message: `Port ${first.port} of 127.0.0.1 is in use by another program. Stop that program, or set PORT to another port (0 picks a free one).`,
 		})
-		await using second = await startServer({ port: 0, data, logger })
+		await using second = await startServer({ port: 0, store, logger })
 		expect((await ask(second, '/health/ready')).status).toBe(200)
 	})
 
 	it('says that its directory is in use, and names what to do', async () => {
-		const data = { kind: 'sqlite', directory } as const
-		await using _first = await startServer({ port: 0, data, logger: createLogger('silent') })
-		await expect(startServer({ port: 0, data, logger: createLogger('silent') })).rejects.toMatchObject({
+		const store = { kind: 'sqlite', directory } as const
+		await using _first = await startServer({ port: 0, store, logger: createLogger('silent') })
+		await expect(startServer({ port: 0, store, logger: createLogger('silent') })).rejects.toMatchObject({
 			code: 'storage_unavailable',
 		})
 	})
 
 	it('does not listen where others could reach it', async () => {
-		const open = startServer({ host: '0.0.0.0', port: 0, data: { kind: 'memory' } })
+		const open = startServer({ host: '0.0.0.0', port: 0, store: { kind: 'memory' } })
 		await expect(open).rejects.toMatchObject({ code: 'bad_request', facts: { host: '0.0.0.0' } })
 	})
 
@@ -117,7 +117,7 @@ describe('a server that cannot start', () => {
 		['a built-in agent and agents[1] both have the type corpus.index.', [patient, { ...patient, type: 'corpus.index' }]],
 		['agents[0] and agents[1] both have the type patient.', [patient, patient]],
 	])('says that %s', async (said, agents) => {
-		const contradiction = startServer({ port: 0, data: { kind: 'memory' }, agents })
+		const contradiction = startServer({ port: 0, store: { kind: 'memory' }, agents })
 		await expect(contradiction).rejects.toMatchObject({ code: 'bad_request', message: expect.stringContaining(said) })
 	})
 

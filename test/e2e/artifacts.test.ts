@@ -113,8 +113,8 @@ describe('the artifacts of a plan', () => {
 
 	it('are not found when their file is gone', async () => {
 		using directory = temporaryDirectory()
-		const data = { kind: 'sqlite', directory: directory.path } as const
-		await using server = await startServer({ data, port: 0, scripted: true, logger: createLogger('silent') })
+		const store = { kind: 'sqlite', directory: directory.path } as const
+		await using server = await startServer({ store, port: 0, scripted: true, logger: createLogger('silent') })
 		await makeArtifact(server, 'p')
 		await ended(server, 'p')
 		const folder = path.join(directory.path, 'artifacts')

@@ -13,7 +13,7 @@ import type { Hub } from '../../server/src/hub/hub.js'
 import { LOCAL_PRINCIPAL } from '../../server/src/hub/principal.js'
 import { openLog } from '../../server/src/log/open.js'
 import type { TailLog } from '../../server/src/log/tail.js'
-import { createHttpServer, listen } from '../../server/src/server/listen.js'
+import { createHttpServer, listen, requestListener } from '../../server/src/server/listen.js'
 import { TestPlanstream } from '../support/planstream.js'
 
 export interface StreamServerOptions {
@@ -53,7 +53,7 @@ export class StreamServer implements AsyncDisposable {
 		})
 		this.routes = routes
 		this.deliveries = deliveries
-		this.#http = createHttpServer(fetch)
+		this.#http = createHttpServer(requestListener(fetch))
 		this.#http.on('upgrade', upgrade)
 		this.#http.on('connection', (socket) => {
 			this.sockets.add(socket)

@@ -4,7 +4,7 @@ import path from 'node:path'
 import { createLogger } from '../../server/src/ops/logger.js'
 import { type RunningServer, type ServerOptions, startServer } from '../../server/src/server.js'
 
-export interface TestServerOptions extends Partial<Omit<ServerOptions, 'data'>> {
+export interface TestServerOptions extends Partial<Omit<ServerOptions, 'store'>> {
 	/** @defaultValue `'memory'`; `'sqlite'` keeps the plans in a directory of the test's own, which goes when the server is disposed */
 	readonly store?: 'memory' | 'sqlite'
 }
@@ -12,14 +12,14 @@ export interface TestServerOptions extends Partial<Omit<ServerOptions, 'data'>> 
 /** A server on a free port with the scripted agent, silent unless told otherwise. `await using` stops it and removes its files. */
 export async function startTestServer({ store = 'memory', ...options }: TestServerOptions = {}): Promise<RunningServer> {
 	const directory = await mkdtemp(path.join(tmpdir(), 'planstream-test-'))
-	const data = store === 'memory' ? { kind: store } : { kind: store, directory: path.join(directory, 'data') }
+	const location = store === 'memory' ? { kind: store } : { kind: store, directory: path.join(directory, 'data') }
 	const server = await startServer({
 		port: 0,
 		scripted: true,
 		corpus: directory,
 		logger: createLogger('silent'),
 		...options,
-		data,
+		store: location,
 	})
 	return Object.assign(server, {
 		[Symbol.asyncDispose]: async () => {

@@ -10,7 +10,7 @@ const PING_INTERVAL_MS = 600_000
 
 /** The product as it is served: every event is checked, folded and durable before it is delivered. */
 export async function planstream(directory: string): Promise<ServerUnderTest> {
-	const server = await startServer({ data: { kind: 'sqlite', directory }, port: 0, pingIntervalMs: PING_INTERVAL_MS })
+	const server = await startServer({ store: { kind: 'sqlite', directory }, port: 0, pingIntervalMs: PING_INTERVAL_MS })
 	return {
 		port: server.port,
 		subscribers: () => server.report().watchers,

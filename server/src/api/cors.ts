@@ -12,7 +12,7 @@ export function welcome(authority: Authority): MiddlewareHandler<{ Bindings: Htt
 	return async (context, next) => {
 		const { incoming, outgoing } = context.env
 		outgoing.setHeader('x-content-type-options', 'nosniff')
-		authority.assertWelcome(incoming.headers)
+		authority.assertWelcome(incoming)
 		const { origin } = incoming.headers
 		if (origin !== undefined) {
 			outgoing.setHeader('access-control-allow-origin', origin)

@@ -2,6 +2,7 @@ import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
 import { contract, type ProcedureName, type Scope } from '@planstream/shared/schemas'
 import { initTRPC } from '@trpc/server'
 import type { Principal } from '../hub/principal.js'
+import type { Admission } from './admission.js'
 import { checkJson } from './border.js'
 import type { Context } from './context.js'
 import { formatError, toTrpcError, typedError } from './errors.js'
@@ -31,8 +32,8 @@ export const t = initTRPC
 		},
 	})
 
-/** The procedure that all others are made from: typed failures, then the caller's scope, then the border. */
-export function baseProcedure(name: ProcedureName, onProblem: OnProblem) {
+/** The procedure that all others are made from: typed failures, who calls, then the caller's scope, then the border. */
+export function baseProcedure(name: ProcedureName, onProblem: OnProblem, admit: Admission) {
 	const { scope } = contract[name]
 	return t.procedure
 		.meta({ scope })
@@ -42,6 +43,7 @@ export function baseProcedure(name: ProcedureName, onProblem: OnProblem) {
 			const input = await getRawInput().catch(() => undefined)
 			throw toTrpcError(reported(typedError(result.error, { procedure: path, input }), onProblem, path))
 		})
+		.use(async ({ next, ctx }) => next({ ctx: await admit(ctx) }))
 		.use(async ({ next, ctx }) => {
 			assertAllowed(ctx.principal, name)
 			return next()

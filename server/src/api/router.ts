@@ -7,6 +7,7 @@ import type { Hub } from '../hub/hub.js'
 import type { Command } from '../plans/decision.js'
 import type { Executor } from '../plans/executor.js'
 import { clearPlan, deletePlan } from '../plans/finished.js'
+import { admitted } from './admission.js'
 import { listClients } from './client-list.js'
 import type { Context } from './context.js'
 import { listPlans } from './list-plans.js'
@@ -33,9 +34,13 @@ type CommandInput = z.output<typeof commandInput>
 
 export type AppRouter = ReturnType<typeof createRouter>
 
-/** The one router behind every transport. */
-export function createRouter({ hub, executor, connections, schedule, draining, onProblem }: Services) {
-	const procedure = (name: ProcedureName) => baseProcedure(name, onProblem)
+/**
+ * The one router behind every transport.
+ *
+ * @param admit - whose a call is. @defaultValue the transport has said so
+ */
+export function createRouter({ hub, executor, connections, schedule, draining, onProblem }: Services, admit = admitted) {
+	const procedure = (name: ProcedureName) => baseProcedure(name, onProblem, admit)
 	const command = (
 		ctx: Pick<Context, 'principal'>,
 		{ plan_id, idempotency_key, expected_revision }: CommandInput,

@@ -3,7 +3,7 @@ import path from 'node:path'
 import { expect, it } from 'vitest'
 import { temporaryDirectory } from '../../../test/support/cli-process.js'
 import { createKey, revokeKey } from '../auth/key-file.js'
-import { openEntrance, readEntranceKeys } from './entrance.js'
+import { assertHost, openEntrance, readEntranceKeys } from './entrance.js'
 
 const GRANT = { tenant: 'acme', scopes: ['plans:read' as const] }
 
@@ -15,9 +15,10 @@ it('follows its file: new keys get in, revoked ones do not, and a file that cann
 		await createKey(apiKeys, { ...GRANT, id: 'first' }),
 		await createKey(apiKeys, { ...GRANT, id: 'second' }),
 	]
-	const keys = await readEntranceKeys({ host: '0.0.0.0', apiKeys })
+	const keys = await readEntranceKeys({ apiKeys })
 	using entrance = openEntrance({ apiKeys }, { keys, holder: () => null }, (sentence) => void problems.push(sentence))
-	const letIn = (...tokens: string[]) => tokens.filter((token) => isLetIn(() => entrance.authority.identify(token)))
+	const letIn = (...tokens: string[]) =>
+		tokens.filter((token) => isLetIn(() => entrance.authority.identify({ via: 'http', headers: {}, token }, null)))
 
 	const third = await createKey(apiKeys, GRANT)
 	await expect.poll(() => letIn(first, second, third), { timeout: 10_000 }).toEqual([first, second, third])
@@ -30,11 +31,17 @@ it('follows its file: new keys get in, revoked ones do not, and a file that cann
 })
 
 it.each([
-	[{ host: '0.0.0.0' }, { host: '0.0.0.0', allowed: ['127.0.0.1', 'localhost', '::1'] }],
-	[{ host: 'localhost', origins: ['https://app.example.com'] }, { path: 'origins' }],
-	[{ host: 'localhost', apiKeys: '/nowhere/keys.json' }, { file: '/nowhere/keys.json' }],
+	[{ apiKeys: 'keys.json', authorize: () => null }, { path: 'authorize' }],
+	[{ origins: ['https://app.example.com'] }, { path: 'origins' }],
+	[{ apiKeys: '/nowhere/keys.json' }, { file: '/nowhere/keys.json' }],
 ])('is refused with %j', async (options, facts) => {
 	await expect(readEntranceKeys(options)).rejects.toMatchObject({ code: 'bad_request', facts })
+})
+
+it('is not on other hosts than this machine’s, unless somebody says who may ask', () => {
+	const facts = { host: '0.0.0.0', allowed: ['127.0.0.1', 'localhost', '::1'] }
+	expect(() => assertHost('0.0.0.0', {})).toThrow(expect.objectContaining({ code: 'bad_request', facts }) as Error)
+	for (const options of [{ apiKeys: 'keys.json' }, { authorize: () => null }]) assertHost('0.0.0.0', options)
 })
 
 function isLetIn(identify: () => unknown): boolean {

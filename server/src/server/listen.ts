@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { getRequestListener, type HttpBindings } from '@hono/node-server'
 import { PlanstreamError } from '@planstream/shared'
@@ -12,30 +12,19 @@ const TIMEOUT_CHECK_MS = 1000
 
 export type Fetch = (request: Request, env: HttpBindings) => Response | Promise<Response>
 
-/** A server that answers with `fetch` once it listens. */
-export function createHttpServer(fetch: Fetch): Server {
-	const options = { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: TIMEOUT_CHECK_MS, requireHostHeader: false }
+/** Answers the requests of an HTTP server of Node with `fetch`. */
+export function requestListener(fetch: Fetch): (incoming: IncomingMessage, outgoing: ServerResponse) => void {
 	const answer = getRequestListener((request, env) => fetch(request, env as HttpBindings), { errorHandler: unreadable })
-	const server = createServer(options, (incoming, outgoing) => void answer(incoming, outgoing))
+	return (incoming, outgoing) => void answer(incoming, outgoing)
+}
+
+/** A server that answers with a listener once it listens. */
+export function createHttpServer(listener: ReturnType<typeof requestListener>): Server {
+	const options = { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: TIMEOUT_CHECK_MS, requireHostHeader: false }
+	const server = createServer(options, listener)
 	answerUnreadable(server)
 	endWaitingAnswers(server)
 	return server
-}
-
-/** The requests a server is answering; a connection that has asked nothing yet is none. */
-export class OpenRequests {
-	readonly #open = new Set<Promise<unknown>>()
-
-	constructor(server: Server) {
-		server.on('request', (_, outgoing) => {
-			const answered = once(outgoing, 'close').finally(() => this.#open.delete(answered))
-			this.#open.add(answered)
-		})
-	}
-
-	async answered(): Promise<void> {
-		while (this.#open.size > 0) await Promise.all(this.#open)
-	}
 }
 
 /**

@@ -35,7 +35,12 @@ export interface AcceptedSocket {
  *
  * @throws PlanstreamError `too_many_connections`, `draining`
  */
-export type Accept = (request: IncomingMessage, socket: Duplex, head: Buffer, serve: (accepted: AcceptedSocket) => void) => void
+export type Accept = (
+	request: IncomingMessage,
+	socket: Duplex,
+	head: Buffer,
+	serve: (accepted: AcceptedSocket) => void | Promise<void>,
+) => void
 
 export function webSocketServer({ transport, maxFrameBytes, ...options }: AcceptOptions): {
 	server: WebSocketServer
@@ -67,7 +72,7 @@ export function webSocketServer({ transport, maxFrameBytes, ...options }: Accept
 				terminate: () => accepted.terminate(),
 			})
 			keepAlive(accepted, { ...limits, schedule, onAlive: () => connection.seen() })
-			serve({ client: accepted, connection, turns, writer: new SocketWriter({ client: accepted, socket, turns }) })
+			void serve({ client: accepted, connection, turns, writer: new SocketWriter({ client: accepted, socket, turns }) })
 		})
 	}
 	return { server, accept }

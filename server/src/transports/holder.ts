@@ -2,7 +2,6 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { asPlanstreamError, ERRORS } from '@planstream/shared'
 import type { WebSocket } from 'ws'
 import type { Authority } from '../auth/authority.js'
-import { upgradeToken } from '../auth/credentials.js'
 import type { Principal } from '../hub/principal.js'
 
 /** A WebSocket whose upgrade is done, and what it came with. */
@@ -21,9 +20,9 @@ export interface Newcomer {
  *
  * @throws PlanstreamError `unauthorized`
  */
-export function admit({ authority, headers, token, client }: Newcomer): Principal {
+export async function admit({ authority, headers, token, client }: Newcomer): Promise<Principal> {
 	try {
-		return authority.identify(upgradeToken(headers) ?? token ?? null)
+		return await authority.identify({ via: 'websocket', headers, token: token ?? null }, null)
 	} catch (thrown) {
 		const { code } = asPlanstreamError(thrown)
 		setImmediate(() => client.close(ERRORS[code].close, code))

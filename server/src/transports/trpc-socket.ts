@@ -23,8 +23,8 @@ export interface TrpcSocketOptions extends AcceptedSocket {
 	readonly failures: TrpcFailures
 	/** Whether the client sends its credentials first. */
 	readonly expectsParams: boolean
-	/** @throws PlanstreamError when the client may not come in */
-	readonly createContext: (params: TRPCRequestInfo['connectionParams']) => Context
+	/** Rejects when the client may not come in. */
+	readonly createContext: (params: TRPCRequestInfo['connectionParams']) => Promise<Context>
 }
 
 /**

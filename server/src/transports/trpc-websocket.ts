@@ -42,8 +42,8 @@ export function trpcWebSocket(options: TrpcWebSocketOptions): Upgrade {
 			const expectsParams = announcesCredentials(request)
 			const stopWaiting = expectsParams ? expectCredentials(client, schedule, limits.credentialsTimeoutMs) : undefined
 			const { headers } = request
-			const createContext = (params: TRPCRequestInfo['connectionParams']): Context => {
-				const principal = admit({ authority, headers, token: params?.token, client })
+			const createContext = async (params: TRPCRequestInfo['connectionParams']): Promise<Context> => {
+				const principal = await admit({ authority, headers, token: params?.token, client })
 				stopWaiting?.()
 				const { tenant, expired } = principal
 				connection.identify({ tenant, client_id: named ?? readClientId(params?.client_id), expired })

@@ -8,12 +8,18 @@ import { type Upgrade, upgradeRouter } from './upgrade.js'
 /** Routes one upgrade request of a client that resets the connection at once. */
 function routeAndReset(url: string, upgrade: Upgrade) {
 	const problems: string[] = []
-	const listener = upgradeRouter({
+	const { upgrade: listener } = upgradeRouter({
 		upgrades: { '/there': upgrade },
 		authority: LOCAL_AUTHORITY,
 		onProblem: (sentence) => void problems.push(sentence),
 	})
-	const request = Object.assign(new IncomingMessage(new Socket()), { url, headers: { host: 'localhost' } })
+	const request = Object.assign(
+		new IncomingMessage(Object.defineProperty(new Socket(), 'remoteAddress', { value: '127.0.0.1' })),
+		{
+			url,
+			headers: { host: 'localhost' },
+		},
+	)
 	const socket = new PassThrough()
 	listener(request, socket, Buffer.alloc(0))
 	socket.emit('error', new Error('read ECONNRESET'))

@@ -19,30 +19,38 @@ export interface UpgradeOptions {
 	readonly onProblem: OnProblem
 }
 
-/** The one listener for `upgrade` of an HTTP server: whoever is not taken over gets a real HTTP answer and is closed. */
-export function upgradeRouter({
-	upgrades,
-	authority,
-	onProblem,
-}: UpgradeOptions): (request: IncomingMessage, socket: Duplex, head: Buffer) => void {
-	return (request, socket, head) => {
+export interface UpgradeRouter {
+	/** Takes a connection over. Whoever is not taken over gets a real HTTP answer and is closed. */
+	readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
+	/** Whether there is a WebSocket at an address, which may have a query. */
+	readonly isWebSocket: (url: string) => boolean
+}
+
+/** What becomes of the upgrades of an HTTP server. */
+export function upgradeRouter({ upgrades, authority, onProblem }: UpgradeOptions): UpgradeRouter {
+	const upgrade: UpgradeRouter['upgrade'] = (request, socket, head) => {
 		socket.on('error', ignoreReset)
 		try {
-			authority.assertWelcome(request.headers)
-			upgradeAt(pathOf(request), upgrades)(request, socket, head)
+			authority.assertWelcome(request)
+			upgradeAt(pathOf(request.url ?? '/'), upgrades)(request, socket, head)
 		} catch (thrown) {
 			const error = reported(asPlanstreamError(thrown), onProblem, 'An upgrade')
 			refuse(socket, error)
 		}
 	}
+	return { upgrade, isWebSocket: (url) => findUpgrade(pathOf(url), upgrades) !== undefined }
 }
 
 function upgradeAt(path: string, upgrades: UpgradeOptions['upgrades']): Upgrade {
-	const found = Object.entries(upgrades).find(([pattern]) => pathPattern(pattern).test(path))
-	if (found !== undefined) return found[1]
+	const found = findUpgrade(path, upgrades)
+	if (found !== undefined) return found
 	const allowed = Object.keys(upgrades)
 	const sentence = `There is no WebSocket at ${path.slice(0, 200)}. Connect to ${allowed.join(' or ')}.`
 	throw new PlanstreamError('not_found', sentence, { allowed })
+}
+
+function findUpgrade(path: string, upgrades: UpgradeOptions['upgrades']): Upgrade | undefined {
+	return Object.entries(upgrades).find(([pattern]) => pathPattern(pattern).test(path))?.[1]
 }
 
 /** `{name}` in a path stands for one segment of it. */
@@ -50,7 +58,7 @@ function pathPattern(path: string): RegExp {
 	return new RegExp(`^${path.replaceAll(/\{\w+\}/g, '[^/]+')}$`)
 }
 
-function pathOf({ url = '/' }: IncomingMessage): string {
+function pathOf(url: string): string {
 	return url.split('?', 1)[0] ?? '/'
 }
 

@@ -30,10 +30,13 @@ export function plainWebSocket(options: PlainWebSocketOptions): Upgrade {
 	const { accept } = webSocketServer({ ...options, transport: 'websocket', maxFrameBytes: MAX_MESSAGE_BYTES })
 	return (request, socket, head) => {
 		const { client_id, plan_ids } = readAddress(request.url ?? '')
-		accept(request, socket, head, (accepted) => {
+		accept(request, socket, head, async (accepted) => {
 			const { headers } = request
-			const principal = admitted({ ...accepted, authority, headers })
-			if (principal === null) return
+			const { client } = accepted
+			client.pause()
+			const principal = await admitted({ ...accepted, authority, headers })
+			client.resume()
+			if (principal === null || client.readyState !== client.OPEN) return
 			const { tenant, expired } = principal
 			accepted.connection.identify({ tenant, client_id, expired })
 			const session = new WebSocketSession({ ...options, ...accepted, principal, heartbeatMs: limits.pingIntervalMs })
@@ -42,10 +45,10 @@ export function plainWebSocket(options: PlainWebSocketOptions): Upgrade {
 	}
 }
 
-/** Whose it is; who is refused is told so in a last frame. */
-function admitted(newcomer: Newcomer & AcceptedSocket): Principal | null {
+/** Whose it is, while nothing is read from it; who is refused is told so in a last frame. */
+async function admitted(newcomer: Newcomer & AcceptedSocket): Promise<Principal | null> {
 	try {
-		return admit(newcomer)
+		return await admit(newcomer)
 	} catch (thrown) {
 		newcomer.client.on('error', ignoreBrokenProtocol)
 		newcomer.writer.send(problemText(typedError(thrown)))

@@ -1,0 +1,53 @@
+import { PlanstreamError } from '@planstream/shared'
+import { SCOPES } from '@planstream/shared/schemas'
+import * as z from 'zod'
+import type { Principal } from '../hub/principal.js'
+import { describeIssue } from '../ops/issues.js'
+import { tenant } from './api-key.js'
+import { type AccessRequest, type Authority, assertKnownPage, sentToken } from './authority.js'
+
+/**
+ * Says who asks, for an application that knows its users. It is called for each request, each WebSocket and each call of the router.
+ *
+ * @param ctx - by request: the Hono context the application's middleware has filled, null without Hono; by the router: the context of
+ *   the application's own tRPC adapter; by WebSocket: null
+ * @param request - how they came, with the headers and the bearer token of a request or a WebSocket
+ * @returns null to let nobody in
+ */
+export type Authorize = (ctx: unknown, request: AccessRequest) => Principal | null | Promise<Principal | null>
+
+const principal = z.looseObject({
+	tenant,
+	actor: z.strictObject({ type: z.enum(['user', 'agent', 'system', 'api_key']), id: z.string().min(1).max(255) }),
+	scopes: z.set(z.enum(SCOPES)),
+})
+
+/**
+ * Lets in whom the application lets in. A browser sends cookies on its own, so pages must be of the application's host.
+ *
+ * @param origins - of pages that may use it besides
+ */
+export function hostAuthority(authorize: Authorize, origins: readonly string[]): Authority {
+	return {
+		assertWelcome: ({ headers }) => assertKnownPage(headers, origins),
+		identify: async (request, ctx) => {
+			const authorized = await authorize(ctx, { ...request, token: readableToken(request) })
+			if (authorized !== null) return checked(authorized)
+			throw new PlanstreamError('unauthorized', 'This application does not know who asks. Sign in, or send valid credentials.')
+		},
+	}
+}
+
+/** Other schemes in the header are the application's business. */
+function readableToken(request: AccessRequest): string | null {
+	const { authorization = 'bearer ' } = request.headers
+	return /^bearer /i.test(authorization) ? sentToken(request) : null
+}
+
+/** A wrong tenant would be other people's plans, so a mistake of the application stops here. */
+function checked(authorized: Principal): Principal {
+	const { success, error } = principal.safeParse(authorized)
+	if (success) return authorized
+	const [issue] = error.issues
+	throw new TypeError(`What authorize returned is no Principal: ${issue === undefined ? '' : describeIssue(issue, authorized)}`)
+}

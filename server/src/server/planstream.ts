@@ -1,0 +1,260 @@
+import type { IncomingMessage } from 'node:http'
+import path from 'node:path'
+import type { Duplex } from 'node:stream'
+import type { HttpBindings } from '@hono/node-server'
+import { asPlanstreamError, type EventType, PlanstreamError } from '@planstream/shared'
+import type { Hono } from 'hono'
+import { hostAdmission } from '../api/admission.js'
+import type { OnProblem } from '../api/procedure.js'
+import { type AppRouter, createRouter, type Services } from '../api/router.js'
+import { type App, type AppBindings, createApp } from '../app.js'
+import { CONNECTION_LIMITS } from '../connections/limits.js'
+import { Connections } from '../connections/registry.js'
+import { processSchedule } from '../connections/schedule.js'
+import type { EventHandler } from '../hub/handlers.js'
+import { Hub } from '../hub/hub.js'
+import type { Principal } from '../hub/principal.js'
+import { LiveLog } from '../log/live-log.js'
+import { openLog } from '../log/open.js'
+import type { TailLog } from '../log/tail.js'
+import { Health } from '../ops/health.js'
+import { createLogger } from '../ops/logger.js'
+import { metricsText } from '../ops/metrics-text.js'
+import type { Agent } from '../plans/agent.js'
+import { Artifacts } from '../plans/artifacts.js'
+import { Executor } from '../plans/executor.js'
+import { PROCESS_TIMER } from '../plans/output.js'
+import { InProcessQueue } from '../plans/step-queue.js'
+import { agentsOf, assertAgents } from './agents.js'
+import { type DataDirectory, openDataDirectory } from './data-directory.js'
+import type { EventHandlers, Planstream, PlanstreamOptions, ServerReport, UpgradeSource } from './embedded.js'
+import { type Entrance, openEntrance, readEntranceKeys } from './entrance.js'
+import { HealthEvents } from './health-events.js'
+import { requestListener } from './listen.js'
+import { inside, mountable } from './mount.js'
+import { OpenRequests } from './open-requests.js'
+import { Retention } from './retention.js'
+import { StoreWatch } from './store-watch.js'
+
+/** Time for everything to end in order before it is cut. */
+const STOP_MS = 10_000
+
+/**
+ * Makes a Planstream for an application that has its own HTTP server, and goes on with the plans that had not come to their end. Without
+ * `authorize` or `apiKeys` it answers programs of its own machine only.
+ *
+ * @throws PlanstreamError `bad_request` for keys that cannot be read, two agents of one type and contradicting options, `storage_unavailable`
+ * @example
+ * ```ts
+ * const planstream = await createPlanstream({ store: { kind: 'memory' }, agents: [mine] })
+ * const app = new Hono().route('/planstream', planstream.app)
+ * planstream.attachWebSockets(serve({ fetch: app.fetch, port: 3000 }), { path: '/planstream' })
+ * ```
+ */
+export async function createPlanstream(options: PlanstreamOptions): Promise<Planstream> {
+	const planstream = await openPlanstream(options)
+	try {
+		await planstream.start()
+	} catch (error) {
+		await planstream.close()
+		throw error
+	}
+	return planstream
+}
+
+/**
+ * The same before it goes on with its plans, for whoever must take a port first.
+ *
+ * @param holder - who else gets in, besides the holders of keys
+ */
+export async function openPlanstream(
+	options: PlanstreamOptions,
+	holder: (token: string) => Principal | null = () => null,
+): Promise<OpenPlanstream> {
+	assertAgents(options)
+	const { logger = createLogger('warn') } = options
+	const onProblem: OnProblem = (sentence, error) => logger.error({ err: error }, sentence)
+	const keys = await readEntranceKeys(options)
+	const health = new Health()
+	const log = await openLog(options.store, health)
+	const directory = await openDataDirectory(options.store)
+	const entrance = openEntrance(options, { keys, holder }, onProblem)
+	return new OpenPlanstream(options, { log, health, directory, entrance, onProblem })
+}
+
+/** What was opened before everything is put together. */
+interface Opened {
+	readonly log: TailLog
+	readonly health: Health
+	readonly directory: DataDirectory
+	readonly entrance: Entrance
+	readonly onProblem: OnProblem
+}
+
+/** Everything but a port, put together. */
+export class OpenPlanstream implements Planstream {
+	readonly hub: Hub
+	readonly executor: Executor
+	readonly router: AppRouter
+	readonly app: Hono<{ Bindings: HttpBindings }>
+	readonly listener: Planstream['listener']
+	readonly onProblem: OnProblem
+	readonly #opened: Opened
+	readonly #connections: Connections
+	readonly #inner: App
+	readonly #requests = new OpenRequests()
+	readonly #retention: Retention
+	/** The plans' logs, and that of the server itself. */
+	readonly #logs: LiveLog
+	readonly #store: StoreWatch
+	readonly #healthEvents: HealthEvents
+	readonly #draining = new AbortController()
+	/** Each lets go of a server. */
+	readonly #attached: (() => void)[] = []
+	#recovered: Promise<void> = Promise.resolve()
+	#drained: Promise<void> | null = null
+	#closed: Promise<void> | null = null
+
+	constructor(options: PlanstreamOptions, opened: Opened) {
+		const { retention, maxConnections = 10_000, pingIntervalMs = CONNECTION_LIMITS.pingIntervalMs } = options
+		const { log, health, directory, entrance, onProblem } = opened
+		const draining = this.#draining.signal
+		this.#opened = opened
+		this.onProblem = onProblem
+		this.#logs = new LiveLog(log)
+		this.hub = new Hub({ log: this.#logs, clock: Date.now, onProblem, health })
+		this.#store = new StoreWatch({ log, health, schedule: processSchedule })
+		const artifacts = new Artifacts(path.join(directory.path, 'artifacts'))
+		this.executor = createExecutor(this.hub, agentsOf(options, directory.path), artifacts, opened)
+		this.#healthEvents = new HealthEvents({ hub: this.hub, health, onProblem })
+		this.#retention = new Retention({ ...retention, hub: this.hub, clock: Date.now, schedule: processSchedule, onProblem })
+		this.#connections = new Connections({ limit: maxConnections, draining, clock: Date.now })
+		const { hub, executor } = this
+		const services: Services = { hub, executor, connections: this.#connections, schedule: processSchedule, draining, onProblem }
+		this.router = createRouter(services, hostAdmission(entrance.authority))
+		this.#inner = createApp({
+			services,
+			artifacts,
+			authority: entrance.authority,
+			limits: { ...CONNECTION_LIMITS, pingIntervalMs },
+			ready: () => this.#store.check(),
+			metrics: () => metricsText(health, { ...this.report(), ...this.#memory() }),
+		})
+		const fetch = (request: Request, env: AppBindings) => this.#fetch(request, env)
+		this.app = mountable(fetch)
+		this.listener = requestListener(fetch)
+		register(this.hub, options.handlers ?? {})
+	}
+
+	/** Goes on with the plans that had not come to their end. Who asks before that waits. */
+	async start(): Promise<void> {
+		this.#recovered = this.executor.recover()
+		await this.#recovered
+		this.#retention.start()
+		this.#store.start()
+	}
+
+	attachWebSockets(server: UpgradeSource, { path: base = '' }: { readonly path?: string } = {}): void {
+		const mounted = base.replace(/\/+$/, '')
+		const take = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+			const { url = '/' } = request
+			const isBelow = url.startsWith(`${mounted}/`)
+			const address = isBelow ? inside(url, mounted) : url
+			const isOwn = isBelow && this.#inner.isWebSocket(address)
+			if (!isOwn && server.listenerCount('upgrade') > 1) return
+			request.url = address
+			const cut = (): void => void socket.destroy()
+			socket.on('error', cut)
+			this.#recovered.then(() => this.#inner.upgrade(request, socket, head)).catch(cut)
+		}
+		server.on('upgrade', take)
+		this.#attached.push(() => server.off('upgrade', take))
+	}
+
+	report(): ServerReport {
+		const { attempts, deadlines } = this.executor.report()
+		const { subscriptions } = this.hub.report()
+		const { waiting, plans } = this.#inner.deliveries.report()
+		// The readers of one plan watch it together.
+		const watchers = this.#opened.log.metrics.watchers + this.#logs.liveWatchers - plans + waiting
+		return { connections: this.#connections.size, subscriptions, watchers, attempts, timers: deadlines }
+	}
+
+	/** What the bounded caches hold. */
+	#memory() {
+		const { states, writers } = this.hub.report()
+		const { characters } = this.#opened.log.metrics
+		return { writers, state_plans: states.plans, state_bytes: states.bytes, tail_characters: characters }
+	}
+
+	/** Ends everything that is under way, and leaves the logs open. */
+	drain(): Promise<void> {
+		this.#drained ??= this.#drain()
+		return this.#drained
+	}
+
+	close(): Promise<void> {
+		this.#closed ??= this.#close()
+		return this.#closed
+	}
+
+	[Symbol.asyncDispose](): Promise<void> {
+		return this.close()
+	}
+
+	async #fetch(request: Request, env: AppBindings): Promise<Response> {
+		this.#requests.add(env.outgoing)
+		await this.#recovered
+		return this.#inner.fetch(request, env)
+	}
+
+	async #drain(): Promise<void> {
+		this.#store[Symbol.dispose]()
+		this.#healthEvents[Symbol.dispose]()
+		this.#draining.abort(new PlanstreamError('draining', 'The server is stopping. Connect again to go on.'))
+		const ended = [this.#connections.empty(), this.executor.stop(), this.#retention.stop(), this.#requests.answered()]
+		await within(STOP_MS, Promise.all(ended))
+		this.#connections.terminate()
+		this.#requests.cut()
+	}
+
+	async #close(): Promise<void> {
+		await this.drain()
+		const { entrance, log, directory } = this.#opened
+		for (const detach of this.#attached) detach()
+		entrance[Symbol.dispose]()
+		await log.close()
+		await directory[Symbol.asyncDispose]()
+	}
+}
+
+function createExecutor(hub: Hub, agents: readonly Agent[], artifacts: Artifacts, { health, onProblem }: Opened): Executor {
+	return new Executor({
+		hub,
+		agents,
+		queue: new InProcessQueue({
+			timer: PROCESS_TIMER,
+			onProblem: (sentence, thrown) => onProblem(sentence, asPlanstreamError(thrown)),
+		}),
+		artifacts,
+		health,
+		clock: Date.now,
+		random: Math.random,
+		timer: PROCESS_TIMER,
+		onProblem,
+	})
+}
+
+function register(hub: Hub, handlers: EventHandlers): void {
+	for (const [type, handler] of Object.entries(handlers)) hub.on(type as EventType, handler as EventHandler<EventType>)
+}
+
+/** Waits for something, but not longer than this many milliseconds. */
+async function within(milliseconds: number, awaited: Promise<unknown>): Promise<void> {
+	let timer: NodeJS.Timeout | undefined
+	const over = new Promise<void>((resolve) => {
+		timer = setTimeout(resolve, milliseconds)
+	})
+	await Promise.race([awaited, over])
+	clearTimeout(timer)
+}
