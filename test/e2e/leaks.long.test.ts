@@ -15,7 +15,7 @@ const KEPT_BYTES = 1000
 
 const SERVER = `
 import { startServer } from '@planstream/server'
-const server = await startServer({ port: 0, data: { kind: 'memory' } })
+const server = await startServer({ port: 0, store: { kind: 'memory' } })
 console.log(server.url)
 process.stdin.on('data', () => {
 	for (let round = 0; round < 4; round++) globalThis.gc()
