@@ -47,9 +47,10 @@ const plan = (agent_type: string, action: string, more = {}) => ({
 describe('the health of the server', { timeout: PROCESSES_MS }, () => {
 	it('is told on the plan system, on every transport alike: first how every part is, then each change', async () => {
 		await using server = await startTestServer()
-		const parts = ['store', 'event_handlers', 'workers', 'agent:scripted']
-		const first = (await server.hub.page(LOCAL_PRINCIPAL, 'system', { after: 'start', limit: 100, waiting: AbortSignal.abort() }))
-			.events.length
+		const parts = ['store', 'event_handlers', 'workers', 'agent:scripted', 'recovery']
+		const page = () => server.hub.page(LOCAL_PRINCIPAL, 'system', { after: 'start', limit: 100, waiting: AbortSignal.abort() })
+		await expect.poll(async () => (await page()).events.map(({ text }) => text).join()).toContain('"recovery"')
+		const first = (await page()).events.length
 		const reading = EVENT_READERS.map(async ([, read]) => {
 			const items: Received[] = []
 			for await (const received of read(server.url, SYSTEM)) {
