@@ -1,5 +1,9 @@
-/** The plan that everybody publishes to and watches. */
-export const PLAN_ID = 'bench'
+/** The plans that are published to and watched; mostly there is only the first. */
+export function planId(plan: number): string {
+	return `bench${plan}`
+}
+
+export const PLAN_ID = planId(0)
 
 /** Size of one event's JSON as it is delivered. */
 export const EVENT_BYTES = 400
@@ -29,18 +33,18 @@ export interface SentEvent {
 /** The same as every reader gets it, for servers that do not make it so themselves. */
 export type DeliveredEvent = ReturnType<typeof deliveredEvent>
 
-const PADDING = '.'.repeat(EVENT_BYTES - JSON.stringify(delivered(10_000, 0, '')).length)
+const PADDING = '.'.repeat(EVENT_BYTES - JSON.stringify(delivered(10_000, 0, '', 0)).length)
 
 /**
- * @param seq - 0-based number of the event
+ * @param seq - 0-based number of the event, over all plans
  * @param stamp - a time in microseconds that comes back to whoever sent it
  */
 export function sentEvent(seq: number, stamp: number): SentEvent {
 	return sent(seq, stamp, PADDING)
 }
 
-export function deliveredEvent(seq: number, stamp: number) {
-	return delivered(seq, stamp, PADDING)
+export function deliveredEvent(seq: number, stamp: number, plan = 0) {
+	return delivered(seq, stamp, PADDING, plan)
 }
 
 /** The JSON that a log stores: the event without the fields that the append gives it. */
@@ -59,14 +63,14 @@ function sent(seq: number, stamp: number, padding: string): SentEvent {
 	}
 }
 
-function delivered(seq: number, stamp: number, padding: string) {
+function delivered(seq: number, stamp: number, padding: string, plan: number) {
 	const { event_id, event_type, step_id, data } = sent(seq, stamp, padding)
 	return {
 		seq: seq + 1,
 		cursor: `${CURSOR.epoch}.${seq + 1}.${CURSOR.fingerprint}`,
 		event_id,
 		event_type,
-		plan_id: PLAN_ID,
+		plan_id: planId(plan),
 		step_id,
 		data,
 		timestamp: TIMESTAMP,

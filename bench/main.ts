@@ -1,10 +1,18 @@
-import { appendFileSync } from 'node:fs'
+import { appendFileSync, writeFileSync } from 'node:fs'
 import { appendScenario } from './append/scenario.js'
 import { type Cores, takeCores } from './cores.js'
 import { describe, type Environment, environmentOf } from './environment.js'
-import { fanoutScenario, pacedScenario } from './fanout/scenarios.js'
+import {
+	burstsScenario,
+	fanoutScenario,
+	manyScenario,
+	memoryScenario,
+	pacedScenario,
+	stalledScenario,
+} from './fanout/scenarios.js'
 import { type Options, parseOptions, type ScenarioName, USAGE } from './options.js'
 import { plansScenario } from './plans/scenario.js'
+import { chart } from './report/chart.js'
 import { loadCpu, type Row, toRows } from './report/rows.js'
 import { formatTable } from './report/table.js'
 import type { Case, Measurement, Scenario } from './scenario.js'
@@ -15,7 +23,11 @@ const BUSY = 0.9
 const MAKE: Readonly<Record<ScenarioName, (options: Options, cores: Cores) => Scenario>> = {
 	append: appendScenario,
 	fanout: fanoutScenario,
+	bursts: burstsScenario,
+	many: manyScenario,
 	paced: pacedScenario,
+	stalled: stalledScenario,
+	memory: memoryScenario,
 	plans: plansScenario,
 }
 
@@ -36,10 +48,11 @@ async function run(options: Options): Promise<void> {
 		`${describe(environment)}\n${options.rounds} rounds of ${options.seconds} s; median (least..greatest) of the rounds`,
 	)
 	const measured = await measure(scenarios, options, environment)
-	for (const { title, cases, columns } of scenarios) {
+	for (const [at, { title, cases, columns }] of scenarios.entries()) {
 		const rows = toRows(cases.map((of) => ({ of, rounds: measured.get(of) ?? [] })))
 		console.log(`\n${title}\n\n${formatTable(columns, rows)}`)
 		for (const sentence of bottlenecks(rows)) console.log(sentence)
+		if (options.scenarios[at] === 'fanout') draw(options, rows, environment)
 	}
 }
 
@@ -61,6 +74,12 @@ async function measure(
 		}
 	}
 	return measured
+}
+
+function draw({ chart: file }: Options, rows: readonly Row[], { date, node, cpu }: Environment): void {
+	if (file === null) return
+	const note = `median of ${rows[0]?.rounds.length ?? 0} rounds, ${date.slice(0, 10)}, Node ${node.slice(1)}, ${cpu}; npm run bench -- fanout`
+	writeFileSync(file, chart('Server CPU per delivered event, in microseconds (logarithmic)', rows, note))
 }
 
 function writer({ json }: Options, first: object): (line: object) => void {

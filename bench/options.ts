@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 
-export const SCENARIOS = ['append', 'fanout', 'paced', 'plans'] as const
+export const SCENARIOS = ['append', 'fanout', 'bursts', 'many', 'paced', 'stalled', 'memory', 'plans'] as const
 export type ScenarioName = (typeof SCENARIOS)[number]
 
 export interface Options {
@@ -13,9 +13,11 @@ export interface Options {
 	readonly subscribers: readonly number[]
 	/** File to which the samples are appended as JSON lines; null: none. */
 	readonly json: string | null
+	/** File to which the fan-out is drawn as an SVG; null: none. */
+	readonly chart: string | null
 }
 
-export const USAGE = `npm run bench [-- [--quick] [--rounds N] [--seconds S] [--subscribers N,N] [--json FILE] [${SCENARIOS.join(' ')}]]`
+export const USAGE = `npm run bench [-- [--quick] [--rounds N] [--seconds S] [--subscribers N,N] [--json FILE] [--chart FILE] [${SCENARIOS.join(' ')}]]`
 
 const FULL = { rounds: 5, seconds: 2, subscribers: [1, 100, 1000] } as const
 const QUICK = { rounds: 3, seconds: 1, subscribers: [100] } as const
@@ -33,6 +35,7 @@ export function parseOptions(args: readonly string[]): Options {
 			seconds: { type: 'string' },
 			subscribers: { type: 'string' },
 			json: { type: 'string' },
+			chart: { type: 'string' },
 		},
 	})
 	const defaults = values.quick ? QUICK : FULL
@@ -42,6 +45,7 @@ export function parseOptions(args: readonly string[]): Options {
 		seconds: values.seconds === undefined ? defaults.seconds : positive('seconds', values.seconds, MOST.seconds),
 		subscribers: values.subscribers === undefined ? defaults.subscribers : counts(values.subscribers),
 		json: values.json ?? null,
+		chart: values.chart ?? null,
 	}
 }
 

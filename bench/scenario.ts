@@ -18,6 +18,8 @@ export interface Measurement {
 	readonly bytes: number
 	/** From the order to publish until arrival, in milliseconds; null where that was not measured. */
 	readonly latency: { readonly p50: number; readonly p99: number } | null
+	/** By how much the memory of the process under test grew; null where that was not measured. */
+	readonly rssKib: number | null
 }
 
 /** One line of the table. */

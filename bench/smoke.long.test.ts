@@ -11,7 +11,7 @@ const MAIN = fileURLToPath(new URL('../dist/bench/main.js', import.meta.url))
 const SUBSCRIBERS = 3
 
 const APPEND = ['file + fdatasync', 'planstream log (sqlite)', 'planstream hub.publish']
-const WEBSOCKET = ['raw ws', 'planstream trpc', 'stock trpc']
+const WEBSOCKET = ['raw ws', 'planstream trpc', 'planstream plain', 'stock trpc']
 const SSE = ['raw sse', 'planstream sse', 'planstream trpc', 'stock trpc']
 const FANOUT = [...WEBSOCKET.map((name) => ['ws to 3', name]), ...SSE.map((name) => ['sse to 3', name])]
 const PLANS = [
@@ -20,12 +20,7 @@ const PLANS = [
 	['list filtered', 'status, label and text'],
 	['commands', 'pause, resume'],
 ]
-const CASES = [
-	...[1, 16, 256].flatMap((inFlight) => APPEND.map((name) => [`append ${inFlight}`, name])),
-	...FANOUT,
-	...FANOUT,
-	...PLANS,
-]
+const CASES = [...[1, 16, 256].flatMap((inFlight) => APPEND.map((name) => [`append ${inFlight}`, name])), ...FANOUT, ...PLANS]
 /** Groups in which each event arrives once for each subscriber. */
 const READ = new Set(FANOUT.map(([group]) => group))
 
@@ -46,7 +41,7 @@ test.skipIf(availableParallelism() < 2)(
 	'every case delivers what was published to every subscriber, and has its row',
 	async () => {
 		const json = await temporaryFile()
-		const few = ['--rounds', '1', '--seconds', '0.1', '--subscribers', String(SUBSCRIBERS)]
+		const few = ['append', 'bursts', 'plans', '--rounds', '1', '--seconds', '0.1', '--subscribers', String(SUBSCRIBERS)]
 		const { stdout, stderr, code } = await bench([...few, '--json', json])
 		expect(code, stderr).toBe(0)
 
@@ -65,7 +60,9 @@ test.skipIf(availableParallelism() < 2)(
 test('an argument that is none is refused by name, and nothing is measured', async () => {
 	const { stdout, stderr, code } = await bench(['sideways'])
 	expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
-	expect(stderr).toContain('There is no scenario "sideways"; there are append, fanout, paced, plans.')
+	expect(stderr).toContain(
+		'There is no scenario "sideways"; there are append, fanout, bursts, many, paced, stalled, memory, plans.',
+	)
 })
 
 interface Sample {

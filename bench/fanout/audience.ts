@@ -9,6 +9,13 @@ const CONNECTING_AT_ONCE = 50
 /** Nothing arrives for so long: then something was lost. */
 const STALL_MS = 20_000
 
+/** Who watches. */
+export interface Crowd {
+	readonly subscribers: number
+	/** How many plans they watch, as many each. */
+	readonly plans: number
+}
+
 interface Waiting {
 	readonly met: () => boolean
 	readonly resolve: () => void
@@ -16,7 +23,7 @@ interface Waiting {
 }
 
 /**
- * All subscribers of a plan. Each must get every event once and in order: anything else ends the run. Disposing it closes their connections.
+ * All subscribers. Each must get every event of its plan once and in order: anything else ends the run. Disposing it closes their connections.
  */
 export class Audience implements Disposable {
 	/** Called whenever another event has reached everybody. */
@@ -25,6 +32,8 @@ export class Audience implements Disposable {
 	readonly latency: RecordableHistogram = createHistogram()
 	readonly #subject: Subject
 	readonly #sockets: Socket[] = []
+	readonly #plans: number
+	/** Readers of one plan. */
 	readonly #size: number
 	/** How many readers have got each event. */
 	readonly #reached = new Uint16Array(MAX_EVENTS)
@@ -34,18 +43,34 @@ export class Audience implements Disposable {
 	#fault: Error | null = null
 	#waiting: Waiting | null = null
 
-	private constructor(subject: Subject, size: number) {
+	private constructor(subject: Subject, { subscribers, plans }: Crowd) {
 		this.#subject = subject
-		this.#size = size
+		this.#plans = plans
+		this.#size = subscribers / plans
 	}
 
-	static async open(subject: Subject, port: number, size: number): Promise<Audience> {
-		const audience = new Audience(subject, size)
-		for (let opened = 0; opened < size; opened += CONNECTING_AT_ONCE) {
-			const some = Math.min(CONNECTING_AT_ONCE, size - opened)
-			await Promise.all(Array.from({ length: some }, () => audience.#join(port)))
-		}
+	static async open(subject: Subject, port: number, crowd: Crowd): Promise<Audience> {
+		const audience = new Audience(subject, crowd)
+		await audience.join(port, crowd.subscribers)
 		return audience
+	}
+
+	/** Connects so many, who take turns at the plans. */
+	async join(port: number, count: number): Promise<void> {
+		const last = this.#sockets.length + count
+		while (this.#sockets.length < last) {
+			const first = this.#sockets.length
+			const some = Math.min(CONNECTING_AT_ONCE, last - first)
+			await Promise.all(Array.from({ length: some }, (_, index) => this.#join(port, (first + index) % this.#plans)))
+		}
+	}
+
+	/** Connects so many who take nothing and are not counted. */
+	async stall(port: number, count: number): Promise<void> {
+		for (let index = 0; index < count; index++) {
+			const ignored = { onBytes: () => undefined, onEvent: () => undefined, onFault: () => undefined }
+			this.#sockets.push(await openReader({ port, subject: this.#subject, plan: 0, stalled: true, ...ignored }))
+		}
 	}
 
 	/** Events that have reached everybody. */
@@ -92,17 +117,19 @@ export class Audience implements Disposable {
 		}
 	}
 
-	async #join(port: number): Promise<void> {
-		let due = 0
+	async #join(port: number, plan: number): Promise<void> {
+		let due = plan
 		const socket = await openReader({
 			port,
 			subject: this.#subject,
+			plan,
+			stalled: false,
 			onBytes: (count) => {
 				this.#bytes += count
 			},
 			onEvent: (seq, stamp) => {
 				if (seq !== due) this.#fail(new Error(`A reader of ${this.#subject.name} got event ${seq} where ${due} was due.`))
-				due++
+				due += this.#plans
 				this.#take(seq, stamp)
 			},
 			onFault: (error) => this.#fail(error),
@@ -124,7 +151,7 @@ export class Audience implements Disposable {
 	#stalled(): Error {
 		const { name } = this.#subject
 		return new Error(
-			`${name} delivered nothing for ${STALL_MS / 1000} s: ${this.#completed} events reached all ${this.#size} readers, one more not.`,
+			`${name} delivered nothing for ${STALL_MS / 1000} s: ${this.#completed} events reached all ${this.#size} readers of their plan, one more not.`,
 		)
 	}
 

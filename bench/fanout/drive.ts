@@ -6,16 +6,16 @@ import type { Order, Report } from './messages.js'
 /** Has a server publish for some time, and returns when everybody has got everything. */
 export type Drive = (server: Child<Order, Report>, audience: Audience, seconds: number) => Promise<void>
 
-/** As fast as the server can, one event a turn of its event loop. How many are under way at a time is limited: not every server looks to that itself. */
-export function saturate(subscribers: number): Drive {
-	const window = Math.min(512, Math.max(16, Math.round(4096 / subscribers)))
+/** As fast as the server can, `burst` events a turn of its event loop. How many are under way at a time is limited: not every server looks to that itself. */
+export function saturate(subscribers: number, burst = 1): Drive {
+	const window = Math.min(512, Math.max(16, Math.round(4096 / subscribers))) * burst
 	return async (server, audience, seconds) => {
 		const deadline = performance.now() + seconds * 1000
 		let allowed = audience.completed
 		const allow = (): void => {
 			if (allowed - audience.completed > window / 2 || performance.now() >= deadline) return
 			allowed = Math.min(audience.completed + window, MAX_EVENTS)
-			server.send({ kind: 'allow', total: allowed })
+			server.send({ kind: 'allow', total: allowed, burst })
 		}
 		audience.onCompleted = allow
 		allow()

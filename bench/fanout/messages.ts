@@ -1,16 +1,19 @@
 /** What the load generator tells the server under test. */
 export type Order =
-	/** Publish one after the other until so many events have been published in all. */
-	| { readonly kind: 'allow'; readonly total: number }
+	/** Publish until so many events have been published in all, `burst` of them in each turn of the event loop. */
+	| { readonly kind: 'allow'; readonly total: number; readonly burst: number }
 	/** Publish one more event at once, whatever is under way, with this stamp. */
 	| { readonly kind: 'publish'; readonly stamp: number }
 	/** Say when so many subscribers are attached. */
 	| { readonly kind: 'attach'; readonly subscribers: number }
 	/** Say how much CPU time the process has used. */
 	| { readonly kind: 'usage' }
+	/** Say how much memory the process has, after a collection. */
+	| { readonly kind: 'memory' }
 
 /** What the server under test answers. */
 export type Report =
 	| { readonly kind: 'listening'; readonly port: number }
 	| { readonly kind: 'attached' }
 	| { readonly kind: 'usage'; readonly cpuUs: number }
+	| { readonly kind: 'memory'; readonly rssKib: number }

@@ -13,13 +13,16 @@ const buffer = Buffer.allocUnsafe(256 * 1024)
 export interface ReaderOptions {
 	readonly port: number
 	readonly subject: Subject
+	readonly plan: number
+	/** Takes nothing once it is connected. */
+	readonly stalled: boolean
 	readonly onBytes: (count: number) => void
 	readonly onEvent: OnEvent
 	readonly onFault: (error: Error) => void
 }
 
 /** One subscriber as a bare socket, which says just what makes the server stream to it. Resolves when the server has accepted. */
-export function openReader({ port, subject, onBytes, onEvent, onFault }: ReaderOptions): Promise<Socket> {
+export function openReader({ port, subject, plan, stalled, onBytes, onEvent, onFault }: ReaderOptions): Promise<Socket> {
 	return new Promise((resolve, reject) => {
 		const scanner = new Scanner()
 		let headers: string | null = ''
@@ -36,7 +39,7 @@ export function openReader({ port, subject, onBytes, onEvent, onFault }: ReaderO
 			const refused = refusal(headers.slice(0, end), subject)
 			headers = null
 			if (refused !== null) reject(refused)
-			if (subject.greeting !== null) socket.write(webSocketFrame(subject.greeting, 'client'))
+			if (subject.greeting !== null) socket.write(webSocketFrame(subject.greeting(plan), 'client'))
 			resolve(socket)
 			take(Buffer.from(body, 'latin1'))
 		}
@@ -44,7 +47,7 @@ export function openReader({ port, subject, onBytes, onEvent, onFault }: ReaderO
 			buffer,
 			callback: (count: number, bytes: Uint8Array): boolean => {
 				take(Buffer.from(bytes.buffer, bytes.byteOffset, count))
-				return true
+				return !(stalled && headers === null)
 			},
 		}
 		const socket = connect({ port, host: '127.0.0.1', noDelay: true, onread })
@@ -54,11 +57,11 @@ export function openReader({ port, subject, onBytes, onEvent, onFault }: ReaderO
 		}
 		socket.on('error', failed)
 		socket.on('end', () => failed(new Error(`${subject.name} closed a reader's connection.`)))
-		socket.write(request(subject, port))
+		socket.write(request(subject, plan, port))
 	})
 }
 
-function request({ wire, path }: Subject, port: number): string {
+function request({ wire, path }: Subject, plan: number, port: number): string {
 	const upgrade = [
 		'Connection: Upgrade',
 		'Upgrade: websocket',
@@ -66,7 +69,7 @@ function request({ wire, path }: Subject, port: number): string {
 		`Sec-WebSocket-Key: ${WEBSOCKET_KEY}`,
 	]
 	const own = wire === 'websocket' ? upgrade : ['Accept: text/event-stream']
-	return [`GET ${path} HTTP/1.1`, `Host: 127.0.0.1:${port}`, ...own].join('\r\n') + END_OF_HEADERS
+	return [`GET ${path(plan)} HTTP/1.1`, `Host: 127.0.0.1:${port}`, ...own].join('\r\n') + END_OF_HEADERS
 }
 
 function refusal(headers: string, { name, wire }: Subject): Error | null {

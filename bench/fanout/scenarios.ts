@@ -2,15 +2,21 @@ import type { Cores } from '../cores.js'
 import { EVENT_BYTES } from '../events.js'
 import type { Options } from '../options.js'
 import { LATENCY } from '../report/latency.js'
-import { bytesEach, cpuUsEach, figures, loadCpu, perSecond, ratio, serverCpu } from '../report/rows.js'
+import { bytesEach, cpuUsEach, figures, loadCpu, perSecond, ratio, rssKibEach, rssMib, serverCpu } from '../report/rows.js'
 import { type Column, GROUP, percent, SUBJECT, short, showSpread, times } from '../report/table.js'
 import type { Case, Scenario } from '../scenario.js'
+import type { Crowd } from './audience.js'
 import { type Drive, pace, saturate } from './drive.js'
-import { measureFanout } from './measure.js'
-import { SUBJECTS } from './subjects.js'
+import { measureFanout, measureMemory } from './measure.js'
+import { SUBJECTS, type Subject } from './subjects.js'
 
 const PACE = 1000
-const PACED_SUBSCRIBERS = 100
+const FEW = 100
+const BURST = 16
+/** Plans that get an event in one turn of the event loop. */
+const MANY_AT_ONCE = 64
+/** How many of those who stall there are to one who does not. */
+const STALLED_SHARE = 0.1
 
 const COST: readonly Column[] = [
 	GROUP,
@@ -30,32 +36,111 @@ const USE: readonly Column[] = [
 export function fanoutScenario(options: Options, cores: Cores): Scenario {
 	return {
 		title: `fanout: one plan, ${EVENT_BYTES}-byte events, one at a time, as fast as they go`,
-		cases: options.subscribers.flatMap((subscribers) => cases(options, cores, subscribers, saturate(subscribers))),
+		cases: options.subscribers.flatMap((subscribers) => cases(options, cores, { subscribers, plans: 1 }, saturate(subscribers))),
+		columns: [...COST, ...USE],
+	}
+}
+
+/** The same when several events come in one turn of the event loop. */
+export function burstsScenario(options: Options, cores: Cores): Scenario {
+	const subscribers = fewOf(options)
+	return {
+		title: `bursts: one plan, ${EVENT_BYTES}-byte events, ${BURST} at a time`,
+		cases: cases(options, cores, { subscribers, plans: 1 }, saturate(subscribers, BURST)),
+		columns: [...COST, ...USE],
+	}
+}
+
+/** The same when every subscriber has a plan of its own. */
+export function manyScenario(options: Options, cores: Cores): Scenario {
+	const plans = mostOf(options)
+	return {
+		title: `many: ${plans} plans with one subscriber each, ${EVENT_BYTES}-byte events, to ${MANY_AT_ONCE} plans at a time`,
+		cases: cases(options, cores, { subscribers: plans, plans }, saturate(1, MANY_AT_ONCE)),
 		columns: [...COST, ...USE],
 	}
 }
 
 /** How soon events arrive when they come at a rate that all could take. */
 export function pacedScenario(options: Options, cores: Cores): Scenario {
-	const subscribers = Math.min(PACED_SUBSCRIBERS, Math.max(...options.subscribers))
 	return {
 		title: `paced: one plan, ${EVENT_BYTES}-byte events, ${PACE} a second`,
-		cases: cases(options, cores, subscribers, pace(PACE)),
+		cases: cases(options, cores, { subscribers: fewOf(options), plans: 1 }, pace(PACE)),
 		columns: [...COST, ...LATENCY, ...USE],
 	}
 }
 
-function cases({ seconds }: Options, cores: Cores, subscribers: number, drive: Drive): Case[] {
-	return SUBJECTS.map((subject) => ({
-		group: `${subject.wire === 'websocket' ? 'ws' : 'sse'} to ${subscribers}`,
+/** What the subscribers who take nothing cost the others. */
+export function stalledScenario(options: Options, cores: Cores): Scenario {
+	const subscribers = mostOf(options)
+	const product = SUBJECTS.filter(({ role }) => role === 'product')
+	const crowds = [
+		{ subject: 'none stalled', role: 'floor', stalled: 0 },
+		{ subject: 'stalled', role: 'product', stalled: Math.ceil(subscribers * STALLED_SHARE) },
+	] as const
+	return {
+		title: `stalled: one plan to ${subscribers} subscribers, with and without ${STALLED_SHARE * 100} % more who take nothing`,
+		cases: product.flatMap((subject) =>
+			crowds.map(({ stalled, ...shown }) => ({
+				...caseOf(options, cores, { subject, subscribers, plans: 1, stalled, drive: saturate(subscribers) }),
+				group: `${subject.wire} ${subject.name}`,
+				...shown,
+			})),
+		),
+		columns: [...COST.filter(({ title }) => title !== 'to stock'), { title: 'RSS MiB', cell: showRssMib }, ...USE],
+	}
+}
+
+const showRssMib: Column['cell'] = (row) => showSpread(figures(row, rssMib), short)
+
+/** What an idle subscriber takes of the memory. */
+export function memoryScenario(options: Options, cores: Cores): Scenario {
+	const subscribers = mostOf(options)
+	return {
+		title: `memory: ${subscribers} idle subscribers of one plan`,
+		cases: SUBJECTS.map((subject) => ({
+			group: groupOf(subject, subscribers),
+			subject: subject.name,
+			role: subject.role,
+			measure: () => measureMemory({ subject, subscribers, plans: 1, cores }),
+		})),
+		columns: [GROUP, SUBJECT, { title: 'KiB each', cell: (row) => showSpread(figures(row, rssKibEach), short) }],
+	}
+}
+
+function fewOf({ subscribers }: Options): number {
+	return Math.min(FEW, Math.max(...subscribers))
+}
+
+function mostOf({ subscribers }: Options): number {
+	return Math.max(...subscribers)
+}
+
+function cases(options: Options, cores: Cores, crowd: Crowd, drive: Drive): Case[] {
+	return SUBJECTS.map((subject) => caseOf(options, cores, { subject, ...crowd, stalled: 0, drive }))
+}
+
+interface CaseOptions extends Crowd {
+	readonly subject: Subject
+	readonly stalled: number
+	readonly drive: Drive
+}
+
+function caseOf({ seconds }: Options, cores: Cores, { subject, ...rest }: CaseOptions): Case {
+	return {
+		group: groupOf(subject, rest.subscribers),
 		subject: subject.name,
 		role: subject.role,
 		measure: async () => {
-			const measured = await measureFanout({ subject, subscribers, seconds, cores, drive })
-			if (measured.delivered === measured.published * subscribers) return measured
+			const measured = await measureFanout({ subject, seconds, cores, ...rest })
+			if (measured.delivered === (measured.published * rest.subscribers) / rest.plans) return measured
 			throw new Error(
-				`${subject.name} delivered ${measured.delivered} times; ${measured.published} events to ${subscribers} readers were published.`,
+				`${subject.name} delivered ${measured.delivered} times; ${measured.published} events to ${rest.subscribers} readers were published.`,
 			)
 		},
-	}))
+	}
+}
+
+function groupOf({ wire }: Subject, subscribers: number): string {
+	return `${wire === 'websocket' ? 'ws' : 'sse'} to ${subscribers}`
 }

@@ -1,4 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import type { Order, Report } from './messages.js'
 import { planstream } from './servers/planstream.js'
 import { rawSse } from './servers/raw-sse.js'
@@ -14,10 +16,13 @@ const SERVERS: Readonly<Record<ServerName, StartServer>> = {
 	'stock-trpc': stockTrpc,
 }
 
-const [name = '', directory = ''] = process.argv.slice(2)
+const [name = '', directory = '', plans = '1'] = process.argv.slice(2)
 const server = await SERVERS[name as ServerName](directory)
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
 let published = 0
 let allowed = 0
+let burst = 1
 let publishing = false
 
 process.on('disconnect', () => process.exit())
@@ -28,10 +33,11 @@ async function obey(order: Order): Promise<void> {
 	switch (order.kind) {
 		case 'allow':
 			allowed = order.total
+			burst = order.burst
 			if (!publishing) await publishAllowed()
 			break
 		case 'publish':
-			await server.publish(published++, order.stamp)
+			await publish(order.stamp)
 			break
 		case 'attach':
 			while (server.subscribers() < order.subscribers) await delay(5)
@@ -42,6 +48,10 @@ async function obey(order: Order): Promise<void> {
 			report({ kind: 'usage', cpuUs: user + system })
 			break
 		}
+		case 'memory':
+			collect()
+			report({ kind: 'memory', rssKib: process.memoryUsage.rss() / 1024 })
+			break
 		default:
 			order satisfies never
 	}
@@ -49,8 +59,14 @@ async function obey(order: Order): Promise<void> {
 
 async function publishAllowed(): Promise<void> {
 	publishing = true
-	while (published < allowed) await server.publish(published++, 0)
+	while (published < allowed) await Promise.all(Array.from({ length: Math.min(burst, allowed - published) }, () => publish(0)))
 	publishing = false
+}
+
+/** The next event goes to the next plan. */
+function publish(stamp: number): Promise<unknown> {
+	const seq = published++
+	return server.publish(seq, stamp, seq % Number(plans))
 }
 
 function report(report: Report): void {

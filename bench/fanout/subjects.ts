@@ -1,4 +1,4 @@
-import { PLAN_ID } from '../events.js'
+import { planId } from '../events.js'
 import type { Role } from '../scenario.js'
 
 export type ServerName = 'planstream' | 'raw-sse' | 'raw-websocket' | 'stock-trpc'
@@ -10,31 +10,47 @@ export interface Subject {
 	readonly role: Role
 	readonly server: ServerName
 	readonly wire: Wire
-	readonly path: string
-	/** What a reader says once its WebSocket is open; null: nothing. */
-	readonly greeting: string | null
+	/** Where a reader of a plan connects. */
+	readonly path: (plan: number) => string
+	/** What it says once its WebSocket is open; null: nothing. */
+	readonly greeting: ((plan: number) => string) | null
 }
 
-const input = { plan_id: PLAN_ID }
+const ofPlan = (plan: number) => `/${planId(plan)}`
 
 export const SUBJECTS: readonly Subject[] = [
-	{ name: 'raw ws', role: 'floor', server: 'raw-websocket', wire: 'websocket', path: '/', greeting: null },
+	{ name: 'raw ws', role: 'floor', server: 'raw-websocket', wire: 'websocket', path: ofPlan, greeting: null },
 	{
 		name: 'planstream trpc',
 		role: 'product',
 		server: 'planstream',
 		wire: 'websocket',
-		path: '/trpc',
-		greeting: subscription('plans.events', input),
+		path: () => '/trpc',
+		greeting: subscription('plans.events'),
 	},
-	{ name: 'stock trpc', role: 'peer', server: 'stock-trpc', wire: 'websocket', path: '/', greeting: subscription('events') },
-	{ name: 'raw sse', role: 'floor', server: 'raw-sse', wire: 'sse', path: '/', greeting: null },
+	{
+		name: 'planstream plain',
+		role: 'product',
+		server: 'planstream',
+		wire: 'websocket',
+		path: (plan) => `/api/v1/streaming/ws/bench?plan_id=${planId(plan)}`,
+		greeting: null,
+	},
+	{
+		name: 'stock trpc',
+		role: 'peer',
+		server: 'stock-trpc',
+		wire: 'websocket',
+		path: () => '/',
+		greeting: subscription('events'),
+	},
+	{ name: 'raw sse', role: 'floor', server: 'raw-sse', wire: 'sse', path: ofPlan, greeting: null },
 	{
 		name: 'planstream sse',
 		role: 'product',
 		server: 'planstream',
 		wire: 'sse',
-		path: `/api/v1/streaming/plans/${PLAN_ID}/events`,
+		path: (plan) => `/api/v1/streaming/plans/${planId(plan)}/events`,
 		greeting: null,
 	},
 	{
@@ -42,12 +58,24 @@ export const SUBJECTS: readonly Subject[] = [
 		role: 'product',
 		server: 'planstream',
 		wire: 'sse',
-		path: `/trpc/plans.events?input=${encodeURIComponent(JSON.stringify(input))}`,
+		path: (plan) => `/trpc/plans.events?input=${input(plan)}`,
 		greeting: null,
 	},
-	{ name: 'stock trpc', role: 'peer', server: 'stock-trpc', wire: 'sse', path: '/events', greeting: null },
+	{
+		name: 'stock trpc',
+		role: 'peer',
+		server: 'stock-trpc',
+		wire: 'sse',
+		path: (plan) => `/events?input=${input(plan)}`,
+		greeting: null,
+	},
 ]
 
-function subscription(path: string, input?: unknown): string {
-	return JSON.stringify({ id: 1, jsonrpc: '2.0', method: 'subscription', params: { path, input } })
+function subscription(path: string): (plan: number) => string {
+	return (plan) =>
+		JSON.stringify({ id: 1, jsonrpc: '2.0', method: 'subscription', params: { path, input: { plan_id: planId(plan) } } })
+}
+
+function input(plan: number): string {
+	return encodeURIComponent(JSON.stringify({ plan_id: planId(plan) }))
 }

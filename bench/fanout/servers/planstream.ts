@@ -1,6 +1,6 @@
 import { type Principal, startServer } from '@planstream/server'
 import { contract } from '@planstream/shared/schemas'
-import { PLAN_ID, sentEvent } from '../../events.js'
+import { planId, sentEvent } from '../../events.js'
 import type { ServerUnderTest } from './server-under-test.js'
 
 const PRINCIPAL: Principal = { tenant: 'default', actor: { type: 'user', id: 'bench' }, scopes: new Set(['events:publish']) }
@@ -14,9 +14,9 @@ export async function planstream(directory: string): Promise<ServerUnderTest> {
 	return {
 		port: server.port,
 		subscribers: () => server.report().watchers,
-		publish: (seq, stamp) => {
+		publish: (seq, stamp, plan) => {
 			const sent = [sentEvent(seq, stamp)]
-			const { plan_id, events } = contract['events.publish'].input.parse({ plan_id: PLAN_ID, events: sent })
+			const { plan_id, events } = contract['events.publish'].input.parse({ plan_id: planId(plan), events: sent })
 			return server.hub.publish(PRINCIPAL, { plan_id, events, sent })
 		},
 	}

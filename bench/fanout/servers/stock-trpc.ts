@@ -9,11 +9,13 @@ import { listen, type ServerUnderTest } from './server-under-test.js'
 
 /** The peer: the subscription of tRPC's own documentation, over its own adapters for WebSocket and server-sent events. Nothing is stored. */
 export async function stockTrpc(): Promise<ServerUnderTest> {
+	let watching = 0
 	const emitter = new EventEmitter().setMaxListeners(0)
 	const t = initTRPC.create()
 	const router = t.router({
-		events: t.procedure.subscription(async function* ({ signal }) {
-			const events = on(emitter, 'event', { ...(signal !== undefined && { signal }) })
+		events: t.procedure.input(planOf).subscription(async function* ({ input, signal }) {
+			watching++
+			const events = on(emitter, input, { ...(signal !== undefined && { signal }) })
 			for await (const [event] of events as AsyncIterable<[DeliveredEvent]>) yield tracked(event.cursor, event)
 		}),
 	})
@@ -21,10 +23,15 @@ export async function stockTrpc(): Promise<ServerUnderTest> {
 	applyWSSHandler({ wss: new WebSocketServer({ server }), router })
 	return {
 		port: await listen(server),
-		subscribers: () => emitter.listenerCount('event'),
-		publish: (seq, stamp) => {
-			emitter.emit('event', deliveredEvent(seq, stamp))
+		subscribers: () => watching,
+		publish: (seq, stamp, plan) => {
+			const event = deliveredEvent(seq, stamp, plan)
+			emitter.emit(event.plan_id, event)
 			return nextTurn()
 		},
 	}
+}
+
+function planOf(input: unknown): string {
+	return (input as { readonly plan_id: string }).plan_id
 }
