@@ -12,6 +12,7 @@ import {
 } from './fanout/scenarios.js'
 import { type Options, parseOptions, type ScenarioName, USAGE } from './options.js'
 import { plansScenario } from './plans/scenario.js'
+import { replayScenario } from './replay/scenario.js'
 import { chart } from './report/chart.js'
 import { loadCpu, type Row, toRows } from './report/rows.js'
 import { formatTable } from './report/table.js'
@@ -28,6 +29,7 @@ const MAKE: Readonly<Record<ScenarioName, (options: Options, cores: Cores) => Sc
 	paced: pacedScenario,
 	stalled: stalledScenario,
 	memory: memoryScenario,
+	replay: replayScenario,
 	plans: plansScenario,
 }
 

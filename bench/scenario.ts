@@ -20,6 +20,8 @@ export interface Measurement {
 	readonly latency: { readonly p50: number; readonly p99: number } | null
 	/** By how much the memory of the process under test grew; null where that was not measured. */
 	readonly rssKib: number | null
+	/** What the store takes on the disk; null where that was not measured. */
+	readonly storedBytes: number | null
 }
 
 /** One line of the table. */

@@ -61,7 +61,7 @@ test('an argument that is none is refused by name, and nothing is measured', asy
 	const { stdout, stderr, code } = await bench(['sideways'])
 	expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
 	expect(stderr).toContain(
-		'There is no scenario "sideways"; there are append, fanout, bursts, many, paced, stalled, memory, plans.',
+		'There is no scenario "sideways"; there are append, fanout, bursts, many, paced, stalled, memory, replay, plans.',
 	)
 })
 

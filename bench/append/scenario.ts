@@ -50,7 +50,16 @@ function appendCase([appender, role, subject]: Subject, inFlight: number, { seco
 			await using worker = new Child<never, AppendReport>(WORKER, args, both, cores)
 			const { appended, ...usage } = await worker.report()
 			const bytes = appended * EVENT_BYTES
-			return { published: appended, delivered: appended, bytes, ...usage, loadCpuUs: 0, latency: null, rssKib: null }
+			return {
+				published: appended,
+				delivered: appended,
+				bytes,
+				...usage,
+				loadCpuUs: 0,
+				latency: null,
+				rssKib: null,
+				storedBytes: null,
+			}
 		},
 	}
 }

@@ -1,13 +1,11 @@
-import { Child } from '../child.js'
 import type { Cores } from '../cores.js'
 import type { Measurement } from '../scenario.js'
 import { scratchDirectory } from '../scratch-directory.js'
 import { Audience, type Crowd } from './audience.js'
+import { answer, cpuUs, rssKib, type Server, serverOf } from './child-server.js'
 import type { Drive } from './drive.js'
-import type { Order, Report } from './messages.js'
 import type { Subject } from './subjects.js'
 
-const SERVER = new URL('./server.js', import.meta.url)
 /** CPU time of the server after which the compiler has seen everything, however much of its core it had. */
 const WARM_UP_SECONDS = 0.7
 const WARM_UP_SLICE_SECONDS = 0.2
@@ -25,7 +23,7 @@ export interface FanoutOptions extends Crowd {
 export async function measureFanout(options: FanoutOptions): Promise<Measurement> {
 	const { seconds, drive, stalled, subscribers } = options
 	await using directory = await scratchDirectory()
-	await using server = serverOf(options, directory.path)
+	await using server = serverOf({ ...options, name: options.subject.server, directory: directory.path })
 	const { port } = await answer(server, 'listening')
 	using audience = await Audience.open(options.subject, port, options)
 	await audience.stall(port, stalled)
@@ -47,6 +45,7 @@ export async function measureFanout(options: FanoutOptions): Promise<Measurement
 		loadCpuUs: after.loadCpuUs - before.loadCpuUs,
 		latency: latency.count === 0 ? null : { p50: latency.percentile(50) / 1000, p99: latency.percentile(99) / 1000 },
 		rssKib: (await rssKib(server)) - memory,
+		storedBytes: null,
 	}
 }
 
@@ -57,7 +56,7 @@ const BASE = 200
 export async function measureMemory(options: Omit<FanoutOptions, 'drive' | 'stalled' | 'seconds'>): Promise<Measurement> {
 	const { subscribers } = options
 	await using directory = await scratchDirectory()
-	await using server = serverOf(options, directory.path)
+	await using server = serverOf({ ...options, name: options.subject.server, directory: directory.path })
 	const { port } = await answer(server, 'listening')
 	using audience = await Audience.open(options.subject, port, { ...options, subscribers: BASE })
 	await attached(server, BASE)
@@ -76,23 +75,13 @@ export async function measureMemory(options: Omit<FanoutOptions, 'drive' | 'stal
 		loadCpuUs: 0,
 		latency: null,
 		rssKib: grown,
+		storedBytes: null,
 	}
-}
-
-type Server = Child<Order, Report>
-
-function serverOf({ subject, plans, cores }: Pick<FanoutOptions, 'subject' | 'plans' | 'cores'>, directory: string): Server {
-	return new Child<Order, Report>(SERVER, [subject.server, directory, String(plans)], [cores.server], cores)
 }
 
 async function attached(server: Server, subscribers: number): Promise<void> {
 	server.send({ kind: 'attach', subscribers })
 	await answer(server, 'attached')
-}
-
-async function rssKib(server: Server): Promise<number> {
-	server.send({ kind: 'memory' })
-	return (await answer(server, 'memory')).rssKib
 }
 
 /** @returns the usage at its end */
@@ -114,15 +103,8 @@ interface Usage {
 }
 
 async function usage(server: Server, audience: Audience): Promise<Usage> {
-	server.send({ kind: 'usage' })
-	const { cpuUs } = await answer(server, 'usage')
+	const used = await cpuUs(server)
 	const { user, system } = process.cpuUsage()
 	const { completed, delivered, bytes } = audience
-	return { cpuUs, loadCpuUs: user + system, completed, delivered, bytes }
-}
-
-async function answer<Kind extends Report['kind']>(server: Server, kind: Kind): Promise<Extract<Report, { kind: Kind }>> {
-	const report = await server.report()
-	if (report.kind === kind) return report as Extract<Report, { kind: Kind }>
-	throw new Error(`The server under test answered ${report.kind} where ${kind} was asked for.`)
+	return { cpuUs: used, loadCpuUs: user + system, completed, delivered, bytes }
 }

@@ -4,6 +4,8 @@ export type Order =
 	| { readonly kind: 'allow'; readonly total: number; readonly burst: number }
 	/** Publish one more event at once, whatever is under way, with this stamp. */
 	| { readonly kind: 'publish'; readonly stamp: number }
+	/** Say when everything that was allowed has been published. */
+	| { readonly kind: 'drained' }
 	/** Say when so many subscribers are attached. */
 	| { readonly kind: 'attach'; readonly subscribers: number }
 	/** Say how much CPU time the process has used. */
@@ -15,5 +17,6 @@ export type Order =
 export type Report =
 	| { readonly kind: 'listening'; readonly port: number }
 	| { readonly kind: 'attached' }
+	| { readonly kind: 'drained' }
 	| { readonly kind: 'usage'; readonly cpuUs: number }
 	| { readonly kind: 'memory'; readonly rssKib: number }

@@ -39,6 +39,10 @@ async function obey(order: Order): Promise<void> {
 		case 'publish':
 			await publish(order.stamp)
 			break
+		case 'drained':
+			while (published < allowed || publishing) await delay(5)
+			report({ kind: 'drained' })
+			break
 		case 'attach':
 			while (server.subscribers() < order.subscribers) await delay(5)
 			report({ kind: 'attached' })

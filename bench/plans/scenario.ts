@@ -45,7 +45,7 @@ function taskCase(task: TaskName, subject: string, { seconds }: Options, cores: 
 			await using worker = new Child<never, TaskReport>(WORKER, [task, directory.path, String(seconds)], both, cores)
 			const { asked, seen, ...usage } = await worker.report()
 			if (asked !== seen) throw new Error(`${task}: ${seen} of ${asked} events were seen.`)
-			return { published: asked, delivered: seen, bytes: 0, ...usage, loadCpuUs: 0, rssKib: null }
+			return { published: asked, delivered: seen, bytes: 0, ...usage, loadCpuUs: 0, rssKib: null, storedBytes: null }
 		},
 	}
 }

@@ -30,6 +30,7 @@ export const serverCpu: Figure = ({ cpuUs, seconds }) => cpuUs / 1e6 / seconds
 export const loadCpu: Figure = ({ loadCpuUs, seconds }) => loadCpuUs / 1e6 / seconds
 export const rssKibEach: Figure = ({ rssKib, delivered }) => (rssKib ?? Number.NaN) / delivered
 export const rssMib: Figure = ({ rssKib }) => (rssKib ?? Number.NaN) / 1024
+export const storedBytesEach: Figure = ({ storedBytes, delivered }) => (storedBytes ?? Number.NaN) / delivered
 export const bytesEach: Figure = ({ bytes, delivered }) => bytes / delivered
 
 export function figures({ rounds }: Series, figure: Figure): Spread {
