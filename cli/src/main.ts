@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander'
 import { explain, urlOption } from './connection.js'
 import { type DemoOptions, demoCommand } from './demo.js'
 import { EXIT, type ExitCode } from './failure.js'
+import { type GenerateOptions, generateCommand } from './generate.js'
 import { addKeepingCommands } from './keeping.js'
 import { addKeyCommands } from './keys.js'
 import { endWithReader, note } from './output.js'
@@ -58,6 +59,12 @@ function program(exit: (code: ExitCode) => void): Command {
 		.argument('[file]', 'events as JSON lines or as one JSON array, or - for standard input', '-')
 		.addOption(urlOption())
 		.action(async (plan_id: string, file: string, options: PublishOptions) => exit(await publishCommand(plan_id, file, options)))
+	planstream
+		.command('generate')
+		.description('write an SDK that knows what your agents take and give')
+		.requiredOption('--agents <module>', 'JavaScript module that exports them as a list named agents')
+		.requiredOption('--out <folder>', 'where to write index.ts')
+		.action(async (options: GenerateOptions) => exit(await generateCommand(options)))
 	addPlanCommands(planstream, exit)
 	addKeepingCommands(planstream, exit)
 	addKeyCommands(planstream, exit)

@@ -1,5 +1,5 @@
+import type { JsonSchema } from '@planstream/shared/schemas'
 import type { Catalogue } from '../generate/catalogue.js'
-import type { JsonSchema } from '../generate/emit-type.js'
 import { definitionsAt } from '../generate/json-schemas.js'
 import type { Part } from './openapi.js'
 

@@ -32,6 +32,7 @@ import {
 	normalisedStep,
 	ON_FAILURE,
 	OUTPUT_CHANNELS,
+	pascal,
 	pauseInput,
 	planEvent,
 	planInput,
@@ -62,7 +63,6 @@ import {
 	verifyOutput,
 } from '@planstream/shared/schemas'
 import type * as z from 'zod'
-import { pascal } from './case.js'
 
 /** One type of the SDK. */
 export interface Entry {

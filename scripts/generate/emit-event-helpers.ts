@@ -1,10 +1,8 @@
 import type { EventType } from '@planstream/shared'
-import { eventData, eventInput } from '@planstream/shared/schemas'
+import { camel, doc, eventData, eventInput, pascal } from '@planstream/shared/schemas'
 import * as z from 'zod'
 import { EVENT_MEANINGS } from '../docs-words.js'
-import { camel, pascal } from './case.js'
 import { HEADER, type SourceFile } from './emit-file.js'
-import { doc } from './emit-type.js'
 
 type PublishedType = keyof typeof EVENT_MEANINGS
 

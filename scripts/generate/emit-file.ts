@@ -1,5 +1,5 @@
+import { doc, type JsonSchema, TypeEmitter } from '@planstream/shared/schemas'
 import type { Catalogue, Entry } from './catalogue.js'
-import { doc, type JsonSchema, TypeEmitter } from './emit-type.js'
 import { schemasOf } from './json-schemas.js'
 
 /** A generated file: its name in `client/src/generated` and its text. */

@@ -1,8 +1,8 @@
 import type { ProcedureSpec } from '@planstream/shared/schemas'
+import { doc } from '@planstream/shared/schemas'
 import * as z from 'zod'
 import type { Catalogue } from './catalogue.js'
 import { HEADER, homesOf, importsOf, type SourceFile } from './emit-file.js'
-import { doc } from './emit-type.js'
 import { type Contract, groupsOf } from './groups.js'
 import { typeNames } from './json-schemas.js'
 

@@ -1,6 +1,6 @@
+import type { JsonSchema } from '@planstream/shared/schemas'
 import * as z from 'zod'
 import type { Catalogue } from './catalogue.js'
-import type { JsonSchema } from './emit-type.js'
 
 /** The dialects of JSON Schema that the documents speak. */
 export type Dialect = 'draft-2020-12' | 'draft-7'

@@ -1,6 +1,8 @@
 export * from './archive.js'
+export { camel, pascal } from './case.js'
 export * from './commands.js'
 export * from './contract.js'
+export { doc, type JsonSchema, TypeEmitter } from './emit-type.js'
 export * from './events.js'
 export * from './frames.js'
 export { json, jsonObject } from './json.js'

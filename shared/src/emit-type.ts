@@ -20,6 +20,8 @@ export class TypeEmitter {
 		if (schema.$ref !== undefined) return this.#use(schema.$ref)
 		if (schema.const !== undefined) return JSON.stringify(schema.const)
 		if (schema.enum) return this.#enum(schema.enum)
+		if (schema.not !== undefined) return 'never'
+		if (schema.allOf) return schema.allOf.map((part) => `(${this.type(part)})`).join(' & ')
 		const options = schema.oneOf ?? schema.anyOf
 		if (options) return options.map((option) => this.type(option)).join(' | ')
 		if (Array.isArray(schema.type)) return schema.type.map((type) => this.type({ type })).join(' | ')
@@ -32,11 +34,11 @@ export class TypeEmitter {
 			case 'number':
 				return 'number'
 			case 'array':
-				return `ReadonlyArray<${this.type(schema.items as JsonSchema)}>`
+				return this.#array(schema)
 			case 'object':
 				return this.#object(schema)
 			default:
-				throw new Error(`No type is known for the schema ${JSON.stringify(schema)}; teach it to TypeEmitter.type.`)
+				return this.#use('Json')
 		}
 	}
 
@@ -46,16 +48,23 @@ export class TypeEmitter {
 			.filter(([name]) => !except.has(name))
 			.map(([name, schema]) => {
 				const [mark, absent] = required.includes(name) ? ['', ''] : ['?', ' | undefined']
-				return `${this.#fieldDoc(schema)}readonly ${name}${mark}: ${this.type(schema)}${absent}`
+				return `${this.#fieldDoc(schema)}readonly ${fieldName(name)}${mark}: ${this.type(schema)}${absent}`
 			})
 			.join('\n')
+	}
+
+	#array({ items, prefixItems }: JsonSchema): string {
+		if (prefixItems === undefined) return `ReadonlyArray<${this.type((items ?? {}) as JsonSchema)}>`
+		const rest = typeof items === 'object' ? [`...ReadonlyArray<${this.type(items as JsonSchema)}>`] : []
+		return `readonly [${[...prefixItems.map((item) => this.type(item as JsonSchema)), ...rest].join(', ')}]`
 	}
 
 	/** Further fields that may be anything are left out, so that a misspelt name is an error. */
 	#object(schema: JsonSchema): string {
 		const rest = schema.additionalProperties
-		const value = typeof rest === 'object' && Object.keys(rest).length > 0 ? this.type(rest) : null
 		const named = Object.values(schema.properties ?? {}) as JsonSchema[]
+		const isTyped = typeof rest === 'object' && (named.length === 0 || Object.keys(rest).length > 0)
+		const value = isTyped ? this.type(rest) : null
 		if (named.every((field) => this.type(field) === value)) return `Readonly<Record<string, ${value ?? 'never'}>>`
 		return `{\n${this.fields(schema)}\n}`
 	}
@@ -85,4 +94,9 @@ export function doc(lines: readonly string[]): string {
 	const written = lines.filter((line) => line !== '')
 	if (written.length === 0) return ''
 	return written.length === 1 ? `/** ${written[0]} */\n` : `/**\n${written.map((line) => ` * ${line}\n`).join('')} */\n`
+}
+
+/** A name as a field is written. */
+function fieldName(name: string): string {
+	return /^[A-Za-z_$][\w$]*$/.test(name) ? name : JSON.stringify(name)
 }

@@ -1,0 +1,71 @@
+import type { CallOptions, SubscribeOptions } from './calling.js'
+import type { Plans, Planstream } from './client.js'
+import type { CommandOutput } from './generated/answers.js'
+import type { CreateInput, SubscribeInput } from './generated/commands.js'
+import type { PlanEvent, StepCompletedData, StepCompletedEvent } from './generated/events.js'
+import type { StepSpec } from './generated/specs.js'
+import type { RunInput, RunOptions, RunOutput } from './plan-run.js'
+
+/** What an agent takes and gives. */
+interface AgentType {
+	readonly input: unknown
+	readonly result: unknown
+}
+
+/** What each agent takes and gives, by its type: `planstream generate` writes it. */
+export type AgentTypes<Agents> = { readonly [Type in keyof Agents]: AgentType }
+
+type InputField<Input> = object extends Input ? { readonly input?: Input | undefined } : { readonly input: Input }
+
+/** A step of one of these agents, as it is given. */
+export type TypedStepSpec<Agents extends AgentTypes<Agents>> = {
+	[Type in keyof Agents]: Omit<StepSpec, 'agent_type' | 'input'> & { readonly agent_type: Type } & InputField<
+			Agents[Type]['input']
+		>
+}[keyof Agents]
+
+/** A plan of such steps, as it is given. */
+export type TypedPlanSpec<Agents extends AgentTypes<Agents>, Spec = RunInput> = Omit<Spec, 'steps'> & {
+	readonly steps: readonly TypedStepSpec<Agents>[]
+}
+
+/** The data of `step_completed`: an agent's result by its type, or that of a plan that is run elsewhere and names no agent. */
+type TypedCompletedData<Agents extends AgentTypes<Agents>> =
+	| {
+			[Type in keyof Agents]: Omit<StepCompletedData, 'agent_type' | 'data'> & {
+				readonly agent_type: Type
+				readonly data: Agents[Type]['result']
+			}
+	  }[keyof Agents]
+	| (Omit<StepCompletedData, 'agent_type'> & { readonly agent_type?: undefined })
+
+type TypedStepCompletedEvent<Agents extends AgentTypes<Agents>> = Omit<StepCompletedEvent, 'data'> & {
+	readonly data: TypedCompletedData<Agents>
+}
+
+/** An event of a plan whose steps these agents do. */
+export type TypedPlanEvent<Agents extends AgentTypes<Agents>> =
+	| Exclude<PlanEvent, StepCompletedEvent>
+	| TypedStepCompletedEvent<Agents>
+
+interface TypedRunOptions<Agents extends AgentTypes<Agents>> extends Omit<RunOptions, 'onEvent'> {
+	/** Called with each event of the plan. */
+	readonly onEvent?: ((event: TypedPlanEvent<Agents>) => void) | undefined
+}
+
+interface TypedPlans<Agents extends AgentTypes<Agents>> extends Omit<Plans, 'create' | 'events' | 'run'> {
+	/** Creates a plan and starts it. */
+	create(input: TypedPlanSpec<Agents, CreateInput>, options?: CallOptions): Promise<CommandOutput>
+	/** Every event of a plan behind a position, then each new one, until the plan is done. */
+	events(
+		input: SubscribeInput,
+		options?: Omit<SubscribeOptions, 'onUnknown'>,
+	): AsyncGenerator<TypedPlanEvent<Agents>, void, undefined>
+	/** Creates a plan, follows it to its end, and gives its result. */
+	run(spec: TypedPlanSpec<Agents>, options?: TypedRunOptions<Agents>): Promise<RunOutput>
+}
+
+/** A client that knows what the agents of its server take and give. */
+export interface PlanstreamFor<Agents extends AgentTypes<Agents>> extends Omit<Planstream, 'plans'> {
+	readonly plans: TypedPlans<Agents>
+}
