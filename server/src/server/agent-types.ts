@@ -51,7 +51,7 @@ function typesOf(agent: AgentDescription): string[] {
 
 function typeOf(agent_type: string, schema: AgentDescription['input_schema'], io: 'input' | 'output'): string {
 	const emitter = new TypeEmitter(new Map(), io)
-	const type = emitter.type((schema ?? { type: 'object', additionalProperties: {} }) as JsonSchema)
+	const type = emitter.type(schema ?? { type: 'object', additionalProperties: {} })
 	const [other] = [...emitter.used].filter((name) => name !== 'Json')
 	if (other === undefined) return type
 	const sentence = `The schema of the agent ${agent_type} refers to ${other}: a schema that holds itself or a shared one has no type here. Write the part out.`
