@@ -1,5 +1,5 @@
 import { PlanstreamError } from '@planstream/shared'
-import { type JsonSchema, pascal, TypeEmitter } from '@planstream/shared/schemas'
+import { pascal, TypeEmitter } from '@planstream/shared/schemas'
 import type { Agent } from '../plans/agent.js'
 import { type AgentDescription, describeAgent } from '../plans/schemas.js'
 import { agentsOf, assertAgents } from './agents.js'
