@@ -4,6 +4,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import { PlanstreamError, type PublishOutput } from '@planstream/shared'
 import { eventInput } from '@planstream/shared/schemas'
 import { expect } from 'vitest'
+import type { Services } from '../../server/src/api/router.js'
 import { type App, createApp } from '../../server/src/app.js'
 import { type Authority, LOCAL_AUTHORITY } from '../../server/src/auth/authority.js'
 import { CONNECTION_LIMITS, type ConnectionLimits } from '../../server/src/connections/limits.js'
@@ -31,6 +32,8 @@ export class StreamServer implements AsyncDisposable {
 	/** Every address with its method. */
 	readonly routes: App['routes']
 	readonly deliveries: App['deliveries']
+	/** What its procedures work with. */
+	readonly services: Services
 	readonly #planstream: TestPlanstream
 	readonly #log: TailLog
 	readonly #http: Server
@@ -43,8 +46,9 @@ export class StreamServer implements AsyncDisposable {
 		const draining = this.#draining.signal
 		const onProblem = (sentence: string, error?: Error) => void problems.push(`${sentence} ${error?.stack ?? ''}`)
 		this.connections = new Connections({ limit: maxConnections, draining, clock: Date.now })
+		this.services = { hub, executor, connections: this.connections, schedule: processSchedule, draining, onProblem }
 		const { fetch, upgrade, routes, deliveries } = createApp({
-			services: { hub, executor, connections: this.connections, schedule: processSchedule, draining, onProblem },
+			services: this.services,
 			artifacts,
 			authority,
 			limits: { ...CONNECTION_LIMITS, ...limits },

@@ -44,25 +44,44 @@ export interface IdleSink extends Sink {
 /** How a connection is given up that takes nothing. */
 export interface StallEnds {
 	/** Asks it to end; what waits for it may still be taken. */
-	readonly leave: () => void
+	readonly leave: (reason: PlanstreamError) => void
 	/** Closes it at once. */
 	readonly terminate: () => void
 }
 
-/** Ends a connection that has taken nothing of what waits for it for so long, and closes it when that lasts as long again. */
-export function endStalled(sink: IdleSink, stallTimeoutMs: number, { leave, terminate }: StallEnds): void {
-	let isLeaving = false
-	sink.on('timeout', () => {
-		if (!sink.writableNeedDrain) return
-		if (isLeaving) terminate()
-		else leave()
-		isLeaving = true
-		sink.setTimeout(stallTimeoutMs)
-	})
-	sink.setTimeout(stallTimeoutMs)
+/**
+ * Ends a connection that has taken nothing of what waits for it for so long, and closes it when that lasts as long again. A connection
+ * that takes what it gets has no timer.
+ */
+export class StallWatch {
+	readonly #sink: IdleSink
+	readonly #timeoutMs: number
+	#isArmed = false
+
+	constructor(sink: IdleSink, timeoutMs: number, { leave, terminate }: StallEnds) {
+		this.#sink = sink
+		this.#timeoutMs = timeoutMs
+		let isLeaving = false
+		sink.on('timeout', () => {
+			if (!sink.writableNeedDrain) return
+			if (isLeaving) terminate()
+			else leave(stalled())
+			isLeaving = true
+			sink.setTimeout(timeoutMs)
+		})
+		sink.on('drain', () => {
+			if (this.#isArmed) sink.setTimeout(0)
+			this.#isArmed = false
+		})
+	}
+
+	/** To be called when a write finds no room. */
+	arm(): void {
+		if (!this.#isArmed) this.#sink.setTimeout(this.#timeoutMs)
+		this.#isArmed = true
+	}
 }
 
-/** Why such a connection is asked to end. */
-export function stalled(): PlanstreamError {
+function stalled(): PlanstreamError {
 	return new PlanstreamError('slow_consumer', 'Nothing was taken of what waits for this connection. Connect again to go on.')
 }

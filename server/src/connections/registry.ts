@@ -31,9 +31,13 @@ export interface ConnectionOwner {
 }
 
 /** One stream on a connection. */
-interface Stream {
+export interface CarriedStream {
+	/** null for a stream of no plan. */
 	readonly plan_id: string | null
+	/** Called when the connection is to leave; the stream then ends by itself. */
 	readonly end: (reason: PlanstreamError) => void
+	/** How many events of a plan were given over to the connection. */
+	readonly delivered: () => number
 }
 
 export interface ConnectionsOptions {
@@ -129,10 +133,11 @@ export class Connection implements Disposable {
 	readonly #clock: () => number
 	readonly #onClose: () => void
 	readonly #connectedAt: number
-	readonly #streams = new Set<Stream>()
+	readonly #streams = new Set<CarriedStream>()
 	#owner: ConnectionOwner | null = null
 	#lastSeenAt: number
 	#leaving: PlanstreamError | null = null
+	/** By the streams that are over. */
 	#delivered = 0
 	#disposed = false
 
@@ -152,28 +157,27 @@ export class Connection implements Disposable {
 	/** The peer has said who it is; from now on it shows among its tenant's connections, and leaves when it may not stay. */
 	identify(owner: ConnectionOwner): void {
 		this.#owner = owner
-		owner.expired?.addEventListener('abort', this.#expire)
+		if (!this.#disposed) owner.expired?.addEventListener('abort', this.#expire)
 	}
 
 	/**
 	 * Counts a stream in until it is disposed.
 	 *
-	 * @param plan_id - null for a stream of no plan
-	 * @param end - called when the connection is to leave; the stream then ends by itself
 	 * @throws PlanstreamError `bad_request` when the connection carries as many as it may
 	 */
-	begin(plan_id: string | null, end: (reason: PlanstreamError) => void): Disposable {
+	begin(stream: CarriedStream): Disposable {
 		if (this.#streams.size >= MAX_STREAMS) {
 			const sentence = `This connection carries ${MAX_STREAMS} subscriptions, which is its limit. Stop one, or open another connection.`
 			throw new PlanstreamError('bad_request', sentence, { limit: MAX_STREAMS })
 		}
-		const stream = { plan_id, end }
 		this.#streams.add(stream)
 		const leaving = this.#leaving
-		if (leaving !== null) queueMicrotask(() => end(leaving))
+		if (leaving !== null) queueMicrotask(() => stream.end(leaving))
 		return {
 			[Symbol.dispose]: () => {
-				if (this.#streams.delete(stream)) this.#leaveWhenIdle()
+				if (!this.#streams.delete(stream)) return
+				this.#delivered += stream.delivered()
+				this.#leaveWhenIdle()
 			},
 		}
 	}
@@ -191,11 +195,6 @@ export class Connection implements Disposable {
 		this.#lastSeenAt = this.#clock()
 	}
 
-	/** So many events were given over to the connection. */
-	delivered(events: number): void {
-		this.#delivered += events
-	}
-
 	streamsOf(plan_id: string): number {
 		return [...this.#streams].filter((stream) => stream.plan_id === plan_id).length
 	}
@@ -209,7 +208,7 @@ export class Connection implements Disposable {
 			connected_at: new Date(this.#connectedAt).toISOString(),
 			last_seen_at: new Date(this.#lastSeenAt).toISOString(),
 			subscribed_plans: [...new Set(plans)],
-			delivered: this.#delivered,
+			delivered: [...this.#streams].reduce((sum, stream) => sum + stream.delivered(), this.#delivered),
 			lagging: this.ends.lagging(),
 		}
 	}

@@ -36,6 +36,7 @@ export class Delivery implements Member, Disposable {
 	readonly outlet: Outlet
 	readonly #of: DeliveryOptions
 	seat: Seat | null = null
+	handed = 0
 	/** The first frame was handed over, and a last one may be. */
 	#begun = false
 	#ending: PlanstreamError | null = null
@@ -61,6 +62,11 @@ export class Delivery implements Member, Disposable {
 		this.readOn()
 	}
 
+	/** How many events were handed over. */
+	get delivered(): number {
+		return this.handed + (this.seat?.events ?? 0)
+	}
+
 	/** Where the reader resumes. */
 	get cursor(): string {
 		return this.seat === null ? this.reader.cursor : this.#of.live.cursor
@@ -75,7 +81,7 @@ export class Delivery implements Member, Disposable {
 		const reason = endReason(why) ?? 'draining'
 		if (reason === 'slow') this.#of.counts.slow++
 		const end = this.reader.end(reason, true)
-		this.outlet.write(this.outlet.wire.encode(end))
+		this.outlet.sink.write(this.outlet.wire.encode(end))
 		this[Symbol.dispose]()
 		this.outlet.ended(end.frame)
 	}
@@ -137,8 +143,8 @@ export class Delivery implements Member, Disposable {
 		if (this.#over) return null
 		const chunk = takeChunk(items, this.outlet.wire, most)
 		if (chunk === null) return null
-		this.outlet.write(chunk.bytes)
-		this.outlet.delivered(chunk.events)
+		this.outlet.sink.write(chunk.bytes)
+		this.handed += chunk.events
 		this.#begun = true
 		if (this.#ending !== null) this.end(this.#ending)
 		return chunk.events

@@ -17,6 +17,8 @@ export interface Member {
 	readonly isPaced: boolean
 	/** The class whose bytes it gets; null while it reads by itself. */
 	seat: Seat | null
+	/** Events it has got; while it has a seat, less by what the seat had handed over before. */
+	handed: number
 	/** Leaves its class and reads by itself, from where its reader is. */
 	readOn(): void
 	/** The same for want of room. */
@@ -25,6 +27,8 @@ export interface Member {
 
 /** What holds members at the head of a plan. */
 export interface Seat {
+	/** Events that were handed over here to everybody since there was anybody. */
+	readonly events: number
 	/** Lets a member go, whose reader then is where the loop is. */
 	leave(member: Member, point: LivePoint): void
 }

@@ -8,8 +8,15 @@ export interface Wire {
 	readonly encode: (item: StreamItem) => Buffer
 }
 
+/** The writing end of a connection. */
+export interface Sink {
+	/** Hands bytes over, whether there is room or not. Does nothing on a connection that is closed. @returns false when there is no room for more */
+	write(bytes: Buffer): boolean
+}
+
 /** Where one stream goes: the writing end of its connection, and what its transport does at its ends. */
 export interface Outlet {
+	readonly sink: Sink
 	/** Looked at once {@link Outlet.begin} has returned. */
 	readonly wire: Wire
 	/**
@@ -20,10 +27,6 @@ export interface Outlet {
 	begin?(ready: ReadyFrame): boolean
 	/** Resolves when it is this stream's turn and the connection has room; the turn passes on when it is disposed. */
 	turn(): Promise<Disposable | null>
-	/** Hands bytes over, whether there is room or not. Does nothing on a connection that is closed. @returns false when there is no room for more */
-	write(bytes: Buffer): boolean
-	/** So many events were handed over. */
-	delivered(events: number): void
 	/** The last item was handed over. */
 	ended(end: EndFrame): void
 	/** The stream broke off behind a cursor. */

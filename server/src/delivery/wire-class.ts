@@ -1,33 +1,42 @@
 import type { EventFilter } from '../hub/event-filter.js'
-import type { Place } from '../hub/plan-reader.js'
 import type { StreamItem } from '../hub/stream-item.js'
 import type { StoredEvent } from '../log/event-log.js'
 import { type Chunk, chunksOf } from './chunk.js'
 import type { LivePoint, Member, Seat } from './member.js'
-import type { Wire } from './outlet.js'
+import type { Sink, Wire } from './outlet.js'
 
-/** The readers at the head of a plan that get the very same bytes. Unless a filter hides events, their position is the loop's. */
+/**
+ * The readers at the head of a plan that get the very same bytes. Unless a filter hides events, their position is the loop's. What is
+ * looked at for each of a thousand readers costs more than what is done, so that an event touches no more of a reader than its sink.
+ */
 export class WireClass implements Seat {
 	readonly #wire: Wire
 	readonly #filter: EventFilter | null
-	readonly #members = new Set<Member>()
+	readonly #sinks = new Map<Member, Sink>()
+	#events = 0
 
 	constructor(wire: Wire, filter: EventFilter | null) {
 		this.#wire = wire
 		this.#filter = filter
 	}
 
+	get events(): number {
+		return this.#events
+	}
+
 	get size(): number {
-		return this.#members.size
+		return this.#sinks.size
 	}
 
 	add(member: Member): void {
-		this.#members.add(member)
+		this.#sinks.set(member, member.outlet.sink)
+		member.handed -= this.#events
 		member.seat = this
 	}
 
 	leave(member: Member, { place, headSeq }: LivePoint): void {
-		this.#members.delete(member)
+		member.handed += this.#events
+		this.#sinks.delete(member)
 		member.seat = null
 		if (this.#filter === null) member.reader.moveTo(place, headSeq, false)
 	}
@@ -35,43 +44,43 @@ export class WireClass implements Seat {
 	/** Hands over what the loop has read. Who has no room for more reads on from the log by itself. */
 	deliver(events: readonly StoredEvent[], point: LivePoint): void {
 		const shown = this.#filter === null ? events : events.filter(this.#filter.shows)
-		const chunks = chunksOf(shown.map(toItem), this.#wire)
 		const hid = shown.at(-1) !== events.at(-1)
-		for (const member of this.#members) {
-			const reached = hand(member, chunks, point.place)
-			if (reached !== null) {
-				this.leave(member, point)
-				member.reader.moveTo(reached, point.headSeq, hid)
-				member.fallBehind()
-			} else if (this.#filter !== null) this.#move(member, point, hid)
+		const chunks = chunksOf(shown.map(toItem), this.#wire)
+		for (const [index, chunk] of chunks.entries()) {
+			const reached = index < chunks.length - 1 && chunk.place !== null ? { ...point, place: chunk.place } : point
+			this.#hand(chunk, reached, hid)
 		}
+		if (this.#filter !== null) this.#move(point, hid)
 	}
 
 	/** Lets every reader that is chosen read on by itself, from where the loop is. */
 	release(point: LivePoint, isChosen: (member: Member) => boolean): void {
-		for (const member of this.#members) {
+		for (const member of this.#sinks.keys()) {
 			if (!isChosen(member)) continue
 			this.leave(member, point)
 			member.readOn()
 		}
 	}
 
-	/** A reader that is shown little is told where it is, from time to time. */
-	#move({ reader, outlet }: Member, { place, headSeq }: LivePoint, hid: boolean): void {
-		reader.moveTo(place, headSeq, hid)
-		const moved = place.seq === headSeq ? reader.movedByFilter() : null
-		if (moved !== null) outlet.write(this.#wire.encode(moved))
+	/** @param reached - where a reader is that has the chunk */
+	#hand({ bytes, events }: Chunk, reached: LivePoint, hid: boolean): void {
+		this.#events += events
+		for (const [member, sink] of this.#sinks) {
+			if (sink.write(bytes)) continue
+			this.leave(member, reached)
+			member.reader.moveTo(reached.place, reached.headSeq, hid)
+			member.fallBehind()
+		}
 	}
-}
 
-/** @returns where a reader is that has no room for more; null for one that has */
-function hand({ outlet }: Member, chunks: readonly Chunk[], end: Place): Place | null {
-	for (const chunk of chunks) {
-		const hasRoom = outlet.write(chunk.bytes)
-		outlet.delivered(chunk.events)
-		if (!hasRoom) return chunk === chunks.at(-1) ? end : chunk.place
+	/** Readers that are shown little are told where they are, from time to time. */
+	#move({ place, headSeq }: LivePoint, hid: boolean): void {
+		for (const [{ reader }, sink] of this.#sinks) {
+			reader.moveTo(place, headSeq, hid)
+			const moved = place.seq === headSeq ? reader.movedByFilter() : null
+			if (moved !== null) sink.write(this.#wire.encode(moved))
+		}
 	}
-	return null
 }
 
 function toItem(stored: StoredEvent): StreamItem {

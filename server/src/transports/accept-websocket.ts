@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream'
 import { ERRORS, PlanstreamError } from '@planstream/shared'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { chooseProtocol } from '../auth/credentials.js'
-import { endStalled, stalled } from '../connections/back-pressure.js'
+import { StallWatch } from '../connections/back-pressure.js'
 import { keepAlive } from '../connections/heartbeat.js'
 import type { ConnectionLimits } from '../connections/limits.js'
 import type { Connection, Connections, Transport } from '../connections/registry.js'
@@ -67,12 +67,13 @@ export function webSocketServer({ transport, maxFrameBytes, ...options }: Accept
 		socket.once('close', () => connection[Symbol.dispose]())
 		server.handleUpgrade(request, socket, head, (accepted) => {
 			client = accepted
-			endStalled(socket, limits.stallTimeoutMs, {
-				leave: () => connection.leave(stalled()),
+			const stall = new StallWatch(socket, limits.stallTimeoutMs, {
+				leave: (reason) => connection.leave(reason),
 				terminate: () => accepted.terminate(),
 			})
 			keepAlive(accepted, { ...limits, schedule, onAlive: () => connection.seen() })
-			void serve({ client: accepted, connection, turns, writer: new SocketWriter({ client: accepted, socket, turns }) })
+			const writer = new SocketWriter({ client: accepted, socket, turns, stall })
+			void serve({ client: accepted, connection, turns, writer })
 		})
 	}
 	return { server, accept }

@@ -26,7 +26,8 @@ export async function answerChanges(options: SseOptions, context: SseContext): P
 
 	const over = new AbortController()
 	const end = (): void => over.abort()
-	using stream = new SseStream(context, options, { transport: 'sse', principal, client_id: named, plan_id: null, end, left: end })
+	const carried = { plan_id: null, end, delivered: () => 0 }
+	using stream = new SseStream(context, options, { ...carried, transport: 'sse', principal, client_id: named, left: end })
 	const headers = { ...Object.fromEntries(context.body(null).headers), ...SSE_HEADERS }
 	stream.open({ headers, block: openingBlock(random), beat: () => HEARTBEAT_BLOCK })
 	try {

@@ -18,17 +18,17 @@ export interface SseDialect {
 
 /** The outlet of a response that carries one plan's stream. */
 export class SseOutlet implements Outlet {
-	readonly #stream: SseStream
+	readonly sink: SseStream
 	readonly #dialect: SseDialect
 	#wire: Wire | null = null
 
 	constructor(stream: SseStream, dialect: SseDialect) {
-		this.#stream = stream
+		this.sink = stream
 		this.#dialect = dialect
 	}
 
 	get wire(): Wire {
-		this.#wire ??= wireOf(this.#dialect, this.#stream.isChunked)
+		this.#wire ??= wireOf(this.#dialect, this.sink.isChunked)
 		return this.#wire
 	}
 
@@ -37,26 +37,18 @@ export class SseOutlet implements Outlet {
 	}
 
 	turn(): Promise<Disposable | null> {
-		return this.#stream.turn()
-	}
-
-	write(bytes: Buffer): boolean {
-		return this.#stream.write(bytes)
-	}
-
-	delivered(events: number): void {
-		this.#stream.connection.delivered(events)
+		return this.sink.turn()
 	}
 
 	ended(end: EndFrame): void {
 		const after = this.#dialect.after(end)
-		if (after !== null) this.#stream.send(after)
-		this.#stream[Symbol.dispose]()
+		if (after !== null) this.sink.send(after)
+		this.sink[Symbol.dispose]()
 	}
 
 	failed(thrown: unknown, cursor: string): void {
 		this.#dialect.tell(thrown, cursor)
-		this.#stream[Symbol.dispose]()
+		this.sink[Symbol.dispose]()
 	}
 }
 

@@ -1,11 +1,10 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { HttpBindings } from '@hono/node-server'
-import type { PlanstreamError } from '@planstream/shared'
 import type { Context as HonoContext } from 'hono'
-import { endStalled, stalled } from '../connections/back-pressure.js'
+import { StallWatch } from '../connections/back-pressure.js'
 import type { ConnectionLimits } from '../connections/limits.js'
-import type { Connection, Connections, Transport } from '../connections/registry.js'
+import type { CarriedStream, Connection, Connections, Transport } from '../connections/registry.js'
 import type { Schedule } from '../connections/schedule.js'
 import { Turns } from '../connections/turns.js'
 import type { Principal } from '../hub/principal.js'
@@ -18,15 +17,11 @@ export interface SseStreamOptions {
 
 export type SseContext = HonoContext<{ Bindings: HttpBindings }>
 
-export interface SseReader {
+export interface SseReader extends CarriedStream {
 	readonly transport: Transport
 	readonly principal: Principal
 	/** What it calls itself. */
 	readonly client_id: string | undefined
-	/** null for a stream of no plan. */
-	readonly plan_id: string | null
-	/** Called when the stream is to end by itself. */
-	readonly end: (reason: PlanstreamError) => void
 	/** Called once when the reader is gone. */
 	readonly left: () => void
 }
@@ -51,6 +46,7 @@ export class SseStream implements Disposable {
 	readonly #turns: Turns
 	readonly #counted: Disposable
 	readonly #left: () => void
+	readonly #stall: StallWatch
 	#heartbeat: Disposable | null = null
 	/** Resolves when the headers are on the socket, which an answer before this one may still have. */
 	#opened: Promise<void> | null = null
@@ -58,7 +54,7 @@ export class SseStream implements Disposable {
 
 	/** @throws PlanstreamError `too_many_connections`, `draining` */
 	constructor({ env: { incoming, outgoing } }: SseContext, options: SseStreamOptions, reader: SseReader) {
-		const { transport, principal, client_id, plan_id, end } = reader
+		const { transport, principal, client_id } = reader
 		const { socket } = incoming
 		this.#options = options
 		this.#response = outgoing
@@ -67,8 +63,9 @@ export class SseStream implements Disposable {
 		const lagging = (): boolean => this.#turns.full
 		this.connection = options.connections.open({ transport, lagging, terminate: () => void outgoing.destroy() })
 		this.connection.identify({ tenant: principal.tenant, client_id, expired: principal.expired })
-		this.#counted = this.connection.begin(plan_id, end)
+		this.#counted = this.connection.begin(reader)
 		this.#left = reader.left
+		this.#stall = this.#watchStall()
 		socket.once('close', this.#left)
 		if (socket.destroyed) queueMicrotask(this.#left)
 	}
@@ -86,7 +83,6 @@ export class SseStream implements Disposable {
 		const response = this.#response
 		response.on('error', ignoreBrokenPipe)
 		response.shouldKeepAlive = false
-		this.#endStalled()
 		response.writeHead(200, headers)
 		this.#opened = new Promise((resolve) => {
 			response.write(block, () => {
@@ -106,10 +102,14 @@ export class SseStream implements Disposable {
 	/** @returns false when there is no room for more */
 	write(bytes: Buffer): boolean {
 		if (this.#ended || this.#socket.destroyed) return true
-		const hasRoom = this.#socket.write(bytes) || !this.#turns.full
+		const hasRoom = this.#socket.write(bytes)
 		// A reader of SSE says nothing; that it takes what is sent is its sign of life.
 		if (this.#socket.writableLength === 0) this.connection.seen()
-		return hasRoom
+		else if (!hasRoom) {
+			this.#stall.arm()
+			return !this.#turns.full
+		}
+		return true
 	}
 
 	/** Sends text to this one reader. */
@@ -127,19 +127,23 @@ export class SseStream implements Disposable {
 		if (this.#heartbeat !== null && !this.#response.destroyed) this.#response.end()
 	}
 
-	#endStalled(): void {
+	/** A response hears of its socket's timeout, and its server would close a socket of which nobody hears. */
+	#watchStall(): StallWatch {
 		const response = this.#response
 		const socket = this.#socket
 		const sink = {
 			get writableNeedDrain() {
 				return socket.writableNeedDrain
 			},
-			on: (event: 'drain' | 'close' | 'timeout', listener: () => void) => response.on(event, listener),
-			off: (event: 'drain' | 'close', listener: () => void) => response.off(event, listener),
-			setTimeout: (delayMs: number) => response.setTimeout(delayMs),
+			on: (event: 'drain' | 'close' | 'timeout', listener: () => void) =>
+				(event === 'timeout' ? response : socket).on(event, listener),
+			off: (event: 'drain' | 'close', listener: () => void) => socket.off(event, listener),
+			setTimeout: (delayMs: number) => socket.setTimeout(delayMs),
 		}
-		const leave = (): void => this.connection.leave(stalled())
-		endStalled(sink, this.#options.limits.stallTimeoutMs, { leave, terminate: () => void response.destroy() })
+		return new StallWatch(sink, this.#options.limits.stallTimeoutMs, {
+			leave: (reason) => this.connection.leave(reason),
+			terminate: () => void response.destroy(),
+		})
 	}
 
 	/** Nothing is added to what a reader has not taken: that is on its way and shows life by itself. */

@@ -40,6 +40,7 @@ function answer(options: SseOptions, context: SseContext): Promise<Response> {
 			client_id,
 			plan_id,
 			end: (reason) => delivery?.end(reason),
+			delivered: () => delivery?.delivered ?? 0,
 			left: () => {
 				delivery?.[Symbol.dispose]()
 				stream[Symbol.dispose]()

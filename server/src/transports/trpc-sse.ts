@@ -77,6 +77,7 @@ export class TrpcSse {
 			transport: 'trpc-sse',
 			plan_id,
 			end: (reason) => delivery?.end(reason),
+			delivered: () => delivery?.delivered ?? 0,
 			left: () => {
 				delivery?.[Symbol.dispose]()
 				stream[Symbol.dispose]()
@@ -96,7 +97,14 @@ export class TrpcSse {
 	/** A stream without ids goes from its procedure straight to the reader. */
 	async #pump(context: SseContext, { left, ...reader }: NamedReader, items: AsyncIterable<unknown>): Promise<void> {
 		const cut = (): void => left.abort()
-		using stream = new SseStream(context, this.#options, { ...reader, transport: 'trpc-sse', plan_id: null, end: cut, left: cut })
+		using stream = new SseStream(context, this.#options, {
+			...reader,
+			transport: 'trpc-sse',
+			plan_id: null,
+			end: cut,
+			delivered: () => 0,
+			left: cut,
+		})
 		this.#open(context, stream)
 		try {
 			for await (const item of items) {

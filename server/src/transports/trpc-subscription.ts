@@ -5,8 +5,7 @@ import type { Connection } from '../connections/registry.js'
 import type { Turns } from '../connections/turns.js'
 import type { Deliveries } from '../delivery/deliveries.js'
 import type { Delivery } from '../delivery/delivery.js'
-import type { Outlet, Wire } from '../delivery/outlet.js'
-import type { SocketWriter } from './socket-writer.js'
+import type { Outlet, Sink, Wire } from '../delivery/outlet.js'
 import type { TrpcFailures } from './trpc-failures.js'
 import { type Answer, type RequestHead, type TrpcCall, trpcSocketWire } from './trpc-messages.js'
 
@@ -14,7 +13,7 @@ import { type Answer, type RequestHead, type TrpcCall, trpcSocketWire } from './
 export interface SubscriptionHost {
 	readonly connection: Connection
 	readonly turns: Turns
-	readonly writer: SocketWriter
+	readonly writer: Sink
 	readonly deliveries: Deliveries
 	readonly failures: TrpcFailures
 	respond(head: RequestHead, answer: Answer): void
@@ -27,6 +26,7 @@ const STOPPED: Answer = { result: { type: 'stopped' } }
 
 /** One subscription of a tRPC client on a WebSocket. */
 export class TrpcSubscription implements Outlet {
+	readonly sink: Sink
 	readonly wire: Wire
 	readonly #host: SubscriptionHost
 	readonly #call: TrpcCall
@@ -40,6 +40,7 @@ export class TrpcSubscription implements Outlet {
 	constructor(host: SubscriptionHost, call: TrpcCall) {
 		this.#host = host
 		this.#call = call
+		this.sink = host.writer
 		this.wire = trpcSocketWire(call.head)
 	}
 
@@ -72,14 +73,6 @@ export class TrpcSubscription implements Outlet {
 		return this.#host.turns.take()
 	}
 
-	write(frame: Buffer): boolean {
-		return this.#host.writer.write(frame)
-	}
-
-	delivered(events: number): void {
-		this.#host.connection.delivered(events)
-	}
-
 	/** After an end that asks to resume nothing comes: it would tell the stock client to stop. Its connection closes. */
 	ended({ resume }: EndFrame): void {
 		if (resume) this.#stream?.[Symbol.dispose]()
@@ -100,7 +93,11 @@ export class TrpcSubscription implements Outlet {
 	#deliver({ principal, input }: PlanEvents): void {
 		const { connection, deliveries } = this.#host
 		const request = toReadRequest(input)
-		this.#stream = connection.begin(input.plan_id, (reason) => this.#delivery?.end(reason))
+		this.#stream = connection.begin({
+			plan_id: input.plan_id,
+			end: (reason) => this.#delivery?.end(reason),
+			delivered: () => this.#delivery?.delivered ?? 0,
+		})
 		this.#delivery = deliveries.deliver(principal, input.plan_id, request, this)
 		this.#left = null
 	}
@@ -109,10 +106,11 @@ export class TrpcSubscription implements Outlet {
 	async #pump(items: AsyncIterable<unknown>, signal: AbortSignal): Promise<void> {
 		const { connection, turns } = this.#host
 		let isCut = false
-		this.#stream = connection.begin(null, () => {
+		const end = (): void => {
 			isCut = true
 			this.#release()
-		})
+		}
+		this.#stream = connection.begin({ plan_id: null, end, delivered: () => 0 })
 		for await (const data of items) {
 			using turn = await turns.take(signal)
 			if (turn === null || signal.aborted) break

@@ -111,7 +111,12 @@ export class WebSocketSession {
 		const request = toReadRequest(input)
 		this.#stop(plan_id)
 		let delivery: Delivery | null = null
-		const followed: Followed = { stream: connection.begin(plan_id, (reason) => delivery?.end(reason)), delivery: null }
+		const stream = connection.begin({
+			plan_id,
+			end: (reason) => delivery?.end(reason),
+			delivered: () => delivery?.delivered ?? 0,
+		})
+		const followed: Followed = { stream, delivery: null }
 		this.#followed.set(plan_id, followed)
 		delivery = deliveries.deliver(principal, plan_id, request, this.#outlet(plan_id))
 		followed.delivery = delivery
@@ -125,12 +130,11 @@ export class WebSocketSession {
 	}
 
 	#outlet(plan_id: string): Outlet {
-		const { turns, writer, connection } = this.#options
+		const { turns, writer } = this.#options
 		return {
+			sink: writer,
 			wire: WIRE,
 			turn: () => turns.take(),
-			write: (bytes) => writer.write(bytes),
-			delivered: (events) => connection.delivered(events),
 			ended: () => this.#stop(plan_id),
 			failed: (thrown, cursor) => {
 				this.#tell(thrown, plan_id, cursor)
