@@ -96,21 +96,18 @@ test('a reader that falls behind and catches up has every event once', async () 
 	expect(server.report()[0]).toMatchObject({ delivered: 961, lagging: false })
 })
 
-test.each(READERS)(
-	'over %s a reader with a pace gets every event',
-	async (_name, read) => {
-		await using server = await StreamServer.start()
-		await server.publish('p', [STARTED, ...outputs(20, 10)])
-		const seqs: number[] = []
-			for await (const { item } of read(server.url, { plan_id: 'p', max_events_per_s: 100 })) {
-			if (!('event_type' in item)) continue
-			seqs.push(item.seq ?? 0)
-				if (seqs.length === 21) await server.publish('p', [...outputs(10, 10), COMPLETED])
-		}
-		expect(seqs).toEqual(Array.from({ length: 32 }, (_, index) => index + 1))
-		await server.quiet()
-	},
-)
+test.each(READERS)('over %s a reader with a pace gets every event', async (_name, read) => {
+	await using server = await StreamServer.start()
+	await server.publish('p', [STARTED, ...outputs(20, 10)])
+	const seqs: number[] = []
+	for await (const { item } of read(server.url, { plan_id: 'p', max_events_per_s: 100 })) {
+		if (!('event_type' in item)) continue
+		seqs.push(item.seq ?? 0)
+		if (seqs.length === 21) await server.publish('p', [...outputs(10, 10), COMPLETED])
+	}
+	expect(seqs).toEqual(Array.from({ length: 32 }, (_, index) => index + 1))
+	await server.quiet()
+})
 
 test('a pace that is none is refused', async () => {
 	await using server = await StreamServer.start()
