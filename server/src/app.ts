@@ -1,8 +1,9 @@
 import type { HttpBindings } from '@hono/node-server'
 import { PlanstreamError } from '@planstream/shared'
-import { archiveRoutes } from '@planstream/shared/schemas'
+import { archiveRoutes, contract } from '@planstream/shared/schemas'
 import { TRPCError } from '@trpc/server'
 import { type Context, Hono, type MiddlewareHandler } from 'hono'
+import { compress } from 'hono/compress'
 import { archives } from './api/archives.js'
 import { ARTIFACT_PATH, artifactRoutes } from './api/artifacts.js'
 import { textBody } from './api/body.js'
@@ -81,6 +82,7 @@ export function createApp({ services, artifacts, authority, limits, ready, metri
 		return context.json({ status: 'ready' })
 	})
 	answerOptions(app)
+	for (const path of LARGE) app.use(path, compress({ encoding: 'gzip' }))
 	app.route('/', descriptions())
 	app.use(identify(authority))
 	app.route('/', archives({ ...transport, restore: (principal, archive) => services.executor.restore(principal, archive) }))
@@ -139,6 +141,8 @@ function refuseWhile(draining: AbortSignal): MiddlewareHandler {
 
 const HEALTH = ['/health/live', '/health/ready']
 const METRICS = '/metrics'
+/** Answers that are worth compressing for who asks for it; the others are small, and often in a hurry. */
+const LARGE = [routePath(contract['plans.history']), pathPattern(archiveRoutes.export.rest.path), ...DESCRIPTION_PATHS]
 const INDEX = {
 	name: 'planstream',
 	health: HEALTH,

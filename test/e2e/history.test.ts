@@ -1,3 +1,7 @@
+import { once } from 'node:events'
+import { type IncomingMessage, request } from 'node:http'
+import { buffer } from 'node:stream/consumers'
+import { gunzipSync } from 'node:zlib'
 import { expect, test } from 'vitest'
 import { LOCAL_PRINCIPAL } from '../../server/src/hub/principal.js'
 import { StreamServer } from '../suites/stream-server.js'
@@ -12,12 +16,31 @@ function output(index: number): Record<string, unknown> {
 	return { event_type: 'step_output', step_id: 's', data: { channel: 'text', index, delta: 'ä€😀' } }
 }
 
+/** A page as it goes over the wire. */
+async function wire(server: StreamServer, encoding: string) {
+	const outgoing = request(`${server.url}/api/v1/streaming/plans/p/history`, { headers: { 'accept-encoding': encoding } })
+	const [incoming] = (await once(outgoing.end(), 'response')) as [IncomingMessage]
+	return { headers: incoming.headers, body: await buffer(incoming) }
+}
+
 async function ask(server: StreamServer, query: Record<string, string>, plan_id = 'p', init: RequestInit = {}) {
 	const address = `${server.url}/api/v1/streaming/plans/${plan_id}/history?${new URLSearchParams(query)}`
 	const answer = await fetch(address, init)
 	const text = await answer.text()
 	return { status: answer.status, text, body: JSON.parse(text) as Record<string, unknown> }
 }
+
+test('a page is compressed for who asks for it, and is the same page', async () => {
+	await using server = await StreamServer.start()
+	await server.publish('p', [STARTED, ...Array.from({ length: 100 }, (_, index) => output(index))])
+	const plain = await wire(server, 'identity')
+	const packed = await wire(server, 'gzip')
+	expect(plain.headers['content-encoding']).toBeUndefined()
+	expect(packed.headers).toMatchObject({ 'content-encoding': 'gzip', vary: expect.stringMatching(/accept-encoding/i) })
+	expect(packed.body.length).toBeLessThan(plain.body.length / 4)
+	expect(gunzipSync(packed.body)).toEqual(plain.body)
+	await server.quiet()
+})
 
 test('pages hold the stored texts, byte for byte, and lead from one to the next', async () => {
 	await using server = await StreamServer.start()
