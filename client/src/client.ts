@@ -17,7 +17,9 @@ import { Scope } from './scope.js'
 import { ItemReader, PlanReader } from './stream-reader.js'
 import { Subscription, type SubscriptionPorts, type SubscriptionTarget, type TransportChooser } from './subscription.js'
 import { afterFailure, afterStart, firstChoice } from './transports/fallback.js'
+import { PollTransport } from './transports/poll.js'
 import { SseTransport } from './transports/sse.js'
+import { slotsFor } from './transports/stream-slots.js'
 import type { Transport } from './transports/transport.js'
 import { SILENT_HEARTBEATS } from './transports/trpc-socket.js'
 import { WebSocketTransport } from './transports/websocket.js'
@@ -153,9 +155,11 @@ function connect({ url, transport: wanted, WebSocket, ...rest }: Settings): {
 	monitor: ConnectionMonitor
 } {
 	let choice = firstChoice(wanted, WebSocket !== null)
-	const sse = new SseTransport({ url, ...rest })
+	const poll = new PollTransport({ url, ...rest })
+	const sse = new SseTransport({ url, slots: slotsFor(url.origin), ...rest })
 	const byName: Record<Transport['name'], Transport> = {
 		sse,
+		poll,
 		websocket: WebSocket === null ? sse : new WebSocketTransport({ url: webSocketUrl(url), WebSocket, ...rest }),
 	}
 	const transports: TransportChooser = {
@@ -163,9 +167,9 @@ function connect({ url, transport: wanted, WebSocket, ...rest }: Settings): {
 		worked: (name) => {
 			choice = afterStart(choice, name)
 		},
-		failed: (name) => {
+		failed: (name, { heldBack }) => {
 			const before = choice
-			choice = afterFailure(choice, name)
+			choice = afterFailure(choice, name, heldBack)
 			return choice.transport !== before.transport
 		},
 	}

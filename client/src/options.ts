@@ -17,7 +17,8 @@ export interface PlanstreamOptions {
 	 */
 	readonly token?: string | (() => string | Promise<string>) | undefined
 	/**
-	 * `auto` is WebSocket, and SSE where WebSocket does not get through or does not exist; the choice is remembered.
+	 * `auto` is WebSocket, SSE where WebSocket does not get through or does not exist, and polling where a network holds SSE back; the
+	 * choice is remembered.
 	 * @defaultValue `'auto'`
 	 */
 	readonly transport?: 'auto' | TransportName | undefined

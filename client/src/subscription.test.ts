@@ -7,7 +7,7 @@ import { type Connection, ConnectionMonitor } from './connection.js'
 import { Scope } from './scope.js'
 import { PlanReader } from './stream-reader.js'
 import { Subscription, type TransportChooser } from './subscription.js'
-import { Cut, type Delivery } from './transports/transport.js'
+import { Cut, type Delivery, HeldBack } from './transports/transport.js'
 
 const ROUTE = { name: 'plans.events', path: '/plans/{plan_id}/events' }
 const cut = new Cut('cut')
@@ -142,6 +142,13 @@ describe('a subscription', () => {
 		expect(await readAll(test)).toEqual({ seqs: [1], delays: [] })
 		expect(test.states).not.toContain('reconnecting')
 		expect(test.second.requests).toHaveLength(1)
+	})
+
+	it('tries another transport at once when what the first brings is held back', async () => {
+		const held = { deliveries: [ready(), event(1)], ending: new HeldBack('nothing came') }
+		const test = setUp([held], { other: [{ deliveries: [ready(2), event(2), end(false)] }] })
+		expect(await readAll(test)).toEqual({ seqs: [1, 2], delays: [] })
+		expect(test.second.requests.map(({ lastCursor }) => lastCursor)).toEqual(['e.1'])
 	})
 
 	it('takes no answer for a failure when the time to connect is over', async () => {

@@ -6,7 +6,7 @@ import type { Scope } from './scope.js'
 import { linkedController } from './signals.js'
 import type { StreamReader } from './stream-reader.js'
 import { NoToken } from './token.js'
-import { Cut, type Stream, type Transport, type TransportName } from './transports/transport.js'
+import { Cut, HeldBack, type Stream, type Transport, type TransportName } from './transports/transport.js'
 
 /** The choice of transport, which all subscriptions of a client make together. */
 export interface TransportChooser {
@@ -14,11 +14,11 @@ export interface TransportChooser {
 	/** A stream began over it. */
 	worked(transport: TransportName): void
 	/**
-	 * An attempt failed before its stream began.
+	 * An attempt failed before its stream began, or what it brought is held back on its way.
 	 *
 	 * @returns true when another transport is worth an attempt at once
 	 */
-	failed(transport: TransportName): boolean
+	failed(transport: TransportName, how: { readonly heldBack: boolean }): boolean
 }
 
 /** What a subscription works with. */
@@ -144,8 +144,9 @@ export class Subscription<Item> {
 		}
 		if (!(error instanceof Cut)) throw error
 		const lively = moved || (began !== null && clock.now() - began >= provenAfterMs)
-		const unproven = began === null && !(error instanceof NoToken)
-		return { finished: false, cut: error, lively, atOnce: unproven && transports.failed(transport) }
+		const heldBack = error instanceof HeldBack
+		const unproven = (began === null || heldBack) && !(error instanceof NoToken)
+		return { finished: false, cut: error, lively, atOnce: unproven && transports.failed(transport, { heldBack }) }
 	}
 
 	async #open(transport: Transport, connection: AbortController): Promise<Stream | 'finished'> {
@@ -160,7 +161,7 @@ export class Subscription<Item> {
 		try {
 			return await transport.open(request, connection.signal)
 		} catch (error) {
-			throw late ? new Cut(`There was no answer within ${connectTimeoutMs} ms.`, { cause: error }) : error
+			throw late ? new HeldBack(`There was no answer within ${connectTimeoutMs} ms.`, { cause: error }) : error
 		} finally {
 			cancel()
 		}

@@ -56,6 +56,7 @@ function operation(name: string, spec: ProcedureSpec, names: Names, schemas: Rea
 			...inPath.map((field) => ({ name: field, in: 'path', required: true, schema: fieldOf(input, field) })),
 			...(hasBody ? [] : queryOf(input, inPath)),
 			...(resumes(spec) ? LAST_EVENT_ID : []),
+			...(spec.kind === 'subscription' ? [CLOSE_AFTER] : []),
 		],
 		...(hasBody ? { requestBody: bodyOf(input, inPath) } : {}),
 		responses: { ...answersOf(spec, names), default: { $ref: '#/components/responses/Problem' } },
@@ -72,6 +73,13 @@ function inputSchema(spec: ProcedureSpec, names: Names, schemas: Readonly<Record
 /** Whether it is the subscription to events, which goes on behind the last one. */
 function resumes({ kind, input }: ProcedureSpec): boolean {
 	return kind === 'subscription' && input instanceof z.ZodObject && 'lastEventId' in input.shape
+}
+
+const CLOSE_AFTER = {
+	name: 'close_after_ms',
+	in: 'query',
+	schema: { type: 'integer', minimum: 0, maximum: 60_000 },
+	description: 'Ends the response after so long, for networks that pass it on only when it ends.',
 }
 
 const LAST_EVENT_ID = [

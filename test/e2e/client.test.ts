@@ -140,11 +140,50 @@ describe.each(['websocket', 'sse'] as const)('the client over %s', (transport) =
 })
 
 describe('the client', () => {
-	it.each(['refuse', 'swallow'] as const)('falls back to SSE by itself where proxies %s WebSocket', async (handshakes) => {
+	it.each(['refuse', 'miss', 'swallow'] as const)(
+		'falls back to SSE by itself where proxies %s WebSocket',
+		async (handshakes) => {
+			await using server = await startTestServer()
+			await using proxy = await startFaultProxy(server.url)
+			expect(await watchThrough(proxy, server, { ...CALM, handshakes, cutsAtEvents: [3, 9] })).toEqual(COUNTED)
+		},
+	)
+
+	it.each(['refuse', 'swallow'] as const)(
+		'polls where proxies %s WebSocket and hold streams back until they end',
+		async (fate) => {
+			await using server = await startTestServer()
+			await using proxy = await startFaultProxy(server.url)
+			proxy.holdsStreams = true
+			expect(await watchThrough(proxy, server, { ...CALM, handshakes: fate, cutsAtEvents: [7] })).toEqual(COUNTED)
+			proxy.webSockets = 'refuse'
+			const options = { url: proxy.url, WebSocket, connectTimeoutMs: 500, backoff: { initialMs: 0 } }
+			await using planstream = createPlanstream(options)
+			const { plan_id } = await planstream.plans.create({ ...THREE_STEPS, plan_id: 'own', start: false })
+			for await (const { seq } of planstream.plans.events({ plan_id })) {
+				if (seq === 1) await planstream.plans.start({ plan_id })
+			}
+			expect(planstream.connection).toEqual({ state: 'idle', transport: 'poll', error: null })
+			const before = proxy.requests
+			await collect(planstream.plans.events({ plan_id }))
+			expect(proxy.requests).toBe(before + 1)
+			for await (const { plans } of planstream.plans.changes()) {
+				expect(plans.map((plan) => plan.plan_id)).toContain(plan_id)
+				break
+			}
+		},
+		20_000,
+	)
+
+	it('sees every event once by polling, while its connections are cut at random moments', async () => {
 		await using server = await startTestServer()
 		await using proxy = await startFaultProxy(server.url)
-		expect(await watchThrough(proxy, server, { ...CALM, handshakes, cutsAtEvents: [3, 9] })).toEqual(COUNTED)
-	})
+		const property = fc.asyncProperty(arbitraryFaults, async (faults) => {
+			expect(await watchThrough(proxy, server, { ...faults, transport: 'poll' })).toEqual(COUNTED)
+		})
+		await fc.assert(property, { seed: 12, numRuns: 3, endOnFailure: true })
+		await expect.poll(() => server.report()).toMatchObject({ connections: 0, subscriptions: 0, watchers: 0 })
+	}, 30_000)
 
 	it('remembers that WebSocket does not get through', async () => {
 		await using server = await startTestServer()

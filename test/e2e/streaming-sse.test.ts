@@ -68,6 +68,24 @@ test('Last-Event-ID wins over last_event_id, which wins over after', async () =>
 	expect(seqs(await (await ask(server, {}, { headers: { 'last-event-id': '' } })).text())).toEqual([1, 2, 3])
 })
 
+test('a response ends by itself after the time it was given, and goes on with its last id', async () => {
+	await using server = await StreamServer.start()
+	await server.publish('p', [STARTED])
+	const page = await (await ask(server, { close_after_ms: '50' })).text()
+	expect([seqs(page), page.includes('event: end')]).toEqual([[1], false])
+	await server.publish('p', [FAILED, COMPLETED])
+	const last_event_id = [...page.matchAll(/^id: (\S+)$/gm)].at(-1)?.[1] ?? ''
+	const rest = await (await ask(server, { close_after_ms: '60000', last_event_id })).text()
+	expect([seqs(rest), rest.includes('event: end')]).toEqual([[2, 3], true])
+	const list = await fetch(`${server.url}/api/v1/streaming/plans/changes?close_after_ms=50`)
+	expect(await list.text()).toContain('"reset":true')
+	await server.quiet()
+	for (const close_after_ms of ['-1', '0.5', '60001', 'soon']) {
+		const refused = await ask(server, { close_after_ms })
+		expect([refused.status, await refused.json()]).toMatchObject([400, { code: 'bad_request', path: 'close_after_ms' }])
+	}
+})
+
 test('a Last-Event-ID that is no cursor is told of a reset, because a browser cannot change it', async () => {
 	await using plan = await finished()
 	for (const garbage of ['nonsense', 'x'.repeat(5000)]) {

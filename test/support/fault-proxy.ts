@@ -1,16 +1,23 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 
-/** What becomes of a WebSocket handshake: passed on, answered with 403, or swallowed as some proxies do. */
-export type HandshakeFate = 'pass' | 'refuse' | 'swallow'
+/** What becomes of a WebSocket handshake: passed on, answered with 403 or 404, or swallowed as some proxies do. */
+export type HandshakeFate = 'pass' | 'refuse' | 'miss' | 'swallow'
 
 const HANDSHAKE = /\r\nupgrade: *websocket\r\n/i
+const EVENT_STREAM = /\r\ncontent-type: *text\/event-stream/i
+const REFUSALS = {
+	refuse: 'HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n',
+	miss: 'HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n',
+}
 const HEAD_END = '\r\n\r\n'
 const REQUEST = /^[A-Z]+ \S+ HTTP\/1\.1\r\n/
 
 /** A TCP proxy in front of a server that does to connections what networks do. */
 export class FaultProxy implements AsyncDisposable {
 	webSockets: HandshakeFate = 'pass'
+	/** Streams of server-sent events are passed on when they have ended, as some virus scanners do. */
+	holdsStreams = false
 	/** New connections are closed at once, as if nobody listened. */
 	away = false
 	/** How many bytes from the server the next connection passes on before it is cut; null: no cut. */
@@ -78,7 +85,11 @@ export class FaultProxy implements AsyncDisposable {
 		}
 		const port = Number(this.#target.port)
 		const upstream = connect({ port, host: this.#target.hostname })
-		const pair = new Pair(client, upstream, { cutAfter: this.nextCut(), isStalled: () => this.#stalled })
+		const pair = new Pair(client, upstream, {
+			cutAfter: this.nextCut(),
+			isStalled: () => this.#stalled,
+			holdsStreams: this.holdsStreams,
+		})
 		this.#pairs.add(pair)
 		client.once('close', () => {
 			pair.cut()
@@ -90,8 +101,7 @@ export class FaultProxy implements AsyncDisposable {
 			if (REQUEST.test(chunk.toString('latin1'))) this.requests++
 			if (!head.includes(HEAD_END)) head += chunk.toString('latin1')
 			if (this.webSockets === 'pass' || !HANDSHAKE.test(head)) upstream.write(chunk)
-			else if (this.webSockets === 'refuse')
-				client.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n')
+			else if (this.webSockets !== 'swallow') client.end(REFUSALS[this.webSockets])
 		})
 	}
 }
@@ -99,6 +109,7 @@ export class FaultProxy implements AsyncDisposable {
 interface PairOptions {
 	readonly cutAfter: number | null
 	readonly isStalled: () => boolean
+	readonly holdsStreams: boolean
 }
 
 /** One connection through the proxy. */
@@ -106,16 +117,23 @@ class Pair {
 	readonly #client: Socket
 	readonly #upstream: Socket
 	#left: number
+	/** What is kept until the stream has ended; null while nothing is. */
+	#held: Buffer[] | null = null
 
-	constructor(client: Socket, upstream: Socket, { cutAfter, isStalled }: PairOptions) {
+	constructor(client: Socket, upstream: Socket, { cutAfter, isStalled, holdsStreams }: PairOptions) {
 		this.#client = client
 		this.#upstream = upstream
 		this.#left = cutAfter ?? Number.POSITIVE_INFINITY
 		upstream.on('error', ignoreReset)
 		upstream.on('data', (chunk) => {
-			if (!isStalled()) this.#pass(chunk)
+			if (holdsStreams && EVENT_STREAM.test(chunk.toString('latin1'))) this.#held ??= []
+			if (this.#held) this.#held.push(chunk)
+			else if (!isStalled()) this.#pass(chunk)
 		})
-		upstream.on('close', () => client.end())
+		upstream.on('close', () => {
+			this.#pass(Buffer.concat(this.#held ?? []))
+			client.end()
+		})
 	}
 
 	cut(): void {
@@ -124,6 +142,7 @@ class Pair {
 	}
 
 	#pass(chunk: Buffer): void {
+		if (chunk.length === 0) return
 		const part = chunk.subarray(0, this.#left)
 		this.#left -= part.length
 		if (this.#left > 0) this.#client.write(part)

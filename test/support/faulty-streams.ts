@@ -1,4 +1,4 @@
-import { createPlanstream, type EventInput, type PlanstreamOptions } from '@planstream/client'
+import { createPlanstream, type EventInput, type PlanstreamOptions, type TransportName } from '@planstream/client'
 import fc from 'fast-check'
 import { WebSocket } from 'ws'
 import type { RunningServer } from '../../server/src/server.js'
@@ -6,7 +6,7 @@ import type { FaultProxy, HandshakeFate } from './fault-proxy.js'
 
 /** What goes wrong while one plan is watched. */
 export interface Faults {
-	readonly transport: 'auto' | 'websocket' | 'sse'
+	readonly transport: 'auto' | TransportName
 	readonly handshakes: HandshakeFate
 	/** After how many bytes from the server each connection is cut; those after the last are not. */
 	readonly cuts: readonly number[]

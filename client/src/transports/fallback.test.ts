@@ -4,7 +4,7 @@ import { afterFailure, afterStart, type Choice, firstChoice, PATIENCE } from './
 import type { TransportName } from './transport.js'
 
 const fail = (choice: Choice, times: number): Choice =>
-	Array.from({ length: times }).reduce<Choice>((now) => afterFailure(now, now.transport), choice)
+	Array.from({ length: times }).reduce<Choice>((now) => afterFailure(now, now.transport, false), choice)
 
 describe('the choice of transport', () => {
 	it('begins with WebSocket where there is one, else with SSE', () => {
@@ -13,7 +13,7 @@ describe('the choice of transport', () => {
 	})
 
 	it('goes to SSE at the first failure of a WebSocket that has never worked', () => {
-		expect(afterFailure(firstChoice('auto', true), 'websocket').transport).toBe('sse')
+		expect(afterFailure(firstChoice('auto', true), 'websocket', false).transport).toBe('sse')
 	})
 
 	it('is remembered once it has worked, and survives a restart of the server', () => {
@@ -31,22 +31,37 @@ describe('the choice of transport', () => {
 		expect([1, 2, 3].map((times) => fail(firstChoice('auto', true), times).transport)).toEqual(['sse', 'websocket', 'sse'])
 	})
 
-	it('never leaves the transport that was asked for, or the only one there is', () => {
-		for (const only of [firstChoice('sse', true), firstChoice('websocket', true), firstChoice('auto', false)]) {
-			expect(fail(only, 20).transport).toBe(only.transport)
+	it('goes to polling as soon as SSE is held back, and for no other failure', () => {
+		for (const hasWebSocket of [true, false]) {
+			const sse = hasWebSocket ? fail(firstChoice('auto', true), 1) : firstChoice('auto', false)
+			for (const choice of [sse, afterStart(sse, 'sse')]) expect(afterFailure(choice, 'sse', true).transport).toBe('poll')
+		}
+		expect(Array.from({ length: 9 }, (_, times) => fail(firstChoice('auto', true), times).transport)).not.toContain('poll')
+		expect(afterFailure(firstChoice('auto', true), 'websocket', true).transport).toBe('sse')
+	})
+
+	it('leaves polling for the best when it fails', () => {
+		const poll = afterStart(afterFailure(firstChoice('auto', false), 'sse', true), 'poll')
+		expect([fail(poll, PATIENCE - 1).transport, fail(poll, PATIENCE).transport]).toEqual(['poll', 'sse'])
+	})
+
+	it('never leaves the transport that was asked for', () => {
+		for (const only of ['sse', 'websocket', 'poll'] as const) {
+			const choice = fail(firstChoice(only, true), 20)
+			expect([choice.transport, afterFailure(choice, only, true).transport]).toEqual([only, only])
 		}
 	})
 
-	it('heeds only word from the transport in use, however late word from the other comes', () => {
-		const names = fc.constantFrom<TransportName>('websocket', 'sse')
-		const words = fc.array(fc.tuple(fc.boolean(), names))
+	it('heeds only word from the transport in use, however late word from another comes', () => {
+		const names = fc.constantFrom<TransportName>('websocket', 'sse', 'poll')
+		const words = fc.array(fc.tuple(fc.constantFrom('worked', 'failed', 'held back'), names))
 		fc.assert(
 			fc.property(words, (list) => {
 				let choice = firstChoice('auto', true)
-				for (const [worked, name] of list) {
-					const next = worked ? afterStart(choice, name) : afterFailure(choice, name)
+				for (const [word, name] of list) {
+					const next = word === 'worked' ? afterStart(choice, name) : afterFailure(choice, name, word === 'held back')
 					if (name !== choice.transport) expect(next).toBe(choice)
-					expect(new Set([next.transport, next.other])).toEqual(new Set(['websocket', 'sse']))
+					if (next.transport === 'poll' && choice.transport !== 'poll') expect([word, name]).toEqual(['held back', 'sse'])
 					choice = next
 				}
 			}),

@@ -3,22 +3,22 @@ import type { TransportName } from './transport.js'
 /** Which transport the next attempt uses. */
 export interface Choice {
 	readonly transport: TransportName
-	/** What to change to when it does not work; null when there is no other. */
-	readonly other: TransportName | null
+	/** Those that may be used, the best first. */
+	readonly among: readonly TransportName[]
 	/** Whether this client has had a stream over it. */
 	readonly proven: boolean
 	/** Failures before the stream began, in a row. */
 	readonly failures: number
 }
 
-/** A transport that has worked gets this many failures before the other one is tried; a network may have changed. */
+/** A transport that has worked gets this many failures before another one is tried; a network may have changed. */
 export const PATIENCE = 3
 
-/** WebSocket when there is one, with SSE behind it; or the one that was asked for. */
+/** WebSocket when there is one, with SSE and polling behind it; or the one that was asked for. */
 export function firstChoice(wanted: 'auto' | TransportName, hasWebSocket: boolean): Choice {
-	const transport = wanted === 'sse' || !hasWebSocket ? 'sse' : 'websocket'
-	const other = wanted === 'auto' && transport === 'websocket' ? 'sse' : null
-	return { transport, other, proven: false, failures: 0 }
+	const auto: readonly TransportName[] = hasWebSocket ? ['websocket', 'sse', 'poll'] : ['sse', 'poll']
+	const among = wanted === 'auto' ? auto : [wanted]
+	return { transport: among[0] ?? 'sse', among, proven: false, failures: 0 }
 }
 
 /** A stream began: the choice is remembered. Word from a transport that is no longer chosen changes nothing. */
@@ -26,10 +26,23 @@ export function afterStart(choice: Choice, transport: TransportName): Choice {
 	return choice.transport === transport ? { ...choice, proven: true, failures: 0 } : choice
 }
 
-/** An attempt failed before its stream began. */
-export function afterFailure(choice: Choice, transport: TransportName): Choice {
+/**
+ * An attempt failed before its stream began.
+ *
+ * @param heldBack - the answer came to nothing because something on the way holds it back, which polling alone gets around
+ */
+export function afterFailure(choice: Choice, transport: TransportName, heldBack: boolean): Choice {
 	if (choice.transport !== transport) return choice
 	const failures = choice.failures + 1
-	if (choice.other === null || failures < (choice.proven ? PATIENCE : 1)) return { ...choice, failures }
-	return { transport: choice.other, other: transport, proven: false, failures: 0 }
+	const next = nextOf(choice, heldBack)
+	const patient = failures < (choice.proven ? PATIENCE : 1) && next !== 'poll'
+	if (next === transport || patient) return { ...choice, failures }
+	return { ...choice, transport: next, proven: false, failures: 0 }
+}
+
+/** Polling is the last resort: a server that is merely away leads nobody there. */
+function nextOf({ transport, among }: Choice, heldBack: boolean): TransportName {
+	if (transport === 'sse' && heldBack && among.includes('poll')) return 'poll'
+	const others = among.filter((each) => each !== transport && each !== 'poll')
+	return others[0] ?? transport
 }

@@ -1,6 +1,6 @@
 import type { StreamRoute } from '../calling.js'
 
-export type TransportName = 'websocket' | 'sse'
+export type TransportName = 'websocket' | 'sse' | 'poll'
 
 /** What to stream, and behind which position. */
 export interface StreamRequest {
@@ -23,7 +23,7 @@ export interface Delivery {
  */
 export type Stream = AsyncIterable<Delivery>
 
-/** The port: how a stream of items comes from the server. WebSocket and SSE implement it. */
+/** The port: how a stream of items comes from the server. WebSocket, SSE and polling implement it. */
 export interface Transport {
 	readonly name: TransportName
 	/**
@@ -48,3 +48,6 @@ export class Cut extends Error {
 		this.retryAfterMs = retryAfterMs
 	}
 }
+
+/** Nothing came, although there was something to come: it may be held back on its way until the response ends. */
+export class HeldBack extends Cut {}

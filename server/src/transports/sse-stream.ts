@@ -22,7 +22,7 @@ export interface SseReader extends CarriedStream {
 	readonly principal: Principal
 	/** What it calls itself. */
 	readonly client_id: string | undefined
-	/** Called once when the reader is gone. */
+	/** Called when the reader is gone, or has had its time. */
 	readonly left: () => void
 }
 
@@ -32,6 +32,8 @@ export interface SseOpening {
 	readonly block: string
 	/** What a sign of life is. */
 	readonly beat: () => string
+	/** Ends the stream by itself after so long; absent: never. */
+	readonly closeAfterMs?: number | undefined
 }
 
 /**
@@ -48,6 +50,7 @@ export class SseStream implements Disposable {
 	readonly #left: () => void
 	readonly #stall: StallWatch
 	#heartbeat: Disposable | null = null
+	#closing: Disposable | null = null
 	/** Resolves when the headers are on the socket, which an answer before this one may still have. */
 	#opened: Promise<void> | null = null
 	#ended = false
@@ -79,7 +82,7 @@ export class SseStream implements Disposable {
 	 * Its connection goes with the stream, as the headers say: a reader that resumes on a connection it kept could meet a server that
 	 * stops, and an EventSource gives up for good when it is refused.
 	 */
-	open({ headers, block, beat }: SseOpening): void {
+	open({ headers, block, beat, closeAfterMs }: SseOpening): void {
 		const response = this.#response
 		response.on('error', ignoreBrokenPipe)
 		response.shouldKeepAlive = false
@@ -91,6 +94,7 @@ export class SseStream implements Disposable {
 			})
 		})
 		this.#scheduleBeat(beat)
+		if (closeAfterMs !== undefined) this.#closing = this.#options.schedule(this.#left, closeAfterMs)
 	}
 
 	/** @returns null when the signal aborted and there is no room */
@@ -121,6 +125,7 @@ export class SseStream implements Disposable {
 		if (this.#ended) return
 		this.#ended = true
 		this.#heartbeat?.[Symbol.dispose]()
+		this.#closing?.[Symbol.dispose]()
 		this.#socket.off('close', this.#left)
 		this.#counted[Symbol.dispose]()
 		this.connection[Symbol.dispose]()

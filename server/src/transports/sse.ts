@@ -11,7 +11,7 @@ import type { Delivery } from '../delivery/delivery.js'
 import type { ReadRequest } from '../hub/plan-reader.js'
 import { answerChanges } from './sse-changes.js'
 import { HEARTBEAT_BLOCK, itemBlock, openingBlock } from './sse-frames.js'
-import { readSubscription } from './sse-input.js'
+import { type Reading, readSubscription } from './sse-input.js'
 import { SSE_HEADERS, type SseOptions } from './sse-options.js'
 import { type SseDialect, SseOutlet } from './sse-outlet.js'
 import { type SseContext, SseStream } from './sse-stream.js'
@@ -30,14 +30,14 @@ function answer(options: SseOptions, context: SseContext): Promise<Response> {
 	assertAllowed(principal, 'plans.events')
 	const plan_id = context.req.param('plan_id') ?? ''
 	const search = new URL(context.req.url).search
-	const { input, client_id } = readSubscription({ plan_id, search, lastEventId: context.req.header('last-event-id') })
+	const { input, reading } = readSubscription({ plan_id, search, lastEventId: context.req.header('last-event-id') })
 	const request = toReadRequest(input)
 	return new Promise((resolve, reject) => {
 		let delivery: Delivery | null = null
 		const stream = new SseStream(context, options, {
 			transport: 'sse',
 			principal,
-			client_id,
+			client_id: reading.client_id,
 			plan_id,
 			end: (reason) => delivery?.end(reason),
 			delivered: () => delivery?.delivered ?? 0,
@@ -48,7 +48,10 @@ function answer(options: SseOptions, context: SseContext): Promise<Response> {
 			},
 		})
 		const cursor = (): string => delivery?.cursor ?? ''
-		const outlet = new SseOutlet(stream, plainDialect({ options, context, stream, request, plan_id, cursor, resolve, reject }))
+		const outlet = new SseOutlet(
+			stream,
+			plainDialect({ options, context, stream, request, reading, plan_id, cursor, resolve, reject }),
+		)
 		delivery = options.deliveries.deliver(principal, plan_id, request, outlet)
 	})
 }
@@ -58,6 +61,7 @@ interface PlainStream {
 	readonly context: SseContext
 	readonly stream: SseStream
 	readonly request: ReadRequest
+	readonly reading: Reading
 	readonly plan_id: string
 	/** Where the reader resumes. */
 	readonly cursor: () => string
@@ -65,7 +69,7 @@ interface PlainStream {
 	readonly reject: (thrown: unknown) => void
 }
 
-function plainDialect({ options, context, stream, request, plan_id, cursor, resolve, reject }: PlainStream): SseDialect {
+function plainDialect({ options, context, stream, request, reading, plan_id, cursor, resolve, reject }: PlainStream): SseDialect {
 	let hasBegun = false
 	/** A comment shows life to everybody, the position also moves the cursor of who resumes. */
 	const beat = (): string =>
@@ -83,7 +87,7 @@ function plainDialect({ options, context, stream, request, plan_id, cursor, reso
 			hasBegun = true
 			// Taken from an answer without a body: a response once begun in the context would be sent beside the stream.
 			const headers = { ...Object.fromEntries(context.body(null).headers), ...SSE_HEADERS }
-			stream.open({ headers, block: openingBlock(options.random), beat })
+			stream.open({ headers, block: openingBlock(options.random), beat, closeAfterMs: reading.closeAfterMs })
 			resolve(RESPONSE_ALREADY_SENT)
 			return true
 		},
