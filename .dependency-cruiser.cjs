@@ -10,7 +10,7 @@ const FLOORS = [
 	['transports'],
 	['app'],
 	['server'],
-	['main'],
+	['main', 'testing'],
 ]
 
 const TEST = '[.]test[.]tsx?$'
@@ -48,7 +48,13 @@ module.exports = {
 			from: { path: '^(shared|client|server|cli)/src/', pathNot: TEST },
 			to: {
 				path: '^(shared|client|server|cli)/src/',
-				pathNot: ['^$1/', '^[a-z]+/src/index[.]ts$', '^client/src/react/index[.]ts$', '^shared/src/schemas[.]ts$'],
+				pathNot: [
+					'^$1/',
+					'^[a-z]+/src/index[.]ts$',
+					'^client/src/react/index[.]ts$',
+					'^shared/src/schemas[.]ts$',
+					'^server/src/testing[.]ts$',
+				],
 			},
 		},
 		{

@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander'
+import { type ConformanceCommandOptions, conformanceCommand } from './conformance.js'
 import { explain, urlOption } from './connection.js'
 import { type DemoOptions, demoCommand } from './demo.js'
 import { EXIT, type ExitCode } from './failure.js'
@@ -65,6 +66,11 @@ function program(exit: (code: ExitCode) => void): Command {
 		.requiredOption('--agents <module>', 'JavaScript module that exports them as a list named agents')
 		.requiredOption('--out <folder>', 'where to write index.ts')
 		.action(async (options: GenerateOptions) => exit(await generateCommand(options)))
+	planstream
+		.command('conformance')
+		.description('see whether a server speaks the protocol; it makes plans of its own there')
+		.addOption(urlOption())
+		.action(async (options: ConformanceCommandOptions) => exit(await conformanceCommand(options)))
 	addPlanCommands(planstream, exit)
 	addKeepingCommands(planstream, exit)
 	addKeyCommands(planstream, exit)

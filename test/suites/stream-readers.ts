@@ -1,52 +1,15 @@
-import type { ControlFrame, EndFrame, HistoryOutput, PlanEvent, SubscribeInput } from '@planstream/shared'
+import type { EndFrame, HistoryOutput, SubscribeInput } from '@planstream/shared'
 import { createTRPCClient, createWSClient, httpSubscriptionLink, type TRPCLink, wsLink } from '@trpc/client'
 import { EventSource } from 'eventsource'
 import { WebSocket } from 'ws'
 import type { AppRouter } from '../../server/src/api/router.js'
+import { Handed } from '../../server/src/testing/handed.js'
+import type { ReadStream, Received } from '../../server/src/testing/readers.js'
 
-/** One item as a reader got it. */
-export interface Received {
-	readonly id: string
-	readonly item: PlanEvent | ControlFrame
-	/** The item's JSON. */
-	readonly text: string
-}
-
-/** Reads a plan's stream by one transport, as a user of stock clients would; it ends as their stream does. */
-export type ReadStream = (url: string, request: SubscribeInput) => AsyncGenerator<Received, void, void>
-
-/** What callbacks hand over, in order; bounded by what a test publishes. */
-class Handed {
-	readonly #received: Received[] = []
-	#over: { readonly error?: Error } | null = null
-	#wake: () => void = () => undefined
-
-	add(received: Received): void {
-		this.#received.push(received)
-		this.#wake()
-	}
-
-	end(error?: Error): void {
-		this.#over ??= error === undefined ? {} : { error }
-		this.#wake()
-	}
-
-	async *items(): AsyncGenerator<Received, void, void> {
-		for (;;) {
-			const next = this.#received.shift()
-			if (next !== undefined) yield next
-			else if (this.#over !== null) break
-			else
-				await new Promise<void>((resolve) => {
-					this.#wake = resolve
-				})
-		}
-		if (this.#over.error !== undefined) throw this.#over.error
-	}
-}
+export type { ReadStream, Received } from '../../server/src/testing/readers.js'
 
 async function* subscribe(link: TRPCLink<AppRouter>, request: SubscribeInput): AsyncGenerator<Received, void, void> {
-	const handed = new Handed()
+	const handed = new Handed<Received>()
 	const client = createTRPCClient<AppRouter>({ links: [link] })
 	const subscription = client.plans.events.subscribe(request, {
 		onData: ({ id, data }) => handed.add({ id, item: data, text: JSON.stringify(data) }),
@@ -81,7 +44,7 @@ const NOTHING_MORE = 204
 
 /** An EventSource, closed at an `end` that has nothing after it. */
 const readSse: ReadStream = async function* (url, { lastEventId, ...request }) {
-	const handed = new Handed()
+	const handed = new Handed<Received>()
 	const source = new EventSource(sseUrl(url, request), { fetch: resumedFetch(lastEventId) })
 	const take = ({ lastEventId, data }: MessageEvent<string>): void =>
 		handed.add({ id: lastEventId, item: JSON.parse(data) as Received['item'], text: data })
@@ -113,7 +76,7 @@ const readWebSocket: ReadStream = async function* (url, { plan_id, ...request })
 	let { after = 'start' } = request
 	let ended = false
 	while (!ended) {
-		const handed = new Handed()
+		const handed = new Handed<Received>()
 		const socket = new WebSocket(webSocketUrl(url))
 		socket.on('open', () => socket.send(JSON.stringify({ action: 'subscribe', plan_id, ...request, after })))
 		socket.on('message', (data: Buffer) => {

@@ -1,4 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import type { Reader } from '../../server/src/testing/readers.js'
+import { STREAM_CASES } from '../../server/src/testing/stream-cases.js'
+import { Target } from '../../server/src/testing/target.js'
 import type { ReadStream, Received } from './stream-readers.js'
 import { StreamServer } from './stream-server.js'
 
@@ -23,16 +26,6 @@ function eventTexts(received: readonly Received[]): string[] {
 	return received.filter(isEvent).map(({ text }) => text)
 }
 
-function frameNames(received: readonly Received[]): string[] {
-	return received.flatMap(({ item }) => ('frame' in item ? [item.frame] : []))
-}
-
-async function readAll(stream: AsyncIterable<Received>): Promise<Received[]> {
-	const received: Received[] = []
-	for await (const next of stream) received.push(next)
-	return received
-}
-
 /** Reads the first `count` events and leaves. */
 async function readSome(stream: AsyncIterable<Received>, count: number): Promise<Received[]> {
 	const received: Received[] = []
@@ -43,35 +36,21 @@ async function readSome(stream: AsyncIterable<Received>, count: number): Promise
 	return received
 }
 
+/** What anybody may ask of any server, asked of ours, which must have nothing left of it. */
+function commonCases(reader: Reader): void {
+	for (const { name, run } of STREAM_CASES.filter(({ frames }) => frames === reader.frames)) {
+		it(name, async () => {
+			await using server = await StreamServer.start()
+			await run(new Target(server.url), reader)
+			await server.quiet()
+		})
+	}
+}
+
 /** The events of a plan: everything that gives them runs this. */
 export function eventSuite(name: string, read: ReadStream): void {
 	describe(`the events of a plan by ${name}`, () => {
-		it('gives every event once, in order and byte for byte, to readers that come before, during and after, and ends by itself', async () => {
-			await using server = await StreamServer.start()
-			const before = readAll(read(server.url, { plan_id: 'p' }))
-			await server.until(() => server.watchers, 1)
-			await server.publish('p', [STARTED, ...outputs(0, 50)])
-			const during = readAll(read(server.url, { plan_id: 'p' }))
-			for (let index = 50; index < 150; index++) await server.publish('p', [output(index)])
-			await server.publish('p', [COMPLETED])
-			const after = readAll(read(server.url, { plan_id: 'p' }))
-			const expected = await server.texts('p')
-			expect(expected).toHaveLength(152)
-			for (const reader of [before, during, after]) expect(eventTexts(await reader)).toEqual(expected)
-			await server.quiet()
-		})
-
-		it('resumes behind a cursor, an integer, or at the head', async () => {
-			await using server = await StreamServer.start()
-			await server.publish('p', [STARTED, ...outputs(0, 20)])
-			const first = await readSome(read(server.url, { plan_id: 'p' }), 8)
-			await server.publish('p', [COMPLETED])
-			const rest = (await server.texts('p')).slice(8)
-			const after = first.at(-1)?.id ?? ''
-			expect(eventTexts(await readAll(read(server.url, { plan_id: 'p', after })))).toEqual(rest)
-			expect(eventTexts(await readAll(read(server.url, { plan_id: 'p', after: 8 })))).toEqual(rest)
-			expect(eventTexts(await readAll(read(server.url, { plan_id: 'p', after: 'now' })))).toEqual([])
-		})
+		commonCases({ name, read, frames: false })
 
 		it('leaves nothing behind when its readers leave in the middle', async () => {
 			await using server = await StreamServer.start()
@@ -100,24 +79,7 @@ export function eventSuite(name: string, read: ReadStream): void {
 /** What a stream says of itself: every transport with control frames runs this. */
 export function frameSuite(name: string, read: ReadStream): void {
 	describe(`a stream by ${name}`, () => {
-		it('begins with ready and ends with end, each with the cursor to resume at', async () => {
-			await using server = await StreamServer.start()
-			const { cursor } = await server.publish('p', [STARTED, output(0), COMPLETED])
-			const received = await readAll(read(server.url, { plan_id: 'p' }))
-			expect(frameNames(received)).toEqual(['ready', 'end'])
-			expect(received.at(0)?.item).toMatchObject({ frame: 'ready', head_seq: 3, from_seq: 1, recovered: true })
-			expect(received.at(-1)).toMatchObject({ id: cursor, item: { frame: 'end', reason: 'completed', resume: false, cursor } })
-			for (const { id, item } of received) expect(id).toBe(item.cursor)
-		})
-
-		it('shows only what its filters let through, and still ends', async () => {
-			await using server = await StreamServer.start()
-			await server.publish('p', [STARTED, ...outputs(0, 5), COMPLETED])
-			const received = await readAll(read(server.url, { plan_id: 'p', event_types: ['plan_started', 'plan_completed'] }))
-			const [started, completed] = [(await server.texts('p')).at(0), (await server.texts('p')).at(-1)]
-			expect(eventTexts(received)).toEqual([started, completed])
-			expect(frameNames(received)).toEqual(['ready', 'end'])
-		})
+		commonCases({ name, read, frames: true })
 
 		it('is told that the server stops, and to resume', async () => {
 			await using server = await StreamServer.start()

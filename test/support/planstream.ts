@@ -2,11 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { PlanEvent, PlanSpec } from '@planstream/shared'
-import { createInput } from '@planstream/shared/schemas'
 import { scriptedAgent } from '../../server/src/agents/scripted.js'
 import { Hub } from '../../server/src/hub/hub.js'
-import { LOCAL_PRINCIPAL } from '../../server/src/hub/principal.js'
-import { eventOf } from '../../server/src/hub/stream-item.js'
 import type { EventLog } from '../../server/src/log/event-log.js'
 import { openLog } from '../../server/src/log/open.js'
 import { Health } from '../../server/src/ops/health.js'
@@ -15,6 +12,7 @@ import { Artifacts } from '../../server/src/plans/artifacts.js'
 import { Executor } from '../../server/src/plans/executor.js'
 import { PROCESS_TIMER, type Timer } from '../../server/src/plans/output.js'
 import { InProcessQueue } from '../../server/src/plans/step-queue.js'
+import { eventsOf, runPlan } from '../../server/src/testing/run-plan.js'
 import type { ManualClock } from './manual-clock.js'
 
 /** The time a plan runs in. */
@@ -60,19 +58,13 @@ export class TestPlanstream implements AsyncDisposable {
 	}
 
 	/** Creates a plan and resolves with all its events once it has come to its end. */
-	async run(spec: PlanSpec): Promise<PlanEvent[]> {
-		const { plan_id } = await this.executor.create(LOCAL_PRINCIPAL, createInput.parse(spec))
-		return this.events(plan_id)
+	async run(spec: PlanSpec): Promise<readonly PlanEvent[]> {
+		return (await runPlan(this, spec)).events
 	}
 
 	/** The plan's events from its first on, until it is done. */
-	async events(plan_id: string): Promise<PlanEvent[]> {
-		const request = { after: 'start', snapshot: false, follow: 'until_done', signal: AbortSignal.timeout(30_000) } as const
-		const events: PlanEvent[] = []
-		for await (const item of this.hub.subscribe(LOCAL_PRINCIPAL, plan_id, request)) {
-			if (item.kind === 'event') events.push(eventOf(item.stored))
-		}
-		return events
+	events(plan_id: string): Promise<PlanEvent[]> {
+		return eventsOf(this.hub, plan_id)
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {

@@ -1,8 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { createLogger } from '../../server/src/ops/logger.js'
-import { type RunningServer, type ServerOptions, startServer } from '../../server/src/server.js'
+import type { RunningServer, ServerOptions } from '../../server/src/server.js'
+import { startTestPlanstream } from '../../server/src/testing/test-planstream.js'
 
 export interface TestServerOptions extends Partial<Omit<ServerOptions, 'store'>> {
 	/** @defaultValue `'memory'`; `'sqlite'` keeps the plans in a directory of the test's own, which goes when the server is disposed */
@@ -13,14 +13,7 @@ export interface TestServerOptions extends Partial<Omit<ServerOptions, 'store'>>
 export async function startTestServer({ store = 'memory', ...options }: TestServerOptions = {}): Promise<RunningServer> {
 	const directory = await mkdtemp(path.join(tmpdir(), 'planstream-test-'))
 	const location = store === 'memory' ? { kind: store } : { kind: store, directory: path.join(directory, 'data') }
-	const server = await startServer({
-		port: 0,
-		scripted: true,
-		corpus: directory,
-		logger: createLogger('silent'),
-		...options,
-		store: location,
-	})
+	const server = await startTestPlanstream({ corpus: directory, ...options, store: location })
 	return Object.assign(server, {
 		[Symbol.asyncDispose]: async () => {
 			await server.close()

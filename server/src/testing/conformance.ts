@@ -1,0 +1,53 @@
+import { bareReaders } from './readers.js'
+import { REQUEST_CASES } from './request-cases.js'
+import { STREAM_CASES } from './stream-cases.js'
+import { Target } from './target.js'
+
+const CASE_MS = 30_000
+
+/** The server to look at. */
+export interface ConformanceOptions {
+	/** Its address, with the path it is mounted at. */
+	readonly url: string
+	/** A key with `plans:read` and `events:publish`. @defaultValue none, for a server without keys */
+	readonly token?: string | undefined
+}
+
+/** One behaviour of the protocol. */
+export interface ConformanceCase {
+	/** A sentence. */
+	readonly name: string
+	/** Rejects when the server does not behave so, and after 30 seconds. */
+	readonly run: () => Promise<void>
+}
+
+/**
+ * The behaviours of the protocol that can be seen from outside, for any runner of tests. Each uses plans of its own, whose ids begin
+ * with `conformance_`, and leaves them there.
+ *
+ * @example
+ * ```ts
+ * for (const { name, run } of conformanceCases({ url: 'http://localhost:3000' })) test(name, run)
+ * ```
+ */
+export function conformanceCases({ url, token }: ConformanceOptions): readonly ConformanceCase[] {
+	const target = new Target(url, token)
+	const streams = bareReaders(token).flatMap((reader) =>
+		STREAM_CASES.filter(({ frames }) => reader.frames || !frames).map(({ name, run }) => {
+			return { name: `${reader.name} ${name}`, run: () => inTime(run(target, reader)) }
+		}),
+	)
+	return [...REQUEST_CASES.map(({ name, run }) => ({ name, run: () => inTime(run(target)) })), ...streams]
+}
+
+async function inTime(work: Promise<void>): Promise<void> {
+	let timer: NodeJS.Timeout | undefined
+	const over = new Promise<never>((_, reject) => {
+		timer = setTimeout(() => reject(new Error(`This took longer than ${CASE_MS} ms.`)), CASE_MS)
+	})
+	try {
+		await Promise.race([work, over])
+	} finally {
+		clearTimeout(timer)
+	}
+}

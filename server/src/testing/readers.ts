@@ -1,0 +1,152 @@
+import type { ControlFrame, EndFrame, HistoryOutput, PlanEvent, SubscribeInput } from '@planstream/shared'
+import { EventSourceParserStream } from 'eventsource-parser/stream'
+import { WebSocket } from 'ws'
+import { Handed } from './handed.js'
+
+/** One item as a reader got it. */
+export interface Received {
+	readonly id: string
+	readonly item: PlanEvent | ControlFrame
+	/** The item's JSON. */
+	readonly text: string
+}
+
+/** Reads a plan's stream by one transport; it ends as the stream does. */
+export type ReadStream = (url: string, request: SubscribeInput) => AsyncGenerator<Received, void, void>
+
+/** A way to the events of a plan. */
+export interface Reader {
+	readonly name: string
+	readonly read: ReadStream
+	/** Whether it says by control frames where it stands. */
+	readonly frames: boolean
+}
+
+/** Every way to the events of a plan, with nothing but `fetch` and a bare WebSocket. */
+export function bareReaders(token: string | undefined): readonly Reader[] {
+	const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
+	return [
+		{ name: 'tRPC over WebSocket', read: trpcWebSocket(headers), frames: true },
+		{ name: 'tRPC over SSE', read: eventStream(headers, trpcAddress), frames: true },
+		{ name: 'plain SSE', read: eventStream(headers, plainAddress), frames: true },
+		{ name: 'plain WebSocket', read: plainWebSocket(headers), frames: true },
+		{ name: 'history pages', read: historyPages(headers), frames: false },
+	]
+}
+
+type Headers = Readonly<Record<string, string>>
+
+function trpcAddress(url: string, input: SubscribeInput): string {
+	return `${url}/trpc/plans.events?${new URLSearchParams({ input: JSON.stringify(input) })}`
+}
+
+function plainAddress(url: string, { plan_id, ...query }: SubscribeInput): string {
+	const parameters = Object.entries(query).map(([name, value]): [string, string] => [name, String(value)])
+	return `${url}/api/v1/streaming/plans/${plan_id}/events?${new URLSearchParams(parameters)}`
+}
+
+/** Signs of life of tRPC, which are no items. */
+const SIGNS: ReadonlySet<string | undefined> = new Set(['connected', 'ping', 'return'])
+
+function eventStream(headers: Headers, addressOf: typeof plainAddress): ReadStream {
+	return async function* (url, request) {
+		const left = new AbortController()
+		try {
+			const { status, body } = await fetch(addressOf(url, request), {
+				headers: { accept: 'text/event-stream', ...headers },
+				signal: left.signal,
+			})
+			if (status === 204 || body === null) return
+			const messages = body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream())
+			for await (const { id = '', event, data } of messages) {
+				if (!SIGNS.has(event)) yield { id, item: JSON.parse(data) as Received['item'], text: data }
+			}
+		} finally {
+			left.abort()
+		}
+	}
+}
+
+function trpcWebSocket(headers: Headers): ReadStream {
+	return (url, input) =>
+		overSocket(`${webSocketOf(url)}/trpc`, headers, {
+			first: { id: 1, method: 'subscription', params: { path: 'plans.events', input } },
+			read: (text) => {
+				const { result, error } = JSON.parse(text) as {
+					result?: { type: string; id?: string; data?: { id: string; data: Received['item'] } }
+					error?: unknown
+				}
+				if (error !== undefined) throw new Error(`The subscription was refused: ${text}`)
+				if (result?.type === 'stopped') return 'over'
+				const { id, data: item } = result?.data ?? {}
+				return id === undefined || item === undefined ? null : { id, item, text: JSON.stringify(item) }
+			},
+		})
+}
+
+function plainWebSocket(headers: Headers): ReadStream {
+	return (url, request) =>
+		overSocket(`${webSocketOf(url)}/api/v1/streaming/ws/conformance`, headers, {
+			first: { action: 'subscribe', ...request },
+			read: (text) => {
+				const item = JSON.parse(text) as Received['item']
+				return 'event_type' in item && item.event_type === 'ping' ? null : { id: item.cursor ?? '', item, text }
+			},
+		})
+}
+
+interface Conversation {
+	readonly first: object
+	/** What a message brings; null for nothing, `over` for the end. */
+	readonly read: (text: string) => Received | 'over' | null
+}
+
+async function* overSocket(
+	address: string,
+	headers: Headers,
+	{ first, read }: Conversation,
+): AsyncGenerator<Received, void, void> {
+	const handed = new Handed<Received>()
+	const socket = new WebSocket(address, { headers })
+	socket.on('open', () => socket.send(JSON.stringify(first)))
+	socket.on('message', (data) => {
+		try {
+			const received = read(String(data))
+			if (received === 'over') handed.end()
+			else if (received !== null) handed.add(received)
+		} catch (error) {
+			handed.end(error as Error)
+		}
+	})
+	socket.on('close', () => handed.end())
+	socket.on('error', (error) => handed.end(error))
+	try {
+		for await (const received of handed.items()) {
+			yield received
+			if (isLast(received.item)) return
+		}
+	} finally {
+		socket.terminate()
+	}
+}
+
+function historyPages(headers: Headers): ReadStream {
+	return async function* (url, { plan_id, after = 'start' }) {
+		let next = { next_cursor: String(after), finished: false }
+		while (!next.finished) {
+			const query = new URLSearchParams({ after: next.next_cursor, limit: '7', wait_ms: '10000' })
+			const answer = await fetch(`${url}/api/v1/streaming/plans/${plan_id}/history?${query}`, { headers })
+			const page = (await answer.json()) as HistoryOutput
+			for (const item of page.events) yield { id: item.cursor, item, text: JSON.stringify(item) }
+			next = page
+		}
+	}
+}
+
+function isLast(item: Received['item']): item is EndFrame {
+	return 'frame' in item && item.frame === 'end'
+}
+
+function webSocketOf(url: string): string {
+	return url.replace(/^http/, 'ws')
+}
