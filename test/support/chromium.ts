@@ -65,6 +65,7 @@ async function bundle(entry: string): Promise<ReadonlyMap<string, string | Uint8
 		configFile: false,
 		logLevel: 'error',
 		root: path.dirname(entry),
+		define: { 'process.env.NODE_ENV': '"development"' }, // in a library, Vite leaves it to the user
 		build: { write: false, ...(isPage ? {} : { lib: { entry, formats: ['es' as const], fileName: 'page' } }) },
 	})
 	const [first] = Array.isArray(built) ? built : [built]
