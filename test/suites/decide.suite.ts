@@ -96,12 +96,8 @@ function ask(fold: PlanFold, { pick, command }: Choice, made: number): Command {
 		{ kind: 'modify', ops: ops.slice(0, 1) },
 		{ kind: 'retry_step', step_id, cascade: pick % 2 === 0 },
 		{ kind: 'skip_step', step_id },
-		{
-			kind: 'review',
-			review_id,
-			decision: (['approve', 'reject', 'edit'] as const)[pick % 3] ?? 'approve',
-			payload: { edited: true },
-		},
+		{ kind: 'review', review_id, decision: pick % 3 === 0 ? 'approve' : 'reject' },
+		{ kind: 'review', review_id, decision: 'edit', payload: { edited: true } },
 	]
 	return commands[command % commands.length] ?? { kind: 'resume' }
 }

@@ -108,16 +108,20 @@ class Edit {
 	#reorder(step_ids: readonly string[], path: string): void {
 		const movable = this.#steps.filter((step) => !this.#frozen.has(step.step_id))
 		const order = new Map(movable.map((step) => [step.step_id, step]))
-		const listed = step_ids.map((id, index) => {
-			const step = order.get(id)
-			if (step !== undefined) return step
-			this.#assertThawed(id, `${path}.step_ids[${index}]`)
-			return refuse(`${path}.step_ids[${index}]`, `There is no step ${id}.`)
-		})
-		if (new Set(step_ids).size !== movable.length || listed.length !== movable.length) {
-			refuse(`${path}.step_ids`, `List each step that may move once: ${movable.map((step) => step.step_id).join(', ')}.`)
+		const seen = new Set<string>()
+		for (const [index, id] of step_ids.entries()) {
+			const place = `${path}.step_ids[${index}]`
+			if (seen.has(id)) refuse(place, `Step ${id} is listed twice. List it once.`)
+			seen.add(id)
+			if (!order.has(id)) this.#assertThawed(id, place)
 		}
-		this.#steps = this.#steps.map((step) => (this.#frozen.has(step.step_id) ? step : (listed.shift() ?? step)))
+		const missing = movable.find(({ step_id }) => !seen.has(step_id))
+		if (missing !== undefined)
+			refuse(`${path}.step_ids`, `Step ${missing.step_id} is not listed. List each of the ${movable.length} steps that may move.`)
+		const listed = step_ids.values()
+		this.#steps = this.#steps.map((step) =>
+			this.#frozen.has(step.step_id) ? step : (order.get(listed.next().value ?? '') ?? step),
+		)
 		this.#relink = true
 		this.#reordered = `${path}.step_ids`
 	}

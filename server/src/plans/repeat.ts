@@ -47,7 +47,8 @@ export class Repeat implements Guard {
 
 	#assertSame({ key, name, digest }: NonNullable<Guard['mark']>, known: CommandAnswer): void {
 		if (known.name === name && known.digest === digest) return
-		const sentence = `The idempotency key ${key} was used for another ${known.name}. Use a new key for each new command.`
+		const before = known.name === name ? `another ${name}` : `a ${known.name}`
+		const sentence = `The idempotency key ${key} was used for ${before}. Use a new key for each new command.`
 		throw new PlanstreamError('idempotency_mismatch', sentence, { idempotency_key: key })
 	}
 }

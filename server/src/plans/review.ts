@@ -18,6 +18,10 @@ export function answerReview(fold: PlanFold, answer: ReviewAnswer, world: World)
 			path: 'payload',
 		})
 	}
+	if (answer.decision !== 'edit' && answer.payload !== undefined) {
+		const sentence = `payload: To ${answer.decision} is to leave the result as it is. Leave payload out, or edit to put it in place.`
+		throw new PlanstreamError('bad_request', sentence, { path: 'payload' })
+	}
 	const { decision, comment, payload } = answer
 	return resolve(
 		fold,

@@ -1,0 +1,45 @@
+import { normalisePlan } from '@planstream/shared'
+import { planSpec } from '@planstream/shared/schemas'
+import { describe, expect, it } from 'vitest'
+import { PlanInMemory } from '../../../test/support/plan-in-memory.js'
+import { Repeat } from './repeat.js'
+
+const IDS = ['a', 'b', 'c'] as const
+
+function planOf(quality?: { readonly min_score: number; readonly approve_score: number }): PlanInMemory {
+	const steps = IDS.map((step_id) => ({ step_id, action: 'act', agent_type: 'any', depends_on: [], quality }))
+	const plan = new PlanInMemory()
+	plan.put({ kind: 'create', plan: normalisePlan(planSpec.parse({ query: 'q', steps }), 'p'), start: true })
+	return plan
+}
+
+describe('a refusal names what is wrong, not all that would be right', () => {
+	it.each([
+		[['a', 'b'], 'ops[0].step_ids: Step c is not listed. List each of the 3 steps that may move.'],
+		[['a', 'b', 'a'], 'ops[0].step_ids[2]: Step a is listed twice. List it once.'],
+		[['a', 'b', 'z'], 'ops[0].step_ids[2]: There is no step z in this plan.'],
+	])('of the order %j', (step_ids, sentence) => {
+		expect(() => planOf().put({ kind: 'modify', ops: [{ op: 'reorder', step_ids }] })).toThrow(sentence)
+	})
+
+	it.each(['approve', 'reject'] as const)('of a payload that is sent to %s a result, which stays as it is', (decision) => {
+		const plan = planOf({ min_score: 0.5, approve_score: 0.9 })
+		plan.lease('a')
+		plan.complete('a', 0.7)
+		const answer = { kind: 'review', review_id: 'a.1', decision } as const
+		expect(() => plan.put({ ...answer, payload: { mine: true } })).toThrow(`payload: To ${decision} is to leave the result`)
+		expect(plan.put(answer)[0]).toMatchObject({ event_type: 'review_resolved', data: { decision } })
+	})
+
+	it('of an idempotency key that another command has used', () => {
+		const key = { idempotency_key: 'k' }
+		const pause = new Repeat({ name: 'pause', mode: 'drain' }, key)
+		const plan = planOf()
+		const known = { name: 'pause', digest: pause.mark?.digest ?? '', seq: 2, status: 'running', revision: 1 } as const
+		const fold = { ...plan.fold, commands: { k: known } }
+		expect(pause.check(fold)).toBe('skip')
+		const other = new Repeat({ name: 'pause', mode: 'interrupt' }, key)
+		expect(() => other.check(fold)).toThrow('was used for another pause')
+		expect(() => new Repeat({ name: 'cancel' }, key).check(fold)).toThrow('was used for a pause')
+	})
+})
