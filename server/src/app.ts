@@ -127,7 +127,7 @@ function answerFailures(app: Routes, onProblem: OnProblem): void {
 		return req.path.startsWith(TRPC) ? trpcProblemResponse(error, req.path.slice(TRPC.length)) : problemResponse(error)
 	})
 	app.notFound(({ req }) => {
-		const sentence = `There is nothing at ${req.path}. GET / names every address.`
+		const sentence = `There is nothing at ${req.path.slice(0, 200)}. GET / names every address.`
 		return problemResponse(new PlanstreamError('not_found', sentence))
 	})
 }

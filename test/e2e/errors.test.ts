@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib'
 import type { Problem } from '@planstream/shared'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { RunningServer } from '../../server/src/server.js'
@@ -30,6 +31,12 @@ async function expectProblem(answer: Answer, status: number, facts: Partial<Prob
 	expect(answer.text).not.toMatch(/zod|invalid_type|\bat .*\.[jt]s\b/i)
 	expect((await ask(server, '/health/ready')).status).toBe(200)
 }
+
+it('an answer does not grow with the address that was asked for', async () => {
+	const answer = await ask(server, `/${'a'.repeat(10_000)}`)
+	await expectProblem(answer, 404, { code: 'not_found' })
+	expect(answer.text.length).toBeLessThan(1000)
+})
 
 describe('a body', () => {
 	it.each<[string, unknown, Partial<Problem>]>([
@@ -74,6 +81,12 @@ describe('a body', () => {
 		await expectProblem(await ask(server, PLANS, { method: 'POST', ...question }), 413, { code: 'too_large', limit: 1024 * 1024 })
 		const trpc = await ask(server, '/trpc/plans.create', { method: 'POST', ...question })
 		expect([trpc.status, problemOf(trpc)?.code]).toEqual([413, 'too_large'])
+	})
+
+	it('that is compressed is refused by that name', async () => {
+		const headers = { 'content-type': 'application/json', 'content-encoding': 'gzip' }
+		const answer = await ask(server, PLANS, { method: 'POST', headers, body: gzipSync('{}') })
+		await expectProblem(answer, 400, { code: 'bad_request', path: 'content-encoding' })
 	})
 
 	it('that is not UTF-8 is refused on tRPC too', async () => {

@@ -11,12 +11,20 @@ const MAX_BODY_BYTES = 1024 * 1024
 export function textBody(): MiddlewareHandler {
 	return async (context, next) => {
 		const { url, method, headers } = context.req.raw
+		assertPlain(headers.get('content-encoding'))
 		if (headers.has('content-length') || headers.has('transfer-encoding')) {
 			const text = decode(await readBytes(context.req.raw).catch(brokenOff))
 			context.req.raw = new Request(url, { method, headers, ...(text !== '' && { body: text }) })
 		}
 		await next()
 	}
+}
+
+/** What is compressed would be told to be no UTF-8, which says nothing to its sender. */
+function assertPlain(encoding: string | null): void {
+	if (encoding === null || encoding.toLowerCase() === 'identity') return
+	const sentence = `The body is sent as ${encoding.slice(0, 80)}, which is not read here. Send it without Content-Encoding.`
+	throw new PlanstreamError('bad_request', sentence, { path: 'content-encoding' })
 }
 
 async function readBytes(request: Request): Promise<ArrayBuffer | Uint8Array> {

@@ -32,7 +32,7 @@ describe('a file of keys', () => {
 		await expect(createKey(file, grant('ci'))).rejects.toMatchObject({ code: 'conflict' })
 		await expect(createKey(file, { ...grant('x'), tenant: 'a/b' })).rejects.toThrow('tenant must be 1 to 64 letters')
 		await expect(createKey(file, { ...grant('x'), scopes: ['plans:steal'] })).rejects.toThrow(
-			'scopes[0] must be one of plans:read',
+			'scopes[0] must be one of "plans:read"',
 		)
 		expect(await readKeys(file)).toHaveLength(2)
 		expect(readdirSync(directory.path)).toEqual(['keys.json'])
@@ -58,10 +58,10 @@ describe('a file of keys', () => {
 
 	it.each([
 		['nonsense', /is not JSON/],
-		['{}', /is no file of keys/],
-		['[{"id":"a"}]', /at \[0\]\.hash/],
+		['{}', /is no file of keys. The input must be an array, but is an object. Correct it.$/],
+		['[{"id":"a"}]', /\[0\]\.hash is missing/],
 		[JSON.stringify([{ ...grant('a'), hash: 'A'.repeat(64) }]), /SHA-256/],
-		[JSON.stringify([{ ...grant('a'), hash: 'a'.repeat(64), scopes: ['plans:steal'] }]), /at \[0\]\.scopes\[0\]/],
+		[JSON.stringify([{ ...grant('a'), hash: 'a'.repeat(64), scopes: ['plans:steal'] }]), /\[0\]\.scopes\[0\] must be one of/],
 		[JSON.stringify([{ ...grant('a'), hash: 'a'.repeat(64), expires_at: 'soon' }]), /ISO 8601/],
 		[JSON.stringify(['b', 'b'].map((id) => ({ ...grant(id), hash: 'a'.repeat(64) }))), /two keys one id/],
 	])('that holds %s is refused with what is wrong', async (text, sentence) => {

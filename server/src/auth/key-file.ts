@@ -3,6 +3,7 @@ import { unwatchFile, watchFile } from 'node:fs'
 import { open, readFile, rename, rm } from 'node:fs/promises'
 import { PlanstreamError } from '@planstream/shared'
 import * as z from 'zod'
+import { describeIssue, firstIssue, showPath } from '../ops/issues.js'
 import { type ApiKey, apiKey, hashKey, makeKey } from './api-key.js'
 
 /** Keys in one file: each request is compared with all of them. */
@@ -110,17 +111,16 @@ async function keysNow(file: string): Promise<ApiKey[]> {
 function checked(key: unknown): ApiKey {
 	const parsed = apiKey.safeParse(key)
 	if (parsed.success) return parsed.data
-	const [{ path, message }] = parsed.error.issues as [z.core.$ZodIssue]
-	const sentence = `A key cannot be made so: ${z.core.toDotPath(path)} ${message}.`
-	throw new PlanstreamError('bad_request', sentence, { path: z.core.toDotPath(path) }, { cause: parsed.error })
+	const issue = firstIssue(parsed.error)
+	const sentence = `A key cannot be made so: ${describeIssue(issue, key)}`
+	throw new PlanstreamError('bad_request', sentence, { path: showPath(issue.path) }, { cause: parsed.error })
 }
 
 function parse(file: string, text: string): ApiKey[] {
-	const parsed = keyFile.safeParse(json(file, text))
+	const value = json(file, text)
+	const parsed = keyFile.safeParse(value)
 	if (parsed.success) return parsed.data
-	const [issue] = parsed.error.issues
-	const at = issue === undefined || issue.path.length === 0 ? '' : ` at ${z.core.toDotPath(issue.path)}`
-	throw refusal(file, `is no file of keys${at}: ${issue?.message ?? ''}. Correct it`, parsed.error)
+	throw refusal(file, `is no file of keys. ${describeIssue(firstIssue(parsed.error), value)} Correct it`, parsed.error)
 }
 
 function json(file: string, text: string): unknown {

@@ -72,8 +72,9 @@ function unionRule(issue: z.core.$ZodIssueInvalidUnion): string {
 }
 
 function bound(origin: string, relation: string, limit: number | bigint): string {
-	if (origin === 'string') return `have ${relation} ${limit} characters`
-	if (origin === 'array' || origin === 'set') return `have ${relation} ${limit} items`
+	const many = Number(limit) === 1 ? '' : 's'
+	if (origin === 'string') return `have ${relation} ${limit} character${many}`
+	if (origin === 'array' || origin === 'set') return `have ${relation} ${limit} item${many}`
 	return `be ${relation} ${limit}`
 }
 
