@@ -95,3 +95,35 @@ describe('a client that leaves', () => {
 		await stopping.close()
 	})
 })
+
+describe('a request that offers HTTP/2', () => {
+	const OFFER = 'Connection: close, Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n'
+	const event = JSON.stringify({
+		events: [{ event_id: 'e', event_type: 'step_output', step_id: 's', data: { delta: 'x'.repeat(50_000) } }],
+	})
+	const publish = 'POST /api/v1/streaming/plans/offered/events HTTP/1.1\r\n'
+
+	it.each([
+		['without a body', `GET /health/ready HTTP/1.1\r\n${HOST}${OFFER}\r\n`, { status: 'ready' }],
+		[
+			'with a body',
+			`${publish}${HOST}${OFFER}Content-Length: ${event.length}\r\n\r\n${event}`,
+			{ results: [{ seq: 1, duplicate: false }] },
+		],
+		[
+			'with a body in chunks',
+			`${publish}${HOST}${OFFER}Transfer-Encoding: chunked\r\n\r\n${event.length.toString(16)}\r\n${event}\r\n0\r\n\r\n`,
+			{ results: [{ seq: 1, duplicate: true }] },
+		],
+	])('%s is answered as if it did not', async (_name, bytes, body) => {
+		const answer = await answerTo(bytes)
+		expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\n/)
+		expect(answer).toContain('Connection: close')
+		expect(JSON.parse(answer.slice(answer.indexOf('\r\n\r\n')))).toMatchObject(body)
+	})
+
+	it('is refused where it would be refused without the offer', async () => {
+		expect(await answerTo(`GET / HTTP/1.1\r\nHost: evil.example\r\n${OFFER}\r\n`)).toMatch(/^HTTP\/1\.1 403 /)
+		expect(await answerTo(`GET /trpc HTTP/1.1\r\n${HOST}${OFFER}\r\n`)).toMatch(/^HTTP\/1\.1 404 /)
+	})
+})

@@ -50,7 +50,7 @@ export interface ServerReport {
 }
 
 /** An HTTP server, of whatever kind, as far as its upgrades go. */
-export type UpgradeSource = Pick<EventEmitter, 'on' | 'off' | 'listenerCount'>
+export type UpgradeSource = Pick<EventEmitter, 'on' | 'off' | 'emit' | 'listenerCount'>
 
 /** A Planstream inside an application. Disposing it stops it in order. */
 export interface Planstream extends AsyncDisposable {

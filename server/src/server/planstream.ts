@@ -33,6 +33,7 @@ import { HealthEvents } from './health-events.js'
 import { requestListener } from './listen.js'
 import { inside, mountable } from './mount.js'
 import { OpenRequests } from './open-requests.js'
+import { ignoreUpgrade, isWebSocketUpgrade } from './other-upgrades.js'
 import { Retention } from './retention.js'
 import { StoreWatch } from './store-watch.js'
 
@@ -157,11 +158,16 @@ export class OpenPlanstream implements Planstream {
 	attachWebSockets(server: UpgradeSource, { path: base = '' }: { readonly path?: string } = {}): void {
 		const mounted = base.replace(/\/+$/, '')
 		const take = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+			const isAlone = server.listenerCount('upgrade') === 1
+			if (isAlone && !isWebSocketUpgrade(request)) {
+				ignoreUpgrade(server, request, socket, head)
+				return
+			}
 			const { url = '/' } = request
 			const isBelow = url.startsWith(`${mounted}/`)
 			const address = isBelow ? inside(url, mounted) : url
 			const isOwn = isBelow && this.#inner.isWebSocket(address)
-			if (!isOwn && server.listenerCount('upgrade') > 1) return
+			if (!isOwn && !isAlone) return
 			request.url = address
 			const cut = (): void => void socket.destroy()
 			socket.on('error', cut)
