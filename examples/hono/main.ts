@@ -48,7 +48,4 @@ const server = serve({ fetch: app.fetch, port: Number(process.env.PORT ?? 3000),
 })
 planstream.attachWebSockets(server, { path: '/planstream' })
 
-process.once('SIGTERM', async () => {
-	await planstream.close()
-	server.close()
-})
+process.once('SIGTERM', () => void planstream.close().then(() => server.close()))

@@ -20,4 +20,4 @@ const server = await startServer({
 	},
 })
 console.log(`listening on ${server.url}`)
-process.once('SIGTERM', () => server.close())
+process.once('SIGTERM', () => void server.close())
