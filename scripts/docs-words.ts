@@ -213,14 +213,14 @@ export const LIMITS: readonly Limit[] = [
 		file: 'server/src/connections/limits.ts',
 		name: 'sendBufferBytes',
 		unit: 'bytes',
-		beyond: 'the stream waits for its reader',
+		beyond: 'the stream reads on from the log when there is room',
 	},
 	{
 		what: 'time a reader may take nothing of what waits for it',
 		file: 'server/src/connections/limits.ts',
 		name: 'stallTimeoutMs',
 		unit: 'ms',
-		beyond: 'the connection is closed; the reader may resume',
+		beyond: '`end` with the reason `slow`, then 4308; cut after as long again; the reader may resume',
 	},
 	{
 		what: 'time between two signs of life of a stream',

@@ -34,11 +34,11 @@ export class WireClass implements Seat {
 		member.seat = this
 	}
 
-	leave(member: Member, { place, headSeq }: LivePoint): void {
+	leave(member: Member, { place, headSeq }: LivePoint, hid?: boolean): void {
 		member.handed += this.#events
 		this.#sinks.delete(member)
 		member.seat = null
-		if (this.#filter === null) member.reader.moveTo(place, headSeq, false)
+		member.reader.moveTo(place, headSeq, hid)
 	}
 
 	/** Hands over what the loop has read. Who has no room for more reads on from the log by itself. */
@@ -67,8 +67,7 @@ export class WireClass implements Seat {
 		this.#events += events
 		for (const [member, sink] of this.#sinks) {
 			if (sink.write(bytes)) continue
-			this.leave(member, reached)
-			member.reader.moveTo(reached.place, reached.headSeq, hid)
+			this.leave(member, reached, hid)
 			member.fallBehind()
 		}
 	}

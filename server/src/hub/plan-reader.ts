@@ -131,9 +131,9 @@ export class PlanReader implements Disposable {
 	/**
 	 * Others have read on for this reader.
 	 *
-	 * @param hid - whether the newest events on the way were not shown
+	 * @param hid - whether the newest events on the way were not shown. @defaultValue as it was
 	 */
-	moveTo(place: Place, headSeq: number, hid: boolean): void {
+	moveTo(place: Place, headSeq: number, hid = this.#hid): void {
 		this.#place = place
 		this.#headSeq = headSeq
 		this.#hid = hid

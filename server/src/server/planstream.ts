@@ -139,7 +139,7 @@ export class OpenPlanstream implements Planstream {
 			authority: entrance.authority,
 			limits: { ...CONNECTION_LIMITS, pingIntervalMs },
 			ready: () => this.#store.check(),
-			metrics: () => metricsText(health, { ...this.report(), ...this.#memory() }),
+			metrics: () => metricsText(health, { ...this.report(), ...this.#readers(), ...this.#memory() }),
 		})
 		const fetch = (request: Request, env: AppBindings) => this.#fetch(request, env)
 		this.app = mountable(fetch)
@@ -184,6 +184,12 @@ export class OpenPlanstream implements Planstream {
 		// The readers of one plan watch it together.
 		const watchers = this.#opened.log.metrics.watchers + this.#logs.liveWatchers - plans + waiting
 		return { connections: this.#connections.size, subscriptions, watchers, attempts, timers: deadlines }
+	}
+
+	/** Who is served from the log for want of room, how often somebody was, and who was given up. */
+	#readers() {
+		const { streams, waiting, fell_behind, slow } = this.#inner.deliveries.report()
+		return { streams_behind: streams - waiting, streams_fell_behind_total: fell_behind, streams_slow_total: slow }
 	}
 
 	/** What the bounded caches hold. */

@@ -1,0 +1,275 @@
+import { type PlanEvent, PlanstreamError, parsePosition } from '@planstream/shared'
+import { eventInput } from '@planstream/shared/schemas'
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { startPlanstream } from '../../../test/support/planstream.js'
+import { processSchedule } from '../connections/schedule.js'
+import type { ReadRequest } from '../hub/plan-reader.js'
+import { LOCAL_PRINCIPAL } from '../hub/principal.js'
+import { textOf } from '../hub/stream-item.js'
+import { Deliveries } from './deliveries.js'
+import type { Delivery } from './delivery.js'
+import type { Outlet } from './outlet.js'
+
+const PLAN = { tenant: LOCAL_PRINCIPAL.tenant, plan_id: 'p' }
+const WHOLE: ReadRequest = { after: 'start', snapshot: false, follow: 'until_done' }
+
+interface Got {
+	readonly frame?: string
+	readonly seq?: number
+	readonly cursor: string
+	readonly from_seq?: number
+	readonly reason?: string
+	readonly resume?: boolean
+}
+
+/** A connection whose reader takes what it gets when the test says so. */
+class TestOutlet implements Outlet {
+	readonly wire
+	readonly got: Got[] = []
+	writes = 0
+	hasRoom = true
+	isOver = false
+	failure: unknown = null
+	#waiting: (() => void)[] = []
+
+	constructor(key: string) {
+		this.wire = { key, encode: (item: Parameters<typeof textOf>[0]) => Buffer.from(`${textOf(item)}\n`) }
+	}
+
+	readonly sink = {
+		write: (bytes: Buffer): boolean => {
+			expect(this.isOver).toBe(false)
+			this.writes++
+			for (const line of String(bytes).trimEnd().split('\n')) this.got.push(JSON.parse(line) as Got)
+			return this.hasRoom
+		},
+	}
+
+	async turn(): Promise<Disposable> {
+		while (!this.hasRoom) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+		return { [Symbol.dispose]: () => undefined }
+	}
+
+	setRoom(hasRoom: boolean): void {
+		this.hasRoom = hasRoom
+		if (!hasRoom) return
+		for (const go of this.#waiting.splice(0)) go()
+	}
+
+	ended(): void {
+		this.isOver = true
+	}
+
+	failed(thrown: unknown): void {
+		this.isOver = true
+		this.failure = thrown
+	}
+
+	get events(): readonly number[] {
+		return this.got.flatMap(({ seq }) => seq ?? [])
+	}
+
+	get frames(): readonly string[] {
+		return this.got.flatMap(({ frame }) => frame ?? [])
+	}
+}
+
+/** Deliveries of a hub in memory. */
+async function start() {
+	const planstream = await startPlanstream()
+	const { hub } = planstream
+	const deliveries = new Deliveries(hub, processSchedule)
+	let published = 0
+	const publish = async (count: number, step_id = 's') => {
+		const sent = Array.from({ length: count }, () => {
+			const data = { channel: 'text', index: published++, delta: 'x' }
+			return { event_type: 'step_output', step_id, data }
+		})
+		return hub.publish(LOCAL_PRINCIPAL, { plan_id: 'p', sent, events: sent.map((event) => eventInput.parse(event)) })
+	}
+	const finish = () => {
+		const sent = [{ event_type: 'plan_completed', data: {} }]
+		return hub.publish(LOCAL_PRINCIPAL, { plan_id: 'p', sent, events: sent.map((event) => eventInput.parse(event)) })
+	}
+	const attach = (request: Partial<ReadRequest> = {}, key = 'wire') => {
+		const outlet = new TestOutlet(key)
+		return { outlet, delivery: deliveries.deliver(LOCAL_PRINCIPAL, 'p', { ...WHOLE, ...request }, outlet) }
+	}
+	return { hub, deliveries, publish, finish, attach, [Symbol.asyncDispose]: () => planstream[Symbol.asyncDispose]() }
+}
+
+async function turns(count = 5): Promise<void> {
+	for (let turn = 0; turn < count; turn++) await new Promise(setImmediate)
+}
+
+function upTo(head: number, from = 1): number[] {
+	return Array.from({ length: head - from + 1 }, (_, index) => from + index)
+}
+
+test('what is appended in one turn is one write, the same bytes for all of a class', async () => {
+	await using plan = await start()
+	const readers = [plan.attach(), plan.attach(), plan.attach({}, 'other')]
+	await turns()
+	for (const { outlet } of readers) outlet.writes = 0
+	await Promise.all([plan.publish(1), plan.publish(3), plan.publish(12)])
+	await turns()
+	for (const { outlet } of readers) expect([outlet.events, outlet.frames]).toEqual([upTo(16), ['ready', 'ready']])
+	await Promise.all([plan.publish(1), plan.publish(3), plan.publish(12)])
+	await turns()
+	expect(readers.map(({ outlet }) => outlet.writes)).toEqual([2, 2, 2])
+	expect(plan.deliveries.report()).toEqual({ streams: 3, waiting: 3, plans: 1, fell_behind: 0, slow: 0 })
+	expect(readers.map(({ delivery }) => delivery.delivered)).toEqual([32, 32, 32])
+})
+
+test('a reader without room keeps nothing but its place, and nobody else notices', async () => {
+	await using plan = await start()
+	const slow = plan.attach()
+	const other = plan.attach()
+	await turns()
+	await plan.publish(1)
+	await turns()
+	slow.outlet.setRoom(false)
+	for (let round = 0; round < 10; round++) {
+		await plan.publish(100)
+		await turns(1)
+	}
+	await turns()
+	const taken = slow.outlet.events.length
+	expect(taken).toBeLessThanOrEqual(101)
+	expect(other.outlet.events).toEqual(upTo(1001))
+	expect(plan.deliveries.report()).toMatchObject({ waiting: 1, fell_behind: 1 })
+	slow.outlet.setRoom(true)
+	await turns(20)
+	expect(slow.outlet.events).toEqual(upTo(1001))
+	expect(slow.delivery.delivered).toBe(1001)
+	expect(plan.deliveries.report()).toMatchObject({ waiting: 2, fell_behind: 1 })
+})
+
+test('a stream is told why it ends, behind what it got, whether there is room or not', async () => {
+	await using plan = await start()
+	await plan.publish(50)
+	const readers = [plan.attach(), plan.attach()]
+	await turns()
+	readers[1]?.outlet.setRoom(false)
+	await plan.publish(400)
+	await turns()
+	for (const { outlet, delivery } of readers) {
+		delivery.end(new PlanstreamError('slow_consumer', 'Too slow.'))
+		const last = outlet.got.at(-1)
+		expect(last).toMatchObject({ frame: 'end', reason: 'slow', resume: true, final_seq: 450 })
+		expect(last?.cursor).toBe(outlet.got.at(-2)?.cursor)
+		expect(outlet.isOver).toBe(true)
+	}
+	await plan.publish(1)
+	readers[1]?.outlet.setRoom(true)
+	await turns()
+	expect(plan.deliveries.report()).toMatchObject({ streams: 0, waiting: 0, plans: 0, slow: 2 })
+	expect(plan.hub.report().subscriptions).toBe(0)
+})
+
+test('who reads a plan that goes away is told, and so is who waited for one that comes', async () => {
+	await using plan = await start()
+	const early = plan.attach({ follow: 'always' })
+	await turns()
+	await plan.publish(3)
+	await turns()
+	expect(early.outlet.frames).toEqual(['ready', 'ready'])
+	const late = plan.attach({ after: 'now', follow: 'always' })
+	await turns()
+	await plan.hub.remove(PLAN)
+	await turns()
+	for (const { outlet } of [early, late]) expect(outlet.got.at(-1)).toMatchObject({ reason: 'deleted', resume: false })
+	expect(plan.deliveries.report()).toMatchObject({ streams: 0, plans: 0 })
+})
+
+test('who comes between an append and its delivery gets only what it asked for, and the others all', async () => {
+	await using plan = await start()
+	await plan.publish(5)
+	const before = plan.attach()
+	await turns()
+	const { cursor } = await plan.publish(5)
+	const now = plan.attach({ after: 'now' })
+	const behind = plan.attach({ after: parsePosition(cursor) ?? 'start' })
+	const whole = plan.attach()
+	await turns()
+	await plan.publish(2)
+	await turns()
+	const events = [before, now, behind, whole].map(({ outlet }) => outlet.events)
+	expect(events).toEqual([upTo(12), upTo(12, 11), upTo(12, 11), upTo(12)])
+	expect(plan.deliveries.report()).toMatchObject({ waiting: 4, plans: 1 })
+})
+
+test('a store that fails is told to each reader', async () => {
+	await using plan = await start()
+	const readers = [plan.attach(), plan.attach()]
+	await turns()
+	const failure = new PlanstreamError('storage_unavailable', 'Try again.')
+	const read = plan.hub.read.bind(plan.hub)
+	plan.hub.read = () => Promise.reject(failure)
+	for (const { delivery } of readers) delivery.reader.read = () => Promise.reject(failure)
+	await plan.publish(1)
+	await turns()
+	plan.hub.read = read
+	for (const { outlet } of readers) expect([outlet.failure, outlet.isOver]).toEqual([failure, true])
+	expect(plan.deliveries.report()).toMatchObject({ streams: 0, plans: 0 })
+})
+
+interface Reader {
+	readonly outlet: TestOutlet
+	readonly delivery: Delivery
+	readonly step_id: string | undefined
+}
+
+const action = fc.oneof(
+	{
+		weight: 4,
+		arbitrary: fc.record({ do: fc.constant('publish' as const), count: fc.integer({ min: 1, max: 300 }), wait: fc.boolean() }),
+	},
+	{ weight: 3, arbitrary: fc.record({ do: fc.constant('attach' as const), at: fc.integer({ min: 0, max: 4 }) }) },
+	{ weight: 2, arbitrary: fc.record({ do: fc.constant('room' as const), of: fc.nat(), has: fc.boolean() }) },
+	{ weight: 1, arbitrary: fc.record({ do: fc.constant('leave' as const), of: fc.nat() }) },
+	{ weight: 2, arbitrary: fc.record({ do: fc.constant('turn' as const), count: fc.integer({ min: 1, max: 3 }) }) },
+)
+
+test('whoever joins when, stalls and wakes up, gets each event behind its cursor once and in order, up to the end', async () => {
+	await fc.assert(
+		fc.asyncProperty(
+			fc.array(action, { minLength: 5, maxLength: 30 }),
+			fc.infiniteStream(fc.constantFrom('a', 'b')),
+			async (actions, steps) => {
+				await using plan = await start()
+				const readers: Reader[] = []
+				const cursors: string[] = ['start']
+				for (const each of actions) {
+					if (each.do === 'publish') {
+						const published = plan.publish(each.count, steps.next().value).then(({ cursor }) => cursors.push(cursor))
+						if (each.wait) await published
+					} else if (each.do === 'turn') await turns(each.count)
+					else if (each.do === 'attach') {
+						const after = each.at === 4 ? 'now' : (parsePosition(cursors.at(-each.at) ?? 'start') ?? 'start')
+						const step_id = readers.length % 3 === 2 ? 'a' : undefined
+						readers.push({ ...plan.attach({ after, ...(step_id && { step_id }) }, `wire ${readers.length % 2}`), step_id })
+					} else if (each.do === 'room') readers[each.of % readers.length]?.outlet.setRoom(each.has)
+					else readers.splice(each.of % Math.max(1, readers.length), 1)[0]?.delivery[Symbol.dispose]()
+				}
+				await turns()
+				await plan.finish()
+				for (const { outlet } of readers) outlet.setRoom(true)
+				await expect.poll(() => readers.every(({ outlet }) => outlet.isOver), { interval: 1 }).toBe(true)
+				const { events } = await plan.hub.read(PLAN, 'start', 100_000)
+				const stepOf = ({ text }: { readonly text: string }) => (JSON.parse(text) as PlanEvent).step_id
+				for (const { outlet, delivery, step_id } of readers) {
+					const from = outlet.got.findLast(({ frame }) => frame === 'ready')?.from_seq ?? 0
+					const due = events.filter((event) => event.seq >= from && (step_id === undefined || stepOf(event) === step_id))
+					expect(outlet.events).toEqual(due.map(({ seq }) => seq))
+					expect(delivery.delivered).toBe(due.length)
+					expect(outlet.got.at(-1)).toMatchObject({ frame: 'end', reason: 'completed', resume: false })
+				}
+				expect(plan.deliveries.report()).toMatchObject({ streams: 0, waiting: 0, plans: 0 })
+				expect(plan.hub.report().subscriptions).toBe(0)
+			},
+		),
+		{ numRuns: 40 },
+	)
+})
