@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { type Cores, commandOn } from './cores.js'
 
 /** Far above what any answer takes; reached only by a program that hangs. */
@@ -18,12 +17,12 @@ export class Child<Order extends object, Report extends object> implements Async
 	readonly #exited: Promise<unknown>
 
 	/**
-	 * @param script - a compiled module that talks over `process.send`
+	 * @param program - the command with its arguments, which talks as `process.send` does; the first of them after the script names it
 	 * @param on - the cores it may use
 	 */
-	constructor(script: URL, args: readonly string[], on: readonly number[], { pinned }: Cores) {
-		this.#name = args[0] ?? script.pathname
-		const [command, words] = commandOn(on, pinned, [fileURLToPath(script), ...args])
+	constructor(program: readonly string[], on: readonly number[], { pinned }: Cores) {
+		this.#name = program[2] ?? program.join(' ')
+		const [command = '', ...words] = commandOn(on, pinned, program)
 		this.#process = spawn(command, words, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
 		this.#exited = once(this.#process, 'exit')
 		running.add(this.#process)

@@ -29,10 +29,9 @@ export function takeCores(): Cores {
 	return { server, load, pinned: allowed !== null }
 }
 
-/** The command that runs a Node program on these cores, or wherever the scheduler likes when there is no pinning. */
-export function commandOn(cores: readonly number[], pinned: boolean, args: readonly string[]): [string, string[]] {
-	if (!pinned) return [process.execPath, [...args]]
-	return [TASKSET, ['-c', cores.join(','), process.execPath, ...args]]
+/** The command that runs a program on these cores, or wherever the scheduler likes when there is no pinning. */
+export function commandOn(cores: readonly number[], pinned: boolean, program: readonly string[]): string[] {
+	return pinned ? [TASKSET, '-c', cores.join(','), ...program] : [...program]
 }
 
 /** Null where cores cannot be chosen. */

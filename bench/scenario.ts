@@ -26,7 +26,7 @@ export interface Measurement {
 
 /** One line of the table. */
 export interface Case {
-	/** Cases of one group have one floor and at most one peer, to which the others are compared. */
+	/** Cases of one group are compared to its floor and to its first peer. */
 	readonly group: string
 	readonly subject: string
 	readonly role: Role

@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url'
 import { Child } from '../child.js'
 import type { Cores } from '../cores.js'
 import { EVENT_BYTES } from '../events.js'
@@ -9,7 +10,7 @@ import { scratchDirectory } from '../scratch-directory.js'
 import type { AppenderName } from './appenders.js'
 import type { AppendReport } from './worker.js'
 
-const WORKER = new URL('./worker.js', import.meta.url)
+const WORKER = fileURLToPath(new URL('./worker.js', import.meta.url))
 
 type Subject = readonly [AppenderName, Role, string]
 
@@ -47,7 +48,7 @@ function appendCase([appender, role, subject]: Subject, inFlight: number, { seco
 			await using directory = await scratchDirectory()
 			const args = [appender, directory.path, String(seconds), String(inFlight)]
 			const both = [cores.server, cores.load]
-			await using worker = new Child<never, AppendReport>(WORKER, args, both, cores)
+			await using worker = new Child<never, AppendReport>([process.execPath, WORKER, ...args], both, cores)
 			const { appended, ...usage } = await worker.report()
 			const bytes = appended * EVENT_BYTES
 			return {

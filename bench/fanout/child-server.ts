@@ -1,9 +1,13 @@
+import { fileURLToPath } from 'node:url'
 import { Child } from '../child.js'
 import type { Cores } from '../cores.js'
 import type { Order, Report } from './messages.js'
+import { peersFolder } from './peers.js'
 import type { ServerName } from './subjects.js'
 
-const SERVER = new URL('./server.js', import.meta.url)
+const SERVER = fileURLToPath(new URL('./server.js', import.meta.url))
+/** The one server that is no program for Node. */
+const FASTAPI = fileURLToPath(new URL('../../../bench/peers/fastapi_server.py', import.meta.url))
 
 /** A server under test in a process of its own. */
 export type Server = Child<Order, Report>
@@ -18,7 +22,8 @@ export interface ServerOptions {
 
 /** Starts it; its first report says where it listens. */
 export function serverOf({ name, plans, cores, directory }: ServerOptions): Server {
-	return new Child<Order, Report>(SERVER, [name, directory, String(plans)], [cores.server], cores)
+	const [program, script] = name === 'fastapi' ? [`${peersFolder()}/venv/bin/python`, FASTAPI] : [process.execPath, SERVER]
+	return new Child<Order, Report>([program, script, name, directory, String(plans)], [cores.server], cores)
 }
 
 /** CPU time the server has used so far. */

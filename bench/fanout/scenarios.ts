@@ -8,7 +8,11 @@ import type { Case, Scenario } from '../scenario.js'
 import type { Crowd } from './audience.js'
 import { type Drive, pace, saturate } from './drive.js'
 import { measureFanout, measureMemory } from './measure.js'
+import { hasPeers, PEERS } from './peers.js'
 import { SUBJECTS, type Subject } from './subjects.js'
+
+/** Everybody who is measured, those who are compared to first. */
+const MEASURED = hasPeers ? [...SUBJECTS, ...PEERS] : SUBJECTS
 
 const PACE = 1000
 const FEW = 100
@@ -98,7 +102,7 @@ export function memoryScenario(options: Options, cores: Cores): Scenario {
 	const subscribers = mostOf(options)
 	return {
 		title: `memory: ${subscribers} idle subscribers of one plan`,
-		cases: SUBJECTS.map((subject) => ({
+		cases: MEASURED.map((subject) => ({
 			group: groupOf(subject, subscribers),
 			subject: subject.name,
 			role: subject.role,
@@ -117,7 +121,7 @@ function mostOf({ subscribers }: Options): number {
 }
 
 function cases(options: Options, cores: Cores, crowd: Crowd, drive: Drive): Case[] {
-	return SUBJECTS.map((subject) => caseOf(options, cores, { subject, ...crowd, stalled: 0, drive }))
+	return MEASURED.map((subject) => caseOf(options, cores, { subject, ...crowd, stalled: 0, drive }))
 }
 
 interface CaseOptions extends Crowd {

@@ -6,18 +6,20 @@ import { planstream } from './servers/planstream.js'
 import { rawSse } from './servers/raw-sse.js'
 import { rawWebSocket } from './servers/raw-websocket.js'
 import type { StartServer } from './servers/server-under-test.js'
+import { socketIo } from './servers/socket-io.js'
 import { stockTrpc } from './servers/stock-trpc.js'
 import type { ServerName } from './subjects.js'
 
-const SERVERS: Readonly<Record<ServerName, StartServer>> = {
+const SERVERS: Readonly<Record<Exclude<ServerName, 'fastapi'>, StartServer>> = {
 	planstream,
 	'raw-sse': rawSse,
 	'raw-websocket': rawWebSocket,
+	'socket-io': socketIo,
 	'stock-trpc': stockTrpc,
 }
 
 const [name = '', directory = '', plans = '1'] = process.argv.slice(2)
-const server = await SERVERS[name as ServerName](directory)
+const server = await SERVERS[name as keyof typeof SERVERS](directory)
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as () => void
 let published = 0

@@ -1,7 +1,7 @@
 import { planId } from '../events.js'
 import type { Role } from '../scenario.js'
 
-export type ServerName = 'planstream' | 'raw-sse' | 'raw-websocket' | 'stock-trpc'
+export type ServerName = 'planstream' | 'raw-sse' | 'raw-websocket' | 'stock-trpc' | 'socket-io' | 'fastapi'
 export type Wire = 'sse' | 'websocket'
 
 /** A way in which a plan's events reach their readers. */

@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url'
 import { Child } from '../child.js'
 import type { Cores } from '../cores.js'
 import type { Options } from '../options.js'
@@ -9,7 +10,7 @@ import { scratchDirectory } from '../scratch-directory.js'
 import { PLANS_A_SECOND, type TaskName } from './tasks.js'
 import type { TaskReport } from './worker.js'
 
-const WORKER = new URL('./worker.js', import.meta.url)
+const WORKER = fileURLToPath(new URL('./worker.js', import.meta.url))
 
 /** What run control costs: whole plans, the list of many plans, and how soon a command shows as its event. */
 export function plansScenario(options: Options, cores: Cores): Scenario {
@@ -42,7 +43,11 @@ function taskCase(task: TaskName, subject: string, { seconds }: Options, cores: 
 		measure: async () => {
 			await using directory = await scratchDirectory()
 			const both = [cores.server, cores.load]
-			await using worker = new Child<never, TaskReport>(WORKER, [task, directory.path, String(seconds)], both, cores)
+			await using worker = new Child<never, TaskReport>(
+				[process.execPath, WORKER, task, directory.path, String(seconds)],
+				both,
+				cores,
+			)
 			const { asked, seen, ...usage } = await worker.report()
 			if (asked !== seen) throw new Error(`${task}: ${seen} of ${asked} events were seen.`)
 			return { published: asked, delivered: seen, bytes: 0, ...usage, loadCpuUs: 0, rssKib: null, storedBytes: null }
