@@ -46,7 +46,9 @@ export function trpcWebSocket(options: TrpcWebSocketOptions): Upgrade {
 				const principal = await admit({ authority, headers, token: params?.token, client })
 				stopWaiting?.()
 				const { tenant, expired } = principal
-				connection.identify({ tenant, client_id: named ?? readClientId(params?.client_id), expired })
+				const client_id = named ?? readClientId(params?.client_id)
+				// Who has left meanwhile would never be let go of.
+				if (client.readyState === client.OPEN) connection.identify({ tenant, client_id, expired })
 				return { principal }
 			}
 			new TrpcSocket({ ...options, ...accepted, failures, expectsParams, createContext })
