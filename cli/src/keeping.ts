@@ -1,4 +1,4 @@
-import type { ImportOutput, VerifyOutput } from '@planstream/shared'
+import { type ImportOutput, SYSTEM_PLAN_ID, type VerifyOutput } from '@planstream/shared'
 import type { Command } from 'commander'
 import { archivesIn } from './archives-in.js'
 import { EXIT, type ExitCode } from './failure.js'
@@ -39,16 +39,22 @@ export function addKeepingCommands(planstream: Command, exit: (code: ExitCode) =
 /** `planstream verify`: exit code 1 when a plan is not what was stored. */
 async function verifyCommand(plan_ids: readonly string[], { json = false, ...place }: Place & JsonOption): Promise<ExitCode> {
 	await using plans = await openPlans(place)
+	const verify = async (plan_id: string): Promise<VerifyOutput> => {
+		const verified = await plans.verify(plan_id)
+		if (plan_id !== SYSTEM_PLAN_ID || !verified.ok)
+			await writeLine(wantsJson(json) ? JSON.stringify(verified) : verdict(verified))
+		return verified
+	}
+	// Also where no plan is left, the store may have lost some.
+	const lost = plan_ids.length === 0 && !(await verify(SYSTEM_PLAN_ID)).ok
 	let damaged = 0
 	let checked = 0
 	for await (const plan_id of namedOrAll(plans, plan_ids)) {
-		const verified = await plans.verify(plan_id)
-		await writeLine(wantsJson(json) ? JSON.stringify(verified) : verdict(verified))
 		checked += 1
-		if (!verified.ok) damaged += 1
+		if (!(await verify(plan_id)).ok) damaged += 1
 	}
 	note(damaged === 0 ? `${checked} plans are as they were stored.` : `${damaged} of ${checked} plans are damaged.`)
-	return damaged === 0 ? EXIT.done : EXIT.planFailed
+	return damaged === 0 && !lost ? EXIT.done : EXIT.planFailed
 }
 
 function verdict({ plan_id, ok, events, fault }: VerifyOutput): string {

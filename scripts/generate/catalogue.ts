@@ -60,6 +60,7 @@ import {
 	subscribeInput,
 	subscribersOutput,
 	usage,
+	verifyInput,
 	verifyOutput,
 } from '@planstream/shared/schemas'
 import type * as z from 'zod'
@@ -175,6 +176,7 @@ const commands: Catalogue = {
 		SubscribeInput: { schema: subscribeInput.omit({ lastEventId: true }), doc: 'Which events of which plan, and from where on.' },
 		CreateInput: { schema: createInput, base: 'PlanSpec', doc: 'The plan to create.' },
 		PlanInput: { schema: planInput, doc: 'The plan that is meant.' },
+		VerifyInput: { schema: verifyInput, doc: 'The plan to check.' },
 		StepInput: { schema: stepInput, doc: 'The step that is meant.' },
 		CommandInput: { schema: commandInput, doc: 'The plan a command is for.' },
 		PauseInput: { schema: pauseInput, base: 'CommandInput', doc: 'How to pause.' },

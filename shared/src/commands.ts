@@ -162,8 +162,12 @@ export const commandOutput = z.object({
 
 export const deleteOutput = z.object({ plan_id: planId, deleted: z.literal(true) })
 
+export const verifyInput = z.strictObject({
+	plan_id: readablePlanId.describe('`system` stands for the store alone'),
+})
+
 export const verifyOutput = z.object({
-	plan_id: planId,
+	plan_id: readablePlanId,
 	ok: z.boolean(),
 	oldest_seq: count,
 	head_seq: count,
@@ -172,8 +176,10 @@ export const verifyOutput = z.object({
 		.object({
 			seq: count.describe('the event at which the log can no longer be believed'),
 			reason: z
-				.enum(['changed', 'missing', 'unreadable', 'base'])
-				.describe('base: what stands for the trimmed events, which are those up to `seq`'),
+				.enum(['changed', 'missing', 'unreadable', 'base', 'dropped'])
+				.describe(
+					'base: what stands for the trimmed events, which are those up to `seq`; dropped: the plan agrees, but the store has lost events when it was opened, and nobody knows of which plans',
+				),
 			detail: z.string(),
 		})
 		.nullable(),

@@ -29,6 +29,7 @@ import {
 	stepResultOutput,
 	subscribeInput,
 	subscribersOutput,
+	verifyInput,
 	verifyOutput,
 } from './commands.js'
 import { planEvent } from './events.js'
@@ -249,7 +250,7 @@ export const contract = {
 	},
 	'admin.verify': {
 		kind: 'query',
-		input: planInput,
+		input: verifyInput,
 		output: verifyOutput,
 		rest: { method: 'GET', path: '/api/v1/admin/plans/{plan_id}/verify', status: 200 },
 		scope: 'admin',

@@ -25,8 +25,8 @@ export interface VerifyOutput {
 	readonly fault: {
 		/** the event at which the log can no longer be believed */
 		readonly seq: number
-		/** base: what stands for the trimmed events, which are those up to `seq` */
-		readonly reason: 'changed' | 'missing' | 'unreadable' | 'base'
+		/** base: what stands for the trimmed events, which are those up to `seq`; dropped: the plan agrees, but the store has lost events when it was opened, and nobody knows of which plans */
+		readonly reason: 'changed' | 'missing' | 'unreadable' | 'base' | 'dropped'
 		readonly detail: string
 	} | null
 }

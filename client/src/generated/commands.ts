@@ -44,6 +44,12 @@ export interface PlanInput {
 	readonly plan_id: string
 }
 
+/** The plan to check. */
+export interface VerifyInput {
+	/** `system` stands for the store alone */
+	readonly plan_id: string
+}
+
 /** The step that is meant. */
 export interface StepInput {
 	readonly plan_id: string

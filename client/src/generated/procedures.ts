@@ -34,6 +34,7 @@ import type {
 	SkipStepInput,
 	StepInput,
 	SubscribeInput,
+	VerifyInput,
 } from './commands.js'
 import type { PlanEvent } from './events.js'
 import type { PlanState } from './plans.js'
@@ -100,7 +101,7 @@ export interface Procedures {
 	}
 	readonly admin: {
 		/** Compares every stored event of a plan with its fingerprint. */
-		verify(input: PlanInput, options?: CallOptions): Promise<VerifyOutput>
+		verify(input: VerifyInput, options?: CallOptions): Promise<VerifyOutput>
 	}
 	readonly agents: {
 		/** The agents a step may name as its `agent_type`. */

@@ -1,6 +1,7 @@
-import { EMPTY_FINGERPRINT, PlanstreamError, type VerifyOutput } from '@planstream/shared'
+import { EMPTY_FINGERPRINT, PlanstreamError, SYSTEM_PLAN_ID, type VerifyOutput } from '@planstream/shared'
 import type { EventLog, PlanKey, RecordPage, StoredRecord } from '../log/event-log.js'
 import { nextFingerprint } from '../log/fingerprint.js'
+import { describeDropped } from '../log/store-health.js'
 import { decodeBase } from './base.js'
 
 const PAGE = 256
@@ -9,15 +10,22 @@ type Fault = NonNullable<VerifyOutput['fault']>
 
 /**
  * Makes the fingerprints of a plan anew from what is stored, from its base on, and compares them with those of the log. It begins
- * again when the plan is trimmed meanwhile.
+ * again when the plan is trimmed meanwhile. A plan that agrees is at fault all the same when the store has lost events, because they may be
+ * its own; the plan `system` stands for the store alone.
  *
  * @throws PlanstreamError `not_found`
  */
 export async function verifyPlan(log: EventLog, plan: PlanKey): Promise<VerifyOutput> {
+	if (plan.plan_id === SYSTEM_PLAN_ID) return withDropped(outcome(plan, null, null), log)
 	for (;;) {
 		const verified = await verifyOnce(log, plan)
-		if (verified !== null) return verified
+		if (verified !== null) return withDropped(verified, log)
 	}
+}
+
+function withDropped(verified: VerifyOutput, { dropped }: EventLog): VerifyOutput {
+	if (dropped === null || !verified.ok) return verified
+	return { ...verified, ok: false, fault: { seq: verified.head_seq, reason: 'dropped', detail: describeDropped(dropped) } }
 }
 
 /** @returns null when the plan was trimmed or made again meanwhile */

@@ -142,6 +142,16 @@ export interface PlanPage {
 	readonly next_page: string | null
 }
 
+/** What a store held and could not read when it was opened, now or before; known until an operator removes the copies. */
+export interface Dropped {
+	/** Names of files in the data directory: the damaged write-ahead logs as they were found. */
+	readonly copies: readonly string[]
+	/** Pages from the damage to the last whole one. */
+	readonly frames: number
+	/** Groups of appends among them that are whole. */
+	readonly commits: number
+}
+
 /**
  * An append-only log a plan. It knows order and durability and never looks at event types.
  *
@@ -149,6 +159,9 @@ export interface PlanPage {
  * Every method may reject with a typed {@link PlanstreamError}: `conflict`, `storage_full`, `storage_unavailable`, `too_large`.
  */
 export interface EventLog {
+	/** Acknowledged events may be missing when it is not null; which ones nobody knows. */
+	readonly dropped: Dropped | null
+
 	/**
 	 * Adds records, all or nothing, and resolves when they are durable. First dedupe, then the expectations, then
 	 * sequence and fingerprint, all inside one transaction:

@@ -2,6 +2,7 @@ import { DEFAULT_TENANT, type Position, SYSTEM_PLAN_ID } from '@planstream/share
 import type {
 	Appended,
 	AppendOptions,
+	Dropped,
 	EventLog,
 	Head,
 	ListQuery,
@@ -25,11 +26,13 @@ export const SYSTEM_PLAN: PlanKey = { tenant: DEFAULT_TENANT, plan_id: SYSTEM_PL
  * that it can tell of a store that fails. It is in no list, is never trimmed by age, and can be neither copied nor removed.
  */
 export class LiveLog implements EventLog {
+	readonly dropped: Dropped | null
 	readonly #stored: EventLog
 	readonly #live = new TailLog(new MemoryLog())
 
 	constructor(stored: EventLog) {
 		this.#stored = stored
+		this.dropped = stored.dropped
 	}
 
 	/** Those who wait for news of the server. */

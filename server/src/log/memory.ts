@@ -48,6 +48,7 @@ export interface MemoryLogOptions {
 
 /** Logs that last as long as the process: for tests, and for those who ask for it. */
 export class MemoryLog implements LogStore {
+	readonly dropped = null
 	readonly #plans = new Map<string, MemoryPlan>()
 	readonly #maxCharacters: number
 	#characters = 0

@@ -4,6 +4,7 @@ import { PlanstreamError } from '@planstream/shared'
 import { Health } from '../ops/health.js'
 import { MemoryLog } from './memory.js'
 import { SqliteLog } from './sqlite.js'
+import { tellDropped } from './store-health.js'
 import { TailLog } from './tail.js'
 
 /** Where the logs are kept: in this process for as long as it lives, or in the file `planstream.db` of a directory. */
@@ -23,7 +24,9 @@ export async function openLog(location: LogLocation, health = new Health()): Pro
 	} catch (error) {
 		throw new PlanstreamError('storage_unavailable', cannotMake(directory, error), { directory }, { cause: error })
 	}
-	return new TailLog(await SqliteLog.open(directory), { health })
+	const log = new TailLog(await SqliteLog.open(directory), { health })
+	tellDropped(health, log.dropped)
+	return log
 }
 
 /** Not `recursive`: with it Node tries for ever where a directory is there and takes none, as in /proc. */

@@ -1,5 +1,6 @@
 import type { FullCursor, Position, Problem } from '@planstream/shared'
 import type {
+	Dropped,
 	ListQuery,
 	LogRecord,
 	Origin,
@@ -162,7 +163,5 @@ export interface Answered {
 	readonly outcome: Outcome
 }
 
-/** The thread's first message: null when the database is open. */
-export interface Opened {
-	readonly problem: Problem | null
-}
+/** The thread's first message: no problem when the database is open. */
+export type Opened = { readonly problem: Problem } | { readonly problem: null; readonly dropped: Dropped | null }

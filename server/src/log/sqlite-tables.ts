@@ -1,6 +1,8 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PlanstreamError } from '@planstream/shared'
+import { findDropped, type SetAside, setDamagedAside } from './damaged-wal.js'
+import type { Dropped } from './event-log.js'
 import { openDatabase, type SqlDatabase } from './sqlite-driver.js'
 import { asStorageError, isLocked } from './storage-errors.js'
 
@@ -88,6 +90,8 @@ const MIGRATIONS = [ADD_RETENTION, ADD_LISTING]
 /** The open database of a data directory, held by this process alone. */
 export interface OpenTables {
 	readonly db: SqlDatabase
+	/** What damage of the write-ahead log has cost; null: nothing. */
+	readonly dropped: Dropped | null
 	readonly close: () => void
 }
 
@@ -97,7 +101,7 @@ export interface OpenTables {
  * @throws `storage_unavailable` when another process has it open, or the file is not to be read
  */
 export function openTables(directory: string): OpenTables {
-	const db = openOwn(directory)
+	const { db, dropped } = openOwn(directory)
 	const ownerFile = join(directory, OWNER_FILE)
 	try {
 		writeFileSync(ownerFile, `${process.pid}\n`)
@@ -109,22 +113,44 @@ export function openTables(directory: string): OpenTables {
 		db.close()
 		rmSync(ownerFile, { force: true })
 	}
-	return { db, close }
+	return { db, dropped, close }
 }
 
-function openOwn(directory: string): SqlDatabase {
+function openOwn(directory: string): Pick<OpenTables, 'db' | 'dropped'> {
+	const file = join(directory, DATABASE_FILE)
 	let db: SqlDatabase | null = null
+	let aside: SetAside | null = null
 	try {
-		db = openDatabase(join(directory, DATABASE_FILE))
+		aside = setDamagedAside(file)
+		db = connect(file)
+		if (aside?.confirm()) {
+			// What is whole goes to the database, and what SQLite writes from now on to another file than the one that was kept.
+			db.close()
+			db = null
+			aside.assertReleased()
+			db = connect(file)
+		}
+		makeTables(db, directory)
+		return { db, dropped: findDropped(file) }
+	} catch (error) {
+		db?.close()
+		if (!isLocked(error)) throw asStorageError(error, directory)
+		aside?.forget()
+		throw lockedError(directory, error)
+	}
+}
+
+function connect(file: string): SqlDatabase {
+	const db = openDatabase(file)
+	try {
 		// The order matters: a WAL that is entered in exclusive mode keeps its index in this process and no one else gets in.
 		db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
 		// Pages that many groups touch go to the file once in 8,192 (32 MiB of WAL) rather than once in SQLite's 1,000.
 		db.exec('PRAGMA wal_autocheckpoint = 8192; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -65536')
-		makeTables(db, directory)
 		return db
 	} catch (error) {
-		db?.close()
-		throw isLocked(error) ? lockedError(directory, error) : asStorageError(error, directory)
+		db.close()
+		throw error
 	}
 }
 

@@ -46,7 +46,7 @@ function main(): void {
 		}
 		schedule()
 	})
-	port.postMessage({ problem: null } satisfies Opened)
+	port.postMessage({ problem: null, dropped: opened.dropped } satisfies Opened)
 	schedule()
 }
 

@@ -4,6 +4,7 @@ import { formatCursor, type PlanSummary, PlanstreamError, type Position } from '
 import type {
 	Appended,
 	AppendOptions,
+	Dropped,
 	Head,
 	ListQuery,
 	LogRecord,
@@ -40,6 +41,7 @@ export class SqliteLog implements LogStore {
 	readonly #waiting = new Map<number, Waiting>()
 	#outbox: Asked[] = []
 	#lastId = 0
+	#dropped: Dropped | null = null
 	#gone: PlanstreamError | null = null
 	#closed: Promise<void> | null = null
 
@@ -61,6 +63,10 @@ export class SqliteLog implements LogStore {
 		const log = new SqliteLog(worker, directory)
 		await log.#opened()
 		return log
+	}
+
+	get dropped(): Dropped | null {
+		return this.#dropped
 	}
 
 	async append(plan: PlanKey, records: readonly LogRecord[], options: AppendOptions = {}): Promise<Appended> {
@@ -131,11 +137,12 @@ export class SqliteLog implements LogStore {
 
 	#opened(): Promise<void> {
 		return new Promise((resolve, reject) => {
-			this.#worker.once('message', ({ problem }: Opened) => {
-				if (problem) {
-					reject(PlanstreamError.fromProblem(problem))
+			this.#worker.once('message', (opened: Opened) => {
+				if (opened.problem) {
+					reject(PlanstreamError.fromProblem(opened.problem))
 					return
 				}
+				this.#dropped = opened.dropped
 				this.#worker.on('message', (cells: Cells) => this.#take(cells))
 				resolve()
 			})

@@ -146,6 +146,7 @@ function scheduledStore(store: LogStore, scheduler: fc.Scheduler): LogStore {
 		return result
 	}
 	return {
+		dropped: null,
 		append: (...args) => late(() => store.append(...args)),
 		read: (...args) => late(() => store.read(...args)),
 		head: (...args) => late(() => store.head(...args)),

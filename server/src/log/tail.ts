@@ -4,6 +4,7 @@ import { Bells, keyText } from './bells.js'
 import type {
 	Appended,
 	AppendOptions,
+	Dropped,
 	EventLog,
 	Head,
 	ListQuery,
@@ -40,6 +41,7 @@ export interface TailMetrics {
  * never touches the store. An event is in the tail only after the store has made it durable, and a bell rings only after that.
  */
 export class TailLog implements EventLog {
+	readonly dropped: Dropped | null
 	readonly #store: LogStore
 	readonly #limits: WindowLimits
 	readonly #maxCharacters: number
@@ -57,6 +59,7 @@ export class TailLog implements EventLog {
 		this.#health = health
 		tellStore(health, null)
 		this.#store = store
+		this.dropped = store.dropped
 		this.#limits = { planEvents, planCharacters }
 		this.#maxCharacters = maxCharacters
 	}

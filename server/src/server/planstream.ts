@@ -16,6 +16,7 @@ import { Hub } from '../hub/hub.js'
 import type { Principal } from '../hub/principal.js'
 import { LiveLog } from '../log/live-log.js'
 import { openLog } from '../log/open.js'
+import { describeDropped } from '../log/store-health.js'
 import type { TailLog } from '../log/tail.js'
 import { Health } from '../ops/health.js'
 import { createLogger } from '../ops/logger.js'
@@ -78,6 +79,7 @@ export async function openPlanstream(
 	const keys = await readEntranceKeys(options)
 	const health = new Health()
 	const log = await openLog(options.store, health)
+	if (log.dropped !== null) logger.error(log.dropped, describeDropped(log.dropped))
 	const directory = await openDataDirectory(options.store)
 	const entrance = openEntrance(options, { keys, holder }, onProblem)
 	return new OpenPlanstream(options, { log, health, directory, entrance, onProblem })
