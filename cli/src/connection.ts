@@ -7,9 +7,13 @@ import { UsageError } from './failure.js'
 /** Where a server listens that was told nothing else. */
 export const DEFAULT_URL = 'http://127.0.0.1:3000'
 
+/** Where a server keeps its plans that was told nothing else. */
+export const DEFAULT_DATA = '.planstream'
+
 /** Where the server is; the same for every command that asks one. */
 export function urlOption(): Option {
-	return new Option('--url <url>', 'address of the server').env('PLANSTREAM_URL').default(DEFAULT_URL)
+	const where = `address of the server (default: of the one that has PLANSTREAM_DATA open, else ${DEFAULT_URL})`
+	return new Option('--url <url>', where).env('PLANSTREAM_URL')
 }
 
 /** The key of the environment: an option would show it to everybody who lists the processes. */
@@ -23,9 +27,15 @@ export function assertUrl(url: string): string {
 	throw new UsageError(`"${url}" is no address of a server; give one like ${DEFAULT_URL}.`)
 }
 
-/** The SDK on a server. */
-export function connect(url: string): Planstream {
-	return createPlanstream({ url: assertUrl(url), token: tokenOfEnvironment(), WebSocket })
+/** The SDK on the server that was named, else on the one that has the data directory open, else on one that listens where servers do. */
+export async function connect(named: string | undefined): Promise<Planstream> {
+	const { url, token } = named ? { url: assertUrl(named), token: undefined } : await nearServer()
+	return createPlanstream({ url, token: tokenOfEnvironment() ?? token, WebSocket })
+}
+
+async function nearServer(): Promise<{ readonly url: string; readonly token?: string }> {
+	const { findServer } = await import('@planstream/server')
+	return (await findServer(process.env.PLANSTREAM_DATA || DEFAULT_DATA)) ?? { url: DEFAULT_URL }
 }
 
 /** What a failed request means to the person who made it. */
@@ -33,7 +43,7 @@ export function explain(error: unknown): string {
 	if (!(error instanceof PlanstreamError)) return error instanceof Error ? error.message : String(error)
 	switch (error.code) {
 		case 'unreachable':
-			return `${error.message} Start one with \`npm start\`, or name it with --url or PLANSTREAM_URL.`
+			return `${error.message} Start one with \`planstream serve\`, or name it with --url or PLANSTREAM_URL.`
 		case 'unauthorized':
 			return `${error.message} This command takes its key from PLANSTREAM_TOKEN.`
 		default:

@@ -7,7 +7,7 @@ import { openInput, readJson } from './read-input.js'
 
 /** What every command that changes a plan takes. */
 export interface ControlOptions {
-	readonly url: string
+	readonly url?: string
 	readonly json?: boolean
 }
 
@@ -101,7 +101,7 @@ type Ask = (planstream: Planstream, key: { readonly idempotency_key: string }) =
 
 /** Sends one command under a key of its own, so that it acts once however often it has to be sent, and says what came of it. */
 async function control({ url, json = false }: ControlOptions, ask: Ask): Promise<ExitCode> {
-	await using planstream = connect(url)
+	await using planstream = await connect(url)
 	const answer = await ask(planstream, { idempotency_key: `cli-${randomUUID()}` })
 	await writeLine(wantsJson(json) ? JSON.stringify(answer) : sentence(answer))
 	return EXIT.done

@@ -34,7 +34,7 @@ export async function demoCommand({ corpus, question = QUESTIONS, exit = false, 
 	const plan = researchPlan({ plan_id: `demo_${randomBytes(4).toString('hex')}`, corpus: folder, questions: question })
 	const { server, directory } = await startDemoServer(process.env)
 	await using _server = server
-	await using planstream = connect(server.url)
+	await using planstream = await connect(server.url)
 	const { plan_id } = await planstream.plans.create(plan)
 	note(`Research in ${folder}. Follow it from elsewhere:`)
 	note(`  curl -N ${server.url}/api/v1/streaming/plans/${plan_id}/events\n`)

@@ -12,7 +12,7 @@ export interface LookOptions extends Place {
 }
 
 export interface ReviewsOptions {
-	readonly url: string
+	readonly url?: string
 	readonly json?: boolean
 }
 
@@ -39,7 +39,7 @@ export async function listCommand({ url, data, json = false, limit, ...filters }
 		page = next_page
 	} while (page !== null && shown < limit)
 	if (page !== null) note(`There are more than these ${limit}; --limit shows more.`)
-	if (shown === 0) note('There is no such plan.')
+	if (shown === 0) note(Object.keys(filters).length === 0 ? 'There are no plans yet.' : 'There is no such plan.')
 	return EXIT.done
 }
 
@@ -61,7 +61,7 @@ export async function showCommand(plan_id: string, { json = false, ...place }: L
 
 /** `planstream review PLAN`: what waits for an answer, with what is to be looked at. */
 export async function reviewsCommand(plan_id: string, { url, json = false }: ReviewsOptions): Promise<ExitCode> {
-	await using planstream = connect(url)
+	await using planstream = await connect(url)
 	const { reviews } = await planstream.reviews.list({ plan_id })
 	for (const review of reviews) {
 		if (wantsJson(json)) await writeLine(JSON.stringify(review))

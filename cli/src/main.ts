@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { type ConformanceCommandOptions, conformanceCommand } from './conformance.js'
 import { explain, urlOption } from './connection.js'
@@ -23,6 +24,7 @@ const JSON_FLAG = ['--json', 'one JSON event a line, also in a terminal'] as con
 function program(exit: (code: ExitCode) => void): Command {
 	const planstream = new Command('planstream')
 		.description('Runs plans with your agents and streams every event of every plan to everyone who watches.')
+		.version(ownVersion())
 		.addHelpText('after', EXIT_CODES)
 		.exitOverride()
 	planstream
@@ -75,6 +77,11 @@ function program(exit: (code: ExitCode) => void): Command {
 	addKeepingCommands(planstream, exit)
 	addKeyCommands(planstream, exit)
 	return planstream
+}
+
+function ownVersion(): string {
+	const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+	return version
 }
 
 endWithReader()

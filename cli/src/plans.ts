@@ -13,7 +13,7 @@ import {
 	type VerifyOutput,
 } from '@planstream/shared'
 import { Option } from 'commander'
-import { assertUrl, DEFAULT_URL, tokenOfEnvironment } from './connection.js'
+import { assertUrl, DEFAULT_DATA, DEFAULT_URL, tokenOfEnvironment } from './connection.js'
 import { UsageError } from './failure.js'
 
 /** Which plans a command is about. */
@@ -35,9 +35,6 @@ export function placeOptions(): readonly [Option, Option] {
 	]
 }
 
-/** Where a server keeps its plans that was told nothing else. */
-const DEFAULT_DATA = '.planstream'
-
 /** Plans to look at, check, copy and remove, wherever they are. */
 export interface Plans extends AsyncDisposable {
 	list(input: ListInput): Promise<ListOutput>
@@ -56,7 +53,7 @@ export interface Plans extends AsyncDisposable {
  * @throws UsageError when a directory that was named holds no plans
  */
 export async function openPlans({ url, data }: Place, { make = false } = {}): Promise<Plans> {
-	if (url !== undefined) return new ServedPlans(assertUrl(url), tokenOfEnvironment())
+	if (url) return new ServedPlans(assertUrl(url), tokenOfEnvironment())
 	const { findServer, openKeptPlans } = await import('@planstream/server')
 	const directory = data ?? DEFAULT_DATA
 	const server = await findServer(directory)

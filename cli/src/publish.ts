@@ -8,7 +8,7 @@ import { readEvents, type SentEvent } from './read-events.js'
 import { openInput } from './read-input.js'
 
 export interface PublishOptions {
-	readonly url: string
+	readonly url?: string
 }
 
 /** A server that was there and stays silent for so long counts as gone. */
@@ -16,7 +16,7 @@ const GIVE_UP_MS = 30_000
 
 /** `planstream publish`: adds the events of a file or a pipe to a plan that is run elsewhere, as they come. */
 export async function publishCommand(plan_id: string, file: string, { url }: PublishOptions): Promise<ExitCode> {
-	await using planstream = connect(url)
+	await using planstream = await connect(url)
 	await assertReachable(planstream, plan_id)
 	if (file === '-' && process.stdin.isTTY) note('Reading events from the keyboard, one JSON object a line; Ctrl-D ends.')
 	const publisher = planstream.publisher(plan_id, {

@@ -8,7 +8,7 @@ import { note } from './output.js'
 import { openInput, readJson } from './read-input.js'
 
 export interface RunOptions {
-	readonly url: string
+	readonly url?: string
 	readonly json?: boolean
 }
 
@@ -16,7 +16,7 @@ export interface RunOptions {
 export async function runCommand(file: string, { url, json = false }: RunOptions): Promise<ExitCode> {
 	const spec = await readJson(openInput(file))
 	if (!isObject(spec)) throw new UsageError(`${file} holds no plan. A plan is an object with "query" and "steps".`)
-	await using planstream = connect(url)
+	await using planstream = await connect(url)
 	using interrupt = untilInterrupted()
 	const { plan_id } = await planstream.plans.create(spec)
 	const display = openDisplay({ json })

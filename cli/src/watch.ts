@@ -6,7 +6,7 @@ import { exitCode, follow } from './follow.js'
 import { untilInterrupted } from './interrupt.js'
 
 export interface WatchOptions {
-	readonly url: string
+	readonly url?: string
 	readonly json?: boolean
 	readonly after?: string
 	readonly follow?: boolean
@@ -15,7 +15,7 @@ export interface WatchOptions {
 /** `planstream watch`: an existing or coming plan, from its start or from behind a cursor, to its end. */
 export async function watchCommand(plan_id: string, options: WatchOptions): Promise<ExitCode> {
 	const { url, json = false, after, follow: always = false } = options
-	await using planstream = connect(url)
+	await using planstream = await connect(url)
 	await planstream.plans.get({ plan_id }).catch(unlessUnknown)
 	using interrupt = untilInterrupted()
 	const display = openDisplay({ json: json || after !== undefined })

@@ -88,7 +88,7 @@ describe('planstream run', () => {
 	it('exits with 2 without a server and says how to start one', async () => {
 		const { code, stderr } = await new CliProcess(['run', '-', '--url', 'http://127.0.0.1:9'], env).input(plan('p')).end()
 		expect(code).toBe(2)
-		expect(stderr).toContain('Start one with `npm start`')
+		expect(stderr).toContain('Start one with `planstream serve`')
 	})
 })
 

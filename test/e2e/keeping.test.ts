@@ -73,6 +73,10 @@ describe('server.json', () => {
 		expect(await ask(key, 'GET', '/api/v1/admin/plans/p/export')).toBe(403)
 		expect(await ask(key, 'POST', '/api/v1/admin/import')).toBe(403)
 		expect((await planstream(['verify', '--data', directory.path])).code).toBe(0)
+		const near = { PLANSTREAM_DATA: directory.path, PLANSTREAM_URL: '' }
+		const { stderr } = await planstream(['pause', 'nowhere'], near)
+		expect(stderr).toContain('There is no plan of this id.')
+		expect((await planstream(['publish', 'p'], near)).stderr).not.toContain('could not be reached')
 	})
 })
 
