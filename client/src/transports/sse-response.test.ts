@@ -1,0 +1,49 @@
+import { expect, it } from 'vitest'
+import { ManualClock } from '../../../test/support/manual-clock.js'
+import { openResponse } from './sse-response.js'
+import { Cut, HeldBack } from './transport.js'
+
+const ROUTE = { name: 'plans.changes', path: '/changes' }
+const HEARTBEAT_MS = 1000
+
+/** A response whose bytes the test sends. */
+async function open() {
+	const clock = new ManualClock()
+	let send: (text: string) => void = () => {}
+	const body = new ReadableStream<Uint8Array>({
+		start: (controller) => {
+			send = (text) => controller.enqueue(new TextEncoder().encode(text))
+		},
+	})
+	send(': planstream\n\n')
+	const fetch = () => Promise.resolve(new Response(body, { headers: { 'content-type': 'text/event-stream' } }))
+	const options = { url: new URL('http://localhost:1'), token: null, fetch, clock, heartbeatMs: HEARTBEAT_MS }
+	const request = { route: ROUTE, input: {}, lastCursor: null }
+	const stream = await openResponse(options, request, { signal: new AbortController().signal, closeAfterMs: null })
+	if (stream === 'finished') throw new Error('The stream was expected to be open.')
+	const items = stream[Symbol.asyncIterator]()
+	const silence = async () => {
+		const failure = items.next().catch((error: unknown) => error)
+		await new Promise((resolve) => setImmediate(resolve)) // the reader waits now
+		clock.advance(HEARTBEAT_MS * 2.5)
+		return failure
+	}
+	return { clock, send, items, silence }
+}
+
+it('takes a stream that brings nothing after its opening for one that is held back', async () => {
+	const { silence } = await open()
+	expect(await silence()).toBeInstanceOf(HeldBack)
+})
+
+it('takes a stream that falls silent later for one that was cut', async () => {
+	const { clock, send, items, silence } = await open()
+	const first = items.next()
+	await new Promise((resolve) => setImmediate(resolve)) // the reader waits now
+	clock.advance(HEARTBEAT_MS)
+	send('data: {"plans":[]}\n\n')
+	expect((await first).value).toEqual({ cursor: null, item: { plans: [] } })
+	const failure = await silence()
+	expect(failure).toBeInstanceOf(Cut)
+	expect(failure).not.toBeInstanceOf(HeldBack)
+})
