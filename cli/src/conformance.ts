@@ -1,14 +1,15 @@
+import { serverNamed } from './connection.js'
 import { EXIT, type ExitCode } from './failure.js'
 import { writeLine } from './output.js'
 
 export interface ConformanceCommandOptions {
-	readonly url: string
+	readonly url?: string
 }
 
 /** `planstream conformance`: whether a server speaks the protocol, a line for each behaviour, as TAP has it. */
 export async function conformanceCommand({ url }: ConformanceCommandOptions): Promise<ExitCode> {
 	const { conformanceCases } = await import('@planstream/server/testing')
-	const cases = conformanceCases({ url, token: process.env.PLANSTREAM_TOKEN || undefined })
+	const cases = conformanceCases(await serverNamed(url))
 	let failed = 0
 	for (const [at, { name, run }] of cases.entries()) {
 		const reason = await run().then(

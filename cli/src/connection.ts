@@ -27,15 +27,20 @@ export function assertUrl(url: string): string {
 	throw new UsageError(`"${url}" is no address of a server; give one like ${DEFAULT_URL}.`)
 }
 
-/** The SDK on the server that was named, else on the one that has the data directory open, else on one that listens where servers do. */
-export async function connect(named: string | undefined): Promise<Planstream> {
-	const { url, token } = named ? { url: assertUrl(named), token: undefined } : await nearServer()
-	return createPlanstream({ url, token: tokenOfEnvironment() ?? token, WebSocket })
+/** The server that was named, else the one that has the data directory open, else one that listens where servers do; and the key for it. */
+export async function serverNamed(
+	named: string | undefined,
+): Promise<{ readonly url: string; readonly token: string | undefined }> {
+	const token = tokenOfEnvironment()
+	if (named) return { url: assertUrl(named), token }
+	const { findServer } = await import('@planstream/server')
+	const near = await findServer(process.env.PLANSTREAM_DATA || DEFAULT_DATA)
+	return { url: near?.url ?? DEFAULT_URL, token: token ?? near?.token }
 }
 
-async function nearServer(): Promise<{ readonly url: string; readonly token?: string }> {
-	const { findServer } = await import('@planstream/server')
-	return (await findServer(process.env.PLANSTREAM_DATA || DEFAULT_DATA)) ?? { url: DEFAULT_URL }
+/** The SDK on a server. */
+export async function connect(named: string | undefined): Promise<Planstream> {
+	return createPlanstream({ ...(await serverNamed(named)), WebSocket })
 }
 
 /** What a failed request means to the person who made it. */
