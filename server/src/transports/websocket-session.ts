@@ -1,10 +1,10 @@
-import { on } from 'node:events'
 import { ERRORS, type Json, type ParsedSubscribeInput, type PlanstreamError, SYSTEM_PLAN_ID } from '@planstream/shared'
 import type { ClientMessage } from '@planstream/shared/schemas'
 import { v7 as uuidv7 } from 'uuid'
 import { typedError } from '../api/errors.js'
 import { assertAllowed, type OnProblem, reported } from '../api/procedure.js'
 import { toReadRequest } from '../api/read-request.js'
+import { Reading } from '../connections/calls.js'
 import type { Deliveries } from '../delivery/deliveries.js'
 import type { Delivery } from '../delivery/delivery.js'
 import type { Outlet, Wire } from '../delivery/outlet.js'
@@ -40,12 +40,14 @@ const WIRE: Wire = { key: 'websocket', encode: (item) => textFrame(textOf(item))
 /** One client on the plain WebSocket: what it says, and the subscriptions it has. */
 export class WebSocketSession {
 	readonly #options: SessionOptions
+	readonly #reading: Reading
 	readonly #closed = new AbortController()
 	readonly #followed = new Map<string, Followed>()
 	#faults = 0
 
 	constructor(options: SessionOptions) {
 		this.#options = options
+		this.#reading = new Reading(options.client)
 	}
 
 	/**
@@ -55,18 +57,20 @@ export class WebSocketSession {
 	 */
 	async serve(plan_ids: readonly string[]): Promise<void> {
 		const { client, connection, writer, heartbeatMs } = this.#options
+		using _hold = this.#reading.hold()
 		client.on('error', ignoreBrokenProtocol)
 		client.once('close', () => this.#close())
-		const messages = on(client, 'message', { close: ['close'], highWaterMark: 1 }) as AsyncIterable<[Buffer, boolean]>
+		client.on('message', (data, isBinary) => void this.#hear(data as Buffer, isBinary))
 		const { connection_id } = connection
 		const message = 'Connected. Subscribe with {"action":"subscribe","plan_id":"..."}.'
 		writer.send(liveText('ping', { message, protocol: PROTOCOL, connection_id, heartbeat_ms: heartbeatMs }))
 		for (const plan_id of plan_ids) await this.#heed(() => ({ ...SUBSCRIBE, plan_id }))
-		try {
-			for await (const [data, isBinary] of messages) await this.#heed(() => readMessage(data, isBinary))
-		} catch (thrown) {
-			ignoreBrokenProtocol(thrown)
-		}
+	}
+
+	/** Nothing more is read while a frame waits for its turn; those that came with it wait in line behind it. */
+	async #hear(data: Buffer, isBinary: boolean): Promise<void> {
+		using _hold = this.#reading.hold()
+		await this.#heed(() => readMessage(data, isBinary))
 	}
 
 	/** Does what one frame asks; what cannot be done is answered by a problem. Takes a turn for each, so that answers wait for room too. */
