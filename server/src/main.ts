@@ -21,8 +21,10 @@ const SIGNAL_EXIT = { SIGINT: 130, SIGTERM: 143 } as const
 export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
 	const { settings, agents } = parsed(env)
 	const server = await started(settings, agents)
+	// Whoever reads the line may stop the server at once.
+	const stopped = told(server)
 	process.stdout.write(`planstream listening on ${server.url}\n`)
-	await told(server)
+	await stopped
 	process.exit()
 }
 
@@ -46,6 +48,7 @@ async function started(settings: Settings, agents: readonly Agent[]): Promise<Ru
 			agents,
 			scripted: settings.PLANSTREAM_SCRIPTED,
 			pingIntervalMs: settings.WEBSOCKET_PING_INTERVAL * 1000,
+			compression: settings.PLANSTREAM_COMPRESSION,
 			maxConnections: settings.MAX_WEBSOCKET_CLIENTS,
 			logger: createLogger(settings.LOG_LEVEL),
 		})

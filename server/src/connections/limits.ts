@@ -12,6 +12,8 @@ export interface ConnectionLimits {
 	readonly stallTimeoutMs: number
 	/** Milliseconds a WebSocket that announces credentials has to send them. */
 	readonly credentialsTimeoutMs: number
+	/** Whether streams are compressed for who asks for it: it takes CPU time, and with SSE memory, for each reader. */
+	readonly compression: boolean
 }
 
 export const CONNECTION_LIMITS: ConnectionLimits = {
@@ -21,4 +23,5 @@ export const CONNECTION_LIMITS: ConnectionLimits = {
 	sendBufferBytes: 1024 * 1024,
 	stallTimeoutMs: 30_000,
 	credentialsTimeoutMs: 5000,
+	compression: false,
 }

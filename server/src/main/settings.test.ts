@@ -18,6 +18,7 @@ describe('settings', () => {
 			PORT: 3000,
 			PLANSTREAM_DATA: '.planstream',
 			PLANSTREAM_SCRIPTED: false,
+			PLANSTREAM_COMPRESSION: false,
 			WEBSOCKET_PING_INTERVAL: 30,
 			MAX_WEBSOCKET_CLIENTS: 10_000,
 			LOG_LEVEL: 'info',

@@ -39,6 +39,10 @@ const variables = z.object({
 		.optional(),
 	PLANSTREAM_OPENAI_API_KEY_ENV: z.string().optional(),
 	PLANSTREAM_OPENAI_MODEL: z.string().optional(),
+	PLANSTREAM_COMPRESSION: z
+		.enum(['0', '1'], { error: 'must be 1 to compress streams for clients that ask for it, or 0' })
+		.default('0')
+		.transform((text) => text === '1'),
 	WEBSOCKET_PING_INTERVAL: wholeNumber(1, 86_400, 'the seconds between two pings').default(30),
 	MAX_WEBSOCKET_CLIENTS: wholeNumber(1, 1_000_000, 'how many connections are held at most').default(10_000),
 	LOG_LEVEL: z.enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(', ')}` }).default('info'),

@@ -29,6 +29,11 @@ export interface PlanstreamOptions extends EntranceOptions {
 	readonly corpus?: string
 	/** Milliseconds between two pings of a WebSocket. @defaultValue 30 000 */
 	readonly pingIntervalMs?: number
+	/**
+	 * Whether streams are compressed for clients that ask for it: SSE with gzip, large messages on WebSockets with permessage-deflate.
+	 * @defaultValue false
+	 */
+	readonly compression?: boolean
 	/** Connections that carry streams, at one time. @defaultValue 10 000 */
 	readonly maxConnections?: number
 	/** How long plans are kept. */

@@ -119,7 +119,8 @@ export class OpenPlanstream implements Planstream {
 	#closed: Promise<void> | null = null
 
 	constructor(options: PlanstreamOptions, opened: Opened) {
-		const { retention, maxConnections = 10_000, pingIntervalMs = CONNECTION_LIMITS.pingIntervalMs } = options
+		const { pingIntervalMs, compression } = CONNECTION_LIMITS
+		const { retention, maxConnections = 10_000, ...limits } = { pingIntervalMs, compression, ...options }
 		const { log, health, directory, entrance, onProblem } = opened
 		const draining = this.#draining.signal
 		this.#opened = opened
@@ -139,7 +140,7 @@ export class OpenPlanstream implements Planstream {
 			services,
 			artifacts,
 			authority: entrance.authority,
-			limits: { ...CONNECTION_LIMITS, pingIntervalMs },
+			limits: { ...CONNECTION_LIMITS, pingIntervalMs: limits.pingIntervalMs, compression: limits.compression },
 			ready: () => this.#store.check(),
 			metrics: () => metricsText(health, { ...this.report(), ...this.#readers(), ...this.#memory() }),
 		})

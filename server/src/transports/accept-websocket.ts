@@ -10,6 +10,7 @@ import type { Connection, Connections, Transport } from '../connections/registry
 import type { Schedule } from '../connections/schedule.js'
 import { Turns } from '../connections/turns.js'
 import { SocketWriter } from './socket-writer.js'
+import { DEFLATED, type Framing, PLAIN } from './text-frame.js'
 import { refuse } from './upgrade.js'
 
 export interface AcceptOptions {
@@ -28,6 +29,7 @@ export interface AcceptedSocket {
 	/** The one way to write to it as much as a client asks for. */
 	readonly turns: Turns
 	readonly writer: SocketWriter
+	readonly framing: Framing
 }
 
 /**
@@ -42,6 +44,9 @@ export type Accept = (
 	serve: (accepted: AcceptedSocket) => void | Promise<void>,
 ) => void
 
+/** Neither side keeps a window from one message to the next, so that a connection at rest needs no memory for it. */
+const WITHOUT_CONTEXT = { serverNoContextTakeover: true, clientNoContextTakeover: true } as const
+
 export function webSocketServer({ transport, maxFrameBytes, ...options }: AcceptOptions): {
 	server: WebSocketServer
 	accept: Accept
@@ -52,6 +57,7 @@ export function webSocketServer({ transport, maxFrameBytes, ...options }: Accept
 		clientTracking: false,
 		maxPayload: maxFrameBytes,
 		handleProtocols: chooseProtocol,
+		perMessageDeflate: limits.compression ? WITHOUT_CONTEXT : false,
 	})
 	server.on('wsClientError', ({ message }, socket) => refuse(socket, badHandshake(message)))
 	const accept: Accept = (request, _, head, serve) => {
@@ -73,7 +79,8 @@ export function webSocketServer({ transport, maxFrameBytes, ...options }: Accept
 			})
 			keepAlive(accepted, { ...limits, schedule, onAlive: () => connection.seen() })
 			const writer = new SocketWriter({ client: accepted, socket, turns, stall })
-			void serve({ client: accepted, connection, turns, writer })
+			const framing = accepted.extensions === '' ? PLAIN : DEFLATED
+			void serve({ client: accepted, connection, turns, writer, framing })
 		})
 	}
 	return { server, accept }

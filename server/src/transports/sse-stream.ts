@@ -1,5 +1,6 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Gzip } from 'node:zlib'
 import type { HttpBindings } from '@hono/node-server'
 import type { Context as HonoContext } from 'hono'
 import { StallWatch } from '../connections/back-pressure.js'
@@ -8,6 +9,7 @@ import type { CarriedStream, Connection, Connections, Transport } from '../conne
 import type { Schedule } from '../connections/schedule.js'
 import { Turns } from '../connections/turns.js'
 import type { Principal } from '../hub/principal.js'
+import { gzipStream, takesGzip } from './gzip.js'
 
 export interface SseStreamOptions {
 	readonly connections: Connections
@@ -53,16 +55,19 @@ export class SseStream implements Disposable {
 	#closing: Disposable | null = null
 	/** Resolves when the headers are on the socket, which an answer before this one may still have. */
 	#opened: Promise<void> | null = null
+	readonly #gzip: Gzip | null
 	#ended = false
 
 	/** @throws PlanstreamError `too_many_connections`, `draining` */
 	constructor({ env: { incoming, outgoing } }: SseContext, options: SseStreamOptions, reader: SseReader) {
+		const isAsked = options.limits.compression && takesGzip(incoming.headers['accept-encoding'])
+		this.#gzip = isAsked ? gzipStream() : null
 		const { transport, principal, client_id } = reader
 		const { socket } = incoming
 		this.#options = options
 		this.#response = outgoing
 		this.#socket = socket
-		this.#turns = new Turns({ sink: socket, queued: () => socket.writableLength, limit: options.limits.sendBufferBytes })
+		this.#turns = new Turns({ sink: socket, queued: () => this.#queued(), limit: options.limits.sendBufferBytes })
 		const lagging = (): boolean => this.#turns.full
 		this.connection = options.connections.open({ transport, lagging, terminate: () => void outgoing.destroy() })
 		this.connection.identify({ tenant: principal.tenant, client_id, expired: principal.expired })
@@ -73,9 +78,9 @@ export class SseStream implements Disposable {
 		if (socket.destroyed) queueMicrotask(this.#left)
 	}
 
-	/** Whether the bytes stand in chunks: HTTP/1.0 knows none. */
+	/** Whether what is written stands in chunks already: HTTP/1.0 knows none, and what is compressed is put into them afterwards. */
 	get isChunked(): boolean {
-		return this.#response.chunkedEncoding
+		return this.#gzip === null && this.#response.chunkedEncoding
 	}
 
 	/**
@@ -86,12 +91,14 @@ export class SseStream implements Disposable {
 		const response = this.#response
 		response.on('error', ignoreBrokenPipe)
 		response.shouldKeepAlive = false
-		response.writeHead(200, headers)
+		response.writeHead(200, this.#gzip === null ? headers : gzipped(headers))
 		this.#opened = new Promise((resolve) => {
-			response.write(block, () => {
+			const opened = (): void => {
 				this.#opened = null
 				resolve()
-			})
+			}
+			if (this.#gzip === null) response.write(block, opened)
+			else this.#openGzip(this.#gzip, block, opened)
 		})
 		this.#scheduleBeat(beat)
 		if (closeAfterMs !== undefined) this.#closing = this.#options.schedule(this.#left, closeAfterMs)
@@ -106,7 +113,7 @@ export class SseStream implements Disposable {
 	/** @returns false when there is no room for more */
 	write(bytes: Buffer): boolean {
 		if (this.#ended || this.#socket.destroyed) return true
-		const hasRoom = this.#socket.write(bytes)
+		const hasRoom = this.#gzip === null ? this.#socket.write(bytes) : this.#compress(this.#gzip, bytes)
 		// A reader of SSE says nothing; that it takes what is sent is its sign of life.
 		if (this.#socket.writableLength === 0) this.connection.seen()
 		else if (!hasRoom) {
@@ -129,7 +136,29 @@ export class SseStream implements Disposable {
 		this.#socket.off('close', this.#left)
 		this.#counted[Symbol.dispose]()
 		this.connection[Symbol.dispose]()
-		if (this.#heartbeat !== null && !this.#response.destroyed) this.#response.end()
+		if (this.#heartbeat === null || this.#response.destroyed) this.#gzip?.destroy()
+		else if (this.#gzip === null) this.#response.end()
+		else this.#gzip.end()
+	}
+
+	/** Headers and a first block go out as soon as they are compressed; from then on the response takes what comes out of the gzip. */
+	#openGzip(gzip: Gzip, block: string, opened: () => void): void {
+		const response = this.#response
+		response.once('close', () => gzip.destroy())
+		gzip.pipe(response)
+		gzip.write(block, opened)
+	}
+
+	#compress(gzip: Gzip, bytes: Buffer): boolean {
+		gzip.write(bytes)
+		return !this.#socket.writableNeedDrain
+	}
+
+	/** Bytes that wait for the reader. */
+	#queued(): number {
+		const { writableLength } = this.#socket
+		if (this.#gzip === null) return writableLength
+		return writableLength + this.#gzip.writableLength + this.#gzip.readableLength
 	}
 
 	/** A response hears of its socket's timeout, and its server would close a socket of which nobody hears. */
@@ -159,6 +188,10 @@ export class SseStream implements Disposable {
 			this.#scheduleBeat(beat)
 		}, limits.heartbeatMs)
 	}
+}
+
+function gzipped({ vary, ...headers }: OutgoingHttpHeaders): OutgoingHttpHeaders {
+	return { ...headers, 'content-encoding': 'gzip', vary: [vary ?? [], 'accept-encoding'].flat().join(', ') }
 }
 
 /** Text as it stands in the body of a response. */

@@ -10,6 +10,7 @@ import type { Turns } from '../connections/turns.js'
 import type { Deliveries } from '../delivery/deliveries.js'
 import type { AcceptedSocket } from './accept-websocket.js'
 import type { SocketWriter } from './socket-writer.js'
+import type { Framing } from './text-frame.js'
 import { type FailedCall, MAX_BATCH_CALLS, NO_CALL, type TrpcFailures } from './trpc-failures.js'
 import { type Answer, answerText, type RequestHead, type TrpcCall } from './trpc-messages.js'
 import { type SubscriptionHost, TrpcSubscription } from './trpc-subscription.js'
@@ -75,6 +76,10 @@ export class TrpcSocket implements SubscriptionHost {
 
 	get connection(): Connection {
 		return this.#options.connection
+	}
+
+	get framing(): Framing {
+		return this.#options.framing
 	}
 
 	get turns(): Turns {

@@ -6,6 +6,7 @@ import type { Turns } from '../connections/turns.js'
 import type { Deliveries } from '../delivery/deliveries.js'
 import type { Delivery } from '../delivery/delivery.js'
 import type { Outlet, Sink, Wire } from '../delivery/outlet.js'
+import type { Framing } from './text-frame.js'
 import type { TrpcFailures } from './trpc-failures.js'
 import { type Answer, type RequestHead, type TrpcCall, trpcSocketWire } from './trpc-messages.js'
 
@@ -14,6 +15,7 @@ export interface SubscriptionHost {
 	readonly connection: Connection
 	readonly turns: Turns
 	readonly writer: Sink
+	readonly framing: Framing
 	readonly deliveries: Deliveries
 	readonly failures: TrpcFailures
 	respond(head: RequestHead, answer: Answer): void
@@ -41,7 +43,7 @@ export class TrpcSubscription implements Outlet {
 		this.#host = host
 		this.#call = call
 		this.sink = host.writer
-		this.wire = trpcSocketWire(call.head)
+		this.wire = trpcSocketWire(call.head, host.framing)
 	}
 
 	async start(): Promise<void> {

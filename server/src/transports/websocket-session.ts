@@ -11,7 +11,7 @@ import type { Outlet, Wire } from '../delivery/outlet.js'
 import type { Principal } from '../hub/principal.js'
 import { textOf } from '../hub/stream-item.js'
 import type { AcceptedSocket } from './accept-websocket.js'
-import { textFrame } from './text-frame.js'
+import type { Framing } from './text-frame.js'
 import { frameRefusal, readMessage } from './websocket-input.js'
 
 /** Frames in a row that make no sense before the connection is closed. */
@@ -35,7 +35,9 @@ interface Followed {
 	delivery: Disposable | null
 }
 
-const WIRE: Wire = { key: 'websocket', encode: (item) => textFrame(textOf(item)) }
+function wireOf({ key, frame }: Framing): Wire {
+	return { key: `websocket ${key}`, encode: (item) => frame(textOf(item)) }
+}
 
 /** One client on the plain WebSocket: what it says, and the subscriptions it has. */
 export class WebSocketSession {
@@ -134,10 +136,10 @@ export class WebSocketSession {
 	}
 
 	#outlet(plan_id: string): Outlet {
-		const { turns, writer } = this.#options
+		const { turns, writer, framing } = this.#options
 		return {
 			sink: writer,
-			wire: WIRE,
+			wire: wireOf(framing),
 			turn: () => turns.take(),
 			ended: () => this.#stop(plan_id),
 			failed: (thrown, cursor) => {
