@@ -8,23 +8,27 @@ export interface SseDialect {
 	readonly name: string
 	/** An item as an event of the stream. */
 	block(item: StreamItem): string
-	/** Begins the response; called with the first frame. @returns false when the answer is no stream */
-	begin(ready: ReadyFrame): boolean
 	/** What comes after the last item; null: nothing. */
 	after(end: EndFrame): string | null
 	/** Tells what the stream failed with, whether it has begun or not. */
 	tell(thrown: unknown, cursor: string): void
 }
 
+/** Begins a response; called with the first frame. @returns false when the answer is no stream */
+export type BeginSse = (ready: ReadyFrame) => boolean
+
 /** The outlet of a response that carries one plan's stream. */
 export class SseOutlet implements Outlet {
 	readonly sink: SseStream
 	readonly #dialect: SseDialect
+	/** Let go of once it was called, with the request it knows. */
+	#begin: BeginSse
 	#wire: Wire | null = null
 
-	constructor(stream: SseStream, dialect: SseDialect) {
+	constructor(stream: SseStream, dialect: SseDialect, begin: BeginSse = stay) {
 		this.sink = stream
 		this.#dialect = dialect
+		this.#begin = begin
 	}
 
 	get wire(): Wire {
@@ -33,7 +37,9 @@ export class SseOutlet implements Outlet {
 	}
 
 	begin(ready: ReadyFrame): boolean {
-		return this.#dialect.begin(ready)
+		const begin = this.#begin
+		this.#begin = stay
+		return begin(ready)
 	}
 
 	turn(): Promise<Disposable | null> {
@@ -50,6 +56,10 @@ export class SseOutlet implements Outlet {
 		this.#dialect.tell(thrown, cursor)
 		this.sink[Symbol.dispose]()
 	}
+}
+
+function stay(): true {
+	return true
 }
 
 function wireOf({ name, block }: SseDialect, isChunked: boolean): Wire {

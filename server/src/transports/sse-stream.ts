@@ -78,6 +78,11 @@ export class SseStream implements Disposable {
 		if (socket.destroyed) queueMicrotask(this.#left)
 	}
 
+	/** Whether the headers were sent. */
+	get isOpen(): boolean {
+		return this.#heartbeat !== null
+	}
+
 	/** Whether what is written stands in chunks already: HTTP/1.0 knows none, and what is compressed is put into them afterwards. */
 	get isChunked(): boolean {
 		return this.#gzip === null && this.#response.chunkedEncoding
@@ -136,7 +141,7 @@ export class SseStream implements Disposable {
 		this.#socket.off('close', this.#left)
 		this.#counted[Symbol.dispose]()
 		this.connection[Symbol.dispose]()
-		if (this.#heartbeat === null || this.#response.destroyed) this.#gzip?.destroy()
+		if (!this.isOpen || this.#response.destroyed) this.#gzip?.destroy()
 		else if (this.#gzip === null) this.#response.end()
 		else this.#gzip.end()
 	}

@@ -87,7 +87,6 @@ export class TrpcSse {
 		const dialect: SseDialect = {
 			name: 'trpc-sse',
 			block: trpcItemBlock,
-			begin: () => true,
 			after: ({ resume }) => (resume ? null : trpcEventBlock('return')),
 			tell: (thrown) => stream.send(this.#broken(this.#failures.inStream(thrown, reader.call))),
 		}
