@@ -54,7 +54,7 @@ it('says what a key lacks', async () => {
 	expect(await create('--file', file)).toEqual([2, expect.stringContaining('--scopes')])
 	expect(await create('--file', file, '--scopes', 'plans:steal')).toEqual([
 		2,
-		expect.stringContaining('must be one of plans:read'),
+		expect.stringContaining('must be one of "plans:read"'),
 	])
 })
 

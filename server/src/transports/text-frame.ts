@@ -25,7 +25,7 @@ export function textFrame(text: string): Buffer {
  * The same for a client that takes permessage-deflate without a context: a large message is compressed by itself, so that one frame still
  * serves everybody and no connection needs memory for it.
  */
-export function deflatedTextFrame(text: string): Buffer {
+function deflatedTextFrame(text: string): Buffer {
 	if (Buffer.byteLength(text) < MIN_DEFLATED_BYTES) return textFrame(text)
 	const deflated = deflateRawSync(text, { finishFlush: constants.Z_SYNC_FLUSH })
 	const length = deflated.length - FLUSH_TAIL_BYTES
