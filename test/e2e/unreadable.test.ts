@@ -33,6 +33,10 @@ async function answerTo(bytes: string): Promise<string> {
 	return text(socket)
 }
 
+it('a request of HTTP/1.0, which knows no host, is answered', async () => {
+	expect(await answerTo('GET /health/live HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1.1 200 [^]*\{"status":"live"\}$/)
+})
+
 describe('bytes that are no request', () => {
 	it.each([
 		['nonsense', 'nonsense\r\n\r\n', 400, 'bad_request'],

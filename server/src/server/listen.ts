@@ -15,7 +15,11 @@ export type Fetch = (request: Request, env: HttpBindings) => Response | Promise<
 /** Answers the requests of an HTTP server of Node with `fetch`. */
 export function requestListener(fetch: Fetch): (incoming: IncomingMessage, outgoing: ServerResponse) => void {
 	const answer = getRequestListener((request, env) => fetch(request, env as HttpBindings), { errorHandler: unreadable })
-	return (incoming, outgoing) => void answer(incoming, outgoing)
+	return (incoming, outgoing) => {
+		// A health check of a proxy may speak HTTP/1.0, which knows no Host; a page cannot leave it out.
+		if (incoming.httpVersion === '1.0') incoming.headers.host ??= 'localhost'
+		void answer(incoming, outgoing)
+	}
 }
 
 /** A server that answers with a listener once it listens. */
