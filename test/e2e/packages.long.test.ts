@@ -1,4 +1,4 @@
-import { symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -48,18 +48,8 @@ describe('the packed client', () => {
 
 	it.for(COMPILERS)('has types that $name takes, and that say no where they should', async ({ command, missing }, { skip }) => {
 		skip(missing, MATRIX_NOTE)
-		const options = {
-			strict: true,
-			noEmit: true,
-			skipLibCheck: false,
-			target: 'es2022',
-			module: 'nodenext',
-			lib: ['es2023', 'dom', 'dom.iterable', 'dom.asynciterable', 'esnext.disposable'],
-			types: [],
-		}
-		writeFileSync(path.join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, files: ['types.mts'] }))
-		const { stdout } = await execute(process.execPath, [command, '-p', project, '--extendedDiagnostics'])
-		const instantiations = Number(/^Instantiations:\s+(\d+)/m.exec(stdout)?.[1])
+		const said = await compile(project, command, 'types.mts')
+		const instantiations = Number(/^Instantiations:\s+(\d+)/m.exec(said)?.[1])
 		expect(instantiations).toBeGreaterThan(0)
 		expect(instantiations).toBeLessThan(MAX_INSTANTIATIONS)
 	})
@@ -88,6 +78,38 @@ describe('the packed client', () => {
 		})
 	})
 })
+
+describe('beside what they ask for', () => {
+	let folder = ''
+	beforeAll(async () => {
+		folder = path.join(directory, 'beside')
+		await installClient(folder)
+		mkdirSync(path.join(folder, 'node_modules/@types'))
+		for (const name of ['zod', '@types/react', 'csstype']) {
+			symlinkSync(path.join(root, 'node_modules', name), path.join(folder, 'node_modules', name))
+		}
+	})
+
+	it.for(COMPILERS)('the schemas and the hooks have types that $name takes', async ({ command, missing }, { skip }) => {
+		skip(missing, MATRIX_NOTE)
+		await compile(folder, command, 'shared.mts', 'react.mts')
+	})
+})
+
+/** Compiles files of a project as strictly as can be, the types of its packages included, and gives what the compiler said. */
+async function compile(folder: string, compiler: string, ...files: string[]): Promise<string> {
+	const compilerOptions = {
+		strict: true,
+		noEmit: true,
+		skipLibCheck: false,
+		target: 'es2022',
+		module: 'nodenext',
+		lib: ['es2023', 'dom', 'dom.iterable', 'dom.asynciterable', 'esnext.disposable'],
+		types: [],
+	}
+	writeFileSync(path.join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files }))
+	return (await execute(process.execPath, [compiler, '-p', folder, '--extendedDiagnostics'])).stdout
+}
 
 interface PageOfConsumer {
 	runPlan(options: { readonly url: string; readonly transport: string }, plan_id: string): Promise<unknown>
