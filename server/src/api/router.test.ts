@@ -167,10 +167,7 @@ describe("a plan's events", () => {
 
 	it('that fail for good are told in a code that stock clients do not retry, and the problem tells the truth', async () => {
 		const failing = (error: Error) => ({
-			// biome-ignore lint/correctness/useYield: it fails before its first item
-			subscribe: async function* () {
-				throw error
-			},
+			subscribe: () => ({ [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(error) }) }),
 		})
 		const shapeOf = async (error: Error, type: 'subscription' | 'query') => {
 			const hub = Object.assign(Object.create(planstream.hub), failing(error))

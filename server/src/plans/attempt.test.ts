@@ -15,7 +15,11 @@ async function runOne(execute: (context: StepContext) => unknown) {
 const thrower = (thrown: unknown) => () => {
 	throw thrown
 }
-const unreadable = { get code() { throw new Error('no') } } // biome-ignore format: one line says it
+const unreadable = {
+	get code() {
+		throw new Error('no')
+	},
+}
 
 describe('an agent', () => {
 	it.each<[string, (context: StepContext) => unknown]>([

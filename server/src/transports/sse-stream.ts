@@ -67,7 +67,8 @@ export class SseStream implements Disposable {
 		this.#options = options
 		this.#response = outgoing
 		this.#socket = socket
-		this.#turns = new Turns({ sink: socket, queued: () => this.#queued(), limit: options.limits.sendBufferBytes })
+		// A gzip takes nothing more while the socket behind it has no room, so that it is the one to wait for.
+		this.#turns = new Turns({ sink: this.#gzip ?? socket, queued: () => this.#queued(), limit: options.limits.sendBufferBytes })
 		const lagging = (): boolean => this.#turns.full
 		this.connection = options.connections.open({ transport, lagging, terminate: () => void outgoing.destroy() })
 		this.connection.identify({ tenant: principal.tenant, client_id, expired: principal.expired })
@@ -118,7 +119,7 @@ export class SseStream implements Disposable {
 	/** @returns false when there is no room for more */
 	write(bytes: Buffer): boolean {
 		if (this.#ended || this.#socket.destroyed) return true
-		const hasRoom = this.#gzip === null ? this.#socket.write(bytes) : this.#compress(this.#gzip, bytes)
+		const hasRoom = (this.#gzip ?? this.#socket).write(bytes)
 		// A reader of SSE says nothing; that it takes what is sent is its sign of life.
 		if (this.#socket.writableLength === 0) this.connection.seen()
 		else if (!hasRoom) {
@@ -152,11 +153,6 @@ export class SseStream implements Disposable {
 		response.once('close', () => gzip.destroy())
 		gzip.pipe(response)
 		gzip.write(block, opened)
-	}
-
-	#compress(gzip: Gzip, bytes: Buffer): boolean {
-		gzip.write(bytes)
-		return !this.#socket.writableNeedDrain
 	}
 
 	/** Bytes that wait for the reader. */
