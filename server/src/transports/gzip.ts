@@ -1,7 +1,7 @@
 import { constants, createGzip, type Gzip } from 'node:zlib'
 import { parseAccept } from 'hono/utils/accept'
 
-/** What one reader may cost: a window of 4 KiB and 8 KiB of state, about 24 KiB in all, where zlib's own choice is 256 KiB. */
+/** What one reader may cost: 2^(windowBits + 2) + 2^(memLevel + 9) bytes (zlib.net/zlib_tech.html), 24 KiB, where zlib's own choice is 256 KiB. */
 const SMALL = { windowBits: 12, memLevel: 4 } as const
 
 /** Compresses a stream without holding anything back: what is written can be read at the other end at once. */
