@@ -140,7 +140,7 @@ describe('planstream in a second terminal', () => {
 		[['review', 'p1', 'a.1', 'maybe'], 'Allowed choices are approve, reject, edit'],
 		[['modify', 'p1', 'nowhere.json'], 'nowhere.json does not exist'],
 		[['resume', 'p1'], 'Plan p1 is completed, so resume was refused. Allowed now: clone, clear, delete.'],
-		[['pause', 'unknown'], 'There is no plan of this id'],
+		[['pause', 'unknown'], 'There is no plan unknown. Check the id'],
 		[['list', '--limit', 'all'], 'It must be a whole number above 0'],
 	])('exits with 2 for %j and says what is wrong', async (args, sentence) => {
 		const { code, stdout, stderr } = await planstream(args, env)

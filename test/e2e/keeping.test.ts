@@ -75,7 +75,7 @@ describe('server.json', () => {
 		expect((await planstream(['verify', '--data', directory.path])).code).toBe(0)
 		const near = { PLANSTREAM_DATA: directory.path, PLANSTREAM_URL: '' }
 		const { stderr } = await planstream(['pause', 'nowhere'], near)
-		expect(stderr).toContain('There is no plan of this id.')
+		expect(stderr).toContain('There is no plan nowhere.')
 		expect((await planstream(['publish', 'p'], near)).stderr).not.toContain('could not be reached')
 	})
 })

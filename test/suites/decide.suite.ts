@@ -219,5 +219,5 @@ function assertAttempts(events: readonly PlanEvent[]): void {
 /** Once the plan is done no lease is current any more. */
 function assertRefusesLate(plan: PlanInMemory): void {
 	for (const step of plan.fold.state.steps) expect(() => plan.fail(step.step_id)).toThrow(/refused/)
-	expect(() => decide(null, { kind: 'start' }, { now: 0, random: 0, live: new Set(), agents })).toThrow(/no plan/)
+	expect(() => decide('none', null, { kind: 'start' }, { now: 0, random: 0, live: new Set(), agents })).toThrow(/no plan none/)
 }

@@ -3,6 +3,7 @@ import type { Hub } from '../hub/hub.js'
 import { own } from '../hub/own.js'
 import { type PlanFold, resultOf, stepOf } from '../hub/plan-fold.js'
 import type { Principal } from '../hub/principal.js'
+import { unknownPlan } from '../hub/unknown-plan.js'
 
 /**
  * Everything known of a plan.
@@ -12,7 +13,7 @@ import type { Principal } from '../hub/principal.js'
 export async function foldOf(hub: Hub, principal: Principal, plan_id: string): Promise<PlanFold> {
 	const fold = await hub.fold({ tenant: principal.tenant, plan_id })
 	if (fold !== null) return fold
-	throw new PlanstreamError('not_found', `There is no plan ${plan_id}. Check the id, or create the plan first.`, { plan_id })
+	throw unknownPlan(plan_id)
 }
 
 /**

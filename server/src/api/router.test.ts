@@ -89,6 +89,22 @@ describe('the router', () => {
 		}
 	})
 
+	it.each([
+		['plans', ['start', 'pause', 'resume', 'cancel', 'retry', 'clone', 'delete', 'get', 'result', 'clear'], {}],
+		['plans', ['modify'], { ops: [{ op: 'remove_step', step_id: 'a' }] }],
+		['steps', ['retry', 'skip', 'result'], { step_id: 'a' }],
+		['reviews', ['list'], {}],
+		['reviews', ['answer'], { review_id: 'a.1', decision: 'approve' }],
+		['admin', ['verify'], {}],
+	])('names the plan that nobody knows: %s %j', async (group, names, input) => {
+		const procedures = start().caller as unknown as Record<string, Record<string, (input: unknown) => Promise<unknown>>>
+		for (const name of names) {
+			const refusal: unknown = await procedures[group]?.[name]?.({ plan_id: 'none', ...input }).catch((error: unknown) => error)
+			const message = 'There is no plan none. Check the id, or create the plan first.'
+			expect(refusal, name).toMatchObject({ cause: { code: 'not_found', message, facts: { plan_id: 'none' } } })
+		}
+	})
+
 	it('tells of a failure nobody foresaw once, and its caller nothing of it', async () => {
 		const hub = Object.assign(Object.create(planstream.hub), { state: () => Promise.reject(new Error('secret')) })
 		const { caller, problems } = start({ hub })

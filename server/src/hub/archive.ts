@@ -1,6 +1,7 @@
 import { type PlanSummary, PlanstreamError } from '@planstream/shared'
 import { ARCHIVE_VERSION, type ArchiveHead } from '@planstream/shared/schemas'
 import type { EventLog, Head, PlanKey, RecordPage } from '../log/event-log.js'
+import { unknownPlan } from './unknown-plan.js'
 
 const PAGE = 256
 
@@ -12,9 +13,7 @@ const PAGE = 256
 export async function* archivePlan(log: EventLog, plan: PlanKey): AsyncGenerator<string, void, void> {
 	const first = await log.records(plan, 0, PAGE)
 	const summary = first?.head.summary ?? null
-	if (first === null || summary === null) {
-		throw new PlanstreamError('not_found', `There is no plan ${plan.plan_id}. Check the id.`, { plan_id: plan.plan_id })
-	}
+	if (first === null || summary === null) throw unknownPlan(plan.plan_id)
 	const { head, origin } = first
 	yield `${JSON.stringify(headLine(plan, head, summary, origin))}\n`
 	let seq = head.oldest_seq - 1

@@ -3,6 +3,7 @@ import type { EventLog, PlanKey, RecordPage, StoredRecord } from '../log/event-l
 import { nextFingerprint } from '../log/fingerprint.js'
 import { describeDropped } from '../log/store-health.js'
 import { decodeBase } from './base.js'
+import { unknownPlan } from './unknown-plan.js'
 
 const PAGE = 256
 
@@ -53,7 +54,7 @@ async function readable(log: EventLog, plan: PlanKey, from_seq: number): Promise
 		if (!(thrown instanceof PlanstreamError) || thrown.code !== 'storage_unavailable') throw thrown
 		return { seq: from_seq, reason: 'unreadable', detail: thrown.message }
 	}
-	throw new PlanstreamError('not_found', `There is no plan ${plan.plan_id}. Check the id.`, { plan_id: plan.plan_id })
+	throw unknownPlan(plan.plan_id)
 }
 
 function outcome({ plan_id }: PlanKey, chain: Chain | null, fault: Fault | null): VerifyOutput {

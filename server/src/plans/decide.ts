@@ -3,6 +3,7 @@ import { indexSteps, isFree, type NormalisedPlan, type ParsedEvent, PlanstreamEr
 import { assertRoom } from '../hub/admission.js'
 import { own } from '../hub/own.js'
 import type { PlanFold } from '../hub/plan-fold.js'
+import { unknownPlan } from '../hub/unknown-plan.js'
 import { ALLOWED_ON_PLAN, REACHED_BY_PLAN } from './allowed.js'
 import { countRunning, type Input, type Lease, refuseOnPlan, refuseTransition, stepIn, type World } from './decision.js'
 import { isMetered, metricsOf } from './metrics.js'
@@ -17,11 +18,12 @@ import { retryStep, skipStep } from './step-control.js'
  * What an input does to a plan: the events to append, in order, or none when its target is already reached. Pure and total:
  * the same fold, input and world give the same events, and whatever is not allowed is a typed refusal.
  *
+ * @param fold - null when there is no such plan
  * @throws PlanstreamError `bad_request`, `not_found`, `conflict`, `plan_external`, `illegal_transition`
  */
-export function decide(fold: PlanFold | null, input: Input, world: World): readonly ParsedEvent[] {
+export function decide(plan_id: string, fold: PlanFold | null, input: Input, world: World): readonly ParsedEvent[] {
 	if (input.kind === 'create') return create(fold, input.plan, input.start)
-	const managed = assertManaged(fold)
+	const managed = assertManaged(plan_id, fold)
 	switch (input.kind) {
 		case 'start':
 			return start(managed)
@@ -83,10 +85,9 @@ function counts(fold: PlanFold): boolean {
 	return fold.state.status !== 'cancelling'
 }
 
-function assertManaged(fold: PlanFold | null): PlanFold {
-	if (fold === null) throw new PlanstreamError('not_found', 'There is no plan of this id. Create it first.')
+function assertManaged(plan_id: string, fold: PlanFold | null): PlanFold {
+	if (fold === null) throw unknownPlan(plan_id)
 	if (fold.state.owner === 'managed') return fold
-	const { plan_id } = fold.state
 	const sentence = `Plan ${plan_id} is run elsewhere; this server streams it and takes no commands for it.`
 	throw new PlanstreamError('plan_external', sentence, { plan_id })
 }

@@ -16,6 +16,7 @@ import { own } from '../hub/own.js'
 import type { PlanFold } from '../hub/plan-fold.js'
 import type { Principal } from '../hub/principal.js'
 import type { Archive } from '../hub/restore.js'
+import { unknownPlan } from '../hub/unknown-plan.js'
 import type { PlanKey } from '../log/event-log.js'
 import { Health } from '../ops/health.js'
 import type { Agent } from './agent.js'
@@ -126,8 +127,7 @@ export class Executor {
 		given: { readonly plan_id?: string | undefined; readonly start: boolean; readonly idempotency_key?: string | undefined },
 	): Promise<CommandOutput> {
 		const source = await this.#hub.fold({ tenant: principal.tenant, plan_id: source_id })
-		if (source === null)
-			throw new PlanstreamError('not_found', `There is no plan ${source_id} to clone. Check the id.`, { plan_id: source_id })
+		if (source === null) throw unknownPlan(source_id)
 		if (source.plan === null || source.state.owner === 'external') {
 			const sentence = `Plan ${source_id} is run elsewhere; only plans of this server can be cloned.`
 			throw new PlanstreamError('plan_external', sentence, { plan_id: source_id })

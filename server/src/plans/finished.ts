@@ -1,6 +1,7 @@
-import { type ClearOutput, type DeleteOutput, isFinished, type PlanState, PlanstreamError } from '@planstream/shared'
+import { type ClearOutput, type DeleteOutput, isFinished, type PlanState } from '@planstream/shared'
 import type { Hub } from '../hub/hub.js'
 import type { Principal } from '../hub/principal.js'
+import { unknownPlan } from '../hub/unknown-plan.js'
 import { ALLOWED_ON_PLAN } from './allowed.js'
 import { refuseTransition } from './decision.js'
 
@@ -33,7 +34,7 @@ interface Asked {
 
 async function finished(hub: Hub, principal: Principal, { plan_id, requested }: Asked): Promise<PlanState> {
 	const state = await hub.state(principal, plan_id)
-	if (state === null) throw new PlanstreamError('not_found', `There is no plan ${plan_id}. Check the id.`, { plan_id })
+	if (state === null) throw unknownPlan(plan_id)
 	const allowed = state.owner === 'managed' ? ALLOWED_ON_PLAN[state.status] : []
 	if (!isFinished(state.status)) refuseTransition(`Plan ${plan_id}`, state.status, requested, allowed)
 	return state

@@ -53,7 +53,7 @@ export class Ledger {
 		const draw = random()
 		const { appended, fold } = await hub.commit(plan, (before) => {
 			if (guard?.check(before) === 'skip') return []
-			const events = decide(before, input, { now, random: draw, live: live(plan), agents })
+			const events = decide(plan.plan_id, before, input, { now, random: draw, live: live(plan), agents })
 			const drafts = events.map((event) => ({ event, actor: causeOf(event.step_id, actor), sent: event }))
 			return guard?.mark == null ? drafts : marked(drafts, guard.mark)
 		})
