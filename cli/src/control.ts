@@ -43,6 +43,10 @@ export function pauseCommand(plan_id: string, options: PauseOptions): Promise<Ex
 	return control(options, ({ plans }, key) => plans.pause({ plan_id, mode, ...given({ reason }), ...key }))
 }
 
+export function startCommand(plan_id: string, options: ControlOptions): Promise<ExitCode> {
+	return control(options, ({ plans }, key) => plans.start({ plan_id, ...key }))
+}
+
 export function resumeCommand(plan_id: string, options: ControlOptions): Promise<ExitCode> {
 	return control(options, ({ plans }, key) => plans.resume({ plan_id, ...key }))
 }

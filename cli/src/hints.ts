@@ -25,6 +25,7 @@ export function hints({ plan_id, owner, status, steps }: PlanState): Hint[] {
 		])
 	switch (status) {
 		case 'pending':
+			return [type('start it', 'start')]
 		case 'running':
 			return reviews
 		case 'pausing':

@@ -1,4 +1,4 @@
-import { type ImportOutput, SYSTEM_PLAN_ID, type VerifyOutput } from '@planstream/shared'
+import { type ClearOutput, type DeleteOutput, type ImportOutput, SYSTEM_PLAN_ID, type VerifyOutput } from '@planstream/shared'
 import type { Command } from 'commander'
 import { archivesIn } from './archives-in.js'
 import { EXIT, type ExitCode } from './failure.js'
@@ -26,6 +26,10 @@ export function addKeepingCommands(planstream: Command, exit: (code: ExitCode) =
 	command('export', 'write plans as JSON lines to standard output')
 		.argument('[plan_id...]', 'these plans only')
 		.action(async (plan_ids: string[], options: Place) => exit(await exportCommand(plan_ids, options)))
+	command('clear', 'drop the events of finished plans and keep their states and results')
+		.argument('<plan_id...>')
+		.option('--json', 'the answers as JSON, also in a terminal')
+		.action(async (plan_ids: string[], options: Place & JsonOption) => exit(await clearCommand(plan_ids, options)))
 	command('delete', 'remove finished plans with all their events')
 		.argument('<plan_id...>')
 		.option('--json', 'the answers as JSON, also in a terminal')
@@ -70,12 +74,30 @@ async function exportCommand(plan_ids: readonly string[], place: Place): Promise
 	return EXIT.done
 }
 
-/** `planstream delete`: one after the other; the first that is refused ends it. */
-async function deleteCommand(plan_ids: readonly string[], { json = false, ...place }: Place & JsonOption): Promise<ExitCode> {
+/** `planstream clear` */
+function clearCommand(plan_ids: readonly string[], options: Place & JsonOption): Promise<ExitCode> {
+	const sentence = ({ plan_id, cleared }: ClearOutput) =>
+		`The ${cleared} events of plan ${oneLine(plan_id)} are gone, its state stays.`
+	return inTurn(plan_ids, options, (plans, plan_id) => plans.clear(plan_id), sentence)
+}
+
+/** `planstream delete` */
+function deleteCommand(plan_ids: readonly string[], options: Place & JsonOption): Promise<ExitCode> {
+	const sentence = ({ plan_id }: DeleteOutput) => `Plan ${oneLine(plan_id)} and its events are gone.`
+	return inTurn(plan_ids, options, (plans, plan_id) => plans.delete(plan_id), sentence)
+}
+
+/** One plan after the other; the first that is refused ends it. */
+async function inTurn<Answer>(
+	plan_ids: readonly string[],
+	{ json = false, ...place }: Place & JsonOption,
+	ask: (plans: Plans, plan_id: string) => Promise<Answer>,
+	sentence: (answer: Answer) => string,
+): Promise<ExitCode> {
 	await using plans = await openPlans(place)
 	for (const plan_id of plan_ids) {
-		const deleted = await plans.delete(plan_id)
-		await writeLine(wantsJson(json) ? JSON.stringify(deleted) : `Plan ${oneLine(plan_id)} and its events are gone.`)
+		const answer = await ask(plans, plan_id)
+		await writeLine(wantsJson(json) ? JSON.stringify(answer) : sentence(answer))
 	}
 	return EXIT.done
 }

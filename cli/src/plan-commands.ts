@@ -18,6 +18,7 @@ import {
 	resumeCommand,
 	retryCommand,
 	skipCommand,
+	startCommand,
 } from './control.js'
 import { type ExitCode, UsageError } from './failure.js'
 import { type ListOptions, type LookOptions, listCommand, reviewsCommand, showCommand } from './look.js'
@@ -32,7 +33,7 @@ const DECISIONS = ['approve', 'reject', 'edit'] as const
 /** Commands that look at the plans of a server and steer them. */
 export function addPlanCommands(planstream: Command, exit: Exit): void {
 	addLooking(planstream, exit)
-	addStopping(planstream, exit)
+	addGoing(planstream, exit)
 	addSteps(planstream, exit)
 	addEditing(planstream, exit)
 }
@@ -68,7 +69,10 @@ function addLooking(planstream: Command, exit: Exit): void {
 		.action(async (plan_id: string, options: LookOptions) => exit(await showCommand(plan_id, options)))
 }
 
-function addStopping(planstream: Command, exit: Exit): void {
+function addGoing(planstream: Command, exit: Exit): void {
+	command(planstream, 'start', 'start a plan that was only created')
+		.argument('<plan_id>')
+		.action(async (plan_id: string, options: ControlOptions) => exit(await startCommand(plan_id, options)))
 	command(planstream, 'pause', 'pause a plan: what runs may finish, nothing new starts')
 		.argument('<plan_id>')
 		.option('--interrupt', 'tell what runs to stop; it runs again after the resume')

@@ -5,6 +5,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createPlanstream, type ListInput, type Planstream } from '@planstream/client'
 import {
+	type ClearOutput,
 	type DeleteOutput,
 	type ImportOutput,
 	type ListOutput,
@@ -42,6 +43,7 @@ export interface Plans extends AsyncDisposable {
 	verify(plan_id: string): Promise<VerifyOutput>
 	export(plan_id: string): AsyncIterable<string | Uint8Array>
 	import(lines: AsyncIterable<Uint8Array>): Promise<ImportOutput>
+	clear(plan_id: string): Promise<ClearOutput>
 	delete(plan_id: string): Promise<DeleteOutput>
 }
 
@@ -86,6 +88,10 @@ class ServedPlans implements Plans {
 
 	verify(plan_id: string): Promise<VerifyOutput> {
 		return this.#client.admin.verify({ plan_id })
+	}
+
+	clear(plan_id: string): Promise<ClearOutput> {
+		return this.#client.plans.clear({ plan_id })
 	}
 
 	delete(plan_id: string): Promise<DeleteOutput> {

@@ -49,6 +49,7 @@ plan_1 · pending · 0 of 3 steps
   · Collect the figures
   · Compare
   · Write the report
+  start it   planstream start plan_1
 `)
 	})
 
@@ -135,6 +136,7 @@ plan_1 · completed · 3 of 3 steps · 1 min 04 s · quality 0.90
 plan_1 · pending · …
   · 海の塩分
   · aaaaaaaaaaa…
+  start it   planst…
 `)
 	})
 
@@ -151,6 +153,7 @@ describe('a plan that is higher than the window', () => {
 	const created = fold(event('plan_created', null, { spec: { ...spec, steps }, total_steps: 100 }))
 	const withStatuses = (status: (at: number) => Partial<StepState>): PlanState => ({
 		...created,
+		status: 'running',
 		steps: created.steps.map((step, at) => ({ ...step, ...status(at) })),
 	})
 
@@ -158,7 +161,7 @@ describe('a plan that is higher than the window', () => {
 		const state = withStatuses((at) => (at < 40 ? { status: 'completed' } : at === 40 ? { status: 'running' } : {}))
 		expect(frame(state, { height: 10 })).toBe(`
 Which sea is the saltiest?
-plan_1 · pending · 40 of 100 steps
+plan_1 · running · 40 of 100 steps
   ✔ 40 steps done
   ⠋ Step 40                  ░░░░░░░░░░   0 %
   · 59 steps waiting

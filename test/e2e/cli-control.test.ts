@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { PLAN_COMMANDS, STEP_COMMANDS } from '../../server/src/plans/allowed.js'
 import { CliProcess, planstream, serveProcess, temporaryDirectory } from '../support/cli-process.js'
 
 /** Each test starts several processes. */
@@ -114,8 +115,16 @@ describe('planstream in a second terminal', () => {
 		await shows(watcher, 'plan_cancelled')
 		expect(await answer('clone', 'p3', '--id', 'p4', '--no-start')).toMatchObject({ plan_id: 'p4', status: 'pending' })
 		expect(await answer('skip', 'p4', 'b', '--reason', 'not needed')).toMatchObject({ status: 'pending' })
+		expect(await answer('clone', 'p4', '--id', 'p5', '--no-start')).toMatchObject({ status: 'pending' })
+		expect(await answer('start', 'p5')).toMatchObject({ status: 'running', changed: true })
 		expect(await answer('retry', 'p3')).toMatchObject({ status: 'running' })
 		expect(await answer('cancel', 'p3')).toMatchObject({ changed: true })
+	})
+
+	it('knows every word that a refusal allows', async () => {
+		const { stdout } = await planstream(['--help'], env)
+		const words = [...stdout.matchAll(/^ {2}(\w+)/gm)].map(([, word]) => word)
+		expect(words).toEqual(expect.arrayContaining([...PLAN_COMMANDS, ...STEP_COMMANDS]))
 	})
 
 	it('lists by state, label and query, a plan a line', async () => {
@@ -140,6 +149,7 @@ describe('planstream in a second terminal', () => {
 		[['review', 'p1', 'a.1', 'maybe'], 'Allowed choices are approve, reject, edit'],
 		[['modify', 'p1', 'nowhere.json'], 'nowhere.json does not exist'],
 		[['resume', 'p1'], 'Plan p1 is completed, so resume was refused. Allowed now: clone, clear, delete.'],
+		[['retry', 'p4', 'c'], 'Step c is ready, so retry was refused. Allowed now: skip.'],
 		[['pause', 'unknown'], 'There is no plan unknown. Check the id'],
 		[['list', '--limit', 'all'], 'It must be a whole number above 0'],
 	])('exits with 2 for %j and says what is wrong', async (args, sentence) => {

@@ -203,6 +203,24 @@ describe('planstream verify, export, import, list and show', () => {
 		expect((await planstream(['list', '--data', directory.path])).json).toHaveLength(2)
 	})
 
+	it('clear finished plans, with a server and without, and no other', async () => {
+		using directory = temporaryDirectory()
+		const clear = (...plan_ids: string[]) => planstream(['clear', ...plan_ids, '--data', directory.path])
+		const server = await serveProcess(directory.path)
+		await publishPlans(server.url)
+		await publish(server.url, 'three', [{ event_type: 'plan_completed', data: { result: 3 } }])
+		const open = { code: 2, stderr: expect.stringContaining('Plan one is pending, so clear was refused.') }
+		expect(await clear('two', 'one')).toMatchObject({ ...open, json: [expect.objectContaining({ plan_id: 'two' })] })
+		server.child.kill('SIGTERM')
+		await server.end()
+		expect(await clear('three', 'one')).toMatchObject({
+			...open,
+			json: [expect.objectContaining({ plan_id: 'three', cleared: 1 })],
+		})
+		const { json } = await planstream(['show', 'three', '--data', directory.path])
+		expect(json).toEqual([expect.objectContaining({ status: 'completed', result: 3 })])
+	})
+
 	it('remove finished plans, with a server and without, and no other', async () => {
 		using directory = temporaryDirectory()
 		const remove = (...plan_ids: string[]) => planstream(['delete', ...plan_ids, '--data', directory.path])

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import {
+	type ClearOutput,
 	type DeleteOutput,
 	type ImportOutput,
 	type ListOutput,
@@ -18,7 +19,7 @@ import { Hub } from '../hub/hub.js'
 import { LOCAL_PRINCIPAL } from '../hub/principal.js'
 import { openLog } from '../log/open.js'
 import { DATABASE_FILE } from '../log/sqlite-tables.js'
-import { deletePlan } from '../plans/finished.js'
+import { clearPlan, deletePlan } from '../plans/finished.js'
 import { SERVER_FILE } from '../server/server-file.js'
 
 /** Time for a server of this machine to say that it lives. */
@@ -83,6 +84,7 @@ export interface KeptPlans extends AsyncDisposable {
 	verify(plan_id: string): Promise<VerifyOutput>
 	export(plan_id: string): AsyncIterable<string>
 	import(lines: AsyncIterable<Uint8Array>): Promise<ImportOutput>
+	clear(plan_id: string): Promise<ClearOutput>
 	delete(plan_id: string): Promise<DeleteOutput>
 }
 
@@ -102,6 +104,7 @@ export async function openKeptPlans(directory: string, { make }: { readonly make
 		verify: (plan_id) => hub.verify(LOCAL_PRINCIPAL, plan_id),
 		export: (plan_id) => hub.archive(LOCAL_PRINCIPAL, plan_id),
 		import: async (lines) => hub.restore(LOCAL_PRINCIPAL, await readArchive(lines)),
+		clear: (plan_id) => clearPlan(hub, LOCAL_PRINCIPAL, plan_id),
 		delete: (plan_id) => deletePlan(hub, LOCAL_PRINCIPAL, plan_id),
 		[Symbol.asyncDispose]: () => log.close(),
 	}

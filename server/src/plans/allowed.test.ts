@@ -159,14 +159,14 @@ const steps: Partial<Record<StepStatus, () => [PlanInMemory, string]>> = {
 }
 
 const does: Record<StepCommand, (status: StepStatus) => readonly string[]> = {
-	retry_step: () => ['step_retrying'],
-	skip_step: () => ['step_skipped'],
+	retry: () => ['step_retrying'],
+	skip: () => ['step_skipped'],
 	review: () => ['review_resolved', 'step_completed'],
 }
 
 function commandOn(name: StepCommand, plan: PlanInMemory, step_id: string): Command {
-	if (name === 'retry_step') return { kind: name, step_id, cascade: false }
-	if (name === 'skip_step') return { kind: name, step_id }
+	if (name === 'retry') return { kind: 'retry_step', step_id, cascade: false }
+	if (name === 'skip') return { kind: 'skip_step', step_id }
 	const review_id = plan.fold.state.steps.find((each) => each.step_id === step_id)?.review?.review_id ?? 'none'
 	return { kind: name, review_id, decision: 'approve' }
 }
@@ -189,7 +189,7 @@ describe.each(Object.keys(around) as PlanStatus[])('in a plan that is %s', (plan
 			if (plan.fold.state.status !== planStatus) return
 			expect(plan.fold.state.steps.find((each) => each.step_id === step_id)?.status).toBe(stepStatus)
 			const command = commandOn(name, plan, step_id)
-			const reached = name === 'skip_step' && stepStatus === 'skipped'
+			const reached = name === 'skip' && stepStatus === 'skipped'
 			if (reached || allowedOnStep(planStatus, stepStatus).includes(name)) {
 				expect(plan.put(command).map((event) => event.event_type)).toEqual(reached ? [] : does[name](stepStatus))
 				return

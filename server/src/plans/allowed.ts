@@ -1,9 +1,9 @@
 import type { PlanStatus, StepStatus } from '@planstream/shared'
 
-/** Everything somebody may ask of a plan or of one of its steps. */
+/** Everything somebody may ask of a plan or of one of its steps, in the words of the addresses, the SDK and the command line. */
 export const PLAN_COMMANDS = ['start', 'pause', 'resume', 'cancel', 'retry', 'modify', 'clone', 'clear', 'delete'] as const
 export type PlanCommand = (typeof PLAN_COMMANDS)[number]
-export const STEP_COMMANDS = ['retry_step', 'skip_step', 'review'] as const
+export const STEP_COMMANDS = ['retry', 'skip', 'review'] as const
 export type StepCommand = (typeof STEP_COMMANDS)[number]
 
 /** The commands that change a plan in each of its states. */
@@ -32,15 +32,15 @@ export const REACHED_BY_PLAN: Readonly<Record<PlanStatus, readonly PlanCommand[]
 
 /** The states of a plan in which its steps take commands at all. */
 const PLANS_THAT_TAKE: Readonly<Record<StepCommand, readonly PlanStatus[]>> = {
-	retry_step: ['running', 'pausing', 'paused', 'failed'],
-	skip_step: ['pending', 'running', 'pausing', 'paused', 'failed'],
+	retry: ['running', 'pausing', 'paused', 'failed'],
+	skip: ['pending', 'running', 'pausing', 'paused', 'failed'],
 	review: ['running', 'pausing', 'paused'],
 }
 
 /** The states of a step in which it takes a command, its plan allowing. */
 const STEPS_THAT_TAKE: Readonly<Record<StepCommand, readonly StepStatus[]>> = {
-	retry_step: ['failed', 'skipped', 'completed', 'cancelled'],
-	skip_step: ['pending', 'ready', 'retrying', 'awaiting_review', 'failed'],
+	retry: ['failed', 'skipped', 'completed', 'cancelled'],
+	skip: ['pending', 'ready', 'retrying', 'awaiting_review', 'failed'],
 	review: ['awaiting_review'],
 }
 

@@ -10,7 +10,7 @@ type Of<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
 /** Runs a step again, and with cascade what was made from its result. A failed plan is reopened for it. */
 export function retryStep(fold: PlanFold, { step_id, cascade }: Of<'retry_step'>, world: World): ParsedEvent[] {
 	const { state } = stepIn(fold, step_id)
-	assertStepTakes(fold, state, 'retry_step')
+	assertStepTakes(fold, state, 'retry')
 	assertCauseIsGone(fold, state)
 	const steps = [state, ...(cascade ? affected(fold, step_id) : [])]
 	const reopened: ParsedEvent[] =
@@ -26,7 +26,7 @@ export function stepRetried({ step_id, attempt }: StepState): ParsedEvent {
 export function skipStep(fold: PlanFold, { step_id, reason }: Of<'skip_step'>, world: World): ParsedEvent[] {
 	const { state } = stepIn(fold, step_id)
 	if (state.status === 'skipped' && own(fold.skipped_by, step_id) === null) return []
-	assertStepTakes(fold, state, 'skip_step')
+	assertStepTakes(fold, state, 'skip')
 	return settle(fold, [{ event_type: 'step_skipped', step_id, data: { reason: reason ?? 'manual' } }], world)
 }
 
@@ -34,7 +34,7 @@ export function skipStep(fold: PlanFold, { step_id, reason }: Of<'skip_step'>, w
 function assertCauseIsGone(fold: PlanFold, step: StepState): void {
 	const cause = step.status === 'skipped' ? own(fold.skipped_by, step.step_id) : null
 	if (typeof cause !== 'string' || stepOf(fold.state, cause)?.status !== 'failed') return
-	refuseTransition(`Step ${step.step_id}, skipped because step ${cause} failed,`, 'skipped', 'retry_step', [])
+	refuseTransition(`Step ${step.step_id}, skipped because step ${cause} failed,`, 'skipped', 'retry', [])
 }
 
 /** Completed steps made from a step's result, directly or through others, and steps skipped because of it. */
