@@ -159,6 +159,23 @@ describe('a slot', () => {
 	})
 })
 
+describe('the reason of a pause', () => {
+	it.each([
+		[undefined, 'coffee'],
+		['fire', 'fire'],
+	])('is kept by an interrupt that says %s: %s', (said, reason) => {
+		const plan = planOf([step('a')])
+		plan.lease('a')
+		plan.put({ kind: 'pause', mode: 'drain', reason: 'coffee' })
+		expect(plan.put({ kind: 'pause', mode: 'interrupt', reason: said })).toMatchObject([{ data: { mode: 'interrupt', reason } }])
+		plan.put({ kind: 'lost', step_id: 'a', attempt: 1, reason: 'paused' })
+		expect(plan.events.at(-1)).toMatchObject({ event_type: 'plan_paused', data: { mode: 'interrupt', reason } })
+		plan.put({ kind: 'resume' })
+		expect(plan.put({ kind: 'pause', mode: 'drain' })).toMatchObject([{ data: { mode: 'drain', running_step_ids: [] } }])
+		expect(plan.fold.pause).toMatchObject({ reason: null })
+	})
+})
+
 describe('a plan of 1,000 steps', () => {
 	it('is edited as a whole: every step patched, removed, added or moved in one command', () => {
 		const ids = Array.from({ length: 1000 }, (_, index) => `step_${index}`)

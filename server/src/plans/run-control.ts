@@ -8,12 +8,16 @@ import { stepRetried } from './step-control.js'
 
 type Of<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
 
-/** Pauses at once when nothing runs; else says what is still running, and the pause takes hold when that has ended. */
-export function pause(fold: PlanFold, { mode, reason }: Of<'pause'>, world: World): ParsedEvent[] {
+/**
+ * Pauses at once when nothing runs; else says what is still running, and the pause takes hold when that has ended. An interrupt that
+ * hurries a pause on and gives no reason keeps that of the pause.
+ */
+export function pause(fold: PlanFold, { mode, ...said }: Of<'pause'>, world: World): ParsedEvent[] {
 	if (!mayChange(fold, 'pause')) return []
 	if (fold.state.status === 'pausing' && (mode === 'drain' || fold.pause?.mode === 'interrupt')) return []
 	const running_step_ids = runningSteps(fold, world.live)
-	const data = { mode, ...(reason !== undefined && { reason }), running_step_ids }
+	const reason = said.reason ?? fold.pause?.reason ?? null
+	const data = { mode, ...(reason !== null && { reason }), running_step_ids }
 	if (running_step_ids.length > 0) return [{ event_type: 'plan_pausing', step_id: null, data }]
 	return [{ event_type: 'plan_paused', step_id: null, data }]
 }
