@@ -19,9 +19,9 @@ import { UsageError } from './failure.js'
 
 /** Which plans a command is about. */
 export interface Place {
-	/** Address of a server. */
+	/** Address of a server; an empty text names none. */
 	readonly url?: string
-	/** Data directory, whose server is asked, or whose file is opened when none runs. */
+	/** Data directory, whose server is asked, or whose file is opened when none runs; an empty text names none. */
 	readonly data?: string
 }
 
@@ -57,12 +57,12 @@ export interface Plans extends AsyncDisposable {
 export async function openPlans({ url, data }: Place, { make = false } = {}): Promise<Plans> {
 	if (url) return new ServedPlans(assertUrl(url), tokenOfEnvironment())
 	const { findServer, openKeptPlans } = await import('@planstream/server')
-	const directory = data ?? DEFAULT_DATA
+	const directory = data || DEFAULT_DATA
 	const server = await findServer(directory)
 	if (server !== null) return new ServedPlans(server.url, server.token)
-	const kept = await openKeptPlans(directory, { make: make && data !== undefined })
+	const kept = await openKeptPlans(directory, { make: make && Boolean(data) })
 	if (kept !== null) return kept
-	if (data === undefined) return new ServedPlans(DEFAULT_URL, tokenOfEnvironment())
+	if (!data) return new ServedPlans(DEFAULT_URL, tokenOfEnvironment())
 	throw new UsageError(`${data} holds no plans. Give the data directory of a server with --data, or its address with --url.`)
 }
 

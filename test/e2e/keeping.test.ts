@@ -35,6 +35,13 @@ async function publishPlans(url: string): Promise<void> {
 	expect((await fetch(`${url}/api/v1/streaming/plans/two/history`, { method: 'DELETE' })).status).toBe(200)
 }
 
+/** What `planstream export` says of the plan `one`. */
+async function exported(directory: string) {
+	await using server = await serveProcess(directory)
+	await publishPlans(server.url)
+	return await planstream(['export', 'one', '--data', directory])
+}
+
 /** Changes one byte of the file behind the place where it holds this text. */
 function flip(file: string, text: string): void {
 	const bytes = readFileSync(file)
@@ -201,6 +208,17 @@ describe('planstream verify, export, import, list and show', () => {
 		await server.end()
 		await writeFile(serverFile(directory.path), JSON.stringify({ ...left, pid: other.child.pid }))
 		expect((await planstream(['list', '--data', directory.path])).json).toHaveLength(2)
+	})
+
+	it('look where plans usually are when the variable that names the directory is empty', async () => {
+		using directory = temporaryDirectory()
+		const { stdout: archive } = await exported(directory.path)
+		const inside = (...words: string[]) => CliProcess.within(directory.path, words, { PLANSTREAM_DATA: '' })
+		const usual = path.join(directory.path, '.planstream')
+		await new CliProcess(['import', '--data', usual]).input(archive).end()
+		expect(await inside('show', 'one').end()).toMatchObject({ code: 0, json: [expect.objectContaining({ plan_id: 'one' })] })
+		await using _server = await serveProcess(usual)
+		expect(await inside('list').end()).toMatchObject({ code: 0, json: [expect.objectContaining({ plan_id: 'one' })] })
 	})
 
 	it('clear finished plans, with a server and without, and no other', async () => {

@@ -55,6 +55,11 @@ export class CliProcess implements AsyncDisposable {
 		return new CliProcess(args, env, ['script', '-qec', `exec ${quoted}`, '/dev/null'])
 	}
 
+	/** With another working directory. */
+	static within(directory: string, args: readonly string[], env: Env = {}): CliProcess {
+		return new CliProcess(args, env, ['env', '-C', directory, process.execPath, BIN, ...args])
+	}
+
 	/** Ends standard input with this text. */
 	input(text: string): this {
 		this.child.stdin.end(text)

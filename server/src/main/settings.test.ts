@@ -44,6 +44,12 @@ describe('settings', () => {
 		])
 	})
 
+	it('that are wrong in themselves and those that contradict others are named together', () => {
+		const env = { HOST: '0.0.0.0', PORT: 'x', PLANSTREAM_SCRIPTED: 'yes', PLANSTREAM_OPENAI_MODEL: 'small' }
+		const names = (refusal(env) as string[]).map((line) => line.split(' ')[0])
+		expect(names).toEqual(['PORT', 'PLANSTREAM_SCRIPTED', 'PLANSTREAM_OPENAI_MODEL', 'HOST'])
+	})
+
 	it.each(['0.0.0.0', '192.168.1.5', 'example.com', '::'])(
 		'do not open a server without keys to the network: HOST=%s',
 		(HOST) => {

@@ -48,21 +48,6 @@ const variables = z.object({
 	LOG_LEVEL: z.enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(', ')}` }).default('info'),
 })
 
-/** Settings that contradict each other. */
-const settings = variables.superRefine((given, { addIssue }) => {
-	const { HOST, PLANSTREAM_API_KEYS, PLANSTREAM_ORIGINS } = given
-	for (const name of ['PLANSTREAM_OPENAI_API_KEY_ENV', 'PLANSTREAM_OPENAI_MODEL'] as const) {
-		if (given[name] === undefined || given.PLANSTREAM_OPENAI_BASE_URL !== undefined) continue
-		addIssue({ code: 'custom', path: [name], message: 'must be absent unless PLANSTREAM_OPENAI_BASE_URL names a model server' })
-	}
-	if (PLANSTREAM_API_KEYS !== undefined) return
-	const unless = 'unless PLANSTREAM_API_KEYS names a file of keys: without keys this server answers its own machine only'
-	if (!isLoopback(HOST))
-		addIssue({ code: 'custom', path: ['HOST'], message: `must be one of ${LOOPBACK_HOSTS.join(', ')} ${unless}` })
-	if (PLANSTREAM_ORIGINS !== undefined)
-		addIssue({ code: 'custom', path: ['PLANSTREAM_ORIGINS'], message: `must be absent ${unless}` })
-})
-
 /** What the environment says about how to serve. */
 export type Settings = z.output<typeof variables>
 
@@ -72,11 +57,33 @@ export type Settings = z.output<typeof variables>
  * @throws PlanstreamError `bad_request`, with a line for each setting that is wrong, under its name
  */
 export function parseSettings(env: NodeJS.ProcessEnv): Settings {
-	const parsed = settings.safeParse(Object.fromEntries(Object.entries(env).filter(([, text]) => text !== '')))
-	if (parsed.success) return parsed.data
-	const lines = parsed.error.issues.map(({ path, message }) => {
-		const name = String(path[0])
-		return `${name} ${message}, but is "${env[name] ?? ''}".`
-	})
-	throw new PlanstreamError('bad_request', lines.join('\n'), { settings: parsed.error.issues.map(({ path }) => String(path[0])) })
+	const given = Object.fromEntries(Object.entries(env).filter(([, text]) => text !== ''))
+	const parsed = variables.safeParse(given)
+	const contradictions = contradictionsIn(given)
+	if (parsed.success && contradictions.length === 0) return parsed.data
+	const malformed = parsed.error?.issues.map(({ path, message }) => ({ name: String(path[0]), message })) ?? []
+	const wrong = [...malformed, ...contradictions]
+	const lines = wrong.map(({ name, message }) => `${name} ${message}, but is "${env[name] ?? ''}".`)
+	throw new PlanstreamError('bad_request', lines.join('\n'), { settings: wrong.map(({ name }) => name) })
+}
+
+interface Wrong {
+	readonly name: string
+	readonly message: string
+}
+
+/** What contradicts another setting; told also when settings are wrong in themselves, so that nobody has to try twice. */
+function contradictionsIn(given: NodeJS.ProcessEnv): Wrong[] {
+	const wrong: Wrong[] = []
+	for (const name of ['PLANSTREAM_OPENAI_API_KEY_ENV', 'PLANSTREAM_OPENAI_MODEL']) {
+		if (given[name] === undefined || given.PLANSTREAM_OPENAI_BASE_URL !== undefined) continue
+		wrong.push({ name, message: 'must be absent unless PLANSTREAM_OPENAI_BASE_URL names a model server' })
+	}
+	const { HOST, PLANSTREAM_API_KEYS, PLANSTREAM_ORIGINS } = given
+	if (PLANSTREAM_API_KEYS !== undefined) return wrong
+	const unless = 'unless PLANSTREAM_API_KEYS names a file of keys: without keys this server answers its own machine only'
+	if (HOST !== undefined && !isLoopback(HOST))
+		wrong.push({ name: 'HOST', message: `must be one of ${LOOPBACK_HOSTS.join(', ')} ${unless}` })
+	if (PLANSTREAM_ORIGINS !== undefined) wrong.push({ name: 'PLANSTREAM_ORIGINS', message: `must be absent ${unless}` })
+	return wrong
 }
