@@ -6,7 +6,9 @@ import { answer, cpuUs, rssKib, type Server, serverOf } from './child-server.js'
 import type { Drive } from './drive.js'
 import type { Subject } from './subjects.js'
 
-/** CPU time of the server after which the compiler has seen everything, however much of its core it had. */
+/** Events to nobody after which the compiler has seen how one is published; to a thousand readers there are few in a window. */
+const REHEARSED = 3000
+/** CPU time of the server after which it has seen everything else, however much of its core it had. */
 const WARM_UP_SECONDS = 0.7
 const WARM_UP_SLICE_SECONDS = 0.2
 
@@ -25,6 +27,8 @@ export async function measureFanout(options: FanoutOptions): Promise<Measurement
 	await using directory = await scratchDirectory()
 	await using server = serverOf({ ...options, name: options.subject.server, directory: directory.path })
 	const { port } = await answer(server, 'listening')
+	server.send({ kind: 'rehearse', events: REHEARSED })
+	await answer(server, 'rehearsed')
 	using audience = await Audience.open(options.subject, port, options)
 	await audience.stall(port, stalled)
 	await attached(server, subscribers + stalled)

@@ -1,5 +1,7 @@
 /** What the load generator tells the server under test. */
 export type Order =
+	/** Publish so many events to a plan that nobody watches, and say when that is done. */
+	| { readonly kind: 'rehearse'; readonly events: number }
 	/** Publish until so many events have been published in all, `burst` of them in each turn of the event loop. */
 	| { readonly kind: 'allow'; readonly total: number; readonly burst: number }
 	/** Publish one more event at once, whatever is under way, with this stamp. */
@@ -16,6 +18,7 @@ export type Order =
 /** What the server under test answers. */
 export type Report =
 	| { readonly kind: 'listening'; readonly port: number }
+	| { readonly kind: 'rehearsed' }
 	| { readonly kind: 'attached' }
 	| { readonly kind: 'drained' }
 	| { readonly kind: 'usage'; readonly cpuUs: number }

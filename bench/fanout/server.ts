@@ -33,6 +33,10 @@ report({ kind: 'listening', port: server.port })
 
 async function obey(order: Order): Promise<void> {
 	switch (order.kind) {
+		case 'rehearse':
+			for (let seq = 0; seq < order.events; seq++) await server.publish(seq, 0, Number(plans))
+			report({ kind: 'rehearsed' })
+			break
 		case 'allow':
 			allowed = order.total
 			burst = order.burst
