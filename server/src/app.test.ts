@@ -28,7 +28,7 @@ async function startApp(ready: () => Promise<unknown> = () => Promise.resolve())
 		metrics: () => '',
 	})
 	const env = {
-		incoming: { headers: { host: 'localhost' }, socket: { remoteAddress: '::1' } },
+		incoming: { rawHeaders: [], headers: { host: 'localhost' }, socket: { remoteAddress: '::1' } },
 		outgoing: { setHeader: () => undefined },
 	} as unknown as HttpBindings
 	const ask = async (path: string) => {

@@ -9,6 +9,8 @@ import { startTestServer } from '../support/server.js'
 
 const logged: unknown[] = []
 const HOST = 'Host: localhost\r\n'
+const WEBSOCKET =
+	'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n'
 
 let server: RunningServer
 beforeAll(async () => {
@@ -49,6 +51,8 @@ describe('bytes that are no request', () => {
 			'bad_request',
 		],
 		['no host', 'GET /health/live HTTP/1.1\r\nConnection: close\r\n\r\n', 400, 'bad_request'],
+		['two hosts', `GET /health/live HTTP/1.1\r\n${HOST}host: evil.example\r\nConnection: close\r\n\r\n`, 400, 'bad_request'],
+		['two hosts of a WebSocket', `GET /trpc HTTP/1.1\r\n${HOST}${HOST}${WEBSOCKET}\r\n`, 400, 'bad_request'],
 		['headers beyond 16 KiB', `GET / HTTP/1.1\r\n${HOST}X: ${'x'.repeat(20_000)}\r\n\r\n`, 413, 'too_large'],
 		['an expectation', `POST /api/v1/plans HTTP/1.1\r\n${HOST}Expect: miracles\r\nContent-Length: 0\r\n\r\n`, 400, 'bad_request'],
 		['CONNECT', `CONNECT localhost:80 HTTP/1.1\r\n${HOST}\r\n`, 405, 'method_not_allowed'],

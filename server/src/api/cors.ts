@@ -1,6 +1,7 @@
 import type { HttpBindings } from '@hono/node-server'
 import type { Context, MiddlewareHandler } from 'hono'
 import type { Authority } from '../auth/authority.js'
+import { assertOneHost } from '../auth/one-host.js'
 
 const PREFLIGHT_SECONDS = '600'
 
@@ -12,6 +13,7 @@ export function welcome(authority: Authority): MiddlewareHandler<{ Bindings: Htt
 	return async (context, next) => {
 		const { incoming, outgoing } = context.env
 		outgoing.setHeader('x-content-type-options', 'nosniff')
+		assertOneHost(incoming)
 		authority.assertWelcome(incoming)
 		const { origin } = incoming.headers
 		if (origin !== undefined) {

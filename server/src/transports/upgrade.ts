@@ -4,6 +4,7 @@ import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
 import { problemResponse } from '../api/problem-response.js'
 import { type OnProblem, reported } from '../api/procedure.js'
 import type { Authority } from '../auth/authority.js'
+import { assertOneHost } from '../auth/one-host.js'
 
 /**
  * Takes a connection over after its HTTP upgrade.
@@ -31,6 +32,7 @@ export function upgradeRouter({ upgrades, authority, onProblem }: UpgradeOptions
 	const upgrade: UpgradeRouter['upgrade'] = (request, socket, head) => {
 		socket.on('error', ignoreReset)
 		try {
+			assertOneHost(request)
 			authority.assertWelcome(request)
 			upgradeAt(pathOf(request.url ?? '/'), upgrades)(request, socket, head)
 		} catch (thrown) {
