@@ -101,5 +101,12 @@ it('by itself the server compresses no stream', async () => {
 	expect(incoming.headers['content-encoding']).toBeUndefined()
 	incoming.resume()
 	await once(incoming, 'end')
+	for (const path of ['/trpc', '/api/v1/streaming/ws/c']) {
+		const socket = new WebSocket(server.url.replace('http', 'ws') + path)
+		await once(socket, 'open')
+		expect(socket.extensions).toBe('')
+		socket.close()
+		await once(socket, 'close')
+	}
 	await server.quiet()
 })

@@ -1,9 +1,7 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import path from 'node:path'
-import { createInterface } from 'node:readline'
 import { expect, it } from 'vitest'
+import { Target } from '../../server/src/testing/target.js'
 import { EVENT_READERS } from '../suites/stream-readers.js'
+import { MeasuredServer } from '../support/measured-server.js'
 
 const SCALE = Number(process.env.PLANSTREAM_TEST_SCALE ?? 1)
 const ROUNDS = 6
@@ -31,45 +29,23 @@ interface Report {
 	readonly watchers: number
 }
 
-/** A server in a process of its own that can be told to collect its garbage and to say what is left. */
-async function startMeasured() {
-	const child = spawn(process.execPath, ['--expose-gc', '--input-type=module', '-e', SERVER], {
-		cwd: path.resolve(import.meta.dirname, '../../server'),
-		stdio: ['pipe', 'pipe', 'inherit'],
-	})
-	const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
-	const line = async () => String((await lines.next()).value)
-	const url = await line()
-	const report = async (): Promise<Report> => {
-		child.stdin.write('report\n')
-		return JSON.parse(await line()) as Report
-	}
-	const dispose = async () => {
-		child.stdin.end()
-		if (child.exitCode === null) await once(child, 'exit')
-	}
-	return { url, report, [Symbol.asyncDispose]: dispose }
-}
-
 /** Begins to read a plan and leaves after the first event. */
 async function comeAndGo(url: string, read: (typeof EVENT_READERS)[number][1]): Promise<void> {
 	for await (const { item } of read(url, { plan_id: 'p' })) if ('event_type' in item) return
 }
 
 it(`${ROUNDS * READERS * EVENT_READERS.length} readers that came and went on all transports have left nothing in the heap`, async () => {
-	await using server = await startMeasured()
-	const event = { event_type: 'plan_started', data: { query: 'q', total_steps: 1 } }
-	const address = `${server.url}/api/v1/streaming/plans/p/events`
-	const { status } = await fetch(address, { method: 'POST', body: JSON.stringify({ events: [event] }) })
-	expect(status).toBe(200)
+	await using server = await MeasuredServer.start(SERVER)
+	await new Target(server.url).publish('p', [{ event_type: 'plan_started', data: { query: 'q', total_steps: 1 } }])
+	const report = () => server.ask<Report>('report')
 	const heaps: number[] = []
 	for (let round = 0; round < ROUNDS; round++) {
 		for (const [, read] of EVENT_READERS) {
 			for (let gone = 0; gone < READERS; gone += AT_ONCE)
 				await Promise.all(Array.from({ length: Math.min(AT_ONCE, READERS - gone) }, () => comeAndGo(server.url, read)))
 		}
-		await expect.poll(() => server.report(), { timeout: 30_000 }).toMatchObject({ connections: 0, subscriptions: 0, watchers: 0 })
-		heaps.push((await server.report()).heap)
+		await expect.poll(report, { timeout: 30_000 }).toMatchObject({ connections: 0, subscriptions: 0, watchers: 0 })
+		heaps.push((await report()).heap)
 	}
 	const [, second = 0, ...later] = heaps
 	const kept = (Math.min(...later.slice(-2)) - second) / (later.length * READERS * EVENT_READERS.length)

@@ -1,10 +1,16 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import type { ReadyFrame } from '@planstream/shared'
 import { expect, test } from 'vitest'
 import { WebSocket } from 'ws'
+import { LOCAL_PRINCIPAL } from '../../server/src/hub/principal.js'
+import { Target } from '../../server/src/testing/target.js'
 import { READERS } from '../suites/stream-readers.js'
 import { StreamServer } from '../suites/stream-server.js'
+import { trpcPath } from '../suites/transcripts.js'
 import { connectPlain, Wire } from '../suites/wire.js'
+import { ask } from '../support/ask.js'
+import { startTestServer } from '../support/server.js'
 
 const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1 } }
 const COMPLETED = { event_type: 'plan_completed', data: {} }
@@ -51,29 +57,33 @@ test.each(['/trpc', '/api/v1/streaming/ws/c?plan_id=p'])(
 )
 
 /** The rest of a response that nobody reads until the test does. */
-async function pausedStream(server: StreamServer): Promise<{ socket: Socket; text: () => string }> {
+async function pausedStream(server: StreamServer, path: string): Promise<{ socket: Socket; text: () => string }> {
 	const socket = connect(server.port, '127.0.0.1')
 	let text = ''
 	socket.on('data', (bytes) => {
 		text += String(bytes)
 	})
-	socket.write('GET /api/v1/streaming/plans/p/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n')
+	socket.write(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`)
 	await server.until(() => text.includes('"event_type":"plan_started"'), true)
 	socket.pause()
 	return { socket, text: () => text }
 }
 
-test('over SSE the same is the last event of the response', async () => {
+const SLOW = String.raw`\{"frame":"end",.*"reason":"slow","final_seq":321,"resume":true\}`
+const OVER = String.raw`\r\n0\r\n\r\n$`
+
+test.each([
+	['/api/v1/streaming/plans/p/events', String.raw`event: end\nid: \S+\ndata: ${SLOW}\n\n`],
+	[trpcPath({ plan_id: 'p' }), String.raw`\ndata: ${SLOW}\nid: \S+\n\n\n`],
+])('over SSE at %s the same is the last event of the response', async (path, last) => {
 	await using server = await StreamServer.start({ limits: { stallTimeoutMs: 300 } })
 	await server.publish('p', [STARTED])
-	const { socket, text } = await pausedStream(server)
+	const { socket, text } = await pausedStream(server, path)
 	await flood(server)
 	await server.until(() => server.deliveries.report().slow, 1)
 	socket.resume()
 	await once(socket, 'close')
-	expect(text()).toMatch(
-		/event: end\nid: \S+\ndata: \{"frame":"end",.*"reason":"slow","final_seq":321,"resume":true\}\n\n\r\n0\r\n\r\n$/,
-	)
+	expect(text()).toMatch(new RegExp(last + OVER))
 	await server.quiet()
 })
 
@@ -96,6 +106,25 @@ test('a reader that falls behind and catches up has every event once', async () 
 	expect(server.report()[0]).toMatchObject({ delivered: 961, lagging: false })
 })
 
+test('who is behind, and how often readers fell behind, stands at /metrics', async () => {
+	await using server = await startTestServer()
+	const target = new Target(server.url)
+	const metric = async (name: string) =>
+		new RegExp(`^planstream_streams_${name} (\\d+)$`, 'm').exec((await ask(server, '/metrics')).text)?.[1]
+	await target.publish('p', [STARTED])
+	await using client = await connectPlain(server.url, 'c?plan_id=p')
+	await client.until(({ seq }) => seq === 1)
+	await expect.poll(() => metric('behind')).toBe('0')
+	expect(await metric('fell_behind_total')).toBe('0')
+	client.socket.pause()
+	for (let round = 0; round < 20; round++) await target.publish('p', outputs(16, 60_000))
+	await expect.poll(() => metric('behind')).toBe('1')
+	expect(await metric('fell_behind_total')).toBe('1')
+	client.socket.resume()
+	await client.until(({ seq }) => seq === 321)
+	await expect.poll(() => metric('behind')).toBe('0')
+})
+
 test.each(READERS)('over %s a reader with a pace gets every event', async (_name, read) => {
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED, ...outputs(20, 10)])
@@ -108,6 +137,34 @@ test.each(READERS)('over %s a reader with a pace gets every event', async (_name
 	expect(seqs).toEqual(Array.from({ length: 32 }, (_, index) => index + 1))
 	await server.quiet()
 })
+
+test.each(READERS)(
+	'over %s a reader behind what is trimmed is told in mid-stream where it goes on, and with what',
+	async (_name, read) => {
+		await using server = await StreamServer.start()
+		await server.publish('p', [STARTED, ...outputs(600, 10)])
+		const seqs: number[] = []
+		const readies: ReadyFrame[] = []
+		for await (const { item } of read(server.url, { plan_id: 'p', max_events_per_s: 1000 })) {
+			if ('frame' in item && item.frame === 'ready') readies.push(item)
+			if (!('event_type' in item)) continue
+			if (seqs.push(item.seq) !== 1) continue
+			await server.hub.trim({ tenant: LOCAL_PRINCIPAL.tenant, plan_id: 'p' }, 500)
+			await server.publish('p', [COMPLETED])
+		}
+		expect(readies.map(({ reset, from_seq, state }) => [reset?.reason, from_seq, state?.seq])).toEqual([
+			[undefined, 1, undefined],
+			['trimmed', 500, 499],
+		])
+		const first = seqs.findIndex((seq) => seq >= 500)
+		expect(first).toBeLessThan(499)
+		expect(seqs).toEqual([
+			...Array.from({ length: first }, (_, index) => index + 1),
+			...Array.from({ length: 103 }, (_, index) => 500 + index),
+		])
+		await server.quiet()
+	},
+)
 
 test('a pace that is none is refused', async () => {
 	await using server = await StreamServer.start()

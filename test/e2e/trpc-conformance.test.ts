@@ -1,4 +1,7 @@
-import { expect, test } from 'vitest'
+import { PlanstreamError } from '@planstream/shared'
+import { afterEach, expect, test, vi } from 'vitest'
+import { Hub } from '../../server/src/hub/hub.js'
+import { PlanReader } from '../../server/src/hub/plan-reader.js'
 import { LOCAL_PRINCIPAL } from '../../server/src/hub/principal.js'
 import { READERS, type Received } from '../suites/stream-readers.js'
 import { answersOfBoth, SocketPair, StreamPair, startBoth, trpcPath } from '../suites/transcripts.js'
@@ -8,6 +11,8 @@ const COMPLETED = { event_type: 'plan_completed', data: { result: { '10': 'x', b
 const STOPPED = '"type":"stopped"'
 const ERROR = '"error":{"message":'
 const PLAN = { tenant: LOCAL_PRINCIPAL.tenant, plan_id: 'p' }
+
+afterEach(() => void vi.restoreAllMocks())
 
 function outputs(count: number, step_id = 's'): Record<string, unknown>[] {
 	return Array.from({ length: count }, (_, index) => ({
@@ -165,6 +170,28 @@ test('cursors that cannot be honoured', async () => {
 	}
 	const got = await pair.hears(STOPPED, 4)
 	expect(got.filter((text) => text.includes('"recovered":false'))).toHaveLength(4)
+})
+
+test.each([
+	['what may pass', new PlanstreamError('storage_unavailable', 'The log cannot be read.')],
+	['what stays', new PlanstreamError('not_found', 'The log is gone.')],
+	['what nobody foresaw', new TypeError('secret')],
+])('a log that breaks in mid-stream by %s, and streams anew', async (_name, failure) => {
+	await using both = await startBoth()
+	await both.server.publish('p', [STARTED])
+	using pair = await SocketPair.open(both.urls)
+	using streams = await StreamPair.open(both.urls, trpcPath({ plan_id: 'p' }))
+	pair.subscribe(1, { plan_id: 'p' })
+	await pair.hears('"event_type":"plan_started"')
+	await streams.gets('"event_type":"plan_started"')
+	await both.server.until(() => both.server.watchers, 4)
+	for (const reading of [Hub.prototype, PlanReader.prototype]) vi.spyOn(reading, 'read').mockRejectedValue(failure)
+	await both.server.publish('p', outputs(1))
+	expect((await pair.hears(STOPPED)).at(-2)).toContain(ERROR)
+	await streams.gets('event: serialized-error')
+	vi.restoreAllMocks()
+	pair.subscribe(1, { plan_id: 'p' })
+	expect(await pair.hears('"event_type":"step_output"')).toHaveLength(9)
 })
 
 test('parameters of the connection, and signs of life before them', async () => {

@@ -2,8 +2,9 @@ import { type PlanEvent, PlanstreamError, parsePosition } from '@planstream/shar
 import { eventInput } from '@planstream/shared/schemas'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { ManualClock } from '../../../test/support/manual-clock.js'
 import { startPlanstream } from '../../../test/support/planstream.js'
-import { processSchedule } from '../connections/schedule.js'
+import { processSchedule, type Schedule } from '../connections/schedule.js'
 import type { ReadRequest } from '../hub/plan-reader.js'
 import { LOCAL_PRINCIPAL } from '../hub/principal.js'
 import { textOf } from '../hub/stream-item.js'
@@ -76,10 +77,10 @@ class TestOutlet implements Outlet {
 }
 
 /** Deliveries of a hub in memory. */
-async function start() {
+async function start(schedule: Schedule = processSchedule) {
 	const planstream = await startPlanstream()
 	const { hub } = planstream
-	const deliveries = new Deliveries(hub, processSchedule)
+	const deliveries = new Deliveries(hub, schedule)
 	let published = 0
 	const publish = async (count: number, step_id = 's') => {
 		const sent = Array.from({ length: count }, () => {
@@ -198,6 +199,27 @@ test('who comes between an append and its delivery gets only what it asked for, 
 	const events = [before, now, behind, whole].map(({ outlet }) => outlet.events)
 	expect(events).toEqual([upTo(12), upTo(12, 11), upTo(12, 11), upTo(12)])
 	expect(plan.deliveries.report()).toMatchObject({ waiting: 4, plans: 1 })
+})
+
+test('a reader with a pace gets its portion at a time, of what there is and of what comes, and everybody else all at once', async () => {
+	const clock = new ManualClock()
+	await using plan = await start((callback, delayMs) => ({ [Symbol.dispose]: clock.after(delayMs, callback) }))
+	await plan.publish(15)
+	const paced = plan.attach({ max_events_per_s: 100 })
+	const other = plan.attach()
+	for (const expected of [10, 15, 15]) {
+		await turns()
+		expect(paced.outlet.events).toEqual(upTo(expected))
+		clock.advance(100)
+	}
+	await plan.publish(25)
+	for (const expected of [25, 35, 40, 40]) {
+		await turns()
+		expect(paced.outlet.events).toEqual(upTo(expected))
+		expect(other.outlet.events).toEqual(upTo(40))
+		clock.advance(100)
+	}
+	expect(clock.pending).toBe(0)
 })
 
 test('a store that fails is told to each reader', async () => {
