@@ -4,7 +4,7 @@ import { PlanstreamError } from '@planstream/shared'
 import { findDropped, type SetAside, setDamagedAside } from './damaged-wal.js'
 import type { Dropped } from './event-log.js'
 import { openDatabase, type SqlDatabase } from './sqlite-driver.js'
-import { asStorageError, isLocked } from './storage-errors.js'
+import { isLocked } from './storage-errors.js'
 
 /** The file inside the data directory that holds every log. */
 export const DATABASE_FILE = 'planstream.db'
@@ -98,7 +98,7 @@ export interface OpenTables {
 /**
  * Opens the database of a directory and makes its tables when they are not there.
  *
- * @throws `storage_unavailable` when another process has it open, or the file is not to be read
+ * @throws `storage_unavailable` when another process has it open or it has a later format, and what SQLite throws
  */
 export function openTables(directory: string): OpenTables {
 	const { db, dropped } = openOwn(directory)
@@ -134,7 +134,7 @@ function openOwn(directory: string): Pick<OpenTables, 'db' | 'dropped'> {
 		return { db, dropped: findDropped(file) }
 	} catch (error) {
 		db?.close()
-		if (!isLocked(error)) throw asStorageError(error, directory)
+		if (!isLocked(error)) throw error
 		aside?.forget()
 		throw lockedError(directory, error)
 	}

@@ -2,7 +2,7 @@ import { asPlanstreamError, type PlanstreamError } from '@planstream/shared'
 import type { Answered, Asked, Outcome, ReadingRequest, Request, WriteRequest } from './sqlite-messages.js'
 import { type ReadJob, readJob } from './sqlite-reads.js'
 import type { SqliteStore } from './sqlite-store.js'
-import { asStorageError } from './storage-errors.js'
+import { asReadError, asWriteError } from './storage-errors.js'
 
 /** A group commit closes at this many events or characters of text; one append is never split. */
 const GROUP_EVENTS = 256
@@ -116,7 +116,7 @@ export class Turns {
 			this.#sweepPaused = false
 			return answers
 		} catch (thrown) {
-			const error = asStorageError(thrown, this.#directory)
+			const error = asWriteError(thrown, this.#directory)
 			// Not the disk's fault, so it may be one request's: alone, the others need not fail with it.
 			if (error.code !== 'storage_full' && group.length > 1) return group.flatMap((asked) => this.#commitGroup([asked]))
 			return group.map(({ id }) => ({ id, outcome: failed(error) }))
@@ -148,7 +148,7 @@ export class Turns {
 			const { rows: taken, reply } = job.step(rows)
 			return { taken, outcome: reply === undefined ? null : { value: reply } }
 		} catch (thrown) {
-			return { taken: 1, outcome: failed(asStorageError(thrown, this.#directory)) }
+			return { taken: 1, outcome: failed(asReadError(thrown, this.#directory)) }
 		}
 	}
 }

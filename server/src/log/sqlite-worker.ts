@@ -1,10 +1,12 @@
+import { join } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
-import { asPlanstreamError } from '@planstream/shared'
+import type { Problem } from '@planstream/shared'
 import type { Answered, Opened } from './sqlite-messages.js'
 import { SqliteStore } from './sqlite-store.js'
-import { type OpenTables, openTables } from './sqlite-tables.js'
+import { DATABASE_FILE, type OpenTables, openTables } from './sqlite-tables.js'
 import { Turns } from './sqlite-turns.js'
 import { type Cells, packAnswers, unpackRequests } from './sqlite-wire.js'
+import { asOpeningError } from './storage-errors.js'
 
 /** The thread that owns the one connection. It takes batches of requests and answers in batches. */
 function main(): void {
@@ -17,7 +19,7 @@ function main(): void {
 		port.postMessage(opened)
 		return
 	}
-	const turns = new Turns(new SqliteStore(opened.db), directory, () => performance.now())
+	const turns = new Turns(opened.store, directory, () => performance.now())
 	let scheduled = false
 	let closing: number | null = null
 
@@ -50,11 +52,21 @@ function main(): void {
 	schedule()
 }
 
-function open(directory: string): OpenTables | Opened {
+interface OpenStore extends Pick<OpenTables, 'dropped' | 'close'> {
+	readonly store: SqliteStore
+}
+
+function open(directory: string): OpenStore | Extract<Opened, { problem: Problem }> {
 	try {
-		return openTables(directory)
+		const { db, dropped, close } = openTables(directory)
+		try {
+			return { store: new SqliteStore(db), dropped, close }
+		} catch (error) {
+			close()
+			throw error
+		}
 	} catch (error) {
-		return { problem: asPlanstreamError(error).toProblem() }
+		return { problem: asOpeningError(error, join(directory, DATABASE_FILE)).toProblem() }
 	}
 }
 

@@ -1,6 +1,6 @@
-import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { eventLogSuite } from '../../../test/suites/event-log.suite.js'
 import { PLAN, record, records, summary } from '../../../test/support/log-records.js'
@@ -29,6 +29,13 @@ async function openIn(options?: ConstructorParameters<typeof TailLog>[1]) {
 	return { log, directory, [Symbol.asyncDispose]: dispose }
 }
 
+/** A database of ours of which only the first page is as it was written. */
+async function damagedPages(file: string): Promise<void> {
+	const log = await openLog({ kind: 'sqlite', directory: dirname(file) })
+	await log.close()
+	await writeFile(file, (await readFile(file)).fill(255, 4096))
+}
+
 eventLogSuite('in SQLite', () => openIn())
 eventLogSuite('in SQLite with nothing in its tail', () => openIn(NO_TAIL))
 
@@ -40,7 +47,7 @@ describe('the log in SQLite', () => {
 		await log.append(PLAN, [record('a')])
 		await log.close()
 		expect((await stat(directory)).mode & 0o777).toBe(0o700)
-		expect(await readdir(directory)).toEqual(['planstream.db'])
+		expect(await readdir(directory)).not.toContain('planstream.pid')
 	})
 
 	it('is the same log after it was closed and opened again', async () => {
@@ -120,14 +127,34 @@ describe('the log in SQLite', () => {
 		expect((await opened.log.append(PLAN, [record('a')])).results[0]?.seq).toBe(1)
 	})
 
-	it('says so when the file is no database or the directory cannot be made', async () => {
+	const tables = (version: number) => (file: string) => {
+		const db = openDatabase(file)
+		db.exec(`CREATE TABLE events (own TEXT); PRAGMA user_version = ${version}`)
+		db.close()
+	}
+
+	it.each<[string, string, (file: string) => unknown]>([
+		['is no database', 'The file is damaged: restore a backup', (file) => writeFile(file, 'no database. '.repeat(1000))],
+		['is damaged behind its first page', 'The file is damaged: restore a backup', damagedPages],
+		['is of another program', 'It is no database of Planstream: move planstream.db* aside', tables(0)],
+		['is of another program that counts its formats', 'It is no database of Planstream: move planstream.db* aside', tables(3)],
+		['is a directory', 'It must be a file that this user may read and write', (file) => mkdir(file)],
+	])('says what to do when the file %s', async (_what, advice, make) => {
 		await using temporary = await temporaryDirectory()
 		const { directory } = temporary
-		await writeFile(join(directory, 'planstream.db'), 'no database, but long enough to be looked at as one. '.repeat(100))
-		await expect(openLog({ kind: 'sqlite', directory })).rejects.toMatchObject({
-			code: 'storage_unavailable',
-			message: expect.stringContaining('restore a backup'),
-		})
+		const file = join(directory, 'planstream.db')
+		await make(file)
+		const error: unknown = await openLog({ kind: 'sqlite', directory }).catch((thrown: unknown) => thrown)
+		expect(error).toMatchObject({ code: 'storage_unavailable', facts: { directory } })
+		expect(String(error)).toMatch(`PlanstreamError: The database ${file} cannot be opened (`)
+		expect(String(error)).toMatch(`). ${advice}`)
+		expect(await readdir(directory)).not.toContain('planstream.pid')
+	})
+
+	it('says so when the directory cannot be made', async () => {
+		await using temporary = await temporaryDirectory()
+		const { directory } = temporary
+		await writeFile(join(directory, 'planstream.db'), '')
 		for (const below of [join(directory, 'planstream.db', 'below'), '/proc/planstream/below']) {
 			await expect(openLog({ kind: 'sqlite', directory: below })).rejects.toMatchObject({
 				code: 'storage_unavailable',

@@ -37,8 +37,13 @@ export class ServerFile {
 		if (this.#file === null) return
 		const beside = `${this.#file}.${process.pid}`
 		await rm(beside, { force: true })
-		await writeFile(beside, `${JSON.stringify({ url, pid: process.pid, token: this.#token })}\n`, { mode: 0o600, flag: 'wx' })
-		await rename(beside, this.#file)
+		try {
+			await writeFile(beside, `${JSON.stringify({ url, pid: process.pid, token: this.#token })}\n`, { mode: 0o600, flag: 'wx' })
+			await rename(beside, this.#file)
+		} catch (error) {
+			await rm(beside, { force: true })
+			throw error
+		}
 	}
 
 	async remove(): Promise<void> {
