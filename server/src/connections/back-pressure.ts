@@ -8,9 +8,23 @@ export interface Sink {
 	off(event: 'drain' | 'close', listener: () => void): unknown
 }
 
-/** Resolves at once while fewer than `limit` bytes are queued; else when the sink has drained or closed, or the signal aborts. */
-export async function drained(sink: Sink, queued: () => number, limit: number, signal?: AbortSignal): Promise<void> {
-	while (signal?.aborted !== true && sink.writableNeedDrain && queued() >= limit) await drainOrEnd(sink, signal)
+/** The writing end of a connection, and how much may wait in it. */
+export interface SendBuffer {
+	readonly sink: Sink
+	/** Bytes that wait. */
+	readonly queued: number
+	/** Bytes from which on nothing more is written. */
+	readonly limit: number
+}
+
+/** Whether the reader has to take something before more is written. */
+export function isFull(buffer: SendBuffer): boolean {
+	return buffer.sink.writableNeedDrain && buffer.queued >= buffer.limit
+}
+
+/** Resolves at once while there is room; else when the sink has drained or closed, or the signal aborts. */
+export async function drained(buffer: SendBuffer, signal?: AbortSignal): Promise<void> {
+	while (signal?.aborted !== true && isFull(buffer)) await drainOrEnd(buffer.sink, signal)
 }
 
 function drainOrEnd(sink: Sink, signal?: AbortSignal): Promise<void> {
@@ -35,50 +49,67 @@ export function aborted(signal: AbortSignal): Promise<void> {
 	})
 }
 
+/** What tells that nothing has moved on a connection for as long as was set. */
+export interface IdleSource {
+	on(event: 'timeout', listener: () => void): unknown
+	off(event: 'timeout', listener: () => void): unknown
+}
+
 /** A connection that notices how long nothing has moved on it. */
-export interface IdleSink extends Sink {
+export interface IdleSink extends IdleSource {
+	readonly writableNeedDrain: boolean
 	setTimeout(delayMs: number): unknown
-	on(event: 'drain' | 'close' | 'timeout', listener: () => void): unknown
+	once(event: 'drain', listener: () => void): unknown
 }
 
 /** How a connection is given up that takes nothing. */
 export interface StallEnds {
 	/** Asks it to end; what waits for it may still be taken. */
-	readonly leave: (reason: PlanstreamError) => void
+	leave(reason: PlanstreamError): void
 	/** Closes it at once. */
-	readonly terminate: () => void
+	terminate(): void
 }
 
 /**
  * Ends a connection that has taken nothing of what waits for it for so long, and closes it when that lasts as long again. A connection
- * that takes what it gets has no timer.
+ * that takes what it gets has neither a timer nor a listener.
  */
 export class StallWatch {
 	readonly #sink: IdleSink
+	readonly #idle: IdleSource
 	readonly #timeoutMs: number
+	readonly #ends: StallEnds
 	#isArmed = false
+	#isLeaving = false
 
-	constructor(sink: IdleSink, timeoutMs: number, { leave, terminate }: StallEnds) {
+	/** @param idle - who tells of the sink's silence. @defaultValue the sink itself */
+	constructor(sink: IdleSink, timeoutMs: number, ends: StallEnds, idle: IdleSource = sink) {
 		this.#sink = sink
+		this.#idle = idle
 		this.#timeoutMs = timeoutMs
-		let isLeaving = false
-		sink.on('timeout', () => {
-			if (!sink.writableNeedDrain) return
-			if (isLeaving) terminate()
-			else leave(stalled())
-			isLeaving = true
-			sink.setTimeout(timeoutMs)
-		})
-		sink.on('drain', () => {
-			if (this.#isArmed) sink.setTimeout(0)
-			this.#isArmed = false
-		})
+		this.#ends = ends
 	}
 
 	/** To be called when a write finds no room. */
 	arm(): void {
-		if (!this.#isArmed) this.#sink.setTimeout(this.#timeoutMs)
+		if (this.#isArmed) return
 		this.#isArmed = true
+		const onIdle = (): void => this.#giveUp()
+		this.#idle.on('timeout', onIdle)
+		this.#sink.setTimeout(this.#timeoutMs)
+		this.#sink.once('drain', () => {
+			this.#idle.off('timeout', onIdle)
+			this.#sink.setTimeout(0)
+			this.#isArmed = false
+		})
+	}
+
+	#giveUp(): void {
+		if (!this.#sink.writableNeedDrain) return
+		if (this.#isLeaving) this.#ends.terminate()
+		else this.#ends.leave(stalled())
+		this.#isLeaving = true
+		this.#sink.setTimeout(this.#timeoutMs)
 	}
 }
 

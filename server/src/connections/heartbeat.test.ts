@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { expect, test } from 'vitest'
-import { keepAlive, type PingableSocket } from './heartbeat.js'
+import { Heartbeat, type PingableSocket } from './heartbeat.js'
 
 /** A socket whose pings leave when the test says so. */
 class FakeSocket extends EventEmitter implements PingableSocket {
@@ -19,7 +19,8 @@ function start() {
 	const socket = new FakeSocket()
 	const timers = new Map<object, { callback: () => void; delayMs: number }>()
 	let alive = 0
-	keepAlive(socket, {
+	const living = { seen: () => void alive++ }
+	const heartbeat = new Heartbeat(socket, living, {
 		pingIntervalMs: 30_000,
 		pongTimeoutMs: 10_000,
 		schedule: (callback, delayMs) => {
@@ -27,7 +28,6 @@ function start() {
 			timers.set(timer, { callback, delayMs })
 			return timer
 		},
-		onAlive: () => alive++,
 	})
 	/** Lets the only timer there is run out; says how long it was. */
 	const expire = (): number => {
@@ -37,7 +37,7 @@ function start() {
 		callback()
 		return delayMs
 	}
-	return { socket, timers, expire, alive: () => alive }
+	return { socket, heartbeat, timers, expire, alive: () => alive }
 }
 
 test('a ping that is answered is followed by the next one', () => {
@@ -75,15 +75,18 @@ test('a message is as good as a pong, also when the ping leaves after it', () =>
 	expect([...timers.values()].map(({ delayMs }) => delayMs)).toEqual([30_000])
 })
 
-test('nothing is left of it when the socket closes, with or without an answer due', () => {
-	const { socket, expire, timers } = start()
+test('no timer is left of it when it is disposed, with or without an answer due, whatever comes after that', () => {
+	const { socket, heartbeat, expire, timers } = start()
 	expire()
 	socket.unflushed.shift()?.()
-	socket.emit('close')
+	heartbeat[Symbol.dispose]()
 	expect(timers.size).toBe(0)
-	expect(socket.eventNames()).toEqual([])
+	socket.emit('message')
+	expect(timers.size).toBe(0)
 	const other = start()
-	other.socket.emit('close')
+	other.expire()
+	other.heartbeat[Symbol.dispose]()
+	other.socket.unflushed.shift()?.()
 	expect(other.timers.size).toBe(0)
 })
 

@@ -7,8 +7,7 @@ export interface PingableSocket {
 	terminate(): void
 	/** True while this process has chosen to read nothing, and could not see an answer. */
 	readonly isPaused: boolean
-	on(event: 'pong' | 'message' | 'close', listener: () => void): unknown
-	off(event: 'pong' | 'message' | 'close', listener: () => void): unknown
+	on(event: 'pong' | 'message', listener: () => void): unknown
 }
 
 export interface HeartbeatOptions {
@@ -17,39 +16,58 @@ export interface HeartbeatOptions {
 	/** Milliseconds for an answer, counted from when the ping has left: a slow reader first has to take what is queued before it. */
 	readonly pongTimeoutMs: number
 	readonly schedule: Schedule
-	/** Called with each sign of life. */
-	readonly onAlive: () => void
 }
 
-/** Pings a WebSocket until it closes, and terminates it when nothing comes after a ping. */
-export function keepAlive(socket: PingableSocket, { pingIntervalMs, pongTimeoutMs, schedule, onAlive }: HeartbeatOptions): void {
-	let waiting = false
-	const expire = (): void => {
-		if (socket.isPaused) timer = schedule(expire, pongTimeoutMs)
-		else socket.terminate()
+/** Who is told of each sign of life. */
+export interface Living {
+	seen(): void
+}
+
+/** Pings a WebSocket until it is disposed, and terminates it when nothing comes after a ping. */
+export class Heartbeat implements Disposable {
+	readonly #socket: PingableSocket
+	readonly #options: HeartbeatOptions
+	#timer: Disposable
+	/** For an answer. */
+	#isWaiting = false
+
+	constructor(socket: PingableSocket, living: Living, options: HeartbeatOptions) {
+		this.#socket = socket
+		this.#options = options
+		this.#timer = this.#pingLater()
+		const alive = (): void => {
+			living.seen()
+			if (this.#isWaiting) this.#goOn()
+		}
+		socket.on('pong', alive)
+		socket.on('message', alive)
 	}
-	const ping = (): void => {
-		waiting = true
-		socket.ping('', false, (error) => {
-			if (waiting && error == null) timer = schedule(expire, pongTimeoutMs)
+
+	[Symbol.dispose](): void {
+		this.#isWaiting = false
+		this.#timer[Symbol.dispose]()
+	}
+
+	#pingLater(): Disposable {
+		return this.#options.schedule(() => this.#ping(), this.#options.pingIntervalMs)
+	}
+
+	#goOn(): void {
+		this[Symbol.dispose]()
+		this.#timer = this.#pingLater()
+	}
+
+	#ping(): void {
+		this.#isWaiting = true
+		this.#socket.ping('', false, (error) => {
+			if (this.#isWaiting && error == null) this.#expectAnswer()
 		})
 	}
-	let timer = schedule(ping, pingIntervalMs)
-	const alive = (): void => {
-		onAlive()
-		if (!waiting) return
-		waiting = false
-		timer[Symbol.dispose]()
-		timer = schedule(ping, pingIntervalMs)
+
+	#expectAnswer(): void {
+		this.#timer = this.#options.schedule(() => {
+			if (this.#socket.isPaused) this.#expectAnswer()
+			else this.#socket.terminate()
+		}, this.#options.pongTimeoutMs)
 	}
-	const close = (): void => {
-		waiting = false
-		timer[Symbol.dispose]()
-		socket.off('pong', alive)
-		socket.off('message', alive)
-		socket.off('close', close)
-	}
-	socket.on('pong', alive)
-	socket.on('message', alive)
-	socket.on('close', close)
 }

@@ -14,11 +14,11 @@ export type Transport = ConnectionReport['transport']
 export interface ConnectionEnds {
 	readonly transport: Transport
 	/** Whether more waits for the peer than it takes. */
-	readonly lagging: () => boolean
+	readonly lagging: boolean
 	/** Closes it in order, once no stream is left on it. A connection that is one stream ends with that. */
-	readonly leave?: (reason: PlanstreamError) => void
+	leave?(reason: PlanstreamError): void
 	/** Closes it at once. */
-	readonly terminate: () => void
+	terminate(): void
 }
 
 /** Whose connection it is. */
@@ -34,10 +34,10 @@ export interface ConnectionOwner {
 export interface CarriedStream {
 	/** null for a stream of no plan. */
 	readonly plan_id: string | null
-	/** Called when the connection is to leave; the stream then ends by itself. */
-	readonly end: (reason: PlanstreamError) => void
 	/** How many events of a plan were given over to the connection. */
-	readonly delivered: () => number
+	readonly delivered: number
+	/** Called when the connection is to leave; the stream then ends by itself. */
+	end(reason: PlanstreamError): void
 }
 
 export interface ConnectionsOptions {
@@ -53,24 +53,20 @@ export interface ConnectionsOptions {
 export class Connections {
 	readonly #limit: number
 	readonly #draining: AbortSignal
-	readonly #clock: () => number
 	readonly #open = new Set<Connection>()
+	readonly #home: Home
 	#whenEmpty: (() => void)[] = []
 
 	constructor({ limit, draining, clock }: ConnectionsOptions) {
 		this.#limit = limit
 		this.#draining = draining
-		this.#clock = clock
+		this.#home = { clock, close: (connection) => this.#close(connection) }
 		setMaxListeners(0, draining)
 		draining.addEventListener('abort', () => this.#leave(draining.reason as PlanstreamError), { once: true })
 	}
 
-	/**
-	 * Counts a connection in until it is disposed.
-	 *
-	 * @throws PlanstreamError `too_many_connections`, `draining`
-	 */
-	open(ends: ConnectionEnds): Connection {
+	/** @throws PlanstreamError `too_many_connections`, `draining` */
+	assertRoom(): void {
 		if (this.#draining.aborted) {
 			const sentence = 'The server is stopping and takes no new connections. Connect again in a moment.'
 			throw new PlanstreamError('draining', sentence, { retry_after_ms: RETRY_AFTER_MS })
@@ -79,7 +75,16 @@ export class Connections {
 			const sentence = `The server holds ${this.#limit} connections, which is its limit. Connect again when others have left.`
 			throw new PlanstreamError('too_many_connections', sentence, { limit: this.#limit, retry_after_ms: RETRY_AFTER_MS })
 		}
-		const connection = new Connection(ends, this.#clock, () => this.#close(connection))
+	}
+
+	/**
+	 * Counts a connection in until it is disposed.
+	 *
+	 * @throws PlanstreamError `too_many_connections`, `draining`
+	 */
+	open(ends: ConnectionEnds): Connection {
+		this.assertRoom()
+		const connection = new Connection(ends, this.#home)
 		this.#open.add(connection)
 		return connection
 	}
@@ -110,7 +115,7 @@ export class Connections {
 
 	/** Closes what is still open, at once. */
 	terminate(): void {
-		for (const connection of this.#open) connection.ends.terminate()
+		for (const connection of this.#open) connection.terminate()
 	}
 
 	#leave(reason: PlanstreamError): void {
@@ -126,14 +131,21 @@ export class Connections {
 	}
 }
 
+/** What all connections share. */
+interface Home {
+	readonly clock: () => number
+	readonly close: (connection: Connection) => void
+}
+
 /** One connection and the streams on it. */
-export class Connection implements Disposable {
-	readonly connection_id = randomUUID()
+export class Connection implements Disposable, EventListenerObject {
 	readonly ends: ConnectionEnds
-	readonly #clock: () => number
-	readonly #onClose: () => void
+	readonly #home: Home
 	readonly #connectedAt: number
-	readonly #streams = new Set<CarriedStream>()
+	/** Made when somebody asks for it. */
+	#id: string | null = null
+	/** Copied when it changes: an array that grows keeps room for more, and there is one for each connection. */
+	#streams: readonly CarriedStream[] = []
 	#owner: ConnectionOwner | null = null
 	#lastSeenAt: number
 	#leaving: PlanstreamError | null = null
@@ -141,12 +153,16 @@ export class Connection implements Disposable {
 	#delivered = 0
 	#disposed = false
 
-	constructor(ends: ConnectionEnds, clock: () => number, onClose: () => void) {
+	constructor(ends: ConnectionEnds, home: Home) {
 		this.ends = ends
-		this.#clock = clock
-		this.#onClose = onClose
-		this.#connectedAt = clock()
+		this.#home = home
+		this.#connectedAt = home.clock()
 		this.#lastSeenAt = this.#connectedAt
+	}
+
+	get connection_id(): string {
+		this.#id ??= randomUUID()
+		return this.#id
 	}
 
 	/** null until the peer has said who it is. */
@@ -157,50 +173,56 @@ export class Connection implements Disposable {
 	/** The peer has said who it is; from now on it shows among its tenant's connections, and leaves when it may not stay. */
 	identify(owner: ConnectionOwner): void {
 		this.#owner = owner
-		if (!this.#disposed) owner.expired?.addEventListener('abort', this.#expire)
+		if (!this.#disposed) owner.expired?.addEventListener('abort', this)
 	}
 
 	/**
-	 * Counts a stream in until it is disposed.
+	 * Counts a stream in until it is {@link over}.
 	 *
 	 * @throws PlanstreamError `bad_request` when the connection carries as many as it may
 	 */
-	begin(stream: CarriedStream): Disposable {
-		if (this.#streams.size >= MAX_STREAMS) {
+	begin(stream: CarriedStream): void {
+		if (this.#streams.length >= MAX_STREAMS) {
 			const sentence = `This connection carries ${MAX_STREAMS} subscriptions, which is its limit. Stop one, or open another connection.`
 			throw new PlanstreamError('bad_request', sentence, { limit: MAX_STREAMS })
 		}
-		this.#streams.add(stream)
+		this.#streams = [...this.#streams, stream]
 		const leaving = this.#leaving
 		if (leaving !== null) queueMicrotask(() => stream.end(leaving))
-		return {
-			[Symbol.dispose]: () => {
-				if (!this.#streams.delete(stream)) return
-				this.#delivered += stream.delivered()
-				this.#leaveWhenIdle()
-			},
-		}
+	}
+
+	/** A stream has ended; does nothing for one that has not begun here. */
+	over(stream: CarriedStream): void {
+		if (!this.#streams.includes(stream)) return
+		this.#streams = this.#streams.filter((other) => other !== stream)
+		this.#delivered += stream.delivered
+		this.#leaveWhenIdle()
 	}
 
 	/** Ends the streams, and closes the connection as soon as they have ended. */
 	leave(reason: PlanstreamError): void {
 		if (this.#leaving !== null) return
 		this.#leaving = reason
-		for (const stream of [...this.#streams]) stream.end(reason)
+		for (const stream of this.#streams) stream.end(reason)
 		this.#leaveWhenIdle()
+	}
+
+	/** Closes it at once. */
+	terminate(): void {
+		this.ends.terminate()
 	}
 
 	/** The peer gave a sign of life. */
 	seen(): void {
-		this.#lastSeenAt = this.#clock()
+		this.#lastSeenAt = this.#home.clock()
 	}
 
 	streamsOf(plan_id: string): number {
-		return [...this.#streams].filter((stream) => stream.plan_id === plan_id).length
+		return this.#streams.filter((stream) => stream.plan_id === plan_id).length
 	}
 
 	report(): ConnectionReport {
-		const plans = [...this.#streams].flatMap(({ plan_id }) => (plan_id === null ? [] : [plan_id]))
+		const plans = this.#streams.flatMap(({ plan_id }) => (plan_id === null ? [] : [plan_id]))
 		return {
 			connection_id: this.connection_id,
 			client_id: this.#owner?.client_id ?? this.connection_id,
@@ -208,21 +230,24 @@ export class Connection implements Disposable {
 			connected_at: new Date(this.#connectedAt).toISOString(),
 			last_seen_at: new Date(this.#lastSeenAt).toISOString(),
 			subscribed_plans: [...new Set(plans)],
-			delivered: [...this.#streams].reduce((sum, stream) => sum + stream.delivered(), this.#delivered),
-			lagging: this.ends.lagging(),
+			delivered: this.#streams.reduce((sum, stream) => sum + stream.delivered, this.#delivered),
+			lagging: this.ends.lagging,
 		}
 	}
 
 	[Symbol.dispose](): void {
 		if (this.#disposed) return
 		this.#disposed = true
-		this.#owner?.expired?.removeEventListener('abort', this.#expire)
-		this.#onClose()
+		this.#owner?.expired?.removeEventListener('abort', this)
+		this.#home.close(this)
 	}
 
-	readonly #expire = (event: Event): void => this.leave((event.target as AbortSignal).reason as PlanstreamError)
+	/** Its owner may not stay. */
+	handleEvent({ target }: Event): void {
+		this.leave((target as AbortSignal).reason as PlanstreamError)
+	}
 
 	#leaveWhenIdle(): void {
-		if (this.#leaving !== null && this.#streams.size === 0 && !this.#disposed) this.ends.leave?.(this.#leaving)
+		if (this.#leaving !== null && this.#streams.length === 0 && !this.#disposed) this.ends.leave?.(this.#leaving)
 	}
 }

@@ -2,7 +2,4 @@
 export type Schedule = (callback: () => void, delayMs: number) => Disposable
 
 /** The timers of this process; none of them keeps it alive. */
-export const processSchedule: Schedule = (callback, delayMs) => {
-	const timer = setTimeout(callback, delayMs).unref()
-	return { [Symbol.dispose]: () => clearTimeout(timer) }
-}
+export const processSchedule: Schedule = (callback, delayMs) => setTimeout(callback, delayMs).unref()

@@ -2,12 +2,15 @@ import { EventEmitter } from 'node:events'
 import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import type { SendBuffer } from './back-pressure.js'
 import { Turns } from './turns.js'
 
 const LIMIT = 100
 
 /** A socket that takes what waits when the test says so. */
-class FakeSink extends EventEmitter {
+class FakeSink extends EventEmitter implements SendBuffer {
+	readonly sink = this
+	readonly limit = LIMIT
 	queued = 0
 
 	get writableNeedDrain(): boolean {
@@ -22,7 +25,7 @@ class FakeSink extends EventEmitter {
 
 function start() {
 	const sink = new FakeSink()
-	return { sink, turns: new Turns({ sink, queued: () => sink.queued, limit: LIMIT }) }
+	return { sink, turns: new Turns(sink) }
 }
 
 const NEVER = new AbortController().signal

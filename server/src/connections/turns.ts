@@ -1,13 +1,4 @@
-import { drained, type Sink } from './back-pressure.js'
-
-/** The writing end of a connection, and how much may wait in it. */
-export interface SendBuffer {
-	readonly sink: Sink
-	/** Bytes that wait. */
-	readonly queued: () => number
-	/** Bytes from which on nothing more is written. */
-	readonly limit: number
-}
+import { drained, isFull, type SendBuffer } from './back-pressure.js'
 
 /**
  * The writing end of a connection that several share. Who wants to write waits in line, writes one item a turn and only while fewer
@@ -24,8 +15,7 @@ export class Turns {
 
 	/** Whether the reader has to take something before more is written. */
 	get full(): boolean {
-		const { sink, queued, limit } = this.#buffer
-		return sink.writableNeedDrain && queued() >= limit
+		return isFull(this.#buffer)
 	}
 
 	/**
@@ -37,8 +27,7 @@ export class Turns {
 	async take(signal?: AbortSignal): Promise<Disposable | null> {
 		if (this.#taken && !(await this.#called(signal))) return null
 		this.#taken = true
-		const { sink, queued, limit } = this.#buffer
-		await drained(sink, queued, limit, signal)
+		await drained(this.#buffer, signal)
 		let passed = false
 		const pass = (): void => {
 			if (!passed) this.#next()

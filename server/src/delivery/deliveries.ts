@@ -4,7 +4,7 @@ import type { ReadRequest } from '../hub/plan-reader.js'
 import type { Principal } from '../hub/principal.js'
 import { keyText } from '../log/bells.js'
 import type { PlanKey } from '../log/event-log.js'
-import { Delivery, type DeliveryCounts } from './delivery.js'
+import { Delivery, type DeliveryCounts, type DeliveryRoom } from './delivery.js'
 import { LivePlan } from './live-plan.js'
 import type { Outlet } from './outlet.js'
 import { Pace } from './pace.js'
@@ -22,11 +22,16 @@ export interface DeliveryReport {
 	readonly slow: number
 }
 
+interface OpenPlan extends DeliveryRoom {
+	readonly plan: PlanKey
+	streams: number
+}
+
 /** Every stream of plan events, whatever its transport; those of one plan share one loop. */
 export class Deliveries {
 	readonly #hub: Hub
 	readonly #schedule: Schedule
-	readonly #plans = new Map<string, { readonly live: LivePlan; streams: number }>()
+	readonly #plans = new Map<string, OpenPlan>()
 	readonly #counts: DeliveryCounts = { fellBehind: 0, slow: 0 }
 
 	constructor(hub: Hub, schedule: Schedule) {
@@ -36,21 +41,10 @@ export class Deliveries {
 
 	/** Begins to deliver a plan's events; disposing what it returns ends that without a word. */
 	deliver(principal: Principal, plan_id: string, request: ReadRequest, outlet: Outlet): Delivery {
-		const plan = { tenant: principal.tenant, plan_id }
-		const key = keyText(plan)
-		const shared = this.#plans.get(key) ?? { live: this.#live(plan), streams: 0 }
-		this.#plans.set(key, shared)
-		shared.streams++
-		const delivery = new Delivery({
-			reader: this.#hub.reader(plan, request),
-			outlet,
-			live: shared.live,
-			pace: request.max_events_per_s === undefined ? null : new Pace(request.max_events_per_s, this.#schedule),
-			counts: this.#counts,
-			onOver: () => {
-				if (--shared.streams === 0) this.#plans.delete(key)
-			},
-		})
+		const open = this.#open({ tenant: principal.tenant, plan_id })
+		open.streams++
+		const pace = request.max_events_per_s === undefined ? null : new Pace(request.max_events_per_s, this.#schedule)
+		const delivery = new Delivery(this.#hub.reader(open.plan, request), outlet, open, pace)
 		delivery.readOn()
 		return delivery
 	}
@@ -65,6 +59,19 @@ export class Deliveries {
 			fell_behind: this.#counts.fellBehind,
 			slow: this.#counts.slow,
 		}
+	}
+
+	/** What belongs to a plan is there once, however many streams it has. */
+	#open(plan: PlanKey): OpenPlan {
+		const key = keyText(plan)
+		const known = this.#plans.get(key)
+		if (known !== undefined) return known
+		const leave = (): void => {
+			if (--open.streams === 0) this.#plans.delete(key)
+		}
+		const open: OpenPlan = { plan, live: this.#live(plan), counts: this.#counts, streams: 0, leave }
+		this.#plans.set(key, open)
+		return open
 	}
 
 	#live(plan: PlanKey): LivePlan {

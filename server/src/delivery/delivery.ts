@@ -16,14 +16,12 @@ export interface DeliveryCounts {
 	slow: number
 }
 
-export interface DeliveryOptions {
-	readonly reader: PlanReader
-	readonly outlet: Outlet
+/** What the deliveries of one plan share. */
+export interface DeliveryRoom {
 	readonly live: LivePlan
-	/** null: as fast as the reader takes it. */
-	readonly pace: Pace | null
 	readonly counts: DeliveryCounts
-	readonly onOver: () => void
+	/** One of them is over. */
+	readonly leave: () => void
 }
 
 /**
@@ -34,7 +32,8 @@ export interface DeliveryOptions {
 export class Delivery implements Member, Disposable {
 	readonly reader: PlanReader
 	readonly outlet: Outlet
-	readonly #of: DeliveryOptions
+	readonly #room: DeliveryRoom
+	readonly #pace: Pace | null
 	seat: Seat | null = null
 	handed = 0
 	/** The first frame was handed over, and a last one may be. */
@@ -42,14 +41,20 @@ export class Delivery implements Member, Disposable {
 	#ending: PlanstreamError | null = null
 	#over = false
 
-	constructor(options: DeliveryOptions) {
-		this.reader = options.reader
-		this.outlet = options.outlet
-		this.#of = options
+	/** @param pace - null: as fast as the reader takes it */
+	constructor(reader: PlanReader, outlet: Outlet, room: DeliveryRoom, pace: Pace | null) {
+		this.reader = reader
+		this.outlet = outlet
+		this.#room = room
+		this.#pace = pace
+	}
+
+	get plan_id(): string {
+		return this.reader.plan.plan_id
 	}
 
 	get isPaced(): boolean {
-		return this.#of.pace !== null
+		return this.#pace !== null
 	}
 
 	/** Starts, or goes on when there is more, or room again. */
@@ -58,7 +63,7 @@ export class Delivery implements Member, Disposable {
 	}
 
 	fallBehind(): void {
-		this.#of.counts.fellBehind++
+		this.#room.counts.fellBehind++
 		this.readOn()
 	}
 
@@ -69,7 +74,7 @@ export class Delivery implements Member, Disposable {
 
 	/** Where the reader resumes. */
 	get cursor(): string {
-		return this.seat === null ? this.reader.cursor : this.#of.live.cursor
+		return this.seat === null ? this.reader.cursor : this.#room.live.cursor
 	}
 
 	/** Ends the stream with a last frame, whether there is room or not, so that its reader resumes elsewhere. */
@@ -77,9 +82,9 @@ export class Delivery implements Member, Disposable {
 		if (this.#over || this.reader.lastWord !== null) return
 		this.#ending = why
 		if (!this.#begun) return
-		this.#of.live.leave(this)
+		this.#room.live.leave(this)
 		const reason = endReason(why) ?? 'draining'
-		if (reason === 'slow') this.#of.counts.slow++
+		if (reason === 'slow') this.#room.counts.slow++
 		const end = this.reader.end(reason, true)
 		this.outlet.sink.write(this.outlet.wire.encode(end))
 		this[Symbol.dispose]()
@@ -89,10 +94,10 @@ export class Delivery implements Member, Disposable {
 	[Symbol.dispose](): void {
 		if (this.#over) return
 		this.#over = true
-		this.#of.pace?.[Symbol.dispose]()
-		this.#of.live.leave(this)
+		this.#pace?.[Symbol.dispose]()
+		this.#room.live.leave(this)
 		this.reader[Symbol.dispose]()
-		this.#of.onOver()
+		this.#room.leave()
 	}
 
 	async #readToHead(): Promise<void> {
@@ -111,29 +116,28 @@ export class Delivery implements Member, Disposable {
 		const page = await reader.read()
 		const items = (await reader.items(page))[Symbol.iterator]()
 		if (this.#over) return false
-		this.#of.live.heed(page)
+		this.#room.live.heed(page)
 		if (!this.#begun && !this.#begin()) return false
 		while (await this.#handNext(items));
 		if (this.#over) return false
-		if (reader.lastWord === null) return !(reader.atHead && this.#of.live.join(this))
+		if (reader.lastWord === null) return !(reader.atHead && this.#room.live.join(this))
 		this[Symbol.dispose]()
 		this.outlet.ended(reader.lastWord)
 		return false
 	}
 
 	#begin(): boolean {
-		const { verdict } = this.reader
-		if (verdict === null || this.outlet.begin?.(verdict) !== false) return true
+		const { news } = this.reader
+		if (news === null || this.outlet.begin?.(news) !== false) return true
 		this[Symbol.dispose]()
 		return false
 	}
 
 	/** @returns whether there may be more items */
 	async #handNext(items: Iterator<StreamItem>): Promise<boolean> {
-		const { pace } = this.#of
-		const events = await this.#handOver(items, pace?.portion)
+		const events = await this.#handOver(items, this.#pace?.portion)
 		if (events === null) return false
-		await pace?.after(events)
+		await this.#pace?.after(events)
 		return !this.#over
 	}
 

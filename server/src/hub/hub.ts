@@ -22,7 +22,7 @@ import { type HistoryPage, type PageRequest, readPage } from './history.js'
 import { makeBase } from './make-base.js'
 import { type ChangesRequest, planChanges } from './plan-changes.js'
 import type { PlanFold } from './plan-fold.js'
-import { PlanReader, type ReadRequest } from './plan-reader.js'
+import { PlanReader, type ReaderSource, type ReadRequest } from './plan-reader.js'
 import type { Principal } from './principal.js'
 import { type Draft, encode } from './records.js'
 import { type Archive, restorePlan } from './restore.js'
@@ -59,6 +59,8 @@ export class Hub {
 	readonly #clock: () => number
 	readonly #states: States
 	readonly #handlers: Handlers
+	/** What its readers read. */
+	readonly #source: ReaderSource
 	/** Of the plans that something is being committed to. */
 	readonly #writers = new Map<string, PlanWriter>()
 	#subscriptions = 0
@@ -68,6 +70,7 @@ export class Hub {
 		this.#clock = clock
 		this.#states = new States(log)
 		this.#handlers = new Handlers(onProblem, health)
+		this.#source = { log, states: this.#states, clock, leave: () => void this.#subscriptions-- }
 	}
 
 	/**
@@ -115,8 +118,7 @@ export class Hub {
 	/** A way through a plan's log, which counts as a subscription until it is disposed. */
 	reader(plan: PlanKey, request: ReadRequest): PlanReader {
 		this.#subscriptions++
-		const onDispose = (): void => void this.#subscriptions--
-		return new PlanReader({ log: this.#log, states: this.#states, plan, request, clock: this.#clock, onDispose })
+		return new PlanReader(this.#source, plan, request)
 	}
 
 	/** Rings when there is more to read of a plan, or when what has been read no longer holds. */

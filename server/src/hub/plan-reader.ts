@@ -32,14 +32,14 @@ export interface Place {
 	readonly cursor: string
 }
 
-export interface PlanReaderOptions {
+/** What all readers share. */
+export interface ReaderSource {
 	readonly log: EventLog
 	readonly states: States
-	readonly plan: PlanKey
-	readonly request: ReadRequest
 	/** Milliseconds since 1970. */
 	readonly clock: () => number
-	readonly onDispose: () => void
+	/** A reader is done. */
+	readonly leave: () => void
 }
 
 /**
@@ -48,10 +48,11 @@ export interface PlanReaderOptions {
  * of a finished plan unless `follow` is `always`.
  */
 export class PlanReader implements Disposable {
+	readonly plan: PlanKey
 	readonly request: ReadRequest
 	readonly filter: EventFilter | null
-	readonly #of: PlanReaderOptions
-	#verdict: ReadyFrame | null = null
+	readonly #source: ReaderSource
+	#news: ReadyFrame | null = null
 	#place: Place | null = null
 	#epoch: string | null = null
 	#headSeq = 0
@@ -62,10 +63,11 @@ export class PlanReader implements Disposable {
 	#lastWord: EndFrame | null = null
 	#disposed = false
 
-	constructor(options: PlanReaderOptions) {
-		this.#of = options
-		this.request = options.request
-		this.filter = eventFilter(options.request)
+	constructor(source: ReaderSource, plan: PlanKey, request: ReadRequest) {
+		this.#source = source
+		this.plan = plan
+		this.request = request
+		this.filter = eventFilter(request)
 	}
 
 	/** null before the first page. */
@@ -73,9 +75,9 @@ export class PlanReader implements Disposable {
 		return this.#place
 	}
 
-	/** What the reader was told last of its position; null before the first page. */
-	get verdict(): ReadyFrame | null {
-		return this.#verdict
+	/** What the reader is to be told of its position; null once it was taken, and before the first page. */
+	get news(): ReadyFrame | null {
+		return this.#news
 	}
 
 	/** null while the plan has no log. */
@@ -106,7 +108,7 @@ export class PlanReader implements Disposable {
 	/** Reads on behind the position. */
 	read(): Promise<Page> {
 		const position = this.#place === null ? this.request.after : (parsePosition(this.#place.cursor) ?? { seq: 0 })
-		return this.#of.log.read(this.#of.plan, position, PAGE)
+		return this.#source.log.read(this.plan, position, PAGE)
 	}
 
 	/** What a page tells: the position moves behind each item as it is taken, so that it may be left at any. */
@@ -121,7 +123,7 @@ export class PlanReader implements Disposable {
 
 	/** The last word on this way. */
 	end(reason: EndReason, resume: boolean): EndItem {
-		const { plan_id } = this.#of.plan
+		const { plan_id } = this.plan
 		return {
 			kind: 'frame',
 			frame: { frame: 'end', plan_id, cursor: this.cursor, reason, final_seq: this.#headSeq, resume },
@@ -141,18 +143,19 @@ export class PlanReader implements Disposable {
 
 	/** Tells a reader at the head that its position moved although it was shown nothing, at most once a second. */
 	movedByFilter(): StreamItem | null {
-		if (!this.#hid || this.#of.clock() - this.#lastFrameAt < POSITION_INTERVAL_MS) return null
+		if (!this.#hid || this.#source.clock() - this.#lastFrameAt < POSITION_INTERVAL_MS) return null
 		this.#hid = false
-		this.#lastFrameAt = this.#of.clock()
-		return { kind: 'frame', frame: { frame: 'position', plan_id: this.#of.plan.plan_id, cursor: this.cursor } }
+		this.#lastFrameAt = this.#source.clock()
+		return { kind: 'frame', frame: { frame: 'position', plan_id: this.plan.plan_id, cursor: this.cursor } }
 	}
 
 	[Symbol.dispose](): void {
-		if (!this.#disposed) this.#of.onDispose()
+		if (!this.#disposed) this.#source.leave()
 		this.#disposed = true
 	}
 
 	*#items(page: Page, ready: StreamItem | null): Generator<StreamItem, void, void> {
+		this.#news = null
 		if (ready !== null) yield ready
 		for (const stored of page.events) {
 			this.#place = placeOf(stored)
@@ -182,10 +185,10 @@ export class PlanReader implements Disposable {
 		const state = await this.#stateFor(page, snapshot || verdict.reset !== null)
 		this.#epoch = verdict.epoch
 		this.#place = { seq: from_cursor?.seq ?? 0, cursor }
-		this.#lastFrameAt = this.#of.clock()
-		this.#verdict = {
+		this.#lastFrameAt = this.#source.clock()
+		this.#news = {
 			frame: 'ready',
-			plan_id: this.#of.plan.plan_id,
+			plan_id: this.plan.plan_id,
 			cursor,
 			epoch: verdict.epoch,
 			head_seq: head?.head_seq ?? 0,
@@ -197,12 +200,12 @@ export class PlanReader implements Disposable {
 			plan_status: head?.summary?.status ?? 'unknown',
 			owner: head?.summary?.owner ?? null,
 		}
-		return { kind: 'frame', frame: this.#verdict }
+		return { kind: 'frame', frame: this.#news }
 	}
 
 	#stateFor(page: Page, wanted: boolean): Promise<PlanState | null> {
 		if (!wanted || page.head === null) return Promise.resolve(null)
-		return this.#of.states.at(this.#of.plan, page.from_seq - 1)
+		return this.#source.states.at(this.plan, page.from_seq - 1)
 	}
 }
 

@@ -1,25 +1,31 @@
-import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 
 /** The requests that are being answered; a connection that has asked nothing yet is none. */
 export class OpenRequests {
-	readonly #open = new Map<ServerResponse, Promise<unknown>>()
+	readonly #open = new Set<ServerResponse>()
+	#whenAnswered: (() => void)[] = []
 
 	/** Counts a request in until its answer is over. */
 	add(outgoing: ServerResponse): void {
 		if (outgoing.closed) return
-		this.#open.set(
-			outgoing,
-			once(outgoing, 'close').finally(() => this.#open.delete(outgoing)),
-		)
+		this.#open.add(outgoing)
+		outgoing.on('close', () => this.#close(outgoing))
 	}
 
 	async answered(): Promise<void> {
-		while (this.#open.size > 0) await Promise.all(this.#open.values())
+		if (this.#open.size > 0) await new Promise<void>((resolve) => this.#whenAnswered.push(resolve))
 	}
 
 	/** Cuts what is still being answered. */
 	cut(): void {
-		for (const outgoing of this.#open.keys()) outgoing.destroy()
+		for (const outgoing of this.#open) outgoing.destroy()
+	}
+
+	#close(outgoing: ServerResponse): void {
+		this.#open.delete(outgoing)
+		if (this.#open.size > 0) return
+		const waiting = this.#whenAnswered
+		this.#whenAnswered = []
+		for (const resolve of waiting) resolve()
 	}
 }

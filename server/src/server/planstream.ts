@@ -174,7 +174,11 @@ export class OpenPlanstream implements Planstream {
 			request.url = address
 			const cut = (): void => void socket.destroy()
 			socket.on('error', cut)
-			this.#recovered.then(() => this.#inner.upgrade(request, socket, head)).catch(cut)
+			const upgrade = (): void => {
+				socket.off('error', cut)
+				this.#inner.upgrade(request, socket, head)
+			}
+			this.#recovered.then(upgrade).catch(cut)
 		}
 		server.on('upgrade', take)
 		this.#attached.push(() => server.off('upgrade', take))

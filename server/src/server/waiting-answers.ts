@@ -6,12 +6,13 @@ import type { Duplex } from 'node:stream'
  * stream asked for behind another would never hear that its reader has left.
  */
 export function endWaitingAnswers(server: Server): void {
-	const open = new WeakMap<Duplex, Set<ServerResponse>>()
+	const waiting = new WeakMap<Duplex, Set<ServerResponse>>()
 	server.on('request', ({ socket }, outgoing) => {
-		let answers = open.get(socket)
+		if (outgoing.socket !== null) return
+		let answers = waiting.get(socket)
 		if (answers === undefined) {
 			const own = new Set<ServerResponse>()
-			open.set(socket, own)
+			waiting.set(socket, own)
 			socket.once('close', () => end(own))
 			answers = own
 		}

@@ -7,7 +7,7 @@ import { queryParameters, readQuery } from '../api/query.js'
 import { dataBlock, HEARTBEAT_BLOCK, itemBlock, openingBlock } from './sse-frames.js'
 import { READING, readReading } from './sse-input.js'
 import { SSE_HEADERS, type SseOptions } from './sse-options.js'
-import { type SseContext, SseStream } from './sse-stream.js'
+import { type SseContent, type SseContext, SseStream } from './sse-stream.js'
 
 const { input: schema } = contract['plans.changes']
 const PARAMETERS = new Map([...queryParameters(schema, []), ...READING])
@@ -26,10 +26,10 @@ export async function answerChanges(options: SseOptions, context: SseContext): P
 
 	const over = new AbortController()
 	const end = (): void => over.abort()
-	const carried = { plan_id: null, end, delivered: () => 0 }
-	using stream = new SseStream(context, options, { ...carried, transport: 'sse', principal, client_id: named, left: end })
+	const content: SseContent = { plan_id: null, delivered: 0, end, left: end, beat: () => HEARTBEAT_BLOCK }
+	using stream = new SseStream(context, options, { transport: 'sse', principal, client_id: named }, content)
 	const headers = { ...Object.fromEntries(context.body(null).headers), ...SSE_HEADERS }
-	stream.open({ headers, block: openingBlock(random), beat: () => HEARTBEAT_BLOCK, closeAfterMs })
+	stream.open({ headers, block: openingBlock(random), closeAfterMs })
 	try {
 		for await (const change of hub.changes(principal, query, { signal: over.signal, schedule })) {
 			using turn = await stream.turn(over.signal)

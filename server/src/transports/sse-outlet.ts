@@ -1,49 +1,98 @@
-import type { EndFrame, ReadyFrame } from '@planstream/shared'
+import type { EndFrame, PlanstreamError, ReadyFrame } from '@planstream/shared'
+import type { Deliveries } from '../delivery/deliveries.js'
+import type { Delivery } from '../delivery/delivery.js'
 import type { Outlet, Wire } from '../delivery/outlet.js'
+import type { ReadRequest } from '../hub/plan-reader.js'
+import type { Principal } from '../hub/principal.js'
 import type { StreamItem } from '../hub/stream-item.js'
-import { type SseStream, sseBytes } from './sse-stream.js'
+import { type SseContent, type SseContext, type SsePeer, SseStream, type SseStreamOptions, sseBytes } from './sse-stream.js'
 
-/** What one dialect of server-sent events does that the other does not. */
+/** What one dialect of server-sent events does that the other does not; all its streams share it. */
 export interface SseDialect {
 	readonly name: string
 	/** An item as an event of the stream. */
 	block(item: StreamItem): string
+	/** A sign of life. */
+	beat(plan_id: string, cursor: string): string
 	/** What comes after the last item; null: nothing. */
 	after(end: EndFrame): string | null
-	/** Tells what the stream failed with, whether it has begun or not. */
-	tell(thrown: unknown, cursor: string): void
+	/** Tells why a stream broke off behind a cursor. */
+	broken(thrown: unknown, plan_id: string, cursor: string): string
 }
 
-/** Begins a response; called with the first frame. @returns false when the answer is no stream */
-export type BeginSse = (ready: ReadyFrame) => boolean
+/** How a request is answered whose answer depends on the first frame; it knows the request, and is let go of with it. */
+export interface SseBeginning {
+	/** Called with the first frame. @returns false when the answer is no stream */
+	begin(stream: SseStream, ready: ReadyFrame): boolean
+	/** The reader has left before that. */
+	left(): void
+	/** It failed before that. */
+	failed(thrown: unknown): void
+}
 
-/** The outlet of a response that carries one plan's stream. */
-export class SseOutlet implements Outlet {
+export interface SseOutletOptions {
+	readonly stream: SseStreamOptions
+	readonly dialect: SseDialect
+	readonly peer: SsePeer
+	readonly plan_id: string
+	/** null: the response begins without it. */
+	readonly beginning: SseBeginning | null
+}
+
+/** A response that carries one plan's stream. */
+export class SseOutlet implements Outlet, SseContent {
+	readonly plan_id: string
 	readonly sink: SseStream
 	readonly #dialect: SseDialect
-	/** Let go of once it was called, with the request it knows. */
-	#begin: BeginSse
-	#wire: Wire | null = null
+	#beginning: SseBeginning | null
+	#delivery: Delivery | null = null
 
-	constructor(stream: SseStream, dialect: SseDialect, begin: BeginSse = stay) {
-		this.sink = stream
+	/** @throws PlanstreamError `too_many_connections`, `draining` */
+	constructor(context: SseContext, { stream, dialect, peer, plan_id, beginning }: SseOutletOptions) {
+		this.plan_id = plan_id
 		this.#dialect = dialect
-		this.#begin = begin
+		this.#beginning = beginning
+		this.sink = new SseStream(context, stream, peer, this)
 	}
 
+	deliver(deliveries: Deliveries, principal: Principal, request: ReadRequest): void {
+		this.#delivery = deliveries.deliver(principal, this.plan_id, request, this)
+	}
+
+	/** Made when it is looked at, so that a stream at rest has none: a class of readers has one for all of them. */
 	get wire(): Wire {
-		this.#wire ??= wireOf(this.#dialect, this.sink.isChunked)
-		return this.#wire
+		const { name, block } = this.#dialect
+		const { isChunked } = this.sink
+		return { key: `${name} ${isChunked}`, encode: (item) => sseBytes(block(item), isChunked) }
+	}
+
+	get delivered(): number {
+		return this.#delivery?.delivered ?? 0
 	}
 
 	begin(ready: ReadyFrame): boolean {
-		const begin = this.#begin
-		this.#begin = stay
-		return begin(ready)
+		const beginning = this.#beginning
+		this.#beginning = null
+		return beginning?.begin(this.sink, ready) ?? true
+	}
+
+	beat(): string {
+		return this.#dialect.beat(this.plan_id, this.#delivery?.cursor ?? '')
 	}
 
 	turn(): Promise<Disposable | null> {
 		return this.sink.turn()
+	}
+
+	/** The connection is to leave. */
+	end(reason: PlanstreamError): void {
+		this.#delivery?.end(reason)
+	}
+
+	left(): void {
+		this.#delivery?.[Symbol.dispose]()
+		this.sink[Symbol.dispose]()
+		this.#beginning?.left()
 	}
 
 	ended(end: EndFrame): void {
@@ -53,15 +102,8 @@ export class SseOutlet implements Outlet {
 	}
 
 	failed(thrown: unknown, cursor: string): void {
-		this.#dialect.tell(thrown, cursor)
+		if (this.#beginning === null) this.sink.send(this.#dialect.broken(thrown, this.plan_id, cursor))
+		else this.#beginning.failed(thrown)
 		this.sink[Symbol.dispose]()
 	}
-}
-
-function stay(): true {
-	return true
-}
-
-function wireOf({ name, block }: SseDialect, isChunked: boolean): Wire {
-	return { key: `${name} ${isChunked}`, encode: (item) => sseBytes(block(item), isChunked) }
 }

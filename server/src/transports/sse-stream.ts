@@ -3,9 +3,9 @@ import type { Socket } from 'node:net'
 import type { Gzip } from 'node:zlib'
 import type { HttpBindings } from '@hono/node-server'
 import type { Context as HonoContext } from 'hono'
-import { StallWatch } from '../connections/back-pressure.js'
+import { type SendBuffer, StallWatch } from '../connections/back-pressure.js'
 import type { ConnectionLimits } from '../connections/limits.js'
-import type { CarriedStream, Connection, Connections, Transport } from '../connections/registry.js'
+import type { CarriedStream, Connection, ConnectionEnds, Connections, Transport } from '../connections/registry.js'
 import type { Schedule } from '../connections/schedule.js'
 import { Turns } from '../connections/turns.js'
 import type { Principal } from '../hub/principal.js'
@@ -19,21 +19,26 @@ export interface SseStreamOptions {
 
 export type SseContext = HonoContext<{ Bindings: HttpBindings }>
 
-export interface SseReader extends CarriedStream {
+/** Who asks for a stream. */
+export interface SsePeer {
 	readonly transport: Transport
 	readonly principal: Principal
 	/** What it calls itself. */
 	readonly client_id: string | undefined
+}
+
+/** What is streamed. */
+export interface SseContent extends CarriedStream {
 	/** Called when the reader is gone, or has had its time. */
-	readonly left: () => void
+	left(): void
+	/** What a sign of life is. */
+	beat(): string
 }
 
 export interface SseOpening {
 	readonly headers: OutgoingHttpHeaders
 	/** Sent with the headers at once. */
 	readonly block: string
-	/** What a sign of life is. */
-	readonly beat: () => string
 	/** Ends the stream by itself after so long; absent: never. */
 	readonly closeAfterMs?: number | undefined
 }
@@ -42,14 +47,14 @@ export interface SseOpening {
  * A response that is a stream of server-sent events, counted as a connection until it is disposed, which also ends it. After the headers
  * everything is written to the socket itself, in the frames of HTTP: so the same bytes go to every reader.
  */
-export class SseStream implements Disposable {
+export class SseStream implements ConnectionEnds, SendBuffer, Disposable {
+	readonly transport: Transport
 	readonly connection: Connection
 	readonly #options: SseStreamOptions
 	readonly #response: ServerResponse
 	readonly #socket: Socket
 	readonly #turns: Turns
-	readonly #counted: Disposable
-	readonly #left: () => void
+	readonly #content: SseContent
 	readonly #stall: StallWatch
 	#heartbeat: Disposable | null = null
 	#closing: Disposable | null = null
@@ -59,24 +64,48 @@ export class SseStream implements Disposable {
 	#ended = false
 
 	/** @throws PlanstreamError `too_many_connections`, `draining` */
-	constructor({ env: { incoming, outgoing } }: SseContext, options: SseStreamOptions, reader: SseReader) {
+	constructor({ env: { incoming, outgoing } }: SseContext, options: SseStreamOptions, peer: SsePeer, content: SseContent) {
 		const isAsked = options.limits.compression && takesGzip(incoming.headers['accept-encoding'])
 		this.#gzip = isAsked ? gzipStream() : null
-		const { transport, principal, client_id } = reader
 		const { socket } = incoming
+		this.transport = peer.transport
 		this.#options = options
 		this.#response = outgoing
 		this.#socket = socket
-		// A gzip takes nothing more while the socket behind it has no room, so that it is the one to wait for.
-		this.#turns = new Turns({ sink: this.#gzip ?? socket, queued: () => this.#queued(), limit: options.limits.sendBufferBytes })
-		const lagging = (): boolean => this.#turns.full
-		this.connection = options.connections.open({ transport, lagging, terminate: () => void outgoing.destroy() })
-		this.connection.identify({ tenant: principal.tenant, client_id, expired: principal.expired })
-		this.#counted = this.connection.begin(reader)
-		this.#left = reader.left
-		this.#stall = this.#watchStall()
-		socket.once('close', this.#left)
+		this.#content = content
+		this.#turns = new Turns(this)
+		const { tenant, expired } = peer.principal
+		this.connection = options.connections.open(this)
+		this.connection.identify({ tenant, client_id: peer.client_id, expired })
+		this.connection.begin(content)
+		// A response hears of its socket's timeout, and its server would close a socket of which nobody hears.
+		this.#stall = new StallWatch(socket, options.limits.stallTimeoutMs, this.connection, outgoing)
+		socket.on('close', this.#left)
 		if (socket.destroyed) queueMicrotask(this.#left)
+	}
+
+	/** A gzip takes nothing more while the socket behind it has no room, so that it is the one to wait for. */
+	get sink(): Gzip | Socket {
+		return this.#gzip ?? this.#socket
+	}
+
+	/** Bytes that wait for the reader. */
+	get queued(): number {
+		const { writableLength } = this.#socket
+		if (this.#gzip === null) return writableLength
+		return writableLength + this.#gzip.writableLength + this.#gzip.readableLength
+	}
+
+	get limit(): number {
+		return this.#options.limits.sendBufferBytes
+	}
+
+	get lagging(): boolean {
+		return this.#turns.full
+	}
+
+	terminate(): void {
+		this.#response.destroy()
 	}
 
 	/** Whether the headers were sent. */
@@ -93,7 +122,7 @@ export class SseStream implements Disposable {
 	 * Its connection goes with the stream, as the headers say: a reader that resumes on a connection it kept could meet a server that
 	 * stops, and an EventSource gives up for good when it is refused.
 	 */
-	open({ headers, block, beat, closeAfterMs }: SseOpening): void {
+	open({ headers, block, closeAfterMs }: SseOpening): void {
 		const response = this.#response
 		response.on('error', ignoreBrokenPipe)
 		response.shouldKeepAlive = false
@@ -103,10 +132,10 @@ export class SseStream implements Disposable {
 				this.#opened = null
 				resolve()
 			}
-			if (this.#gzip === null) response.write(block, opened)
+			if (this.#gzip === null) this.#begin(block, opened)
 			else this.#openGzip(this.#gzip, block, opened)
 		})
-		this.#scheduleBeat(beat)
+		this.#scheduleBeat()
 		if (closeAfterMs !== undefined) this.#closing = this.#options.schedule(this.#left, closeAfterMs)
 	}
 
@@ -140,11 +169,23 @@ export class SseStream implements Disposable {
 		this.#heartbeat?.[Symbol.dispose]()
 		this.#closing?.[Symbol.dispose]()
 		this.#socket.off('close', this.#left)
-		this.#counted[Symbol.dispose]()
+		this.connection.over(this.#content)
 		this.connection[Symbol.dispose]()
 		if (!this.isOpen || this.#response.destroyed) this.#gzip?.destroy()
 		else if (this.#gzip === null) this.#response.end()
 		else this.#gzip.end()
+	}
+
+	/** The reader is gone, or has had its time. */
+	readonly #left = (): void => this.#content.left()
+
+	/** The head goes out in one packet with the block, but as a text of its own: a response keeps it, and would keep it in pieces. */
+	#begin(block: string, opened: () => void): void {
+		const response = this.#response
+		this.#socket.cork()
+		response.flushHeaders()
+		response.write(block, opened)
+		this.#socket.uncork()
 	}
 
 	/** Headers and a first block go out as soon as they are compressed; from then on the response takes what comes out of the gzip. */
@@ -155,38 +196,12 @@ export class SseStream implements Disposable {
 		gzip.write(block, opened)
 	}
 
-	/** Bytes that wait for the reader. */
-	#queued(): number {
-		const { writableLength } = this.#socket
-		if (this.#gzip === null) return writableLength
-		return writableLength + this.#gzip.writableLength + this.#gzip.readableLength
-	}
-
-	/** A response hears of its socket's timeout, and its server would close a socket of which nobody hears. */
-	#watchStall(): StallWatch {
-		const response = this.#response
-		const socket = this.#socket
-		const sink = {
-			get writableNeedDrain() {
-				return socket.writableNeedDrain
-			},
-			on: (event: 'drain' | 'close' | 'timeout', listener: () => void) =>
-				(event === 'timeout' ? response : socket).on(event, listener),
-			off: (event: 'drain' | 'close', listener: () => void) => socket.off(event, listener),
-			setTimeout: (delayMs: number) => socket.setTimeout(delayMs),
-		}
-		return new StallWatch(sink, this.#options.limits.stallTimeoutMs, {
-			leave: (reason) => this.connection.leave(reason),
-			terminate: () => void response.destroy(),
-		})
-	}
-
 	/** Nothing is added to what a reader has not taken: that is on its way and shows life by itself. */
-	#scheduleBeat(beat: () => string): void {
+	#scheduleBeat(): void {
 		const { schedule, limits } = this.#options
 		this.#heartbeat = schedule(() => {
-			if (this.#opened === null && !this.#socket.writableNeedDrain) this.send(beat())
-			this.#scheduleBeat(beat)
+			if (this.#opened === null && !this.#socket.writableNeedDrain) this.send(this.#content.beat())
+			this.#scheduleBeat()
 		}, limits.heartbeatMs)
 	}
 }

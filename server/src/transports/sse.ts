@@ -4,113 +4,73 @@ import { isFinished, isFullCursor, type ReadyFrame } from '@planstream/shared'
 import { contract } from '@planstream/shared/schemas'
 import { Hono } from 'hono'
 import { typedError } from '../api/errors.js'
-import { assertAllowed, reported } from '../api/procedure.js'
+import { assertAllowed, type OnProblem, reported } from '../api/procedure.js'
 import { toReadRequest } from '../api/read-request.js'
 import { routePath } from '../api/rest.js'
-import type { Delivery } from '../delivery/delivery.js'
 import type { ReadRequest } from '../hub/plan-reader.js'
-import type { Principal } from '../hub/principal.js'
 import { answerChanges } from './sse-changes.js'
 import { HEARTBEAT_BLOCK, itemBlock, openingBlock } from './sse-frames.js'
 import { type Reading, readSubscription } from './sse-input.js'
 import { SSE_HEADERS, type SseOptions } from './sse-options.js'
-import { type BeginSse, type SseDialect, SseOutlet } from './sse-outlet.js'
-import { type SseContext, SseStream } from './sse-stream.js'
+import { type SseBeginning, type SseDialect, SseOutlet } from './sse-outlet.js'
+import type { SseContext, SsePeer, SseStream } from './sse-stream.js'
 
 /** A plan's events, and the live list of plans, for `curl`, a browser's EventSource and every other reader of SSE. */
 export function sseRoutes(options: SseOptions): Hono<{ Bindings: HttpBindings }> {
 	const app = new Hono<{ Bindings: HttpBindings }>({ strict: false })
-	app.get(routePath(contract['plans.events']), (context) => answer(options, context))
+	const dialect = plainDialect(options.onProblem)
+	app.get(routePath(contract['plans.events']), (context) => answer(options, dialect, context))
 	app.get(routePath(contract['plans.changes']), (context) => answerChanges(options, context))
 	return app
 }
 
+function plainDialect(onProblem: OnProblem): SseDialect {
+	return {
+		name: 'sse',
+		block: itemBlock,
+		/** A comment shows life to everybody, the position also moves the cursor of who resumes. */
+		beat: (plan_id, cursor) => HEARTBEAT_BLOCK + itemBlock({ kind: 'frame', frame: { frame: 'position', plan_id, cursor } }),
+		after: () => null,
+		broken: (thrown, plan_id, cursor) => {
+			const problem = reported(typedError(thrown), onProblem, 'plans.events').toProblem()
+			return itemBlock({ kind: 'frame', frame: { frame: 'problem', plan_id, cursor, ...problem } })
+		},
+	}
+}
+
 /** Answers as soon as it is known what the position is worth; what follows is the delivery's. */
-function answer(options: SseOptions, context: SseContext): Promise<Response> {
+function answer(options: SseOptions, dialect: SseDialect, context: SseContext): Promise<Response> {
 	const { principal } = options.contextOf(context)
 	assertAllowed(principal, 'plans.events')
 	const plan_id = context.req.param('plan_id') ?? ''
 	const search = new URL(context.req.url).search
 	const { input, reading } = readSubscription({ plan_id, search, lastEventId: context.req.header('last-event-id') })
 	const request = toReadRequest(input)
+	const peer: SsePeer = { transport: 'sse', principal, client_id: reading.client_id }
 	return new Promise((resolve, reject) => {
-		deliver({ options, context, principal, reading, plan_id, request }, { resolve, reject })
-	})
-}
-
-interface PlainRequest {
-	readonly options: SseOptions
-	readonly context: SseContext
-	readonly principal: Principal
-	readonly reading: Reading
-	readonly plan_id: string
-	readonly request: ReadRequest
-}
-
-/** How a request is answered. */
-interface Answer {
-	readonly resolve: (response: Response) => void
-	readonly reject: (thrown: unknown) => void
-}
-
-/** What lasts as long as the stream must not know the request. */
-function deliver(asked: PlainRequest, answer: Answer): void {
-	const { options, principal, plan_id } = asked
-	let delivery: Delivery | null = null
-	const stream = new SseStream(asked.context, options, {
-		transport: 'sse',
-		principal,
-		client_id: asked.reading.client_id,
-		plan_id,
-		end: (reason) => delivery?.end(reason),
-		delivered: () => delivery?.delivered ?? 0,
-		left: () => {
-			delivery?.[Symbol.dispose]()
-			stream[Symbol.dispose]()
-			answer.resolve(RESPONSE_ALREADY_SENT)
-		},
-	})
-	const dialect: SseDialect = {
-		name: 'sse',
-		block: itemBlock,
-		after: () => null,
-		tell: (thrown, cursor) => {
-			if (!stream.isOpen) {
-				answer.reject(thrown)
-				return
-			}
-			const problem = reported(typedError(thrown), options.onProblem, 'plans.events').toProblem()
-			stream.send(itemBlock({ kind: 'frame', frame: { frame: 'problem', plan_id, cursor, ...problem } }))
-		},
-	}
-	/** A comment shows life to everybody, the position also moves the cursor of who resumes. */
-	const beat = (): string => {
-		const cursor = delivery?.cursor ?? ''
-		return HEARTBEAT_BLOCK + itemBlock({ kind: 'frame', frame: { frame: 'position', plan_id, cursor } })
-	}
-	const outlet = new SseOutlet(stream, dialect, beginOf(asked, answer, stream, beat))
-	delivery = options.deliveries.deliver(principal, plan_id, asked.request, outlet)
-}
-
-function beginOf(
-	{ options, context, request, reading }: PlainRequest,
-	{ resolve }: Answer,
-	stream: SseStream,
-	beat: () => string,
-): BeginSse {
-	return (ready) => {
-		const over = isOver(request, ready)
-		if (over || context.req.method === 'HEAD') {
-			resolve(over ? context.body(null, 204) : context.body(null, 200, SSE_HEADERS))
-			stream[Symbol.dispose]()
-			return false
+		const beginning: SseBeginning = {
+			begin: (stream, ready) => {
+				const response = isOver(request, ready) ? context.body(null, 204) : begin(options, context, stream, reading)
+				resolve(response)
+				if (response === RESPONSE_ALREADY_SENT) return true
+				stream[Symbol.dispose]()
+				return false
+			},
+			left: () => resolve(RESPONSE_ALREADY_SENT),
+			failed: reject,
 		}
-		// Taken from an answer without a body: a response once begun in the context would be sent beside the stream.
-		const headers = { ...Object.fromEntries(context.body(null).headers), ...SSE_HEADERS }
-		stream.open({ headers, block: openingBlock(options.random), beat, closeAfterMs: reading.closeAfterMs })
-		resolve(RESPONSE_ALREADY_SENT)
-		return true
-	}
+		const outlet = new SseOutlet(context, { stream: options, dialect, peer, plan_id, beginning })
+		outlet.deliver(options.deliveries, principal, request)
+	})
+}
+
+/** Begins a stream, unless only its headers are asked for. */
+function begin({ random }: SseOptions, context: SseContext, stream: SseStream, { closeAfterMs }: Reading): Response {
+	if (context.req.method === 'HEAD') return context.body(null, 200, SSE_HEADERS)
+	// Taken from an answer without a body: a response once begun in the context would be sent beside the stream.
+	const headers = { ...Object.fromEntries(context.body(null).headers), ...SSE_HEADERS }
+	stream.open({ headers, block: openingBlock(random), closeAfterMs })
+	return RESPONSE_ALREADY_SENT
 }
 
 /** Whether a reader that wants no more than the plan's end has seen it: 204 is the standard way to stop an EventSource. */

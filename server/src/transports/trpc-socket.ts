@@ -8,7 +8,7 @@ import { Calls, Reading } from '../connections/calls.js'
 import type { Connection } from '../connections/registry.js'
 import type { Turns } from '../connections/turns.js'
 import type { Deliveries } from '../delivery/deliveries.js'
-import type { AcceptedSocket } from './accept-websocket.js'
+import type { AcceptedSocket } from './accepted-socket.js'
 import type { SocketWriter } from './socket-writer.js'
 import type { Framing } from './text-frame.js'
 import { type FailedCall, MAX_BATCH_CALLS, NO_CALL, type TrpcFailures } from './trpc-failures.js'
@@ -18,14 +18,26 @@ import { type SubscriptionHost, TrpcSubscription } from './trpc-subscription.js'
 /** Calls of one connection that are worked on at one time; the rest waits, and so does what the client has not sent yet. */
 const MAX_CALLS = 100
 
-export interface TrpcSocketOptions extends AcceptedSocket {
+/** What all sockets share. */
+export interface TrpcService {
 	readonly router: AppRouter
 	readonly deliveries: Deliveries
 	readonly failures: TrpcFailures
+}
+
+/** Lets a client in; rejects when it may not come in. */
+export type Enter = (params: TRPCRequestInfo['connectionParams']) => Promise<Context>
+
+export interface Entry {
+	readonly enter: Enter
 	/** Whether the client sends its credentials first. */
 	readonly expectsParams: boolean
-	/** Rejects when the client may not come in. */
-	readonly createContext: (params: TRPCRequestInfo['connectionParams']) => Promise<Context>
+}
+
+/** What answers calls that are no subscriptions. */
+interface Work {
+	readonly calls: Calls
+	readonly closed: AbortController
 }
 
 /**
@@ -33,41 +45,44 @@ export interface TrpcSocketOptions extends AcceptedSocket {
  * nothing more is read, so that what is refused before it is a call does not pile up either.
  */
 export class TrpcSocket implements SubscriptionHost {
-	readonly #options: TrpcSocketOptions
+	readonly #accepted: AcceptedSocket
+	readonly #service: TrpcService
 	readonly #subscriptions = new Map<number | string, TrpcSubscription>()
 	readonly #reading: Reading
-	readonly #calls: Calls
 	/** Made when a call needs it. */
-	#closed: AbortController | null = null
+	#work: Work | null = null
+	/** null once the client has been let in, so that nothing is kept of its request. */
+	#enter: Enter | null
 	/** null until the client has sent what it announced. */
 	#context: Promise<Context> | null = null
 
-	constructor(options: TrpcSocketOptions) {
-		const { client, expectsParams } = options
-		this.#options = options
+	constructor(accepted: AcceptedSocket, service: TrpcService, { enter, expectsParams }: Entry) {
+		const { client } = accepted
+		this.#accepted = accepted
+		this.#service = service
 		this.#reading = new Reading(client)
-		this.#calls = new Calls(MAX_CALLS, this.#reading)
-		if (!expectsParams) this.#enter(() => null)
+		this.#enter = enter
+		if (!expectsParams) this.#letIn(() => null)
 		client.on('message', (data, isBinary) => this.#hear(data as Buffer, isBinary))
 		client.on('error', ignoreBrokenProtocol)
-		client.once('close', () => this.#close())
+		client.on('close', () => this.#close())
 	}
 
 	/** Answers a request. Once the WebSocket is closing nobody is answered. */
 	respond(head: RequestHead, answer: Answer): void {
-		this.#options.writer.send(answerText(head, answer))
+		this.writer.send(answerText(head, answer))
 	}
 
 	/** Tells why a call was refused. */
 	refuse(head: RequestHead, thrown: unknown, call: FailedCall): void {
-		this.respond(head, { error: this.#options.failures.shape(thrown, call) })
+		this.respond(head, { error: this.failures.shape(thrown, call) })
 	}
 
 	/** Calls a procedure with the context of this connection. */
 	async call({ path, type, input, batchIndex }: TrpcCall, signal: AbortSignal): Promise<unknown> {
 		const ctx = await this.#context
 		const getRawInput = (): Promise<unknown> => Promise.resolve(input)
-		return callTRPCProcedure({ router: this.#options.router, path, type, getRawInput, ctx, signal, batchIndex })
+		return callTRPCProcedure({ router: this.#service.router, path, type, getRawInput, ctx, signal, batchIndex })
 	}
 
 	over(id: RequestHead['id']): void {
@@ -75,44 +90,48 @@ export class TrpcSocket implements SubscriptionHost {
 	}
 
 	get connection(): Connection {
-		return this.#options.connection
+		return this.#accepted.connection
 	}
 
 	get framing(): Framing {
-		return this.#options.framing
+		return this.#accepted.framing
 	}
 
 	get turns(): Turns {
-		return this.#options.turns
+		return this.#accepted.turns
 	}
 
 	get writer(): SocketWriter {
-		return this.#options.writer
+		return this.#accepted.writer
 	}
 
 	get deliveries(): Deliveries {
-		return this.#options.deliveries
+		return this.#service.deliveries
 	}
 
 	get failures(): TrpcFailures {
-		return this.#options.failures
+		return this.#service.failures
 	}
 
 	#hear(data: Buffer, isBinary: boolean): void {
-		if (this.#options.turns.full) void this.#readNothingUntilRoom()
+		if (this.turns.full) void this.#readNothingUntilRoom()
 		const text = data.toString()
 		if (!isBinary && text === 'PONG') return
-		if (!isBinary && text === 'PING') this.#options.writer.send('PONG')
-		else if (this.#context === null) this.#enter(() => readParams(text))
+		if (!isBinary && text === 'PING') this.writer.send('PONG')
+		else if (this.#context === null) this.#letIn(() => readParams(text))
 		else this.#heed(text)
 	}
 
 	/** Lets the client in, or closes the WebSocket. */
-	#enter(readParams: () => TRPCRequestInfo['connectionParams']): void {
-		this.#context = new Promise((resolve) => resolve(this.#options.createContext(readParams())))
+	#letIn(readParams: () => TRPCRequestInfo['connectionParams']): void {
+		const enter = this.#enter
+		this.#enter = null
+		this.#context = new Promise<Context>((resolve) => {
+			if (enter !== null) resolve(enter(readParams()))
+		})
 		this.#context.catch((thrown: unknown) => {
 			this.refuse({ id: null }, thrown, NO_CALL)
-			setImmediate(() => this.#options.client.close())
+			setImmediate(() => this.#accepted.client.close())
 		})
 	}
 
@@ -122,7 +141,7 @@ export class TrpcSocket implements SubscriptionHost {
 			const messages: unknown[] = Array.isArray(parsed) ? parsed : [parsed]
 			if (messages.length > MAX_BATCH_CALLS) this.#refuseBatch(messages)
 			else {
-				const { transformer } = this.#options.router._def._config
+				const { transformer } = this.#service.router._def._config
 				const requests = messages.map((message) => parseTRPCMessage(message, transformer))
 				for (const [index, request] of requests.entries()) this.#request(request, index)
 			}
@@ -162,32 +181,34 @@ export class TrpcSocket implements SubscriptionHost {
 	}
 
 	#answer(call: TrpcCall): Promise<void> {
-		const { signal } = this.#whenClosed()
-		return this.#calls.run(async () => {
+		const { calls, closed } = this.#working()
+		const { signal } = closed
+		return calls.run(async () => {
 			const answer = await this.call(call, signal).then(
 				(data) => ({ result: { type: 'data', data } }),
-				(thrown: unknown) => ({ error: this.#options.failures.shape(thrown, call) }),
+				(thrown: unknown) => ({ error: this.failures.shape(thrown, call) }),
 			)
-			using _turn = await this.#options.turns.take(signal)
+			using _turn = await this.turns.take(signal)
 			this.respond(call.head, answer)
 		})
 	}
 
-	#whenClosed(): AbortController {
-		if (this.#closed !== null) return this.#closed
-		this.#closed = new AbortController()
-		setMaxListeners(0, this.#closed.signal)
-		return this.#closed
+	#working(): Work {
+		if (this.#work !== null) return this.#work
+		const closed = new AbortController()
+		setMaxListeners(0, closed.signal)
+		this.#work = { calls: new Calls(MAX_CALLS, this.#reading), closed }
+		return this.#work
 	}
 
 	async #readNothingUntilRoom(): Promise<void> {
 		using _hold = this.#reading.hold()
-		const turn = await this.#options.turns.take()
+		const turn = await this.turns.take()
 		turn?.[Symbol.dispose]()
 	}
 
 	#close(): void {
-		this.#closed?.abort()
+		this.#work?.closed.abort()
 		for (const subscription of this.#subscriptions.values()) subscription.drop()
 		this.#subscriptions.clear()
 	}

@@ -8,10 +8,8 @@ import type { OnProblem } from '../api/procedure.js'
 import { toReadRequest } from '../api/read-request.js'
 import type { AppRouter } from '../api/router.js'
 import type { Deliveries } from '../delivery/deliveries.js'
-import type { Delivery } from '../delivery/delivery.js'
-import type { Principal } from '../hub/principal.js'
 import { type SseDialect, SseOutlet } from './sse-outlet.js'
-import { type SseContext, SseStream, type SseStreamOptions } from './sse-stream.js'
+import { type SseContent, type SseContext, type SsePeer, SseStream, type SseStreamOptions } from './sse-stream.js'
 import { type FailedCall, TrpcFailures } from './trpc-failures.js'
 import { trpcDataBlock, trpcEventBlock, trpcItemBlock } from './trpc-sse-blocks.js'
 import type { SubscriptionCall } from './trpc-sse-call.js'
@@ -22,6 +20,11 @@ const HEADERS = {
 	'cache-control': 'no-cache, no-transform',
 	'x-accel-buffering': 'no',
 } as const
+
+const PING = trpcEventBlock('ping')
+
+/** The call that a stream with ids answers. */
+const PLAN_EVENTS: FailedCall = { type: 'subscription', path: 'plans.events', input: undefined }
 
 export interface TrpcHttpOptions extends SseStreamOptions {
 	readonly router: AppRouter
@@ -36,11 +39,19 @@ export class TrpcSse {
 	readonly #failures: TrpcFailures
 	/** The first event tells the client how long silence may last. */
 	readonly #connected: string
+	readonly #dialect: SseDialect
 
 	constructor(options: TrpcHttpOptions) {
 		this.#options = options
 		this.#failures = new TrpcFailures(options.router, options.onProblem)
 		this.#connected = trpcEventBlock('connected', JSON.stringify(options.router._def._config.sse?.client ?? {}))
+		this.#dialect = {
+			name: 'trpc-sse',
+			block: trpcItemBlock,
+			beat: () => PING,
+			after: ({ resume }) => (resume ? null : trpcEventBlock('return')),
+			broken: (thrown) => this.#broken(this.#failures.inStream(thrown, PLAN_EVENTS)),
+		}
 	}
 
 	async answer(context: SseContext, { path, connectionParams, readInput }: SubscriptionCall): Promise<Response> {
@@ -50,7 +61,7 @@ export class TrpcSse {
 		try {
 			const ctx = contextOf(context)
 			const client_id = clientIdOf(context.req.url) ?? readClientId(connectionParams?.client_id)
-			const reader: NamedReader = { principal: ctx.principal, client_id, left, call }
+			const peer: SsePeer = { transport: 'trpc-sse', principal: ctx.principal, client_id }
 			const result: unknown = await callTRPCProcedure({
 				router,
 				path,
@@ -60,50 +71,27 @@ export class TrpcSse {
 				signal: left.signal,
 				batchIndex: 0,
 			})
-			if (result instanceof PlanEvents) this.#deliver(context, reader, result)
-			else await this.#pump(context, reader, result as AsyncIterable<unknown>)
+			if (result instanceof PlanEvents) this.#deliver(context, peer, result)
+			else await this.#pump(context, { peer, left, call }, result as AsyncIterable<unknown>)
 			return RESPONSE_ALREADY_SENT
 		} catch (thrown) {
 			return context.body(this.#connected + this.#broken(this.#failures.shape(thrown, call)), 200, HEADERS)
 		}
 	}
 
-	#deliver(context: SseContext, reader: NamedReader, { principal, input }: PlanEvents): void {
+	#deliver(context: SseContext, peer: SsePeer, { principal, input }: PlanEvents): void {
 		const { plan_id } = input
 		const request = toReadRequest(input)
-		let delivery: Delivery | null = null
-		const stream = new SseStream(context, this.#options, {
-			...reader,
-			transport: 'trpc-sse',
-			plan_id,
-			end: (reason) => delivery?.end(reason),
-			delivered: () => delivery?.delivered ?? 0,
-			left: () => {
-				delivery?.[Symbol.dispose]()
-				stream[Symbol.dispose]()
-			},
-		})
-		this.#open(context, stream)
-		const dialect: SseDialect = {
-			name: 'trpc-sse',
-			block: trpcItemBlock,
-			after: ({ resume }) => (resume ? null : trpcEventBlock('return')),
-			tell: (thrown) => stream.send(this.#broken(this.#failures.inStream(thrown, reader.call))),
-		}
-		delivery = this.#options.deliveries.deliver(principal, plan_id, request, new SseOutlet(stream, dialect))
+		const outlet = new SseOutlet(context, { stream: this.#options, dialect: this.#dialect, peer, plan_id, beginning: null })
+		this.#open(context, outlet.sink)
+		outlet.deliver(this.#options.deliveries, principal, request)
 	}
 
 	/** A stream without ids goes from its procedure straight to the reader. */
-	async #pump(context: SseContext, { left, ...reader }: NamedReader, items: AsyncIterable<unknown>): Promise<void> {
+	async #pump(context: SseContext, { peer, left, call }: Pumped, items: AsyncIterable<unknown>): Promise<void> {
 		const cut = (): void => left.abort()
-		using stream = new SseStream(context, this.#options, {
-			...reader,
-			transport: 'trpc-sse',
-			plan_id: null,
-			end: cut,
-			delivered: () => 0,
-			left: cut,
-		})
+		const content: SseContent = { plan_id: null, delivered: 0, end: cut, left: cut, beat: () => PING }
+		using stream = new SseStream(context, this.#options, peer, content)
 		this.#open(context, stream)
 		try {
 			for await (const item of items) {
@@ -113,13 +101,13 @@ export class TrpcSse {
 			}
 			if (!left.signal.aborted) stream.send(trpcEventBlock('return'))
 		} catch (thrown) {
-			stream.send(this.#broken(this.#failures.inStream(thrown, reader.call)))
+			stream.send(this.#broken(this.#failures.inStream(thrown, call)))
 		}
 	}
 
 	#open(context: SseContext, stream: SseStream): void {
 		const headers = { ...Object.fromEntries(context.body(null).headers), ...HEADERS }
-		stream.open({ headers, block: this.#connected, beat: () => trpcEventBlock('ping') })
+		stream.open({ headers, block: this.#connected })
 	}
 
 	#broken(shape: object): string {
@@ -127,11 +115,10 @@ export class TrpcSse {
 	}
 }
 
-/** Who reads, and what it called. */
-interface NamedReader {
-	readonly principal: Principal
-	readonly client_id: string | undefined
-	/** Aborted when it is gone. */
+/** A stream that has no delivery. */
+interface Pumped {
+	readonly peer: SsePeer
+	/** Aborted when the reader is gone. */
 	readonly left: AbortController
 	readonly call: FailedCall
 }

@@ -1,7 +1,7 @@
-import type { EndFrame } from '@planstream/shared'
+import type { EndFrame, PlanstreamError } from '@planstream/shared'
 import { PlanEvents } from '../api/plan-events.js'
 import { toReadRequest } from '../api/read-request.js'
-import type { Connection } from '../connections/registry.js'
+import type { CarriedStream, Connection } from '../connections/registry.js'
 import type { Turns } from '../connections/turns.js'
 import type { Deliveries } from '../delivery/deliveries.js'
 import type { Delivery } from '../delivery/delivery.js'
@@ -27,23 +27,38 @@ export interface SubscriptionHost {
 const STOPPED: Answer = { result: { type: 'stopped' } }
 
 /** One subscription of a tRPC client on a WebSocket. */
-export class TrpcSubscription implements Outlet {
-	readonly sink: Sink
-	readonly wire: Wire
+export class TrpcSubscription implements Outlet, CarriedStream {
 	readonly #host: SubscriptionHost
 	readonly #call: TrpcCall
 	/** Told of the client's stop until the delivery has taken over. */
 	#left: AbortController | null = null
-	#stream: Disposable | null = null
+	/** null for a stream that goes straight to the reader. */
 	#delivery: Delivery | null = null
 	#isStarted = false
+	/** Ended without a word. */
+	#isCut = false
 	#isOver = false
 
 	constructor(host: SubscriptionHost, call: TrpcCall) {
 		this.#host = host
 		this.#call = call
-		this.sink = host.writer
-		this.wire = trpcSocketWire(call.head, host.framing)
+	}
+
+	get sink(): Sink {
+		return this.#host.writer
+	}
+
+	/** Made when it is looked at, so that a subscription at rest has none: a class of readers has one for all of them. */
+	get wire(): Wire {
+		return trpcSocketWire(this.#call.head, this.#host.framing)
+	}
+
+	get plan_id(): string | null {
+		return this.#delivery?.plan_id ?? null
+	}
+
+	get delivered(): number {
+		return this.#delivery?.delivered ?? 0
 	}
 
 	async start(): Promise<void> {
@@ -56,6 +71,15 @@ export class TrpcSubscription implements Outlet {
 		} catch (thrown) {
 			if (this.#isStarted) this.failed(thrown)
 			else this.#finish({ error: this.#host.failures.shape(thrown, this.#call) })
+		}
+	}
+
+	/** The connection is to leave. */
+	end(reason: PlanstreamError): void {
+		if (this.#delivery !== null) this.#delivery.end(reason)
+		else {
+			this.#isCut = true
+			this.#release()
 		}
 	}
 
@@ -77,7 +101,7 @@ export class TrpcSubscription implements Outlet {
 
 	/** After an end that asks to resume nothing comes: it would tell the stock client to stop. Its connection closes. */
 	ended({ resume }: EndFrame): void {
-		if (resume) this.#stream?.[Symbol.dispose]()
+		if (resume) this.#host.connection.over(this)
 		else this.#finish(STOPPED)
 	}
 
@@ -95,11 +119,7 @@ export class TrpcSubscription implements Outlet {
 	#deliver({ principal, input }: PlanEvents): void {
 		const { connection, deliveries } = this.#host
 		const request = toReadRequest(input)
-		this.#stream = connection.begin({
-			plan_id: input.plan_id,
-			end: (reason) => this.#delivery?.end(reason),
-			delivered: () => this.#delivery?.delivered ?? 0,
-		})
+		connection.begin(this)
 		this.#delivery = deliveries.deliver(principal, input.plan_id, request, this)
 		this.#left = null
 	}
@@ -107,18 +127,13 @@ export class TrpcSubscription implements Outlet {
 	/** A stream without ids goes from its procedure straight to the reader. */
 	async #pump(items: AsyncIterable<unknown>, signal: AbortSignal): Promise<void> {
 		const { connection, turns } = this.#host
-		let isCut = false
-		const end = (): void => {
-			isCut = true
-			this.#release()
-		}
-		this.#stream = connection.begin({ plan_id: null, end, delivered: () => 0 })
+		connection.begin(this)
 		for await (const data of items) {
 			using turn = await turns.take(signal)
 			if (turn === null || signal.aborted) break
 			this.#host.respond(this.#call.head, { result: { type: 'data', data } })
 		}
-		if (!isCut) this.#finish(STOPPED)
+		if (!this.#isCut) this.#finish(STOPPED)
 	}
 
 	/** The id may be used again before the client is told so. */
@@ -133,6 +148,6 @@ export class TrpcSubscription implements Outlet {
 	#release(): void {
 		this.#left?.abort()
 		this.#delivery?.[Symbol.dispose]()
-		this.#stream?.[Symbol.dispose]()
+		this.#host.connection.over(this)
 	}
 }

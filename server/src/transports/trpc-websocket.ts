@@ -1,9 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { ERRORS } from '@planstream/shared'
-import type { TRPCRequestInfo } from '@trpc/server/http'
 import type { WebSocket } from 'ws'
 import { clientIdOf, readClientId } from '../api/client-id.js'
-import type { Context } from '../api/context.js'
 import type { OnProblem } from '../api/procedure.js'
 import type { AppRouter } from '../api/router.js'
 import type { Authority } from '../auth/authority.js'
@@ -11,10 +9,10 @@ import type { ConnectionLimits } from '../connections/limits.js'
 import type { Connections } from '../connections/registry.js'
 import type { Schedule } from '../connections/schedule.js'
 import type { Deliveries } from '../delivery/deliveries.js'
-import { webSocketServer } from './accept-websocket.js'
+import { acceptWebSockets } from './accept-websocket.js'
 import { admit } from './holder.js'
 import { TrpcFailures } from './trpc-failures.js'
-import { TrpcSocket } from './trpc-socket.js'
+import { type Enter, TrpcSocket } from './trpc-socket.js'
 import type { Upgrade } from './upgrade.js'
 
 /** A mutation may carry a whole plan, so a frame may be as large as a request's body. */
@@ -32,17 +30,17 @@ export interface TrpcWebSocketOptions {
 
 /** tRPC over WebSocket. */
 export function trpcWebSocket(options: TrpcWebSocketOptions): Upgrade {
-	const { router, limits, authority, schedule, onProblem } = options
-	const { accept } = webSocketServer({ ...options, transport: 'trpc-websocket', maxFrameBytes: MAX_FRAME_BYTES })
-	const failures = new TrpcFailures(router, onProblem)
-	return (request, socket, head) => {
+	const { router, deliveries, limits, authority, schedule, onProblem } = options
+	const accept = acceptWebSockets({ ...options, transport: 'trpc-websocket', maxFrameBytes: MAX_FRAME_BYTES })
+	const service = { router, deliveries, failures: new TrpcFailures(router, onProblem) }
+	return (request, _socket, head) => {
 		const named = clientIdOf(request.url)
-		accept(request, socket, head, (accepted) => {
+		accept(request, head, (accepted) => {
 			const { client, connection } = accepted
 			const expectsParams = announcesCredentials(request)
 			const stopWaiting = expectsParams ? expectCredentials(client, schedule, limits.credentialsTimeoutMs) : undefined
 			const { headers } = request
-			const createContext = async (params: TRPCRequestInfo['connectionParams']): Promise<Context> => {
+			const enter: Enter = async (params) => {
 				const principal = await admit({ authority, headers, token: params?.token, client })
 				stopWaiting?.()
 				const { tenant, expired } = principal
@@ -51,7 +49,7 @@ export function trpcWebSocket(options: TrpcWebSocketOptions): Upgrade {
 				if (client.readyState === client.OPEN) connection.identify({ tenant, client_id, expired })
 				return { principal }
 			}
-			new TrpcSocket({ ...options, ...accepted, failures, expectsParams, createContext })
+			new TrpcSocket(accepted, service, { enter, expectsParams })
 		})
 	}
 }

@@ -6,12 +6,10 @@ import { assertAllowed, type OnProblem, reported } from '../api/procedure.js'
 import { toReadRequest } from '../api/read-request.js'
 import { Reading } from '../connections/calls.js'
 import type { Deliveries } from '../delivery/deliveries.js'
-import type { Delivery } from '../delivery/delivery.js'
-import type { Outlet, Wire } from '../delivery/outlet.js'
 import type { Principal } from '../hub/principal.js'
 import { textOf } from '../hub/stream-item.js'
-import type { AcceptedSocket } from './accept-websocket.js'
-import type { Framing } from './text-frame.js'
+import type { AcceptedSocket } from './accepted-socket.js'
+import { FollowedPlan, type Following } from './followed-plan.js'
 import { frameRefusal, readMessage } from './websocket-input.js'
 
 /** Frames in a row that make no sense before the connection is closed. */
@@ -21,35 +19,29 @@ const PROTOCOL = 'planstream-1'
 /** What `plan_id` in the address stands for. */
 const SUBSCRIBE = { action: 'subscribe', after: 'start', snapshot: false, follow: 'until_done' } as const
 
-export interface SessionOptions extends AcceptedSocket {
+/** What all sessions share. */
+export interface SessionService {
 	readonly deliveries: Deliveries
-	readonly principal: Principal
 	/** Milliseconds between two pings of the server. */
 	readonly heartbeatMs: number
 	readonly onProblem: OnProblem
 }
 
-/** What runs for one plan on the connection. */
-interface Followed {
-	readonly stream: Disposable
-	delivery: Disposable | null
-}
-
-function wireOf({ key, frame }: Framing): Wire {
-	return { key: `websocket ${key}`, encode: (item) => frame(textOf(item)) }
-}
-
 /** One client on the plain WebSocket: what it says, and the subscriptions it has. */
-export class WebSocketSession {
-	readonly #options: SessionOptions
+export class WebSocketSession implements Following {
+	readonly accepted: AcceptedSocket
+	readonly #service: SessionService
+	readonly #principal: Principal
 	readonly #reading: Reading
-	readonly #closed = new AbortController()
-	readonly #followed = new Map<string, Followed>()
+	readonly #followed = new Map<string, FollowedPlan>()
 	#faults = 0
+	#isClosed = false
 
-	constructor(options: SessionOptions) {
-		this.#options = options
-		this.#reading = new Reading(options.client)
+	constructor(accepted: AcceptedSocket, service: SessionService, principal: Principal) {
+		this.accepted = accepted
+		this.#service = service
+		this.#principal = principal
+		this.#reading = new Reading(accepted.client)
 	}
 
 	/**
@@ -58,15 +50,26 @@ export class WebSocketSession {
 	 * @param plan_ids - subscribed to at once
 	 */
 	async serve(plan_ids: readonly string[]): Promise<void> {
-		const { client, connection, writer, heartbeatMs } = this.#options
+		const { client, connection, writer } = this.accepted
 		using _hold = this.#reading.hold()
 		client.on('error', ignoreBrokenProtocol)
-		client.once('close', () => this.#close())
+		client.on('close', () => this.#close())
 		client.on('message', (data, isBinary) => void this.#hear(data as Buffer, isBinary))
 		const { connection_id } = connection
 		const message = 'Connected. Subscribe with {"action":"subscribe","plan_id":"..."}.'
-		writer.send(liveText('ping', { message, protocol: PROTOCOL, connection_id, heartbeat_ms: heartbeatMs }))
+		writer.send(liveText('ping', { message, protocol: PROTOCOL, connection_id, heartbeat_ms: this.#service.heartbeatMs }))
 		for (const plan_id of plan_ids) await this.#heed(() => ({ ...SUBSCRIBE, plan_id }))
+	}
+
+	stop(plan_id: string): void {
+		const followed = this.#followed.get(plan_id)
+		this.#followed.delete(plan_id)
+		followed?.[Symbol.dispose]()
+	}
+
+	broken(thrown: unknown, plan_id: string, cursor: string): void {
+		this.#tell(thrown, plan_id, cursor)
+		this.stop(plan_id)
 	}
 
 	/** Nothing more is read while a frame waits for its turn; those that came with it wait in line behind it. */
@@ -77,9 +80,9 @@ export class WebSocketSession {
 
 	/** Does what one frame asks; what cannot be done is answered by a problem. Takes a turn for each, so that answers wait for room too. */
 	async #heed(read: () => ClientMessage): Promise<void> {
-		const { client, turns } = this.#options
-		using turn = await turns.take(this.#closed.signal)
-		if (turn === null || this.#closed.signal.aborted) return
+		const { client, turns } = this.accepted
+		using _turn = await turns.take()
+		if (this.#isClosed) return
 		try {
 			this.#act(read())
 			this.#faults = 0
@@ -99,10 +102,10 @@ export class WebSocketSession {
 				break
 			}
 			case 'unsubscribe':
-				this.#stop(message.plan_id)
+				this.stop(message.plan_id)
 				break
 			case 'ping':
-				this.#options.writer.send(liveText('pong', { timestamp: message.timestamp }))
+				this.accepted.writer.send(liveText('pong', { timestamp: message.timestamp }))
 				break
 			default:
 				message satisfies never
@@ -111,52 +114,23 @@ export class WebSocketSession {
 
 	/** A second subscription to a plan takes the place of the first. */
 	#subscribe(input: ParsedSubscribeInput): void {
-		const { principal, connection, deliveries } = this.#options
 		const { plan_id } = input
-		assertAllowed(principal, 'plans.events')
+		assertAllowed(this.#principal, 'plans.events')
 		const request = toReadRequest(input)
-		this.#stop(plan_id)
-		let delivery: Delivery | null = null
-		const stream = connection.begin({
-			plan_id,
-			end: (reason) => delivery?.end(reason),
-			delivered: () => delivery?.delivered ?? 0,
-		})
-		const followed: Followed = { stream, delivery: null }
+		this.stop(plan_id)
+		const followed = new FollowedPlan(this, plan_id)
+		followed.follow(this.#service.deliveries, this.#principal, request)
 		this.#followed.set(plan_id, followed)
-		delivery = deliveries.deliver(principal, plan_id, request, this.#outlet(plan_id))
-		followed.delivery = delivery
-	}
-
-	#stop(plan_id: string): void {
-		const followed = this.#followed.get(plan_id)
-		this.#followed.delete(plan_id)
-		followed?.delivery?.[Symbol.dispose]()
-		followed?.stream[Symbol.dispose]()
-	}
-
-	#outlet(plan_id: string): Outlet {
-		const { turns, writer, framing } = this.#options
-		return {
-			sink: writer,
-			wire: wireOf(framing),
-			turn: () => turns.take(),
-			ended: () => this.#stop(plan_id),
-			failed: (thrown, cursor) => {
-				this.#tell(thrown, plan_id, cursor)
-				this.#stop(plan_id)
-			},
-		}
 	}
 
 	#tell(thrown: unknown, plan_id: string | null, cursor: string | null): void {
-		const error = reported(typedError(thrown), this.#options.onProblem, 'The WebSocket')
-		this.#options.writer.send(problemText(error, plan_id, cursor))
+		const error = reported(typedError(thrown), this.#service.onProblem, 'The WebSocket')
+		this.accepted.writer.send(problemText(error, plan_id, cursor))
 	}
 
 	#close(): void {
-		this.#closed.abort()
-		for (const plan_id of [...this.#followed.keys()]) this.#stop(plan_id)
+		this.#isClosed = true
+		for (const plan_id of [...this.#followed.keys()]) this.stop(plan_id)
 	}
 }
 
