@@ -65,7 +65,7 @@ export function createApp({ services, artifacts, authority, limits, ready, metri
 	const { draining, onProblem } = services
 	const contextOf = ({ var: { principal } }: Context<Env>) => ({ principal })
 	const router = createRouter(services)
-	const deliveries = new Deliveries(services.hub, services.schedule)
+	const deliveries = new Deliveries(services.hub, services.schedule, () => performance.now())
 	const transport = { ...services, deliveries, router, authority, limits, contextOf }
 	const app: Routes = new Hono<Env>({ strict: false })
 	answerFailures(app, onProblem)

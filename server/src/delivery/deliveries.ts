@@ -31,12 +31,15 @@ interface OpenPlan extends DeliveryRoom {
 export class Deliveries {
 	readonly #hub: Hub
 	readonly #schedule: Schedule
+	readonly #clock: () => number
 	readonly #plans = new Map<string, OpenPlan>()
 	readonly #counts: DeliveryCounts = { fellBehind: 0, slow: 0 }
 
-	constructor(hub: Hub, schedule: Schedule) {
+	/** @param clock - in milliseconds, never set back */
+	constructor(hub: Hub, schedule: Schedule, clock: () => number) {
 		this.#hub = hub
 		this.#schedule = schedule
+		this.#clock = clock
 	}
 
 	/** Begins to deliver a plan's events; disposing what it returns ends that without a word. */
@@ -78,6 +81,8 @@ export class Deliveries {
 		return new LivePlan({
 			read: (after, limit) => this.#hub.read(plan, after, limit),
 			watch: (onGrow) => this.#hub.watch(plan, onGrow),
+			schedule: this.#schedule,
+			clock: this.#clock,
 		})
 	}
 }

@@ -32,9 +32,11 @@ class TestOutlet implements Outlet {
 	hasRoom = true
 	isOver = false
 	failure: unknown = null
+	readonly #onWrite: () => void
 	#waiting: (() => void)[] = []
 
-	constructor(key: string) {
+	constructor(key: string, onWrite: () => void) {
+		this.#onWrite = onWrite
 		this.wire = { key, encode: (item: Parameters<typeof textOf>[0]) => Buffer.from(`${textOf(item)}\n`) }
 	}
 
@@ -42,6 +44,7 @@ class TestOutlet implements Outlet {
 		write: (bytes: Buffer): boolean => {
 			expect(this.isOver).toBe(false)
 			this.writes++
+			this.#onWrite()
 			for (const line of String(bytes).trimEnd().split('\n')) this.got.push(JSON.parse(line) as Got)
 			return this.hasRoom
 		},
@@ -76,11 +79,15 @@ class TestOutlet implements Outlet {
 	}
 }
 
-/** Deliveries of a hub in memory. */
-async function start(schedule: Schedule = processSchedule) {
+/** Deliveries of a hub in memory, by a clock on which nothing takes time but a write. */
+async function start({ writeMs = 0, schedule = processSchedule }: { writeMs?: number; schedule?: Schedule } = {}) {
 	const planstream = await startPlanstream()
 	const { hub } = planstream
-	const deliveries = new Deliveries(hub, schedule)
+	let now = 0
+	const deliveries = new Deliveries(hub, schedule, () => now)
+	const onWrite = () => {
+		now += writeMs
+	}
 	let published = 0
 	const publish = async (count: number, step_id = 's') => {
 		const sent = Array.from({ length: count }, () => {
@@ -94,7 +101,7 @@ async function start(schedule: Schedule = processSchedule) {
 		return hub.publish(LOCAL_PRINCIPAL, { plan_id: 'p', sent, events: sent.map((event) => eventInput.parse(event)) })
 	}
 	const attach = (request: Partial<ReadRequest> = {}, key = 'wire') => {
-		const outlet = new TestOutlet(key)
+		const outlet = new TestOutlet(key, onWrite)
 		return { outlet, delivery: deliveries.deliver(LOCAL_PRINCIPAL, 'p', { ...WHOLE, ...request }, outlet) }
 	}
 	return { hub, deliveries, publish, finish, attach, [Symbol.asyncDispose]: () => planstream[Symbol.asyncDispose]() }
@@ -121,6 +128,39 @@ test('what is appended in one turn is one write, the same bytes for all of a cla
 	expect(readers.map(({ outlet }) => outlet.writes)).toEqual([2, 2, 2])
 	expect(plan.deliveries.report()).toEqual({ streams: 3, waiting: 3, plans: 1, fell_behind: 0, slow: 0 })
 	expect(readers.map(({ delivery }) => delivery.delivered)).toEqual([32, 32, 32])
+})
+
+test('what is appended while the loop rests from its writes is one write, and a loop of few readers does not rest', async () => {
+	const rests: number[] = []
+	let wake: () => void = () => undefined
+	const schedule: Schedule = (callback, delayMs) => {
+		rests.push(delayMs)
+		wake = callback
+		return { [Symbol.dispose]: () => undefined }
+	}
+	await using plan = await start({ writeMs: 0.2, schedule })
+	const few = [plan.attach(), plan.attach()]
+	await turns()
+	for (let event = 0; event < 2; event++) {
+		await plan.publish(1)
+		await turns()
+	}
+	expect(few.map(({ outlet }) => outlet.events)).toEqual([upTo(2), upTo(2)])
+	expect(rests).toEqual([])
+	const many = [...few, ...Array.from({ length: 38 }, () => plan.attach())]
+	await turns()
+	await plan.publish(1)
+	await turns()
+	for (const { outlet } of many) outlet.writes = 0
+	for (let event = 0; event < 3; event++) {
+		await plan.publish(1)
+		await turns()
+	}
+	expect(rests).toEqual([expect.closeTo(8)])
+	expect(many.every(({ outlet }) => outlet.writes === 0)).toBe(true)
+	wake()
+	await turns()
+	for (const { outlet } of many) expect([outlet.writes, outlet.events]).toEqual([1, upTo(6)])
 })
 
 test('a reader without room keeps nothing but its place, and nobody else notices', async () => {
@@ -203,7 +243,7 @@ test('who comes between an append and its delivery gets only what it asked for, 
 
 test('a reader with a pace gets its portion at a time, of what there is and of what comes, and everybody else all at once', async () => {
 	const clock = new ManualClock()
-	await using plan = await start((callback, delayMs) => ({ [Symbol.dispose]: clock.after(delayMs, callback) }))
+	await using plan = await start({ schedule: (callback, delayMs) => ({ [Symbol.dispose]: clock.after(delayMs, callback) }) })
 	await plan.publish(15)
 	const paced = plan.attach({ max_events_per_s: 100 })
 	const other = plan.attach()
@@ -259,8 +299,9 @@ test('whoever joins when, stalls and wakes up, gets each event behind its cursor
 		fc.asyncProperty(
 			fc.array(action, { minLength: 5, maxLength: 30 }),
 			fc.infiniteStream(fc.constantFrom('a', 'b')),
-			async (actions, steps) => {
-				await using plan = await start()
+			fc.constantFrom(0, 0.3, 1),
+			async (actions, steps, writeMs) => {
+				await using plan = await start({ writeMs })
 				const readers: Reader[] = []
 				const cursors: string[] = ['start']
 				for (const each of actions) {

@@ -1,20 +1,25 @@
 import { isFinished, type Position, parsePosition } from '@planstream/shared'
+import type { Schedule } from '../connections/schedule.js'
 import { placeOf } from '../hub/plan-reader.js'
 import type { Page } from '../log/event-log.js'
 import type { LivePoint, Member } from './member.js'
+import { Rest } from './rest.js'
 import { WireClass } from './wire-class.js'
 
 const PAGE = 256
 
-/** What the loop reads. */
+/** What the loop reads, and what it waits by. */
 export interface LiveSource {
 	readonly read: (after: Position, limit: number) => Promise<Page>
 	readonly watch: (onGrow: () => void) => Disposable
+	readonly schedule: Schedule
+	/** In milliseconds, never set back. */
+	readonly clock: () => number
 }
 
 /**
- * The one loop behind all readers at the head of a plan: what was appended in one turn of the event loop is read once, encoded once for
- * each class of readers and written once to each of them. Everybody else reads by itself, and joins when it is where the loop is.
+ * The one loop behind all readers at the head of a plan: what was appended in one turn of the event loop, or while the loop rested, is read
+ * once, encoded once for each class of readers and written once to each of them. Everybody else reads by itself, and joins when it is where the loop is.
  */
 export class LivePlan {
 	readonly #source: LiveSource
@@ -25,9 +30,11 @@ export class LivePlan {
 	#point: LivePoint | null = null
 	#watch: Disposable | null = null
 	#isDue = false
+	readonly #rest: Rest
 
 	constructor(source: LiveSource) {
 		this.#source = source
+		this.#rest = new Rest(source.clock)
 	}
 
 	/** How many readers wait at the head. */
@@ -79,7 +86,9 @@ export class LivePlan {
 		if (last === undefined || head === null) return
 		const point = { place: placeOf(last), epoch, headSeq: head.head_seq }
 		this.#point = point
-		for (const seat of this.#classes.values()) seat.deliver(news, point)
+		this.#rest.after(() => {
+			for (const seat of this.#classes.values()) seat.deliver(news, point)
+		})
 		this.#wake()
 		if (last.seq < head.head_seq || head.summary === null || !isFinished(head.summary.status)) return
 		for (const seat of this.#classes.values()) seat.release(point, ({ reader }) => reader.request.follow === 'until_done')
@@ -100,10 +109,13 @@ export class LivePlan {
 		return seat
 	}
 
-	/** All that is rung for in one turn of the event loop is one read. */
+	/** All that is rung for in one turn of the event loop, or until the loop has rested, is one read. */
 	#ring(): void {
-		if (!this.#isDue) setImmediate(() => void this.#tick())
+		if (this.#isDue) return
 		this.#isDue = true
+		const rest = this.#rest.left
+		if (rest === 0) setImmediate(() => void this.#tick())
+		else this.#source.schedule(() => void this.#tick(), rest)
 	}
 
 	async #tick(): Promise<void> {
