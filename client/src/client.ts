@@ -16,6 +16,7 @@ import { addressOf } from './requests.js'
 import { Scope } from './scope.js'
 import { ItemReader, PlanReader } from './stream-reader.js'
 import { Subscription, type SubscriptionPorts, type SubscriptionTarget, type TransportChooser } from './subscription.js'
+import { ChoiceMemory, pageStorage } from './transports/choice-memory.js'
 import { afterFailure, afterStart, firstChoice } from './transports/fallback.js'
 import { PollTransport } from './transports/poll.js'
 import { SseTransport } from './transports/sse.js'
@@ -154,7 +155,8 @@ function connect({ url, transport: wanted, WebSocket, ...rest }: Settings): {
 	transports: TransportChooser
 	monitor: ConnectionMonitor
 } {
-	let choice = firstChoice(wanted, WebSocket !== null)
+	const memory = new ChoiceMemory({ storage: pageStorage, url, now: Date.now })
+	let choice = firstChoice(wanted, WebSocket !== null, memory.recall())
 	const poll = new PollTransport({ url, ...rest })
 	const sse = new SseTransport({ url, slots: slotsFor(url.origin), ...rest })
 	const byName: Record<Transport['name'], Transport> = {
@@ -166,6 +168,7 @@ function connect({ url, transport: wanted, WebSocket, ...rest }: Settings): {
 		current: () => byName[choice.transport],
 		worked: (name) => {
 			choice = afterStart(choice, name)
+			memory.keep(choice)
 		},
 		failed: (name, { heldBack }) => {
 			const before = choice

@@ -18,7 +18,7 @@ export interface PlanstreamOptions {
 	readonly token?: string | (() => string | Promise<string>) | undefined
 	/**
 	 * `auto` is WebSocket, SSE where WebSocket does not get through or does not exist, and polling where a network holds SSE back; the
-	 * choice is remembered.
+	 * choice is remembered, in a page for five minutes over its loads.
 	 * @defaultValue `'auto'`
 	 */
 	readonly transport?: 'auto' | TransportName | undefined

@@ -2,6 +2,7 @@ import path from 'node:path'
 import { createPlanstream } from '@planstream/client'
 import { describe, expect, it } from 'vitest'
 import { CHROMIUM_NOTE, chromiumIsMissing, openPage } from '../support/chromium.js'
+import { startFaultProxy } from '../support/fault-proxy.js'
 import { startTestServer } from '../support/server.js'
 
 const REACT_PAGE = path.resolve(import.meta.dirname, '../support/react-browser-page.tsx')
@@ -38,6 +39,26 @@ describe.skipIf(chromiumIsMissing)('Chromium', () => {
 		expect(renderings / 50).toBeLessThan(OUTPUTS / 4)
 		await page.evaluate(() => window.leave())
 		await expect.poll(() => server.report(), { timeout: 10_000 }).toMatchObject({ connections: 0, subscriptions: 0 })
+	})
+
+	it('asks once for a WebSocket that does not get through, however often the page is loaded', async () => {
+		await using server = await startTestServer()
+		await using proxy = await startFaultProxy(server.url)
+		proxy.webSockets = 'refuse'
+		await using producer = createPlanstream({ url: server.url })
+		await producer.events.publish({ plan_id: 'p', events: [STARTED, COMPLETED] })
+		await using opened = await openPage()
+		const { page } = opened
+		let handshakes = 0
+		page.on('websocket', () => handshakes++)
+		for (let loads = 0; loads < 3; loads++) {
+			await page.reload()
+			await page.waitForFunction(() => 'follow' in window)
+			await page.evaluate(([url]) => window.follow('auto', url, 'p'), [proxy.url] as const)
+			await page.waitForFunction(() => window.followed.over || window.followed.fault !== null)
+			expect(await page.evaluate(() => window.followed)).toEqual({ seqs: [1, 2], over: true, fault: null })
+		}
+		expect(handshakes).toBe(1)
 	})
 
 	it('follows plans in nine tabs without a WebSocket, and has connections left for everything else', async () => {

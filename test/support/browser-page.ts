@@ -1,7 +1,7 @@
 import { createPlanstream } from '@planstream/client'
 
 /** How a page follows a plan. */
-export type Follower = 'EventSource' | 'websocket' | 'sse'
+export type Follower = 'EventSource' | 'auto' | 'websocket' | 'sse'
 
 /** What a page has seen of the plan it follows. */
 export interface FollowedPlan {
@@ -40,7 +40,12 @@ window.follow = (follower, url, plan_id) => {
 	)
 }
 
-async function followBySdk(transport: 'websocket' | 'sse', url: string, plan_id: string, { seqs }: FollowedPlan): Promise<void> {
+async function followBySdk(
+	transport: Exclude<Follower, 'EventSource'>,
+	url: string,
+	plan_id: string,
+	{ seqs }: FollowedPlan,
+): Promise<void> {
 	const planstream = createPlanstream({ url, transport, backoff: { maxMs: 500 } })
 	for await (const { seq } of planstream.plans.events({ plan_id })) seqs.push(seq)
 	await planstream.close()

@@ -14,11 +14,20 @@ export interface Choice {
 /** A transport that has worked gets this many failures before another one is tried; a network may have changed. */
 export const PATIENCE = 3
 
-/** WebSocket when there is one, with SSE and polling behind it; or the one that was asked for. */
-export function firstChoice(wanted: 'auto' | TransportName, hasWebSocket: boolean): Choice {
+/**
+ * WebSocket when there is one, with SSE and polling behind it; or the one that was asked for.
+ *
+ * @param remembered - what got through lately, to begin with if it may be used
+ */
+export function firstChoice(
+	wanted: 'auto' | TransportName,
+	hasWebSocket: boolean,
+	remembered: TransportName | null = null,
+): Choice {
 	const auto: readonly TransportName[] = hasWebSocket ? ['websocket', 'sse', 'poll'] : ['sse', 'poll']
 	const among = wanted === 'auto' ? auto : [wanted]
-	return { transport: among[0] ?? 'sse', among, proven: false, failures: 0 }
+	const transport = among.find((each) => each === remembered) ?? among[0] ?? 'sse'
+	return { transport, among, proven: false, failures: 0 }
 }
 
 /** A stream began: the choice is remembered. Word from a transport that is no longer chosen changes nothing. */
