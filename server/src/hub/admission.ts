@@ -49,7 +49,8 @@ export function assertOpenToProducers(fold: PlanFold | null, { plan_id, events }
 		throw new PlanstreamError('plan_managed', sentence, { plan_id })
 	}
 	assertRoom(plan_id, fold, events.length)
-	if (stepsAfter(fold, events) > MAX_STEPS) {
+	const mayName = (fold?.state.steps.length ?? 0) + events.length
+	if (mayName > MAX_STEPS && stepsAfter(fold, events) > MAX_STEPS) {
 		const sentence = `Plan ${plan_id} would have more than ${MAX_STEPS} steps. Name fewer steps, or go on under a new plan id.`
 		throw new PlanstreamError('plan_full', sentence, { plan_id, limit: MAX_STEPS })
 	}

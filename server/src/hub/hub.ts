@@ -11,7 +11,7 @@ import {
 	type VerifyOutput,
 } from '@planstream/shared'
 import { keyText } from '../log/bells.js'
-import type { EventLog, Head, ListQuery, Page, PlanKey, RetirableQuery, TrimReason } from '../log/event-log.js'
+import type { Appended, EventLog, Head, ListQuery, Page, PlanKey, RetirableQuery, TrimReason } from '../log/event-log.js'
 import { SYSTEM_PLAN } from '../log/live-log.js'
 import { Health } from '../ops/health.js'
 import { assertOpenToProducers, assertPublishable, type PublishRequest } from './admission.js'
@@ -83,10 +83,12 @@ export class Hub {
 		const drafts = request.events.map((event, index) => ({ event, actor: principal.actor, sent: request.sent[index] }))
 		assertPublishable(request)
 		const expected = request.expected_seq === undefined ? {} : { expected_seq: request.expected_seq }
-		const { appended } = await this.#commitOrRepeat(plan, drafts, { owner: 'external', ...expected }, (fold) => {
+		const decide: Decide = (fold) => {
 			assertOpenToProducers(fold, request)
 			return drafts
-		})
+		}
+		const committing = this.#commit(plan, { owner: 'external', ...expected }, decide)
+		const { appended } = await committing.catch((refusal) => this.#repeat(plan, drafts, refusal))
 		const last = appended?.results.at(-1)
 		if (appended == null || last === undefined) throw new TypeError('a publish of at least one event was appended')
 		const cursor = appended.events.at(-1)?.cursor ?? (await this.cursorAt(plan, last.seq))
@@ -208,6 +210,7 @@ export class Hub {
 	/** Forgets a plan; who reads it is told, and a later plan of that id has nothing to do with it. */
 	async remove(plan: PlanKey): Promise<void> {
 		await this.#log.remove(plan)
+		this.#states.forget(plan)
 		this.#writers.delete(keyText(plan))
 	}
 
@@ -236,42 +239,29 @@ export class Hub {
 		return { subscriptions: this.#subscriptions, handlers, states: this.#states.metrics, writers: this.#writers.size }
 	}
 
-	async #commit(plan: PlanKey, options: CommitOptions, decide: Decide): Promise<Committed> {
-		const committed = await this.#write(plan, options, decide)
-		if (this.#handlers.any)
-			for (const stored of committed.appended?.events ?? []) this.#handlers.emit(eventOf(stored), plan.tenant)
-		return committed
-	}
-
 	/** A publish that is refused may still be one that was accepted before: then it is answered as it was then. */
-	async #commitOrRepeat(plan: PlanKey, drafts: readonly Draft[], options: CommitOptions, decide: Decide) {
-		try {
-			return await this.#commit(plan, options, decide)
-		} catch (refusal) {
-			const states = refusal instanceof PlanstreamError && ['illegal_transition', 'plan_full'].includes(refusal.code)
-			if (!states || drafts.some((draft) => draft.event.event_id === undefined)) throw refusal
-			return { appended: await this.#repeat(plan, drafts, refusal) }
-		}
-	}
-
-	/** Succeeds for events that are all in the log already; an append of anything new is made to fail. */
-	async #repeat(plan: PlanKey, drafts: readonly Draft[], refusal: PlanstreamError) {
+	async #repeat(plan: PlanKey, drafts: readonly Draft[], refusal: unknown): Promise<{ readonly appended: Appended }> {
+		const states = refusal instanceof PlanstreamError && ['illegal_transition', 'plan_full'].includes(refusal.code)
+		if (!states || drafts.some((draft) => draft.event.event_id === undefined)) throw refusal
 		const records = drafts.map((draft) => encode(draft, plan.plan_id, '').record)
 		try {
-			return await this.#log.append(plan, records, KNOWN_ONLY)
+			// Succeeds for events that are all in the log already; an append of anything new is made to fail.
+			return { appended: await this.#log.append(plan, records, KNOWN_ONLY) }
 		} catch (error) {
 			throw error instanceof PlanstreamError && contradicts(error) ? error : refusal
 		}
 	}
 
 	/** All who write to a plan at once share its writer; afterwards what it knew is in the log and the cache of states. */
-	async #write(plan: PlanKey, options: CommitOptions, decide: Decide): Promise<Committed> {
+	async #commit(plan: PlanKey, options: CommitOptions, decide: Decide): Promise<Committed> {
 		const key = keyText(plan)
-		const known = this.#writers.get(key)
-		const writer = known ?? new PlanWriter(plan, this.#log, this.#states, () => new Date(this.#clock()).toISOString())
-		if (known === undefined) this.#writers.set(key, writer)
+		const writer = this.#writers.get(key) ?? new PlanWriter(plan, this.#log, this.#states, this.#clock)
+		this.#writers.set(key, writer)
 		try {
-			return await writer.commit(options, decide)
+			const committed = await writer.commit(options, decide)
+			if (this.#handlers.any)
+				for (const stored of committed.appended?.events ?? []) this.#handlers.emit(eventOf(stored), plan.tenant)
+			return committed
 		} finally {
 			if (writer.idle && this.#writers.get(key) === writer) this.#writers.delete(key)
 		}

@@ -21,7 +21,7 @@ export interface FoldedHead {
 /** Folded states of plans, read from the log on demand. The cache is bounded and may be dropped at any time. */
 export class States {
 	readonly #log: EventLog
-	readonly #cache: LruMap<PlanFold>
+	readonly #cache: LruMap<FoldedHead>
 
 	/**
 	 * @param maxBytes - of all folds that are kept
@@ -29,7 +29,7 @@ export class States {
 	 */
 	constructor(log: EventLog, maxBytes = MAX_BYTES) {
 		this.#log = log
-		this.#cache = new LruMap(maxBytes, weighFold)
+		this.#cache = new LruMap(maxBytes, ({ fold }) => weighFold(fold))
 	}
 
 	get metrics(): { readonly plans: number; readonly bytes: number } {
@@ -38,18 +38,19 @@ export class States {
 
 	/** The fold of everything in the log; null for a plan without one. */
 	async current(plan: PlanKey): Promise<FoldedHead | null> {
-		let fold = this.#cache.get(keyText(plan)) ?? null
+		let fold = this.recent(plan)?.fold ?? null
 		for (;;) {
 			const page = await this.#log.read(plan, positionOf(fold), READ_PAGE)
 			if (page.head === null) {
-				this.#cache.delete(keyText(plan))
+				this.forget(plan)
 				return null
 			}
 			if (fold === null || page.verdict.reset !== null) fold = foldBefore(page, page.head, plan)
 			fold = foldPage(fold, page)
 			if (fold.state.seq >= page.head.head_seq) {
-				this.remember(plan, fold)
-				return { fold, head: page.head }
+				const found = { fold, head: page.head }
+				this.remember(plan, found)
+				return found
 			}
 		}
 	}
@@ -61,7 +62,7 @@ export class States {
 
 	/** The fold of the first `seq` events; null when these are no longer kept. */
 	async foldAt(plan: PlanKey, seq: number): Promise<PlanFold | null> {
-		const cached = this.#cache.get(keyText(plan))
+		const cached = this.recent(plan)?.fold
 		let fold: PlanFold | null = cached !== undefined && cached.state.seq <= seq ? cached : null
 		for (;;) {
 			const page: Page = await this.#log.read(plan, fold === null ? 'start' : positionOf(fold), READ_PAGE)
@@ -74,9 +75,18 @@ export class States {
 		}
 	}
 
+	/** The fold that was kept last, without a look at the log: what others have done to it since does not show. */
+	recent(plan: PlanKey): FoldedHead | null {
+		return this.#cache.get(keyText(plan)) ?? null
+	}
+
 	/** Keeps a fold that is known to stand for a prefix of the log. */
-	remember(plan: PlanKey, fold: PlanFold): void {
-		this.#cache.set(keyText(plan), fold)
+	remember(plan: PlanKey, folded: FoldedHead): void {
+		this.#cache.set(keyText(plan), folded)
+	}
+
+	forget(plan: PlanKey): void {
+		this.#cache.delete(keyText(plan))
 	}
 }
 

@@ -2,13 +2,11 @@ import { type PlanEvent, type PlanOwner, PlanstreamError } from '@planstream/sha
 import type { Appended, AppendOptions, EventLog, LogRecord, PlanKey } from '../log/event-log.js'
 import { foldEvent, initialFold, type PlanFold, summarise } from './plan-fold.js'
 import { type Draft, type Encoded, encode } from './records.js'
-import type { States } from './states.js'
+import type { FoldedHead, States } from './states.js'
 
 const ATTEMPTS = 10
 /** How long the summary of a plan run elsewhere may be out of date; its retention is counted in days. */
 const SUMMARY_INTERVAL_MS = 3_600_000
-/** Before every summary. */
-const EPOCH = new Date(0).toISOString()
 
 /** No head is there, so an append succeeds when all its events are known, and adds none that is not. */
 export const KNOWN_ONLY: AppendOptions = { expected_seq: Number.MAX_SAFE_INTEGER }
@@ -32,8 +30,10 @@ export interface Committed {
 /** The state including everything on its way into the log. */
 interface Tip {
 	/** Its cursor is known once the append that made it has settled; nothing that is decided looks at it before. */
-	fold: PlanFold | null
+	readonly fold: PlanFold | null
 	readonly state_seq: number
+	/** From before this writer was: enough for an append, which the log compares, but nobody is refused by it. */
+	readonly remembered: boolean
 }
 
 /**
@@ -45,7 +45,7 @@ export class PlanWriter {
 	readonly #plan: PlanKey
 	readonly #log: EventLog
 	readonly #states: States
-	readonly #now: () => string
+	readonly #clock: () => number
 	#tip: Tip | null = null
 	/** Raised whenever the tip turned out not to come true. */
 	#broken = 0
@@ -56,11 +56,14 @@ export class PlanWriter {
 	#summarisedAt = 0
 	#lastAppend: Promise<unknown> = Promise.resolve()
 
-	constructor(plan: PlanKey, log: EventLog, states: States, now: () => string) {
+	/** @param clock - milliseconds since 1970 */
+	constructor(plan: PlanKey, log: EventLog, states: States, clock: () => number) {
 		this.#plan = plan
 		this.#log = log
 		this.#states = states
-		this.#now = now
+		this.#clock = clock
+		const recent = states.recent(plan)
+		if (recent !== null) this.#tip = this.#tipOf(recent, true)
 	}
 
 	/** True when nothing is on its way; the writer can then be forgotten. */
@@ -74,40 +77,44 @@ export class PlanWriter {
 	async commit(options: CommitOptions, decide: Decide): Promise<Committed> {
 		this.#commits++
 		try {
-			return await this.#commit(options, decide)
+			for (let round = 0; round < ATTEMPTS; round++) {
+				if (this.#tip === null) await this.#load()
+				const tip: Tip | null = this.#tip
+				const outcome = tip === null ? 'again' : await this.#try(tip, options, decide)
+				if (outcome !== 'again') return outcome
+			}
 		} finally {
 			this.#commits--
-		}
-	}
-
-	async #commit(options: CommitOptions, decide: Decide): Promise<Committed> {
-		for (let round = 0; round < ATTEMPTS; round++) {
-			if (this.#tip === null) await this.#load()
-			const tip: Tip | null = this.#tip
-			const outcome = tip === null ? 'again' : await this.#try(tip, options, decide)
-			if (outcome !== 'again') return outcome
 		}
 		const sentence = `Other writers changed plan ${this.#plan.plan_id} ${ATTEMPTS} times in a row while this change was decided. Try again.`
 		throw new PlanstreamError('storage_unavailable', sentence, { retry_after_ms: 1000 })
 	}
 
-	async #try(tip: Tip, options: CommitOptions, decide: Decide): Promise<Committed | 'again'> {
+	#try(tip: Tip, options: CommitOptions, decide: Decide): Promise<Committed | 'again'> {
 		let encoded: Encoded[]
 		try {
-			const now = this.#now()
+			const now = new Date(this.#clock()).toISOString()
 			encoded = decide(tip.fold).map((draft) => encode(draft, this.#plan.plan_id, now))
 		} catch (refusal) {
-			if (await this.#cameTrue()) throw refusal
-			return 'again'
+			return this.#answer(tip, () => {
+				throw refusal
+			})
 		}
-		if (encoded.length === 0) return (await this.#cameTrue()) ? { appended: null, fold: tip.fold } : 'again'
+		if (encoded.length === 0) return this.#answer(tip, () => ({ appended: null, fold: tip.fold }))
 		const records = encoded.map(({ record }) => record)
-		if (records.some(({ event_id }) => this.#idsUnderWay.has(event_id))) return await this.#repeat(tip, records)
+		if (records.some(({ event_id }) => this.#idsUnderWay.has(event_id))) return this.#repeat(tip, records)
 		const next = advance(tip, encoded, this.#plan.plan_id, options.owner)
 		this.#tip = next
 		const append = this.#append(tip, next, records, options)
-		this.#lastAppend = append.catch(() => undefined)
+		this.#lastAppend = append
 		return append
+	}
+
+	/** An answer without an append, which holds where the state it was decided from has come true. */
+	async #answer(tip: Tip, answer: () => Committed): Promise<Committed | 'again'> {
+		if (tip.remembered) this.#break()
+		else if (await this.#cameTrue()) return answer()
+		return 'again'
 	}
 
 	/** Sends what is on its way already behind itself: the log knows it by then, or it is decided again. */
@@ -124,12 +131,15 @@ export class PlanWriter {
 		for (const { event_id } of records) this.#idsUnderWay.add(event_id)
 		try {
 			const appended = await this.#log.append(this.#plan, records, this.#expectations(tip, next, records, options))
-			const last = appended.results.at(-1)
-			const predicted = next.fold?.state.seq
-			next.fold = settledFold(next.fold, appended)
-			if (last?.duplicate === true || last?.seq !== predicted) this.#break()
-			else if (next.fold !== null && this.#tip === next) this.#states.remember(this.#plan, next.fold)
-			return { appended, fold: next.fold }
+			const { head, results, events } = appended
+			const last = results.at(-1)
+			const { fold } = next
+			const cursor = events.at(-1)?.cursor
+			// Nobody else has this state yet, so that it need not be copied once more.
+			if (fold !== null && cursor !== undefined) Object.assign(fold.state, { cursor })
+			if (last?.duplicate === true || last?.seq !== fold?.state.seq) this.#break()
+			else if (fold !== null && this.#tip === next) this.#states.remember(this.#plan, { fold, head })
+			return { appended, fold }
 		} catch (error) {
 			this.#break()
 			if (!lostRace(error, options)) throw error
@@ -144,21 +154,24 @@ export class PlanWriter {
 		const given = options.expected_seq === undefined ? {} : { expected_seq: options.expected_seq }
 		const transient = records.every((record) => record.transient) && tip.fold !== null
 		if (next.fold === null || (transient && !this.#isSummaryDue(next.fold))) return { ...state, ...given }
-		const now = this.#now()
-		this.#summarisedAt = Date.parse(now)
-		return { ...state, ...given, summary: summarise(next.fold.state, now) }
+		this.#summarisedAt = this.#clock()
+		return { ...state, ...given, summary: summarise(next.fold.state, new Date(this.#summarisedAt).toISOString()) }
 	}
 
 	/** Whether the list must hear that a plan run elsewhere lives, although all it tells of is its progress. */
 	#isSummaryDue(fold: PlanFold): boolean {
-		return fold.state.owner === 'external' && Date.parse(this.#now()) - this.#summarisedAt >= SUMMARY_INTERVAL_MS
+		return fold.state.owner === 'external' && this.#clock() - this.#summarisedAt >= SUMMARY_INTERVAL_MS
 	}
 
 	/** Waits for the appends the decision was built on; false when one of them did not come to be. */
 	async #cameTrue(): Promise<boolean> {
 		const broken = this.#broken
-		await this.#lastAppend
+		await this.#settled()
 		return this.#broken === broken
+	}
+
+	#settled(): Promise<unknown> {
+		return this.#lastAppend.catch(() => undefined)
 	}
 
 	#break(): void {
@@ -166,13 +179,17 @@ export class PlanWriter {
 		this.#broken++
 	}
 
+	#tipOf({ fold, head }: FoldedHead, remembered: boolean): Tip {
+		this.#summarisedAt = head.summary === null ? 0 : Date.parse(head.summary.updated_at)
+		return { fold, state_seq: head.state_seq, remembered }
+	}
+
 	/** Takes the state from the log, once for all who wait for it, and never while appends of an overtaken state are under way. */
 	#load(): Promise<void> {
-		this.#loading ??= this.#lastAppend
+		this.#loading ??= this.#settled()
 			.then(() => this.#states.current(this.#plan))
 			.then((found) => {
-				this.#tip = { fold: found?.fold ?? null, state_seq: found?.head.state_seq ?? 0 }
-				this.#summarisedAt = Date.parse(found?.head.summary?.updated_at ?? EPOCH)
+				this.#tip = found === null ? { fold: null, state_seq: 0, remembered: false } : this.#tipOf(found, false)
 			})
 			.finally(() => {
 				this.#loading = null
@@ -190,14 +207,7 @@ function advance(tip: Tip, encoded: readonly Encoded[], plan_id: string, owner: 
 		fold = foldEvent(fold, { ...event, seq, cursor: '' } as PlanEvent)
 		if (!record.transient) state_seq = seq
 	}
-	return { fold, state_seq }
-}
-
-/** The fold with the cursor the log gave its last event. */
-function settledFold(fold: PlanFold | null, appended: Appended): PlanFold | null {
-	const cursor = appended.events.at(-1)?.cursor
-	if (fold === null || cursor === undefined) return fold
-	return { ...fold, state: { ...fold.state, cursor } }
+	return { fold, state_seq, remembered: false }
 }
 
 /** Whether an append was refused because the state had moved on, rather than for what its sender said. */

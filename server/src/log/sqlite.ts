@@ -18,7 +18,7 @@ import type {
 } from './event-log.js'
 import { encodeEvent } from './fingerprint.js'
 import { listedBy } from './listing.js'
-import type { AppendReply, Asked, HeadReply, Opened, Outcome, Replies, Request, StoredSummary } from './sqlite-messages.js'
+import type { AppendReply, Asked, HeadReply, Opened, Replies, Request, StoredSummary } from './sqlite-messages.js'
 import { type Cells, packRequests, unpackAnswers } from './sqlite-wire.js'
 import { closedError, threadGoneError } from './storage-errors.js'
 import type { Replacement } from './trim.js'
@@ -30,7 +30,7 @@ const MAX_WAITING = 65_536
 const BATCH = 64
 
 interface Waiting {
-	readonly resolve: (outcome: Outcome) => void
+	readonly resolve: (value: Replies[keyof Replies]) => void
 	readonly reject: (error: PlanstreamError) => void
 }
 
@@ -70,8 +70,9 @@ export class SqliteLog implements LogStore {
 	}
 
 	async append(plan: PlanKey, records: readonly LogRecord[], options: AppendOptions = {}): Promise<Appended> {
-		const { summary, ...expectations } = options
-		const reply = await this.#ask({ kind: 'append', plan, records, expectations, summary: summary ? toStored(summary) : null })
+		const { summary } = options
+		const stored = summary ? toStored(summary) : null
+		const reply = await this.#ask({ kind: 'append', plan, records, expectations: options, summary: stored })
 		return toAppended(reply, records, summary)
 	}
 
@@ -168,7 +169,7 @@ export class SqliteLog implements LogStore {
 		else if (size === BATCH) this.#post()
 		return new Promise((resolve, reject) => {
 			// The thread answers each kind of request with its own kind of reply.
-			this.#waiting.set(id, { resolve: (outcome) => settle(outcome, (value) => resolve(value as Replies[Kind]), reject), reject })
+			this.#waiting.set(id, { resolve: resolve as Waiting['resolve'], reject })
 		})
 	}
 
@@ -183,7 +184,8 @@ export class SqliteLog implements LogStore {
 		for (const { id, outcome } of unpackAnswers(cells)) {
 			const waiting = this.#waiting.get(id)
 			this.#waiting.delete(id)
-			waiting?.resolve(outcome)
+			if ('problem' in outcome) waiting?.reject(PlanstreamError.fromProblem(outcome.problem))
+			else waiting?.resolve(outcome.value)
 		}
 	}
 
@@ -193,15 +195,6 @@ export class SqliteLog implements LogStore {
 		this.#waiting.clear()
 		for (const { reject } of waiting) reject(error)
 	}
-}
-
-function settle(
-	outcome: Outcome,
-	resolve: (value: Replies[keyof Replies]) => void,
-	reject: (error: PlanstreamError) => void,
-): void {
-	if ('problem' in outcome) reject(PlanstreamError.fromProblem(outcome.problem))
-	else resolve(outcome.value)
 }
 
 function toStored(summary: PlanSummary): StoredSummary {

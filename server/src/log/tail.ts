@@ -71,8 +71,7 @@ export class TailLog implements EventLog {
 	}
 
 	async append(plan: PlanKey, records: readonly LogRecord[], options: AppendOptions = {}): Promise<Appended> {
-		using held = this.#hold(plan)
-		const { window } = held
+		const window = this.#pin(plan)
 		const { version } = window
 		try {
 			const appended = await this.#store.append(plan, records, options)
@@ -90,6 +89,8 @@ export class TailLog implements EventLog {
 			}
 			if (showsOutdated(error, window.head)) this.#change(window, () => window.forget())
 			throw error
+		} finally {
+			this.#unpin(plan, window)
 		}
 	}
 
@@ -194,17 +195,21 @@ export class TailLog implements EventLog {
 		return window
 	}
 
-	/** Keeps the plan's window, new or known, while the store is asked about it, so that all who ask at once share one. */
 	#hold(plan: PlanKey): Disposable & { readonly window: TailWindow } {
+		const window = this.#pin(plan)
+		return { window, [Symbol.dispose]: () => this.#unpin(plan, window) }
+	}
+
+	/** Keeps the plan's window, new or known, while the store is asked about it, so that all who ask at once share one. */
+	#pin(plan: PlanKey): TailWindow {
 		const window = this.#use(plan) ?? this.#add(plan)
 		window.pins += 1
-		return {
-			window,
-			[Symbol.dispose]: () => {
-				window.pins -= 1
-				if (window.pins === 0 && window.head === null) this.#drop(keyText(plan), window)
-			},
-		}
+		return window
+	}
+
+	#unpin(plan: PlanKey, window: TailWindow): void {
+		window.pins -= 1
+		if (window.pins === 0 && window.head === null) this.#drop(keyText(plan), window)
 	}
 
 	#add(plan: PlanKey): TailWindow {
