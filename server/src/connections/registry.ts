@@ -144,7 +144,7 @@ export class Connection implements Disposable, EventListenerObject {
 	readonly #connectedAt: number
 	/** Made when somebody asks for it. */
 	#id: string | null = null
-	/** Copied when it changes: an array that grows keeps room for more, and there is one for each connection. */
+	/** Made anew when it changes: an array that grows keeps room for many more, and most connections carry one. */
 	#streams: readonly CarriedStream[] = []
 	#owner: ConnectionOwner | null = null
 	#lastSeenAt: number
@@ -186,7 +186,7 @@ export class Connection implements Disposable, EventListenerObject {
 			const sentence = `This connection carries ${MAX_STREAMS} subscriptions, which is its limit. Stop one, or open another connection.`
 			throw new PlanstreamError('bad_request', sentence, { limit: MAX_STREAMS })
 		}
-		this.#streams = [...this.#streams, stream]
+		this.#streams = this.#streams.concat(stream)
 		const leaving = this.#leaving
 		if (leaving !== null) queueMicrotask(() => stream.end(leaving))
 	}

@@ -1,14 +1,14 @@
 import type { Socket } from 'node:net'
 import { ERRORS, type PlanstreamError } from '@planstream/shared'
-import type { WebSocket } from 'ws'
+import { WebSocket } from 'ws'
 import { type SendBuffer, StallWatch } from '../connections/back-pressure.js'
 import { Heartbeat } from '../connections/heartbeat.js'
 import type { ConnectionLimits } from '../connections/limits.js'
 import type { Connection, ConnectionEnds, Connections, Transport } from '../connections/registry.js'
 import type { Schedule } from '../connections/schedule.js'
 import { Turns } from '../connections/turns.js'
-import { SocketWriter } from './socket-writer.js'
-import { DEFLATED, type Framing, PLAIN } from './text-frame.js'
+import type { Sink } from '../delivery/outlet.js'
+import { DEFLATED, type Framing, PLAIN, textFrame } from './text-frame.js'
 
 /** What all WebSockets of one transport share. */
 export interface AcceptedOptions extends ConnectionLimits {
@@ -17,16 +17,21 @@ export interface AcceptedOptions extends ConnectionLimits {
 	readonly schedule: Schedule
 }
 
-/** A WebSocket after its handshake: counted, kept alive, and let go when it takes nothing. */
-export class AcceptedSocket implements ConnectionEnds, SendBuffer {
+/**
+ * A WebSocket after its handshake: counted, kept alive, and let go when it takes nothing. It writes whole frames past `ws`, which goes on
+ * to read, to ping and to close: a frame that was made once goes to every socket as it is. What `ws` writes itself are whole frames, too,
+ * so that none ends up inside another.
+ */
+export class AcceptedSocket implements Sink, ConnectionEnds, SendBuffer {
 	readonly client: WebSocket
 	/** What the WebSocket was made of. */
 	readonly sink: Socket
 	readonly connection: Connection
 	/** The one way to write to it as much as a client asks for. */
 	readonly turns: Turns
-	readonly writer: SocketWriter
 	readonly #options: AcceptedOptions
+	/** Made when there is no room for the first time. */
+	#stall: StallWatch | null = null
 
 	/** @throws PlanstreamError `too_many_connections`, `draining` */
 	constructor(client: WebSocket, socket: Socket, options: AcceptedOptions) {
@@ -35,8 +40,6 @@ export class AcceptedSocket implements ConnectionEnds, SendBuffer {
 		this.#options = options
 		this.turns = new Turns(this)
 		this.connection = options.connections.open(this)
-		const stall = new StallWatch(socket, options.stallTimeoutMs, this.connection)
-		this.writer = new SocketWriter({ client, socket, turns: this.turns, stall })
 		const heartbeat = new Heartbeat(client, this.connection, options)
 		socket.on('close', () => {
 			heartbeat[Symbol.dispose]()
@@ -62,6 +65,20 @@ export class AcceptedSocket implements ConnectionEnds, SendBuffer {
 
 	get limit(): number {
 		return this.#options.sendBufferBytes
+	}
+
+	/** Nothing follows a close frame. @returns false when there is no room for more */
+	write(frame: Buffer): boolean {
+		if (this.client.readyState !== WebSocket.OPEN) return true
+		if (this.sink.write(frame) || this.sink.writableLength === 0) return true
+		this.#stall ??= new StallWatch(this.sink, this.#options.stallTimeoutMs, this.connection)
+		this.#stall.arm()
+		return !this.turns.full
+	}
+
+	/** Sends a message to this one client. */
+	send(text: string): void {
+		this.write(textFrame(text))
 	}
 
 	leave({ code }: PlanstreamError): void {

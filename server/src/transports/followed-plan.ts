@@ -35,7 +35,7 @@ export class FollowedPlan implements Outlet, CarriedStream, Disposable {
 	}
 
 	get sink(): Sink {
-		return this.#session.accepted.writer
+		return this.#session.accepted
 	}
 
 	get wire(): Wire {

@@ -55,7 +55,8 @@ export class SseStream implements ConnectionEnds, SendBuffer, Disposable {
 	readonly #socket: Socket
 	readonly #turns: Turns
 	readonly #content: SseContent
-	readonly #stall: StallWatch
+	/** Made when there is no room for the first time. */
+	#stall: StallWatch | null = null
 	#heartbeat: Disposable | null = null
 	#closing: Disposable | null = null
 	/** Resolves when the headers are on the socket, which an answer before this one may still have. */
@@ -78,8 +79,6 @@ export class SseStream implements ConnectionEnds, SendBuffer, Disposable {
 		this.connection = options.connections.open(this)
 		this.connection.identify({ tenant, client_id: peer.client_id, expired })
 		this.connection.begin(content)
-		// A response hears of its socket's timeout, and its server would close a socket of which nobody hears.
-		this.#stall = new StallWatch(socket, options.limits.stallTimeoutMs, this.connection, outgoing)
 		socket.on('close', this.#left)
 		if (socket.destroyed) queueMicrotask(this.#left)
 	}
@@ -152,7 +151,7 @@ export class SseStream implements ConnectionEnds, SendBuffer, Disposable {
 		// A reader of SSE says nothing; that it takes what is sent is its sign of life.
 		if (this.#socket.writableLength === 0) this.connection.seen()
 		else if (!hasRoom) {
-			this.#stall.arm()
+			this.#watchStall().arm()
 			return !this.#turns.full
 		}
 		return true
@@ -194,6 +193,12 @@ export class SseStream implements ConnectionEnds, SendBuffer, Disposable {
 		response.once('close', () => gzip.destroy())
 		gzip.pipe(response)
 		gzip.write(block, opened)
+	}
+
+	/** A response hears of its socket's timeout, and its server would close a socket of which nobody hears. */
+	#watchStall(): StallWatch {
+		this.#stall ??= new StallWatch(this.#socket, this.#options.limits.stallTimeoutMs, this.connection, this.#response)
+		return this.#stall
 	}
 
 	/** Nothing is added to what a reader has not taken: that is on its way and shows life by itself. */

@@ -8,8 +8,8 @@ import { Calls, Reading } from '../connections/calls.js'
 import type { Connection } from '../connections/registry.js'
 import type { Turns } from '../connections/turns.js'
 import type { Deliveries } from '../delivery/deliveries.js'
+import type { Sink } from '../delivery/outlet.js'
 import type { AcceptedSocket } from './accepted-socket.js'
-import type { SocketWriter } from './socket-writer.js'
 import type { Framing } from './text-frame.js'
 import { type FailedCall, MAX_BATCH_CALLS, NO_CALL, type TrpcFailures } from './trpc-failures.js'
 import { type Answer, answerText, type RequestHead, type TrpcCall } from './trpc-messages.js'
@@ -70,7 +70,7 @@ export class TrpcSocket implements SubscriptionHost {
 
 	/** Answers a request. Once the WebSocket is closing nobody is answered. */
 	respond(head: RequestHead, answer: Answer): void {
-		this.writer.send(answerText(head, answer))
+		this.#accepted.send(answerText(head, answer))
 	}
 
 	/** Tells why a call was refused. */
@@ -101,8 +101,8 @@ export class TrpcSocket implements SubscriptionHost {
 		return this.#accepted.turns
 	}
 
-	get writer(): SocketWriter {
-		return this.#accepted.writer
+	get sink(): Sink {
+		return this.#accepted
 	}
 
 	get deliveries(): Deliveries {
@@ -117,7 +117,7 @@ export class TrpcSocket implements SubscriptionHost {
 		if (this.turns.full) void this.#readNothingUntilRoom()
 		const text = data.toString()
 		if (!isBinary && text === 'PONG') return
-		if (!isBinary && text === 'PING') this.writer.send('PONG')
+		if (!isBinary && text === 'PING') this.#accepted.send('PONG')
 		else if (this.#context === null) this.#letIn(() => readParams(text))
 		else this.#heed(text)
 	}

@@ -14,7 +14,7 @@ import { type Answer, type RequestHead, type TrpcCall, trpcSocketWire } from './
 export interface SubscriptionHost {
 	readonly connection: Connection
 	readonly turns: Turns
-	readonly writer: Sink
+	readonly sink: Sink
 	readonly framing: Framing
 	readonly deliveries: Deliveries
 	readonly failures: TrpcFailures
@@ -45,7 +45,7 @@ export class TrpcSubscription implements Outlet, CarriedStream {
 	}
 
 	get sink(): Sink {
-		return this.#host.writer
+		return this.#host.sink
 	}
 
 	/** Made when it is looked at, so that a subscription at rest has none: a class of readers has one for all of them. */

@@ -50,14 +50,14 @@ export class WebSocketSession implements Following {
 	 * @param plan_ids - subscribed to at once
 	 */
 	async serve(plan_ids: readonly string[]): Promise<void> {
-		const { client, connection, writer } = this.accepted
+		const { client, connection } = this.accepted
 		using _hold = this.#reading.hold()
 		client.on('error', ignoreBrokenProtocol)
 		client.on('close', () => this.#close())
 		client.on('message', (data, isBinary) => void this.#hear(data as Buffer, isBinary))
 		const { connection_id } = connection
 		const message = 'Connected. Subscribe with {"action":"subscribe","plan_id":"..."}.'
-		writer.send(liveText('ping', { message, protocol: PROTOCOL, connection_id, heartbeat_ms: this.#service.heartbeatMs }))
+		this.accepted.send(liveText('ping', { message, protocol: PROTOCOL, connection_id, heartbeat_ms: this.#service.heartbeatMs }))
 		for (const plan_id of plan_ids) await this.#heed(() => ({ ...SUBSCRIBE, plan_id }))
 	}
 
@@ -105,7 +105,7 @@ export class WebSocketSession implements Following {
 				this.stop(message.plan_id)
 				break
 			case 'ping':
-				this.accepted.writer.send(liveText('pong', { timestamp: message.timestamp }))
+				this.accepted.send(liveText('pong', { timestamp: message.timestamp }))
 				break
 			default:
 				message satisfies never
@@ -125,7 +125,7 @@ export class WebSocketSession implements Following {
 
 	#tell(thrown: unknown, plan_id: string | null, cursor: string | null): void {
 		const error = reported(typedError(thrown), this.#service.onProblem, 'The WebSocket')
-		this.accepted.writer.send(problemText(error, plan_id, cursor))
+		this.accepted.send(problemText(error, plan_id, cursor))
 	}
 
 	#close(): void {

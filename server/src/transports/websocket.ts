@@ -48,12 +48,12 @@ export function plainWebSocket(options: PlainWebSocketOptions): Upgrade {
 }
 
 /** Whose it is, while nothing is read from it; who is refused is told so in a last frame. */
-async function admitted({ client, writer }: AcceptedSocket, newcomer: Newcomer): Promise<Principal | null> {
+async function admitted(accepted: AcceptedSocket, newcomer: Newcomer): Promise<Principal | null> {
 	try {
 		return await admit(newcomer)
 	} catch (thrown) {
-		client.on('error', ignoreBrokenProtocol)
-		writer.send(problemText(typedError(thrown)))
+		accepted.client.on('error', ignoreBrokenProtocol)
+		accepted.send(problemText(typedError(thrown)))
 		return null
 	}
 }
