@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { archivesIn } from './archives-in.js'
 import { EXIT, type ExitCode } from './failure.js'
 import { note, paint, wantsJson, writeBytes, writeLine } from './output.js'
-import { openPlans, type Place, type Plans, placeOptions } from './plans.js'
+import { addPlace, openPlans, type Place, type Plans } from './plans.js'
 import { openInput } from './read-input.js'
 import { oneLine } from './text.js'
 
@@ -15,10 +15,7 @@ interface JsonOption {
 
 /** Commands that check, copy and remove plans, also without a server; each action hands its exit code to `exit`. */
 export function addKeepingCommands(planstream: Command, exit: (code: ExitCode) => void): void {
-	const command = (name: string, description: string): Command => {
-		const [url, data] = placeOptions()
-		return planstream.command(name).description(description).addOption(url).addOption(data)
-	}
+	const command = (name: string, description: string): Command => addPlace(planstream.command(name).description(description))
 	command('verify', 'compare every stored event with its fingerprint')
 		.argument('[plan_id...]', 'these plans only')
 		.option('--json', 'the answers as JSON, also in a terminal')

@@ -26,8 +26,8 @@ export interface ListOptions extends LookOptions {
 const PAGE = 1000
 
 /** `planstream list`: the plans, newest first; for a program one JSON object a line. */
-export async function listCommand({ url, data, json = false, limit, ...filters }: ListOptions): Promise<ExitCode> {
-	await using kept = await openPlans({ ...(url !== undefined && { url }), ...(data !== undefined && { data }) })
+export async function listCommand({ url, data, tenant, json = false, limit, ...filters }: ListOptions): Promise<ExitCode> {
+	await using kept = await openPlans({ url, data, tenant })
 	const show = wantsJson(json) ? (plan: PlanSummary) => JSON.stringify(plan) : line
 	let shown = 0
 	let page: string | null = null

@@ -22,7 +22,7 @@ import {
 } from './control.js'
 import { type ExitCode, UsageError } from './failure.js'
 import { type ListOptions, type LookOptions, listCommand, reviewsCommand, showCommand } from './look.js'
-import { placeOptions } from './plans.js'
+import { addPlace } from './plans.js'
 
 type Exit = (code: ExitCode) => void
 
@@ -48,13 +48,7 @@ function command(planstream: Command, name: string, description: string): Comman
 
 /** A command that can do without a server. */
 function looking(planstream: Command, name: string, description: string): Command {
-	const [url, data] = placeOptions()
-	return planstream
-		.command(name)
-		.description(description)
-		.addOption(url)
-		.addOption(data)
-		.option(...JSON_FLAG)
+	return addPlace(planstream.command(name).description(description)).option(...JSON_FLAG)
 }
 
 function addLooking(planstream: Command, exit: Exit): void {

@@ -13,27 +13,35 @@ import {
 	PlanstreamError,
 	type VerifyOutput,
 } from '@planstream/shared'
-import { Option } from 'commander'
+import { type Command, Option } from 'commander'
 import { assertUrl, DEFAULT_DATA, DEFAULT_URL, tokenOfEnvironment } from './connection.js'
 import { UsageError } from './failure.js'
 
 /** Which plans a command is about. */
 export interface Place {
 	/** Address of a server; an empty text names none. */
-	readonly url?: string
+	readonly url?: string | undefined
 	/** Data directory, whose server is asked, or whose file is opened when none runs; an empty text names none. */
-	readonly data?: string
+	readonly data?: string | undefined
+	/** Whose plans of a directory's file; a server takes that from the key. */
+	readonly tenant?: string | undefined
 }
 
-/** Where the plans are; the same for every command that needs no server. */
-export function placeOptions(): readonly [Option, Option] {
-	return [
+/** Adds where the plans are; the same for every command that needs no server. */
+export function addPlace(command: Command): Command {
+	const options = [
 		new Option('--url <url>', 'address of a server, asked instead of a data directory').env('PLANSTREAM_URL'),
 		new Option(
 			'--data <directory>',
 			`data directory: its server is asked, or its file is opened when none runs (default: ${DEFAULT_DATA})`,
 		).env('PLANSTREAM_DATA'),
+		new Option(
+			'--tenant <name>',
+			"whose plans of a directory's file (default: those without keys; a server takes it from the key)",
+		),
 	]
+	for (const option of options) command.addOption(option)
+	return command
 }
 
 /** Plans to look at, check, copy and remove, wherever they are. */
@@ -52,18 +60,24 @@ export interface Plans extends AsyncDisposable {
  * which and there is nothing in the usual place, those of a server that listens where servers do.
  *
  * @param make - whether a directory that was named is made when it holds no plans
- * @throws UsageError when a directory that was named holds no plans
+ * @throws UsageError when a directory that was named holds no plans, and for a tenant that a server is to be asked for
  */
-export async function openPlans({ url, data }: Place, { make = false } = {}): Promise<Plans> {
-	if (url) return new ServedPlans(assertUrl(url), tokenOfEnvironment())
+export async function openPlans({ url, data, tenant }: Place, { make = false } = {}): Promise<Plans> {
+	if (url) return served(assertUrl(url), tokenOfEnvironment(), tenant)
 	const { findServer, openKeptPlans } = await import('@planstream/server')
 	const directory = data || DEFAULT_DATA
 	const server = await findServer(directory)
-	if (server !== null) return new ServedPlans(server.url, server.token)
-	const kept = await openKeptPlans(directory, { make: make && Boolean(data) })
+	if (server !== null) return served(server.url, server.token, tenant)
+	const kept = await openKeptPlans(directory, { make: make && Boolean(data), tenant })
 	if (kept !== null) return kept
-	if (!data) return new ServedPlans(DEFAULT_URL, tokenOfEnvironment())
-	throw new UsageError(`${data} holds no plans. Give the data directory of a server with --data, or its address with --url.`)
+	if (!data && tenant === undefined) return new ServedPlans(DEFAULT_URL, tokenOfEnvironment())
+	throw new UsageError(`${directory} holds no plans. Give the data directory of a server with --data, or its address with --url.`)
+}
+
+function served(url: string, token: string | undefined, tenant: string | undefined): ServedPlans {
+	if (tenant === undefined) return new ServedPlans(url, token)
+	const advice = `Ask the server at ${url} with --url and a key of ${tenant} in PLANSTREAM_TOKEN.`
+	throw new UsageError(`--tenant is for the file of a directory that no server has open. ${advice}`)
 }
 
 /** The plans of a running server. */

@@ -15,6 +15,7 @@ import * as z from 'zod'
 import { readArchive } from '../api/archive-lines.js'
 import { listPlans } from '../api/list-plans.js'
 import { foldOf } from '../api/plan-reads.js'
+import { tenant as tenantName } from '../auth/api-key.js'
 import { Hub } from '../hub/hub.js'
 import { LOCAL_PRINCIPAL } from '../hub/principal.js'
 import { openLog } from '../log/open.js'
@@ -88,24 +89,38 @@ export interface KeptPlans extends AsyncDisposable {
 	delete(plan_id: string): Promise<DeleteOutput>
 }
 
+export interface KeptPlansOptions {
+	/** Whether a file is made where there is none. */
+	readonly make: boolean
+	/** Whose plans. @defaultValue those of a server without keys */
+	readonly tenant?: string | undefined
+}
+
 /**
  * Opens the file of a data directory by itself; null when there is none.
  *
- * @param make - whether a file is made where there is none
- * @throws PlanstreamError `storage_unavailable` when a server has it open
+ * @throws PlanstreamError `storage_unavailable` when a server has it open or it cannot be read, `bad_request` for a tenant that is none
  */
-export async function openKeptPlans(directory: string, { make }: { readonly make: boolean }): Promise<KeptPlans | null> {
+export async function openKeptPlans(directory: string, { make, tenant }: KeptPlansOptions): Promise<KeptPlans | null> {
+	const principal = { ...LOCAL_PRINCIPAL, tenant: assertTenant(tenant) }
 	if (!make && !existsSync(path.join(directory, DATABASE_FILE))) return null
 	const log = await openLog({ kind: 'sqlite', directory })
 	const hub = new Hub({ log, clock: Date.now, onProblem: () => undefined })
 	return {
-		list: (input) => listPlans(hub, LOCAL_PRINCIPAL, listInput.parse(input)),
-		get: async (plan_id) => (await foldOf(hub, LOCAL_PRINCIPAL, plan_id)).state,
-		verify: (plan_id) => hub.verify(LOCAL_PRINCIPAL, plan_id),
-		export: (plan_id) => hub.archive(LOCAL_PRINCIPAL, plan_id),
-		import: async (lines) => hub.restore(LOCAL_PRINCIPAL, await readArchive(lines)),
-		clear: (plan_id) => clearPlan(hub, LOCAL_PRINCIPAL, plan_id),
-		delete: (plan_id) => deletePlan(hub, LOCAL_PRINCIPAL, plan_id),
+		list: (input) => listPlans(hub, principal, listInput.parse(input)),
+		get: async (plan_id) => (await foldOf(hub, principal, plan_id)).state,
+		verify: (plan_id) => hub.verify(principal, plan_id),
+		export: (plan_id) => hub.archive(principal, plan_id),
+		import: async (lines) => hub.restore(principal, await readArchive(lines)),
+		clear: (plan_id) => clearPlan(hub, principal, plan_id),
+		delete: (plan_id) => deletePlan(hub, principal, plan_id),
 		[Symbol.asyncDispose]: () => log.close(),
 	}
+}
+
+function assertTenant(tenant: string = LOCAL_PRINCIPAL.tenant): string {
+	if (tenantName.safeParse(tenant).success) return tenant
+	throw new PlanstreamError('bad_request', `"${tenant}" is no tenant. A tenant is 1 to 64 letters, digits, "_" or "-".`, {
+		tenant,
+	})
 }
