@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { configDefaults, defineConfig } from 'vitest/config'
 import base from './tsconfig.base.json' with { type: 'json' }
@@ -9,6 +11,14 @@ const alias = Object.entries(base.compilerOptions.paths).map(([name, [source]]) 
 }))
 
 const LONG = '**/*.long.test.{ts,tsx}'
+
+/** The oldest React that the hooks promise to run on, beside the repository; in CI it must be there. */
+const oldReact = path.join(process.env.PLANSTREAM_MATRIX ?? '', 'node_modules')
+const hasOldReact = process.env.CI !== undefined || existsSync(path.join(oldReact, 'react'))
+const onOldReact = ['react', 'react-dom'].map((name) => ({
+	find: new RegExp(`^${name}(?=/|$)`),
+	replacement: path.join(oldReact, name),
+}))
 
 export default defineConfig({
 	resolve: { alias },
@@ -31,6 +41,15 @@ export default defineConfig({
 					hookTimeout: 60_000,
 				},
 			},
+			...(hasOldReact
+				? [
+						{
+							extends: true as const,
+							resolve: { alias: onOldReact },
+							test: { name: 'long-react-18', include: ['test/e2e/react.test.tsx'], env: { REACT_MAJOR: '18' } },
+						},
+					]
+				: []),
 		],
 	},
 })

@@ -1,7 +1,7 @@
 import '../support/react-page.js' // React finds it when it is loaded
 import { createPlanstream, type PlanEvent, type PlanSpec, type PlanState } from '@planstream/client'
 import { PlanstreamProvider, usePlan, usePlanCommand, usePlanEvents, usePlans } from '@planstream/client/react'
-import { type ReactNode, StrictMode } from 'react'
+import { type ReactNode, StrictMode, version } from 'react'
 import { createRoot, hydrateRoot, type Root } from 'react-dom/client'
 import { renderToString } from 'react-dom/server'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -56,7 +56,13 @@ function Steps() {
 const text = ({ element }: { readonly element: Element }) => element.textContent
 const eventually = <Value,>(value: () => Value | Promise<Value>) => expect.poll(value, { timeout: 4_000 })
 
-describe('a page of React components', () => {
+const { REACT_MAJOR = '19' } = process.env
+
+describe(`a page of components of React ${REACT_MAJOR}`, () => {
+	it('is drawn by that version', () => {
+		expect(version.split('.')[0]).toBe(REACT_MAJOR)
+	})
+
 	it('shows a plan as it goes, and steers it', async () => {
 		const { planstream, mount } = await setUp()
 		await planstream.plans.create({ ...STEPS, start: false })
