@@ -13,7 +13,7 @@ const alias = Object.entries(base.compilerOptions.paths).map(([name, [source]]) 
 const LONG = '**/*.long.test.{ts,tsx}'
 
 /** The oldest React that the hooks promise to run on, beside the repository; in CI it must be there. */
-const oldReact = path.join(process.env.PLANSTREAM_MATRIX ?? '', 'node_modules')
+const oldReact = path.resolve(process.env.PLANSTREAM_MATRIX ?? '/nowhere', 'node_modules')
 const hasOldReact = process.env.CI !== undefined || existsSync(path.join(oldReact, 'react'))
 const onOldReact = ['react', 'react-dom'].map((name) => ({
 	find: new RegExp(`^${name}(?=/|$)`),
