@@ -1,6 +1,7 @@
 import { createPlanstream } from '@planstream/client'
 import { EventSource } from 'eventsource'
 import { describe, expect, it } from 'vitest'
+import { READERS, type ReadStream } from '../suites/stream-readers.js'
 import type { Follower } from '../support/browser-page.js'
 import { CHROMIUM_NOTE, chromiumIsMissing, openPage } from '../support/chromium.js'
 import { startFaultProxy } from '../support/fault-proxy.js'
@@ -22,7 +23,7 @@ interface Following {
 }
 
 /** Lets somebody follow a plan over a restart of its server to the end, and counts what is asked after that. */
-async function followOverRestart(start: (url: string) => Promise<Following>): Promise<void> {
+async function followOverRestart(start: (url: string) => Promise<Following>, signal?: 'SIGKILL' | 'SIGTERM'): Promise<void> {
 	await using server = await ServerProcess.start()
 	await using proxy = await startFaultProxy(server.url)
 	await using planstream = createPlanstream({ url: server.url })
@@ -34,7 +35,7 @@ async function followOverRestart(start: (url: string) => Promise<Following>): Pr
 	const following = await start(proxy.url)
 	await publish(0, 20)
 	await following.seen(20)
-	await server.kill()
+	await server.kill(signal)
 	await server.restart()
 	await publish(20, EVENTS - 1)
 	await publisher.planCompleted()
@@ -58,8 +59,24 @@ async function followByEventSource(url: string): Promise<Following> {
 	return { seen, over, ask: () => fetch(`${url}/health/live`) }
 }
 
+async function followByReader(read: ReadStream, url: string): Promise<Following> {
+	const seqs: number[] = []
+	const follow = async (): Promise<readonly number[]> => {
+		for await (const { item } of read(url, { plan_id: PLAN })) if ('event_type' in item) seqs.push(item.seq)
+		return seqs
+	}
+	const seen = (count: number) => expect.poll(() => seqs.length).toBeGreaterThanOrEqual(count)
+	return { seen, over: follow(), ask: () => fetch(`${url}/health/live`) }
+}
+
 describe('over a restart of the server, to the end and no further', () => {
 	it('the npm package eventsource follows a plan', () => followOverRestart(followByEventSource))
+
+	describe.each(READERS.slice(0, 2))("tRPC's own client by %s", (_name, read) => {
+		it.each(['SIGKILL', 'SIGTERM'] as const)('follows a plan when the server ends by %s', (signal) =>
+			followOverRestart((url) => followByReader(read, url), signal),
+		)
+	})
 
 	it.for<Follower>(['EventSource', 'websocket', 'sse'])('a page in Chromium follows a plan by %s', async (follower, { skip }) => {
 		skip(chromiumIsMissing, CHROMIUM_NOTE)
