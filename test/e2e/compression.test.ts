@@ -4,10 +4,13 @@ import { createGunzip } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { StreamServer } from '../suites/stream-server.js'
+import { noise } from '../support/noise.js'
 
 const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1 } }
 const COMPLETED = { event_type: 'plan_completed', data: { result: null } }
 const output = (index: number, delta: string) => ({ event_type: 'step_output', step_id: 's', data: { index, delta } })
+/** Neither side needs memory for a connection that rests. */
+const WITHOUT_WINDOWS = 'permessage-deflate; server_no_context_takeover; client_no_context_takeover'
 const LARGE = 'large '.repeat(2000)
 
 async function openSse(server: StreamServer, encoding: string): Promise<IncomingMessage> {
@@ -66,6 +69,17 @@ describe('where streams may be compressed', () => {
 		await server.quiet()
 	})
 
+	it('who takes nothing of them is let go', async () => {
+		await using server = await StreamServer.start({ limits: { compression: true, stallTimeoutMs: 300 } })
+		await server.publish('p', [STARTED])
+		const incoming = await openSse(server, 'gzip')
+		incoming.on('error', () => undefined)
+		const outputs = (round: number) => Array.from({ length: 16 }, (_, index) => output(index, noise(round * 16 + index, 60_000)))
+		for (let round = 0; round < 20; round++) await server.publish('p', outputs(round))
+		await server.until(() => server.deliveries.report().slow, 1)
+		await server.quiet()
+	})
+
 	it('who does not ask gets them as they are', async () => {
 		await using server = await StreamServer.start({ limits: { compression: true } })
 		await server.publish('p', [STARTED, COMPLETED])
@@ -82,8 +96,8 @@ describe('where streams may be compressed', () => {
 		const socket = new WebSocket(address, { perMessageDeflate })
 		const texts: string[] = []
 		socket.on('message', (data: Buffer) => texts.push(data.toString()))
-		await once(socket, 'open')
-		expect(socket.extensions.includes('permessage-deflate')).toBe(perMessageDeflate)
+		const [{ headers }] = (await once(socket, 'upgrade')) as [IncomingMessage]
+		expect(headers['sec-websocket-extensions']).toBe(perMessageDeflate ? WITHOUT_WINDOWS : undefined)
 		await server.publish('p', [STARTED, output(0, LARGE)])
 		await server.publish('p', [output(1, 'small'), COMPLETED])
 		await expect.poll(() => texts.at(-1)).toContain('"frame":"end"')

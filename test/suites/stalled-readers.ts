@@ -23,9 +23,9 @@ const stalledPlainWebSocket: StallReader = async (url, plan_id) => {
 	return { [Symbol.dispose]: () => socket.terminate() }
 }
 
-/** Takes the headers and leaves the body where it is. */
+/** Takes the headers and leaves the body where it is, which may be compressed, as that of a WebSocket. */
 const stalledRequest = async (address: string): Promise<Disposable> => {
-	const request = get(address, { agent: false })
+	const request = get(address, { agent: false, headers: { 'accept-encoding': 'gzip' } })
 	const [response] = await once(request, 'response')
 	response.on('error', () => undefined)
 	return { [Symbol.dispose]: () => request.destroy() }

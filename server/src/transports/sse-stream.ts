@@ -147,14 +147,12 @@ export class SseStream implements ConnectionEnds, SendBuffer, Disposable {
 	/** @returns false when there is no room for more */
 	write(bytes: Buffer): boolean {
 		if (this.#ended || this.#socket.destroyed) return true
-		const hasRoom = (this.#gzip ?? this.#socket).write(bytes)
+		const hasRoom = this.sink.write(bytes)
 		// A reader of SSE says nothing; that it takes what is sent is its sign of life.
 		if (this.#socket.writableLength === 0) this.connection.seen()
-		else if (!hasRoom) {
-			this.#watchStall().arm()
-			return !this.#turns.full
-		}
-		return true
+		if (hasRoom || this.queued === 0) return true
+		if (this.#gzip === null) this.#watchStall().arm()
+		return !this.#turns.full
 	}
 
 	/** Sends text to this one reader. */
@@ -187,10 +185,11 @@ export class SseStream implements ConnectionEnds, SendBuffer, Disposable {
 		this.#socket.uncork()
 	}
 
-	/** Headers and a first block go out as soon as they are compressed; from then on the response takes what comes out of the gzip. */
+	/** Headers and a first block go out as soon as they are compressed; from then on the response takes what comes out of the gzip, which pauses while there is no room. */
 	#openGzip(gzip: Gzip, block: string, opened: () => void): void {
 		const response = this.#response
 		response.once('close', () => gzip.destroy())
+		gzip.on('pause', () => this.#watchStall().arm())
 		gzip.pipe(response)
 		gzip.write(block, opened)
 	}
