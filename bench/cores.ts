@@ -13,18 +13,19 @@ export interface Cores {
 	readonly pinned: boolean
 }
 
+/** Why nothing is measured on such a machine. */
+export const ONE_CORE = 'There is one core only. Load generator and server each need one of their own, so nothing was measured.'
+
 /**
  * Finds two cores that are as far apart as can be and moves this process to one of them.
  *
- * @throws Error when there are not two cores: load generator and server would take each other's time
+ * @returns null when there are not two: load generator and server would take each other's time
  */
-export function takeCores(): Cores {
+export function takeCores(): Cores | null {
 	const allowed = allowedCores()
 	const numbers = allowed ?? Array.from({ length: availableParallelism() }, (_, index) => index)
 	const [server, load] = [numbers.at(0), numbers.at(-1)]
-	if (server === undefined || load === undefined || server === load) {
-		throw new Error('There is one core only. Load generator and server each need one of their own, so nothing was measured.')
-	}
+	if (server === undefined || load === undefined || server === load) return null
 	if (allowed !== null) taskset(['-a', '-c', '-p', String(load), String(process.pid)])
 	return { server, load, pinned: allowed !== null }
 }

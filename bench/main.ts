@@ -1,6 +1,6 @@
 import { appendFileSync, writeFileSync } from 'node:fs'
 import { appendScenario } from './append/scenario.js'
-import { type Cores, takeCores } from './cores.js'
+import { type Cores, ONE_CORE, takeCores } from './cores.js'
 import { describe, type Environment, environmentOf } from './environment.js'
 import {
 	burstsScenario,
@@ -16,6 +16,7 @@ import { replayScenario } from './replay/scenario.js'
 import { chart } from './report/chart.js'
 import { loadCpu, type Row, toRows } from './report/rows.js'
 import { formatTable } from './report/table.js'
+import { measureRounds } from './rounds.js'
 import type { Case, Measurement, Scenario } from './scenario.js'
 
 /** Above it, the load generator may be what limited the rate. */
@@ -44,6 +45,7 @@ try {
 
 async function run(options: Options): Promise<void> {
 	const cores = takeCores()
+	if (cores === null) throw new Error(ONE_CORE)
 	const environment = environmentOf(cores, new Date())
 	const scenarios = options.scenarios.map((name) => MAKE[name](options, cores))
 	console.log(
@@ -58,7 +60,6 @@ async function run(options: Options): Promise<void> {
 	}
 }
 
-/** Every case once a round, so that what else the machine does falls on all; every other round backwards, so that no case always follows the same one. */
 async function measure(
 	scenarios: readonly Scenario[],
 	options: Options,
@@ -67,13 +68,9 @@ async function measure(
 	const cases = scenarios.flatMap((scenario) => scenario.cases)
 	const measured = new Map<Case, Measurement[]>(cases.map((one) => [one, []]))
 	const write = writer(options, { environment })
-	for (let round = 1; round <= options.rounds; round++) {
-		for (const one of round % 2 === 1 ? cases : cases.toReversed()) {
-			process.stderr.write(`round ${round} of ${options.rounds}: ${one.group}, ${one.subject}\n`)
-			const measurement = await one.measure()
-			measured.get(one)?.push(measurement)
-			write({ round, group: one.group, subject: one.subject, role: one.role, ...measurement })
-		}
+	for await (const { round, of, measurement } of measureRounds(cases, options.rounds)) {
+		measured.get(of)?.push(measurement)
+		write({ round, group: of.group, subject: of.subject, role: of.role, ...measurement })
 	}
 	return measured
 }

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import path from 'node:path'
@@ -8,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
 
 const MAIN = fileURLToPath(new URL('../dist/bench/main.js', import.meta.url))
+const GATE = fileURLToPath(new URL('../dist/bench/gate/main.js', import.meta.url))
 const SUBSCRIBERS = 3
 
 const APPEND = ['file + fdatasync', 'planstream log (sqlite)', 'planstream hub.publish']
@@ -24,8 +26,12 @@ const CASES = [...[1, 16, 256].flatMap((inFlight) => APPEND.map((name) => [`appe
 /** Groups in which each event arrives once for each subscriber. */
 const READ = new Set(FANOUT.map(([group]) => group))
 
-async function bench(args: readonly string[]) {
-	const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+function bench(args: readonly string[]) {
+	return run(process.execPath, [MAIN, ...args])
+}
+
+async function run(command: string, args: readonly string[]) {
+	const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] })
 	onTestFinished(() => void child.kill())
 	const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')])
 	return { stdout, stderr, code }
@@ -63,6 +69,21 @@ test('an argument that is none is refused by name, and nothing is measured', asy
 	expect(stderr).toContain(
 		'There is no scenario "sideways"; there are append, fanout, bursts, many, paced, stalled, memory, replay, plans.',
 	)
+})
+
+test('more subscribers than a process may have connections are refused before anything is measured', async () => {
+	const command = `ulimit -n 400 && exec ${process.execPath} ${MAIN} fanout --subscribers 10,500`
+	const { stdout, stderr, code } = await run('sh', ['-c', command])
+	expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+	expect(stderr).toContain('500 connections take 800 open files, and a process may have 400 here.')
+})
+
+test.skipIf(!existsSync('/usr/bin/taskset'))('with one core the gates say so and are not missed', async () => {
+	const { stdout, code } = await run('/usr/bin/taskset', ['-c', '0', process.execPath, GATE])
+	expect({ code, stdout }).toEqual({
+		code: 0,
+		stdout: expect.stringMatching(/^There is one core only\. .* No gate was looked at\.\n$/),
+	})
 })
 
 interface Sample {

@@ -1,5 +1,6 @@
 import type { Cores } from '../cores.js'
 import { EVENT_BYTES } from '../events.js'
+import { assertOpenFiles } from '../open-files.js'
 import type { Options } from '../options.js'
 import { LATENCY } from '../report/latency.js'
 import { bytesEach, cpuUsEach, figures, loadCpu, perSecond, ratio, rssKibEach, rssMib, serverCpu } from '../report/rows.js'
@@ -100,6 +101,7 @@ const showRssMib: Column['cell'] = (row) => showSpread(figures(row, rssMib), sho
 /** What an idle subscriber takes of the memory. */
 export function memoryScenario(options: Options, cores: Cores): Scenario {
 	const subscribers = mostOf(options)
+	assertOpenFiles(subscribers)
 	return {
 		title: `memory: ${subscribers} idle subscribers of one plan`,
 		cases: MEASURED.map((subject) => ({
@@ -131,6 +133,7 @@ interface CaseOptions extends Crowd {
 }
 
 function caseOf({ seconds }: Options, cores: Cores, { subject, ...rest }: CaseOptions): Case {
+	assertOpenFiles(rest.subscribers + rest.stalled)
 	return {
 		group: groupOf(subject, rest.subscribers),
 		subject: subject.name,

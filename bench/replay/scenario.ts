@@ -21,7 +21,7 @@ export function replayScenario(options: Options, cores: Cores): Scenario {
 		}),
 	)
 	const pages: Case = {
-		group: 'replay',
+		group: 'pages',
 		subject: 'history pages',
 		role: 'product',
 		measure: () => measureReplay({ events, cores, read: overHistory }),

@@ -25,6 +25,7 @@ export function toRows(series: readonly Series[]): Row[] {
 export type Figure = (measurement: Measurement) => number
 
 export const perSecond: Figure = ({ delivered, seconds }) => delivered / seconds
+export const usEach: Figure = ({ seconds, delivered }) => (seconds * 1e6) / delivered
 export const cpuUsEach: Figure = ({ cpuUs, delivered }) => cpuUs / delivered
 export const serverCpu: Figure = ({ cpuUs, seconds }) => cpuUs / 1e6 / seconds
 export const loadCpu: Figure = ({ loadCpuUs, seconds }) => loadCpuUs / 1e6 / seconds

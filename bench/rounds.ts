@@ -1,0 +1,18 @@
+import type { Case, Measurement } from './scenario.js'
+
+/** What was measured of one case in one round. */
+export interface Sample {
+	readonly round: number
+	readonly of: Case
+	readonly measurement: Measurement
+}
+
+/** Every case once a round, so that what else the machine does falls on all; every other round backwards, so that no case always follows the same one. */
+export async function* measureRounds(cases: readonly Case[], rounds: number): AsyncGenerator<Sample, void, void> {
+	for (let round = 1; round <= rounds; round++) {
+		for (const of of round % 2 === 1 ? cases : cases.toReversed()) {
+			process.stderr.write(`round ${round} of ${rounds}: ${of.group}, ${of.subject}\n`)
+			yield { round, of, measurement: await of.measure() }
+		}
+	}
+}
