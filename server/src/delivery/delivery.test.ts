@@ -1,122 +1,13 @@
 import { type PlanEvent, PlanstreamError, parsePosition } from '@planstream/shared'
-import { eventInput } from '@planstream/shared/schemas'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { ManualClock } from '../../../test/support/manual-clock.js'
-import { startPlanstream } from '../../../test/support/planstream.js'
-import { processSchedule, type Schedule } from '../connections/schedule.js'
-import type { ReadRequest } from '../hub/plan-reader.js'
-import { LOCAL_PRINCIPAL } from '../hub/principal.js'
-import { textOf } from '../hub/stream-item.js'
-import { Deliveries } from './deliveries.js'
+import { PLAN, startDeliveries, type TestOutlet, turns, upTo } from '../../../test/support/test-deliveries.js'
+import type { Schedule } from '../connections/schedule.js'
 import type { Delivery } from './delivery.js'
-import type { Outlet } from './outlet.js'
-
-const PLAN = { tenant: LOCAL_PRINCIPAL.tenant, plan_id: 'p' }
-const WHOLE: ReadRequest = { after: 'start', snapshot: false, follow: 'until_done' }
-
-interface Got {
-	readonly frame?: string
-	readonly seq?: number
-	readonly cursor: string
-	readonly from_seq?: number
-	readonly reason?: string
-	readonly resume?: boolean
-}
-
-/** A connection whose reader takes what it gets when the test says so. */
-class TestOutlet implements Outlet {
-	readonly wire
-	readonly got: Got[] = []
-	writes = 0
-	hasRoom = true
-	isOver = false
-	failure: unknown = null
-	readonly #onWrite: () => void
-	#waiting: (() => void)[] = []
-
-	constructor(key: string, onWrite: () => void) {
-		this.#onWrite = onWrite
-		this.wire = { key, encode: (item: Parameters<typeof textOf>[0]) => Buffer.from(`${textOf(item)}\n`) }
-	}
-
-	readonly sink = {
-		write: (bytes: Buffer): boolean => {
-			expect(this.isOver).toBe(false)
-			this.writes++
-			this.#onWrite()
-			for (const line of String(bytes).trimEnd().split('\n')) this.got.push(JSON.parse(line) as Got)
-			return this.hasRoom
-		},
-	}
-
-	async turn(): Promise<Disposable> {
-		while (!this.hasRoom) await new Promise<void>((resolve) => this.#waiting.push(resolve))
-		return { [Symbol.dispose]: () => undefined }
-	}
-
-	setRoom(hasRoom: boolean): void {
-		this.hasRoom = hasRoom
-		if (!hasRoom) return
-		for (const go of this.#waiting.splice(0)) go()
-	}
-
-	ended(): void {
-		this.isOver = true
-	}
-
-	failed(thrown: unknown): void {
-		this.isOver = true
-		this.failure = thrown
-	}
-
-	get events(): readonly number[] {
-		return this.got.flatMap(({ seq }) => seq ?? [])
-	}
-
-	get frames(): readonly string[] {
-		return this.got.flatMap(({ frame }) => frame ?? [])
-	}
-}
-
-/** Deliveries of a hub in memory, by a clock on which nothing takes time but a write. */
-async function start({ writeMs = 0, schedule = processSchedule }: { writeMs?: number; schedule?: Schedule } = {}) {
-	const planstream = await startPlanstream()
-	const { hub } = planstream
-	let now = 0
-	const deliveries = new Deliveries(hub, schedule, () => now)
-	const onWrite = () => {
-		now += writeMs
-	}
-	let published = 0
-	const publish = async (count: number, step_id = 's') => {
-		const sent = Array.from({ length: count }, () => {
-			const data = { channel: 'text', index: published++, delta: 'x' }
-			return { event_type: 'step_output', step_id, data }
-		})
-		return hub.publish(LOCAL_PRINCIPAL, { plan_id: 'p', sent, events: sent.map((event) => eventInput.parse(event)) })
-	}
-	const finish = () => {
-		const sent = [{ event_type: 'plan_completed', data: {} }]
-		return hub.publish(LOCAL_PRINCIPAL, { plan_id: 'p', sent, events: sent.map((event) => eventInput.parse(event)) })
-	}
-	const attach = (request: Partial<ReadRequest> = {}, key = 'wire') => {
-		const outlet = new TestOutlet(key, onWrite)
-		return { outlet, delivery: deliveries.deliver(LOCAL_PRINCIPAL, 'p', { ...WHOLE, ...request }, outlet) }
-	}
-	return { hub, deliveries, publish, finish, attach, [Symbol.asyncDispose]: () => planstream[Symbol.asyncDispose]() }
-}
-
-async function turns(count = 5): Promise<void> {
-	for (let turn = 0; turn < count; turn++) await new Promise(setImmediate)
-}
-
-function upTo(head: number, from = 1): number[] {
-	return Array.from({ length: head - from + 1 }, (_, index) => from + index)
-}
 
 test('what is appended in one turn is one write, the same bytes for all of a class', async () => {
-	await using plan = await start()
+	await using plan = await startDeliveries()
 	const readers = [plan.attach(), plan.attach(), plan.attach({}, 'other')]
 	await turns()
 	for (const { outlet } of readers) outlet.writes = 0
@@ -138,7 +29,7 @@ test('what is appended while the loop rests from its writes is one write, and a 
 		wake = callback
 		return { [Symbol.dispose]: () => undefined }
 	}
-	await using plan = await start({ writeMs: 0.2, schedule })
+	await using plan = await startDeliveries({ writeMs: 0.2, schedule })
 	const few = [plan.attach(), plan.attach()]
 	await turns()
 	for (let event = 0; event < 2; event++) {
@@ -164,7 +55,7 @@ test('what is appended while the loop rests from its writes is one write, and a 
 })
 
 test('a reader without room keeps nothing but its place, and nobody else notices', async () => {
-	await using plan = await start()
+	await using plan = await startDeliveries()
 	const slow = plan.attach()
 	const other = plan.attach()
 	await turns()
@@ -188,7 +79,7 @@ test('a reader without room keeps nothing but its place, and nobody else notices
 })
 
 test('a stream is told why it ends, behind what it got, whether there is room or not', async () => {
-	await using plan = await start()
+	await using plan = await startDeliveries()
 	await plan.publish(50)
 	const readers = [plan.attach(), plan.attach()]
 	await turns()
@@ -210,7 +101,7 @@ test('a stream is told why it ends, behind what it got, whether there is room or
 })
 
 test('who reads a plan that goes away is told, and so is who waited for one that comes', async () => {
-	await using plan = await start()
+	await using plan = await startDeliveries()
 	const early = plan.attach({ follow: 'always' })
 	await turns()
 	await plan.publish(3)
@@ -225,7 +116,7 @@ test('who reads a plan that goes away is told, and so is who waited for one that
 })
 
 test('who comes between an append and its delivery gets only what it asked for, and the others all', async () => {
-	await using plan = await start()
+	await using plan = await startDeliveries()
 	await plan.publish(5)
 	const before = plan.attach()
 	await turns()
@@ -243,7 +134,9 @@ test('who comes between an append and its delivery gets only what it asked for, 
 
 test('a reader with a pace gets its portion at a time, of what there is and of what comes, and everybody else all at once', async () => {
 	const clock = new ManualClock()
-	await using plan = await start({ schedule: (callback, delayMs) => ({ [Symbol.dispose]: clock.after(delayMs, callback) }) })
+	await using plan = await startDeliveries({
+		schedule: (callback, delayMs) => ({ [Symbol.dispose]: clock.after(delayMs, callback) }),
+	})
 	await plan.publish(15)
 	const paced = plan.attach({ max_events_per_s: 100 })
 	const other = plan.attach()
@@ -263,7 +156,7 @@ test('a reader with a pace gets its portion at a time, of what there is and of w
 })
 
 test('a store that fails is told to each reader', async () => {
-	await using plan = await start()
+	await using plan = await startDeliveries()
 	const readers = [plan.attach(), plan.attach()]
 	await turns()
 	const failure = new PlanstreamError('storage_unavailable', 'Try again.')
@@ -301,7 +194,7 @@ test('whoever joins when, stalls and wakes up, gets each event behind its cursor
 			fc.infiniteStream(fc.constantFrom('a', 'b')),
 			fc.constantFrom(0, 0.3, 1),
 			async (actions, steps, writeMs) => {
-				await using plan = await start({ writeMs })
+				await using plan = await startDeliveries({ writeMs })
 				const readers: Reader[] = []
 				const cursors: string[] = ['start']
 				for (const each of actions) {
