@@ -1,6 +1,6 @@
 import { type Place, placeOf } from '../hub/plan-reader.js'
 import type { StreamItem } from '../hub/stream-item.js'
-import type { Wire } from './outlet.js'
+import type { Encoder } from './outlet.js'
 
 /** Items are joined until they have so many bytes, so that many small ones cost one write and a large one is alone. */
 const JOINED_BYTES = 16 * 1024
@@ -20,7 +20,7 @@ export interface Chunk {
  * @param most - events at most
  * @returns null when there are no more items
  */
-export function takeChunk(items: Iterator<StreamItem>, { encode }: Wire, most = Number.POSITIVE_INFINITY): Chunk | null {
+export function takeChunk(items: Iterator<StreamItem>, { encode }: Encoder, most = Number.POSITIVE_INFINITY): Chunk | null {
 	const parts: Buffer[] = []
 	let size = 0
 	let events = 0
@@ -41,9 +41,9 @@ export function takeChunk(items: Iterator<StreamItem>, { encode }: Wire, most = 
 }
 
 /** All items, in as many chunks as they need. */
-export function chunksOf(items: Iterable<StreamItem>, wire: Wire): readonly Chunk[] {
+export function chunksOf(items: Iterable<StreamItem>, encoder: Encoder): readonly Chunk[] {
 	const left = items[Symbol.iterator]()
 	const chunks: Chunk[] = []
-	for (let chunk = takeChunk(left, wire); chunk !== null; chunk = takeChunk(left, wire)) chunks.push(chunk)
+	for (let chunk = takeChunk(left, encoder); chunk !== null; chunk = takeChunk(left, encoder)) chunks.push(chunk)
 	return chunks
 }

@@ -4,7 +4,7 @@ import { placeOf } from '../hub/plan-reader.js'
 import type { Page } from '../log/event-log.js'
 import type { LivePoint, Member } from './member.js'
 import { Rest } from './rest.js'
-import { WireClass } from './wire-class.js'
+import { WireClasses } from './wire-classes.js'
 
 const PAGE = 256
 
@@ -23,7 +23,7 @@ export interface LiveSource {
  */
 export class LivePlan {
 	readonly #source: LiveSource
-	readonly #classes = new Map<string, WireClass>()
+	readonly #classes = new Map<string, WireClasses>()
 	/** Readers that read by themselves as soon as there is more. */
 	readonly #resting = new Set<Member>()
 	/** null while nobody waits at the head. */
@@ -60,7 +60,7 @@ export class LivePlan {
 		if (member.isPaced || point.place.seq < place.seq) {
 			this.#resting.add(member)
 			this.#ring()
-		} else this.#classOf(member).add(member)
+		} else this.#classesOf(member).add(member)
 		return true
 	}
 
@@ -87,11 +87,11 @@ export class LivePlan {
 		const point = { place: placeOf(last), epoch, headSeq: head.head_seq }
 		this.#point = point
 		this.#rest.after(() => {
-			for (const seat of this.#classes.values()) seat.deliver(news, point)
+			for (const classes of this.#classes.values()) classes.deliver(news, point)
 		})
 		this.#wake()
 		if (last.seq < head.head_seq || head.summary === null || !isFinished(head.summary.status)) return
-		for (const seat of this.#classes.values()) seat.release(point, ({ reader }) => reader.request.follow === 'until_done')
+		for (const classes of this.#classes.values()) classes.release(point, ({ reader }) => reader.request.follow === 'until_done')
 	}
 
 	#begin(point: LivePoint): LivePoint {
@@ -102,11 +102,11 @@ export class LivePlan {
 		return point
 	}
 
-	#classOf({ reader: { filter }, outlet: { wire } }: Member): WireClass {
+	#classesOf({ reader: { filter }, outlet: { wire } }: Member): WireClasses {
 		const key = `${wire.key}\n${filter?.key ?? ''}`
-		const seat = this.#classes.get(key) ?? new WireClass(wire, filter)
-		this.#classes.set(key, seat)
-		return seat
+		const classes = this.#classes.get(key) ?? new WireClasses(wire, filter)
+		this.#classes.set(key, classes)
+		return classes
 	}
 
 	/** All that is rung for in one turn of the event loop, or until the loop has rested, is one read. */
@@ -135,7 +135,7 @@ export class LivePlan {
 
 	/** Something has happened that each reader has to be told by itself. */
 	#releaseAll(point: LivePoint): void {
-		for (const seat of this.#classes.values()) seat.release(point, () => true)
+		for (const classes of this.#classes.values()) classes.release(point, () => true)
 		this.#wake()
 		this.#restWhenAlone()
 	}

@@ -1,11 +1,25 @@
 import type { EndFrame, ReadyFrame } from '@planstream/shared'
 import type { StreamItem } from '../hub/stream-item.js'
 
+/** Puts the items of a stream into bytes. */
+export interface Encoder {
+	readonly encode: (item: StreamItem) => Buffer
+}
+
 /** How a transport puts the items of a stream into bytes. */
-export interface Wire {
+export interface Wire extends Encoder {
 	/** Streams whose wires have the same key get the very same bytes, made once. */
 	readonly key: string
-	readonly encode: (item: StreamItem) => Buffer
+	/** Begins to encode for readers who get the same items one after the other. Absent: the bytes of an item never depend on those before. */
+	readonly context?: () => WireContext
+}
+
+/** Encodes for those who have got all that it has encoded. */
+export interface WireContext extends Encoder {
+	/** Whether nothing was encoded yet that the next bytes could refer to. */
+	readonly isNew: () => boolean
+	/** Whether it makes no difference any more when it began. */
+	readonly isFull: () => boolean
 }
 
 /** The writing end of a connection. */

@@ -8,7 +8,8 @@ import type { Connection, ConnectionEnds, Connections, Transport } from '../conn
 import type { Schedule } from '../connections/schedule.js'
 import { Turns } from '../connections/turns.js'
 import type { Sink } from '../delivery/outlet.js'
-import { DEFLATED, type Framing, PLAIN, textFrame } from './text-frame.js'
+import type { Framings } from './framing.js'
+import { textFrame } from './text-frame.js'
 
 /** What all WebSockets of one transport share. */
 export interface AcceptedOptions extends ConnectionLimits {
@@ -29,15 +30,17 @@ export class AcceptedSocket implements Sink, ConnectionEnds, SendBuffer {
 	readonly connection: Connection
 	/** The one way to write to it as much as a client asks for. */
 	readonly turns: Turns
+	readonly framings: Framings
 	readonly #options: AcceptedOptions
 	/** Made when there is no room for the first time. */
 	#stall: StallWatch | null = null
 
 	/** @throws PlanstreamError `too_many_connections`, `draining` */
-	constructor(client: WebSocket, socket: Socket, options: AcceptedOptions) {
+	constructor(client: WebSocket, socket: Socket, options: AcceptedOptions, framings: Framings) {
 		this.client = client
 		this.sink = socket
 		this.#options = options
+		this.framings = framings
 		this.turns = new Turns(this)
 		this.connection = options.connections.open(this)
 		const heartbeat = new Heartbeat(client, this.connection, options)
@@ -49,10 +52,6 @@ export class AcceptedSocket implements Sink, ConnectionEnds, SendBuffer {
 
 	get transport(): Transport {
 		return this.#options.transport
-	}
-
-	get framing(): Framing {
-		return this.client.extensions === '' ? PLAIN : DEFLATED
 	}
 
 	get lagging(): boolean {

@@ -7,6 +7,7 @@ import type { ReadRequest } from '../hub/plan-reader.js'
 import type { Principal } from '../hub/principal.js'
 import { textOf } from '../hub/stream-item.js'
 import type { AcceptedSocket } from './accepted-socket.js'
+import { messageWire } from './framing.js'
 
 /** What a followed plan needs of its session. */
 export interface Following {
@@ -39,8 +40,7 @@ export class FollowedPlan implements Outlet, CarriedStream, Disposable {
 	}
 
 	get wire(): Wire {
-		const { key, frame } = this.#session.accepted.framing
-		return { key: `websocket ${key}`, encode: (item) => frame(textOf(item)) }
+		return messageWire('websocket', this.#session.accepted.framings.of(this), textOf)
 	}
 
 	get delivered(): number {
@@ -65,6 +65,8 @@ export class FollowedPlan implements Outlet, CarriedStream, Disposable {
 
 	[Symbol.dispose](): void {
 		this.#delivery?.[Symbol.dispose]()
-		this.#session.accepted.connection.over(this)
+		const { connection, framings } = this.#session.accepted
+		connection.over(this)
+		framings.over(this)
 	}
 }

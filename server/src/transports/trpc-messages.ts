@@ -1,7 +1,7 @@
 import type { TRPCProcedureType } from '@trpc/server'
 import type { Wire } from '../delivery/outlet.js'
 import { cursorOf, textOf } from '../hub/stream-item.js'
-import type { Framing } from './text-frame.js'
+import { type Framing, messageWire } from './framing.js'
 import type { FailedCall } from './trpc-failures.js'
 
 /** What an answer repeats of its request. */
@@ -28,11 +28,8 @@ export function answerText({ id, jsonrpc }: RequestHead, answer: Answer): string
 /** The items of a subscription, as answers into which their texts are spliced. */
 export function trpcSocketWire({ id, jsonrpc }: RequestHead, framing: Framing): Wire {
 	const before = `${JSON.stringify({ id, jsonrpc }).slice(0, -1)},"result":{"type":"data","data":{"id":`
-	return {
-		key: `trpc-websocket ${framing.key} ${before}`,
-		encode: (item) => {
-			const cursor = JSON.stringify(cursorOf(item) ?? '')
-			return framing.frame(`${before}${cursor},"data":${textOf(item)}},"id":${cursor}}}`)
-		},
-	}
+	return messageWire(`trpc-websocket ${before}`, framing, (item) => {
+		const cursor = JSON.stringify(cursorOf(item) ?? '')
+		return `${before}${cursor},"data":${textOf(item)}},"id":${cursor}}}`
+	})
 }

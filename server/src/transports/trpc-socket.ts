@@ -10,7 +10,7 @@ import type { Turns } from '../connections/turns.js'
 import type { Deliveries } from '../delivery/deliveries.js'
 import type { Sink } from '../delivery/outlet.js'
 import type { AcceptedSocket } from './accepted-socket.js'
-import type { Framing } from './text-frame.js'
+import type { Framings } from './framing.js'
 import { type FailedCall, MAX_BATCH_CALLS, NO_CALL, type TrpcFailures } from './trpc-failures.js'
 import { type Answer, answerText, type RequestHead, type TrpcCall } from './trpc-messages.js'
 import { type SubscriptionHost, TrpcSubscription } from './trpc-subscription.js'
@@ -93,8 +93,8 @@ export class TrpcSocket implements SubscriptionHost {
 		return this.#accepted.connection
 	}
 
-	get framing(): Framing {
-		return this.#accepted.framing
+	get framings(): Framings {
+		return this.#accepted.framings
 	}
 
 	get turns(): Turns {

@@ -6,7 +6,7 @@ import type { Turns } from '../connections/turns.js'
 import type { Deliveries } from '../delivery/deliveries.js'
 import type { Delivery } from '../delivery/delivery.js'
 import type { Outlet, Sink, Wire } from '../delivery/outlet.js'
-import type { Framing } from './text-frame.js'
+import type { Framings } from './framing.js'
 import type { TrpcFailures } from './trpc-failures.js'
 import { type Answer, type RequestHead, type TrpcCall, trpcSocketWire } from './trpc-messages.js'
 
@@ -15,7 +15,7 @@ export interface SubscriptionHost {
 	readonly connection: Connection
 	readonly turns: Turns
 	readonly sink: Sink
-	readonly framing: Framing
+	readonly framings: Framings
 	readonly deliveries: Deliveries
 	readonly failures: TrpcFailures
 	respond(head: RequestHead, answer: Answer): void
@@ -50,7 +50,7 @@ export class TrpcSubscription implements Outlet, CarriedStream {
 
 	/** Made when it is looked at, so that a subscription at rest has none: a class of readers has one for all of them. */
 	get wire(): Wire {
-		return trpcSocketWire(this.#call.head, this.#host.framing)
+		return trpcSocketWire(this.#call.head, this.#host.framings.of(this))
 	}
 
 	get plan_id(): string | null {
@@ -148,6 +148,8 @@ export class TrpcSubscription implements Outlet, CarriedStream {
 	#release(): void {
 		this.#left?.abort()
 		this.#delivery?.[Symbol.dispose]()
-		this.#host.connection.over(this)
+		const { connection, framings } = this.#host
+		connection.over(this)
+		framings.over(this)
 	}
 }

@@ -1,0 +1,48 @@
+import { constants, inflateRawSync } from 'node:zlib'
+
+const COMPRESSED = 0x40
+/** The end of a flush, which a compressed message leaves out (RFC 7692 section 7.2.2). */
+const FLUSH_TAIL = Buffer.from([0, 0, 0xff, 0xff])
+const WINDOW_BITS = 12
+
+/** A message of a server, as a client has read it. */
+export interface ReadMessage {
+	readonly text: string
+	readonly isCompressed: boolean
+	/** Of its frame. */
+	readonly bytes: number
+}
+
+/** Reads frames as a client does that has agreed to a window of 4 KiB and forgets nothing from one compressed message to the next. */
+export class MessageReader {
+	readonly messages: ReadMessage[] = []
+	#window = Buffer.alloc(0)
+
+	/** @param frames - whole ones */
+	read(frames: Buffer): void {
+		for (let at = 0; at < frames.length; ) {
+			const [from, length] = payloadOf(frames, at)
+			const payload = frames.subarray(from, from + length)
+			const isCompressed = ((frames[at] ?? 0) & COMPRESSED) !== 0
+			const text = isCompressed ? this.#inflated(payload) : payload
+			this.messages.push({ text: text.toString(), isCompressed, bytes: from + length - at })
+			at = from + length
+		}
+	}
+
+	#inflated(payload: Buffer): Buffer {
+		const dictionary = this.#window.length === 0 ? {} : { dictionary: this.#window }
+		const settings = { windowBits: WINDOW_BITS, finishFlush: constants.Z_SYNC_FLUSH, ...dictionary }
+		const text = inflateRawSync(Buffer.concat([payload, FLUSH_TAIL]), settings)
+		this.#window = Buffer.concat([this.#window, text]).subarray(-(2 ** WINDOW_BITS))
+		return text
+	}
+}
+
+/** Where the payload of a frame begins, and how long it is. */
+function payloadOf(frames: Buffer, at: number): [from: number, length: number] {
+	const short = frames[at + 1] ?? 0
+	if (short < 126) return [at + 2, short]
+	if (short === 126) return [at + 4, frames.readUInt16BE(at + 2)]
+	return [at + 10, Number(frames.readBigUInt64BE(at + 2))]
+}
