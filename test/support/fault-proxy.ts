@@ -61,6 +61,15 @@ export class FaultProxy implements AsyncDisposable {
 		this.#stalled = true
 	}
 
+	/** Takes nothing from the server until {@link goOn}, so that it has to wait; nothing is lost. */
+	hold(): void {
+		for (const pair of this.#pairs) pair.hold()
+	}
+
+	goOn(): void {
+		for (const pair of this.#pairs) pair.goOn()
+	}
+
 	/** Resolves when no connection is open. */
 	async idle(): Promise<void> {
 		while (this.#pairs.size > 0) {
@@ -134,6 +143,14 @@ class Pair {
 			this.#pass(Buffer.concat(this.#held ?? []))
 			client.end()
 		})
+	}
+
+	hold(): void {
+		this.#upstream.pause()
+	}
+
+	goOn(): void {
+		this.#upstream.resume()
 	}
 
 	cut(): void {
