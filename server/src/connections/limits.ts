@@ -12,7 +12,7 @@ export interface ConnectionLimits {
 	readonly stallTimeoutMs: number
 	/** Milliseconds a WebSocket that announces credentials has to send them. */
 	readonly credentialsTimeoutMs: number
-	/** Whether streams are compressed for who asks for it: it takes CPU time, and with SSE memory, for each reader. */
+	/** Whether streams are compressed for who asks for it: it takes CPU time, and for SSE memory for each reader. */
 	readonly compression: boolean
 }
 

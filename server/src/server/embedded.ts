@@ -30,7 +30,7 @@ export interface PlanstreamOptions extends EntranceOptions {
 	/** Milliseconds between two pings of a WebSocket. @defaultValue 30 000 */
 	readonly pingIntervalMs?: number
 	/**
-	 * Whether streams are compressed for clients that ask for it: SSE with gzip, large messages on WebSockets with permessage-deflate.
+	 * Whether streams are compressed for clients that ask for it: SSE with gzip, WebSockets with permessage-deflate.
 	 * @defaultValue false
 	 */
 	readonly compression?: boolean

@@ -78,7 +78,7 @@ interface TestStream extends Disposable {
 async function start() {
 	const planstream = await startPlanstream()
 	const { hub } = planstream
-	const deliveries = new Deliveries(hub, processSchedule)
+	const deliveries = new Deliveries(hub, processSchedule, () => 0)
 	const publish = (plan_id: string, sent: readonly Record<string, unknown>[]) =>
 		hub.publish(LOCAL_PRINCIPAL, { plan_id, sent, events: sent.map((event) => eventInput.parse(event)) })
 	let index = 0
