@@ -1,7 +1,7 @@
 import type { CallOptions, SubscribeOptions } from './calling.js'
 import type { Plans, Planstream } from './client.js'
-import type { CommandOutput } from './generated/answers.js'
-import type { CreateInput, SubscribeInput } from './generated/commands.js'
+import type { CommandOutput, HistoryOutput } from './generated/answers.js'
+import type { CreateInput, HistoryInput, ModifyInput, ModifyOp, SubscribeInput } from './generated/commands.js'
 import type { PlanEvent, StepCompletedData, StepCompletedEvent } from './generated/events.js'
 import type { StepSpec } from './generated/specs.js'
 import type { RunInput, RunOptions, RunOutput } from './plan-run.js'
@@ -48,12 +48,36 @@ export type TypedPlanEvent<Agents extends AgentTypes<Agents>> =
 	| Exclude<PlanEvent, StepCompletedEvent>
 	| TypedStepCompletedEvent<Agents>
 
+type AddStep = Extract<ModifyOp, { readonly op: 'add_step' }>
+type UpdateStep = Extract<ModifyOp, { readonly op: 'update_step' }>
+
+/** What an edit puts in place of an input: that of the agent it names, or of whichever the step has. */
+type TypedPatch<Agents extends AgentTypes<Agents>> = Omit<UpdateStep['patch'], 'agent_type' | 'input'> &
+	(
+		| { [Type in keyof Agents]: { readonly agent_type: Type; readonly input?: Agents[Type]['input'] | undefined } }[keyof Agents]
+		| { readonly agent_type?: undefined; readonly input?: Agents[keyof Agents]['input'] | undefined }
+	)
+
+/** One edit of a plan whose steps these agents do. */
+type TypedModifyOp<Agents extends AgentTypes<Agents>> =
+	| Exclude<ModifyOp, AddStep | UpdateStep>
+	| (Omit<AddStep, 'step'> & { readonly step: TypedStepSpec<Agents> })
+	| (Omit<UpdateStep, 'patch'> & { readonly patch: TypedPatch<Agents> })
+
+interface TypedModifyInput<Agents extends AgentTypes<Agents>> extends Omit<ModifyInput, 'ops'> {
+	readonly ops: readonly TypedModifyOp<Agents>[]
+}
+
+interface TypedHistoryOutput<Agents extends AgentTypes<Agents>> extends Omit<HistoryOutput, 'events'> {
+	readonly events: readonly TypedPlanEvent<Agents>[]
+}
+
 interface TypedRunOptions<Agents extends AgentTypes<Agents>> extends Omit<RunOptions, 'onEvent'> {
 	/** Called with each event of the plan. */
 	readonly onEvent?: ((event: TypedPlanEvent<Agents>) => void) | undefined
 }
 
-interface TypedPlans<Agents extends AgentTypes<Agents>> extends Omit<Plans, 'create' | 'events' | 'run'> {
+interface TypedPlans<Agents extends AgentTypes<Agents>> extends Omit<Plans, 'create' | 'modify' | 'events' | 'history' | 'run'> {
 	/** Creates a plan and starts it. */
 	create(input: TypedPlanSpec<Agents, CreateInput>, options?: CallOptions): Promise<CommandOutput>
 	/** Every event of a plan behind a position, then each new one, until the plan is done. */
@@ -61,6 +85,10 @@ interface TypedPlans<Agents extends AgentTypes<Agents>> extends Omit<Plans, 'cre
 		input: SubscribeInput,
 		options?: Omit<SubscribeOptions, 'onUnknown'>,
 	): AsyncGenerator<TypedPlanEvent<Agents>, void, undefined>
+	/** The events of a plan a page at a time; waits for the next one when asked to. */
+	history(input: HistoryInput, options?: CallOptions): Promise<TypedHistoryOutput<Agents>>
+	/** Edits the steps of a plan, also while it runs, all or nothing. */
+	modify(input: TypedModifyInput<Agents>, options?: CallOptions): Promise<CommandOutput>
 	/** Creates a plan, follows it to its end, and gives its result. */
 	run(spec: TypedPlanSpec<Agents>, options?: TypedRunOptions<Agents>): Promise<RunOutput>
 }

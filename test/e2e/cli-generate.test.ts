@@ -73,8 +73,47 @@ export async function run(): Promise<void> {
 	for await (const event of planstream.plans.events({ plan_id })) console.log(told(event))
 	await planstream.plans.run(plan, { onEvent: (event) => console.log(told(event)) })
 	await planstream.plans.pause({ plan_id })
+	for (const event of (await planstream.plans.history({ plan_id })).events) console.log(told(event))
+	await planstream.plans.modify({
+		plan_id,
+		ops: [
+			{ op: 'remove_step', step_id: 'a' },
+			{ op: 'add_step', step: { step_id: 'e', action: 'count', agent_type: 'word_count', input: { text: 'three' } } },
+			{ op: 'update_step', step_id: 'e', patch: { input: { text: 'four' }, timeout_ms: 1000 } },
+			{ op: 'update_step', step_id: 'e', patch: { agent_type: '2nd.agent', input: { list: ['five'] } } },
+			// @ts-expect-error the input is needed
+			{ op: 'add_step', step: { step_id: 'f', action: 'count', agent_type: 'word_count' } },
+			// @ts-expect-error of another agent
+			{ op: 'update_step', step_id: 'e', patch: { agent_type: 'word_count', input: { list: ['six'] } } },
+			// @ts-expect-error no such agent
+			{ op: 'update_step', step_id: 'e', patch: { agent_type: 'unknown' } },
+		],
+	})
 	// @ts-expect-error no such procedure
 	await planstream.plans.explode({ plan_id })
+}
+`
+
+const COMPONENT = `
+import { hooksFor } from '@planstream/client/react'
+import { type Agents, createPlanstream, type PlanEvent } from './sdk/index.js'
+
+const { PlanstreamProvider, usePlanEvents, usePlanCommand } = hooksFor<Agents>()
+const isCompleted = (event: PlanEvent) => event.event_type === 'step_completed'
+
+export const provided: Parameters<typeof PlanstreamProvider>[0] = { client: createPlanstream({ url: 'http://localhost:3000' }) }
+
+export function Words({ plan_id }: { plan_id: string }): string {
+	const { events, error } = usePlanEvents(plan_id, { filter: isCompleted })
+	const { send, pending } = usePlanCommand()
+	const words = events.map(({ data }) => (data.agent_type === 'word_count' ? data.data.words.toFixed() : ''))
+	// @ts-expect-error nobody gives letters
+	events.map(({ data }) => (data.agent_type === 'word_count' ? data.data.letters : ''))
+	const input = { text: 'one' }
+	void send(({ plans }) => plans.create({ query: 'q', steps: [{ step_id: 'e', action: 'count', agent_type: 'word_count', input }] }))
+	// @ts-expect-error the input is needed
+	void send(({ plans }) => plans.create({ query: 'q', steps: [{ step_id: 'e', action: 'count', agent_type: 'word_count' }] }))
+	return pending ? 'waiting' : (error?.message ?? words.join())
 }
 `
 
@@ -91,6 +130,7 @@ describe('planstream generate', { timeout: COMPILING_MS }, () => {
 		const sources = new Map([
 			[path.join(out, 'index.ts'), readFileSync(path.join(out, 'index.ts'), 'utf8')],
 			[path.join(folder, 'consumer.ts'), CONSUMER],
+			[path.join(folder, 'component.ts'), COMPONENT],
 		])
 		const program = programOf(sources)
 		for (const name of sources.keys()) expect(faultsOf(program, name)).toEqual([])

@@ -1,6 +1,7 @@
 'use client'
 
 export { PlanstreamProvider, type PlanstreamProviderProps } from './context.js'
+export { type HooksFor, hooksFor } from './hooks-for.js'
 export type { ListView } from './list-feed.js'
 export type { PlanView } from './plan-feed.js'
 export { type UsePlanOptions, usePlan } from './use-plan.js'
