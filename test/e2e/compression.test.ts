@@ -9,8 +9,8 @@ import { noise } from '../support/noise.js'
 const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1 } }
 const COMPLETED = { event_type: 'plan_completed', data: { result: null } }
 const output = (index: number, delta: string) => ({ event_type: 'step_output', step_id: 's', data: { index, delta } })
-/** Neither side needs memory for a connection that rests. */
-const WITHOUT_WINDOWS = 'permessage-deflate; server_no_context_takeover; client_no_context_takeover'
+/** The server needs no memory for a connection that rests: what it compresses with serves all, and what it hears refers to nothing. */
+const WITHOUT_WINDOWS = 'permessage-deflate; client_no_context_takeover; server_max_window_bits=12'
 const LARGE = 'large '.repeat(2000)
 
 async function openSse(server: StreamServer, encoding: string): Promise<IncomingMessage> {
