@@ -16,8 +16,8 @@ export interface PlanEventsOptions {
 	readonly hub: Hub
 	readonly principal: Principal
 	readonly input: ParsedSubscribeInput
-	/** Aborts when the reader is gone. */
-	readonly signal: AbortSignal
+	/** Aborts when the reader is gone; only who iterates listens to it. @defaultValue never */
+	readonly signal: AbortSignal | undefined
 	/** Aborts when the server stops. */
 	readonly draining: AbortSignal
 	readonly onProblem: OnProblem
@@ -48,8 +48,16 @@ export class PlanEvents implements AsyncIterable<TrackedItem, void, void> {
 	}
 }
 
+/**
+ * What tells the procedure of a subscription that its reader is gone. A plan's events have none, because our transports deliver them
+ * without their procedure: a controller for each reader takes as much memory as what delivers to it.
+ */
+export function controllerFor(path: string): AbortController | null {
+	return path === 'plans.events' ? null : new AbortController()
+}
+
 async function* trackedItems(options: PlanEventsOptions): AsyncGenerator<TrackedItem, void, void> {
-	const { hub, principal, input, signal, draining } = options
+	const { hub, principal, input, signal = new AbortController().signal, draining } = options
 	using ending = joinSignals(signal, draining, principal.expired)
 	const request = toReadRequest(input)
 	let cursor = formatPosition(request.after)

@@ -92,8 +92,7 @@ export function createRouter({ hub, executor, connections, schedule, draining, o
 			events: procedure('plans.events')
 				.input(contract['plans.events'].input)
 				.subscription(
-					({ ctx: { principal }, input, signal = new AbortController().signal }) =>
-						new PlanEvents({ hub, principal, input, signal, draining, onProblem }),
+					({ ctx: { principal }, input, signal }) => new PlanEvents({ hub, principal, input, signal, draining, onProblem }),
 				),
 			changes: procedure('plans.changes')
 				.input(contract['plans.changes'].input)

@@ -79,7 +79,7 @@ export class TrpcSocket implements SubscriptionHost {
 	}
 
 	/** Calls a procedure with the context of this connection. */
-	async call({ path, type, input, batchIndex }: TrpcCall, signal: AbortSignal): Promise<unknown> {
+	async call({ path, type, input, batchIndex }: TrpcCall, signal: AbortSignal | undefined): Promise<unknown> {
 		const ctx = await this.#context
 		const getRawInput = (): Promise<unknown> => Promise.resolve(input)
 		return callTRPCProcedure({ router: this.#service.router, path, type, getRawInput, ctx, signal, batchIndex })

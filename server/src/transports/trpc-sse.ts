@@ -3,7 +3,7 @@ import { callTRPCProcedure } from '@trpc/server'
 import type { Context as HonoContext } from 'hono'
 import { clientIdOf, readClientId } from '../api/client-id.js'
 import type { Context } from '../api/context.js'
-import { PlanEvents } from '../api/plan-events.js'
+import { controllerFor, PlanEvents } from '../api/plan-events.js'
 import type { OnProblem } from '../api/procedure.js'
 import { toReadRequest } from '../api/read-request.js'
 import type { AppRouter } from '../api/router.js'
@@ -57,7 +57,7 @@ export class TrpcSse {
 	async answer(context: SseContext, { path, connectionParams, readInput }: SubscriptionCall): Promise<Response> {
 		const { router, contextOf } = this.#options
 		const call: FailedCall = { type: 'subscription', path, input: undefined }
-		const left = new AbortController()
+		const left = controllerFor(path)
 		try {
 			const ctx = contextOf(context)
 			const client_id = clientIdOf(context.req.url) ?? readClientId(connectionParams?.client_id)
@@ -68,11 +68,11 @@ export class TrpcSse {
 				type: 'subscription',
 				getRawInput: () => Promise.resolve().then(readInput),
 				ctx,
-				signal: left.signal,
+				signal: left?.signal,
 				batchIndex: 0,
 			})
 			if (result instanceof PlanEvents) this.#deliver(context, peer, result)
-			else await this.#pump(context, { peer, left, call }, result as AsyncIterable<unknown>)
+			else if (left !== null) await this.#pump(context, { peer, left, call }, result as AsyncIterable<unknown>)
 			return RESPONSE_ALREADY_SENT
 		} catch (thrown) {
 			return context.body(this.#connected + this.#broken(this.#failures.shape(thrown, call)), 200, HEADERS)

@@ -1,5 +1,5 @@
 import type { EndFrame, PlanstreamError } from '@planstream/shared'
-import { PlanEvents } from '../api/plan-events.js'
+import { controllerFor, PlanEvents } from '../api/plan-events.js'
 import { toReadRequest } from '../api/read-request.js'
 import type { CarriedStream, Connection } from '../connections/registry.js'
 import type { Turns } from '../connections/turns.js'
@@ -19,7 +19,7 @@ export interface SubscriptionHost {
 	readonly deliveries: Deliveries
 	readonly failures: TrpcFailures
 	respond(head: RequestHead, answer: Answer): void
-	call(call: TrpcCall, signal: AbortSignal): Promise<unknown>
+	call(call: TrpcCall, signal: AbortSignal | undefined): Promise<unknown>
 	/** The id is free again. */
 	over(id: RequestHead['id']): void
 }
@@ -30,11 +30,12 @@ const STOPPED: Answer = { result: { type: 'stopped' } }
 export class TrpcSubscription implements Outlet, CarriedStream {
 	readonly #host: SubscriptionHost
 	readonly #call: TrpcCall
-	/** Told of the client's stop until the delivery has taken over. */
-	#left: AbortController | null = null
+	/** Tells a procedure that runs its stream that nobody wants it any more. */
+	readonly #left: AbortController | null
 	/** null for a stream that goes straight to the reader. */
 	#delivery: Delivery | null = null
 	#isStarted = false
+	#isStopped = false
 	/** Ended without a word. */
 	#isCut = false
 	#isOver = false
@@ -42,6 +43,7 @@ export class TrpcSubscription implements Outlet, CarriedStream {
 	constructor(host: SubscriptionHost, call: TrpcCall) {
 		this.#host = host
 		this.#call = call
+		this.#left = controllerFor(call.path)
 	}
 
 	get sink(): Sink {
@@ -62,12 +64,10 @@ export class TrpcSubscription implements Outlet, CarriedStream {
 	}
 
 	async start(): Promise<void> {
-		const left = new AbortController()
-		this.#left = left
 		try {
-			const items = await this.#host.call(this.#call, left.signal)
-			if (left.signal.aborted) this.#finish(STOPPED)
-			else await this.#begin(items, left.signal)
+			const items = await this.#host.call(this.#call, this.#left?.signal)
+			if (this.#isStopped || this.#isOver) this.#finish(STOPPED)
+			else await this.#begin(items)
 		} catch (thrown) {
 			if (this.#isStarted) this.failed(thrown)
 			else this.#finish({ error: this.#host.failures.shape(thrown, this.#call) })
@@ -85,6 +85,7 @@ export class TrpcSubscription implements Outlet, CarriedStream {
 
 	/** The client wants no more. */
 	stop(): void {
+		this.#isStopped = true
 		this.#left?.abort()
 		if (this.#isStarted) this.#finish(STOPPED)
 	}
@@ -109,11 +110,11 @@ export class TrpcSubscription implements Outlet, CarriedStream {
 		this.#finish({ error: this.#host.failures.inStream(thrown, this.#call) }, STOPPED)
 	}
 
-	async #begin(items: unknown, signal: AbortSignal): Promise<void> {
+	async #begin(items: unknown): Promise<void> {
 		this.#isStarted = true
 		this.#host.respond(this.#call.head, { result: { type: 'started' } })
 		if (items instanceof PlanEvents) this.#deliver(items)
-		else await this.#pump(items as AsyncIterable<unknown>, signal)
+		else await this.#pump(items as AsyncIterable<unknown>)
 	}
 
 	#deliver({ principal, input }: PlanEvents): void {
@@ -121,16 +122,16 @@ export class TrpcSubscription implements Outlet, CarriedStream {
 		const request = toReadRequest(input)
 		connection.begin(this)
 		this.#delivery = deliveries.deliver(principal, input.plan_id, request, this)
-		this.#left = null
 	}
 
 	/** A stream without ids goes from its procedure straight to the reader. */
-	async #pump(items: AsyncIterable<unknown>, signal: AbortSignal): Promise<void> {
+	async #pump(items: AsyncIterable<unknown>): Promise<void> {
 		const { connection, turns } = this.#host
+		const signal = this.#left?.signal
 		connection.begin(this)
 		for await (const data of items) {
 			using turn = await turns.take(signal)
-			if (turn === null || signal.aborted) break
+			if (turn === null || signal?.aborted === true) break
 			this.#host.respond(this.#call.head, { result: { type: 'data', data } })
 		}
 		if (!this.#isCut) this.#finish(STOPPED)
