@@ -53,8 +53,8 @@ export async function measureFanout(options: FanoutOptions): Promise<Measurement
 	}
 }
 
-/** How many readers there are before the first of those whose memory is measured, so that nothing is made for the first time. */
-const BASE = 200
+/** How many readers there are before the first of those whose memory is measured: by then the heap has the room it needs while readers come. */
+const BASE = 1000
 
 /** What one more idle subscriber takes: `rssKib` is the growth for all of them, `delivered` their number. */
 export async function measureMemory(options: Omit<FanoutOptions, 'drive' | 'stalled' | 'seconds'>): Promise<Measurement> {
@@ -62,6 +62,7 @@ export async function measureMemory(options: Omit<FanoutOptions, 'drive' | 'stal
 	await using directory = await scratchDirectory()
 	await using server = serverOf({ ...options, name: options.subject.server, directory: directory.path })
 	const { port } = await answer(server, 'listening')
+	await beginPlan(server)
 	using audience = await Audience.open(options.subject, port, { ...options, subscribers: BASE })
 	await attached(server, BASE)
 	const before = await rssKib(server)
@@ -81,6 +82,13 @@ export async function measureMemory(options: Omit<FanoutOptions, 'drive' | 'stal
 		rssKib: grown,
 		storedBytes: null,
 	}
+}
+
+/** A plan that somebody watches has events. */
+async function beginPlan(server: Server): Promise<void> {
+	server.send({ kind: 'allow', total: 1, burst: 1 })
+	server.send({ kind: 'drained' })
+	await answer(server, 'drained')
 }
 
 async function attached(server: Server, subscribers: number): Promise<void> {
