@@ -117,6 +117,7 @@ export interface HeadReply {
 
 /** What the asking thread cannot know itself; it has the records. */
 export interface AppendReply {
+	/** Without the summary where it came with the append. */
 	readonly head: HeadReply
 	/** One a record. */
 	readonly seqs: readonly number[]

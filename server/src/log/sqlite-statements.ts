@@ -4,7 +4,7 @@ import type { SqlDatabase } from './sqlite-driver.js'
 
 export type AtRest = 'finished' | 'open'
 
-/** A row of `logs` as the store keeps it at hand. */
+/** A row of `logs` as the store keeps it at hand. In the table, `head_seq` and `fingerprint` may be those of an event before the newest. */
 export interface LogRow {
 	readonly log_id: number
 	readonly epoch: string
@@ -49,6 +49,8 @@ export function prepareStatements(db: SqlDatabase) {
 
 function logStatements(db: SqlDatabase) {
 	return {
+		begin: db.prepare('BEGIN IMMEDIATE'),
+		commit: db.prepare('COMMIT'),
 		findLog: db.prepare<LogRow>(
 			`SELECT log_id, epoch, head_seq, state_seq, oldest_seq, fingerprint, before_fingerprint, trim_reason,
 				created_at, unfinished, at_rest, updated_at, status, labels, query_text, summary FROM logs WHERE tenant = ? AND plan_id = ?`,
@@ -116,6 +118,9 @@ function eventStatements(db: SqlDatabase) {
 				ORDER BY seq LIMIT ?`,
 		),
 		findFingerprint: db.prepare<{ fingerprint: string }>('SELECT fingerprint FROM events WHERE log_id = ? AND seq = ?'),
+		newestEvent: db.prepare<{ seq: number; fingerprint: string }>(
+			'SELECT seq, fingerprint FROM events WHERE log_id = ? ORDER BY seq DESC LIMIT 1',
+		),
 		oldestEvent: db.prepare<{ seq: number | null }>('SELECT min(seq) AS seq FROM events WHERE log_id = ?'),
 		removeEvents: db.prepare('DELETE FROM events WHERE log_id = ? AND seq < ?'),
 		removeEvent: db.prepare('DELETE FROM events WHERE log_id = ? AND seq = ?'),

@@ -16,6 +16,7 @@ import type {
 	TrimRequest,
 	WriteRequest,
 } from './sqlite-messages.js'
+import { ChangedRows } from './sqlite-rows.js'
 import { type EventRow, type LogRow, prepareStatements, type Statements } from './sqlite-statements.js'
 import { nothingToRename, STAGING_TENANT, takenError } from './staged.js'
 import { canTrim } from './trim.js'
@@ -23,8 +24,6 @@ import { type Judgement, judge } from './verdict.js'
 
 /** Logs whose row is kept at hand, about 1 KiB each. */
 const CACHED_LOGS = 4096
-/** Columns of a row that indexes hold, but for those a growing log always changes. */
-const INDEXED = ['created_at', 'unfinished', 'at_rest', 'status', 'labels', 'query_text'] as const
 /** More than any sequence number. */
 const EVERY_SEQ = Number.MAX_SAFE_INTEGER
 
@@ -36,15 +35,14 @@ export class SqliteStore {
 	readonly #db: SqlDatabase
 	readonly #sql: Statements
 	readonly #cache = new LruMap<LogRow>(CACHED_LOGS)
-	/** Rows changed in this transaction, written once at its end. */
-	readonly #changed = new Map<string, LogRow>()
-	/** Logs of these rows that stand elsewhere in an index than before. */
-	readonly #moved = new Set<number>()
+	/** Rows changed in this transaction. */
+	readonly #changed: ChangedRows
 	#hasDoomed: boolean
 
 	constructor(db: SqlDatabase) {
 		this.#db = db
 		this.#sql = prepareStatements(db)
+		this.#changed = new ChangedRows(this.#sql)
 		this.#hasDoomed = this.#sql.findDoomed.get() !== undefined
 		this.#forgetStaged()
 	}
@@ -57,11 +55,11 @@ export class SqliteStore {
 	/** Runs `work` and makes what it wrote durable, or leaves the tables as they were and throws. */
 	transaction<Result>(work: () => Result): Result {
 		try {
-			this.#db.exec('BEGIN IMMEDIATE')
+			this.#sql.begin.run()
 			const result = work()
-			for (const row of this.#changed.values()) this.#writeRow(row)
-			this.#db.exec('COMMIT')
-			for (const [key, row] of this.#changed) this.#cache.set(key, row)
+			this.#changed.write()
+			this.#sql.commit.run()
+			for (const [key, row] of this.#changed.entries()) this.#cache.set(key, row)
 			return result
 		} catch (error) {
 			// A full disk has ended the transaction already.
@@ -69,7 +67,6 @@ export class SqliteStore {
 			throw error
 		} finally {
 			this.#changed.clear()
-			this.#moved.clear()
 		}
 	}
 
@@ -112,9 +109,13 @@ export class SqliteStore {
 		const key = keyText(plan)
 		const known = this.#changed.get(key) ?? this.#cache.get(key)
 		if (known) return known
-		const row = this.#sql.findLog.get(plan.tenant, plan.plan_id)
-		if (row) this.#cache.set(key, row)
-		return row ?? null
+		const found = this.#sql.findLog.get(plan.tenant, plan.plan_id)
+		if (!found) return null
+		const newest = this.#sql.newestEvent.get(found.log_id)
+		const row =
+			newest && newest.seq > found.head_seq ? { ...found, head_seq: newest.seq, fingerprint: newest.fingerprint } : found
+		this.#cache.set(key, row)
+		return row
 	}
 
 	headOf(row: LogRow): HeadReply {
@@ -186,9 +187,9 @@ export class SqliteStore {
 		}
 		const { head_seq, state_seq, fingerprint } = end
 		const grown = { ...log, head_seq, state_seq, fingerprint, ...(summary && columnsOf(summary)) }
-		if (!INDEXED.every((column) => grown[column] === log[column])) this.#moved.add(log.log_id)
-		this.#changed.set(keyText(plan), grown)
-		return { head: this.headOf(grown), seqs, fingerprints: added.map((event) => event.fingerprint) }
+		this.#changed.grow(keyText(plan), log, grown)
+		const head = summary === null ? this.headOf(grown) : { ...this.headOf(grown), summary: null }
+		return { head, seqs, fingerprints: added.map((event) => event.fingerprint) }
 	}
 
 	#create({ tenant, plan_id }: PlanKey, epoch: string, origin: Origin | null, state_seq: number): LogRow {
@@ -207,7 +208,7 @@ export class SqliteStore {
 
 	#begin({ plan, origin, state_seq }: BeginRequest): void {
 		if (this.find(plan)) throw takenError(plan)
-		this.#changed.set(keyText(plan), this.#create(plan, newEpoch(), origin, state_seq))
+		this.#changed.add(keyText(plan), this.#create(plan, newEpoch(), origin, state_seq))
 	}
 
 	#rename({ plan, to, summary }: RenameRequest): void {
@@ -217,8 +218,7 @@ export class SqliteStore {
 		this.#sql.renameLog.run(to.tenant, to.plan_id, row.log_id)
 		this.#changed.delete(keyText(plan))
 		this.#cache.delete(keyText(plan))
-		this.#moved.add(row.log_id)
-		this.#changed.set(keyText(to), { ...row, ...columnsOf(summary) })
+		this.#changed.move(keyText(to), { ...row, ...columnsOf(summary) })
 	}
 
 	/** Forgets what somebody was making when the process before this one ended. */
@@ -249,8 +249,7 @@ export class SqliteStore {
 		const before_fingerprint = this.#fingerprintAt(row, before_seq - 1)
 		this.#sql.setBase.run(row.log_id, replacement.base)
 		this.#doom(row.log_id, before_seq)
-		this.#moved.add(row.log_id)
-		this.#changed.set(keyText(plan), { ...row, oldest_seq: before_seq, before_fingerprint, trim_reason: replacement.reason })
+		this.#changed.move(keyText(plan), { ...row, oldest_seq: before_seq, before_fingerprint, trim_reason: replacement.reason })
 	}
 
 	#remove(plan: PlanKey): void {
@@ -274,18 +273,6 @@ export class SqliteStore {
 		const event = this.#sql.findFingerprint.get(row.log_id, seq)
 		if (!event) throw new Error(`the database holds no event ${seq} of log ${row.log_id}; the file is damaged, restore a backup`)
 		return event.fingerprint
-	}
-
-	#writeRow(row: LogRow): void {
-		const { head_seq, state_seq, oldest_seq, fingerprint, before_fingerprint, trim_reason } = row
-		const { created_at, unfinished, at_rest, updated_at, status, labels, query_text, summary } = row
-		if (!this.#moved.has(row.log_id)) {
-			this.#sql.growLog.run(head_seq, state_seq, fingerprint, updated_at, summary, row.log_id)
-			return
-		}
-		const shown = [created_at, unfinished, at_rest, updated_at, status, labels, query_text, summary] as const
-		const numbers = [head_seq, state_seq, oldest_seq] as const
-		this.#sql.setLog.run(...numbers, fingerprint, before_fingerprint, trim_reason, ...shown, row.log_id)
 	}
 }
 

@@ -11,7 +11,7 @@ export const DATABASE_FILE = 'planstream.db'
 /** Says which process has the database open, for the message to the next one. */
 const OWNER_FILE = 'planstream.pid'
 
-const SCHEMA_VERSION = 3
+const SCHEMA_VERSION = 4
 
 /** The size counts for finished plans alone, so that the log of a plan that grows is in none of these twice. */
 const RETENTION_INDEXES = `
@@ -84,8 +84,11 @@ const ADD_LISTING = `
 	${LIST_INDEX}
 `
 
+/** From format 3, in which the row of a log always told where it ended; whoever counts on that must not open the file again. */
+const SAME_TABLES = ''
+
 /** What makes each format of the one before it. */
-const MIGRATIONS = [ADD_RETENTION, ADD_LISTING]
+const MIGRATIONS = [ADD_RETENTION, ADD_LISTING, SAME_TABLES]
 
 /** The open database of a data directory, held by this process alone. */
 export interface OpenTables {
@@ -164,7 +167,7 @@ function makeTables(db: SqlDatabase, directory: string): void {
 		throw new PlanstreamError('storage_unavailable', message, { directory, format: version })
 	}
 	const change = version === 0 ? SCHEMA : MIGRATIONS.slice(version - 1).join('')
-	if (change !== '') db.exec(`${change}; PRAGMA user_version = ${SCHEMA_VERSION}`)
+	if (version < SCHEMA_VERSION) db.exec(`${change}; PRAGMA user_version = ${SCHEMA_VERSION}`)
 	db.exec('COMMIT')
 }
 

@@ -34,7 +34,7 @@ const head = fc.record({
 	state_seq: seq,
 	oldest_seq: seq,
 	fingerprint: text,
-	summary: fc.option(text),
+	summary: fc.constantFrom(null, '', '{"one":1}', '{"other":2}'),
 })
 const appended = fc
 	.tuple(head, fc.array(fc.tuple(seq, text)), fc.boolean())

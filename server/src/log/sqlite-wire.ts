@@ -66,15 +66,19 @@ function nextSummary(next: Reader): AppendRequest['summary'] {
 	return { json, created_at, unfinished, at_rest, updated_at, status, labels, query_text }
 }
 
+/** Of appends to one plan the summary goes over once: it is much longer than the rest of their answers. */
 export function packAnswers(batch: readonly Answered[]): Cells {
 	const cells: unknown[] = []
+	let summary: string | null = null
 	for (const { id, outcome } of batch) {
 		if (!('value' in outcome) || !isAppendReply(outcome.value)) {
 			cells.push(id, OTHER, outcome)
 			continue
 		}
 		const { head, seqs, fingerprints } = outcome.value
-		cells.push(id, APPEND, head.epoch, head.head_seq, head.state_seq, head.oldest_seq, head.fingerprint, head.summary)
+		cells.push(id, APPEND, head.epoch, head.head_seq, head.state_seq, head.oldest_seq, head.fingerprint)
+		cells.push(head.summary === summary ? undefined : head.summary)
+		summary = head.summary
 		cells.push(seqs.length, fingerprints !== null, ...seqs, ...(fingerprints ?? []))
 	}
 	return cells
@@ -83,17 +87,28 @@ export function packAnswers(batch: readonly Answered[]): Cells {
 export function unpackAnswers(cells: Cells): Answered[] {
 	const next = reader(cells)
 	const batch: Answered[] = []
+	let summary: string | null = null
 	while (next.more()) {
 		const id = next.number()
-		batch.push({ id, outcome: next.number() === APPEND ? { value: nextAppendReply(next) } : (next.any() as Outcome) })
+		if (next.number() !== APPEND) {
+			batch.push({ id, outcome: next.any() as Outcome })
+			continue
+		}
+		const value = nextAppendReply(next, summary)
+		summary = value.head.summary
+		batch.push({ id, outcome: { value } })
 	}
 	return batch
 }
 
-function nextAppendReply(next: Reader): AppendReply {
+function nextAppendReply(next: Reader, before: string | null): AppendReply {
 	const epoch = next.text()
-	const numbers = { head_seq: next.number(), state_seq: next.number(), oldest_seq: next.number() }
-	const head = { epoch, ...numbers, fingerprint: next.text(), summary: next.nullable() }
+	const head_seq = next.number()
+	const state_seq = next.number()
+	const oldest_seq = next.number()
+	const fingerprint = next.text()
+	const summary = next.optional<string | null>()
+	const head = { epoch, head_seq, state_seq, oldest_seq, fingerprint, summary: summary === undefined ? before : summary }
 	const count = next.number()
 	const isNew = next.any() === true
 	const seqs = Array.from({ length: count }, () => next.number())
@@ -119,7 +134,6 @@ function reader(cells: Cells) {
 		more: () => index < cells.length,
 		text: () => any() as string,
 		number: () => any() as number,
-		nullable: () => any() as string | null,
 		optional: <Value>() => any() as Value | undefined,
 	}
 }

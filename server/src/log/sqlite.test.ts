@@ -70,6 +70,29 @@ describe('the log in SQLite', () => {
 		await after.close()
 	})
 
+	it('finds the end of each log again, whatever its newest events were', async () => {
+		await using temporary = await temporaryDirectory()
+		const { directory } = temporary
+		const plans = ['state', 'progress', 'finished'].map((plan_id) => ({ ...PLAN, plan_id }))
+		const finished = { summary: summary('finished', { finished: true }) }
+		const before = await openLog({ kind: 'sqlite', directory })
+		for (const plan of plans) {
+			const options = plan.plan_id === 'finished' ? finished : {}
+			await before.append(plan, [record('a', { transient: plan.plan_id === 'progress' })], options)
+			if (plan.plan_id !== 'state') await before.append(plan, [record('b', { transient: true })])
+		}
+		const heads = await Promise.all(plans.map((plan) => before.head(plan)))
+		await before.close()
+
+		const after = await openLog({ kind: 'sqlite', directory })
+		expect(await Promise.all(plans.map((plan) => after.head(plan)))).toEqual(heads)
+		expect(heads.map((head) => head?.head_seq)).toEqual([1, 2, 2])
+		expect(await after.retirable({ kind: 'large', more_events_than: 1, limit: 9 })).toEqual([plans[2]])
+		for (const plan of plans) await after.append(plan, [record('c')])
+		expect((await after.read({ ...PLAN, plan_id: 'progress' }, 'start', 9)).events.map(({ seq }) => seq)).toEqual([1, 2, 3])
+		await after.close()
+	})
+
 	it('forgets at the start what somebody was making when the process ended, and can make it then', async () => {
 		await using temporary = await temporaryDirectory()
 		const { directory } = temporary

@@ -204,7 +204,16 @@ function toStored(summary: PlanSummary): StoredSummary {
 	return { json: JSON.stringify(summary), created_at, unfinished, at_rest, updated_at, ...listedBy(summary) }
 }
 
-function toHead(reply: HeadReply, summary = reply.summary === null ? null : (JSON.parse(reply.summary) as PlanSummary)): Head {
+/** The summary parsed last: most appends leave that of their plan as it was. */
+let parsed: { readonly json: string; readonly summary: PlanSummary } | null = null
+
+function summaryOf(json: string | null): PlanSummary | null {
+	if (json === null) return null
+	if (parsed?.json !== json) parsed = { json, summary: JSON.parse(json) as PlanSummary }
+	return parsed.summary
+}
+
+function toHead(reply: HeadReply, summary = summaryOf(reply.summary)): Head {
 	const { epoch, head_seq, state_seq, oldest_seq, fingerprint } = reply
 	return { epoch, head_seq, state_seq, oldest_seq, fingerprint, summary }
 }
