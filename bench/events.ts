@@ -33,14 +33,16 @@ export interface SentEvent {
 /** The same as every reader gets it, for servers that do not make it so themselves. */
 export type DeliveredEvent = ReturnType<typeof deliveredEvent>
 
-const PADDING = '.'.repeat(EVENT_BYTES - JSON.stringify(delivered(10_000, 0, '', 0)).length)
+/** What fills an event up, where it does not matter what. */
+export const PADDING = '.'.repeat(EVENT_BYTES - JSON.stringify(delivered(10_000, 0, '', 0)).length)
 
 /**
  * @param seq - 0-based number of the event, over all plans
  * @param stamp - a time in microseconds that comes back to whoever sent it
+ * @param padding - as long as {@link PADDING}
  */
-export function sentEvent(seq: number, stamp: number): SentEvent {
-	return sent(seq, stamp, PADDING)
+export function sentEvent(seq: number, stamp: number, padding = PADDING): SentEvent {
+	return sent(seq, stamp, padding)
 }
 
 export function deliveredEvent(seq: number, stamp: number, plan = 0) {

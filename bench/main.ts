@@ -4,6 +4,7 @@ import { type Cores, ONE_CORE, takeCores } from './cores.js'
 import { describe, type Environment, environmentOf } from './environment.js'
 import {
 	burstsScenario,
+	deflateScenario,
 	fanoutScenario,
 	manyScenario,
 	memoryScenario,
@@ -29,6 +30,7 @@ const MAKE: Readonly<Record<ScenarioName, (options: Options, cores: Cores) => Sc
 	many: manyScenario,
 	paced: pacedScenario,
 	stalled: stalledScenario,
+	deflate: deflateScenario,
 	memory: memoryScenario,
 	replay: replayScenario,
 	plans: plansScenario,

@@ -1,6 +1,17 @@
 import { parseArgs } from 'node:util'
 
-export const SCENARIOS = ['append', 'fanout', 'bursts', 'many', 'paced', 'stalled', 'memory', 'replay', 'plans'] as const
+export const SCENARIOS = [
+	'append',
+	'fanout',
+	'bursts',
+	'many',
+	'paced',
+	'stalled',
+	'deflate',
+	'memory',
+	'replay',
+	'plans',
+] as const
 export type ScenarioName = (typeof SCENARIOS)[number]
 
 export interface Options {

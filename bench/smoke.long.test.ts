@@ -16,15 +16,21 @@ const APPEND = ['file + fdatasync', 'planstream log (sqlite)', 'planstream hub.p
 const WEBSOCKET = ['raw ws', 'planstream trpc', 'planstream plain', 'stock trpc']
 const SSE = ['raw sse', 'planstream sse', 'planstream trpc', 'stock trpc']
 const FANOUT = [...WEBSOCKET.map((name) => ['ws to 3', name]), ...SSE.map((name) => ['sse to 3', name])]
+const DEFLATE = ['planstream trpc', 'planstream plain'].flatMap((group) => ['as it is', 'deflated'].map((way) => [group, way]))
 const PLANS = [
 	['run', 'events'],
 	['list', 'newest'],
 	['list filtered', 'status, label and text'],
 	['commands', 'pause, resume'],
 ]
-const CASES = [...[1, 16, 256].flatMap((inFlight) => APPEND.map((name) => [`append ${inFlight}`, name])), ...FANOUT, ...PLANS]
+const CASES = [
+	...[1, 16, 256].flatMap((inFlight) => APPEND.map((name) => [`append ${inFlight}`, name])),
+	...FANOUT,
+	...DEFLATE,
+	...PLANS,
+]
 /** Groups in which each event arrives once for each subscriber. */
-const READ = new Set(FANOUT.map(([group]) => group))
+const READ = new Set([...FANOUT, ...DEFLATE].map(([group]) => group))
 
 function bench(args: readonly string[]) {
 	return run(process.execPath, [MAIN, ...args])
@@ -47,7 +53,18 @@ test.skipIf(availableParallelism() < 2)(
 	'every case delivers what was published to every subscriber, and has its row',
 	async () => {
 		const json = await temporaryFile()
-		const few = ['append', 'bursts', 'plans', '--rounds', '1', '--seconds', '0.1', '--subscribers', String(SUBSCRIBERS)]
+		const few = [
+			'append',
+			'bursts',
+			'deflate',
+			'plans',
+			'--rounds',
+			'1',
+			'--seconds',
+			'0.1',
+			'--subscribers',
+			String(SUBSCRIBERS),
+		]
 		const { stdout, stderr, code } = await bench([...few, '--json', json])
 		expect(code, stderr).toBe(0)
 
@@ -67,7 +84,7 @@ test('an argument that is none is refused by name, and nothing is measured', asy
 	const { stdout, stderr, code } = await bench(['sideways'])
 	expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
 	expect(stderr).toContain(
-		'There is no scenario "sideways"; there are append, fanout, bursts, many, paced, stalled, memory, replay, plans.',
+		'There is no scenario "sideways"; there are append, fanout, bursts, many, paced, stalled, deflate, memory, replay, plans.',
 	)
 })
 

@@ -6,6 +6,8 @@ import type { Subject } from './subjects.js'
 /** Events of one run at most; also what a plan of others may have. */
 export const MAX_EVENTS = 900_000
 const CONNECTING_AT_ONCE = 50
+/** One of so many readers reads what is compressed; the others count it, or the load generator would do nothing else. */
+const READERS_TO_ONE_WHO_INFLATES = 100
 /** Nothing arrives for so long: then something was lost. */
 const STALL_MS = 20_000
 
@@ -61,7 +63,7 @@ export class Audience implements Disposable {
 		while (this.#sockets.length < last) {
 			const first = this.#sockets.length
 			const some = Math.min(CONNECTING_AT_ONCE, last - first)
-			await Promise.all(Array.from({ length: some }, (_, index) => this.#join(port, (first + index) % this.#plans)))
+			await Promise.all(Array.from({ length: some }, (_, index) => this.#join(port, first + index)))
 		}
 	}
 
@@ -69,7 +71,7 @@ export class Audience implements Disposable {
 	async stall(port: number, count: number): Promise<void> {
 		for (let index = 0; index < count; index++) {
 			const ignored = { onBytes: () => undefined, onEvent: () => undefined, onFault: () => undefined }
-			this.#sockets.push(await openReader({ port, subject: this.#subject, plan: 0, stalled: true, ...ignored }))
+			this.#sockets.push(await openReader({ port, subject: this.#subject, plan: 0, stalled: true, inflates: false, ...ignored }))
 		}
 	}
 
@@ -117,13 +119,15 @@ export class Audience implements Disposable {
 		}
 	}
 
-	async #join(port: number, plan: number): Promise<void> {
+	async #join(port: number, index: number): Promise<void> {
+		const plan = index % this.#plans
 		let due = plan
 		const socket = await openReader({
 			port,
 			subject: this.#subject,
 			plan,
 			stalled: false,
+			inflates: index % READERS_TO_ONE_WHO_INFLATES === 0,
 			onBytes: (count) => {
 				this.#bytes += count
 			},

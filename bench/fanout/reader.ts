@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net'
+import { FrameScanner } from './frame-scanner.js'
 import { type OnEvent, Scanner } from './scanner.js'
 import type { Subject } from './subjects.js'
 import { webSocketFrame } from './websocket-frame.js'
@@ -6,6 +7,9 @@ import { webSocketFrame } from './websocket-frame.js'
 const END_OF_HEADERS = '\r\n\r\n'
 /** Any 16 bytes: they guard against caches, and there is none. */
 const WEBSOCKET_KEY = Buffer.alloc(16).toString('base64')
+
+/** What browsers offer. */
+const DEFLATE = 'permessage-deflate; client_max_window_bits'
 
 /** All readers share it: what one has read is looked at before the next one reads. */
 const buffer = Buffer.allocUnsafe(256 * 1024)
@@ -16,15 +20,26 @@ export interface ReaderOptions {
 	readonly plan: number
 	/** Takes nothing once it is connected. */
 	readonly stalled: boolean
+	/** Whether what is compressed is read; else it is counted. */
+	readonly inflates: boolean
 	readonly onBytes: (count: number) => void
 	readonly onEvent: OnEvent
 	readonly onFault: (error: Error) => void
 }
 
 /** One subscriber as a bare socket, which says just what makes the server stream to it. Resolves when the server has accepted. */
-export function openReader({ port, subject, plan, stalled, onBytes, onEvent, onFault }: ReaderOptions): Promise<Socket> {
+export function openReader({
+	port,
+	subject,
+	plan,
+	stalled,
+	inflates,
+	onBytes,
+	onEvent,
+	onFault,
+}: ReaderOptions): Promise<Socket> {
 	return new Promise((resolve, reject) => {
-		const scanner = new Scanner()
+		const scanner = subject.offersDeflate === true ? new FrameScanner(inflates) : new Scanner()
 		let headers: string | null = ''
 		const take = (bytes: Buffer): void => {
 			if (headers === null) {
@@ -61,12 +76,13 @@ export function openReader({ port, subject, plan, stalled, onBytes, onEvent, onF
 	})
 }
 
-function request({ wire, path }: Subject, plan: number, port: number): string {
+function request({ wire, path, offersDeflate }: Subject, plan: number, port: number): string {
 	const upgrade = [
 		'Connection: Upgrade',
 		'Upgrade: websocket',
 		'Sec-WebSocket-Version: 13',
 		`Sec-WebSocket-Key: ${WEBSOCKET_KEY}`,
+		...(offersDeflate === true ? [`Sec-WebSocket-Extensions: ${DEFLATE}`] : []),
 	]
 	const own = wire === 'websocket' ? upgrade : ['Accept: text/event-stream']
 	return [`GET ${path(plan)} HTTP/1.1`, `Host: 127.0.0.1:${port}`, ...own].join('\r\n') + END_OF_HEADERS

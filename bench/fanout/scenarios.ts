@@ -96,6 +96,31 @@ export function stalledScenario(options: Options, cores: Cores): Scenario {
 	}
 }
 
+/** What compression costs and saves, with events that say something. */
+export function deflateScenario(options: Options, cores: Cores): Scenario {
+	const subscribers = mostOf(options)
+	const product = SUBJECTS.filter(({ role, wire }) => role === 'product' && wire === 'websocket')
+	const ways = [
+		{ subject: 'as it is', role: 'floor', offersDeflate: false },
+		{ subject: 'deflated', role: 'product', offersDeflate: true },
+	] as const
+	return {
+		title: `deflate: one plan to ${subscribers} subscribers, ${EVENT_BYTES}-byte events of words, with and without permessage-deflate`,
+		cases: product.flatMap((of) =>
+			ways.map(({ offersDeflate, ...shown }) => {
+				const subject: Subject = { ...of, server: 'planstream-prose', offersDeflate }
+				const drive = saturate(subscribers)
+				return { ...caseOf(options, cores, { subject, subscribers, plans: 1, stalled: 0, drive }), group: of.name, ...shown }
+			}),
+		),
+		columns: [
+			...COST.filter(({ title }) => title !== 'to stock'),
+			...USE,
+			{ title: 'fewer bytes', cell: (row) => showSpread(ratio(row.floor ?? row, row, bytesEach), times) },
+		],
+	}
+}
+
 const showRssMib: Column['cell'] = (row) => showSpread(figures(row, rssMib), short)
 
 /** What an idle subscriber takes of the memory. */

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { Order, Report } from './messages.js'
-import { planstream } from './servers/planstream.js'
+import { planstream, planstreamProse } from './servers/planstream.js'
 import { rawSse } from './servers/raw-sse.js'
 import { rawWebSocket } from './servers/raw-websocket.js'
 import type { StartServer } from './servers/server-under-test.js'
@@ -12,6 +12,7 @@ import type { ServerName } from './subjects.js'
 
 const SERVERS: Readonly<Record<Exclude<ServerName, 'fastapi'>, StartServer>> = {
 	planstream,
+	'planstream-prose': planstreamProse,
 	'raw-sse': rawSse,
 	'raw-websocket': rawWebSocket,
 	'socket-io': socketIo,

@@ -1,7 +1,7 @@
 import { planId } from '../events.js'
 import type { Role } from '../scenario.js'
 
-export type ServerName = 'planstream' | 'raw-sse' | 'raw-websocket' | 'stock-trpc' | 'socket-io' | 'fastapi'
+export type ServerName = 'planstream' | 'planstream-prose' | 'raw-sse' | 'raw-websocket' | 'stock-trpc' | 'socket-io' | 'fastapi'
 export type Wire = 'sse' | 'websocket'
 
 /** A way in which a plan's events reach their readers. */
@@ -14,6 +14,8 @@ export interface Subject {
 	readonly path: (plan: number) => string
 	/** What it says once its WebSocket is open; null: nothing. */
 	readonly greeting: ((plan: number) => string) | null
+	/** Its readers offer permessage-deflate. @defaultValue false */
+	readonly offersDeflate?: boolean
 }
 
 const ofPlan = (plan: number) => `/${planId(plan)}`

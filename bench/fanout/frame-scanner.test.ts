@@ -1,0 +1,30 @@
+import * as fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { DeflateContext } from '../../server/src/transports/deflate-context.js'
+import { compressedFrame, textFrame } from '../../server/src/transports/text-frame.js'
+import { FrameScanner } from './frame-scanner.js'
+import { sentProse } from './prose.js'
+
+const EVENTS = 30
+
+const context = new DeflateContext()
+/** The first events are as they are, the others are compressed; in between is what is no event. */
+const bytes = Buffer.concat(
+	Array.from({ length: EVENTS }, (_, seq) => {
+		const text = JSON.stringify(sentProse(seq, seq * 7))
+		return [textFrame('{"frame":"position"}'), seq < 3 ? textFrame(text) : compressedFrame(text, context)]
+	}).flat(),
+)
+
+test.each([true, false])('every event is found, wherever the bytes are cut, and its stamp if it is inflated: %s', (inflates) => {
+	fc.assert(
+		fc.property(fc.array(fc.nat(bytes.length), { maxLength: 100 }), (places) => {
+			const cuts = [0, ...places.sort((one, other) => one - other), bytes.length]
+			const scanner = new FrameScanner(inflates)
+			const found: [number, number][] = []
+			for (const [index, end] of cuts.slice(1).entries())
+				scanner.scan(bytes.subarray(cuts[index], end), (seq, stamp) => found.push([seq, stamp]))
+			expect(found).toEqual(Array.from({ length: EVENTS }, (_, seq) => [seq, inflates || seq < 3 ? seq * 7 : 0]))
+		}),
+	)
+})
