@@ -85,7 +85,10 @@ export function createApp({ services, artifacts, authority, limits, ready, metri
 	for (const path of LARGE) app.use(path, compress({ encoding: 'gzip' }))
 	app.route('/', descriptions())
 	app.use(identify(authority))
-	app.route('/', archives({ ...transport, restore: (principal, archive) => services.executor.restore(principal, archive) }))
+	app.route(
+		'/',
+		archives({ ...transport, artifacts, restore: (principal, archive) => services.executor.restore(principal, archive) }),
+	)
 	app.use(textBody())
 	app.get('/', (context) => {
 		assertScope(context.var.principal, 'plans:read', 'The list of addresses')

@@ -278,7 +278,7 @@ export const archiveRoutes = {
 	export: {
 		rest: { method: 'GET', path: '/api/v1/admin/plans/{plan_id}/export', status: 200 },
 		scope: 'admin',
-		summary: 'The log of a plan as JSON lines.',
+		summary: 'The log of a plan and its files as JSON lines.',
 	},
 	import: {
 		rest: { method: 'POST', path: '/api/v1/admin/import', status: 201 },

@@ -40,11 +40,11 @@ export class CliProcess implements AsyncDisposable {
 			this.#lines.push(line)
 			this.#arrived()
 		})
-		this.child.stdout.on('data', (chunk: Buffer) => {
-			this.#stdout += chunk.toString()
+		this.child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+			this.#stdout += chunk
 		})
-		this.child.stderr.on('data', (chunk: Buffer) => {
-			this.#stderr += chunk.toString()
+		this.child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+			this.#stderr += chunk
 			this.#arrived()
 		})
 	}

@@ -38,7 +38,7 @@ export class TestPlanstream implements AsyncDisposable {
 	readonly health = new Health()
 	readonly problems: string[] = []
 	readonly #directory = mkdtempSync(join(tmpdir(), 'planstream-'))
-	readonly artifacts = new Artifacts(join(this.#directory, 'artifacts'))
+	readonly artifacts = new Artifacts(this.#directory)
 
 	constructor(log: EventLog, agents: readonly Agent[], { now, timer }: TestTime = PROCESS_TIME) {
 		const onProblem = (sentence: string) => void this.problems.push(sentence)

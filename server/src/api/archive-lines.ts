@@ -1,8 +1,9 @@
 import { type PlanEvent, PlanstreamError } from '@planstream/shared'
-import { type ArchiveHead, archiveEnd, archiveHead, archiveRecord } from '@planstream/shared/schemas'
+import { type ArchiveHead, archiveEnd, archiveFile, archiveHead, archivePiece, archiveRecord } from '@planstream/shared/schemas'
 import type * as z from 'zod'
 import type { Archive, ArchivedRecord } from '../hub/restore.js'
 import { describeIssue } from '../ops/issues.js'
+import type { Artifacts } from '../plans/artifacts.js'
 import { checkJson } from './border.js'
 
 /** Limit of one line of an archive; the first holds what stands for trimmed events. See PROTOCOL.md section 7. */
@@ -11,26 +12,43 @@ const MAX_LINE_BYTES = 128 * 1024 * 1024
 /**
  * Reads an archive as it comes in, a line at a time.
  *
+ * @param files - takes the files that it holds, each before the end
  * @throws PlanstreamError `bad_request` with the `line` that is wrong, `too_large`
  */
-export async function readArchive(bytes: AsyncIterable<Uint8Array>): Promise<Archive> {
+export async function readArchive(bytes: AsyncIterable<Uint8Array>, files: Pick<Artifacts, 'take'>): Promise<Archive> {
 	const lines = linesOf(bytes)
 	const first = await lines.next()
 	if (first.done === true) throw new PlanstreamError('bad_request', 'The archive is empty. Send the lines that an export gave.')
-	return { head: parse<ArchiveHead>(archiveHead, first.value), records: recordsOf(lines) }
+	return { head: parse<ArchiveHead>(archiveHead, first.value), records: recordsOf(lines, files) }
 }
 
-async function* recordsOf(lines: AsyncGenerator<Line>): AsyncGenerator<ArchivedRecord, void, void> {
+async function* recordsOf(
+	lines: AsyncGenerator<Line>,
+	kept: Pick<Artifacts, 'take'>,
+): AsyncGenerator<ArchivedRecord, void, void> {
 	let events = 0
-	for await (const line of lines) {
-		if (typeof line.value === 'object' && line.value !== null && 'end' in line.value) {
-			await assertEnd(parse(archiveEnd, line), events, lines)
+	let files = 0
+	let next = await lines.next()
+	async function* content(): AsyncGenerator<Uint8Array, void, void> {
+		for (next = await lines.next(); next.done !== true && has(next.value, 'base64'); next = await lines.next())
+			yield Buffer.from(parse(archivePiece, next.value).base64, 'base64')
+	}
+	while (next.done !== true) {
+		const line: Line = next.value
+		if (has(line, 'end')) {
+			await assertEnd(parse(archiveEnd, line), { events, files }, lines)
 			return
+		}
+		if (has(line, 'file')) {
+			await kept.take(parse(archiveFile, line).file, content())
+			files += 1
+			continue
 		}
 		const { seq, fingerprint, sent_digest } = parse(archiveRecord, line)
 		const { event } = line.value as { readonly event: Omit<PlanEvent, 'seq' | 'cursor'> }
 		events += 1
 		yield { seq, fingerprint, sent_digest, event, text: JSON.stringify(event) }
+		next = await lines.next()
 	}
 	throw new PlanstreamError(
 		'bad_request',
@@ -38,12 +56,19 @@ async function* recordsOf(lines: AsyncGenerator<Line>): AsyncGenerator<ArchivedR
 	)
 }
 
-async function assertEnd(end: z.output<typeof archiveEnd>, events: number, lines: AsyncGenerator<Line>): Promise<void> {
-	if (end.events !== events) {
-		throw new PlanstreamError(
-			'bad_request',
-			`The archive holds ${events} events and says that it has ${end.events}. Export the plan again.`,
-		)
+function has({ value }: Line, field: string): boolean {
+	return typeof value === 'object' && value !== null && field in value
+}
+
+async function assertEnd(
+	end: z.output<typeof archiveEnd>,
+	held: { readonly events: number; readonly files: number },
+	lines: AsyncGenerator<Line>,
+): Promise<void> {
+	for (const kind of ['events', 'files'] as const) {
+		if (end[kind] === held[kind]) continue
+		const sentence = `The archive holds ${held[kind]} ${kind} and says that it has ${end[kind]}. Export the plan again.`
+		throw new PlanstreamError('bad_request', sentence)
 	}
 	const more = await lines.next()
 	if (more.done === true) return

@@ -9,6 +9,8 @@ import { Hub } from './hub.js'
 import { LOCAL_PRINCIPAL } from './principal.js'
 
 const PLAN = { tenant: 'default', plan_id: 'p' }
+const noFile = () => Promise.resolve(null)
+const NO_FILES = { take: () => Promise.reject(new Error('there are none')) }
 const NOW = Date.parse('2026-05-05T00:00:00.000Z')
 
 async function openHub(): Promise<{ log: EventLog; hub: Hub }> {
@@ -30,7 +32,7 @@ const stepDone: EventInput = { event_type: 'step_completed', step_id: 's', data:
 
 async function archiveOf(hub: Hub, plan_id = 'p'): Promise<string> {
 	let text = ''
-	for await (const line of hub.archive(LOCAL_PRINCIPAL, plan_id)) text += line
+	for await (const line of hub.archive(LOCAL_PRINCIPAL, plan_id, noFile)) text += line
 	return text
 }
 
@@ -47,7 +49,7 @@ const parsed = (text: string): unknown[] =>
 		.map((line) => JSON.parse(line))
 
 const restore = async (hub: Hub, text: string, size?: number) =>
-	hub.restore(LOCAL_PRINCIPAL, await readArchive(pieces(text, size)))
+	hub.restore(LOCAL_PRINCIPAL, await readArchive(pieces(text, size), NO_FILES))
 
 describe('an archive', () => {
 	it('makes the same plan elsewhere: numbers, ids, times, owner, fingerprints, state and results; only the epoch is another', async () => {
@@ -144,7 +146,7 @@ describe('an archive that is not what was exported', () => {
 						yield Buffer.from(text.replace('"p"', '"\xff"'), 'latin1')
 					})()
 				: pieces(text)
-		const refused = readArchive(bytes).then((archive) => to.hub.restore(LOCAL_PRINCIPAL, archive))
+		const refused = readArchive(bytes, NO_FILES).then((archive) => to.hub.restore(LOCAL_PRINCIPAL, archive))
 		await expect(refused).rejects.toMatchObject({ code: 'bad_request', message: expect.stringContaining(says) })
 		expect(await to.log.head(PLAN)).toBeNull()
 		expect(await restore(to.hub, await archiveOf(from.hub))).toMatchObject({ events: 3 })

@@ -5,12 +5,20 @@ import { unknownPlan } from './unknown-plan.js'
 
 const PAGE = 256
 
+/** The files that the steps of plans have made. */
+export interface KeptFiles {
+	/** Which ones a plan has. */
+	readonly ids: () => Promise<readonly string[]>
+	/** The content of one, null when it is not there any more. */
+	readonly open: (id: string) => Promise<AsyncIterable<Uint8Array> | null>
+}
+
 /**
- * The log of a plan as lines of JSON: its head, its records as they are stored, an end.
+ * The log of a plan as lines of JSON: its head, its records as they are stored, its files in pieces, an end.
  *
  * @throws PlanstreamError `not_found`; `conflict` when the plan is trimmed or removed meanwhile, and then there is no end
  */
-export async function* archivePlan(log: EventLog, plan: PlanKey): AsyncGenerator<string, void, void> {
+export async function* archivePlan(log: EventLog, plan: PlanKey, files: KeptFiles): AsyncGenerator<string, void, void> {
 	const first = await log.records(plan, 0, PAGE)
 	const summary = first?.head.summary ?? null
 	if (first === null || summary === null) throw unknownPlan(plan.plan_id)
@@ -24,7 +32,21 @@ export async function* archivePlan(log: EventLog, plan: PlanKey): AsyncGenerator
 			seq = next
 		}
 	}
-	yield `${JSON.stringify({ end: true, events: head.head_seq - head.oldest_seq + 1 })}\n`
+	const kept = yield* fileLines(files)
+	yield `${JSON.stringify({ end: true, events: head.head_seq - head.oldest_seq + 1, files: kept })}\n`
+}
+
+/** @returns how many files there were */
+async function* fileLines({ ids, open }: KeptFiles): AsyncGenerator<string, number, void> {
+	let kept = 0
+	for (const file of await ids()) {
+		const content = await open(file)
+		if (content === null) continue
+		kept += 1
+		yield `${JSON.stringify({ file })}\n`
+		for await (const bytes of content) yield `{"base64":"${Buffer.from(bytes).toString('base64')}"}\n`
+	}
+	return kept
 }
 
 function headLine({ plan_id }: PlanKey, head: Head, { owner }: PlanSummary, origin: RecordPage['origin']): ArchiveHead {

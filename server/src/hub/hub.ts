@@ -15,7 +15,7 @@ import type { Appended, EventLog, Head, ListQuery, Page, PlanKey, RetirableQuery
 import { SYSTEM_PLAN } from '../log/live-log.js'
 import { Health } from '../ops/health.js'
 import { assertOpenToProducers, assertPublishable, type PublishRequest } from './admission.js'
-import { archivePlan } from './archive.js'
+import { archivePlan, type KeptFiles } from './archive.js'
 import { resultAt } from './base.js'
 import { type EventHandler, type HandlerReport, Handlers } from './handlers.js'
 import { type HistoryPage, type PageRequest, readPage } from './history.js'
@@ -197,9 +197,11 @@ export class Hub {
 		return verifyPlan(this.#log, { tenant: principal.tenant, plan_id })
 	}
 
-	/** The log of a plan as lines of JSON. */
-	archive(principal: Principal, plan_id: string): AsyncGenerator<string, void, void> {
-		return archivePlan(this.#log, { tenant: principal.tenant, plan_id })
+	/** The log of a plan and its files as lines of JSON. */
+	archive(principal: Principal, plan_id: string, open: KeptFiles['open']): AsyncGenerator<string, void, void> {
+		const plan = { tenant: principal.tenant, plan_id }
+		const ids = async () => Object.keys((await this.fold(plan))?.artifacts ?? {})
+		return archivePlan(this.#log, plan, { ids, open })
 	}
 
 	/** Makes a plan of the lines that {@link Hub.archive} gave, here or elsewhere. */

@@ -20,6 +20,7 @@ import { Hub } from '../hub/hub.js'
 import { LOCAL_PRINCIPAL } from '../hub/principal.js'
 import { openLog } from '../log/open.js'
 import { DATABASE_FILE } from '../log/sqlite-tables.js'
+import { Artifacts } from '../plans/artifacts.js'
 import { clearPlan, deletePlan } from '../plans/finished.js'
 import { SERVER_FILE } from '../server/server-file.js'
 
@@ -105,13 +106,14 @@ export async function openKeptPlans(directory: string, { make, tenant }: KeptPla
 	const principal = { ...LOCAL_PRINCIPAL, tenant: assertTenant(tenant) }
 	if (!make && !existsSync(path.join(directory, DATABASE_FILE))) return null
 	const log = await openLog({ kind: 'sqlite', directory })
+	const artifacts = new Artifacts(directory)
 	const hub = new Hub({ log, clock: Date.now, onProblem: () => undefined })
 	return {
 		list: (input) => listPlans(hub, principal, listInput.parse(input)),
 		get: async (plan_id) => (await foldOf(hub, principal, plan_id)).state,
 		verify: (plan_id) => hub.verify(principal, plan_id),
-		export: (plan_id) => hub.archive(principal, plan_id),
-		import: async (lines) => hub.restore(principal, await readArchive(lines)),
+		export: (plan_id) => hub.archive(principal, plan_id, (artifact_id) => artifacts.open(artifact_id)),
+		import: async (lines) => hub.restore(principal, await readArchive(lines, artifacts)),
 		clear: (plan_id) => clearPlan(hub, principal, plan_id),
 		delete: (plan_id) => deletePlan(hub, principal, plan_id),
 		[Symbol.asyncDispose]: () => log.close(),

@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { mkdir, open, rename, stat } from 'node:fs/promises'
+import { mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { type Artifact, PlanstreamError } from '@planstream/shared'
@@ -16,8 +16,9 @@ function artifactPath(directory: string, artifact_id: string): string {
 export class Artifacts {
 	readonly #directory: string
 
+	/** @param directory - the data directory */
 	constructor(directory: string) {
-		this.#directory = directory
+		this.#directory = join(directory, 'artifacts')
 	}
 
 	/**
@@ -26,14 +27,20 @@ export class Artifacts {
 	 * @throws PlanstreamError `too_large`
 	 */
 	async put(name: string, bytes: Uint8Array, media_type: string): Promise<Artifact> {
-		if (bytes.byteLength > MAX_ARTIFACT_BYTES) {
-			const sentence = `The artifact ${name} has ${bytes.byteLength} bytes; the limit is ${MAX_ARTIFACT_BYTES}. Split it.`
-			throw new PlanstreamError('too_large', sentence, { bytes: bytes.byteLength, limit: MAX_ARTIFACT_BYTES })
-		}
+		assertSize(name, bytes.byteLength)
 		const artifact_id = createHash('sha256').update(bytes).digest('hex')
 		const path = artifactPath(this.#directory, artifact_id)
 		if (!(await exists(path))) await this.#write(path, bytes)
 		return { artifact_id, name, media_type, bytes: bytes.byteLength }
+	}
+
+	/**
+	 * Stores content whose id is known, as it comes, durably.
+	 *
+	 * @throws PlanstreamError `too_large`, `bad_request` when it is not the content of that id
+	 */
+	async take(artifact_id: string, pieces: AsyncIterable<Uint8Array>): Promise<void> {
+		await this.#write(artifactPath(this.#directory, artifact_id), checked(artifact_id, pieces))
 	}
 
 	/** The content of an artifact; null when it is not there any more. */
@@ -47,18 +54,42 @@ export class Artifacts {
 	}
 
 	/** Writes beside and renames, so that nobody ever sees half a file. */
-	async #write(path: string, bytes: Uint8Array): Promise<void> {
+	async #write(path: string, content: Uint8Array | AsyncIterable<Uint8Array>): Promise<void> {
 		await mkdir(join(path, '..'), { recursive: true, mode: 0o700 })
 		const temporary = `${path}.${randomUUID()}.tmp`
 		const file = await open(temporary, 'wx', 0o600)
 		try {
-			await file.writeFile(bytes)
+			await writeFile(file, content)
 			await file.sync()
+			await rename(temporary, path)
+		} catch (error) {
+			await rm(temporary, { force: true })
+			throw error
 		} finally {
 			await file.close()
 		}
-		await rename(temporary, path)
 	}
+}
+
+/** The pieces as they come; throws behind the last one when they are not the content of this id. */
+async function* checked(artifact_id: string, pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
+	const hash = createHash('sha256')
+	let bytes = 0
+	for await (const piece of pieces) {
+		bytes += piece.byteLength
+		assertSize(artifact_id, bytes)
+		hash.update(piece)
+		yield piece
+	}
+	if (hash.digest('hex') === artifact_id) return
+	const sentence = `The ${bytes} bytes given as the artifact ${artifact_id} are not its content. Export the plan again.`
+	throw new PlanstreamError('bad_request', sentence, { artifact_id })
+}
+
+function assertSize(name: string, bytes: number): void {
+	if (bytes <= MAX_ARTIFACT_BYTES) return
+	const sentence = `The artifact ${name} has ${bytes} bytes; the limit is ${MAX_ARTIFACT_BYTES}. Split it.`
+	throw new PlanstreamError('too_large', sentence, { bytes, limit: MAX_ARTIFACT_BYTES })
 }
 
 async function exists(path: string): Promise<boolean> {

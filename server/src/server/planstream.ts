@@ -1,5 +1,4 @@
 import type { IncomingMessage } from 'node:http'
-import path from 'node:path'
 import type { Duplex } from 'node:stream'
 import type { HttpBindings } from '@hono/node-server'
 import { asPlanstreamError, type EventType, PlanstreamError } from '@planstream/shared'
@@ -128,7 +127,7 @@ export class OpenPlanstream implements Planstream {
 		this.#logs = new LiveLog(log)
 		this.hub = new Hub({ log: this.#logs, clock: Date.now, onProblem, health })
 		this.#store = new StoreWatch({ log, health, schedule: processSchedule })
-		const artifacts = new Artifacts(path.join(directory.path, 'artifacts'))
+		const artifacts = new Artifacts(directory.path)
 		this.executor = createExecutor(this.hub, agentsOf(options, directory.path), artifacts, opened)
 		this.#healthEvents = new HealthEvents({ hub: this.hub, health, onProblem })
 		this.#retention = new Retention({ ...retention, hub: this.hub, clock: Date.now, schedule: processSchedule, onProblem })
