@@ -12,6 +12,8 @@ const DEFAULT_ROWS = 24
 export interface Display {
 	/** The plan, and the event that made it so. */
 	show(state: PlanState, event: PlanEvent): Promise<void>
+	/** The plan as it stands where its events begin, when those before are gone; a program reads it with `show`. */
+	begin(state: PlanState): void
 	/** One line about the connection or the history, until the next event; null takes it away. */
 	say(text: string | null): void
 	/** Ends with the last picture. */
@@ -29,6 +31,7 @@ function jsonLines(): Display {
 			if (event.event_type === 'step_failed' || event.event_type === 'plan_failed') note(failure(event))
 			return writeLine(JSON.stringify(event))
 		},
+		begin: () => {},
 		say: (text) => {
 			if (text !== null) note(text)
 		},
@@ -61,6 +64,9 @@ function livePicture(): Display {
 			plan = state
 			line = null
 			return Promise.resolve()
+		},
+		begin: (state) => {
+			plan = state
 		},
 		say: (text) => {
 			line = text

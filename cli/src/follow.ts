@@ -41,6 +41,7 @@ export async function follow(
 			},
 			onReset: ({ reset, from_seq, state: known }) => {
 				state = known ?? initialPlanState(plan_id, 'managed')
+				display.begin(state)
 				display.say(`Events are missing here (${reset?.reason ?? 'reset'}); the plan goes on from event ${from_seq}.`)
 			},
 		},

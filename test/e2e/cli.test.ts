@@ -117,6 +117,20 @@ describe('planstream watch', () => {
 		expect(await watcher.end()).toMatchObject({ code: 0, json: [{ event_type: 'plan_completed' }] })
 	})
 
+	it('draws a plan whose history was cleared as it stands', async () => {
+		await publish('watch_6', { event_type: 'plan_started', data: { query: 'What is left?', total_steps: 1 } }, COMPLETED)
+		expect((await planstream(['clear', 'watch_6'], env)).code).toBe(0)
+		await using terminal = CliProcess.inTerminal(['watch', 'watch_6'], env)
+		const { code, stdout } = await terminal.end()
+		expect(code).toBe(0)
+		expect(stdout).toContain('What is left?\r\nwatch_6 · completed · 0 of 0 steps')
+		expect(await planstream(['watch', 'watch_6'], env)).toMatchObject({
+			code: 0,
+			stdout: '',
+			stderr: 'Events are missing here (cleared); the plan goes on from event 3.\n',
+		})
+	})
+
 	it('stays with a finished plan when told to follow, and leaves quietly with 130 on Ctrl-C', async () => {
 		const failed = { event_type: 'plan_failed', data: { error: { code: 'x', message: 'broken', retryable: true } } }
 		await publish('watch_4', failed)

@@ -1,4 +1,4 @@
-import { type ClearOutput, type DeleteOutput, isFinished, type PlanState } from '@planstream/shared'
+import { type ClearOutput, type DeleteOutput, isFinished, type PlanState, PlanstreamError } from '@planstream/shared'
 import type { Hub } from '../hub/hub.js'
 import type { Principal } from '../hub/principal.js'
 import { unknownPlan } from '../hub/unknown-plan.js'
@@ -35,7 +35,9 @@ interface Asked {
 async function finished(hub: Hub, principal: Principal, { plan_id, requested }: Asked): Promise<PlanState> {
 	const state = await hub.state(principal, plan_id)
 	if (state === null) throw unknownPlan(plan_id)
-	const allowed = state.owner === 'managed' ? ALLOWED_ON_PLAN[state.status] : []
-	if (!isFinished(state.status)) refuseTransition(`Plan ${plan_id}`, state.status, requested, allowed)
-	return state
+	const { owner, status } = state
+	if (isFinished(status)) return state
+	if (owner === 'managed') refuseTransition(`Plan ${plan_id}`, status, requested, ALLOWED_ON_PLAN[status])
+	const sentence = `Plan ${plan_id} is ${status}, so ${requested} was refused. It is run elsewhere: publish the event that ends it first.`
+	throw new PlanstreamError('illegal_transition', sentence, { from: status, requested, allowed: [] })
 }
