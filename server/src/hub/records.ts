@@ -45,15 +45,16 @@ export function encode(draft: Draft, plan_id: string, now: string): Encoded {
 		step_id,
 		data,
 		timestamp: timestamp ?? now,
-		...(attempt !== undefined && { attempt }),
+		// What is undefined is not in the text.
+		attempt,
 		actor: draft.actor,
-		...(draft.command !== undefined && { command: draft.command }),
+		command: draft.command,
 	}
 	const text = JSON.stringify(event)
 	assertSize(text, event)
 	const sent_digest = hash('sha1', JSON.stringify(draft.sent), 'hex')
 	const transient = TRANSIENT_EVENT_TYPES.has(event_type)
-	return { record: { event_id: event.event_id, text, sent_digest, transient }, event: event }
+	return { record: { event_id: event.event_id, text, sent_digest, transient }, event }
 }
 
 function assertSize(text: string, event: { readonly event_id: string; readonly event_type: ParsedEvent['event_type'] }): void {

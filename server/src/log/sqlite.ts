@@ -69,11 +69,11 @@ export class SqliteLog implements LogStore {
 		return this.#dropped
 	}
 
-	async append(plan: PlanKey, records: readonly LogRecord[], options: AppendOptions = {}): Promise<Appended> {
+	append(plan: PlanKey, records: readonly LogRecord[], options: AppendOptions = {}): Promise<Appended> {
 		const { summary } = options
 		const stored = summary ? toStored(summary) : null
-		const reply = await this.#ask({ kind: 'append', plan, records, expectations: options, summary: stored })
-		return toAppended(reply, records, summary)
+		const reply = this.#ask({ kind: 'append', plan, records, expectations: options, summary: stored })
+		return reply.then((appended) => toAppended(appended, records, summary))
 	}
 
 	async read(plan: PlanKey, after: Position, limit: number): Promise<Page> {

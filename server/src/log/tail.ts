@@ -70,28 +70,30 @@ export class TailLog implements EventLog {
 		return { plans: this.#windows.size, events, characters: this.#characters, watchers: this.#bells.size }
 	}
 
-	async append(plan: PlanKey, records: readonly LogRecord[], options: AppendOptions = {}): Promise<Appended> {
+	append(plan: PlanKey, records: readonly LogRecord[], options: AppendOptions = {}): Promise<Appended> {
 		const window = this.#pin(plan)
 		const { version } = window
-		try {
-			const appended = await this.#store.append(plan, records, options)
-			if (appended.events.length > 0) {
-				this.#fails = false
-				tellStore(this.#health, null)
-			}
-			this.#change(window, () => window.extend(appended, version))
-			if (appended.events.length > 0) this.#bells.ring(plan, { summary: options.summary !== undefined })
-			return appended
-		} catch (error) {
-			if (error instanceof PlanstreamError) {
-				if (error.code === 'storage_full' || error.code === 'storage_unavailable') this.#fails = true
-				tellStore(this.#health, error)
-			}
-			if (showsOutdated(error, window.head)) this.#change(window, () => window.forget())
-			throw error
-		} finally {
-			this.#unpin(plan, window)
-		}
+		return this.#store.append(plan, records, options).then(
+			(appended) => {
+				this.#change(window, () => window.extend(appended, version))
+				this.#unpin(plan, window)
+				if (appended.events.length > 0) {
+					this.#fails = false
+					tellStore(this.#health, null)
+					this.#bells.ring(plan, { summary: options.summary !== undefined })
+				}
+				return appended
+			},
+			(error: unknown) => {
+				if (error instanceof PlanstreamError) {
+					if (error.code === 'storage_full' || error.code === 'storage_unavailable') this.#fails = true
+					tellStore(this.#health, error)
+				}
+				if (showsOutdated(error, window.head)) this.#change(window, () => window.forget())
+				this.#unpin(plan, window)
+				throw error
+			},
+		)
 	}
 
 	async read(plan: PlanKey, after: Position, limit: number): Promise<Page> {
