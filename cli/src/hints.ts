@@ -23,6 +23,8 @@ export function hints({ plan_id, owner, status, steps }: PlanState): Hint[] {
 			...(index === 0 ? [type('see it', 'review')] : []),
 			type('answer it', 'review', ` ${id} approve | reject | edit`),
 		])
+	const failed = steps.find((step) => step.status === 'failed')
+	const one = failed === undefined ? [] : [type('one step', 'retry', ` ${failed.step_id}`)]
 	switch (status) {
 		case 'pending':
 			return [type('start it', 'start')]
@@ -33,7 +35,7 @@ export function hints({ plan_id, owner, status, steps }: PlanState): Hint[] {
 		case 'paused':
 			return [...reviews, type('go on', 'resume'), type('change it', 'modify', ' FILE'), type('give up', 'cancel')]
 		case 'failed':
-			return [type('try again', 'retry'), type('change it', 'modify', ' FILE')]
+			return [type('try again', 'retry'), ...one, type('change it', 'modify', ' FILE')]
 		case 'cancelled':
 			return [type('try again', 'retry')]
 		case 'cancelling':

@@ -99,6 +99,7 @@ plan_1 · failed · 1 of 3 steps · 3.0 s
   · Write the report
   step_failed: Step compare failed.
   try again  planstream retry plan_1
+  one step   planstream retry plan_1 compare
   change it  planstream modify plan_1 FILE
 `)
 	})

@@ -70,7 +70,7 @@ describe('a body', () => {
 			'The input has no field named "qeury". Correct the name or leave it out.',
 		)
 		expect(await sentence({ ...plan(step('a', { retry: { max_attempts: 0 } })), plan_id: 'a/b' })).toBe(
-			'plan_id must be 1 to 255 letters, digits, "_" or "-". (1 more after it.)',
+			'plan_id must be 1 to 255 letters, digits, "_" or "-". (1 more to correct.)',
 		)
 	})
 

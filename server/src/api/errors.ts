@@ -88,7 +88,7 @@ function publishError(error: z.core.$ZodError, input: unknown): PlanstreamError 
 
 function sentenceOf({ issues }: z.core.$ZodError, input: unknown): string {
 	const [first] = issues
-	const others = issues.length === 1 ? '' : ` (${issues.length - 1} more after it.)`
+	const others = issues.length === 1 ? '' : ` (${issues.length - 1} more to correct.)`
 	return first === undefined ? '' : `${describeIssue(first, input)}${others}`
 }
 
