@@ -20,8 +20,12 @@ export function packRequests(batch: readonly Asked[]): Cells {
 		}
 		const { plan, expectations, summary, records } = request
 		cells.push(id, APPEND, plan.tenant, plan.plan_id, expectations.expected_seq, expectations.expected_state_seq)
-		cells.push(summary?.json, summary?.created_at, summary?.unfinished, summary?.at_rest, summary?.updated_at)
-		cells.push(summary?.status, summary?.labels, summary?.query_text, records.length)
+		cells.push(summary !== null)
+		if (summary !== null) {
+			const { json, created_at, unfinished, at_rest, updated_at, status, labels, query_text } = summary
+			cells.push(json, created_at, unfinished, at_rest, updated_at, status, labels, query_text)
+		}
+		cells.push(records.length)
 		for (const { event_id, text, sent_digest, transient } of records) cells.push(event_id, text, sent_digest, transient)
 	}
 	return cells
@@ -54,15 +58,15 @@ function nextAppend(next: Reader): AppendRequest {
 }
 
 function nextSummary(next: Reader): AppendRequest['summary'] {
-	const json = next.optional<string>()
-	const created_at = next.optional<string>()
-	const unfinished = next.optional<0 | 1>() ?? 0
-	const at_rest = next.optional<AtRest | null>() ?? null
-	const updated_at = next.optional<string>()
-	const status = next.optional<string>()
-	const labels = next.optional<string | null>() ?? null
-	const query_text = next.optional<string | null>() ?? null
-	if (json === undefined || created_at === undefined || updated_at === undefined || status === undefined) return null
+	if (next.any() !== true) return null
+	const json = next.text()
+	const created_at = next.text()
+	const unfinished = next.any() as 0 | 1
+	const at_rest = next.any() as AtRest | null
+	const updated_at = next.text()
+	const status = next.text()
+	const labels = next.nullable()
+	const query_text = next.nullable()
 	return { json, created_at, unfinished, at_rest, updated_at, status, labels, query_text }
 }
 
@@ -134,6 +138,7 @@ function reader(cells: Cells) {
 		more: () => index < cells.length,
 		text: () => any() as string,
 		number: () => any() as number,
+		nullable: () => any() as string | null,
 		optional: <Value>() => any() as Value | undefined,
 	}
 }
