@@ -1,4 +1,4 @@
-/** What a process has open besides the sockets of those who are measured: stores, pipes, readers that come first. */
+/** What a process has open besides the sockets of those who are measured: stores, pipes, modules. */
 const BESIDE = 300
 
 /** @throws Error when there may not be so many connections at one time, in this process or in one that it starts */

@@ -54,7 +54,7 @@ export async function measureFanout(options: FanoutOptions): Promise<Measurement
 }
 
 /** How many readers there are before the first of those whose memory is measured: by then the heap has the room it needs while readers come. */
-const BASE = 1000
+export const MEMORY_BASE = 1000
 
 /** What one more idle subscriber takes: `rssKib` is the growth for all of them, `delivered` their number. */
 export async function measureMemory(options: Omit<FanoutOptions, 'drive' | 'stalled' | 'seconds'>): Promise<Measurement> {
@@ -63,12 +63,12 @@ export async function measureMemory(options: Omit<FanoutOptions, 'drive' | 'stal
 	await using server = serverOf({ ...options, name: options.subject.server, directory: directory.path })
 	const { port } = await answer(server, 'listening')
 	await beginPlan(server)
-	using audience = await Audience.open(options.subject, port, { ...options, subscribers: BASE })
-	await attached(server, BASE)
+	using audience = await Audience.open(options.subject, port, { ...options, subscribers: MEMORY_BASE })
+	await attached(server, MEMORY_BASE)
 	const before = await rssKib(server)
 	const start = performance.now()
 	await audience.join(port, subscribers)
-	await attached(server, BASE + subscribers)
+	await attached(server, MEMORY_BASE + subscribers)
 	const grown = (await rssKib(server)) - before
 	const seconds = (performance.now() - start) / 1000
 	return {

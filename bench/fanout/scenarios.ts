@@ -8,7 +8,7 @@ import { type Column, GROUP, percent, SUBJECT, short, showSpread, times } from '
 import type { Case, Scenario } from '../scenario.js'
 import type { Crowd } from './audience.js'
 import { type Drive, pace, saturate } from './drive.js'
-import { measureFanout, measureMemory } from './measure.js'
+import { MEMORY_BASE, measureFanout, measureMemory } from './measure.js'
 import { hasPeers, PEERS } from './peers.js'
 import { SUBJECTS, type Subject } from './subjects.js'
 
@@ -126,7 +126,7 @@ const showRssMib: Column['cell'] = (row) => showSpread(figures(row, rssMib), sho
 /** What an idle subscriber takes of the memory. */
 export function memoryScenario(options: Options, cores: Cores): Scenario {
 	const subscribers = mostOf(options)
-	assertOpenFiles(subscribers)
+	assertOpenFiles(MEMORY_BASE + subscribers)
 	return {
 		title: `memory: ${subscribers} idle subscribers of one plan`,
 		cases: MEASURED.map((subject) => ({

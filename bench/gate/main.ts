@@ -10,7 +10,7 @@ import type { Scenario } from '../scenario.js'
 import { GATES, type Gate } from './gates.js'
 import { judge, type Measured, needed, settle, type Verdict } from './judge.js'
 
-const OPTIONS: Omit<Options, 'scenarios'> = { rounds: 1, seconds: 1, subscribers: [1000], json: null, chart: null }
+const OPTIONS: Omit<Options, 'scenarios'> = { rounds: 1, seconds: 0.7, subscribers: [1000], json: null, chart: null }
 
 const MAKE: readonly (readonly [ScenarioName, (options: Options, cores: Cores) => Scenario])[] = [
 	['fanout', fanoutScenario],
