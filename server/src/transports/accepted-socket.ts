@@ -43,6 +43,7 @@ export class AcceptedSocket implements Sink, ConnectionEnds, SendBuffer {
 		this.framings = framings
 		this.turns = new Turns(this)
 		this.connection = options.connections.open(this)
+		client.on('error', ignoreBrokenProtocol)
 		const heartbeat = new Heartbeat(client, this.connection, options)
 		socket.on('close', () => {
 			heartbeat[Symbol.dispose]()
@@ -88,3 +89,6 @@ export class AcceptedSocket implements Sink, ConnectionEnds, SendBuffer {
 		this.client.terminate()
 	}
 }
+
+/** A peer that breaks the protocol is closed by `ws`; `close` follows and ends everything. */
+function ignoreBrokenProtocol(): void {}

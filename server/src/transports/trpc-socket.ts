@@ -12,6 +12,7 @@ import type { Sink } from '../delivery/outlet.js'
 import type { AcceptedSocket } from './accepted-socket.js'
 import type { Framings } from './framing.js'
 import { type FailedCall, MAX_BATCH_CALLS, NO_CALL, type TrpcFailures } from './trpc-failures.js'
+import { isObject, resumedInput } from './trpc-input.js'
 import { type Answer, answerText, type RequestHead, type TrpcCall } from './trpc-messages.js'
 import { type SubscriptionHost, TrpcSubscription } from './trpc-subscription.js'
 
@@ -64,7 +65,6 @@ export class TrpcSocket implements SubscriptionHost {
 		this.#enter = enter
 		if (!expectsParams) this.#letIn(() => null)
 		client.on('message', (data, isBinary) => this.#hear(data as Buffer, isBinary))
-		client.on('error', ignoreBrokenProtocol)
 		client.on('close', () => this.#close())
 	}
 
@@ -164,7 +164,7 @@ export class TrpcSocket implements SubscriptionHost {
 		else if (method === 'subscription.stop') this.#subscriptions.get(id)?.stop()
 		else {
 			const { path, input, lastEventId } = request.params
-			const call = { head, path, type: method, input: resumed(input, lastEventId), batchIndex }
+			const call = { head, path, type: method, input: resumedInput(input, lastEventId), batchIndex }
 			if (method === 'subscription') this.#subscribe(id, call)
 			else void this.#answer(call)
 		}
@@ -231,15 +231,3 @@ function headOf(message: unknown): RequestHead | null {
 	if (typeof id !== 'number' && typeof id !== 'string') return null
 	return { id, jsonrpc: jsonrpc === '2.0' ? jsonrpc : undefined }
 }
-
-function resumed(input: unknown, lastEventId: string | undefined): unknown {
-	if (lastEventId === undefined) return input
-	return isObject(input) ? { ...input, lastEventId } : (input ?? { lastEventId })
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-	return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-/** A peer that breaks the protocol is closed by `ws`; `close` follows and ends everything. */
-function ignoreBrokenProtocol(): void {}

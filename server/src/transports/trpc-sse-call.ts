@@ -1,6 +1,7 @@
 import { contract } from '@planstream/shared/schemas'
 import { TRPCError } from '@trpc/server'
 import { parseConnectionParamsFromString, type TRPCRequestInfo } from '@trpc/server/http'
+import { resumedInput } from './trpc-input.js'
 
 /** A subscription asked for over HTTP. */
 export interface SubscriptionCall {
@@ -29,7 +30,7 @@ export function readSubscriptionCall({ method, url, headers }: Request): Subscri
 		return {
 			path,
 			connectionParams,
-			readInput: () => withLastEventId(parse(searchParams.get('input')), lastEventId(headers, searchParams)),
+			readInput: () => resumedInput(parse(searchParams.get('input')), lastEventId(headers, searchParams)),
 		}
 	} catch {
 		return null
@@ -52,12 +53,7 @@ function parse(text: string | null): unknown {
 	}
 }
 
-function lastEventId(headers: Headers, query: URLSearchParams): string | null {
-	return headers.get('last-event-id') ?? query.get('lastEventId') ?? query.get('Last-Event-Id')
-}
-
-function withLastEventId(input: unknown, id: string | null): unknown {
-	if (id === null || id === '') return input
-	const isObject = typeof input === 'object' && input !== null && !Array.isArray(input)
-	return isObject ? { ...input, lastEventId: id } : (input ?? { lastEventId: id })
+/** An empty one is none. */
+function lastEventId(headers: Headers, query: URLSearchParams): string | undefined {
+	return (headers.get('last-event-id') ?? query.get('lastEventId') ?? query.get('Last-Event-Id')) || undefined
 }

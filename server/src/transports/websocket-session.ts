@@ -52,7 +52,6 @@ export class WebSocketSession implements Following {
 	async serve(plan_ids: readonly string[]): Promise<void> {
 		const { client, connection } = this.accepted
 		using _hold = this.#reading.hold()
-		client.on('error', ignoreBrokenProtocol)
 		client.on('close', () => this.#close())
 		client.on('message', (data, isBinary) => void this.#hear(data as Buffer, isBinary))
 		const { connection_id } = connection
@@ -144,6 +143,3 @@ function liveText(event_type: 'ping' | 'pong', data: Record<string, Json>): stri
 export function problemText(error: PlanstreamError, plan_id: string | null = null, cursor: string | null = null): string {
 	return textOf({ kind: 'frame', frame: { frame: 'problem', plan_id, cursor, ...error.toProblem() } })
 }
-
-/** A peer that breaks the protocol is closed by `ws`; `close` follows and ends everything. */
-export function ignoreBrokenProtocol(_error: unknown): void {}

@@ -12,7 +12,7 @@ import type { AcceptedSocket } from './accepted-socket.js'
 import { admit, type Newcomer } from './holder.js'
 import type { Upgrade } from './upgrade.js'
 import { readAddress, type WebSocketAddress } from './websocket-input.js'
-import { ignoreBrokenProtocol, problemText, WebSocketSession } from './websocket-session.js'
+import { problemText, WebSocketSession } from './websocket-session.js'
 
 /** What a client asks for is small. */
 const MAX_MESSAGE_BYTES = 64 * 1024
@@ -52,7 +52,6 @@ async function admitted(accepted: AcceptedSocket, newcomer: Newcomer): Promise<P
 	try {
 		return await admit(newcomer)
 	} catch (thrown) {
-		accepted.client.on('error', ignoreBrokenProtocol)
 		accepted.send(problemText(typedError(thrown)))
 		return null
 	}
