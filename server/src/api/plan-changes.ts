@@ -1,14 +1,13 @@
 import type { ChangesOutput } from '@planstream/shared'
 import type { changesInput } from '@planstream/shared/schemas'
 import type * as z from 'zod'
-import { aborted } from '../connections/back-pressure.js'
 import type { Schedule } from '../connections/schedule.js'
 import type { Hub } from '../hub/hub.js'
 import type { Principal } from '../hub/principal.js'
 import { toTrpcError, typedError } from './errors.js'
 import { listQuery } from './list-plans.js'
 import { type OnProblem, reported } from './procedure.js'
-import { joinSignals } from './signals.js'
+import { aborted, joinSignals } from './signals.js'
 
 export interface PlanChangesOptions {
 	readonly hub: Hub

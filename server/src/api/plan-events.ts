@@ -1,14 +1,13 @@
 import type { ControlFrame, ParsedSubscribeInput, PlanEvent } from '@planstream/shared'
 import { formatPosition } from '@planstream/shared'
 import { type TrackedEnvelope, tracked } from '@trpc/server'
-import { aborted } from '../connections/back-pressure.js'
 import type { Hub } from '../hub/hub.js'
 import type { Principal } from '../hub/principal.js'
 import { cursorOf, eventOf } from '../hub/stream-item.js'
 import { toTrpcError, typedError } from './errors.js'
 import { type OnProblem, reported } from './procedure.js'
 import { toReadRequest } from './read-request.js'
-import { joinSignals } from './signals.js'
+import { aborted, joinSignals } from './signals.js'
 
 type TrackedItem = TrackedEnvelope<PlanEvent | ControlFrame>
 

@@ -23,3 +23,11 @@ export function joinSignals(...given: readonly (AbortSignal | undefined)[]): Joi
 		},
 	}
 }
+
+/** Resolves when the signal aborts. */
+export function aborted(signal: AbortSignal): Promise<void> {
+	return new Promise((resolve) => {
+		if (signal.aborted) resolve()
+		else signal.addEventListener('abort', () => resolve(), { once: true })
+	})
+}

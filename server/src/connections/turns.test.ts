@@ -9,7 +9,7 @@ const LIMIT = 100
 
 /** A socket that takes what waits when the test says so. */
 class FakeSink extends EventEmitter implements SendBuffer {
-	readonly sink = this
+	readonly writable = this
 	readonly limit = LIMIT
 	queued = 0
 

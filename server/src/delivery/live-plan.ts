@@ -25,7 +25,7 @@ export class LivePlan {
 	readonly #source: LiveSource
 	readonly #classes = new Map<string, WireClasses>()
 	/** Readers that read by themselves as soon as there is more. */
-	readonly #resting = new Set<Member>()
+	readonly #apart = new Set<Member>()
 	/** null while nobody waits at the head. */
 	#point: LivePoint | null = null
 	#watch: Disposable | null = null
@@ -39,7 +39,7 @@ export class LivePlan {
 
 	/** How many readers wait at the head. */
 	get waiting(): number {
-		return [...this.#classes.values()].reduce((sum, { size }) => sum + size, this.#resting.size)
+		return [...this.#classes.values()].reduce((sum, { size }) => sum + size, this.#apart.size)
 	}
 
 	/** Where those resume who wait at the head. */
@@ -58,7 +58,7 @@ export class LivePlan {
 		const point = this.#point ?? this.#begin({ place, epoch, headSeq })
 		if (point.epoch !== epoch || point.place.seq > place.seq) return false
 		if (member.isPaced || point.place.seq < place.seq) {
-			this.#resting.add(member)
+			this.#apart.add(member)
 			this.#ring()
 		} else this.#classesOf(member).add(member)
 		return true
@@ -66,9 +66,9 @@ export class LivePlan {
 
 	/** Lets a reader go, which then is where the loop is. */
 	leave(member: Member): void {
-		this.#resting.delete(member)
+		this.#apart.delete(member)
 		if (this.#point !== null) member.seat?.leave(member, this.#point)
-		this.#restWhenAlone()
+		this.#stopWhenEmpty()
 	}
 
 	/** Goes on with what anybody has read of the plan, so that the loop is not behind a reader that wants to join. */
@@ -77,7 +77,7 @@ export class LivePlan {
 		if (point === null) return
 		if (page.verdict.epoch !== point.epoch) this.#releaseAll(point)
 		else this.#goOn(point, page)
-		this.#restWhenAlone()
+		this.#stopWhenEmpty()
 	}
 
 	#goOn({ place: { seq }, epoch }: LivePoint, { from_seq, events, head }: Page): void {
@@ -137,18 +137,18 @@ export class LivePlan {
 	#releaseAll(point: LivePoint): void {
 		for (const classes of this.#classes.values()) classes.release(point, () => true)
 		this.#wake()
-		this.#restWhenAlone()
+		this.#stopWhenEmpty()
 	}
 
 	#wake(): void {
-		const woken = [...this.#resting]
-		this.#resting.clear()
+		const woken = [...this.#apart]
+		this.#apart.clear()
 		for (const member of woken) member.readOn()
 	}
 
-	#restWhenAlone(): void {
+	#stopWhenEmpty(): void {
 		for (const [key, { size }] of this.#classes) if (size === 0) this.#classes.delete(key)
-		if (this.#classes.size + this.#resting.size > 0) return
+		if (this.#classes.size + this.#apart.size > 0) return
 		this.#watch?.[Symbol.dispose]()
 		this.#watch = null
 		this.#point = null

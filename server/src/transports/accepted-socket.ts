@@ -1,11 +1,12 @@
 import type { Socket } from 'node:net'
 import { ERRORS, type PlanstreamError } from '@planstream/shared'
 import { WebSocket } from 'ws'
-import { type SendBuffer, StallWatch } from '../connections/back-pressure.js'
+import type { SendBuffer } from '../connections/back-pressure.js'
 import { Heartbeat } from '../connections/heartbeat.js'
 import type { ConnectionLimits } from '../connections/limits.js'
 import type { Connection, ConnectionEnds, Connections, Transport } from '../connections/registry.js'
 import type { Schedule } from '../connections/schedule.js'
+import { StallWatch } from '../connections/stall-watch.js'
 import { Turns } from '../connections/turns.js'
 import type { Sink } from '../delivery/outlet.js'
 import type { Framings } from './framing.js'
@@ -26,7 +27,7 @@ export interface AcceptedOptions extends ConnectionLimits {
 export class AcceptedSocket implements Sink, ConnectionEnds, SendBuffer {
 	readonly client: WebSocket
 	/** What the WebSocket was made of. */
-	readonly sink: Socket
+	readonly writable: Socket
 	readonly connection: Connection
 	/** The one way to write to it as much as a client asks for. */
 	readonly turns: Turns
@@ -38,7 +39,7 @@ export class AcceptedSocket implements Sink, ConnectionEnds, SendBuffer {
 	/** @throws PlanstreamError `too_many_connections`, `draining` */
 	constructor(client: WebSocket, socket: Socket, options: AcceptedOptions, framings: Framings) {
 		this.client = client
-		this.sink = socket
+		this.writable = socket
 		this.#options = options
 		this.framings = framings
 		this.turns = new Turns(this)
@@ -60,7 +61,7 @@ export class AcceptedSocket implements Sink, ConnectionEnds, SendBuffer {
 	}
 
 	get queued(): number {
-		return this.sink.writableLength
+		return this.writable.writableLength
 	}
 
 	get limit(): number {
@@ -70,8 +71,8 @@ export class AcceptedSocket implements Sink, ConnectionEnds, SendBuffer {
 	/** Nothing follows a close frame. @returns false when there is no room for more */
 	write(frame: Buffer): boolean {
 		if (this.client.readyState !== WebSocket.OPEN) return true
-		if (this.sink.write(frame) || this.sink.writableLength === 0) return true
-		this.#stall ??= new StallWatch(this.sink, this.#options.stallTimeoutMs, this.connection)
+		if (this.writable.write(frame) || this.writable.writableLength === 0) return true
+		this.#stall ??= new StallWatch(this.writable, this.#options.stallTimeoutMs, this.connection)
 		this.#stall.arm()
 		return !this.turns.full
 	}

@@ -3,10 +3,11 @@ import type { Socket } from 'node:net'
 import type { Gzip } from 'node:zlib'
 import type { HttpBindings } from '@hono/node-server'
 import type { Context as HonoContext } from 'hono'
-import { type SendBuffer, StallWatch } from '../connections/back-pressure.js'
+import type { SendBuffer } from '../connections/back-pressure.js'
 import type { ConnectionLimits } from '../connections/limits.js'
 import type { CarriedStream, Connection, ConnectionEnds, Connections, Transport } from '../connections/registry.js'
 import type { Schedule } from '../connections/schedule.js'
+import { StallWatch } from '../connections/stall-watch.js'
 import { Turns } from '../connections/turns.js'
 import type { Principal } from '../hub/principal.js'
 import { gzipStream, takesGzip } from './gzip.js'
@@ -84,7 +85,7 @@ export class SseStream implements ConnectionEnds, SendBuffer, Disposable {
 	}
 
 	/** A gzip takes nothing more while the socket behind it has no room, so that it is the one to wait for. */
-	get sink(): Gzip | Socket {
+	get writable(): Gzip | Socket {
 		return this.#gzip ?? this.#socket
 	}
 
@@ -147,7 +148,7 @@ export class SseStream implements ConnectionEnds, SendBuffer, Disposable {
 	/** @returns false when there is no room for more */
 	write(bytes: Buffer): boolean {
 		if (this.#ended || this.#socket.destroyed) return true
-		const hasRoom = this.sink.write(bytes)
+		const hasRoom = this.writable.write(bytes)
 		// A reader of SSE says nothing; that it takes what is sent is its sign of life.
 		if (this.#socket.writableLength === 0) this.connection.seen()
 		if (hasRoom || this.queued === 0) return true
