@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import { type ClientsOutput, PlanstreamError } from '@planstream/shared'
+import { OpenSet } from './open-set.js'
 
 /** Streams one connection carries at most; see PROTOCOL.md section 7. */
 const MAX_STREAMS = 100
@@ -53,14 +54,13 @@ export interface ConnectionsOptions {
 export class Connections {
 	readonly #limit: number
 	readonly #draining: AbortSignal
-	readonly #open = new Set<Connection>()
+	readonly #open = new OpenSet<Connection>()
 	readonly #home: Home
-	#whenEmpty: (() => void)[] = []
 
 	constructor({ limit, draining, clock }: ConnectionsOptions) {
 		this.#limit = limit
 		this.#draining = draining
-		this.#home = { clock, close: (connection) => this.#close(connection) }
+		this.#home = { clock, close: (connection) => void this.#open.delete(connection) }
 		setMaxListeners(0, draining)
 		draining.addEventListener('abort', () => this.#leave(draining.reason as PlanstreamError), { once: true })
 	}
@@ -109,8 +109,8 @@ export class Connections {
 	}
 
 	/** Resolves when no connection is left. */
-	async empty(): Promise<void> {
-		if (this.#open.size > 0) await new Promise<void>((resolve) => this.#whenEmpty.push(resolve))
+	empty(): Promise<void> {
+		return this.#open.empty()
 	}
 
 	/** Closes what is still open, at once. */
@@ -120,14 +120,6 @@ export class Connections {
 
 	#leave(reason: PlanstreamError): void {
 		for (const connection of this.#open) connection.leave(reason)
-	}
-
-	#close(connection: Connection): void {
-		this.#open.delete(connection)
-		if (this.#open.size > 0) return
-		const waiting = this.#whenEmpty
-		this.#whenEmpty = []
-		for (const resolve of waiting) resolve()
 	}
 }
 

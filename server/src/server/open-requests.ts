@@ -1,16 +1,16 @@
 import type { ServerResponse } from 'node:http'
+import { OpenSet } from '../connections/open-set.js'
 
 /** The requests that are being answered; a connection that has asked nothing yet is none. */
 export class OpenRequests {
-	readonly #open = new Set<ServerResponse>()
+	readonly #open = new OpenSet<ServerResponse>()
 	readonly #whenOver: (this: ServerResponse) => void
-	#whenAnswered: (() => void)[] = []
 
 	constructor() {
-		const close = (outgoing: ServerResponse): void => this.#close(outgoing)
+		const open = this.#open
 		// One listener for all answers: a stream is one for as long as it lasts.
 		this.#whenOver = function () {
-			close(this)
+			open.delete(this)
 		}
 	}
 
@@ -22,20 +22,12 @@ export class OpenRequests {
 	}
 
 	/** Resolves when none is left. */
-	async answered(): Promise<void> {
-		if (this.#open.size > 0) await new Promise<void>((resolve) => this.#whenAnswered.push(resolve))
+	answered(): Promise<void> {
+		return this.#open.empty()
 	}
 
 	/** Cuts what is still being answered. */
 	cut(): void {
 		for (const outgoing of this.#open) outgoing.destroy()
-	}
-
-	#close(outgoing: ServerResponse): void {
-		this.#open.delete(outgoing)
-		if (this.#open.size > 0) return
-		const waiting = this.#whenAnswered
-		this.#whenAnswered = []
-		for (const resolve of waiting) resolve()
 	}
 }
