@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { OpenSet } from './open-set.js'
 
@@ -12,7 +13,7 @@ test('who waits for nothing to be open hears of it once, each time', async () =>
 	open.add('a').add('b')
 	const waiting = Promise.all([wait('first'), wait('second')])
 	expect([open.delete('a'), open.delete('a')]).toEqual([true, false])
-	await Promise.resolve()
+	await setImmediate()
 	expect(heard).toEqual(['at once'])
 	open.delete('b')
 	await waiting
