@@ -9,7 +9,8 @@ import { textOf } from '../../server/src/hub/stream-item.js'
 import { startPlanstream } from './planstream.js'
 
 export const PLAN = { tenant: LOCAL_PRINCIPAL.tenant, plan_id: 'p' }
-const WHOLE: ReadRequest = { after: 'start', snapshot: false, follow: 'until_done' }
+/** A plan from its first event to its end. */
+export const WHOLE: ReadRequest = { after: 'start', snapshot: false, follow: 'until_done' }
 
 interface Got {
 	readonly frame?: string
@@ -20,18 +21,34 @@ interface Got {
 	readonly resume?: boolean
 }
 
-/** A connection whose reader takes what it gets when the test says so. */
-export class TestOutlet implements Outlet {
+/** The room of a connection whose reader takes what it gets when the test says so. */
+export class TestRoom {
+	hasRoom = true
+	#waiting: (() => void)[] = []
+
+	async turn(): Promise<Disposable> {
+		while (!this.hasRoom) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+		return { [Symbol.dispose]: () => undefined }
+	}
+
+	setRoom(hasRoom: boolean): void {
+		this.hasRoom = hasRoom
+		if (!hasRoom) return
+		for (const go of this.#waiting.splice(0)) go()
+	}
+}
+
+/** A connection of one stream, whose reader takes what it gets when the test says so. */
+export class TestOutlet extends TestRoom implements Outlet {
 	readonly wire
 	readonly got: Got[] = []
 	writes = 0
-	hasRoom = true
 	isOver = false
 	failure: unknown = null
 	readonly #onWrite: () => void
-	#waiting: (() => void)[] = []
 
 	constructor(key: string, onWrite: () => void) {
+		super()
 		this.#onWrite = onWrite
 		this.wire = { key, encode: (item: Parameters<typeof textOf>[0]) => Buffer.from(`${textOf(item)}\n`) }
 	}
@@ -44,17 +61,6 @@ export class TestOutlet implements Outlet {
 			for (const line of String(bytes).trimEnd().split('\n')) this.got.push(JSON.parse(line) as Got)
 			return this.hasRoom
 		},
-	}
-
-	async turn(): Promise<Disposable> {
-		while (!this.hasRoom) await new Promise<void>((resolve) => this.#waiting.push(resolve))
-		return { [Symbol.dispose]: () => undefined }
-	}
-
-	setRoom(hasRoom: boolean): void {
-		this.hasRoom = hasRoom
-		if (!hasRoom) return
-		for (const go of this.#waiting.splice(0)) go()
 	}
 
 	ended(): void {

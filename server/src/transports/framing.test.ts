@@ -4,6 +4,7 @@ import { eventInput } from '@planstream/shared/schemas'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { startPlanstream } from '../../../test/support/planstream.js'
+import { TestRoom, turns, WHOLE } from '../../../test/support/test-deliveries.js'
 import { MessageReader } from '../../../test/support/websocket-messages.js'
 import { processSchedule } from '../connections/schedule.js'
 import { Deliveries } from '../delivery/deliveries.js'
@@ -14,8 +15,6 @@ import { textOf } from '../hub/stream-item.js'
 import { type Framing, Framings, messageWire, PLAIN, WITH_CONTEXT, WITHOUT_CONTEXT } from './framing.js'
 import { textFrame } from './text-frame.js'
 
-const WHOLE: ReadRequest = { after: 'start', snapshot: false, follow: 'until_done' }
-
 interface Got {
 	readonly frame?: string
 	readonly seq?: number
@@ -23,15 +22,14 @@ interface Got {
 }
 
 /** A connection with several streams, whose reader takes what it gets when the test says so. */
-class TestConnection {
+class TestConnection extends TestRoom {
 	readonly reader = new MessageReader()
 	readonly writes: Buffer[] = []
 	readonly streams: TestStream[] = []
 	readonly framings: Framings
-	hasRoom = true
-	#waiting: (() => void)[] = []
 
 	constructor(framing: Framing) {
+		super()
 		this.framings = new Framings(framing)
 	}
 
@@ -41,17 +39,6 @@ class TestConnection {
 			this.reader.read(bytes)
 			return this.hasRoom
 		},
-	}
-
-	async turn(): Promise<Disposable> {
-		while (!this.hasRoom) await new Promise<void>((resolve) => this.#waiting.push(resolve))
-		return { [Symbol.dispose]: () => undefined }
-	}
-
-	setRoom(hasRoom: boolean): void {
-		this.hasRoom = hasRoom
-		if (!hasRoom) return
-		for (const go of this.#waiting.splice(0)) go()
 	}
 
 	newest(plan_id: string): TestStream | undefined {
@@ -110,10 +97,6 @@ async function start() {
 		return stream
 	}
 	return { hub, publish, output, attach, [Symbol.asyncDispose]: () => planstream[Symbol.asyncDispose]() }
-}
-
-async function turns(count = 5): Promise<void> {
-	for (let turn = 0; turn < count; turn++) await new Promise(setImmediate)
 }
 
 test('with a context who got the same 4 KiB gets the very same frame, and a newcomer frames that it can read', async () => {
