@@ -16,6 +16,8 @@ import { SUBJECTS, type Subject } from './subjects.js'
 const MEASURED = hasPeers ? [...SUBJECTS, ...PEERS] : SUBJECTS
 
 const PACE = 1000
+/** So few deliveries a second that each is a write of its own, as many with compression as without. */
+const UNHURRIED = 100_000
 const FEW = 100
 const BURST = 16
 /** Plans that get an event in one turn of the event loop. */
@@ -99,17 +101,18 @@ export function stalledScenario(options: Options, cores: Cores): Scenario {
 /** What compression costs and saves, with events that say something. */
 export function deflateScenario(options: Options, cores: Cores): Scenario {
 	const subscribers = mostOf(options)
+	const eventsPerSecond = Math.min(PACE, Math.round(UNHURRIED / subscribers))
 	const product = SUBJECTS.filter(({ role, wire }) => role === 'product' && wire === 'websocket')
 	const ways = [
 		{ subject: 'as it is', role: 'floor', offersDeflate: false },
 		{ subject: 'deflated', role: 'product', offersDeflate: true },
 	] as const
 	return {
-		title: `deflate: one plan to ${subscribers} subscribers, ${EVENT_BYTES}-byte events of words, with and without permessage-deflate`,
+		title: `deflate: one plan to ${subscribers} subscribers, ${EVENT_BYTES}-byte events of words, ${eventsPerSecond} a second, with and without permessage-deflate`,
 		cases: product.flatMap((of) =>
 			ways.map(({ offersDeflate, ...shown }) => {
 				const subject: Subject = { ...of, server: 'planstream-prose', offersDeflate }
-				const drive = saturate(subscribers)
+				const drive = pace(eventsPerSecond)
 				return { ...caseOf(options, cores, { subject, subscribers, plans: 1, stalled: 0, drive }), group: of.name, ...shown }
 			}),
 		),
