@@ -3,7 +3,7 @@ import type { CommandOutput, ModifyInput, Planstream, ReviewInput } from '@plans
 import { connect } from './connection.js'
 import { EXIT, type ExitCode, UsageError } from './failure.js'
 import { wantsJson, writeLine } from './output.js'
-import { openInput, readJson } from './read-input.js'
+import { isObject, openInput, readJson } from './read-input.js'
 
 /** What every command that changes a plan takes. */
 export interface ControlOptions {
@@ -119,8 +119,4 @@ function sentence({ plan_id, changed, status, revision }: CommandOutput): string
 /** The fields that have a value. */
 function given<Fields extends object>(fields: Fields): { [Name in keyof Fields]?: Exclude<Fields[Name], undefined> } {
 	return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-	return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -1,6 +1,6 @@
 import type { EventInput } from '@planstream/client'
 import { UsageError } from './failure.js'
-import { type Input, parseJson, readText } from './read-input.js'
+import { type Input, isObject, parseJson, readText } from './read-input.js'
 
 /** No event the server takes is larger. */
 const MAX_LINE_CHARACTERS = 1024 * 1024
@@ -79,11 +79,6 @@ function arrayEvents(text: string, name: string): SentEvent[] {
 }
 
 function toSent(value: unknown, place: string): SentEvent {
-	if (!isEvent(value)) throw new UsageError(`${place}, is no event. An event is an object such as ${EXAMPLE}.`)
+	if (!isObject<EventInput>(value)) throw new UsageError(`${place}, is no event. An event is an object such as ${EXAMPLE}.`)
 	return { event: value, place }
-}
-
-/** The server checks the rest and names the path of what is wrong. */
-function isEvent(value: unknown): value is EventInput {
-	return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -61,3 +61,8 @@ export function parseJson(text: string, what: string): unknown {
 		throw new UsageError(`${what} is not JSON: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
 	}
 }
+
+/** The server checks the rest and names the path of what is wrong. */
+export function isObject<Expected extends object = Record<string, unknown>>(value: unknown): value is Expected {
+	return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

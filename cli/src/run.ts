@@ -5,7 +5,7 @@ import { type ExitCode, UsageError } from './failure.js'
 import { exitCode, follow } from './follow.js'
 import { untilInterrupted } from './interrupt.js'
 import { note } from './output.js'
-import { openInput, readJson } from './read-input.js'
+import { isObject, openInput, readJson } from './read-input.js'
 
 export interface RunOptions {
 	readonly url?: string
@@ -15,7 +15,7 @@ export interface RunOptions {
 /** `planstream run`: creates a plan on a running server and follows it to its end. */
 export async function runCommand(file: string, { url, json = false }: RunOptions): Promise<ExitCode> {
 	const spec = await readJson(openInput(file))
-	if (!isObject(spec)) throw new UsageError(`${file} holds no plan. A plan is an object with "query" and "steps".`)
+	if (!isObject<CreateInput>(spec)) throw new UsageError(`${file} holds no plan. A plan is an object with "query" and "steps".`)
 	await using planstream = await connect(url)
 	using interrupt = untilInterrupted()
 	const { plan_id } = await planstream.plans.create(spec)
@@ -27,9 +27,4 @@ export async function runCommand(file: string, { url, json = false }: RunOptions
 		display.close()
 		if (interrupt.signal.aborted) note(`The plan goes on. See it again with: planstream watch ${plan_id}`)
 	}
-}
-
-/** The server checks the rest and names the path of what is wrong. */
-function isObject(value: unknown): value is CreateInput {
-	return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

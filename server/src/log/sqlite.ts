@@ -69,6 +69,7 @@ export class SqliteLog implements LogStore {
 		return this.#dropped
 	}
 
+	/** Not async, so that no frame of it waits until the append is durable. */
 	append(plan: PlanKey, records: readonly LogRecord[], options: AppendOptions = {}): Promise<Appended> {
 		const { summary } = options
 		const stored = summary ? toStored(summary) : null

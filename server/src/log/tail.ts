@@ -70,6 +70,7 @@ export class TailLog implements EventLog {
 		return { plans: this.#windows.size, events, characters: this.#characters, watchers: this.#bells.size }
 	}
 
+	/** Not async, so that no frame of it waits until the append is durable. */
 	append(plan: PlanKey, records: readonly LogRecord[], options: AppendOptions = {}): Promise<Appended> {
 		const window = this.#pin(plan)
 		const { version } = window
