@@ -1,3 +1,4 @@
+import type { OutgoingHttpHeaders } from 'node:http'
 import { constants, createGzip, type Gzip } from 'node:zlib'
 import { parseAccept } from 'hono/utils/accept'
 
@@ -12,4 +13,9 @@ export function gzipStream(): Gzip {
 /** Whether a request asks for gzip, by its `Accept-Encoding`. */
 export function takesGzip(header: string | undefined): boolean {
 	return parseAccept(header ?? '').some(({ type, q }) => type.toLowerCase() === 'gzip' && q > 0)
+}
+
+/** The headers of a response that is compressed. */
+export function gzipHeaders({ vary, ...headers }: OutgoingHttpHeaders): OutgoingHttpHeaders {
+	return { ...headers, 'content-encoding': 'gzip', vary: [vary ?? [], 'accept-encoding'].flat().join(', ') }
 }

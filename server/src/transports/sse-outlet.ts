@@ -5,7 +5,8 @@ import type { Outlet, Wire } from '../delivery/outlet.js'
 import type { ReadRequest } from '../hub/plan-reader.js'
 import type { Principal } from '../hub/principal.js'
 import type { StreamItem } from '../hub/stream-item.js'
-import { type SseContent, type SseContext, type SsePeer, SseStream, type SseStreamOptions, sseBytes } from './sse-stream.js'
+import { bodyBytes } from './body-bytes.js'
+import { type SseContent, type SseContext, type SsePeer, SseStream, type SseStreamOptions } from './sse-stream.js'
 
 /** What one dialect of server-sent events does that the other does not; all its streams share it. */
 export interface SseDialect {
@@ -63,7 +64,7 @@ export class SseOutlet implements Outlet, SseContent {
 	get wire(): Wire {
 		const { name, block } = this.#dialect
 		const { isChunked } = this.sink
-		return { key: `${name} ${isChunked}`, encode: (item) => sseBytes(block(item), isChunked) }
+		return { key: `${name} ${isChunked}`, encode: (item) => bodyBytes(block(item), isChunked) }
 	}
 
 	get delivered(): number {

@@ -10,7 +10,8 @@ import type { Schedule } from '../connections/schedule.js'
 import { StallWatch } from '../connections/stall-watch.js'
 import { Turns } from '../connections/turns.js'
 import type { Principal } from '../hub/principal.js'
-import { gzipStream, takesGzip } from './gzip.js'
+import { bodyBytes } from './body-bytes.js'
+import { gzipHeaders, gzipStream, takesGzip } from './gzip.js'
 
 export interface SseStreamOptions {
 	readonly connections: Connections
@@ -126,7 +127,7 @@ export class SseStream implements ConnectionEnds, SendBuffer, Disposable {
 		const response = this.#response
 		response.on('error', ignoreBrokenPipe)
 		response.shouldKeepAlive = false
-		response.writeHead(200, this.#gzip === null ? headers : gzipped(headers))
+		response.writeHead(200, this.#gzip === null ? headers : gzipHeaders(headers))
 		this.#opened = new Promise((resolve) => {
 			const opened = (): void => {
 				this.#opened = null
@@ -158,7 +159,7 @@ export class SseStream implements ConnectionEnds, SendBuffer, Disposable {
 
 	/** Sends text to this one reader. */
 	send(text: string): void {
-		this.write(sseBytes(text, this.isChunked))
+		this.write(bodyBytes(text, this.isChunked))
 	}
 
 	[Symbol.dispose](): void {
@@ -209,22 +210,6 @@ export class SseStream implements ConnectionEnds, SendBuffer, Disposable {
 			this.#scheduleBeat()
 		}, limits.heartbeatMs)
 	}
-}
-
-function gzipped({ vary, ...headers }: OutgoingHttpHeaders): OutgoingHttpHeaders {
-	return { ...headers, 'content-encoding': 'gzip', vary: [vary ?? [], 'accept-encoding'].flat().join(', ') }
-}
-
-/** Text as it stands in the body of a response. */
-export function sseBytes(text: string, isChunked: boolean): Buffer {
-	if (!isChunked) return Buffer.from(text)
-	const length = Buffer.byteLength(text)
-	const head = `${length.toString(16)}\r\n`
-	const bytes = Buffer.allocUnsafe(head.length + length + 2)
-	bytes.write(head, 'latin1')
-	bytes.write(text, head.length)
-	bytes.write('\r\n', head.length + length, 'latin1')
-	return bytes
 }
 
 /** A reader that leaves while something is written to it is no failure: `close` follows and ends its stream. */
