@@ -4,8 +4,9 @@ const SHORT_MS = 0.5
 const MAX_REST_MS = 25
 
 /**
- * Has a loop rest after each round for as long as the round took. So the loop leaves half of its thread to those who publish, and what they
- * publish meanwhile is one round: the more readers, the more events share the price of a write. After a short round there is no rest.
+ * Has a loop rest after each round for as long as the round took, up to a limit. So the loop leaves half of its thread to those who publish,
+ * unless its rounds are longer than a rest may be, and what they publish meanwhile is one round: the more readers, the more events share the
+ * price of a write. After a short round there is no rest.
  */
 export class Rest {
 	readonly #clock: () => number
