@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, rmSync } from 'node:fs'
 import path from 'node:path'
+import { EMPTY_FINGERPRINT } from '@planstream/shared'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { nextFingerprint } from '../../server/src/log/fingerprint.js'
 import { type RunningServer, startServer } from '../../server/src/server.js'
 import { ask, post } from '../support/ask.js'
 import { CliProcess, planstream, temporaryDirectory } from '../support/cli-process.js'
@@ -103,6 +105,31 @@ it.each<[string, (archive: string[]) => string[], RegExp]>([
 	})
 	expect(refusal).toMatchObject({ status: 400, body: { code: 'bad_request', detail: expect.stringMatching(sentence) } })
 	expect({ plan, files }).toEqual({ plan: 404, files: [] })
+})
+
+/** The archive with another id for its file in the events, which agree with their fingerprints again, and without the file. */
+function renamed(archive: readonly string[], id: string): string[] {
+	let fingerprint = EMPTY_FINGERPRINT
+	const kept = archive.filter((line) => !/^\{"(file|base64)/.test(line)).map((line) => line.replaceAll(ID, id))
+	const chained = kept.map((line) => {
+		const parsed = JSON.parse(line) as { event?: { event_id: string } }
+		if (parsed.event === undefined) return line.replace('"files":1', '"files":0')
+		fingerprint = nextFingerprint(fingerprint, parsed.event.event_id, JSON.stringify(parsed.event))
+		return line.replace(/"fingerprint":"[^"]+"/, `"fingerprint":"${fingerprint}"`)
+	})
+	return chained.map((line, at) => (at === 0 ? line.replace(/"fingerprint":"[^"]+"/, `"fingerprint":"${fingerprint}"`) : line))
+}
+
+it('events that were imported with the path of another file give nobody that file', async () => {
+	await elsewhere(async (other) => {
+		const id = `${'../'.repeat(32)}${import.meta.filename.slice(1)}`
+		expect((await imported(other, renamed(lines, id))).status).toBe(201)
+		expect((await ask(other, '/api/v1/plans/p')).text).toContain(id)
+		const { status } = await ask(other, `/api/v1/plans/p/artifacts/${encodeURIComponent(id)}`)
+		const archive = await exported(other)
+		expect({ status, files: archive.filter((line) => line.startsWith('{"file"')) }).toEqual({ status: 404, files: [] })
+		return {}
+	})
 })
 
 it('an export of before, which has no files, is imported as it is', async () => {

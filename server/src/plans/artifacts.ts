@@ -7,6 +7,9 @@ import { type Artifact, PlanstreamError } from '@planstream/shared'
 /** Limit of one artifact; see PROTOCOL.md section 7. */
 export const MAX_ARTIFACT_BYTES = 64 * 1024 * 1024
 
+/** What an artifact's id is. Events that were imported may name anything, which must not lead out of the directory. */
+const DIGEST = /^[0-9a-f]{64}$/
+
 /** Where the content of an artifact lies below the artifacts' directory: `ab/abcdef...`. */
 function artifactPath(directory: string, artifact_id: string): string {
 	return join(directory, artifact_id.slice(0, 2), artifact_id)
@@ -43,8 +46,9 @@ export class Artifacts {
 		await this.#write(artifactPath(this.#directory, artifact_id), checked(artifact_id, pieces))
 	}
 
-	/** The content of an artifact; null when it is not there any more. */
+	/** The content of an artifact; null when it is not there any more, or when no artifact has such an id. */
 	async open(artifact_id: string): Promise<Readable | null> {
+		if (!DIGEST.test(artifact_id)) return null
 		try {
 			return (await open(artifactPath(this.#directory, artifact_id))).createReadStream()
 		} catch (error) {
