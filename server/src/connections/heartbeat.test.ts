@@ -75,6 +75,16 @@ test('a message is as good as a pong, also when the ping leaves after it', () =>
 	expect([...timers.values()].map(({ delayMs }) => delayMs)).toEqual([30_000])
 })
 
+test('two pings that leave at once are answered by one pong', () => {
+	const { socket, expire, timers } = start()
+	expire()
+	socket.emit('message')
+	expire()
+	for (const flushed of socket.unflushed.splice(0)) flushed()
+	socket.emit('pong')
+	expect([...timers.values()].map(({ delayMs }) => delayMs)).toEqual([30_000])
+})
+
 test('no timer is left of it when it is disposed, with or without an answer due, whatever comes after that', () => {
 	const { socket, heartbeat, expire, timers } = start()
 	expire()

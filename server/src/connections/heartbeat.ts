@@ -64,7 +64,9 @@ export class Heartbeat implements Disposable {
 		})
 	}
 
+	/** Two pings may leave at once when what was queued before them is taken; one answer is due then. */
 	#expectAnswer(): void {
+		this.#timer[Symbol.dispose]()
 		this.#timer = this.#options.schedule(() => {
 			if (this.#socket.isPaused) this.#expectAnswer()
 			else this.#socket.terminate()
