@@ -55,3 +55,12 @@ it('makes a plan anew that was removed, with its place in the list', async () =>
 	expect(await publish(hub, output)).toEqual([1])
 	expect(await listed()).toEqual(['p'])
 })
+
+it('makes a plan anew that another one removed while nothing had changed its state, with its place in the list', async () => {
+	const { hub, other, log } = await twoHubs()
+	await publish(hub, output)
+	await other.remove(PLAN)
+	expect(await publish(hub, output)).toEqual([1])
+	const { plans } = await log.list({ tenant: PLAN.tenant, limit: 9 })
+	expect(plans.map(({ plan_id }) => plan_id)).toEqual(['p'])
+})

@@ -150,7 +150,8 @@ export class PlanWriter {
 	}
 
 	#expectations(tip: Tip, next: Tip, records: readonly LogRecord[], options: CommitOptions): AppendOptions {
-		const state = tip.fold === null ? { expected_seq: 0 } : { expected_state_seq: tip.state_seq }
+		// A log whose state has never changed looks, by that alone, like one that is not there.
+		const state = tip.state_seq === 0 ? { expected_seq: tip.fold?.state.seq ?? 0 } : { expected_state_seq: tip.state_seq }
 		const given = options.expected_seq === undefined ? {} : { expected_seq: options.expected_seq }
 		const transient = records.every((record) => record.transient) && tip.fold !== null
 		if (next.fold === null || (transient && !this.#isSummaryDue(next.fold))) return { ...state, ...given }
