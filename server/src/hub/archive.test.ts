@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import type { EventInput } from '@planstream/shared'
 import { eventInput } from '@planstream/shared/schemas'
 import fc from 'fast-check'
@@ -5,6 +6,7 @@ import { describe, expect, it } from 'vitest'
 import { readArchive } from '../api/archive-lines.js'
 import type { EventLog } from '../log/event-log.js'
 import { openLog } from '../log/open.js'
+import { archivePlan } from './archive.js'
 import { Hub } from './hub.js'
 import { LOCAL_PRINCIPAL } from './principal.js'
 
@@ -229,5 +231,29 @@ describe('verifying', () => {
 		})
 		expect(await verify(busy)).toMatchObject({ ok: true, oldest_seq: 900 })
 		expect(reads).toBeGreaterThan(2)
+	})
+})
+
+describe('the files of an archive', () => {
+	const linesWith = async (...pieces: string[]) => {
+		const { hub, log } = await openHub()
+		await publish(hub, 'p', stepDone)
+		const file = Readable.from(pieces.map((piece) => Buffer.from(piece)))
+		const lines = archivePlan(log, PLAN, { ids: () => Promise.resolve(['f']), open: () => Promise.resolve(file) })
+		return { file, lines }
+	}
+
+	it('are closed when nobody wants the rest, also before their first piece', async () => {
+		const { file, lines } = await linesWith('x')
+		for await (const line of lines) if (line.startsWith('{"file"')) break
+		expect(file.destroyed).toBe(true)
+	})
+
+	it('may be empty', async () => {
+		const { lines } = await linesWith()
+		const all: string[] = []
+		for await (const line of lines) all.push(line)
+		expect(all.slice(2, 3)).toEqual(['{"file":"f"}\n'])
+		expect(JSON.parse(all.at(-1) ?? '')).toMatchObject({ files: 1 })
 	})
 })

@@ -43,8 +43,15 @@ async function* fileLines({ ids, open }: KeptFiles): AsyncGenerator<string, numb
 		const content = await open(file)
 		if (content === null) continue
 		kept += 1
-		yield `${JSON.stringify({ file })}\n`
-		for await (const bytes of content) yield `{"base64":"${Buffer.from(bytes).toString('base64')}"}\n`
+		const head = `${JSON.stringify({ file })}\n`
+		let isBegun = false
+		// Whoever wants no more after any of these lines leaves the loop, which closes the file.
+		for await (const bytes of content) {
+			if (!isBegun) yield head
+			isBegun = true
+			yield `{"base64":"${Buffer.from(bytes).toString('base64')}"}\n`
+		}
+		if (!isBegun) yield head
 	}
 	return kept
 }
