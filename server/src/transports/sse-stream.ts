@@ -133,6 +133,8 @@ export class SseStream implements ConnectionEnds, SendBuffer, Disposable {
 				this.#opened = null
 				resolve()
 			}
+			// Behind another answer nothing may ever be written.
+			if (response.socket === null) response.once('close', opened)
 			if (this.#gzip === null) this.#begin(block, opened)
 			else this.#openGzip(this.#gzip, block, opened)
 		})
