@@ -3,12 +3,16 @@ const BESIDE = 300
 
 /** @throws Error when there may not be so many connections at one time, in this process or in one that it starts */
 export function assertOpenFiles(connections: number): void {
+	const problem = tooFewFiles(connections)
+	if (problem !== null) throw new Error(`${problem}, or ask for fewer subscribers.`)
+}
+
+/** @returns what is in the way of so many connections at one time; null: nothing */
+export function tooFewFiles(connections: number): string | null {
 	const needed = connections + BESIDE
 	const most = openFiles()
-	if (most >= needed) return
-	throw new Error(
-		`${connections} connections take ${needed} open files, and a process may have ${most} here. Raise that, for example by "ulimit -n ${needed}", or ask for fewer subscribers.`,
-	)
+	if (most >= needed) return null
+	return `${connections} connections take ${needed} open files, and a process may have ${most} here. Raise that, for example by "ulimit -n ${needed}"`
 }
 
 /** Node raises its own limit as far as it may. */

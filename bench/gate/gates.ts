@@ -20,18 +20,18 @@ const REPLAY = { what: 'CPU time of a replayed event in microseconds', figure: c
 /**
  * Each holds for all that the product has in its group. Where it does what it must, the limit is what it must with slack, or twice what
  * it is when that is less: 1.15 times the floor, a seventh (WebSocket) or a thirtieth (server-sent events) of stock tRPC, a fortieth in
- * bursts, 100,000 replayed events a second. Elsewhere it is about a quarter more than it is.
+ * bursts. Elsewhere it is about twice what it is, so that a busy machine does not fail and what doubles does.
  */
 export const GATES: readonly Gate[] = [
 	{ scenario: 'fanout', group: 'ws to 1000', ...CPU, to: 'floor', most: 1 },
 	{ scenario: 'fanout', group: 'ws to 1000', ...CPU, to: 'stock', most: 0.2 },
 	{ scenario: 'fanout', group: 'sse to 1000', ...CPU, to: 'floor', most: 1 },
 	{ scenario: 'fanout', group: 'sse to 1000', ...CPU, to: 'stock', most: 0.03 },
-	{ scenario: 'bursts', group: 'ws to 100', ...CPU, to: 'stock', most: 0.15 },
-	{ scenario: 'bursts', group: 'sse to 100', ...CPU, to: 'stock', most: 0.05 },
-	{ scenario: 'memory', group: 'ws to 1000', ...MEMORY, to: 'floor', most: 2 },
-	{ scenario: 'memory', group: 'sse to 1000', ...MEMORY, to: 'floor', most: 2.5 },
-	{ scenario: 'append', group: 'append 256', ...PUBLISH, to: 'floor', most: 12 },
-	{ scenario: 'replay', group: 'replay', ...REPLAY, to: null, most: 10 },
-	{ scenario: 'replay', group: 'pages', ...REPLAY, to: null, most: 15 },
+	{ scenario: 'bursts', group: 'ws to 100', ...CPU, to: 'stock', most: 0.2 },
+	{ scenario: 'bursts', group: 'sse to 100', ...CPU, to: 'stock', most: 0.07 },
+	{ scenario: 'memory', group: 'ws to 1000', ...MEMORY, to: 'floor', most: 2.5 },
+	{ scenario: 'memory', group: 'sse to 1000', ...MEMORY, to: 'floor', most: 3 },
+	{ scenario: 'append', group: 'append 256', ...PUBLISH, to: 'floor', most: 20 },
+	{ scenario: 'replay', group: 'replay', ...REPLAY, to: null, most: 15 },
+	{ scenario: 'replay', group: 'pages', ...REPLAY, to: null, most: 30 },
 ]

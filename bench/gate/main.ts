@@ -1,7 +1,9 @@
 import { appendScenario } from '../append/scenario.js'
 import { type Cores, ONE_CORE, takeCores } from '../cores.js'
 import { describe, type Environment, environmentOf } from '../environment.js'
+import { MEMORY_BASE } from '../fanout/measure.js'
 import { burstsScenario, fanoutScenario, memoryScenario } from '../fanout/scenarios.js'
+import { tooFewFiles } from '../open-files.js'
 import type { Options, ScenarioName } from '../options.js'
 import { replayScenario } from '../replay/scenario.js'
 import { type Series, toRows } from '../report/rows.js'
@@ -26,7 +28,9 @@ const NAMES = { floor: "the floor's", stock: "stock tRPC's" } as const
 process.on('SIGINT', () => process.exit(130))
 process.on('SIGTERM', () => process.exit(143))
 const cores = takeCores()
+const noFiles = tooFewFiles(MEMORY_BASE + Math.max(...OPTIONS.subscribers))
 if (cores === null) console.log(`${ONE_CORE} No gate was looked at.`)
+else if (noFiles !== null) console.log(`${noFiles}. No gate was looked at.`)
 else await run(cores)
 
 /** Measures what the gates need, and once more where one was missed. One that is missed twice fails the run. */
