@@ -20,7 +20,7 @@ const REPLAY = { what: 'CPU time of a replayed event in microseconds', figure: c
 /**
  * Each holds for all that the product has in its group. Where it does what it must, the limit is what it must with slack, or twice what
  * it is when that is less: 1.15 times the floor, a seventh (WebSocket) or a thirtieth (server-sent events) of stock tRPC, a fortieth in
- * bursts. Elsewhere it is about twice what it is, so that a busy machine does not fail and what doubles does.
+ * bursts. Elsewhere it is two to four times what an idle machine shows, so that a busy one does not fail.
  */
 export const GATES: readonly Gate[] = [
 	{ scenario: 'fanout', group: 'ws to 1000', ...CPU, to: 'floor', most: 1 },

@@ -22,6 +22,21 @@ function outputs(count: number, step_id = 's'): Record<string, unknown>[] {
 	}))
 }
 
+/** Clients of both servers, over both transports, that have got the first event of a plan. */
+async function follow({ server, urls }: Awaited<ReturnType<typeof startBoth>>) {
+	await server.publish('p', [STARTED])
+	const pair = await SocketPair.open(urls)
+	const streams = await StreamPair.open(urls, trpcPath({ plan_id: 'p' }))
+	pair.subscribe(1, { plan_id: 'p' })
+	await pair.hears('"event_type":"plan_started"')
+	await streams.gets('"event_type":"plan_started"')
+	const close = () => {
+		streams[Symbol.dispose]()
+		pair[Symbol.dispose]()
+	}
+	return { pair, streams, [Symbol.dispose]: close }
+}
+
 const WHOLE = [STARTED, ...outputs(300), COMPLETED]
 
 test.each([
@@ -142,12 +157,8 @@ test('an id that is in use is refused, and free after a stop', async () => {
 
 test('a plan that is removed, and one that appears', async () => {
 	await using both = await startBoth()
-	await both.server.publish('p', [STARTED])
-	using pair = await SocketPair.open(both.urls)
-	using streams = await StreamPair.open(both.urls, trpcPath({ plan_id: 'p' }))
-	pair.subscribe(1, { plan_id: 'p' })
-	await pair.hears('"event_type":"plan_started"')
-	await streams.gets('"event_type":"plan_started"')
+	using following = await follow(both)
+	const { pair, streams } = following
 	await both.server.hub.trim(PLAN, 2)
 	await both.server.publish('p', outputs(2))
 	await pair.hears('"event_type":"step_output"', 2)
@@ -178,12 +189,8 @@ test.each([
 	['what nobody foresaw', new TypeError('secret')],
 ])('a log that breaks in mid-stream by %s, and streams anew', async (_name, failure) => {
 	await using both = await startBoth()
-	await both.server.publish('p', [STARTED])
-	using pair = await SocketPair.open(both.urls)
-	using streams = await StreamPair.open(both.urls, trpcPath({ plan_id: 'p' }))
-	pair.subscribe(1, { plan_id: 'p' })
-	await pair.hears('"event_type":"plan_started"')
-	await streams.gets('"event_type":"plan_started"')
+	using following = await follow(both)
+	const { pair, streams } = following
 	await both.server.until(() => both.server.watchers, 4)
 	for (const reading of [Hub.prototype, PlanReader.prototype]) vi.spyOn(reading, 'read').mockRejectedValue(failure)
 	await both.server.publish('p', outputs(1))
