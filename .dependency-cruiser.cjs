@@ -10,6 +10,7 @@ const FLOORS = [
 	['transports'],
 	['app'],
 	['server'],
+	['settings', 'offline'],
 	['main', 'testing'],
 ]
 

@@ -1,5 +1,6 @@
 import { appendFileSync, writeFileSync } from 'node:fs'
 import { appendScenario } from './append/scenario.js'
+import type { Case, Measurement } from './case.js'
 import { type Cores, ONE_CORE, takeCores } from './cores.js'
 import { describe, type Environment, environmentOf } from './environment.js'
 import {
@@ -18,7 +19,7 @@ import { chart } from './report/chart.js'
 import { loadCpu, type Row, toRows } from './report/rows.js'
 import { formatTable } from './report/table.js'
 import { measureRounds } from './rounds.js'
-import type { Case, Measurement, Scenario } from './scenario.js'
+import type { Scenario } from './scenario.js'
 
 /** Above it, the load generator may be what limited the rate. */
 const BUSY = 0.9

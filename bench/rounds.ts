@@ -1,4 +1,4 @@
-import type { Case, Measurement } from './scenario.js'
+import type { Case, Measurement } from './case.js'
 
 /** What was measured of one case in one round. */
 export interface Sample {

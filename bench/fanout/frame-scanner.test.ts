@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { DeflateContext } from '../../server/src/transports/deflate-context.js'
-import { compressedFrame, textFrame } from '../../server/src/transports/text-frame.js'
+import { DeflateContext } from '../../server/src/transports/websocket/deflate.js'
+import { compressedFrame, textFrame } from '../../server/src/transports/websocket/frames.js'
 import { FrameScanner } from './frame-scanner.js'
 import { sentProse } from './prose.js'
 

@@ -1,5 +1,5 @@
+import type { Measurement } from '../case.js'
 import type { Cores } from '../cores.js'
-import type { Measurement } from '../scenario.js'
 import { scratchDirectory } from '../scratch-directory.js'
 import { Audience, type Crowd } from './audience.js'
 import { answer, cpuUs, rssKib, type Server, serverOf } from './child-server.js'

@@ -1,5 +1,5 @@
+import type { Role } from '../case.js'
 import { planId } from '../events.js'
-import type { Role } from '../scenario.js'
 
 export type ServerName = 'planstream' | 'planstream-prose' | 'raw-sse' | 'raw-websocket' | 'stock-trpc' | 'socket-io' | 'fastapi'
 export type Wire = 'sse' | 'websocket'

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
+import type { Case, Measurement, Role } from '../case.js'
 import { cpuUsEach, toRows } from '../report/rows.js'
-import type { Case, Measurement, Role } from '../scenario.js'
 import type { Gate } from './gates.js'
 import { judge, needed, settle } from './judge.js'
 

@@ -1,6 +1,6 @@
+import type { Case } from '../case.js'
 import type { ScenarioName } from '../options.js'
 import { figures, type Row, ratio } from '../report/rows.js'
-import type { Case } from '../scenario.js'
 import type { Gate } from './gates.js'
 
 /** The rows of one scenario. */

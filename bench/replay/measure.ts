@@ -1,12 +1,12 @@
 import { readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
+import type { Measurement } from '../case.js'
 import type { Cores } from '../cores.js'
 import { PLAN_ID } from '../events.js'
 import { Audience } from '../fanout/audience.js'
 import { answer, cpuUs, type Server, serverOf } from '../fanout/child-server.js'
 import { Scanner } from '../fanout/scanner.js'
 import type { Subject } from '../fanout/subjects.js'
-import type { Measurement } from '../scenario.js'
 import { scratchDirectory } from '../scratch-directory.js'
 
 /** Reads all events of the plan and gives the bytes they came in. */

@@ -1,10 +1,11 @@
+import type { Case } from '../case.js'
 import type { Cores } from '../cores.js'
 import { EVENT_BYTES } from '../events.js'
 import { SUBJECTS } from '../fanout/subjects.js'
 import type { Options } from '../options.js'
 import { bytesEach, cpuUsEach, figures, loadCpu, perSecond, serverCpu, storedBytesEach } from '../report/rows.js'
 import { GROUP, percent, SUBJECT, short, showSpread } from '../report/table.js'
-import type { Case, Scenario } from '../scenario.js'
+import type { Scenario } from '../scenario.js'
 import { measureReplay, overHistory, overStream } from './measure.js'
 
 const EVENTS = 100_000

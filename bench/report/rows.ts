@@ -1,4 +1,4 @@
-import type { Case, Measurement } from '../scenario.js'
+import type { Case, Measurement } from '../case.js'
 import { type Spread, spread } from './statistics.js'
 
 /** What was measured of one case, in the order of the rounds. */

@@ -2,7 +2,7 @@ import { createPlanstream, type Planstream } from '@planstream/client'
 import { PlanstreamError } from '@planstream/shared'
 import { Option } from 'commander'
 import { WebSocket } from 'ws'
-import { UsageError } from './failure.js'
+import { UsageError } from './exit.js'
 
 /** Where a server listens that was told nothing else. */
 export const DEFAULT_URL = 'http://127.0.0.1:3000'

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { styleText } from 'node:util'
-import { EXIT } from './failure.js'
+import { EXIT } from './exit.js'
 import type { Style } from './render.js'
 
 /** Writes to standard output what a program may read, a line at a time, no faster than it is taken. */

@@ -15,7 +15,7 @@ import {
 } from '@planstream/shared'
 import { type Command, Option } from 'commander'
 import { assertUrl, DEFAULT_DATA, DEFAULT_URL, tokenOfEnvironment } from './connection.js'
-import { UsageError } from './failure.js'
+import { UsageError } from './exit.js'
 
 /** Which plans a command is about. */
 export interface Place {

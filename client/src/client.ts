@@ -1,29 +1,57 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
-import type { StreamRoute, Subscribing, Watching, WatchOptions } from './calling.js'
-import { httpCalls } from './calls.js'
 import { type Connection, ConnectionMonitor, type Release } from './connection.js'
 import { asyncDisposable } from './disposal.js'
 import type { PlanState } from './generated/plans.js'
 import { bindProcedures, type Procedures, STREAMS } from './generated/procedures.js'
-import { leavable } from './iteration.js'
+import { addressOf, httpCalls, persistentCalls } from './http.js'
 import { type PlanstreamOptions, type Settings, settingsOf } from './options.js'
-import { persistentCalls } from './persist.js'
-import { type RunInput, type RunOptions, type RunOutput, type RunPorts, runPlan } from './plan-run.js'
-import { type WatchPlanOptions, watchTarget } from './plan-watch.js'
 import { createPublisher, type Publisher, type PublisherOptions } from './publisher/publisher.js'
-import { addressOf } from './requests.js'
-import { Scope } from './scope.js'
 import { ItemReader, PlanReader } from './stream-reader.js'
 import { Subscription, type SubscriptionPorts, type SubscriptionTarget, type TransportChooser } from './subscription.js'
-import { ChoiceMemory, pageStorage } from './transports/choice-memory.js'
-import { afterFailure, afterStart, firstChoice } from './transports/fallback.js'
-import { PollTransport } from './transports/poll.js'
+import { Scope } from './timing.js'
+import { afterFailure, afterStart, ChoiceMemory, firstChoice, pageStorage } from './transports/choice.js'
+import { PollTransport } from './transports/polling.js'
 import { SseTransport } from './transports/sse.js'
 import { slotsFor } from './transports/stream-slots.js'
 import type { Transport } from './transports/transport.js'
 import { SILENT_HEARTBEATS } from './transports/trpc-socket.js'
 import { WebSocketTransport } from './transports/websocket.js'
+import type { StreamRoute, Subscribing, Watching, WatchOptions } from './types.js'
+import {
+	type RunInput,
+	type RunOptions,
+	type RunOutput,
+	type RunPorts,
+	runPlan,
+	type WatchPlanOptions,
+	watchTarget,
+} from './watch.js'
+
+/**
+ * Items that are let go at once by `return()` and by `await using`, also while the next one is awaited: a bare generator would first
+ * wait for it.
+ *
+ * @param begin - makes the items; they end when the signal aborts
+ */
+export function leavable<Item>(
+	begin: (left: AbortSignal) => AsyncGenerator<Item, void, undefined>,
+): AsyncGenerator<Item, void, undefined> {
+	const leaving = new AbortController()
+	const items = begin(leaving.signal)
+	const leave = (): Promise<IteratorResult<Item, void>> => {
+		leaving.abort()
+		return items.return()
+	}
+	const iterable = {
+		next: () => items.next(),
+		return: leave,
+		throw: (error: unknown) => items.throw(error),
+		[Symbol.asyncIterator]: (): AsyncGenerator<Item, void, undefined> => generator,
+	}
+	const generator = asyncDisposable(iterable, async () => void (await leave()))
+	return generator
+}
 
 /** The procedures on plans, and what is made of them. */
 export interface Plans extends PlanProcedures {

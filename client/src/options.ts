@@ -1,6 +1,5 @@
 import { PlanstreamError } from '@planstream/shared'
-import { type Backoff, DEFAULT_BACKOFF } from './backoff.js'
-import { type Clock, systemClock } from './clock.js'
+import { type Backoff, type Clock, DEFAULT_BACKOFF, systemClock } from './timing.js'
 import { TokenSource } from './token.js'
 import type { TransportName } from './transports/transport.js'
 import type { WebSocketConstructor } from './transports/trpc-socket.js'

@@ -2,12 +2,12 @@ import { PlanstreamError, type ReadyFrame } from '@planstream/shared'
 import { describe, expect, it } from 'vitest'
 import { ManualClock } from '../../test/support/manual-clock.js'
 import { type ScriptedConnection, ScriptedTransport } from '../../test/support/scripted-transport.js'
-import type { SubscribeOptions } from './calling.js'
 import { type Connection, ConnectionMonitor } from './connection.js'
-import { Scope } from './scope.js'
 import { PlanReader } from './stream-reader.js'
 import { Subscription, type TransportChooser } from './subscription.js'
+import { Scope } from './timing.js'
 import { Cut, type Delivery, HeldBack } from './transports/transport.js'
+import type { SubscribeOptions } from './types.js'
 
 const ROUTE = { name: 'plans.events', path: '/plans/{plan_id}/events' }
 const cut = new Cut('cut')

@@ -1,12 +1,9 @@
-import { type Backoff, backoffDelay } from './backoff.js'
-import type { StreamRoute } from './calling.js'
-import { type Clock, pause } from './clock.js'
 import type { Activity } from './connection.js'
-import type { Scope } from './scope.js'
-import { linkedController } from './signals.js'
 import type { StreamReader } from './stream-reader.js'
+import { type Backoff, backoffDelay, type Clock, linkedController, pause, type Scope } from './timing.js'
 import { NoToken } from './token.js'
 import { Cut, HeldBack, type Stream, type Transport, type TransportName } from './transports/transport.js'
+import type { StreamRoute } from './types.js'
 
 /** The choice of transport, which all subscriptions of a client make together. */
 export interface TransportChooser {

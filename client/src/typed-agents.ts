@@ -1,10 +1,10 @@
-import type { CallOptions, SubscribeOptions } from './calling.js'
 import type { Plans, Planstream } from './client.js'
 import type { CommandOutput, HistoryOutput } from './generated/answers.js'
 import type { CreateInput, HistoryInput, ModifyInput, ModifyOp, SubscribeInput } from './generated/commands.js'
 import type { PlanEvent, StepCompletedData, StepCompletedEvent } from './generated/events.js'
 import type { StepSpec } from './generated/specs.js'
-import type { RunInput, RunOptions, RunOutput } from './plan-run.js'
+import type { CallOptions, SubscribeOptions } from './types.js'
+import type { RunInput, RunOptions, RunOutput } from './watch.js'
 
 /** What an agent takes and gives. */
 interface AgentType {

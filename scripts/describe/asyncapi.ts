@@ -1,7 +1,7 @@
 import type { JsonSchema } from '@planstream/shared/schemas'
 import type { Catalogue } from '../generate/catalogue.js'
 import { definitionsAt } from '../generate/json-schemas.js'
-import type { Part } from './openapi.js'
+import type { Part } from './other-paths.js'
 
 const SCHEMAS = '#/components/schemas/'
 

@@ -1,6 +1,6 @@
 import type { Catalogue } from '../generate/catalogue.js'
 import { definitionsAt } from '../generate/json-schemas.js'
-import type { Part } from './openapi.js'
+import type { Part } from './other-paths.js'
 
 /** Every type of the wire as one JSON Schema document; a type is at `#/$defs/NAME`. */
 export function jsonSchemas(catalogues: readonly Catalogue[]): Part {

@@ -4,12 +4,9 @@ import * as z from 'zod'
 import type { Catalogue } from '../generate/catalogue.js'
 import { type Contract, groupOf, groupsOf } from '../generate/groups.js'
 import { definitionsAt, typeNames } from '../generate/json-schemas.js'
-import { otherPaths } from './other-paths.js'
+import { otherPaths, type Part } from './other-paths.js'
 
 type Names = ReturnType<typeof typeNames>
-
-/** One operation, or another part of the document. */
-export type Part = Readonly<Record<string, unknown>>
 
 const SCHEMAS = '#/components/schemas/'
 

@@ -1,5 +1,7 @@
 import { archiveRoutes } from '@planstream/shared/schemas'
-import type { Part } from './openapi.js'
+
+/** One operation, or another part of the document. */
+export type Part = Readonly<Record<string, unknown>>
 
 const text = (description: string, type = 'application/json'): Part => ({ description, content: { [type]: {} } })
 const refused = { $ref: '#/components/responses/Problem' }

@@ -53,7 +53,7 @@ export function emitEventHelpers(): SourceFile {
 	const helpers = eventInput.options.map((option) => helperOf(option.shape.event_type.value, option.shape.step_id))
 	const types = helpers.map(({ type }) => inputType(type)).sort()
 	const imports = [
-		`import type { Accepted } from '../publisher/accepted.js'`,
+		`import type { Accepted } from '../publisher/queue.js'`,
 		`import type { EventInput, ${types.join(', ')} } from './event-inputs.js'`,
 	]
 	const parts = [`${HEADER}\n${imports.join('\n')}`, emitInterface(helpers), emitBinding(helpers)]

@@ -25,7 +25,7 @@ export function emitProcedures(contract: Contract, catalogues: readonly Catalogu
 	const rows = [...groups.values()].flat()
 	const used = rows.flatMap(({ input, output }) => (input === null ? [output] : [input, output]))
 	const imports = [
-		`import type { CallOptions, Calling, StreamRoute, SubscribeOptions, Subscribing, WatchOptions, Watching } from '../calling.js'`,
+		`import type { CallOptions, Calling, StreamRoute, SubscribeOptions, Subscribing, WatchOptions, Watching } from '../types.js'`,
 		importsOf(new Set(used), homesOf(catalogues), 'procedures.ts'),
 	]
 	const parts = [`${HEADER}\n${imports.join('\n')}`, emitInterface(groups), emitStreams(rows), emitBinding(groups)]

@@ -4,9 +4,8 @@ import { expect, it } from 'vitest'
 import { startPlanstream } from '../../test/support/planstream.js'
 import { createApp } from './app.js'
 import { LOCAL_AUTHORITY } from './auth/authority.js'
-import { CONNECTION_LIMITS } from './connections/limits.js'
-import { Connections } from './connections/registry.js'
-import { processSchedule } from './connections/schedule.js'
+import { CONNECTION_LIMITS, Connections } from './connections/connections.js'
+import { processSchedule } from './ops/clock.js'
 
 /** The app without a socket, asked by a program of this machine. */
 async function startApp(ready: () => Promise<unknown> = () => Promise.resolve()) {

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { eventInput } from './events.js'
+import { eventInput, toUtcMillis } from './events.js'
 import { normalisePlan } from './normalise.js'
 import { normalisedPlan, planSpec } from './plans.js'
-import { toUtcMillis } from './time.js'
 
 const progress = { event_type: 'step_progress', step_id: 'a', data: { progress: 0.5 } }
 

@@ -1,7 +1,7 @@
 import * as z from 'zod'
 import type { EventType } from './event-types.js'
 import { COMMAND_ID_PREFIX, EVENT_ID_PATTERN } from './ids.js'
-import { json, jsonObject } from './json.js'
+import { json, jsonObject, type Wire } from './json.js'
 import {
 	artifact,
 	check,
@@ -16,8 +16,32 @@ import {
 	stepId,
 	usage,
 } from './plans.js'
-import { sentTime } from './time.js'
-import type { Wire } from './wire.js'
+
+const ISO = /^(\d{4})-(\d\d)-(\d\d)(T\d\d:\d\d)(:\d\d)?(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)?$/
+
+/** Any ISO 8601 time as `YYYY-MM-DDTHH:MM:SS.mmmZ`; without a zone it is UTC, digits behind the millisecond are cut off. */
+export function toUtcMillis(text: string): string | null {
+	const [, year, month, day, minutes, seconds = ':00', parts = '', zone = 'Z'] = ISO.exec(text) ?? []
+	if (minutes === undefined || !isDay(Number(year), Number(month), Number(day))) return null
+	const time = new Date(`${year}-${month}-${day}${minutes}${seconds}${parts.slice(0, 4)}${zone}`)
+	return Number.isNaN(time.getTime()) ? null : time.toISOString()
+}
+
+/** Whether the calendar has this day: `Date` takes 30 February for 2 March. */
+function isDay(year: number, month: number, day: number): boolean {
+	return day >= 1 && day <= new Date(Date.UTC(year, month, 0)).getUTCDate()
+}
+
+/** A producer's timestamp. */
+export const sentTime = z
+	.string()
+	.max(64)
+	.transform((text, context) => {
+		const utc = toUtcMillis(text)
+		if (utc !== null) return utc
+		context.addIssue({ code: 'custom', message: 'must be an ISO 8601 time such as 2026-01-31T12:00:00.000Z' })
+		return z.NEVER
+	})
 
 const text = z.string()
 const durationMs = z.number().min(0)

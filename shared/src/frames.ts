@@ -1,7 +1,7 @@
 import * as z from 'zod'
+import type { Wire } from './json.js'
 import { count, planState, readablePlanId } from './plans.js'
 import { PLAN_OWNERS, PLAN_STATUSES } from './status.js'
-import type { Wire } from './wire.js'
 
 /** Why a position could not be honoured; see the verdict table in PROTOCOL.md section 3. */
 export const RESET_REASONS = ['trimmed', 'cleared', 'epoch', 'rewind', 'fork'] as const

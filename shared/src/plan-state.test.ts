@@ -4,7 +4,7 @@ import { EVENT_TYPES, type EventType, LIVE_EVENT_TYPES } from './event-types.js'
 import { eventInput, type PlanEvent, planEvent } from './events.js'
 import { applyEvent, initialPlanState, MAX_INLINE_RESULT } from './plan-state.js'
 import { planState } from './plans.js'
-import { indexSteps } from './steps.js'
+import { indexSteps } from './step-state.js'
 
 const id = fc.constantFrom('a', 'b', 'c')
 const error = { code: 'x', message: 'broken', retryable: true }

@@ -2,8 +2,7 @@ import type { PlanEvent } from './events.js'
 import { jsonBytes } from './json-bytes.js'
 import type { NormalisedStep, PlanState, StepState } from './plans.js'
 import { isFinished, type PlanOwner } from './status.js'
-import { applyToStep, pendingStep } from './step-state.js'
-import { deriveReadiness, indexSteps, replaceStep, resultSize } from './steps.js'
+import { applyToStep, deriveReadiness, indexSteps, pendingStep, replaceStep, resultSize } from './step-state.js'
 
 /** A result up to this size stands in the state itself, a larger one is named by the event that holds it. */
 export const MAX_INLINE_RESULT = 4096

@@ -1,8 +1,7 @@
 import * as z from 'zod'
 import { AGENT_TYPE_PATTERN, PLAN_ID_PATTERN, STEP_ID_PATTERN, SYSTEM_PLAN_ID } from './ids.js'
-import { json, jsonObject } from './json.js'
+import { json, jsonObject, type Wire } from './json.js'
 import { PLAN_OWNERS, PLAN_STATUSES, STEP_STATUSES } from './status.js'
-import type { Wire } from './wire.js'
 
 /** Limits of one plan; see the table in PROTOCOL.md section 7. */
 export const MAX_STEPS = 1000

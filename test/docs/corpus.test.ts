@@ -2,14 +2,14 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { researchAgents } from '../../server/src/agents/research/research-agents.js'
+import { researchAgents } from '../../server/src/agents/research/research.js'
 import { researchPlan } from '../../server/src/agents/research/research-plan.js'
 import { runSteps } from '../support/run-steps.js'
 import { read, root } from './documents.js'
 
 /** The questions that the demo asks of these documents. */
 function demoQuestions(): string[] {
-	const [, list = ''] = /const QUESTIONS = \[([\s\S]*?)\]/.exec(read('cli/src/demo.ts')) ?? []
+	const [, list = ''] = /const QUESTIONS = \[([\s\S]*?)\]/.exec(read('cli/src/commands/demo.ts')) ?? []
 	return [...list.matchAll(/'([^']+)'/g)].map(([, question = '']) => question)
 }
 

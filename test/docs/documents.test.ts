@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { DOCUMENTS, fillDocument, makeTables } from '../../scripts/docs-tables.js'
-import { parseSettings } from '../../server/src/main/settings.js'
+import { parseSettings } from '../../server/src/settings.js'
 import { blocksIn, documents, read, root } from './documents.js'
 
 const LINK = /\[[^\]]*\]\(([^)\s]+)\)/g

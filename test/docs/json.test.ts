@@ -5,7 +5,7 @@ import { createInput, modifyInput, planEvent, publishInput } from '@planstream/s
 import { describe, expect, it } from 'vitest'
 import { openAiCompatibleAgent } from '../../server/src/agents/openai-compatible/openai-compatible-agent.js'
 import { scriptedAgent } from '../../server/src/agents/scripted.js'
-import { readKeys } from '../../server/src/auth/key-file.js'
+import { readKeys } from '../../server/src/auth/keys.js'
 import { temporaryDirectory } from '../support/cli-process.js'
 import { OpenAiDouble } from '../support/openai-double.js'
 import { startPlanstream } from '../support/planstream.js'

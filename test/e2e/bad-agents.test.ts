@@ -5,10 +5,10 @@ import { createInput } from '@planstream/shared/schemas'
 import { describe, expect, it } from 'vitest'
 import { isolatedAgent } from '../../server/src/agents/isolated/isolated-agent.js'
 import { scriptedAgent } from '../../server/src/agents/scripted.js'
-import { LOCAL_PRINCIPAL } from '../../server/src/hub/principal.js'
+import { LOCAL_PRINCIPAL } from '../../server/src/hub/stream.js'
 import { openLog } from '../../server/src/log/open.js'
 import type { Agent } from '../../server/src/plans/agent.js'
-import { PROCESS_TIMER, type Timer } from '../../server/src/plans/output.js'
+import { PROCESS_TIMER, type Timer } from '../../server/src/plans/reports.js'
 import { startPlanstream, TestPlanstream } from '../support/planstream.js'
 
 const PROCESSES_MS = 60_000

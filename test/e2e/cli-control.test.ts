@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { PLAN_COMMANDS, STEP_COMMANDS } from '../../server/src/plans/allowed.js'
+import { PLAN_COMMANDS, STEP_COMMANDS } from '../../server/src/plans/rules/input.js'
 import { CliProcess, planstream, serveProcess, temporaryDirectory } from '../support/cli-process.js'
 
 /** Each test starts several processes. */

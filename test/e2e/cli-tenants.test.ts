@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { expect, it, vi } from 'vitest'
-import { createKey } from '../../server/src/auth/key-file.js'
+import { createKey } from '../../server/src/auth/keys.js'
 import { CliProcess, planstream, serveProcess, temporaryDirectory } from '../support/cli-process.js'
 
 /** Each test starts several processes. */

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { CONNECTION_LIMITS } from '../../server/src/connections/limits.js'
+import { CONNECTION_LIMITS } from '../../server/src/connections/connections.js'
 import { bareReaders } from '../../server/src/testing/readers.js'
 import { Target } from '../../server/src/testing/target.js'
 import { STALLED_READERS } from '../suites/stalled-readers.js'

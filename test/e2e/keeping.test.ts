@@ -3,7 +3,7 @@ import { readFile, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { ImportOutput, VerifyOutput } from '@planstream/shared'
 import { describe, expect, it, vi } from 'vitest'
-import { createKey } from '../../server/src/auth/key-file.js'
+import { createKey } from '../../server/src/auth/keys.js'
 import { CliProcess, planstream, serveProcess, temporaryDirectory } from '../support/cli-process.js'
 
 /** Each test starts several processes. */

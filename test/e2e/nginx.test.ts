@@ -1,7 +1,7 @@
 import { createPlanstream, type Planstream } from '@planstream/client'
 import { describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
-import { CONNECTION_LIMITS } from '../../server/src/connections/limits.js'
+import { CONNECTION_LIMITS } from '../../server/src/connections/connections.js'
 import { blocksIn } from '../docs/documents.js'
 import { EVENT_READERS } from '../suites/stream-readers.js'
 import { StreamServer } from '../suites/stream-server.js'

@@ -1,7 +1,7 @@
 import type { CommandOutput, PublishOutput } from '@planstream/shared'
 import { contract, type ProcedureName, type ProcedureSpec, SCOPES } from '@planstream/shared/schemas'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { fillRoute } from '../../client/src/requests.js'
+import { fillRoute } from '../../client/src/http.js'
 import { connectPlain, type PlainMessage, type SocketClient, Wire } from '../suites/wire.js'
 import { ask } from '../support/ask.js'
 import { bearer, type KeyedServer, startKeyedServer } from '../support/keyed-server.js'

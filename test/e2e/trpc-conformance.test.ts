@@ -1,8 +1,8 @@
 import { PlanstreamError } from '@planstream/shared'
 import { afterEach, expect, test, vi } from 'vitest'
 import { Hub } from '../../server/src/hub/hub.js'
-import { PlanReader } from '../../server/src/hub/plan-reader.js'
-import { LOCAL_PRINCIPAL } from '../../server/src/hub/principal.js'
+import { PlanReader } from '../../server/src/hub/reader.js'
+import { LOCAL_PRINCIPAL } from '../../server/src/hub/stream.js'
 import { READERS, type Received } from '../suites/stream-readers.js'
 import { answersOfBoth, SocketPair, StreamPair, startBoth, trpcPath } from '../suites/transcripts.js'
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import { CONNECTION_LIMITS } from '../../server/src/connections/limits.js'
+import { CONNECTION_LIMITS } from '../../server/src/connections/connections.js'
 import { STALLED_READERS } from './stalled-readers.js'
 import { READERS } from './stream-readers.js'
 import { StreamServer, watchMost } from './stream-server.js'

@@ -3,8 +3,8 @@ import { createTRPCClient, createWSClient, httpSubscriptionLink, type TRPCLink, 
 import { EventSource } from 'eventsource'
 import { WebSocket } from 'ws'
 import type { AppRouter } from '../../server/src/api/router.js'
-import { Handed } from '../../server/src/testing/handed.js'
 import type { ReadStream, Received } from '../../server/src/testing/readers.js'
+import { Handed } from '../../server/src/testing/readers.js'
 
 export type { ReadStream, Received } from '../../server/src/testing/readers.js'
 

@@ -7,14 +7,18 @@ import { expect } from 'vitest'
 import type { Services } from '../../server/src/api/router.js'
 import { type App, createApp } from '../../server/src/app.js'
 import { type Authority, LOCAL_AUTHORITY } from '../../server/src/auth/authority.js'
-import { CONNECTION_LIMITS, type ConnectionLimits } from '../../server/src/connections/limits.js'
-import { type ConnectionReport, Connections } from '../../server/src/connections/registry.js'
-import { processSchedule } from '../../server/src/connections/schedule.js'
+import {
+	CONNECTION_LIMITS,
+	type ConnectionLimits,
+	type ConnectionReport,
+	Connections,
+} from '../../server/src/connections/connections.js'
 import type { Hub } from '../../server/src/hub/hub.js'
-import { LOCAL_PRINCIPAL } from '../../server/src/hub/principal.js'
+import { LOCAL_PRINCIPAL } from '../../server/src/hub/stream.js'
 import { openLog } from '../../server/src/log/open.js'
 import type { TailLog } from '../../server/src/log/tail.js'
-import { createHttpServer, listen, requestListener } from '../../server/src/server/listen.js'
+import { processSchedule } from '../../server/src/ops/clock.js'
+import { createHttpServer, listen, requestListener } from '../../server/src/server/http.js'
 import { TestPlanstream } from '../support/planstream.js'
 
 export interface StreamServerOptions {

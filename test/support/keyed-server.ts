@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { createKey, type NewKey, revokeKey } from '../../server/src/auth/key-file.js'
+import { createKey, type NewKey, revokeKey } from '../../server/src/auth/keys.js'
 import type { RunningServer } from '../../server/src/server.js'
 import { startTestServer, type TestServerOptions } from './server.js'
 

@@ -1,4 +1,4 @@
-import type { Clock } from '../../client/src/clock.js'
+import type { Clock } from '../../client/src/timing.js'
 
 /** Time that passes only when a test says so. */
 export class ManualClock implements Clock {

@@ -1,8 +1,8 @@
 import type { ParsedEvent, PlanEvent } from '@planstream/shared'
 import { planEvent } from '@planstream/shared/schemas'
 import { foldEvent, initialFold, type PlanFold } from '../../server/src/hub/plan-fold.js'
-import { decide } from '../../server/src/plans/decide.js'
-import type { Input } from '../../server/src/plans/decision.js'
+import { decide } from '../../server/src/plans/rules/decide.js'
+import type { Input } from '../../server/src/plans/rules/input.js'
 
 /** A plan and its log, without a store: every event goes through JSON as it would on its way to the disk and back. */
 export class PlanInMemory {

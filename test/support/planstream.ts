@@ -10,9 +10,9 @@ import { Health } from '../../server/src/ops/health.js'
 import type { Agent } from '../../server/src/plans/agent.js'
 import { Artifacts } from '../../server/src/plans/artifacts.js'
 import { Executor } from '../../server/src/plans/executor.js'
-import { PROCESS_TIMER, type Timer } from '../../server/src/plans/output.js'
+import { PROCESS_TIMER, type Timer } from '../../server/src/plans/reports.js'
 import { InProcessQueue } from '../../server/src/plans/step-queue.js'
-import { eventsOf, runPlan } from '../../server/src/testing/run-plan.js'
+import { eventsOf, runPlan } from '../../server/src/testing/test-planstream.js'
 import type { ManualClock } from './manual-clock.js'
 
 /** The time a plan runs in. */

@@ -1,6 +1,6 @@
 import type { PlanSpec } from '@planstream/shared'
 import type { Agent, StepResult } from '../../server/src/plans/agent.js'
-import { callAgent } from '../../server/src/plans/call-agent.js'
+import { callAgent } from '../../server/src/plans/agent.js'
 import { type RecordingContext, recordingContext } from './recording-context.js'
 
 export interface RanStep extends StepResult {

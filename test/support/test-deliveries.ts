@@ -1,11 +1,10 @@
 import { eventInput } from '@planstream/shared/schemas'
 import { expect } from 'vitest'
-import { processSchedule, type Schedule } from '../../server/src/connections/schedule.js'
-import { Deliveries } from '../../server/src/delivery/deliveries.js'
+import { Deliveries } from '../../server/src/delivery/delivery.js'
 import type { Outlet } from '../../server/src/delivery/outlet.js'
-import type { ReadRequest } from '../../server/src/hub/plan-reader.js'
-import { LOCAL_PRINCIPAL } from '../../server/src/hub/principal.js'
-import { textOf } from '../../server/src/hub/stream-item.js'
+import type { ReadRequest } from '../../server/src/hub/reader.js'
+import { LOCAL_PRINCIPAL, textOf } from '../../server/src/hub/stream.js'
+import { processSchedule, type Schedule } from '../../server/src/ops/clock.js'
 import { startPlanstream } from './planstream.js'
 
 export const PLAN = { tenant: LOCAL_PRINCIPAL.tenant, plan_id: 'p' }

@@ -1,9 +1,9 @@
 import { PlanstreamError } from '@planstream/shared'
-import type { Calling } from '../calling.js'
 import type { PublishOutput } from '../generated/answers.js'
 import type { PublishInput } from '../generated/commands.js'
-import { type PersistPorts, persist } from '../persist.js'
-import { linkedController } from '../signals.js'
+import { type PersistPorts, persist } from '../http.js'
+import { linkedController } from '../timing.js'
+import type { Calling } from '../types.js'
 import type { OutgoingEvent } from './outbox.js'
 
 const ROUTE = { kind: 'mutation', method: 'POST', path: '/api/v1/streaming/plans/{plan_id}/events' } as const

@@ -1,10 +1,10 @@
 import { ERRORS, type ErrorCode, PlanstreamError } from '@planstream/shared'
 import { describe, expect, it } from 'vitest'
 import { ManualClock } from '../../../test/support/manual-clock.js'
-import type { CallOptions, Route } from '../calling.js'
 import type { PublishInput } from '../generated/commands.js'
 import type { EventInput } from '../generated/event-inputs.js'
-import { Scope } from '../scope.js'
+import { Scope } from '../timing.js'
+import type { CallOptions, Route } from '../types.js'
 import { createPublisher, type PublisherOptions } from './publisher.js'
 
 type Answer = PlanstreamError | 'never'

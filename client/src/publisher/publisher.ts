@@ -1,15 +1,14 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
 import { PlanstreamError } from '@planstream/shared'
-import type { Calling } from '../calling.js'
 import { asyncDisposable } from '../disposal.js'
 import { bindEventHelpers, type EventHelpers } from '../generated/event-helpers.js'
 import type { EventInput } from '../generated/event-inputs.js'
-import type { PersistPorts } from '../persist.js'
-import type { Scope } from '../scope.js'
-import type { Accepted } from './accepted.js'
+import type { PersistPorts } from '../http.js'
+import type { Scope } from '../timing.js'
+import type { Calling } from '../types.js'
 import { BatchSender } from './batch-sender.js'
-import { type PublisherState, PublishQueue } from './publish-queue.js'
+import { type Accepted, type PublisherState, PublishQueue } from './queue.js'
 
 export interface PublisherOptions {
 	/**

@@ -1,50 +1,153 @@
+import { isFullCursor, parsePosition } from '@planstream/shared'
 import type { Planstream } from '../client.js'
 import type { ChangesInput } from '../generated/commands.js'
-import type { PlanState } from '../generated/plans.js'
-import { type Frames, pageFrames } from './frames.js'
-import { type ListView, listFeed } from './list-feed.js'
-import { PlanFeed } from './plan-feed.js'
-import type { SharedView } from './shared-view.js'
+import type { PlanEvent } from '../generated/events.js'
+import type { PlanState, PlanSummary } from '../generated/plans.js'
+import { type Frames, SharedView, type Show } from './shared-view.js'
 
-/** What the components of one client look at, each plan and each list once. It holds only what somebody looks at. */
-export class Feeds {
-	readonly #planstream: Planstream
-	readonly #frames: Frames
-	readonly #plans = new Map<string, PlanFeed>()
-	readonly #lists = new Map<string, SharedView<ListView>>()
+/** What is known of a plan. */
+export interface PlanView {
+	/** Null until the plan is known. */
+	readonly state: PlanState | null
+	/** The newest events, as many as are kept; empty while nobody wants them. */
+	readonly events: readonly PlanEvent[]
+	/** Why nothing more comes; null while all is well. */
+	readonly error: Error | null
+}
 
-	constructor(planstream: Planstream, frames: Frames = pageFrames) {
-		this.#planstream = planstream
-		this.#frames = frames
+/** How many events of a plan are kept for the components that show them. */
+const KEPT_EVENTS = 10_000
+
+export interface PlanFeedOptions {
+	readonly planstream: Planstream
+	readonly plan_id: string
+	readonly initial: PlanState | null
+	readonly onIdle: () => void
+	readonly frames: Frames
+}
+
+/** One subscription to a plan for all components that show it: of states alone, or of all events once a component shows those. */
+export class PlanFeed {
+	readonly #options: PlanFeedOptions
+	readonly #shared: SharedView<PlanView>
+	#state: PlanState | null
+	#wantsEvents = false
+
+	constructor(options: PlanFeedOptions) {
+		const { initial, onIdle, frames } = options
+		this.#options = options
+		this.#state = initial
+		const follow = (show: Show<PlanView>, signal: AbortSignal) => this.#follow(show, signal)
+		this.#shared = new SharedView({ initial: viewOf(initial), follow, onIdle, frames })
 	}
 
-	/** The feed of a plan while there is one: asking changes nothing, so a component may ask while it renders. */
-	known(plan_id: string): PlanFeed | undefined {
-		return this.#plans.get(plan_id)
+	get view(): PlanView {
+		return this.#shared.view
 	}
 
-	/** @param initial - where a feed that is new goes on; null to begin with what the server says */
-	plan(plan_id: string, initial: PlanState | null): PlanFeed {
-		const known = this.#plans.get(plan_id)
-		if (known) return known
-		const onIdle = (): void => void this.#plans.delete(plan_id)
-		const feed = new PlanFeed({ planstream: this.#planstream, plan_id, initial, onIdle, frames: this.#frames })
-		this.#plans.set(plan_id, feed)
-		return feed
+	/** @param events - whether the listener shows events; the first that does has them read from their start */
+	subscribe(listener: () => void, { events }: { readonly events: boolean }): () => void {
+		if (events && !this.#wantsEvents) {
+			this.#wantsEvents = true
+			this.#shared.restart()
+		}
+		return this.#shared.subscribe(listener)
 	}
 
-	knownList(key: string): SharedView<ListView> | undefined {
-		return this.#lists.get(key)
+	async #follow(show: Show<PlanView>, signal: AbortSignal): Promise<void> {
+		const { planstream, plan_id } = this.#options
+		const recent = new RecentEvents()
+		const view = (error: Error | null) => () => ({ state: this.#state, events: recent.list(), error })
+		const source = this.#wantsEvents
+			? { from: 'start' as const, onEvent: (event: PlanEvent) => recent.add(event) }
+			: { from: this.#state ?? ('now' as const) }
+		const onReset = (): void => {
+			recent.clear()
+			this.#state = null
+		}
+		try {
+			for await (const state of planstream.plans.watch(plan_id, { ...source, follow: 'always', signal, onReset })) {
+				if (signal.aborted) return
+				if (isBehind(state, this.#state)) continue
+				this.#state = state
+				show(view(null))
+				if (state.status === 'completed') return // and stays so
+			}
+		} catch (thrown) {
+			show(view(thrown instanceof Error ? thrown : new Error(String(thrown))))
+		}
+	}
+}
+
+/** The newest events, in order. */
+class RecentEvents {
+	#events: PlanEvent[] = []
+
+	add(event: PlanEvent): void {
+		this.#events.push(event)
+		if (this.#events.length >= 2 * KEPT_EVENTS) this.#events.splice(0, KEPT_EVENTS)
 	}
 
-	/** @param key - the query as text */
-	list(key: string): SharedView<ListView> {
-		const known = this.#lists.get(key)
-		if (known) return known
-		const onIdle = (): void => void this.#lists.delete(key)
-		const query: ChangesInput = JSON.parse(key)
-		const feed = listFeed({ planstream: this.#planstream, query, onIdle, frames: this.#frames })
-		this.#lists.set(key, feed)
-		return feed
+	clear(): void {
+		this.#events = []
 	}
+
+	list(): readonly PlanEvent[] {
+		return this.#events.slice(-KEPT_EVENTS)
+	}
+}
+
+/** What there is to see of a plan of which no more is known than its state. */
+export function viewOf(state: PlanState | null): PlanView {
+	return { state, events: [], error: null }
+}
+
+/** A plan whose events are read from their start was known further on already: it is not shown as it was before. */
+function isBehind(state: PlanState, known: PlanState | null): boolean {
+	return known !== null && state.seq < known.seq && epochOf(state) === epochOf(known)
+}
+
+function epochOf({ cursor }: PlanState): string | null {
+	const position = parsePosition(cursor)
+	return position !== null && isFullCursor(position) ? position.epoch : null
+}
+
+/** What is known of the list of plans. */
+export interface ListView {
+	/** The newest first; null until the list is known. */
+	readonly plans: readonly PlanSummary[] | null
+	/** Why nothing more comes; null while all is well. */
+	readonly error: Error | null
+}
+
+export const UNKNOWN_LIST: ListView = { plans: null, error: null }
+
+export interface ListFeedOptions {
+	readonly planstream: Planstream
+	readonly query: ChangesInput
+	readonly onIdle: () => void
+	readonly frames: Frames
+}
+
+/** One live list of plans for all components that show it. */
+export function listFeed({ planstream, query, onIdle, frames }: ListFeedOptions): SharedView<ListView> {
+	const follow = async (show: Show<ListView>, signal: AbortSignal): Promise<void> => {
+		const known = new Map<string, PlanSummary>()
+		try {
+			for await (const { reset, plans, removed } of planstream.plans.changes(query, { signal })) {
+				if (reset) known.clear()
+				for (const plan of plans) known.set(plan.plan_id, plan)
+				for (const plan_id of removed) known.delete(plan_id)
+				show(() => ({ plans: newestFirst(known.values()), error: null }))
+			}
+		} catch (thrown) {
+			const error = thrown instanceof Error ? thrown : new Error(String(thrown))
+			show(() => ({ plans: newestFirst(known.values()), error }))
+		}
+	}
+	return new SharedView({ initial: UNKNOWN_LIST, follow, onIdle, frames })
+}
+
+function newestFirst(plans: Iterable<PlanSummary>): readonly PlanSummary[] {
+	return [...plans].sort((one, other) => Date.parse(other.created_at) - Date.parse(one.created_at))
 }

@@ -1,6 +1,6 @@
-import { pause } from '../clock.js'
+import { pause } from '../timing.js'
 import { isLast, openResponse, type SseResponseOptions } from './sse-response.js'
-import type { Delivery, Stream, StreamRequest } from './transport.js'
+import type { Delivery, Stream, StreamRequest, Transport } from './transport.js'
 
 /** How long a response of a poll lives: enough to bring what there is. */
 const OPEN_MS = 200
@@ -60,4 +60,18 @@ async function* readOn(
 
 function isEvent(item: unknown): boolean {
 	return typeof item === 'object' && item !== null && 'event_type' in item
+}
+
+/** Streams over responses that end after a moment, about one a second. */
+export class PollTransport implements Transport {
+	readonly name = 'poll'
+	readonly #options: SseResponseOptions
+
+	constructor(options: SseResponseOptions) {
+		this.#options = options
+	}
+
+	open(request: StreamRequest, signal: AbortSignal): Promise<Stream | 'finished'> {
+		return openPolling({ ...this.#options, enough: () => Promise.resolve(false) }, request, signal)
+	}
 }

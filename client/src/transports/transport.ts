@@ -1,4 +1,4 @@
-import type { StreamRoute } from '../calling.js'
+import type { StreamRoute } from '../types.js'
 
 export type TransportName = 'websocket' | 'sse' | 'poll'
 

@@ -1,6 +1,6 @@
 import type { PlanstreamError } from '@planstream/shared'
-import type { Clock } from '../clock.js'
 import { errorOfClose, errorOfTrpc } from '../problem.js'
+import type { Clock } from '../timing.js'
 import { noToken, type TokenSource } from '../token.js'
 import { Cut } from './transport.js'
 

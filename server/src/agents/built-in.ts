@@ -1,6 +1,6 @@
 import path from 'node:path'
 import type { Agent } from '../plans/agent.js'
-import { researchAgents } from './research/research-agents.js'
+import { researchAgents } from './research/research.js'
 import { scriptedAgent } from './scripted.js'
 
 /** What the built-in agents need to know of the server they run in. */

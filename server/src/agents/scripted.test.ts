@@ -2,7 +2,7 @@ import { getEventListeners } from 'node:events'
 import { describe, expect, it } from 'vitest'
 import { agentSuite } from '../../../test/suites/agent.suite.js'
 import { outputOf, recordingContext } from '../../../test/support/recording-context.js'
-import { callAgent } from '../plans/call-agent.js'
+import { callAgent } from '../plans/agent.js'
 import { scriptedAgent } from './scripted.js'
 
 const step = (input: Record<string, unknown>) => ({

@@ -1,15 +1,157 @@
 import { Readable } from 'node:stream'
-import type { ImportOutput } from '@planstream/shared'
-import { archiveRoutes } from '@planstream/shared/schemas'
+import { type ImportOutput, type PlanEvent, PlanstreamError } from '@planstream/shared'
+import {
+	type ArchiveHead,
+	archiveEnd,
+	archiveFile,
+	archiveHead,
+	archivePiece,
+	archiveRecord,
+	archiveRoutes,
+} from '@planstream/shared/schemas'
 import { Hono, type Context as HonoContext } from 'hono'
+import type * as z from 'zod'
+import type { Archive, ArchivedRecord } from '../hub/archive.js'
 import type { Hub } from '../hub/hub.js'
-import type { Principal } from '../hub/principal.js'
-import type { Archive } from '../hub/restore.js'
+import type { Principal } from '../hub/stream.js'
+import { describeIssue } from '../ops/issues.js'
 import type { Artifacts } from '../plans/artifacts.js'
-import { readArchive } from './archive-lines.js'
-import type { Context } from './context.js'
-import { assertScope } from './procedure.js'
+import { checkJson } from './input.js'
+import { assertScope, type Context } from './procedure.js'
 import { pathPattern } from './rest.js'
+
+/** Limit of one line of an archive; the first holds what stands for trimmed events. See PROTOCOL.md section 7. */
+const MAX_LINE_BYTES = 128 * 1024 * 1024
+
+/**
+ * Reads an archive as it comes in, a line at a time.
+ *
+ * @param files - takes the files that it holds, each before the end
+ * @throws PlanstreamError `bad_request` with the `line` that is wrong, `too_large`
+ */
+export async function readArchive(bytes: AsyncIterable<Uint8Array>, files: Pick<Artifacts, 'take'>): Promise<Archive> {
+	const lines = linesOf(bytes)
+	const first = await lines.next()
+	if (first.done === true) throw new PlanstreamError('bad_request', 'The archive is empty. Send the lines that an export gave.')
+	return { head: parse<ArchiveHead>(archiveHead, first.value), records: recordsOf(lines, files) }
+}
+
+async function* recordsOf(
+	lines: AsyncGenerator<Line>,
+	kept: Pick<Artifacts, 'take'>,
+): AsyncGenerator<ArchivedRecord, void, void> {
+	let events = 0
+	let files = 0
+	let next = await lines.next()
+	async function* content(): AsyncGenerator<Uint8Array, void, void> {
+		for (next = await lines.next(); next.done !== true && has(next.value, 'base64'); next = await lines.next())
+			yield Buffer.from(parse(archivePiece, next.value).base64, 'base64')
+	}
+	while (next.done !== true) {
+		const line: Line = next.value
+		if (has(line, 'end')) {
+			await assertEnd(parse(archiveEnd, line), { events, files }, lines)
+			return
+		}
+		if (has(line, 'file')) {
+			await kept.take(parse(archiveFile, line).file, content())
+			files += 1
+			continue
+		}
+		const { seq, fingerprint, sent_digest } = parse(archiveRecord, line)
+		const { event } = line.value as { readonly event: Omit<PlanEvent, 'seq' | 'cursor'> }
+		events += 1
+		yield { seq, fingerprint, sent_digest, event, text: JSON.stringify(event) }
+		next = await lines.next()
+	}
+	throw new PlanstreamError(
+		'bad_request',
+		`The archive breaks off after ${events} events; its last line is missing. Export the plan again.`,
+	)
+}
+
+function has({ value }: Line, field: string): boolean {
+	return typeof value === 'object' && value !== null && field in value
+}
+
+async function assertEnd(
+	end: z.output<typeof archiveEnd>,
+	held: { readonly events: number; readonly files: number },
+	lines: AsyncGenerator<Line>,
+): Promise<void> {
+	for (const kind of ['events', 'files'] as const) {
+		if (end[kind] === held[kind]) continue
+		const sentence = `The archive holds ${held[kind]} ${kind} and says that it has ${end[kind]}. Export the plan again.`
+		throw new PlanstreamError('bad_request', sentence)
+	}
+	const more = await lines.next()
+	if (more.done === true) return
+	throw new PlanstreamError('bad_request', `Line ${more.value.number} follows the end of the archive. Send one plan at a time.`, {
+		line: more.value.number,
+	})
+}
+
+interface Line {
+	readonly number: number
+	readonly value: unknown
+}
+
+async function* linesOf(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Line, void, void> {
+	let number = 0
+	for await (const text of textLines(bytes)) {
+		number += 1
+		if (text.length > 0) yield { number, value: parseLine(text, number) }
+	}
+}
+
+async function* textLines(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer, void, void> {
+	let waiting: Uint8Array[] = []
+	let size = 0
+	for await (const chunk of bytes) {
+		let from = 0
+		for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, from)) {
+			yield Buffer.concat([...waiting, chunk.subarray(from, end)])
+			waiting = []
+			size = 0
+			from = end + 1
+		}
+		waiting.push(chunk.subarray(from))
+		size += chunk.length - from
+		if (size > MAX_LINE_BYTES) {
+			throw new PlanstreamError('too_large', `A line of the archive has more than ${MAX_LINE_BYTES} bytes.`, {
+				limit: MAX_LINE_BYTES,
+			})
+		}
+	}
+	if (size > 0) yield Buffer.concat(waiting)
+}
+
+const NEWLINE = 10
+const decoder = new TextDecoder('utf-8', { fatal: true })
+
+function parseLine(bytes: Buffer, line: number): unknown {
+	try {
+		const value: unknown = JSON.parse(decoder.decode(bytes))
+		checkJson(value)
+		return value
+	} catch (cause) {
+		const why = cause instanceof Error ? cause.message.slice(0, 200) : ''
+		throw new PlanstreamError(
+			'bad_request',
+			`Line ${line} of the archive is not the JSON of an export: ${why}`,
+			{ line },
+			{ cause },
+		)
+	}
+}
+
+function parse<Value>(schema: z.ZodType<Value>, { number, value }: Line): Value {
+	const parsed = schema.safeParse(value)
+	if (parsed.success) return parsed.data
+	const [issue] = parsed.error.issues
+	const what = issue === undefined ? '' : describeIssue(issue, value)
+	throw new PlanstreamError('bad_request', `Line ${number} of the archive is not one of an export: ${what}`, { line: number })
+}
 
 export interface ArchivesOptions {
 	readonly hub: Hub

@@ -1,7 +1,6 @@
 import type { HttpBindings } from '@hono/node-server'
 import type { Context, MiddlewareHandler } from 'hono'
-import type { Authority } from '../auth/authority.js'
-import { assertOneHost } from '../auth/one-host.js'
+import { type Authority, assertOneHost } from '../auth/authority.js'
 
 const PREFLIGHT_SECONDS = '600'
 

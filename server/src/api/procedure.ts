@@ -1,11 +1,33 @@
 import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
 import { contract, type ProcedureName, type Scope } from '@planstream/shared/schemas'
 import { initTRPC } from '@trpc/server'
-import type { Principal } from '../hub/principal.js'
-import type { Admission } from './admission.js'
-import { checkJson } from './border.js'
-import type { Context } from './context.js'
+import type { Authority } from '../auth/authority.js'
+import type { Principal } from '../hub/stream.js'
 import { formatError, toTrpcError, typedError } from './errors.js'
+import { checkJson } from './input.js'
+
+/** What every procedure knows of its caller, whatever the transport. */
+export interface Context {
+	readonly principal: Principal
+}
+
+/** Makes the context of a call from what its adapter gives. */
+export type Admission = (ctx: Context) => Context | Promise<Context>
+
+/** Our own transports have asked already. */
+export const admitted: Admission = (ctx) => ctx
+
+/**
+ * For calls under an application's own adapter. Whose they are says the authority alone, and nothing of the application's context goes
+ * further, whatever its fields are called.
+ */
+export function hostAdmission(authority: Authority): Admission {
+	return async (ctx: unknown) => {
+		const principal = await authority.identify({ via: 'router', headers: {}, token: null }, ctx)
+		const names = typeof ctx === 'object' && ctx !== null ? Object.keys(ctx) : []
+		return { ...Object.fromEntries(names.map((name) => [name, undefined])), principal }
+	}
+}
 
 /** What is told of a failure nobody foresaw. */
 export type OnProblem = (sentence: string, error?: Error) => void

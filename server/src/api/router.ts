@@ -1,22 +1,61 @@
-import type { PublishInput } from '@planstream/shared'
-import { type Contract, type commandInput, contract, type ProcedureName } from '@planstream/shared/schemas'
+import type { ClientsOutput, PublishInput } from '@planstream/shared'
+import {
+	type Contract,
+	type commandInput,
+	contract,
+	type ProcedureName,
+	type ProcedureSpec,
+	type Wire,
+} from '@planstream/shared/schemas'
+import type { TRPCMutationProcedure, TRPCQueryProcedure, TRPCSubscriptionProcedure } from '@trpc/server'
 import type * as z from 'zod'
-import type { Connections } from '../connections/registry.js'
-import type { Schedule } from '../connections/schedule.js'
+import type { Connections } from '../connections/connections.js'
 import type { Hub } from '../hub/hub.js'
-import type { Command } from '../plans/decision.js'
+import type { Principal } from '../hub/stream.js'
+import type { Schedule } from '../ops/clock.js'
 import type { Executor } from '../plans/executor.js'
-import { clearPlan, deletePlan } from '../plans/finished.js'
-import { admitted } from './admission.js'
-import { listClients } from './client-list.js'
-import type { Context } from './context.js'
-import { listPlans } from './list-plans.js'
-import { livePlanList } from './plan-changes.js'
-import { PlanEvents } from './plan-events.js'
-import { planHistory } from './plan-history.js'
-import { foldOf, openReviews, planResult, stepResult } from './plan-reads.js'
-import { baseProcedure, type OnProblem, t } from './procedure.js'
-import type { Procedures } from './procedures.js'
+import { clearPlan, deletePlan } from '../plans/remove.js'
+import type { Command } from '../plans/rules/input.js'
+import { admitted, baseProcedure, type Context, type OnProblem, t } from './procedure.js'
+import { foldOf, listPlans, openReviews, planResult, stepResult } from './reads.js'
+import { livePlanList, PlanEvents, planHistory } from './streams.js'
+
+/** Who of the caller's tenant is connected; a client with two connections is one client. */
+export function listClients(connections: Connections, { tenant }: Principal): ClientsOutput {
+	const report = connections.report(tenant)
+	const clients = [...new Set(report.map(({ client_id }) => client_id))]
+	return { client_count: clients.length, clients, connections: [...report] }
+}
+
+/** The nested record of procedures that a contract asks for, `plans.get` as `{ plans: { get } }`: nothing missing, nothing besides. */
+export type Procedures<Table extends Record<string, ProcedureSpec>> = {
+	[Group in GroupOf<keyof Table & string>]: {
+		[Name in keyof Table & `${Group}.${string}` as OwnName<Name>]: ProcedureOf<Table[Name]>
+	}
+}
+
+type GroupOf<Name extends string> = Name extends `${infer Group}.${string}` ? Group : never
+type OwnName<Name> = Name extends `${string}.${infer Own}` ? Own : never
+
+type ProcedureOf<Spec extends ProcedureSpec> = Spec['kind'] extends 'query'
+	? TRPCQueryProcedure<Typed<Spec, Answer<Spec>>>
+	: Spec['kind'] extends 'mutation'
+		? TRPCMutationProcedure<Typed<Spec, Answer<Spec>>>
+		: TRPCSubscriptionProcedure<Typed<Spec, AsyncIterable<Item<Spec>, void, unknown>>>
+
+/** What can be resumed has an id for each item. */
+type Item<Spec extends ProcedureSpec> = 'lastEventId' extends keyof z.input<Spec['input']>
+	? { id: string; data: Answer<Spec> }
+	: Answer<Spec>
+
+type Answer<Spec extends ProcedureSpec> = Wire<z.output<Spec['output']>>
+
+interface Typed<Spec extends ProcedureSpec, Output> {
+	input: z.input<Spec['input']>
+	output: Output
+	meta: unknown
+	errorShape: unknown
+}
 
 /** What the procedures work with. */
 export interface Services {

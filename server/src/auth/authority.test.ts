@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { LOCAL_PRINCIPAL } from '../hub/principal.js'
+import { LOCAL_PRINCIPAL } from '../hub/stream.js'
 import { type AccessRequest, keyAuthority, LOCAL_AUTHORITY } from './authority.js'
 
 const FIRST = { ...LOCAL_PRINCIPAL, tenant: 'first' }

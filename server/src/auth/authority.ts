@@ -1,8 +1,96 @@
-import type { IncomingHttpHeaders } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { PlanstreamError } from '@planstream/shared'
-import { LOCAL_PRINCIPAL, type Principal } from '../hub/principal.js'
-import { bearerToken, upgradeToken } from './credentials.js'
-import { type Arrival, assertLocal, isLoopbackOrigin } from './loopback.js'
+import { LOCAL_PRINCIPAL, type Principal } from '../hub/stream.js'
+
+/** Before the key in a subprotocol, which is where a browser can put one at a WebSocket upgrade. */
+const BEARER_PROTOCOL = 'planstream.bearer.'
+
+/**
+ * The key a request carries in its header; null when it has none.
+ *
+ * @throws PlanstreamError `unauthorized` for a header of another form
+ */
+export function bearerToken({ authorization }: IncomingHttpHeaders): string | null {
+	if (authorization === undefined) return null
+	const [, token] = /^bearer +([\w.~+/=-]+) *$/i.exec(authorization) ?? []
+	if (token !== undefined) return token
+	throw new PlanstreamError('unauthorized', 'The header Authorization is not of the form "Bearer KEY". Send it so.')
+}
+
+/**
+ * The key a WebSocket upgrade carries in its header, else in its subprotocol; null when it has none.
+ *
+ * @throws PlanstreamError `unauthorized` for a header of another form
+ */
+export function upgradeToken(headers: IncomingHttpHeaders): string | null {
+	const offered = headers['sec-websocket-protocol']?.split(',').map((protocol) => protocol.trim()) ?? []
+	const bearer = offered.find((protocol) => protocol.startsWith(BEARER_PROTOCOL))
+	return bearerToken(headers) ?? bearer?.slice(BEARER_PROTOCOL.length) ?? null
+}
+
+/** The subprotocol that is agreed to: one without a key when there is one, because what is answered may be logged on its way. */
+export function chooseProtocol(offered: ReadonlySet<string>): string | false {
+	const [first = false] = offered
+	return [...offered].find((protocol) => !protocol.startsWith(BEARER_PROTOCOL)) ?? first
+}
+
+/** What a request says of where it comes from. */
+export interface Arrival {
+	readonly headers: IncomingHttpHeaders
+	readonly socket: { readonly remoteAddress?: string | undefined }
+}
+
+/** Names of this machine for itself. A server without authentication listens on one of these, and takes requests to no other. */
+export const LOOPBACK_HOSTS = ['127.0.0.1', 'localhost', '::1'] as const
+
+const ADVICE = 'Without authentication this server answers programs and pages of its own machine only; ask for http://localhost.'
+
+export function isLoopback(host: string): boolean {
+	return LOOPBACK_HOSTS.some((name) => name === host)
+}
+
+/**
+ * Refuses requests that come from another machine, through a foreign web page, a foreign name or a proxy: a browser on this machine can be
+ * made to send them, and without authentication they would be obeyed. For requests and for WebSocket upgrades alike.
+ *
+ * @throws PlanstreamError `forbidden`
+ */
+export function assertLocal({ headers, socket }: Arrival): void {
+	const { host, origin } = headers
+	const { remoteAddress = '' } = socket
+	if (!isLoopbackAddress(remoteAddress)) {
+		throw new PlanstreamError('forbidden', `The request comes from the address "${remoteAddress}". ${ADVICE}`, {
+			address: remoteAddress,
+		})
+	}
+	if (host === undefined || !isLoopbackUrl(`http://${host}`)) {
+		throw new PlanstreamError('forbidden', `The request is for the host "${host ?? ''}". ${ADVICE}`, { header: 'host' })
+	}
+	if (origin !== undefined && !isLoopbackOrigin(origin)) {
+		throw new PlanstreamError('forbidden', `The request comes from a page of "${origin}". ${ADVICE}`, { header: 'origin' })
+	}
+	const forwarded = Object.keys(headers).find((name) => name === 'forwarded' || name.startsWith('x-forwarded-'))
+	if (forwarded === undefined) return
+	throw new PlanstreamError('forbidden', `The request came through a proxy, as its header ${forwarded} says. ${ADVICE}`, {
+		header: forwarded,
+	})
+}
+
+/** Whether a page of this origin is served by this machine. */
+export function isLoopbackOrigin(origin: string): boolean {
+	return /^https?:/.test(origin) && isLoopbackUrl(origin)
+}
+
+/** Whether a peer of this address is on this machine, by IPv4, IPv6 or the one in the other. */
+function isLoopbackAddress(address: string): boolean {
+	return address === '::1' || /^(::ffff:)?127\.\d+\.\d+\.\d+$/.test(address)
+}
+
+function isLoopbackUrl(text: string): boolean {
+	if (!URL.canParse(text)) return false
+	const { hostname } = new URL(text)
+	return isLoopback(hostname.startsWith('[') ? hostname.slice(1, -1) : hostname)
+}
 
 /** What somebody asks to be let in with. */
 export interface AccessRequest {
@@ -99,4 +187,16 @@ export function assertKnownPage({ origin, host }: IncomingHttpHeaders, origins: 
 	if (URL.canParse(origin) && new URL(origin).host === host) return
 	const sentence = `The request comes from a page of "${origin}", which is not known here. Add that origin to PLANSTREAM_ORIGINS, or to \`origins\`, to let its pages in.`
 	throw new PlanstreamError('forbidden', sentence, { header: 'origin' })
+}
+
+/**
+ * Refuses a request that names its host twice, as RFC 9112, 3.2 asks: what stands before this server may have looked at the other one.
+ *
+ * @throws PlanstreamError `bad_request`
+ */
+export function assertOneHost({ rawHeaders }: Pick<IncomingMessage, 'rawHeaders'>): void {
+	const hosts = rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === 'host').length
+	if (hosts <= 1) return
+	const sentence = `The request has ${hosts} Host headers, and nobody can tell which of them it means. Send one.`
+	throw new PlanstreamError('bad_request', sentence, { path: 'host' })
 }

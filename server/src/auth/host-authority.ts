@@ -1,10 +1,10 @@
 import { PlanstreamError } from '@planstream/shared'
 import { SCOPES } from '@planstream/shared/schemas'
 import * as z from 'zod'
-import type { Principal } from '../hub/principal.js'
+import type { Principal } from '../hub/stream.js'
 import { describeIssue } from '../ops/issues.js'
-import { tenant } from './api-key.js'
 import { type AccessRequest, type Authority, assertKnownPage, sentToken } from './authority.js'
+import { tenant } from './keys.js'
 
 /**
  * Says who asks, for an application that knows its users. It is called for each request, each WebSocket and each call of the router.

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { ManualClock } from '../../../test/support/manual-clock.js'
-import { type ApiKey, hashKey, makeKey } from './api-key.js'
 import { KeyRing } from './key-ring.js'
+import { type ApiKey, hashKey, makeKey } from './keys.js'
 
 const DAY_MS = 24 * 60 * 60 * 1000
 

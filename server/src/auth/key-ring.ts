@@ -1,9 +1,9 @@
 import { timingSafeEqual } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import { PlanstreamError } from '@planstream/shared'
-import type { Schedule } from '../connections/schedule.js'
-import type { Principal } from '../hub/principal.js'
-import { type ApiKey, hashKey } from './api-key.js'
+import type { Principal } from '../hub/stream.js'
+import type { Schedule } from '../ops/clock.js'
+import { type ApiKey, hashKey } from './keys.js'
 
 /** What a timer takes at most; a key that lives longer is looked at again then. */
 const MAX_DELAY_MS = 2 ** 31 - 1

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { ManualClock } from '../../../test/support/manual-clock.js'
 import { PLAN, startDeliveries, type TestOutlet, turns, upTo } from '../../../test/support/test-deliveries.js'
-import type { Schedule } from '../connections/schedule.js'
+import type { Schedule } from '../ops/clock.js'
 import type { Delivery } from './delivery.js'
 
 test('what is appended in one turn is one write, the same bytes for all of a class', async () => {

@@ -1,12 +1,48 @@
 import type { PlanstreamError } from '@planstream/shared'
-import type { PlanReader } from '../hub/plan-reader.js'
-import type { StreamItem } from '../hub/stream-item.js'
-import { endReason } from '../hub/subscription.js'
-import { takeChunk } from './chunk.js'
-import type { LivePlan } from './live-plan.js'
-import type { Member, Seat } from './member.js'
-import type { Outlet } from './outlet.js'
-import type { Pace } from './pace.js'
+import type { Hub } from '../hub/hub.js'
+import type { PlanReader, ReadRequest } from '../hub/reader.js'
+import type { Principal, StreamItem } from '../hub/stream.js'
+import { endReason } from '../hub/subscribe.js'
+import type { PlanKey } from '../log/event-log.js'
+import { keyText } from '../log/tail.js'
+import type { Schedule } from '../ops/clock.js'
+import { takeChunk } from './group.js'
+import type { Member, Outlet, Seat } from './outlet.js'
+import { LivePlan } from './plan-loop.js'
+
+/** How many portions a second is cut into. */
+const PORTIONS = 10
+
+/** Lets a reader have so many events a second, in portions. Disposing it ends a wait. */
+export class Pace implements Disposable {
+	/** Events at one time. */
+	readonly portion: number
+	readonly #perSecond: number
+	readonly #schedule: Schedule
+	#end: () => void = () => undefined
+
+	constructor(perSecond: number, schedule: Schedule) {
+		this.portion = Math.max(1, Math.floor(perSecond / PORTIONS))
+		this.#perSecond = perSecond
+		this.#schedule = schedule
+	}
+
+	/** Waits as long as so many events are to take. */
+	async after(events: number): Promise<void> {
+		if (events === 0) return
+		let resolve = (): void => undefined
+		const promise = new Promise<void>((done) => {
+			resolve = done
+		})
+		using _timer = this.#schedule(resolve, (events * 1000) / this.#perSecond)
+		this.#end = resolve
+		await promise
+	}
+
+	[Symbol.dispose](): void {
+		this.#end()
+	}
+}
 
 /** What is counted of all deliveries together. */
 export interface DeliveryCounts {
@@ -152,5 +188,83 @@ export class Delivery implements Member, Disposable {
 		this.#begun = true
 		if (this.#ending !== null) this.end(this.#ending)
 		return chunk.events
+	}
+}
+
+export interface DeliveryReport {
+	/** Streams that are open. */
+	readonly streams: number
+	/** Those whose reader has everything. */
+	readonly waiting: number
+	/** Plans that have such readers. */
+	readonly plans: number
+	/** How often a reader had no room for more and was served from the log, since the start. */
+	readonly fell_behind: number
+	/** Streams that were ended because their reader took nothing, since the start. */
+	readonly slow: number
+}
+
+interface OpenPlan extends DeliveryRoom {
+	readonly plan: PlanKey
+	streams: number
+}
+
+/** Every stream of plan events, whatever its transport; those of one plan share one loop. */
+export class Deliveries {
+	readonly #hub: Hub
+	readonly #schedule: Schedule
+	readonly #clock: () => number
+	readonly #plans = new Map<string, OpenPlan>()
+	readonly #counts: DeliveryCounts = { fellBehind: 0, slow: 0 }
+
+	/** @param clock - in milliseconds, never set back */
+	constructor(hub: Hub, schedule: Schedule, clock: () => number) {
+		this.#hub = hub
+		this.#schedule = schedule
+		this.#clock = clock
+	}
+
+	/** Begins to deliver a plan's events; disposing what it returns ends that without a word. */
+	deliver(principal: Principal, plan_id: string, request: ReadRequest, outlet: Outlet): Delivery {
+		const open = this.#open({ tenant: principal.tenant, plan_id })
+		open.streams++
+		const pace = request.max_events_per_s === undefined ? null : new Pace(request.max_events_per_s, this.#schedule)
+		const delivery = new Delivery(this.#hub.reader(open.plan, request), outlet, open, pace)
+		delivery.readOn()
+		return delivery
+	}
+
+	report(): DeliveryReport {
+		const plans = [...this.#plans.values()]
+		const waiting = plans.map(({ live }) => live.waiting)
+		return {
+			streams: plans.reduce((sum, { streams }) => sum + streams, 0),
+			waiting: waiting.reduce((sum, count) => sum + count, 0),
+			plans: waiting.filter((count) => count > 0).length,
+			fell_behind: this.#counts.fellBehind,
+			slow: this.#counts.slow,
+		}
+	}
+
+	/** What belongs to a plan is there once, however many streams it has. */
+	#open(plan: PlanKey): OpenPlan {
+		const key = keyText(plan)
+		const known = this.#plans.get(key)
+		if (known !== undefined) return known
+		const leave = (): void => {
+			if (--open.streams === 0) this.#plans.delete(key)
+		}
+		const open: OpenPlan = { plan, live: this.#live(plan), counts: this.#counts, streams: 0, leave }
+		this.#plans.set(key, open)
+		return open
+	}
+
+	#live(plan: PlanKey): LivePlan {
+		return new LivePlan({
+			read: (after, limit) => this.#hub.read(plan, after, limit),
+			watch: (onGrow) => this.#hub.watch(plan, onGrow),
+			schedule: this.#schedule,
+			clock: this.#clock,
+		})
 	}
 }

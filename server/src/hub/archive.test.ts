@@ -3,12 +3,12 @@ import type { EventInput } from '@planstream/shared'
 import { eventInput } from '@planstream/shared/schemas'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { readArchive } from '../api/archive-lines.js'
+import { readArchive } from '../api/archives.js'
 import type { EventLog } from '../log/event-log.js'
 import { openLog } from '../log/open.js'
 import { archivePlan } from './archive.js'
 import { Hub } from './hub.js'
-import { LOCAL_PRINCIPAL } from './principal.js'
+import { LOCAL_PRINCIPAL } from './stream.js'
 
 const PLAN = { tenant: 'default', plan_id: 'p' }
 const noFile = () => Promise.resolve(null)

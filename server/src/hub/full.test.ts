@@ -1,10 +1,10 @@
 import { eventInput } from '@planstream/shared/schemas'
 import { expect, it } from 'vitest'
 import { openLog } from '../log/open.js'
-import { encodeBase } from './base.js'
+import { encodeBase } from './fold-cache.js'
 import { Hub } from './hub.js'
 import { initialFold, summarise } from './plan-fold.js'
-import { LOCAL_PRINCIPAL } from './principal.js'
+import { LOCAL_PRINCIPAL } from './stream.js'
 
 const PLAN = { tenant: 'default', plan_id: 'p' }
 const NOW = '2026-01-01T00:00:00.000Z'

@@ -6,9 +6,8 @@ import { describe, expect, it } from 'vitest'
 import type { EventLog } from '../log/event-log.js'
 import { openLog } from '../log/open.js'
 import { Hub } from './hub.js'
-import { LOCAL_PRINCIPAL } from './principal.js'
-import { eventOf, type StreamItem } from './stream-item.js'
-import type { SubscribeRequest } from './subscription.js'
+import { eventOf, LOCAL_PRINCIPAL, type StreamItem } from './stream.js'
+import type { SubscribeRequest } from './subscribe.js'
 
 const problems: string[] = []
 const hubOn = (log: EventLog) => new Hub({ log, clock: Date.now, onProblem: (sentence) => void problems.push(sentence) })

@@ -1,7 +1,9 @@
 import {
 	type ChangesOutput,
 	type EventType,
+	formatPosition,
 	type ImportOutput,
+	isFinished,
 	type Json,
 	type ListOutput,
 	type PlanState,
@@ -10,27 +12,93 @@ import {
 	type PublishOutput,
 	type VerifyOutput,
 } from '@planstream/shared'
-import { keyText } from '../log/bells.js'
-import type { Appended, EventLog, Head, ListQuery, Page, PlanKey, RetirableQuery, TrimReason } from '../log/event-log.js'
-import { SYSTEM_PLAN } from '../log/live-log.js'
+import type {
+	Appended,
+	EventLog,
+	Head,
+	ListQuery,
+	Page,
+	PlanKey,
+	RetirableQuery,
+	StoredEvent,
+	TrimReason,
+} from '../log/event-log.js'
+import { SYSTEM_PLAN } from '../log/system-log.js'
+import { keyText } from '../log/tail.js'
 import { Health } from '../ops/health.js'
-import { assertOpenToProducers, assertPublishable, type PublishRequest } from './admission.js'
-import { archivePlan, type KeptFiles } from './archive.js'
-import { resultAt } from './base.js'
+import { type Archive, archivePlan, type KeptFiles, restorePlan } from './archive.js'
+import { makeBase, resultAt, States } from './fold-cache.js'
 import { type EventHandler, type HandlerReport, Handlers } from './handlers.js'
-import { type HistoryPage, type PageRequest, readPage } from './history.js'
-import { makeBase } from './make-base.js'
-import { type ChangesRequest, planChanges } from './plan-changes.js'
 import type { PlanFold } from './plan-fold.js'
-import { PlanReader, type ReaderSource, type ReadRequest } from './plan-reader.js'
-import type { Principal } from './principal.js'
-import { type Draft, encode } from './records.js'
-import { type Archive, restorePlan } from './restore.js'
-import { States } from './states.js'
-import { eventOf, type StreamItem } from './stream-item.js'
-import { type SubscribeRequest, subscription } from './subscription.js'
+import { assertOpenToProducers, assertPublishable, type PublishRequest } from './publish-rules.js'
+import { PlanReader, type ReaderSource, type ReadRequest } from './reader.js'
+import { eventOf, type Principal, type StreamItem } from './stream.js'
+import { Bell, type ChangesRequest, planChanges, type SubscribeRequest, subscription } from './subscribe.js'
 import { verifyPlan } from './verify.js'
-import { type CommitOptions, type Committed, contradicts, type Decide, KNOWN_ONLY, PlanWriter } from './writer.js'
+import {
+	type CommitOptions,
+	type Committed,
+	contradicts,
+	type Decide,
+	type Draft,
+	encode,
+	KNOWN_ONLY,
+	PlanWriter,
+} from './writer.js'
+
+export interface PageRequest {
+	readonly after: Position
+	/** Events at most. */
+	readonly limit: number
+	/** Aborts when nobody waits for an event any more; one that has aborted before asks for no wait. */
+	readonly waiting: AbortSignal
+}
+
+export interface HistoryPage {
+	readonly events: readonly StoredEvent[]
+	readonly next_cursor: string
+	readonly head_seq: number
+	/** Whether the plan is done and the page reaches its end. */
+	readonly finished: boolean
+}
+
+/**
+ * Reads one page, and waits for it when there is nothing yet. `start` is the oldest event that is kept.
+ *
+ * @throws PlanstreamError `cursor_gone` when the events behind any other position are not to be had
+ */
+export async function readPage(log: EventLog, plan: PlanKey, { after, limit, waiting }: PageRequest): Promise<HistoryPage> {
+	const bell = new Bell()
+	using _watch = log.watch(plan, () => bell.ring())
+	let position = after
+	for (;;) {
+		const page = await log.read(plan, position, limit)
+		if (page.verdict.reset !== null && position !== 'start') throw cursorGone(plan, page)
+		const reached = pageOf(page)
+		if (reached.events.length > 0 || reached.finished || waiting.aborted) return reached
+		position = page.from_cursor ?? { seq: 0 }
+		await bell.wait(waiting)
+	}
+}
+
+function pageOf({ head, events, from_seq, from_cursor }: Page): HistoryPage {
+	const next_cursor = events.at(-1)?.cursor ?? (from_cursor === null ? '0' : formatPosition(from_cursor))
+	if (head === null) return { events, next_cursor, head_seq: 0, finished: false }
+	const atHead = from_seq + events.length > head.head_seq
+	return {
+		events,
+		next_cursor,
+		head_seq: head.head_seq,
+		finished: atHead && head.summary !== null && isFinished(head.summary.status),
+	}
+}
+
+function cursorGone({ plan_id }: PlanKey, { verdict, head, from_cursor }: Page): PlanstreamError {
+	const resume_after = from_cursor === null ? '0' : formatPosition(from_cursor)
+	const oldest_seq = head?.oldest_seq ?? 1
+	const sentence = `The events of plan ${plan_id} behind this position cannot be had (${verdict.reset}). Go on after ${resume_after}, or ask for the plan's state.`
+	return new PlanstreamError('cursor_gone', sentence, { reason: verdict.reset, oldest_seq, resume_after })
+}
 
 export interface HubOptions {
 	readonly log: EventLog

@@ -14,7 +14,7 @@ import {
 	type PlanSummary,
 	type StepState,
 } from '@planstream/shared'
-import { own } from './own.js'
+import { own } from './stream.js'
 
 /** What one step's attempts have left behind that a viewer has no use for. */
 interface Lease {

@@ -5,12 +5,11 @@ import fc from 'fast-check'
 import { describe, expect, it, vi } from 'vitest'
 import type { EventLog } from '../log/event-log.js'
 import { openLog } from '../log/open.js'
-import { decodeBase } from './base.js'
+import { decodeBase, States } from './fold-cache.js'
 import { Hub } from './hub.js'
-import { LOCAL_PRINCIPAL } from './principal.js'
-import { States } from './states.js'
-import type { StreamItem } from './stream-item.js'
-import type { SubscribeRequest } from './subscription.js'
+import type { StreamItem } from './stream.js'
+import { LOCAL_PRINCIPAL } from './stream.js'
+import type { SubscribeRequest } from './subscribe.js'
 
 const PLAN = { tenant: 'default', plan_id: 'p' }
 

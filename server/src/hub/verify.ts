@@ -1,9 +1,9 @@
 import { EMPTY_FINGERPRINT, PlanstreamError, SYSTEM_PLAN_ID, type VerifyOutput } from '@planstream/shared'
+import { nextFingerprint } from '../log/append.js'
 import type { EventLog, PlanKey, RecordPage, StoredRecord } from '../log/event-log.js'
-import { nextFingerprint } from '../log/fingerprint.js'
-import { describeDropped } from '../log/store-health.js'
-import { decodeBase } from './base.js'
-import { unknownPlan } from './unknown-plan.js'
+import { describeDropped } from '../log/tail.js'
+import { decodeBase } from './fold-cache.js'
+import { unknownPlan } from './stream.js'
 
 const PAGE = 256
 

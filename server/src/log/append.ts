@@ -1,6 +1,35 @@
+import { hash, randomBytes } from 'node:crypto'
 import { EMPTY_FINGERPRINT, PlanstreamError } from '@planstream/shared'
-import type { Appended, AppendOptions, LogRecord, PlanKey } from './event-log.js'
-import { newEpoch, nextFingerprint } from './fingerprint.js'
+import type { Appended, AppendOptions, EventLog, Head, LogRecord, PlanKey } from './event-log.js'
+
+/** Bytes of randomness in an epoch: 12 characters of text. */
+const EPOCH_BYTES = 9
+
+/**
+ * The name of a log's life, made when the log is made. A removed and re-made log has another one.
+ *
+ * @param random - source of the bytes
+ * @defaultValue `crypto.randomBytes`
+ */
+export function newEpoch(random: (size: number) => Buffer = randomBytes): string {
+	return random(EPOCH_BYTES).toString('base64url')
+}
+
+/**
+ * The next link of the chain: 16 hex digits that depend on every event up to this one, so that a rewritten history shows.
+ *
+ * @param previous - the fingerprint before the event; `EMPTY_FINGERPRINT` before the first
+ * @param text - the stored text, without `seq` and `cursor`
+ */
+export function nextFingerprint(previous: string, event_id: string, text: string): string {
+	return hash('sha1', previous + event_id + hash('sha1', text, 'hex'), 'hex').slice(0, 16)
+}
+
+/** The event as every transport sends it: the stored text with its two late fields spliced in front of the first. */
+export function encodeEvent(text: string, seq: number, cursor: string): string {
+	const rest = text.slice(1)
+	return `{"seq":${seq},"cursor":"${cursor}"${rest === '}' ? '' : ','}${rest}`
+}
 
 /** The end of a log, which the next event continues. */
 export interface LogEnd {
@@ -127,4 +156,51 @@ function checkExpectations(plan: PlanKey, log: LogEnd, options: AppendOptions): 
 
 function numbersOf({ head_seq, state_seq }: LogEnd): { head_seq: number; state_seq: number } {
 	return { head_seq, state_seq }
+}
+
+/** What stands in the place of the trimmed events. */
+export type Replacement = Parameters<EventLog['trim']>[2]
+
+/**
+ * Whether a trim has something to do: a log that is already trimmed as far stays as it is.
+ *
+ * @throws `bad_request` when the trim reaches beyond the head, where there is nothing its base could stand for
+ */
+export function canTrim(
+	plan: PlanKey,
+	{ head_seq, oldest_seq }: Pick<Head, 'head_seq' | 'oldest_seq'>,
+	before_seq: number,
+): boolean {
+	if (before_seq > head_seq + 1) {
+		const message =
+			`Plan ${plan.plan_id} cannot be trimmed before seq ${before_seq}, its head is ${head_seq}; ` +
+			`trim before ${head_seq + 1} at most.`
+		throw new PlanstreamError('bad_request', message, { before_seq, head_seq })
+	}
+	return before_seq > oldest_seq
+}
+
+/** No tenant has this name; a store forgets its logs when it is opened, because whoever was making them is gone. */
+export const STAGING_TENANT = '~staging'
+
+/** Where the log of a plan is put together until it is whole and can be renamed. */
+export function stagedKey({ tenant, plan_id }: PlanKey): PlanKey {
+	return { tenant: STAGING_TENANT, plan_id: `${tenant}/${plan_id}` }
+}
+
+/** What a store answers when a log is to be made under a key that has one. */
+export function takenError({ tenant, plan_id }: PlanKey): PlanstreamError {
+	if (tenant === STAGING_TENANT) {
+		const named = plan_id.slice(plan_id.indexOf('/') + 1)
+		const sentence = `Plan ${named} is being imported already. Wait for that import to end.`
+		return new PlanstreamError('conflict', sentence, { plan_id: named })
+	}
+	const sentence = `There is a plan ${plan_id} already. Delete it first, or give the other one another id.`
+	return new PlanstreamError('conflict', sentence, { plan_id })
+}
+
+export function nothingToRename({ plan_id }: PlanKey): PlanstreamError {
+	return new PlanstreamError('not_found', `There is no log of plan ${plan_id} to rename. It was removed in the meantime.`, {
+		plan_id,
+	})
 }

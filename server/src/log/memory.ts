@@ -1,27 +1,33 @@
 import { EMPTY_FINGERPRINT, formatCursor, type PlanSummary, PlanstreamError, type Position } from '@planstream/shared'
-import { type AddedEvent, decideAppend } from './append.js'
-import { keyText } from './bells.js'
-import type {
-	Appended,
-	AppendOptions,
-	Head,
-	ListQuery,
-	LogRecord,
-	LogStore,
-	Origin,
-	Page,
-	PlanKey,
-	PlanPage,
-	RecordPage,
-	RetirableQuery,
-	StoredEvent,
+import {
+	type AddedEvent,
+	canTrim,
+	decideAppend,
+	encodeEvent,
+	newEpoch,
+	nothingToRename,
+	type Replacement,
+	takenError,
+} from './append.js'
+import {
+	type Appended,
+	type AppendOptions,
+	type Head,
+	judge,
+	type ListQuery,
+	type LogRecord,
+	type LogStore,
+	type Origin,
+	type Page,
+	type PlanKey,
+	type PlanPage,
+	type RecordPage,
+	type RetirableQuery,
+	type StoredEvent,
 } from './event-log.js'
-import { encodeEvent, newEpoch } from './fingerprint.js'
 import { compareNewestFirst, pageOf, parseQuery } from './listing.js'
-import { nothingToRename, takenError } from './staged.js'
 import { closedError } from './storage-errors.js'
-import { canTrim, type Replacement } from './trim.js'
-import { judge } from './verdict.js'
+import { keyText } from './tail.js'
 
 interface MemoryPlan {
 	key: PlanKey

@@ -3,9 +3,8 @@ import path from 'node:path'
 import { PlanstreamError } from '@planstream/shared'
 import { Health } from '../ops/health.js'
 import { MemoryLog } from './memory.js'
-import { SqliteLog } from './sqlite.js'
-import { tellDropped } from './store-health.js'
-import { TailLog } from './tail.js'
+import { SqliteLog } from './sqlite/client.js'
+import { TailLog, tellDropped } from './tail.js'
 
 /** Where the logs are kept: in this process for as long as it lives, or in the file `planstream.db` of a directory. */
 export type LogLocation = { readonly kind: 'memory' } | { readonly kind: 'sqlite'; readonly directory: string }

@@ -1,6 +1,6 @@
 import { type PlanSummary, PlanstreamError, type Position } from '@planstream/shared'
 import { Health } from '../ops/health.js'
-import { Bells, keyText } from './bells.js'
+import type { Replacement } from './append.js'
 import type {
 	Appended,
 	AppendOptions,
@@ -17,9 +17,89 @@ import type {
 	RecordPage,
 	RetirableQuery,
 } from './event-log.js'
-import { tellStore } from './store-health.js'
 import { TailWindow, type WindowLimits } from './tail-window.js'
-import type { Replacement } from './trim.js'
+
+/** One text for a plan's key; no plan id holds the separator. */
+export function keyText({ tenant, plan_id }: PlanKey): string {
+	return `${tenant}\n${plan_id}`
+}
+
+/** Who wants to hear that a plan, or any summary of a tenant, has changed. Nothing is queued for anybody. */
+export class Bells {
+	readonly #plans = new Map<string, Set<Ear>>()
+	readonly #tenants = new Map<string, Set<Ear>>()
+	#size = 0
+
+	/** How many ears there are. */
+	get size(): number {
+		return this.#size
+	}
+
+	add(target: PlanKey | { readonly tenant: string }, onRing: () => void): Disposable {
+		const [group, key] = 'plan_id' in target ? [this.#plans, keyText(target)] : [this.#tenants, target.tenant]
+		const ears = group.get(key) ?? new Set()
+		const ear = { onRing }
+		group.set(key, ears.add(ear))
+		this.#size += 1
+		return {
+			[Symbol.dispose]: () => {
+				if (!ears.delete(ear)) return
+				this.#size -= 1
+				if (ears.size === 0) group.delete(key)
+			},
+		}
+	}
+
+	ring(plan: PlanKey, changed: { readonly summary: boolean }): void {
+		ringAll(this.#plans.get(keyText(plan)))
+		if (changed.summary) ringAll(this.#tenants.get(plan.tenant))
+	}
+}
+
+/** An object of its own, so that one function may listen twice. */
+interface Ear {
+	readonly onRing: () => void
+}
+
+function ringAll(ears: ReadonlySet<Ear> | undefined): void {
+	if (!ears) return
+	for (const ear of [...ears]) {
+		try {
+			ear.onRing()
+		} catch (error) {
+			// The append is durable and the other ears must hear of it; the bug is its owner's and goes to the process.
+			queueMicrotask(() => {
+				throw error
+			})
+		}
+	}
+}
+
+const COMPONENT = 'store'
+const WAL_COMPONENT = 'write_ahead_log'
+const FULL = 'The store is full: it takes nothing new, and reads go on. Free some space.'
+const BROKEN = 'The store cannot be used. The log of the server says why.'
+
+/** Says how the store is after it did something, or failed at it. */
+export function tellStore(health: Health, failure: PlanstreamError | null): void {
+	if (failure === null) health.tell(COMPONENT, 'ok')
+	else if (failure.code === 'storage_full') health.tell(COMPONENT, 'degraded', FULL)
+	else if (failure.code === 'storage_unavailable') health.tell(COMPONENT, 'down', BROKEN)
+}
+
+/** Says whether the store was read whole when it was opened; that does not change before the next start. */
+export function tellDropped(health: Health, dropped: Dropped | null): void {
+	if (dropped === null) health.tell(WAL_COMPONENT, 'ok')
+	else health.tell(WAL_COMPONENT, 'degraded', describeDropped(dropped))
+}
+
+/** What was dropped, what it means and what to do. */
+export function describeDropped({ frames, commits }: Dropped): string {
+	return (
+		`The write-ahead log was damaged: ${frames} frames with ${commits} whole commits from the damage on could not be read, so the newest events ` +
+		'of that time are missing. Restore a backup; or, to go on with what is left, remove planstream.db-wal.damaged-* and start again.'
+	)
+}
 
 /** Limits of the tail; see the defaults in {@link TailLog}. */
 export interface TailOptions extends Partial<WindowLimits> {

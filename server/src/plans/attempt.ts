@@ -1,13 +1,9 @@
 import type { Artifact, Failure, NormalisedStep, ParsedEvent, Usage } from '@planstream/shared'
-import type { Agent, StepContext, StepInput, StepResult } from './agent.js'
+import { type Agent, callAgent, type StepContext, type StepInput, type StepResult } from './agent.js'
 import type { Artifacts } from './artifacts.js'
-import { parseResult } from './attempt-result.js'
-import { callAgent } from './call-agent.js'
-import { parseArtifact, parseOutput, parseProgress, parseUsage } from './context-calls.js'
-import type { AttemptResult } from './decision.js'
-import { failureOf } from './failure-of.js'
-import { Outbox } from './outbox.js'
-import { Output, type Timer } from './output.js'
+import { failureOf, parseArtifact, parseOutput, parseProgress, parseResult, parseUsage } from './attempt-checks.js'
+import { Outbox, Output, type Timer } from './reports.js'
+import type { AttemptResult } from './rules/input.js'
 
 /** How an attempt ended. `cut` is not the agent's doing: the server stops, or somebody paused or cancelled the plan. */
 export type Outcome =

@@ -1,8 +1,8 @@
 import { asPlanstreamError } from '@planstream/shared'
-import { keyText } from '../log/bells.js'
 import type { PlanKey } from '../log/event-log.js'
+import { keyText } from '../log/tail.js'
 import type { Health } from '../ops/health.js'
-import type { Timer } from './output.js'
+import type { Timer } from './reports.js'
 
 /** Between two tries of the plans that could not go on. */
 const AGAIN_MS = 60_000

@@ -6,11 +6,11 @@ import { ManualClock } from '../../../test/support/manual-clock.js'
 import { PlanInMemory } from '../../../test/support/plan-in-memory.js'
 import { manualTime, startPlanstream, TestPlanstream } from '../../../test/support/planstream.js'
 import { resultOf } from '../hub/plan-fold.js'
-import { LOCAL_PRINCIPAL } from '../hub/principal.js'
+import { LOCAL_PRINCIPAL } from '../hub/stream.js'
 import type { EventLog } from '../log/event-log.js'
 import { openLog } from '../log/open.js'
 import type { Agent } from './agent.js'
-import type { Command } from './decision.js'
+import type { Command } from './rules/input.js'
 
 type Step = PlanSpec['steps'][number]
 const step = (step_id: string, more: Partial<Step> = {}): Step => ({ step_id, action: 'act', agent_type: 'any', ...more })

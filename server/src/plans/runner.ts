@@ -1,20 +1,76 @@
 import { type Actor, asPlanstreamError, type ParsedEvent, PlanstreamError } from '@planstream/shared'
 import { v7 as uuidv7 } from 'uuid'
 import { type PlanFold, resultOf } from '../hub/plan-fold.js'
-import { keyText } from '../log/bells.js'
 import type { PlanKey } from '../log/event-log.js'
+import { keyText } from '../log/tail.js'
 import type { Health } from '../ops/health.js'
 import type { Agent } from './agent.js'
 import type { Artifacts } from './artifacts.js'
 import { Attempt, type Outcome } from './attempt.js'
-import { dueAttempts, freeSlots } from './decide.js'
-import { type Lease, stepIn } from './decision.js'
-import { failureOf } from './failure-of.js'
-import { type Ledger, SYSTEM } from './ledger.js'
-import { Lingering } from './lingering.js'
-import type { Timer } from './output.js'
+import { failureOf } from './attempt-checks.js'
+import { type Ledger, SYSTEM } from './dispatcher.js'
+import type { Timer } from './reports.js'
+import { dueAttempts, freeSlots } from './rules/decide.js'
+import { type Lease, stepIn } from './rules/input.js'
 import type { StepJob, StepQueue } from './step-queue.js'
-import { WorkerHealth } from './worker-health.js'
+
+const NONE: ReadonlySet<string> = new Set()
+
+/** Steps whose agent ignores its signal and goes on after its attempt has ended: each holds its slot and its step. */
+export class Lingering {
+	readonly #steps = new Map<string, Set<string>>()
+
+	of(plan: PlanKey): ReadonlySet<string> {
+		return this.#steps.get(keyText(plan)) ?? NONE
+	}
+
+	/** How many there are in all plans. */
+	get size(): number {
+		return [...this.#steps.values()].reduce((sum, steps) => sum + steps.size, 0)
+	}
+
+	add(plan: PlanKey, step_id: string): void {
+		const steps = this.#steps.get(keyText(plan)) ?? new Set()
+		this.#steps.set(keyText(plan), steps.add(step_id))
+	}
+
+	remove(plan: PlanKey, step_id: string): void {
+		const steps = this.#steps.get(keyText(plan))
+		steps?.delete(step_id)
+		if (steps?.size === 0) this.#steps.delete(keyText(plan))
+	}
+}
+
+const WORKERS = 'workers'
+const componentOf = (agent_type: string): string => `agent:${agent_type}`
+
+/** How an attempt fails when the process of its agent did not live to the end of it. */
+const DEATHS: ReadonlySet<string> = new Set(['agent_crashed', 'agent_exited', 'agent_not_loaded', 'agent_out_of_memory'])
+
+/** Says how agents and the workers that call them are. */
+export class WorkerHealth {
+	readonly #health: Health
+
+	constructor(health: Health, agentTypes: Iterable<string>) {
+		this.#health = health
+		this.lingering(0)
+		for (const agent_type of agentTypes) health.tell(componentOf(agent_type), 'ok')
+	}
+
+	/** An agent whose process died is degraded until an attempt of it comes to a result. */
+	ended(agent_type: string, outcome: Outcome): void {
+		if (outcome.kind === 'result') this.#health.tell(componentOf(agent_type), 'ok')
+		if (outcome.kind !== 'failure' || !DEATHS.has(outcome.error.code)) return
+		this.#health.tell(componentOf(agent_type), 'degraded', `The process of its last attempt ended early: ${outcome.error.code}.`)
+	}
+
+	/** @param count - agents that go on although their attempts have ended */
+	lingering(count: number): void {
+		if (count === 0) this.#health.tell(WORKERS, 'ok')
+		else
+			this.#health.tell(WORKERS, 'degraded', `Agents that ignore their signal hold ${count} ${count === 1 ? 'slot' : 'slots'}.`)
+	}
+}
 
 /** How long an interrupted agent may take to end before it is fenced. */
 const GRACE_MS = 10_000

@@ -1,5 +1,5 @@
 import type { PlanKey } from '../log/event-log.js'
-import type { Timer } from './output.js'
+import type { Timer } from './reports.js'
 
 /** One attempt of one step: ids only, everything else is in the plan's log. */
 export interface StepJob extends PlanKey {

@@ -1,7 +1,7 @@
 import { asPlanstreamError } from '@planstream/shared'
-import type { Schedule } from '../connections/schedule.js'
 import type { Hub } from '../hub/hub.js'
 import type { PlanKey } from '../log/event-log.js'
+import type { Schedule } from '../ops/clock.js'
 
 const DAY_MS = 86_400_000
 const FINISHED_DAYS = 7

@@ -1,10 +1,9 @@
 import type { HttpBindings } from '@hono/node-server'
 import { fetchRequestHandler } from '@trpc/server/adapters/fetch'
 import { Hono } from 'hono'
-import type { Context } from '../api/context.js'
-import { MAX_BATCH_CALLS, reportAdapterFailures } from './trpc-failures.js'
-import { type TrpcHttpOptions, TrpcSse } from './trpc-sse.js'
-import { readSubscriptionCall } from './trpc-sse-call.js'
+import type { Context } from '../api/procedure.js'
+import { readSubscriptionCall, type TrpcHttpOptions, TrpcSse } from './sse/trpc.js'
+import { MAX_BATCH_CALLS, reportAdapterFailures } from './trpc-errors.js'
 
 /** tRPC over HTTP below `/trpc`: queries, mutations, batches of them, and subscriptions as server-sent events. */
 export function trpcRoutes(options: TrpcHttpOptions): Hono<{ Bindings: HttpBindings }> {

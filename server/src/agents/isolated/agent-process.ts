@@ -1,9 +1,9 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import type { StepContext, StepInput, StepResult } from '../../plans/agent.js'
-import { failureOf } from '../../plans/failure-of.js'
-import { AgentError, agentError } from '../agent-error.js'
-import type { ArtifactReport, FromChild, Report, ToChild } from './messages.js'
+import { failureOf } from '../../plans/attempt-checks.js'
+import { AgentError, agentError } from '../define-agent.js'
+import type { ArtifactReport, FromChild, Report, ToChild } from './reports.js'
 
 export interface ProcessOptions {
 	/** The script of the process. */

@@ -1,12 +1,10 @@
 import { Worker } from 'node:worker_threads'
 import { AGENT_TYPE_PATTERN } from '@planstream/shared'
-import type { Agent } from '../../plans/agent.js'
-import { callAgent } from '../../plans/call-agent.js'
-import { failureOf } from '../../plans/failure-of.js'
-import { resultText } from '../../plans/result-text.js'
-import { agentError } from '../agent-error.js'
-import type { FromChild, Start, ToChild } from './messages.js'
+import { type Agent, callAgent } from '../../plans/agent.js'
+import { failureOf, resultText } from '../../plans/attempt-checks.js'
+import { agentError } from '../define-agent.js'
 import { RemoteContext } from './remote-context.js'
+import type { FromChild, Start, ToChild } from './reports.js'
 
 /** The process of one attempt: loads the agent, calls it and says how it ended. The server ends the process. */
 function main(): void {

@@ -1,9 +1,8 @@
 import type { Artifact } from '@planstream/shared'
 import type { StepContext } from '../../plans/agent.js'
 import { MAX_ARTIFACT_BYTES } from '../../plans/artifacts.js'
-import { AgentError, agentError } from '../agent-error.js'
-import type { Report, Start, ToChild } from './messages.js'
-import { Reports } from './reports.js'
+import { AgentError, agentError } from '../define-agent.js'
+import { type Report, Reports, type Start, type ToChild } from './reports.js'
 
 interface Waiting {
 	readonly resolve: (stored: Artifact) => void

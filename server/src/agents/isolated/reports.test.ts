@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { Report } from './messages.js'
+import type { Report } from './reports.js'
 import { Reports } from './reports.js'
 
 const BATCH_SIZE = 256 * 1024

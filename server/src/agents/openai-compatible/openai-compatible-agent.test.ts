@@ -3,7 +3,7 @@ import { agentSuite } from '../../../../test/suites/agent.suite.js'
 import { OpenAiDouble, streamed } from '../../../../test/support/openai-double.js'
 import { startPlanstream } from '../../../../test/support/planstream.js'
 import { outputOf, type RecordingOptions, recordingContext } from '../../../../test/support/recording-context.js'
-import { callAgent } from '../../plans/call-agent.js'
+import { callAgent } from '../../plans/agent.js'
 import { openAiCompatibleAgent } from './openai-compatible-agent.js'
 
 const KEY = 'sk-very-secret'

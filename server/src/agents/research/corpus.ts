@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
 import { type FileHandle, open, realpath, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { agentError } from '../agent-error.js'
+import { setImmediate } from 'node:timers/promises'
+import type { StepContext } from '../../plans/agent.js'
+import { agentError } from '../define-agent.js'
 
 /** A larger file is not read: it is no document a person wrote. */
 export const MAX_FILE_BYTES = 2_097_152
@@ -103,4 +105,39 @@ function isBelow(folder: string, file: string): boolean {
 
 function naming(given: string | null): string {
 	return given === null ? "The server's default corpus folder" : `The corpus folder ${given}`
+}
+
+/** So many units of work are done before the event loop gets its turn: about a millisecond of splitting or hashing. */
+const UNITS_A_TURN = 64
+
+/**
+ * A function to await after each unit of work: it gives the event loop its turn now and then, so that the
+ * server stays responsive, and throws the signal's reason as soon as it is aborted.
+ */
+export function pacer(signal: AbortSignal, every = UNITS_A_TURN): () => Promise<void> {
+	let done = 0
+	return async () => {
+		signal.throwIfAborted()
+		done++
+		if (done % every === 0) await setImmediate(undefined, { signal })
+	}
+}
+
+/** More reports a step than this tell a viewer nothing and fill the log. */
+const REPORTS_A_STEP = 50
+
+/**
+ * Reports units of work done out of all, at most {@link REPORTS_A_STEP} times and always at the last one.
+ *
+ * @param unit - plural, as `files`
+ */
+export function unitProgress(context: StepContext, unit: string): (current: number, total: number) => void {
+	let reported = 0
+	return (current, total) => {
+		const fraction = total === 0 ? 1 : current / total
+		const mark = Math.floor(fraction * REPORTS_A_STEP)
+		if (mark === reported && current < total) return
+		reported = mark
+		context.progress(fraction, `${current} of ${total} ${unit}`, { current, total, unit })
+	}
 }

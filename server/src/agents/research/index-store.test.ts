@@ -3,12 +3,12 @@ import path from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type CorpusFolder, corpusFolder, TIDES } from '../../../../test/support/corpus-folder.js'
-import { openMemoryDatabase } from '../../log/sqlite-driver.js'
+import { openMemoryDatabase } from '../../log/sqlite/driver.js'
 import { openCorpus } from './corpus.js'
 import { IndexStore } from './index-store.js'
 import { takeInventory } from './inventory.js'
 import { splitPassages } from './passages.js'
-import { anyOf, searchTerms } from './terms.js'
+import { anyOf, searchTerms } from './search.js'
 
 const { signal } = new AbortController()
 

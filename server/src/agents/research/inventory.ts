@@ -1,9 +1,20 @@
 import type { Dirent } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { agentError } from '../agent-error.js'
-import { type Corpus, MAX_FILE_BYTES, readDocument, sha256 } from './corpus.js'
-import { pacer } from './pace.js'
+import * as z from 'zod'
+import type { Agent } from '../../plans/agent.js'
+import { agentError, defineAgent, parseInput } from '../define-agent.js'
+import {
+	type Corpus,
+	type CorpusPolicy,
+	MAX_FILE_BYTES,
+	openCorpus,
+	pacer,
+	readDocument,
+	sha256,
+	unitProgress,
+} from './corpus.js'
+import { inventoryResult, researchInput } from './results.js'
 
 const TEXT_EXTENSIONS = new Set(['.md', '.mdx', '.markdown', '.txt', '.text', '.rst', '.adoc', '.asciidoc', '.org', '.tex'])
 const MAX_FILES = 2000
@@ -129,4 +140,26 @@ export function decodeText(bytes: Uint8Array): string | null {
 
 function tooLarge(what: string): Error {
 	return agentError('corpus_too_large', `The corpus has ${what}. Name a smaller folder, or split it over several plans.`)
+}
+
+const input = z.strictObject({ corpus: z.string().min(1).max(4096).optional().describe("absent: the plan's") })
+
+/** `corpus.inventory`: lists the documents of the corpus with size and hash. Needs nothing before it. */
+export function inventoryAgent(policy: CorpusPolicy): Agent {
+	return defineAgent({
+		type: 'corpus.inventory',
+		input,
+		result: inventoryResult,
+		async execute({ input: own }, context) {
+			context.signal.throwIfAborted()
+			const given = own.corpus ?? parseInput(researchInput, context.plan.input, 'plan.input').corpus ?? null
+			const corpus = await openCorpus(given, policy)
+			const progress = unitProgress(context, 'files')
+			const inventory = await takeInventory(corpus, context.signal, progress)
+			if (inventory.files.length === 0) context.output('The corpus holds no text documents.\n', { channel: 'log', level: 'warn' })
+			context.usage({ bytes_read: inventory.total_bytes })
+			const data = { kind: 'corpus.inventory', corpus: given, ...inventory } as const
+			return { data }
+		},
+	})
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { splitSentences } from './extract.js'
 import { MAX_PASSAGE_CHARACTERS, splitPassages } from './passages.js'
-import { splitSentences } from './sentences.js'
 
 const piece = fc.oneof(
 	fc.string({ unit: 'grapheme', maxLength: 30 }),

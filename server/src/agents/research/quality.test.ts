@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { mergeAnswers } from './merge-answers.js'
 import { assess } from './quality.js'
+import { mergeAnswers } from './report.js'
 import type { Answer, Quote } from './results.js'
 
 const SHA = 'a'.repeat(64)

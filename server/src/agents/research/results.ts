@@ -1,7 +1,6 @@
 import * as z from 'zod'
 import type { StepContext } from '../../plans/agent.js'
-import { agentError } from '../agent-error.js'
-import { parseInput } from '../parse-input.js'
+import { agentError, parseInput } from '../define-agent.js'
 
 /**
  * What each kind of step hands to those that depend on it. `kind` tells them apart whatever the steps are called, so

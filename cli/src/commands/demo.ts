@@ -1,0 +1,141 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdir, stat, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Planstream } from '@planstream/client'
+import { type PlanEvent, type PlanState, PlanstreamError } from '@planstream/shared'
+import { connect } from '../connection.js'
+import { type Display, openDisplay } from '../display.js'
+import { EXIT, type ExitCode, UsageError } from '../exit.js'
+import { note } from '../output.js'
+import { exitCode, follow, type Interrupt, untilInterrupted } from './watch.js'
+
+/** A server for the demonstration, and the directory it keeps its files in. */
+export async function startDemoServer(env: NodeJS.ProcessEnv) {
+	const { createLogger, parseSettings, startServer } = await import('@planstream/server')
+	const settings = parseSettings({ LOG_LEVEL: 'error', ...env })
+	const store = { kind: 'sqlite', directory: settings.PLANSTREAM_DATA } as const
+	const { HOST: host, PLANSTREAM_API_KEYS: apiKeys, PLANSTREAM_ORIGINS: origins } = settings
+	const start = (port: number) => startServer({ host, port, apiKeys, origins, store, logger: createLogger(settings.LOG_LEVEL) })
+	const server = await start(settings.PORT).catch((error: unknown) => {
+		const wanted = env.PORT !== undefined && env.PORT !== ''
+		if (wanted || !(error instanceof PlanstreamError) || error.code !== 'conflict') throw error
+		note(`Port ${settings.PORT} is taken, so the demonstration takes a free one.`)
+		return start(0)
+	})
+	return { server, directory: store.directory }
+}
+
+const REPORT_STEP = 'report'
+
+/** The text a step streams, put together from its events. */
+export class StreamedReport {
+	#text = ''
+
+	take(event: PlanEvent): void {
+		if (event.step_id !== REPORT_STEP) return
+		if (event.event_type === 'step_started') this.#text = ''
+		if (event.event_type === 'step_output' && event.data.channel === 'text') this.#text += event.data.delta ?? ''
+	}
+
+	/**
+	 * Writes the report where a person finds it.
+	 *
+	 * @returns the absolute path of the file
+	 * @throws PlanstreamError when the text is not the one the step has stored
+	 */
+	async save(state: PlanState, directory: string): Promise<string> {
+		const [artifact] = state.steps.find(({ step_id }) => step_id === REPORT_STEP)?.artifacts ?? []
+		if (artifact?.artifact_id !== createHash('sha256').update(this.#text).digest('hex')) {
+			throw new PlanstreamError(
+				'internal',
+				`The report that was streamed is not the stored one (${artifact?.artifact_id ?? 'there is none'}).`,
+			)
+		}
+		const file = path.resolve(directory, 'reports', `${state.plan_id}.md`)
+		await mkdir(path.dirname(file), { recursive: true })
+		await writeFile(file, this.#text)
+		return file
+	}
+}
+
+export interface DemoOptions {
+	readonly corpus?: string
+	readonly question?: string[]
+	readonly exit?: boolean
+	readonly json?: boolean
+}
+
+/** Asked of the project's own documents when no question is given. */
+const QUESTIONS = [
+	'How does a client resume after its connection was cut?',
+	'When is an event durable, and who sees it before that?',
+	'What happens to a running step when the server dies?',
+]
+
+/** `planstream demo`: a server, and a research in a folder of documents on it, followed as any client would. */
+export async function demoCommand({ corpus, question = QUESTIONS, exit = false, json = false }: DemoOptions): Promise<ExitCode> {
+	const folder = await documents(corpus)
+	using interrupt = untilInterrupted()
+	const { researchPlan } = await import('@planstream/server')
+	const plan = researchPlan({ plan_id: `demo_${randomBytes(4).toString('hex')}`, corpus: folder, questions: question })
+	const { server, directory } = await startDemoServer(process.env)
+	await using _server = server
+	await using planstream = await connect(server.url)
+	const { plan_id } = await planstream.plans.create(plan)
+	note(`Research in ${folder}. Follow it from elsewhere:`)
+	note(`  curl -N ${server.url}/api/v1/streaming/plans/${plan_id}/events\n`)
+	const code = await showResearch(planstream, { plan_id, directory, json }, interrupt)
+	if (exit || interrupt.signal.aborted) return code
+	note('The server goes on. Ctrl-C stops it.')
+	await interrupt.happened
+	return code
+}
+
+interface Research {
+	readonly plan_id: string
+	/** The server's data. */
+	readonly directory: string
+	readonly json: boolean
+}
+
+async function showResearch(
+	planstream: Planstream,
+	{ plan_id, directory, json }: Research,
+	{ signal }: Interrupt,
+): Promise<ExitCode> {
+	const report = new StreamedReport()
+	const display = openDisplay({ json })
+	const both: Display = {
+		...display,
+		show: (state, event) => {
+			report.take(event)
+			return display.show(state, event)
+		},
+	}
+	const left = await follow(planstream, { plan_id, after: 'start', always: false }, both, signal).finally(() => display.close())
+	const code = exitCode(left, signal)
+	if (code === EXIT.done) {
+		note(`Report: ${await report.save(left.state, directory)}`)
+		note(`Quality: ${left.state.quality_score?.toFixed(2) ?? 'no score'}, the least of coverage, fidelity and diversity`)
+	}
+	return code
+}
+
+/** Where the docs of the project are: in the package, or beside it in the repository. */
+const OWN_DOCS = ['../../docs', '../../../docs'].map((folder) => fileURLToPath(new URL(folder, import.meta.url)))
+
+/** The folder to search: the one that is given, else the docs of the project this command is part of, else those of the current folder. */
+async function documents(given: string | undefined): Promise<string> {
+	const folders = given === undefined ? [...OWN_DOCS, 'docs'] : [given]
+	for (const folder of folders) {
+		if (await isFolder(folder)) return path.resolve(folder)
+	}
+	const fault = given === undefined ? 'There are no docs here to search.' : `${given} is no folder.`
+	throw new UsageError(`${fault} Name a folder of text documents with --corpus.`)
+}
+
+async function isFolder(folder: string): Promise<boolean> {
+	const found = await stat(folder).catch(() => null)
+	return found?.isDirectory() ?? false
+}

@@ -1,0 +1,62 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { Agent } from '@planstream/server'
+import { serverNamed } from '../connection.js'
+import { EXIT, type ExitCode, UsageError } from '../exit.js'
+import { note, writeLine } from '../output.js'
+
+export interface GenerateOptions {
+	/** A module whose default export, or whose export `agents`, is a list of agents. */
+	readonly agents: string
+	/** The folder to write into. */
+	readonly out: string
+}
+
+/** `planstream generate`: an SDK that knows what the agents of a module take and give. */
+export async function generateCommand({ agents: module, out }: GenerateOptions): Promise<ExitCode> {
+	const { agentTypes } = await import('@planstream/server')
+	const source = agentTypes(await agentsIn(module))
+	const file = path.join(out, 'index.ts')
+	await mkdir(out, { recursive: true })
+	await writeFile(file, source)
+	note(`${file} is written. Import createPlanstream from it.`)
+	return EXIT.done
+}
+
+async function agentsIn(module: string): Promise<readonly Agent[]> {
+	const loaded = (await import(pathToFileURL(path.resolve(module)).href).catch((cause: unknown) => {
+		const reason = cause instanceof Error ? cause.message : String(cause)
+		throw new UsageError(`${module} cannot be loaded: ${reason}. Name a JavaScript module.`)
+	})) as { readonly default?: unknown; readonly agents?: unknown }
+	const agents = loaded.agents ?? loaded.default
+	if (Array.isArray(agents) && agents.every(isAgent)) return agents
+	throw new UsageError(`${module} exports no agents. Export a list of them as \`agents\`.`)
+}
+
+function isAgent(value: unknown): value is Agent {
+	return typeof value === 'object' && value !== null && 'type' in value && typeof value.type === 'string' && 'execute' in value
+}
+
+export interface ConformanceCommandOptions {
+	readonly url?: string
+}
+
+/** `planstream conformance`: whether a server speaks the protocol, a line for each behaviour, as TAP has it. */
+export async function conformanceCommand({ url }: ConformanceCommandOptions): Promise<ExitCode> {
+	const { conformanceCases } = await import('@planstream/server/testing')
+	const cases = conformanceCases(await serverNamed(url))
+	let failed = 0
+	for (const [at, { name, run }] of cases.entries()) {
+		const reason = await run().then(
+			() => null,
+			(error: unknown) => (error instanceof Error ? error.message : String(error)),
+		)
+		await writeLine(`${reason === null ? 'ok' : 'not ok'} ${at + 1} - ${name}`)
+		if (reason === null) continue
+		failed += 1
+		for (const line of reason.split('\n')) await writeLine(`  # ${line}`)
+	}
+	await writeLine(`1..${cases.length}`)
+	return failed === 0 ? EXIT.done : EXIT.planFailed
+}

@@ -1,0 +1,166 @@
+import { type ClearOutput, type DeleteOutput, type ImportOutput, SYSTEM_PLAN_ID, type VerifyOutput } from '@planstream/shared'
+import type { Command } from 'commander'
+import { EXIT, type ExitCode } from '../exit.js'
+import { type Input, openInput, readText } from '../input.js'
+import { note, paint, wantsJson, writeBytes, writeLine } from '../output.js'
+import { addPlace, openPlans, type Place, type Plans } from '../plans.js'
+import { oneLine } from '../text.js'
+
+/** How the first line of each plan begins. */
+const HEAD = '{"planstream_archive"'
+
+/**
+ * The plans of an input, each as its lines; a plan is to be read to its end before the next.
+ *
+ * @throws UsageError when the input cannot be read or is not UTF-8
+ */
+export async function* archivesIn(input: Input): AsyncGenerator<AsyncIterable<Uint8Array>, void, void> {
+	const lines = linesOf(input)
+	let next = await lines.next()
+	async function* plan(): AsyncGenerator<Uint8Array, void, void> {
+		do {
+			if (next.done === true) return
+			yield Buffer.from(`${next.value}\n`)
+			next = await lines.next()
+		} while (next.done === true || !next.value.startsWith(HEAD))
+	}
+	while (next.done !== true) yield plan()
+}
+
+async function* linesOf(input: Input): AsyncGenerator<string, void, void> {
+	let rest: string[] = []
+	for await (const text of readText(input)) {
+		const lines = text.split('\n')
+		const last = lines.pop() ?? ''
+		for (const line of lines) {
+			rest.push(line)
+			const whole = rest.join('')
+			rest = []
+			if (whole !== '') yield whole
+		}
+		rest.push(last)
+	}
+	if (rest.join('') !== '') yield rest.join('')
+}
+
+const PAGE = 1000
+
+interface JsonOption {
+	readonly json?: boolean
+}
+
+/** Commands that check, copy and remove plans, also without a server; each action hands its exit code to `exit`. */
+export function addKeepingCommands(planstream: Command, exit: (code: ExitCode) => void): void {
+	const command = (name: string, description: string): Command => addPlace(planstream.command(name).description(description))
+	command('verify', 'compare every stored event with its fingerprint')
+		.argument('[plan_id...]', 'these plans only')
+		.option('--json', 'the answers as JSON, also in a terminal')
+		.action(async (plan_ids: string[], options: Place & JsonOption) => exit(await verifyCommand(plan_ids, options)))
+	command('export', 'write plans as JSON lines to standard output')
+		.argument('[plan_id...]', 'these plans only')
+		.action(async (plan_ids: string[], options: Place) => exit(await exportCommand(plan_ids, options)))
+	command('clear', 'drop the events of finished plans and keep their states and results')
+		.argument('<plan_id...>')
+		.option('--json', 'the answers as JSON, also in a terminal')
+		.action(async (plan_ids: string[], options: Place & JsonOption) => exit(await clearCommand(plan_ids, options)))
+	command('delete', 'remove finished plans with all their events')
+		.argument('<plan_id...>')
+		.option('--json', 'the answers as JSON, also in a terminal')
+		.action(async (plan_ids: string[], options: Place & JsonOption) => exit(await deleteCommand(plan_ids, options)))
+	command('import', 'make plans of what export has written')
+		.argument('[file]', 'JSON lines, or - for standard input', '-')
+		.option('--json', 'the answers as JSON, also in a terminal')
+		.action(async (file: string, options: Place & JsonOption) => exit(await importCommand(file, options)))
+}
+
+/** `planstream verify`: exit code 1 when a plan is not what was stored. */
+async function verifyCommand(plan_ids: readonly string[], { json = false, ...place }: Place & JsonOption): Promise<ExitCode> {
+	await using plans = await openPlans(place)
+	const verify = async (plan_id: string): Promise<VerifyOutput> => {
+		const verified = await plans.verify(plan_id)
+		if (plan_id !== SYSTEM_PLAN_ID || !verified.ok)
+			await writeLine(wantsJson(json) ? JSON.stringify(verified) : verdict(verified))
+		return verified
+	}
+	// Also where no plan is left, the store may have lost some.
+	const lost = plan_ids.length === 0 && !(await verify(SYSTEM_PLAN_ID)).ok
+	let damaged = 0
+	let checked = 0
+	for await (const plan_id of namedOrAll(plans, plan_ids)) {
+		checked += 1
+		if (!(await verify(plan_id)).ok) damaged += 1
+	}
+	note(damaged === 0 ? `${checked} plans are as they were stored.` : `${damaged} of ${checked} plans are damaged.`)
+	return damaged === 0 && !lost ? EXIT.done : EXIT.planFailed
+}
+
+function verdict({ plan_id, ok, events, fault }: VerifyOutput): string {
+	return `${paint(ok ? 'green' : 'red', ok ? 'ok     ' : 'damaged')}  ${oneLine(plan_id)}  ${fault?.detail ?? `${events} events`}`
+}
+
+/** `planstream export`: all plans, or those that are named. */
+async function exportCommand(plan_ids: readonly string[], place: Place): Promise<ExitCode> {
+	await using plans = await openPlans(place)
+	for await (const plan_id of namedOrAll(plans, plan_ids)) {
+		for await (const bytes of plans.export(plan_id)) await writeBytes(bytes)
+	}
+	return EXIT.done
+}
+
+/** `planstream clear` */
+function clearCommand(plan_ids: readonly string[], options: Place & JsonOption): Promise<ExitCode> {
+	const sentence = ({ plan_id, cleared }: ClearOutput) =>
+		`The ${cleared} events of plan ${oneLine(plan_id)} are gone, its state stays.`
+	return inTurn(plan_ids, options, (plans, plan_id) => plans.clear(plan_id), sentence)
+}
+
+/** `planstream delete` */
+function deleteCommand(plan_ids: readonly string[], options: Place & JsonOption): Promise<ExitCode> {
+	const sentence = ({ plan_id }: DeleteOutput) => `Plan ${oneLine(plan_id)} and its events are gone.`
+	return inTurn(plan_ids, options, (plans, plan_id) => plans.delete(plan_id), sentence)
+}
+
+/** One plan after the other; the first that is refused ends it. */
+async function inTurn<Answer>(
+	plan_ids: readonly string[],
+	{ json = false, ...place }: Place & JsonOption,
+	ask: (plans: Plans, plan_id: string) => Promise<Answer>,
+	sentence: (answer: Answer) => string,
+): Promise<ExitCode> {
+	await using plans = await openPlans(place)
+	for (const plan_id of plan_ids) {
+		const answer = await ask(plans, plan_id)
+		await writeLine(wantsJson(json) ? JSON.stringify(answer) : sentence(answer))
+	}
+	return EXIT.done
+}
+
+/** `planstream import`: each plan of the input as a whole or not at all; the first that is refused ends it. */
+async function importCommand(file: string, { json = false, ...place }: Place & JsonOption): Promise<ExitCode> {
+	await using plans = await openPlans(place, { make: true })
+	let made = 0
+	for await (const lines of archivesIn(openInput(file))) {
+		const imported = await plans.import(lines)
+		await writeLine(wantsJson(json) ? JSON.stringify(imported) : receipt(imported))
+		made += 1
+	}
+	if (made === 0) note('The input held no plan; nothing was imported.')
+	return EXIT.done
+}
+
+function receipt({ plan_id, events, head_seq }: ImportOutput): string {
+	return `${oneLine(plan_id)}  ${events} events up to number ${head_seq}`
+}
+
+async function* namedOrAll(plans: Plans, plan_ids: readonly string[]): AsyncGenerator<string, void, void> {
+	if (plan_ids.length > 0) {
+		yield* plan_ids
+		return
+	}
+	let page: string | null = null
+	do {
+		const found = await plans.list({ limit: PAGE, ...(page !== null && { page }) })
+		for (const { plan_id } of found.plans) yield plan_id
+		page = found.next_page
+	} while (page !== null)
+}

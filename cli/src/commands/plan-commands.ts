@@ -1,0 +1,133 @@
+import { PLAN_STATUSES } from '@planstream/shared'
+import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
+import { urlOption } from '../connection.js'
+import { type ExitCode, UsageError } from '../exit.js'
+import { addPlace } from '../plans.js'
+import {
+	type AnswerOptions,
+	answerCommand,
+	type CloneOptions,
+	type ControlOptions,
+	cancelCommand,
+	cloneCommand,
+	type Decision,
+	type ModifyOptions,
+	modifyCommand,
+	type PauseOptions,
+	pauseCommand,
+	type ReasonOptions,
+	type RetryOptions,
+	resumeCommand,
+	retryCommand,
+	skipCommand,
+	startCommand,
+} from './control.js'
+import { type ListOptions, type LookOptions, listCommand, reviewsCommand, showCommand } from './show.js'
+
+type Exit = (code: ExitCode) => void
+
+const JSON_FLAG = ['--json', 'the answer as JSON, also in a terminal'] as const
+const REASON = ['--reason <text>', 'why; it stands in the event'] as const
+const DECISIONS = ['approve', 'reject', 'edit'] as const
+
+/** Commands that look at the plans of a server and steer them. */
+export function addPlanCommands(planstream: Command, exit: Exit): void {
+	addLooking(planstream, exit)
+	addGoing(planstream, exit)
+	addSteps(planstream, exit)
+	addEditing(planstream, exit)
+}
+
+function command(planstream: Command, name: string, description: string): Command {
+	return planstream
+		.command(name)
+		.description(description)
+		.addOption(urlOption())
+		.option(...JSON_FLAG)
+}
+
+/** A command that can do without a server. */
+function looking(planstream: Command, name: string, description: string): Command {
+	return addPlace(planstream.command(name).description(description)).option(...JSON_FLAG)
+}
+
+function addLooking(planstream: Command, exit: Exit): void {
+	looking(planstream, 'list', 'list plans, newest first')
+		.addOption(new Option('--status <status...>', 'only plans in these states').choices(PLAN_STATUSES))
+		.option('--label <name=value>', 'only plans with this label; may be repeated', collect)
+		.option('--query <text>', 'only plans whose query contains this')
+		.option('--limit <count>', 'at most so many', wholeNumber, 100)
+		.action(async (options: ListOptions) => exit(await listCommand(options)))
+	looking(planstream, 'show', 'show a plan as it stands now')
+		.argument('<plan_id>')
+		.action(async (plan_id: string, options: LookOptions) => exit(await showCommand(plan_id, options)))
+}
+
+function addGoing(planstream: Command, exit: Exit): void {
+	command(planstream, 'start', 'start a plan that was only created')
+		.argument('<plan_id>')
+		.action(async (plan_id: string, options: ControlOptions) => exit(await startCommand(plan_id, options)))
+	command(planstream, 'pause', 'pause a plan: what runs may finish, nothing new starts')
+		.argument('<plan_id>')
+		.option('--interrupt', 'tell what runs to stop; it runs again after the resume')
+		.option(...REASON)
+		.action(async (plan_id: string, options: PauseOptions) => exit(await pauseCommand(plan_id, options)))
+	command(planstream, 'resume', 'go on with a paused plan')
+		.argument('<plan_id>')
+		.action(async (plan_id: string, options: ControlOptions) => exit(await resumeCommand(plan_id, options)))
+	command(planstream, 'cancel', 'cancel a plan')
+		.argument('<plan_id>')
+		.option(...REASON)
+		.action(async (plan_id: string, options: ReasonOptions) => exit(await cancelCommand(plan_id, options)))
+}
+
+function addSteps(planstream: Command, exit: Exit): void {
+	command(planstream, 'retry', 'run again what did not succeed, or one step')
+		.argument('<plan_id>')
+		.argument('[step_id]')
+		.option('--cascade', 'with a step: run again what was made from its result, too')
+		.action(async (plan_id: string, step_id: string | undefined, options: RetryOptions) =>
+			exit(await retryCommand(plan_id, step_id, options)),
+		)
+	command(planstream, 'skip', 'count a step as done without a result')
+		.argument('<plan_id>')
+		.argument('<step_id>')
+		.option(...REASON)
+		.action(async (plan_id: string, step_id: string, options: ReasonOptions) =>
+			exit(await skipCommand(plan_id, step_id, options)),
+		)
+	command(planstream, 'review', 'show what waits for a review, or answer one')
+		.argument('<plan_id>')
+		.argument('[review_id]')
+		.addArgument(new Argument('[decision]').choices(DECISIONS))
+		.option('--comment <text>', 'said beside the decision')
+		.option('--payload <file>', 'with edit: the result to put in place, or - for standard input')
+		.action(async (plan_id: string, review_id: string | undefined, decision: Decision | undefined, options: AnswerOptions) => {
+			if (review_id === undefined) exit(await reviewsCommand(plan_id, options))
+			else if (decision === undefined) throw new UsageError(`Say what to do with ${review_id}: ${DECISIONS.join(', ')}.`)
+			else exit(await answerCommand(plan_id, review_id, decision, options))
+		})
+}
+
+function addEditing(planstream: Command, exit: Exit): void {
+	command(planstream, 'modify', 'edit the steps of a plan, also while it runs')
+		.argument('<plan_id>')
+		.argument('<edit.json>', 'file of the operations, or - for standard input')
+		.option('--expected-revision <number>', 'refuse when the steps were edited since', wholeNumber)
+		.action(async (plan_id: string, file: string, options: ModifyOptions) => exit(await modifyCommand(plan_id, file, options)))
+	command(planstream, 'clone', 'make a new plan from a plan as it stands')
+		.argument('<plan_id>')
+		.option('--id <plan_id>', 'id of the new plan (default: a new one)')
+		.option('--no-start', 'create it only')
+		.action(async (plan_id: string, options: CloneOptions) => exit(await cloneCommand(plan_id, options)))
+}
+
+function collect(text: string, before: readonly string[] = []): string[] {
+	return [...before, text]
+}
+
+function wholeNumber(text: string): number {
+	const value = Number(text)
+	if (Number.isSafeInteger(value) && value > 0) return value
+	throw new InvalidArgumentError('It must be a whole number above 0.')
+}

@@ -1,0 +1,47 @@
+import { describe, expect, it } from 'vitest'
+import { UsageError } from './exit.js'
+import { readEvents, type SentEvent } from './input.js'
+
+async function* pieces(...parts: (string | Uint8Array)[]): AsyncGenerator<Uint8Array> {
+	for (const part of parts) yield Buffer.from(part)
+}
+
+async function read(...parts: (string | Uint8Array)[]): Promise<SentEvent[][]> {
+	const groups: SentEvent[][] = []
+	for await (const group of readEvents({ name: 'events.jsonl', bytes: pieces(...parts) })) groups.push(group)
+	return groups
+}
+
+const types = (groups: SentEvent[][]) => groups.map((group) => group.map(({ event }) => event.event_type))
+
+describe('reading events', () => {
+	it('hands over the lines of a pipe as they are complete', async () => {
+		const groups = await read('{"event_type":"a"}\n{"event_', 'type":"b"}\r\n\n', '{"event_type":"c"}')
+		expect(types(groups).filter((group) => group.length > 0)).toEqual([['a'], ['b'], ['c']])
+	})
+
+	it('reads an array, however it is laid out', async () => {
+		expect(types(await read('\n [\n {"event_type":"a"},', ' {"event_type":\n"b"}]\n')).flat()).toEqual(['a', 'b'])
+	})
+
+	it('keeps a character whose bytes come in two pieces', async () => {
+		const bytes = Buffer.from('{"event_type":"ü"}\n')
+		expect(types(await read(bytes.subarray(0, 16), bytes.subarray(16))).flat()).toEqual(['ü'])
+	})
+
+	it('finds nothing in an empty input', async () => {
+		expect((await read('', ' \n')).flat()).toEqual([])
+	})
+
+	it.each([
+		['{"a":1}\n{"a":\n', 'events.jsonl, line 2, is not JSON'],
+		['{"a":1}\n\n7\n', 'events.jsonl, line 3, is no event'],
+		['[{"a":1},null]', 'events.jsonl, event 2, is no event'],
+		['[{"a":1}', 'events.jsonl is not JSON'],
+		[Uint8Array.of(0xff, 0xfe), 'events.jsonl is not UTF-8 text'],
+		['x'.repeat(1024 * 1024 + 1), 'events.jsonl, line 1, is longer than'],
+	])('refuses %j and says where', async (text, sentence) => {
+		await expect(read(text)).rejects.toThrow(sentence)
+		await expect(read(text)).rejects.toThrow(UsageError)
+	})
+})

@@ -1,0 +1,84 @@
+import { createContext, createElement, type FunctionComponent, type ReactNode, useContext, useMemo } from 'react'
+import type { Planstream } from '../client.js'
+import type { ChangesInput } from '../generated/commands.js'
+import type { PlanState } from '../generated/plans.js'
+import { type ListView, listFeed, PlanFeed } from './feeds.js'
+import { type Frames, pageFrames, type SharedView } from './shared-view.js'
+
+/** What the components of one client look at, each plan and each list once. It holds only what somebody looks at. */
+export class Feeds {
+	readonly #planstream: Planstream
+	readonly #frames: Frames
+	readonly #plans = new Map<string, PlanFeed>()
+	readonly #lists = new Map<string, SharedView<ListView>>()
+
+	constructor(planstream: Planstream, frames: Frames = pageFrames) {
+		this.#planstream = planstream
+		this.#frames = frames
+	}
+
+	/** The feed of a plan while there is one: asking changes nothing, so a component may ask while it renders. */
+	known(plan_id: string): PlanFeed | undefined {
+		return this.#plans.get(plan_id)
+	}
+
+	/** @param initial - where a feed that is new goes on; null to begin with what the server says */
+	plan(plan_id: string, initial: PlanState | null): PlanFeed {
+		const known = this.#plans.get(plan_id)
+		if (known) return known
+		const onIdle = (): void => void this.#plans.delete(plan_id)
+		const feed = new PlanFeed({ planstream: this.#planstream, plan_id, initial, onIdle, frames: this.#frames })
+		this.#plans.set(plan_id, feed)
+		return feed
+	}
+
+	knownList(key: string): SharedView<ListView> | undefined {
+		return this.#lists.get(key)
+	}
+
+	/** @param key - the query as text */
+	list(key: string): SharedView<ListView> {
+		const known = this.#lists.get(key)
+		if (known) return known
+		const onIdle = (): void => void this.#lists.delete(key)
+		const query: ChangesInput = JSON.parse(key)
+		const feed = listFeed({ planstream: this.#planstream, query, onIdle, frames: this.#frames })
+		this.#lists.set(key, feed)
+		return feed
+	}
+}
+
+interface Shared {
+	readonly planstream: Planstream
+	readonly feeds: Feeds
+}
+
+const PlanstreamContext = createContext<Shared | null>(null)
+
+export interface PlanstreamProviderProps {
+	/** The client of all components below. It stays yours to close. */
+	readonly client: Planstream
+	readonly children?: ReactNode
+}
+
+/**
+ * Gives a client to the components below it.
+ *
+ * @example
+ * ```tsx
+ * const planstream = createPlanstream({ url: 'http://localhost:3000' })
+ * root.render(<PlanstreamProvider client={planstream}><App /></PlanstreamProvider>)
+ * ```
+ */
+export const PlanstreamProvider: FunctionComponent<PlanstreamProviderProps> = ({ client, children }) => {
+	const value = useMemo(() => ({ planstream: client, feeds: new Feeds(client) }), [client])
+	return createElement(PlanstreamContext.Provider, { value }, children)
+}
+
+export function useShared(): Shared {
+	const shared = useContext(PlanstreamContext)
+	if (shared === null) {
+		throw new Error('There is no PlanstreamProvider above this component. Put one around your application and give it a client.')
+	}
+	return shared
+}

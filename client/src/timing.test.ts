@@ -1,0 +1,28 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { type Backoff, backoffDelay, DEFAULT_BACKOFF } from './timing.js'
+
+describe('backoffDelay', () => {
+	it('draws uniformly from 0 to a bound that doubles until its limit', () => {
+		const bounds = [1, 2, 3, 7, 8, 100].map((failures) => backoffDelay(failures, () => 1, DEFAULT_BACKOFF))
+		expect(bounds).toEqual([500, 1000, 2000, 30_000, 30_000, 30_000])
+		expect(backoffDelay(2, () => 0.25, DEFAULT_BACKOFF)).toBe(250)
+	})
+
+	it('is never negative and never above its limit, however many failures there were', () => {
+		const backoff: fc.Arbitrary<Backoff> = fc.record({
+			initialMs: fc.integer({ min: 0, max: 10_000 }),
+			factor: fc.double({ min: 1, max: 10, noNaN: true }),
+			maxMs: fc.integer({ min: 0, max: 100_000 }),
+		})
+		const share = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })
+		fc.assert(
+			fc.property(fc.integer({ min: 1, max: 5000 }), share, backoff, (failures, drawn, options) => {
+				const delay = backoffDelay(failures, () => drawn, options)
+				expect(delay).toBeGreaterThanOrEqual(0)
+				expect(delay).toBeLessThanOrEqual(options.maxMs)
+			}),
+			{ seed: 1 },
+		)
+	})
+})

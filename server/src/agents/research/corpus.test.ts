@@ -1,0 +1,23 @@
+import { describe, expect, it } from 'vitest'
+import { pacer } from './corpus.js'
+
+describe('pacer', () => {
+	it('gives the event loop its turn after so many units', async () => {
+		let turns = 0
+		setImmediate(() => turns++)
+		const pace = pacer(new AbortController().signal, 3)
+		await pace()
+		await pace()
+		expect(turns).toBe(0)
+		await pace()
+		expect(turns).toBe(1)
+	})
+
+	it('throws the reason at the first unit after the abort', async () => {
+		const abort = new AbortController()
+		const pace = pacer(abort.signal)
+		await pace()
+		abort.abort(new Error('enough'))
+		await expect(pace()).rejects.toThrow('enough')
+	})
+})

@@ -1,0 +1,184 @@
+import * as z from 'zod'
+import type { Agent, StepContext } from '../../plans/agent.js'
+import { agentError, defineAgent } from '../define-agent.js'
+import { type Corpus, type CorpusPolicy, type Document, openCorpus, pacer, readDocument, unitProgress } from './corpus.js'
+import { decodeText } from './inventory.js'
+import { type Answer, extractResult, type Quote, type RetrieveResult, resultsOf, retrieveResult } from './results.js'
+import { TextSearch } from './search.js'
+
+/** What the choice looks at; whoever calls may carry more. */
+export interface Candidate {
+	readonly path: string
+	readonly text: string
+	/** Words of the question that occur in it. */
+	readonly terms: readonly string[]
+}
+
+/**
+ * How many of a question's words a sentence must hold to say something about it: half of them, and two at least
+ * where there are two. A few common words are how an unrelated text looks like an answer.
+ */
+export function neededTerms(termsOfQuestion: number): number {
+	return Math.max(Math.min(2, termsOfQuestion), Math.ceil(termsOfQuestion / 2))
+}
+
+/**
+ * Chooses quotes from candidates that are ordered best first: the best of each file, then the second best of each,
+ * until there are enough. Candidates with too few words of the question and texts that were taken already are passed over.
+ *
+ * @param termsOfQuestion - how many words the question was searched with
+ * @returns the quotes, and all files that had a candidate
+ */
+export function chooseQuotes<Item extends Candidate>(
+	candidates: readonly Item[],
+	termsOfQuestion: number,
+	maxQuotes: number,
+): { readonly quotes: readonly Item[]; readonly quotableFiles: readonly string[] } {
+	const needed = neededTerms(termsOfQuestion)
+	const byFile = new Map<string, Item[]>()
+	const texts = new Set<string>()
+	for (const candidate of candidates) {
+		const text = candidate.text.replace(/\s+/g, ' ')
+		if (candidate.terms.length < needed || texts.has(text)) continue
+		texts.add(text)
+		const ofFile = byFile.get(candidate.path)
+		if (ofFile === undefined) byFile.set(candidate.path, [candidate])
+		else ofFile.push(candidate)
+	}
+	const rounds = Math.max(0, ...[...byFile.values()].map((items) => items.length))
+	const quotes = Array.from({ length: rounds }, (_, round) =>
+		[...byFile.values()].flatMap((items) => items.slice(round, round + 1)),
+	)
+	return { quotes: quotes.flat().slice(0, maxQuotes), quotableFiles: [...byFile.keys()] }
+}
+
+/** A piece of a passage that can be quoted, with its place in the same file. */
+export interface Sentence {
+	readonly start: number
+	readonly end: number
+	/** Exactly the bytes from `start` to `end`. */
+	readonly text: string
+}
+
+/** Shorter pieces say nothing by themselves. */
+const MIN_CHARACTERS = 24
+/** Longer ones are no sentence a report can show. */
+const MAX_CHARACTERS = 700
+
+/** A line that begins a list item, a table row or a quotation is not the continuation of the line before it. */
+const OWN_LINE = /\r?\n(?=[ \t]*(?:[-*+•|>]|\d{1,3}[.)])[ \t])/g
+const BREAK = /[\r\n]/g
+/** White space, the mark of a list item, the end of what was bold before: not part of what is quoted. */
+const LEADING = /^(?:\s|[-*+•>](?=\s)|\*\*(?=\s)|\d{1,3}[.)](?=\s))+/u
+
+const segmenter = new Intl.Segmenter('en', { granularity: 'sentence' })
+
+/**
+ * The sentences of a passage by Unicode's rules (UAX 29), with lines that were wrapped joined for the decision alone:
+ * each sentence's text is what the file says, line breaks included.
+ *
+ * @param passage - text with the byte offset of its first character
+ */
+export function* splitSentences(passage: { readonly text: string; readonly start: number }): Generator<Sentence> {
+	let offset = passage.start
+	for (const item of splitItems(passage.text)) {
+		const joined = item.replace(BREAK, ' ')
+		for (const { segment, index } of segmenter.segment(joined)) {
+			const piece = item.slice(index, index + segment.length)
+			const lead = LEADING.exec(piece)?.[0] ?? ''
+			const text = piece.slice(lead.length).trimEnd()
+			const start = offset + Buffer.byteLength(lead)
+			if (text.length >= MIN_CHARACTERS && text.length <= MAX_CHARACTERS) {
+				yield { start, end: start + Buffer.byteLength(text), text }
+			}
+			offset += Buffer.byteLength(piece)
+		}
+	}
+}
+
+function splitItems(text: string): string[] {
+	const items: string[] = []
+	let from = 0
+	for (const { index } of text.matchAll(OWN_LINE)) {
+		items.push(text.slice(from, index))
+		from = index
+	}
+	items.push(text.slice(from))
+	return items
+}
+
+const input = z.strictObject({
+	max_quotes: z.int().min(1).max(24).default(6).describe('quotes for each question'),
+})
+
+/** `corpus.extract`: chooses sentences to quote from the passages of each `corpus.retrieve` it depends on. */
+export function extractAgent(policy: CorpusPolicy): Agent {
+	return defineAgent({
+		type: 'corpus.extract',
+		input,
+		result: extractResult,
+		async execute({ input: { max_quotes } }, context) {
+			context.signal.throwIfAborted()
+			const retrievals = resultsOf(retrieveResult, context.inputs)
+			const total = retrievals.reduce((sum, { passages }) => sum + passages.length, 0)
+			const progress = unitProgress(context, 'passages')
+			let done = 0
+			const answers: Answer[] = []
+			for (const retrieval of retrievals) {
+				const corpus = await openCorpus(retrieval.corpus, policy)
+				const sentences = await readSentences(corpus, retrieval, context, () => progress(++done, total))
+				answers.push(answer(retrieval, sentences, max_quotes))
+			}
+			context.signal.throwIfAborted()
+			for (const { question, quotes } of answers) context.output(listing(question, quotes), { channel: 'text' })
+			const data = { kind: 'corpus.extract', corpus: retrievals[0]?.corpus ?? null, answers } as const
+			return { data }
+		},
+	})
+}
+
+type SourceSentence = Omit<Quote, 'terms'>
+
+async function readSentences(
+	corpus: Corpus,
+	{ passages }: RetrieveResult,
+	{ signal }: StepContext,
+	onPassage: () => void,
+): Promise<SourceSentence[]> {
+	const documents = new Map<string, Document>()
+	const sentences: SourceSentence[] = []
+	const pace = pacer(signal)
+	for (const { path, sha256, start, end, code } of passages) {
+		signal.throwIfAborted()
+		const document = documents.get(path) ?? (await readDocument(corpus, path, signal))
+		documents.set(path, document)
+		if (document.sha256 !== sha256) {
+			throw agentError('corpus_changed', `${path} changed since it was indexed. Retry the inventory step with its dependents.`)
+		}
+		const text = code ? null : decodeText(document.bytes.subarray(start, end))
+		if (text !== null) {
+			for (const sentence of splitSentences({ text, start })) {
+				sentences.push({ path, sha256, ...sentence })
+				await pace()
+			}
+		}
+		onPassage()
+	}
+	return sentences
+}
+
+function answer(retrieval: RetrieveResult, sentences: readonly SourceSentence[], maxQuotes: number): Answer {
+	const { question, terms, unknown_terms } = retrieval
+	using search = new TextSearch(sentences.map(({ text }) => text))
+	const candidates = search.search(terms).flatMap(({ at, terms: found }) => {
+		const sentence = sentences[at]
+		return sentence === undefined ? [] : [{ ...sentence, terms: [...found] }]
+	})
+	const { quotes, quotableFiles } = chooseQuotes(candidates, terms.length, maxQuotes)
+	return { question, terms, unknown_terms, quotable_files: [...quotableFiles], quotes: [...quotes] }
+}
+
+function listing(question: string, quotes: readonly Quote[]): string {
+	const lines = quotes.map(({ path, start, end, text }) => `- ${text.replace(/\s+/g, ' ')} (${path}:${start}-${end})\n`)
+	return `${question}\n${lines.length === 0 ? '- no sentence of the corpus says enough about this\n' : lines.join('')}`
+}

@@ -1,0 +1,55 @@
+import { describe, expect, it } from 'vitest'
+import { reportSections } from './report.js'
+import type { CrosscheckResult, Quote } from './results.js'
+
+const SHA = 'a'.repeat(64)
+const quote = (text: string, start: number): Quote => ({
+	path: 'a.md',
+	sha256: SHA,
+	start,
+	end: start + text.length,
+	text,
+	terms: [],
+})
+
+function checked(...quotes: Quote[][]): CrosscheckResult {
+	return {
+		kind: 'corpus.crosscheck',
+		corpus: null,
+		quality_score: 0.5,
+		scores: { coverage: 0.5, fidelity: 1, diversity: 1 },
+		uncovered: ['Q2?'],
+		answers: quotes.map((each, at) => ({
+			question: `Q${at + 1}?`,
+			terms: [],
+			unknown_terms: at === 1 ? ['swell'] : [],
+			quotable_files: [],
+			quotes: each,
+			covered: at === 0,
+		})),
+	}
+}
+
+describe('the report', () => {
+	it('gives a place that is quoted twice one number', () => {
+		const report = reportSections(
+			'T',
+			checked([quote('first words', 0), quote('other words', 20)], [quote('other words', 20)]),
+		).join('')
+		expect(report.match(/^> other words \[2\]$/gm)).toHaveLength(2)
+		expect(report.match(/^- \[\d\] `a.md`/gm)).toHaveLength(2)
+	})
+
+	it('keeps a quote of several lines in one block and shows mark-up as text, except in code', () => {
+		const report = reportSections('<T>', checked([quote('one <b>\n  two `Map<string>`', 0)])).join('')
+		expect(report).toContain('# &lt;T>\n')
+		expect(report).toContain('> one &lt;b>\n> two `Map<string>` [1]\n')
+	})
+
+	it('says what it does not cover, and with which words', () => {
+		const report = reportSections('T', checked([], [])).join('')
+		expect(report).toContain('The corpus does not cover this question. Words that occur nowhere: swell.')
+		expect(report).toContain('| least of these | 0.50 |')
+		expect(report).toMatch(/Not covered:\n\n- Q2\?\n$/)
+	})
+})

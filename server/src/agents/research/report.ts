@@ -1,0 +1,144 @@
+import * as z from 'zod'
+import type { Agent } from '../../plans/agent.js'
+import { defineAgent } from '../define-agent.js'
+import { pacer, unitProgress } from './corpus.js'
+import { type Answer, type CrosscheckResult, crosscheckResult, type Quote, reportResult, resultOf } from './results.js'
+
+/**
+ * One answer a question: those of the plan first and in its order, also those nobody looked for; then the others.
+ * What several steps found for the same question is put together, each quote once.
+ */
+export function mergeAnswers(questions: readonly string[], answers: readonly Answer[]): Answer[] {
+	const merged = new Map<string, Answer>(questions.map((question) => [question, unanswered(question)]))
+	for (const found of answers) {
+		const known = merged.get(found.question) ?? unanswered(found.question)
+		merged.set(found.question, {
+			question: found.question,
+			terms: union(known.terms, found.terms),
+			unknown_terms: union(known.unknown_terms, found.unknown_terms),
+			quotable_files: union(known.quotable_files, found.quotable_files),
+			quotes: [...known.quotes, ...found.quotes.filter((quote) => !known.quotes.some((other) => isSamePlace(quote, other)))],
+		})
+	}
+	return [...merged.values()]
+}
+
+type Place = { readonly path: string; readonly start: number; readonly end: number }
+
+export function isSamePlace(one: Place, other: Place): boolean {
+	return one.path === other.path && one.start === other.start && one.end === other.end
+}
+
+function unanswered(question: string): Answer {
+	return { question, terms: [], unknown_terms: [], quotable_files: [], quotes: [] }
+}
+
+function union(one: readonly string[], other: readonly string[]): string[] {
+	return [...new Set([...one, ...other])]
+}
+
+type CheckedAnswer = CrosscheckResult['answers'][number]
+
+/** Each quoted place once, in the order of first use; its number is its index plus one. */
+export function citedPlaces(answers: readonly CheckedAnswer[]): Quote[] {
+	const places: Quote[] = []
+	for (const quote of answers.flatMap((answer) => answer.quotes)) {
+		if (!places.some((known) => isSamePlace(known, quote))) places.push(quote)
+	}
+	return places
+}
+
+/** The report in its sections, which joined are the whole document: head, one a question, sources, quality. */
+export function reportSections(title: string, checked: CrosscheckResult): string[] {
+	const places = citedPlaces(checked.answers)
+	return [
+		`# ${oneLine(title)}\n`,
+		...checked.answers.map((answer, at) => questionSection(at + 1, answer, places)),
+		sourcesSection(places),
+		qualitySection(checked),
+	]
+}
+
+function questionSection(
+	number: number,
+	{ question, quotes, covered, unknown_terms }: CheckedAnswer,
+	places: readonly Quote[],
+): string {
+	const lines = quotes.map((quote) => {
+		const citation = places.findIndex((place) => isSamePlace(place, quote)) + 1
+		return `\n> ${quoted(quote.text)} [${citation}]\n`
+	})
+	const unknown = unknown_terms.length === 0 ? '' : ` Words that occur nowhere: ${unknown_terms.join(', ')}.`
+	const gap = covered ? '' : `\nThe corpus does not cover this question.${unknown}\n`
+	return `\n## ${number}. ${oneLine(question)}\n${gap}${lines.join('')}`
+}
+
+function sourcesSection(places: readonly Quote[]): string {
+	const lines = places.map(
+		({ path, start, end, sha256 }, at) =>
+			`- [${at + 1}] \`${path}\`, bytes ${start} to ${end}, sha256 \`${sha256.slice(0, 16)}\`\n`,
+	)
+	return `\n## Sources\n\n${lines.length === 0 ? 'None.\n' : lines.join('')}`
+}
+
+function qualitySection({ scores, quality_score, uncovered }: CrosscheckResult): string {
+	const rows = Object.entries({ ...scores, 'least of these': quality_score }).map(
+		([name, score]) => `| ${name} | ${score.toFixed(2)} |\n`,
+	)
+	const gaps = uncovered.map((question) => `- ${oneLine(question)}\n`).join('')
+	return `\n## Quality\n\n| check | score |\n|---|---|\n${rows.join('')}${gaps === '' ? '' : `\nNot covered:\n\n${gaps}`}`
+}
+
+/** A quote as it is shown: its lines in one block, and no mark-up of a web page outside of code. */
+function quoted(text: string): string {
+	const pieces = text.split(/(`+[^`]*`+)/)
+	const safe = pieces.map((piece, at) => (at % 2 === 1 ? piece : piece.replaceAll('<', '&lt;'))).join('')
+	return safe.replace(/\r?\n[ \t]*/g, '\n> ')
+}
+
+function oneLine(text: string): string {
+	return text.replace(/\s+/g, ' ').trim().replaceAll('<', '&lt;')
+}
+
+const input = z.strictObject({})
+const REPORT_NAME = 'report.md'
+
+/**
+ * `corpus.report`: writes the answers of the `corpus.crosscheck` it depends on as Markdown with citations, streams it
+ * section by section and keeps it as the artifact `report.md`.
+ */
+export function reportAgent(): Agent {
+	return defineAgent({
+		type: 'corpus.report',
+		input,
+		result: reportResult,
+		async execute(_step, context) {
+			context.signal.throwIfAborted()
+			const checked = resultOf(crosscheckResult, context.inputs)
+			const sections = reportSections(context.plan.query, checked)
+			const progress = unitProgress(context, 'sections')
+			const pace = pacer(context.signal, 1)
+			for (const [at, section] of sections.entries()) {
+				await pace()
+				context.output(section, { channel: 'text' })
+				progress(at + 1, sections.length)
+			}
+			context.signal.throwIfAborted()
+			const { artifact_id, name, bytes } = await context.artifact(REPORT_NAME, sections.join(''), 'text/markdown')
+			const places = citedPlaces(checked.answers)
+			const data = {
+				kind: 'corpus.report',
+				artifact_id,
+				name,
+				bytes,
+				questions: checked.answers.length,
+				covered: checked.answers.length - checked.uncovered.length,
+				quotes: places.length,
+				sources: new Set(places.map((place) => place.path)).size,
+				quality_score: checked.quality_score,
+				uncovered: checked.uncovered,
+			} as const
+			return { data }
+		},
+	})
+}

@@ -1,0 +1,234 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { agentSuite } from '../../../../test/suites/agent.suite.js'
+import { type CorpusFolder, corpusFolder, TIDES } from '../../../../test/support/corpus-folder.js'
+import { outputOf, recordingContext } from '../../../../test/support/recording-context.js'
+import { runSteps } from '../../../../test/support/run-steps.js'
+import type { Agent, StepInput } from '../../plans/agent.js'
+import { callAgent } from '../../plans/agent.js'
+import { researchAgents } from './research.js'
+import { researchPlan } from './research-plan.js'
+import { crosscheckResult, extractResult, reportResult } from './results.js'
+
+const QUESTIONS = ['Where does the moon pull the tide?', 'When is the sea at high tide?']
+
+let tides: CorpusFolder
+beforeAll(async () => {
+	tides = await corpusFolder(TIDES)
+})
+afterAll(() => tides[Symbol.asyncDispose]())
+
+const agentsOf = ({ documents, indexes }: CorpusFolder) => researchAgents({ defaultCorpus: documents, indexDirectory: indexes })
+
+function agentOf(folder: CorpusFolder, type: string): Agent {
+	const agent = agentsOf(folder).find((each) => each.type === type)
+	if (agent === undefined) throw new Error(`No agent ${type}`)
+	return agent
+}
+
+const step = (kind: string, input: Record<string, unknown> = {}): StepInput => ({
+	step_id: kind,
+	name: kind,
+	action: kind,
+	agent_type: `corpus.${kind}`,
+	input,
+})
+
+const NEEDS = {
+	inventory: [],
+	index: ['inventory'],
+	retrieve: ['index'],
+	extract: ['retrieve_1'],
+	crosscheck: ['extract_1'],
+	report: ['crosscheck'],
+}
+
+for (const [kind, needed] of Object.entries(NEEDS)) {
+	agentSuite(
+		`corpus.${kind}`,
+		() => agentOf(tides, `corpus.${kind}`),
+		async () => {
+			const ran = await runSteps(researchPlan({ questions: QUESTIONS }), agentsOf(tides))
+			return {
+				step: step(kind),
+				plan: { input: { questions: QUESTIONS } },
+				inputs: Object.fromEntries(needed.map((id) => [id, ran.get(id)?.data])),
+				badInput: { corpus: 7, limit: 'many' },
+			}
+		},
+	)
+}
+
+const research = async (folder: CorpusFolder, questions = QUESTIONS) => {
+	const ran = await runSteps(researchPlan({ questions }), agentsOf(folder))
+	const resultOf = (id: string) => ran.get(id)?.data
+	return { ran, resultOf, checks: ran.get('crosscheck')?.checks ?? [], score: ran.get('crosscheck')?.quality_score }
+}
+
+describe('corpus research', () => {
+	it('answers from several files with quotes that are bytes of their sources, multi-byte text included', async () => {
+		const { resultOf, checks, score } = await research(tides)
+		expect(score).toBe(1)
+		expect(checks.map(({ name, score: each, passed }) => [name, each, passed])).toEqual([
+			['coverage', 1, true],
+			['fidelity', 1, true],
+			['diversity', 1, true],
+		])
+		const sources: Record<string, string> = TIDES
+		const { answers } = extractResult.parse(resultOf('extract_1'))
+		const quotes = answers.flatMap((answer) => answer.quotes)
+		expect(new Set(quotes.map(({ path }) => path))).toEqual(new Set(['moon.md', 'coast/harbour.txt']))
+		for (const { path, start, end, text } of quotes) {
+			expect(
+				Buffer.from(sources[path] ?? '')
+					.subarray(start, end)
+					.toString(),
+			).toBe(text)
+		}
+	})
+
+	it('quotes no code and nothing unrelated', async () => {
+		const { resultOf } = await research(tides)
+		const text = JSON.stringify([resultOf('extract_1'), resultOf('extract_2')])
+		expect(text).not.toContain('tide = moon')
+		expect(text).not.toContain('bread.md')
+	})
+
+	it('writes one report, streamed and kept alike, that cites every quote', async () => {
+		const { ran, resultOf } = await research(tides)
+		const context = ran.get('report')?.context ?? recordingContext()
+		const [kept] = context.reports.flatMap((report) => (report.kind === 'artifact' ? [report] : []))
+		expect(kept?.content).toBe(outputOf(context, 'text'))
+		expect(kept?.artifact).toMatchObject({ name: 'report.md', media_type: 'text/markdown' })
+		const result = reportResult.parse(resultOf('report'))
+		expect(result).toMatchObject({
+			artifact_id: kept?.artifact.artifact_id,
+			questions: 2,
+			covered: 2,
+			sources: 2,
+			quality_score: 1,
+			uncovered: [],
+		})
+		expect(kept?.content).toContain(`## 1. ${QUESTIONS[0]}`)
+		for (let number = 1; number <= result.quotes; number++) {
+			expect(kept?.content).toMatch(new RegExp(`^> [^]*\\[${number}\\]$`, 'm'))
+			expect(kept?.content).toMatch(new RegExp(`^- \\[${number}\\] .*bytes \\d+ to \\d+`, 'm'))
+		}
+	})
+
+	it('fails its gate with coverage 0 on an unrelated corpus, and names each question', async () => {
+		await using folder = await corpusFolder({
+			'bread.md': TIDES['bread.md'],
+			'cake.md': '# Cake\n\nThree eggs and sugar are beaten with butter.\n',
+		})
+		const { checks, score } = await research(folder)
+		expect(score).toBe(0)
+		expect(checks.find(({ name }) => name === 'coverage')).toMatchObject({
+			score: 0,
+			passed: false,
+			evidence: { uncovered: QUESTIONS.map((question) => expect.objectContaining({ question, quotes: 0, files: 0 })) },
+		})
+	})
+
+	it('fails its gate on an empty corpus', async () => {
+		await using folder = await corpusFolder({})
+		const { score, checks } = await research(folder)
+		expect(score).toBe(0)
+		expect(checks.every(({ passed }) => !passed)).toBe(true)
+	})
+
+	it('finds a quote false when its source changed or went after the extraction', async () => {
+		await using folder = await corpusFolder(TIDES)
+		const before = await runSteps(researchPlan({ questions: QUESTIONS }), agentsOf(folder), 'crosscheck')
+		const inputs = Object.fromEntries(['extract_1', 'extract_2'].map((id) => [id, before.get(id)?.data ?? null]))
+		const crosscheck = () =>
+			callAgent(
+				agentOf(folder, 'corpus.crosscheck'),
+				step('crosscheck'),
+				recordingContext({ inputs, plan: { input: { questions: QUESTIONS } } }),
+			)
+		await folder.write('moon.md', TIDES['moon.md'].replaceAll('moon', 'mood'))
+		const { quality_score, checks = [] } = await crosscheck()
+		expect(quality_score).toBe(0)
+		expect(checks.find(({ name }) => name === 'fidelity')).toMatchObject({
+			score: 0,
+			passed: false,
+			evidence: { false_quotes: expect.arrayContaining([expect.objectContaining({ path: 'moon.md' })]) },
+		})
+	})
+
+	it('quotes nothing from a file that changed after it was indexed', async () => {
+		await using folder = await corpusFolder(TIDES)
+		const before = await runSteps(researchPlan({ questions: QUESTIONS }), agentsOf(folder), 'extract_1')
+		await folder.write('moon.md', `${TIDES['moon.md']}!`)
+		const inputs = { retrieve_1: before.get('retrieve_1')?.data }
+		await expect(
+			callAgent(agentOf(folder, 'corpus.extract'), step('extract'), recordingContext({ inputs })),
+		).rejects.toMatchObject({
+			code: 'corpus_changed',
+			retryable: false,
+		})
+	})
+
+	it('believes no quote that a result invents, nor one that points out of the corpus', async () => {
+		const quote = { sha256: '0'.repeat(64), start: 0, end: 5, text: 'never', terms: [] }
+		const quotes = [
+			{ ...quote, path: 'moon.md' },
+			{ ...quote, path: '../../../../../../etc/hostname' },
+		]
+		const answers = [{ question: 'x?', terms: [], unknown_terms: [], quotable_files: [], quotes }]
+		const inputs = { extract_1: { kind: 'corpus.extract', corpus: null, answers } }
+		const { checks = [] } = await callAgent(agentOf(tides, 'corpus.crosscheck'), step('crosscheck'), recordingContext({ inputs }))
+		expect(checks.find(({ name }) => name === 'fidelity')).toMatchObject({ score: 0, evidence: { quotes: 2, equal: 0 } })
+	})
+
+	it('takes further steps that search for a question with other words', async () => {
+		const asked = 'When does the ocean swell?'
+		const first = await research(tides, [asked])
+		expect(crosscheckResult.parse(first.resultOf('crosscheck')).uncovered).toEqual([asked])
+		const retrieve = step('retrieve', { question: asked, search: 'tide moon' })
+		const found = await callAgent(
+			agentOf(tides, 'corpus.retrieve'),
+			retrieve,
+			recordingContext({ inputs: { index: first.resultOf('index') } }),
+		)
+		const more = await callAgent(
+			agentOf(tides, 'corpus.extract'),
+			step('extract'),
+			recordingContext({ inputs: { retrieve_2: found.data } }),
+		)
+		const inputs = { extract_1: first.resultOf('extract_1'), skipped: null, extract_2: more.data }
+		const again = await callAgent(
+			agentOf(tides, 'corpus.crosscheck'),
+			step('crosscheck'),
+			recordingContext({ inputs, plan: { input: { questions: [asked] } } }),
+		)
+		expect(again).toMatchObject({ quality_score: 1, data: { uncovered: [] } })
+	})
+
+	it('asks the plan itself when it has no questions', async () => {
+		const { data } = await callAgent(
+			agentOf(tides, 'corpus.crosscheck'),
+			step('crosscheck'),
+			recordingContext({ plan: { query: 'What is a tide?' } }),
+		)
+		expect(data).toMatchObject({ uncovered: ['What is a tide?'] })
+	})
+
+	it('says which dependency is missing', async () => {
+		await expect(callAgent(agentOf(tides, 'corpus.report'), step('report'), recordingContext())).rejects.toMatchObject({
+			code: 'bad_input',
+			path: 'inputs',
+			message: expect.stringContaining('corpus.crosscheck'),
+		})
+	})
+
+	it('names the path in a result that is not what it says it is', async () => {
+		const inputs = { index: { kind: 'corpus.index', corpus: null, digest: 'short' } }
+		await expect(
+			callAgent(agentOf(tides, 'corpus.retrieve'), step('retrieve'), recordingContext({ inputs })),
+		).rejects.toMatchObject({
+			code: 'bad_input',
+			path: 'inputs.index.digest',
+		})
+	})
+})

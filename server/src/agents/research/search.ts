@@ -1,0 +1,87 @@
+import { openMemoryDatabase, type SqlDatabase } from '../../log/sqlite/driver.js'
+
+/** English words that ask or connect and name nothing: a search for them finds every passage. */
+const STOP_WORDS = new Set(
+	`a about after again all also am an and any are as at be because been before being between both but by can cannot could did
+	do does doing done during each either every few for from further get gets give given gives go goes had happen happened happens has
+	have having he her here hers him his how i if in into is it its itself just let like may me mean means might more most
+	much must my neither no nor not of off on once one only or other our ours out over own per same shall she should since so
+	some such tell than that the their theirs them then there these they this those through to too under until up upon us use
+	used uses using very via was we were what when where whether which while who whom whose why will with within without would
+	you your yours`.split(/\s+/),
+)
+
+const WORD = /[\p{L}\p{N}\p{M}]+/gu
+const MAX_TERMS = 32
+
+/**
+ * The words of a question worth searching for: lower case, each once, in the question's order, without stop words
+ * (a question of nothing else keeps them), at most 32.
+ */
+export function searchTerms(question: string): string[] {
+	const words = [...new Set(question.toLowerCase().match(WORD) ?? [])]
+	const telling = words.filter((word) => !STOP_WORDS.has(word))
+	return (telling.length > 0 ? telling : words).slice(0, MAX_TERMS)
+}
+
+/** A term as FTS5 takes it literally: in quotes, so that `NEAR`, `-`, `*`, `:` and quotes of its own mean nothing; a NUL would end the query. */
+export function quoteTerm(term: string): string {
+	return `"${term.replaceAll('\0', ' ').replaceAll('"', '""')}"`
+}
+
+/** An FTS5 query for passages with any of the terms; BM25 puts those with more and rarer ones first. */
+export function anyOf(terms: readonly string[]): string {
+	return terms.map(quoteTerm).join(' OR ')
+}
+
+/** A text of a {@link TextSearch}, by its place in the list it was made from. */
+export interface FoundText {
+	readonly at: number
+	/** Which of the terms occur in it, by the tokenizer's rules. */
+	readonly terms: readonly string[]
+}
+
+/**
+ * A full-text index of a few texts in memory, with the tokenizer of the corpus index: what is the same word there is
+ * the same word here.
+ */
+export class TextSearch implements Disposable {
+	readonly #database: SqlDatabase
+
+	constructor(texts: readonly string[]) {
+		this.#database = openMemoryDatabase()
+		this.#database.exec("CREATE VIRTUAL TABLE words USING fts5 (text, content='', tokenize='porter unicode61'); BEGIN")
+		const insert = this.#database.prepare('INSERT INTO words (rowid, text) VALUES (?, ?)')
+		for (const [at, text] of texts.entries()) insert.run(at, text)
+		this.#database.exec('COMMIT')
+	}
+
+	/** The texts with any of the terms, best first in FTS5's own BM25 order. */
+	search(terms: readonly string[]): FoundText[] {
+		if (terms.length === 0) return []
+		const holders = terms.map((term) => ({ term, texts: new Set(this.#matches(quoteTerm(term))) }))
+		return this.#matches(anyOf(terms)).map((at) => ({
+			at,
+			terms: holders.filter(({ texts }) => texts.has(at)).map(({ term }) => term),
+		}))
+	}
+
+	[Symbol.dispose](): void {
+		this.#database.close()
+	}
+
+	#matches(query: string): number[] {
+		const sql = 'SELECT rowid AS at FROM words WHERE words MATCH ? ORDER BY rank, rowid'
+		const rows = this.#database.prepare<{ at: number }>(sql).all(query)
+		return rows.map(({ at }) => at)
+	}
+}
+
+/** The terms without those that are another form of an earlier one: of "cursor" and "cursors" the first. */
+export function withoutOtherForms(terms: readonly string[]): string[] {
+	using search = new TextSearch(terms)
+	return terms.filter((term, at) => {
+		const first = Math.min(...search.search([term]).map((found) => found.at))
+		return first === at
+	})
+}

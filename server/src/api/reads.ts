@@ -1,0 +1,107 @@
+import {
+	type ListOutput,
+	type PlanResultOutput,
+	PlanstreamError,
+	type ReviewsOutput,
+	type StepResultOutput,
+} from '@planstream/shared'
+import type { listInput } from '@planstream/shared/schemas'
+import type * as z from 'zod'
+import type { Hub } from '../hub/hub.js'
+import { type PlanFold, resultOf, stepOf } from '../hub/plan-fold.js'
+import { own, type Principal, unknownPlan } from '../hub/stream.js'
+import type { ListQuery } from '../log/event-log.js'
+
+/**
+ * Everything known of a plan.
+ *
+ * @throws PlanstreamError `not_found`
+ */
+export async function foldOf(hub: Hub, principal: Principal, plan_id: string): Promise<PlanFold> {
+	const fold = await hub.fold({ tenant: principal.tenant, plan_id })
+	if (fold !== null) return fold
+	throw unknownPlan(plan_id)
+}
+
+/**
+ * The whole result of a completed plan, however large.
+ *
+ * @throws PlanstreamError `not_found` for an unknown plan, and for one without a result
+ */
+export async function planResult(hub: Hub, principal: Principal, plan_id: string): Promise<PlanResultOutput> {
+	const { status, result, result_seq } = (await foldOf(hub, principal, plan_id)).state
+	if (status !== 'completed') {
+		const sentence = `Plan ${plan_id} is ${status}; only a completed plan has a result.`
+		throw new PlanstreamError('not_found', sentence, { plan_id, plan_status: status })
+	}
+	const whole = result_seq === undefined ? result : await hub.resultAt({ tenant: principal.tenant, plan_id }, result_seq)
+	return { plan_id, result: whole }
+}
+
+/**
+ * The whole result of a completed step, however large.
+ *
+ * @throws PlanstreamError `not_found` for an unknown plan or step, and for a step without a result
+ */
+export async function stepResult(
+	hub: Hub,
+	principal: Principal,
+	{ plan_id, step_id }: { readonly plan_id: string; readonly step_id: string },
+): Promise<StepResultOutput> {
+	const fold = await foldOf(hub, principal, plan_id)
+	const step = stepOf(fold.state, step_id)
+	if (step === undefined) throw new PlanstreamError('not_found', `Plan ${plan_id} has no step ${step_id}.`, { plan_id, step_id })
+	if (step.status !== 'completed') {
+		const sentence = `Step ${step_id} is ${step.status}; only a completed step has a result.`
+		throw new PlanstreamError('not_found', sentence, { plan_id, step_id, step_status: step.status })
+	}
+	const result =
+		step.result_seq === undefined
+			? resultOf(fold, step_id)
+			: await hub.resultAt({ tenant: principal.tenant, plan_id }, step.result_seq)
+	return { plan_id, step_id, attempt: step.attempt, result: result as StepResultOutput['result'] }
+}
+
+/**
+ * The reviews somebody may answer now, with what is to be reviewed.
+ *
+ * @throws PlanstreamError `not_found`
+ */
+export async function openReviews(hub: Hub, principal: Principal, plan_id: string): Promise<ReviewsOutput> {
+	const fold = await foldOf(hub, principal, plan_id)
+	const reviews = fold.state.steps.flatMap(({ step_id, attempt, review }) =>
+		review === null ? [] : [{ ...review, step_id, attempt, payload: own(fold.held, step_id) ?? null }],
+	)
+	return { plan_id, reviews }
+}
+
+/** One page of the caller's plans; labels come as `name=value` because that is what fits into a URL. */
+export function listPlans(hub: Hub, principal: Principal, input: z.output<typeof listInput>): Promise<ListOutput> {
+	return hub.list(principal, listQuery(input))
+}
+
+/** What the hub is asked for. */
+export function listQuery({ label, ...query }: z.output<typeof listInput>): Omit<ListQuery, 'tenant'> {
+	return defined({ ...query, labels: label && labelsOf(label) })
+}
+
+function labelsOf(texts: readonly string[]): Record<string, string> {
+	const labels = new Map<string, string>()
+	for (const text of texts) {
+		const at = text.indexOf('=')
+		const name = text.slice(0, at)
+		if (labels.has(name)) {
+			const sentence = `label asks for two values of "${name}", and a plan has one. Name each label once.`
+			throw new PlanstreamError('bad_request', sentence, { path: 'label' })
+		}
+		labels.set(name, text.slice(at + 1))
+	}
+	return Object.fromEntries(labels)
+}
+
+type Defined<T> = { [Key in keyof T]: Exclude<T[Key], undefined> }
+
+/** The fields that have a value. */
+function defined<T extends object>(fields: T): Defined<T> {
+	return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Defined<T>
+}

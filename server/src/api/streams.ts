@@ -1,0 +1,161 @@
+import {
+	type ChangesOutput,
+	type ControlFrame,
+	formatPosition,
+	type HistoryOutput,
+	type ParsedSubscribeInput,
+	type PlanEvent,
+} from '@planstream/shared'
+import type { changesInput, historyInput } from '@planstream/shared/schemas'
+import { type TrackedEnvelope, tracked } from '@trpc/server'
+import type * as z from 'zod'
+import type { Hub } from '../hub/hub.js'
+import { cursorOf, eventOf, type Principal } from '../hub/stream.js'
+import type { Schedule } from '../ops/clock.js'
+import { toTrpcError, typedError } from './errors.js'
+import { positionOf, toReadRequest } from './input.js'
+import { type OnProblem, reported } from './procedure.js'
+import { listQuery } from './reads.js'
+
+/** A signal that lets go of what it listens to when it is disposed. */
+export interface JoinedSignal extends Disposable {
+	readonly signal: AbortSignal
+}
+
+/**
+ * Aborts with the first of these signals, and with its reason. Unlike `AbortSignal.any` it leaves nothing behind on a signal that
+ * lives as long as the server.
+ *
+ * @param given - an absent one never aborts
+ */
+export function joinSignals(...given: readonly (AbortSignal | undefined)[]): JoinedSignal {
+	const signals = given.filter((signal) => signal !== undefined)
+	const joined = new AbortController()
+	const abort = (event: Event): void => joined.abort((event.target as AbortSignal).reason)
+	for (const signal of signals) signal.addEventListener('abort', abort)
+	const first = signals.find((signal) => signal.aborted)
+	if (first !== undefined) joined.abort(first.reason)
+	return {
+		signal: joined.signal,
+		[Symbol.dispose]: () => {
+			for (const signal of signals) signal.removeEventListener('abort', abort)
+		},
+	}
+}
+
+/** Resolves when the signal aborts. */
+export function aborted(signal: AbortSignal): Promise<void> {
+	return new Promise((resolve) => {
+		if (signal.aborted) resolve()
+		else signal.addEventListener('abort', () => resolve(), { once: true })
+	})
+}
+
+type TrackedItem = TrackedEnvelope<PlanEvent | ControlFrame>
+
+export interface PlanEventsOptions {
+	readonly hub: Hub
+	readonly principal: Principal
+	readonly input: ParsedSubscribeInput
+	/** Aborts when the reader is gone; only who iterates listens to it. @defaultValue never */
+	readonly signal: AbortSignal | undefined
+	/** Aborts when the server stops. */
+	readonly draining: AbortSignal
+	readonly onProblem: OnProblem
+}
+
+/**
+ * A plan's events for tRPC: what its caller may read, checked and not yet begun. Our transports know this class and deliver what it stands
+ * for without iterating it. Any other adapter iterates: each item with the cursor to resume behind it, until there is nothing more to
+ * come. After an `end` that asks the reader to resume that never returns, because it would tell the stock client to stop.
+ */
+export class PlanEvents implements AsyncIterable<TrackedItem, void, void> {
+	readonly principal: Principal
+	readonly input: ParsedSubscribeInput
+	readonly #options: PlanEventsOptions
+
+	constructor(options: PlanEventsOptions) {
+		this.principal = options.principal
+		this.input = options.input
+		this.#options = options
+	}
+
+	async *[Symbol.asyncIterator](): AsyncGenerator<TrackedItem, void, void> {
+		try {
+			yield* trackedItems(this.#options)
+		} catch (thrown) {
+			throw toTrpcError(reported(typedError(thrown), this.#options.onProblem, 'plans.events'))
+		}
+	}
+}
+
+/**
+ * What tells the procedure of a subscription that its reader is gone. A plan's events have none, because our transports deliver them
+ * without their procedure: a controller for each reader takes as much memory as what delivers to it.
+ */
+export function controllerFor(path: string): AbortController | null {
+	return path === 'plans.events' ? null : new AbortController()
+}
+
+async function* trackedItems(options: PlanEventsOptions): AsyncGenerator<TrackedItem, void, void> {
+	const { hub, principal, input, signal = new AbortController().signal, draining } = options
+	using ending = joinSignals(signal, draining, principal.expired)
+	const request = toReadRequest(input)
+	let cursor = formatPosition(request.after)
+	for await (const item of hub.subscribe(principal, input.plan_id, { ...request, signal: ending.signal })) {
+		cursor = cursorOf(item) ?? cursor
+		yield tracked(cursor, item.kind === 'event' ? eventOf(item.stored) : item.frame)
+		if (item.kind === 'frame' && item.frame.frame === 'end' && !item.frame.resume) return
+	}
+	await aborted(signal)
+}
+
+export interface PlanChangesOptions {
+	readonly hub: Hub
+	readonly principal: Principal
+	readonly input: z.output<typeof changesInput>
+	/** Aborts when the reader is gone. */
+	readonly signal: AbortSignal
+	/** Aborts when the server stops. */
+	readonly draining: AbortSignal
+	readonly schedule: Schedule
+	readonly onProblem: OnProblem
+}
+
+/**
+ * The live list of plans for tRPC. It ends with its reader only: when the server stops, the reader's connection is cut, so that the stock
+ * client asks for it again.
+ */
+export async function* livePlanList(options: PlanChangesOptions): AsyncGenerator<ChangesOutput, void, void> {
+	const { hub, principal, input, signal, draining, schedule, onProblem } = options
+	try {
+		using ending = joinSignals(signal, draining, principal.expired)
+		yield* hub.changes(principal, listQuery(input), { signal: ending.signal, schedule })
+		await aborted(signal)
+	} catch (thrown) {
+		throw toTrpcError(reported(typedError(thrown), onProblem, 'plans.changes'))
+	}
+}
+
+export interface PlanHistoryOptions {
+	readonly hub: Hub
+	readonly principal: Principal
+	readonly input: z.output<typeof historyInput>
+	/** Each ends a wait: the reader left, its key is over, or the server stops. */
+	readonly ends: readonly AbortSignal[]
+	readonly schedule: Schedule
+}
+
+/**
+ * One page of a plan's history. What JSON is made of it is the stored text of each event again, because that text is itself the JSON
+ * of a parsed object.
+ */
+export async function planHistory({ hub, principal, input, ends, schedule }: PlanHistoryOptions): Promise<HistoryOutput> {
+	const { plan_id, after, limit, wait_ms } = input
+	const over = new AbortController()
+	using _timer = wait_ms === 0 ? null : schedule(() => over.abort(), wait_ms)
+	if (wait_ms === 0) over.abort()
+	using waiting = joinSignals(over.signal, ...ends)
+	const page = await hub.page(principal, plan_id, { after: positionOf(after), limit, waiting: waiting.signal })
+	return { plan_id, event_count: page.events.length, ...page, events: page.events.map(eventOf) }
+}

@@ -1,0 +1,81 @@
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { temporaryDirectory } from '../../../test/support/cli-process.js'
+import { createKey, hashKey, readKeys, revokeKey } from './keys.js'
+
+const GRANT = { tenant: 'acme', scopes: ['plans:read'] } as const
+const grant = (id: string) => ({ ...GRANT, id, scopes: [...GRANT.scopes] })
+
+describe('a file of keys', () => {
+	it('is made for its owner only, and holds no key', async () => {
+		using directory = temporaryDirectory()
+		const file = path.join(directory.path, 'keys.json')
+		const key = await createKey(file, grant('ci'))
+		expect(key).toMatch(/^psk_[\w-]{43}$/)
+		expect(statSync(file).mode & 0o777).toBe(0o600)
+		expect(readFileSync(file, 'utf8')).not.toContain(key.slice(4))
+		expect(await readKeys(file)).toEqual([{ ...GRANT, id: 'ci', hash: hashKey(key).toString('hex') }])
+		expect(readdirSync(directory.path)).toEqual(['keys.json'])
+	})
+
+	it('keeps the keys before, names each of its own accord, and takes no id twice', async () => {
+		using directory = temporaryDirectory()
+		const file = path.join(directory.path, 'keys.json')
+		await createKey(file, grant('ci'))
+		await createKey(file, { tenant: 'b', scopes: ['admin'], expires_at: '2030-01-01T00:00:00+01:00' })
+		expect((await readKeys(file)).map(({ id, tenant }) => [id, tenant])).toEqual([
+			['ci', 'acme'],
+			[expect.stringMatching(/^key_[0-9a-f]{8}$/), 'b'],
+		])
+		await expect(createKey(file, grant('ci'))).rejects.toMatchObject({ code: 'conflict' })
+		await expect(createKey(file, { ...grant('x'), tenant: 'a/b' })).rejects.toThrow('tenant must be 1 to 64 letters')
+		await expect(createKey(file, { ...grant('x'), scopes: ['plans:steal'] })).rejects.toThrow(
+			'scopes[0] must be one of "plans:read"',
+		)
+		expect(await readKeys(file)).toHaveLength(2)
+		expect(readdirSync(directory.path)).toEqual(['keys.json'])
+	})
+
+	it('loses a key that is revoked, by its id', async () => {
+		using directory = temporaryDirectory()
+		const file = path.join(directory.path, 'keys.json')
+		for (const id of ['a', 'b']) await createKey(file, grant(id))
+		await revokeKey(file, 'a')
+		expect((await readKeys(file)).map(({ id }) => id)).toEqual(['b'])
+		await expect(revokeKey(file, 'a')).rejects.toMatchObject({ code: 'not_found', facts: { ids: ['b'] } })
+	})
+
+	it('is changed by one program at a time', async () => {
+		using directory = temporaryDirectory()
+		const file = path.join(directory.path, 'keys.json')
+		const made = await Promise.allSettled(Array.from({ length: 8 }, (_, index) => createKey(file, grant(`k${index}`))))
+		const failed = made.filter(({ status }) => status === 'rejected')
+		for (const failure of failed) expect(failure).toMatchObject({ reason: { code: 'conflict' } })
+		expect(await readKeys(file)).toHaveLength(8 - failed.length)
+	})
+
+	it.each([
+		['nonsense', /is not JSON/],
+		['{}', /is no file of keys. The input must be an array, but is an object. Correct it.$/],
+		['[{"id":"a"}]', /\[0\]\.hash is missing/],
+		[JSON.stringify([{ ...grant('a'), hash: 'A'.repeat(64) }]), /SHA-256/],
+		[JSON.stringify([{ ...grant('a'), hash: 'a'.repeat(64), scopes: ['plans:steal'] }]), /\[0\]\.scopes\[0\] must be one of/],
+		[JSON.stringify([{ ...grant('a'), hash: 'a'.repeat(64), expires_at: 'soon' }]), /ISO 8601/],
+		[JSON.stringify(['b', 'b'].map((id) => ({ ...grant(id), hash: 'a'.repeat(64) }))), /two keys one id/],
+	])('that holds %s is refused with what is wrong', async (text, sentence) => {
+		using directory = temporaryDirectory()
+		const file = path.join(directory.path, 'keys.json')
+		writeFileSync(file, text)
+		await expect(readKeys(file)).rejects.toMatchObject({
+			code: 'bad_request',
+			facts: { file },
+			message: expect.stringMatching(sentence),
+		})
+	})
+
+	it('that is not there is refused with the command that makes one', async () => {
+		await expect(readKeys('/nowhere/keys.json')).rejects.toThrow(/ENOENT.*planstream keys create --file \/nowhere\/keys\.json/)
+		await expect(createKey('/nowhere/keys.json', grant('a'))).rejects.toThrow(/cannot be written \(ENOENT\)/)
+	})
+})

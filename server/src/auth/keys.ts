@@ -1,0 +1,173 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { unwatchFile, watchFile } from 'node:fs'
+import { open, readFile, rename, rm } from 'node:fs/promises'
+import { PlanstreamError } from '@planstream/shared'
+import { SCOPES } from '@planstream/shared/schemas'
+import * as z from 'zod'
+import { describeIssue, firstIssue, showPath } from '../ops/issues.js'
+
+const KEY_BYTES = 32
+/** Lets people and programs that look for leaked secrets know one when they see it. */
+const KEY_PREFIX = 'psk_'
+
+/** Whose plans somebody reaches. */
+export const tenant = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be 1 to 64 letters, digits, "_" or "-"')
+
+/** A key as the file of keys holds it: what it may do, and nothing that could be sent in its place. */
+export const apiKey = z.strictObject({
+	/** Names the key in events, logs and errors. */
+	id: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be 1 to 64 letters, digits, ".", "_" or "-"'),
+	hash: z.string().regex(/^[0-9a-f]{64}$/, 'must be the SHA-256 of a key in 64 lower-case hex digits'),
+	tenant,
+	scopes: z.array(z.enum(SCOPES, `must be one of ${SCOPES.join(', ')}`)).min(1, 'must name one at least'),
+	expires_at: z.iso.datetime({ offset: true, error: 'must be an ISO 8601 time with its zone' }).optional(),
+})
+
+export type ApiKey = z.output<typeof apiKey>
+
+/** A new key, as its holder keeps it. */
+export function makeKey(): string {
+	return `${KEY_PREFIX}${randomBytes(KEY_BYTES).toString('base64url')}`
+}
+
+/** What is kept of a key. It was drawn from 32 random bytes, so nobody finds it by trying, and a slow hash would protect nothing. */
+export function hashKey(key: string): Buffer {
+	return createHash('sha256').update(key).digest()
+}
+
+/** Keys in one file: each request is compared with all of them. */
+const MAX_KEYS = 1000
+/** Milliseconds between two looks at the file. */
+const WATCH_INTERVAL_MS = 500
+
+const keyFile = z
+	.array(apiKey)
+	.max(MAX_KEYS)
+	.refine((keys) => new Set(keys.map(({ id }) => id)).size === keys.length, 'must not give two keys one id')
+
+/** What a new key is for. */
+export interface NewKey {
+	/** @defaultValue made at random */
+	readonly id?: string | undefined
+	readonly tenant: string
+	readonly scopes: readonly string[]
+	/** An ISO 8601 time with its zone. @defaultValue never */
+	readonly expires_at?: string | undefined
+}
+
+/**
+ * The keys in a file.
+ *
+ * @throws PlanstreamError `bad_request` with the `file`, when it cannot be read or holds something else
+ */
+export async function readKeys(file: string): Promise<ApiKey[]> {
+	const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+		throw refusal(file, `cannot be read (${reasonOf(cause)}). \`planstream keys create --file ${file}\` makes one`, cause)
+	})
+	return parse(file, text)
+}
+
+/**
+ * Makes a key and adds its hash to a file, which is made when there is none. Only the file's owner may read it.
+ *
+ * @returns the key, which is nowhere else
+ * @throws PlanstreamError `bad_request`; `conflict` for an id that another key has, and while another program changes the file
+ */
+export async function createKey(file: string, { id, ...given }: NewKey): Promise<string> {
+	const key = makeKey()
+	const added = checked({ id: id ?? `key_${randomBytes(4).toString('hex')}`, hash: hashKey(key).toString('hex'), ...given })
+	await change(file, (before) => {
+		if (!before.some((each) => each.id === added.id)) return [...before, added]
+		throw new PlanstreamError(
+			'conflict',
+			`The file of keys ${file} has a key ${added.id} already. Give the new one another id.`,
+			{ file },
+		)
+	})
+	return key
+}
+
+/**
+ * Takes a key out of a file; a server that watches it lets its holder in no more.
+ *
+ * @throws PlanstreamError `not_found` for an id that no key has; `bad_request` with the `file`; `conflict` while another program changes it
+ */
+export async function revokeKey(file: string, id: string): Promise<void> {
+	await change(file, (before) => {
+		const after = before.filter((key) => key.id !== id)
+		if (after.length < before.length) return after
+		const ids = before.map((key) => key.id)
+		throw new PlanstreamError('not_found', `The file of keys ${file} has no key ${id}. It has: ${ids.join(', ')}.`, { file, ids })
+	})
+}
+
+/** Calls back after each change of a file, until it is disposed. */
+export function watchKeys(file: string, onChange: () => void): Disposable {
+	watchFile(file, { interval: WATCH_INTERVAL_MS, persistent: false }, onChange)
+	return { [Symbol.dispose]: () => unwatchFile(file, onChange) }
+}
+
+/** Writes beside the file and renames, so that a reader sees the old keys or the new ones, and one program at a time changes them. */
+async function change(file: string, edit: (before: readonly ApiKey[]) => readonly ApiKey[]): Promise<void> {
+	const beside = `${file}.new`
+	const handle = await open(beside, 'wx', 0o600).catch((cause: unknown) => {
+		if (codeOf(cause) !== 'EEXIST') throw refusal(file, `cannot be written (${reasonOf(cause)}). Name another with --file`, cause)
+		const sentence = `Another program is changing ${file}, or was stopped while it did. If none is, delete ${beside}.`
+		throw new PlanstreamError('conflict', sentence, { file }, { cause })
+	})
+	try {
+		const after = JSON.stringify(edit(await keysNow(file)), null, '\t')
+		parse(file, after)
+		await handle.writeFile(`${after}\n`)
+		await handle.sync()
+		await rename(beside, file)
+	} catch (error) {
+		await rm(beside, { force: true })
+		throw error
+	} finally {
+		await handle.close()
+	}
+}
+
+async function keysNow(file: string): Promise<ApiKey[]> {
+	const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+		if (codeOf(cause) === 'ENOENT') return '[]'
+		throw refusal(file, `cannot be read (${reasonOf(cause)}). Name another with --file`, cause)
+	})
+	return parse(file, text)
+}
+
+function checked(key: unknown): ApiKey {
+	const parsed = apiKey.safeParse(key)
+	if (parsed.success) return parsed.data
+	const issue = firstIssue(parsed.error)
+	const sentence = `A key cannot be made so: ${describeIssue(issue, key)}`
+	throw new PlanstreamError('bad_request', sentence, { path: showPath(issue.path) }, { cause: parsed.error })
+}
+
+function parse(file: string, text: string): ApiKey[] {
+	const value = json(file, text)
+	const parsed = keyFile.safeParse(value)
+	if (parsed.success) return parsed.data
+	throw refusal(file, `is no file of keys. ${describeIssue(firstIssue(parsed.error), value)} Correct it`, parsed.error)
+}
+
+function json(file: string, text: string): unknown {
+	try {
+		return JSON.parse(text)
+	} catch (cause) {
+		throw refusal(file, 'is not JSON. It holds an array of keys', cause)
+	}
+}
+
+function refusal(file: string, what: string, cause: unknown): PlanstreamError {
+	return new PlanstreamError('bad_request', `The file of keys ${file} ${what}.`, { file }, { cause })
+}
+
+function codeOf(thrown: unknown): string | null {
+	return thrown instanceof Error && 'code' in thrown ? String(thrown.code) : null
+}
+
+function reasonOf(thrown: unknown): string {
+	return codeOf(thrown) ?? String(thrown)
+}

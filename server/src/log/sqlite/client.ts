@@ -1,0 +1,252 @@
+import { createRequire } from 'node:module'
+import { Worker } from 'node:worker_threads'
+import { formatCursor, type PlanSummary, PlanstreamError, type Position } from '@planstream/shared'
+import { encodeEvent, type Replacement } from '../append.js'
+import type {
+	Appended,
+	AppendOptions,
+	Dropped,
+	Head,
+	ListQuery,
+	LogRecord,
+	LogStore,
+	Origin,
+	Page,
+	PlanKey,
+	PlanPage,
+	RecordPage,
+	RetirableQuery,
+} from '../event-log.js'
+import { listedBy } from '../listing.js'
+import { closedError, threadGoneError } from '../storage-errors.js'
+import {
+	type AppendReply,
+	type Asked,
+	type Cells,
+	type HeadReply,
+	type Opened,
+	packRequests,
+	type Replies,
+	type Request,
+	type StoredSummary,
+	unpackAnswers,
+} from './messages.js'
+
+/** Requests that may wait for the thread at once; far above what 10,000 streams ask for. */
+const MAX_WAITING = 65_536
+
+/** Requests in one message to the thread, at most. */
+const BATCH = 64
+
+interface Waiting {
+	readonly resolve: (value: Replies[keyof Replies]) => void
+	readonly reject: (error: PlanstreamError) => void
+}
+
+/** The logs in one SQLite file, owned by a thread of their own. What is asked for in one turn of the event loop goes over in one message. */
+export class SqliteLog implements LogStore {
+	readonly #worker: Worker
+	readonly #directory: string
+	readonly #waiting = new Map<number, Waiting>()
+	#outbox: Asked[] = []
+	#lastId = 0
+	#dropped: Dropped | null = null
+	#gone: PlanstreamError | null = null
+	#closed: Promise<void> | null = null
+
+	private constructor(worker: Worker, directory: string) {
+		this.#worker = worker
+		this.#directory = directory
+	}
+
+	/**
+	 * Opens the database in an existing directory, or makes it.
+	 *
+	 * @param file - the script of the thread
+	 * @defaultValue the compiled `sqlite-worker.js`: the package's own import map leads to it from the sources, too
+	 * @throws `storage_unavailable` when another process has it open, when this installation has no SQLite, or when the file is not to be read
+	 */
+	static async open(directory: string, file = createRequire(import.meta.url).resolve('#log/sqlite-worker')): Promise<SqliteLog> {
+		// The process's own flags (a TypeScript loader, --input-type) are not for a plain compiled file.
+		const worker = new Worker(file, { workerData: { directory }, name: 'planstream-log', execArgv: [] })
+		const log = new SqliteLog(worker, directory)
+		await log.#opened()
+		return log
+	}
+
+	get dropped(): Dropped | null {
+		return this.#dropped
+	}
+
+	/** Not async, so that no frame of it waits until the append is durable. */
+	append(plan: PlanKey, records: readonly LogRecord[], options: AppendOptions = {}): Promise<Appended> {
+		const { summary } = options
+		const stored = summary ? toStored(summary) : null
+		const reply = this.#ask({ kind: 'append', plan, records, expectations: options, summary: stored })
+		return reply.then((appended) => toAppended(appended, records, summary))
+	}
+
+	async read(plan: PlanKey, after: Position, limit: number): Promise<Page> {
+		const page = await this.#ask({ kind: 'read', plan, after, limit })
+		return { ...page, head: page.head && toHead(page.head) }
+	}
+
+	async head(plan: PlanKey): Promise<Head | null> {
+		const head = await this.#ask({ kind: 'head', plan })
+		return head && toHead(head)
+	}
+
+	async trim(plan: PlanKey, before_seq: number, replacement: Replacement): Promise<void> {
+		await this.#ask({ kind: 'trim', plan, before_seq, replacement })
+	}
+
+	async remove(plan: PlanKey): Promise<void> {
+		await this.#ask({ kind: 'remove', plan })
+	}
+
+	async list(query: ListQuery): Promise<PlanPage> {
+		return await this.#ask({ kind: 'list', query })
+	}
+
+	async unfinished(): Promise<readonly PlanKey[]> {
+		return await this.#ask({ kind: 'unfinished' })
+	}
+
+	async retirable(query: RetirableQuery): Promise<readonly PlanKey[]> {
+		return await this.#ask({ kind: 'retirable', query })
+	}
+
+	async records(plan: PlanKey, from_seq: number, limit: number): Promise<RecordPage | null> {
+		const page = await this.#ask({ kind: 'records', plan, from_seq, limit })
+		return page && { ...page, head: toHead(page.head) }
+	}
+
+	async begin(plan: PlanKey, origin: Origin | null, state_seq: number): Promise<void> {
+		await this.#ask({ kind: 'begin', plan, origin, state_seq })
+	}
+
+	async rename(plan: PlanKey, to: PlanKey, summary: PlanSummary): Promise<void> {
+		await this.#ask({ kind: 'rename', plan, to, summary: toStored(summary) })
+	}
+
+	async probe(): Promise<void> {
+		await this.#ask({ kind: 'probe' })
+	}
+
+	close(): Promise<void> {
+		this.#closed ??= this.#close()
+		return this.#closed
+	}
+
+	async #close(): Promise<void> {
+		if (this.#gone) return
+		const released = this.#ask({ kind: 'close' })
+		this.#gone = closedError()
+		await released
+		await this.#worker.terminate()
+	}
+
+	#opened(): Promise<void> {
+		return new Promise((resolve, reject) => {
+			this.#worker.once('message', (opened: Opened) => {
+				if (opened.problem) {
+					reject(PlanstreamError.fromProblem(opened.problem))
+					return
+				}
+				this.#dropped = opened.dropped
+				this.#worker.on('message', (cells: Cells) => this.#take(cells))
+				resolve()
+			})
+			const stopped = (cause: unknown): void => {
+				const error = threadGoneError(this.#directory, cause)
+				reject(error)
+				this.#fail(error)
+			}
+			this.#worker.on('error', stopped)
+			this.#worker.on('messageerror', stopped)
+			this.#worker.on('exit', (code) => stopped(`it ended with code ${code}`))
+		})
+	}
+
+	#ask<Kind extends Request['kind']>(request: Extract<Request, { kind: Kind }>): Promise<Replies[Kind]> {
+		if (this.#gone) return Promise.reject(this.#gone)
+		if (this.#waiting.size >= MAX_WAITING) return Promise.reject(tooManyWaiting())
+		this.#lastId += 1
+		const id = this.#lastId
+		const size = this.#outbox.push({ id, request })
+		if (size === 1) setImmediate(() => this.#post())
+		// A full batch goes over at once, so that both threads work.
+		else if (size === BATCH) this.#post()
+		return new Promise((resolve, reject) => {
+			// The thread answers each kind of request with its own kind of reply.
+			this.#waiting.set(id, { resolve: resolve as Waiting['resolve'], reject })
+		})
+	}
+
+	#post(): void {
+		if (this.#outbox.length === 0) return
+		const batch = this.#outbox
+		this.#outbox = []
+		this.#worker.postMessage(packRequests(batch))
+	}
+
+	#take(cells: Cells): void {
+		for (const { id, outcome } of unpackAnswers(cells)) {
+			const waiting = this.#waiting.get(id)
+			this.#waiting.delete(id)
+			if ('problem' in outcome) waiting?.reject(PlanstreamError.fromProblem(outcome.problem))
+			else waiting?.resolve(outcome.value)
+		}
+	}
+
+	#fail(error: PlanstreamError): void {
+		this.#gone ??= error
+		const waiting = [...this.#waiting.values()]
+		this.#waiting.clear()
+		for (const { reject } of waiting) reject(error)
+	}
+}
+
+function toStored(summary: PlanSummary): StoredSummary {
+	const { created_at, updated_at, owner, finished } = summary
+	const unfinished = owner === 'managed' && !finished ? 1 : 0
+	const at_rest = finished ? 'finished' : owner === 'external' ? 'open' : null
+	return { json: JSON.stringify(summary), created_at, unfinished, at_rest, updated_at, ...listedBy(summary) }
+}
+
+/** The summary parsed last: most appends leave that of their plan as it was. */
+let parsed: { readonly json: string; readonly summary: PlanSummary } | null = null
+
+function summaryOf(json: string | null): PlanSummary | null {
+	if (json === null) return null
+	if (parsed?.json !== json) parsed = { json, summary: JSON.parse(json) as PlanSummary }
+	return parsed.summary
+}
+
+function toHead(reply: HeadReply, summary = summaryOf(reply.summary)): Head {
+	const { epoch, head_seq, state_seq, oldest_seq, fingerprint } = reply
+	return { epoch, head_seq, state_seq, oldest_seq, fingerprint, summary }
+}
+
+function toAppended(reply: AppendReply, records: readonly LogRecord[], summary: PlanSummary | undefined): Appended {
+	const { epoch } = reply.head
+	const duplicate = reply.fingerprints === null
+	const results = records.map(({ event_id }, index) => ({ event_id, seq: at(reply.seqs, index), duplicate }))
+	const events = (reply.fingerprints ?? []).map((fingerprint, index) => {
+		const seq = at(reply.seqs, index)
+		const cursor = formatCursor({ epoch, seq, fingerprint })
+		return { seq, cursor, text: encodeEvent(at(records, index).text, seq, cursor) }
+	})
+	return { head: toHead(reply.head, duplicate ? undefined : summary), results, events }
+}
+
+function at<Item>(items: readonly Item[], index: number): Item {
+	const item = items[index]
+	if (item === undefined) throw new Error(`the log's thread answered for ${items.length} records; it was given more`)
+	return item
+}
+
+function tooManyWaiting(): PlanstreamError {
+	const message = `${MAX_WAITING} requests wait for the database already; ask again in a moment, or look for what keeps the disk busy.`
+	return new PlanstreamError('storage_unavailable', message, { limit: MAX_WAITING })
+}

@@ -1,0 +1,20 @@
+import { describe, expect, it } from 'vitest'
+import { openMemoryDatabase } from './driver.js'
+
+describe('the SQLite driver', () => {
+	it('opens a private database in memory that can index text', () => {
+		const one = openMemoryDatabase()
+		const other = openMemoryDatabase()
+		one.exec("CREATE VIRTUAL TABLE passages USING fts5 (body); INSERT INTO passages VALUES ('the quick brown fox')")
+		expect(one.prepare('SELECT body FROM passages WHERE passages MATCH ?').all('quick')).toHaveLength(1)
+		expect(() => other.prepare('SELECT body FROM passages')).toThrow('no such table')
+		one.close()
+		other.close()
+	})
+
+	it("leaves the process's own warnings as they are", () => {
+		const { emitWarning } = process
+		openMemoryDatabase().close()
+		expect(process.emitWarning).toBe(emitWarning)
+	})
+})

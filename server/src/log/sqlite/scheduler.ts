@@ -1,0 +1,164 @@
+import { asPlanstreamError, type PlanstreamError } from '@planstream/shared'
+import { asReadError, asWriteError } from '../storage-errors.js'
+import type { Answered, Asked, Outcome, ReadingRequest, Request, WriteRequest } from './messages.js'
+import { type ReadJob, readJob } from './reads.js'
+import type { SqliteStore } from './store.js'
+
+/** A group commit closes at this many events or characters of text; one append is never split. */
+const GROUP_EVENTS = 256
+const GROUP_CHARACTERS = 262_144
+/** A read turn ends at this many rows or milliseconds. */
+const TURN_ROWS = 256
+const TURN_MS = 5
+/** Rows one reader gets before it is the next one's turn. */
+const STEP_ROWS = 32
+/** Events of removed and trimmed logs that are deleted along with a group. */
+const SWEPT_EVENTS = 256
+
+interface Reader {
+	readonly id: number
+	readonly job: ReadJob
+}
+
+/**
+ * Divides the one connection between writers and readers: while both wait, one group commit and one read turn follow each other
+ * strictly in turn. Nothing here waits; whoever owns the thread calls {@link Turns.commit} and {@link Turns.serve} while there is work.
+ */
+export class Turns {
+	readonly #store: SqliteStore
+	readonly #directory: string
+	readonly #now: () => number
+	#writes: Asked<WriteRequest>[] = []
+	readonly #readers: Reader[] = []
+	readonly #refused: Answered[] = []
+	/** Set when sweeping failed, until a write shows that the disk takes data again. */
+	#sweepPaused = false
+
+	/** @param now - a clock in milliseconds */
+	constructor(store: SqliteStore, directory: string, now: () => number) {
+		this.#store = store
+		this.#directory = directory
+		this.#now = now
+	}
+
+	get hasRequests(): boolean {
+		return this.#writes.length > 0 || this.#readers.length > 0 || this.#refused.length > 0
+	}
+
+	/** True while there is anything to do, asked for or not. */
+	get hasWork(): boolean {
+		return this.hasRequests || this.#shouldSweep
+	}
+
+	add({ id, request }: Asked<Exclude<Request, { kind: 'close' }>>): void {
+		if (isWrite(request)) this.#writes.push({ id, request })
+		else this.#addReader(id, request)
+	}
+
+	/** Makes one group of the waiting writes durable. */
+	commit(): Answered[] {
+		const group = this.#nextGroup()
+		if (group.length > 0) return this.#commitGroup(group)
+		if (this.#shouldSweep) this.#sweepAlone()
+		return []
+	}
+
+	/** Gives the waiting readers one turn. */
+	serve(): Answered[] {
+		const answers = this.#refused.splice(0)
+		const deadline = this.#now() + TURN_MS
+		let rows = TURN_ROWS
+		while (rows > 0) {
+			const reader = this.#readers.shift()
+			if (!reader) break
+			const { taken, outcome } = this.#step(reader, Math.min(rows, STEP_ROWS))
+			rows -= taken
+			if (outcome) answers.push({ id: reader.id, outcome })
+			else this.#readers.push(reader)
+			if (this.#now() >= deadline) break
+		}
+		return answers
+	}
+
+	get #shouldSweep(): boolean {
+		return this.#store.hasDoomed && !this.#sweepPaused
+	}
+
+	#addReader(id: number, request: ReadingRequest): void {
+		try {
+			this.#readers.push({ id, job: readJob(this.#store, request) })
+		} catch (error) {
+			this.#refused.push({ id, outcome: failed(asPlanstreamError(error)) })
+		}
+	}
+
+	#nextGroup(): Asked<WriteRequest>[] {
+		let events = 0
+		let characters = 0
+		let size = 0
+		for (const { request } of this.#writes) {
+			const records = request.kind === 'append' ? request.records : []
+			events += Math.max(records.length, 1)
+			characters += records.reduce((sum, { text }) => sum + text.length, 0)
+			if (size > 0 && (events > GROUP_EVENTS || characters > GROUP_CHARACTERS)) break
+			size += 1
+		}
+		return this.#writes.splice(0, size)
+	}
+
+	#commitGroup(group: readonly Asked<WriteRequest>[]): Answered[] {
+		try {
+			const answers = this.#store.transaction(() => {
+				const written = group.map(({ id, request }) => ({ id, outcome: this.#write(request) }))
+				if (this.#shouldSweep) this.#store.sweep(SWEPT_EVENTS)
+				return written
+			})
+			this.#sweepPaused = false
+			return answers
+		} catch (thrown) {
+			const error = asWriteError(thrown, this.#directory)
+			// Not the disk's fault, so it may be one request's: alone, the others need not fail with it.
+			if (error.code !== 'storage_full' && group.length > 1) return group.flatMap((asked) => this.#commitGroup([asked]))
+			return group.map(({ id }) => ({ id, outcome: failed(error) }))
+		}
+	}
+
+	/** A refusal is an answer; everything else that is thrown ends the transaction. */
+	#write(request: WriteRequest): Outcome {
+		try {
+			return { value: this.#store.write(request) }
+		} catch (thrown) {
+			const error = asPlanstreamError(thrown)
+			if (error !== thrown) throw thrown
+			return failed(error)
+		}
+	}
+
+	#sweepAlone(): void {
+		try {
+			this.#store.transaction(() => this.#store.sweep(SWEPT_EVENTS))
+		} catch {
+			// Nobody asked for this and nobody sees the doomed events; the next write that succeeds resumes it.
+			this.#sweepPaused = true
+		}
+	}
+
+	#step({ job }: Reader, rows: number): { taken: number; outcome: Outcome | null } {
+		try {
+			const { rows: taken, reply } = job.step(rows)
+			return { taken, outcome: reply === undefined ? null : { value: reply } }
+		} catch (thrown) {
+			return { taken: 1, outcome: failed(asReadError(thrown, this.#directory)) }
+		}
+	}
+}
+
+const WRITES: ReadonlySet<Request['kind']> = new Set(['append', 'trim', 'remove', 'begin', 'rename', 'probe'])
+
+function isWrite(request: Exclude<Request, { kind: 'close' }>): request is WriteRequest {
+	return WRITES.has(request.kind)
+}
+
+function failed(error: PlanstreamError): Outcome {
+	return { problem: error.toProblem() }
+}

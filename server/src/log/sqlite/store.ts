@@ -1,0 +1,355 @@
+import { EMPTY_FINGERPRINT, type FullCursor, type Position } from '@planstream/shared'
+import { canTrim, decideAppend, type KnownEvent, newEpoch, nothingToRename, STAGING_TENANT, takenError } from '../append.js'
+import { type Judgement, judge, type Origin, type PlanKey, type RetirableQuery, type StoredRecord } from '../event-log.js'
+import type { ListPlace, Sieve } from '../listing.js'
+import { LruMap } from '../lru.js'
+import { keyText } from '../tail.js'
+import type { SqlDatabase } from './driver.js'
+import type {
+	AppendReply,
+	AppendRequest,
+	BeginRequest,
+	HeadReply,
+	RenameRequest,
+	StoredSummary,
+	TrimRequest,
+	WriteRequest,
+} from './messages.js'
+import { type EventRow, type LogRow, prepareStatements, type Statements } from './schema.js'
+
+/** Columns of a row that indexes hold, but for those a growing log always changes. */
+const INDEXED = ['created_at', 'unfinished', 'at_rest', 'status', 'labels', 'query_text'] as const
+
+/**
+ * Rows of `logs` that a transaction changes, written once at its end. Where a log ends is told by its newest event, so that the row of one that
+ * grew by transient events alone is not written.
+ */
+export class ChangedRows {
+	readonly #sql: Statements
+	readonly #rows = new Map<string, LogRow>()
+	/** What of these logs' rows must be written: what a log that grows changes, or all. */
+	readonly #outdated = new Map<number, 'grown' | 'moved'>()
+
+	constructor(sql: Statements) {
+		this.#sql = sql
+	}
+
+	get(key: string): LogRow | undefined {
+		return this.#rows.get(key)
+	}
+
+	entries(): IterableIterator<[string, LogRow]> {
+		return this.#rows.entries()
+	}
+
+	/** A row that stands in the table as it is. */
+	add(key: string, row: LogRow): void {
+		this.#rows.set(key, row)
+	}
+
+	grow(key: string, before: LogRow, after: LogRow): void {
+		const { log_id, state_seq, summary, at_rest } = after
+		this.#rows.set(key, after)
+		if (!INDEXED.every((column) => after[column] === before[column])) this.#outdated.set(log_id, 'moved')
+		else if (this.#outdated.has(log_id)) return
+		// The size of a finished plan is looked for in the table.
+		else if (state_seq !== before.state_seq || summary !== before.summary || at_rest === 'finished')
+			this.#outdated.set(log_id, 'grown')
+	}
+
+	/** A row that stands elsewhere in an index than before, or may. */
+	move(key: string, row: LogRow): void {
+		this.#rows.set(key, row)
+		this.#outdated.set(row.log_id, 'moved')
+	}
+
+	delete(key: string): void {
+		this.#rows.delete(key)
+	}
+
+	write(): void {
+		for (const row of this.#rows.values()) {
+			const outdated = this.#outdated.get(row.log_id)
+			if (outdated === 'grown') this.#writeGrown(row)
+			else if (outdated === 'moved') this.#writeMoved(row)
+		}
+	}
+
+	clear(): void {
+		this.#rows.clear()
+		this.#outdated.clear()
+	}
+
+	#writeGrown({ head_seq, state_seq, fingerprint, updated_at, summary, log_id }: LogRow): void {
+		this.#sql.growLog.run(head_seq, state_seq, fingerprint, updated_at, summary, log_id)
+	}
+
+	#writeMoved(row: LogRow): void {
+		const { head_seq, state_seq, oldest_seq, fingerprint, before_fingerprint, trim_reason } = row
+		const { created_at, unfinished, at_rest, updated_at, status, labels, query_text, summary } = row
+		const shown = [created_at, unfinished, at_rest, updated_at, status, labels, query_text, summary] as const
+		const numbers = [head_seq, state_seq, oldest_seq] as const
+		this.#sql.setLog.run(...numbers, fingerprint, before_fingerprint, trim_reason, ...shown, row.log_id)
+	}
+}
+
+/** Logs whose row is kept at hand, about 1 KiB each. */
+const CACHED_LOGS = 4096
+/** More than any sequence number. */
+const EVERY_SEQ = Number.MAX_SAFE_INTEGER
+
+/**
+ * The logs in their tables, without any idea of threads or waiting: every method is done when it returns.
+ * The methods that write are called inside {@link SqliteStore.transaction} only.
+ */
+export class SqliteStore {
+	readonly #db: SqlDatabase
+	readonly #sql: Statements
+	readonly #cache = new LruMap<LogRow>(CACHED_LOGS)
+	/** Rows changed in this transaction. */
+	readonly #changed: ChangedRows
+	#hasDoomed: boolean
+
+	constructor(db: SqlDatabase) {
+		this.#db = db
+		this.#sql = prepareStatements(db)
+		this.#changed = new ChangedRows(this.#sql)
+		this.#hasDoomed = this.#sql.findDoomed.get() !== undefined
+		this.#forgetStaged()
+	}
+
+	/** True while events of removed or trimmed logs wait for {@link SqliteStore.sweep}. */
+	get hasDoomed(): boolean {
+		return this.#hasDoomed
+	}
+
+	/** Runs `work` and makes what it wrote durable, or leaves the tables as they were and throws. */
+	transaction<Result>(work: () => Result): Result {
+		try {
+			this.#sql.begin.run()
+			const result = work()
+			this.#changed.write()
+			this.#sql.commit.run()
+			for (const [key, row] of this.#changed.entries()) this.#cache.set(key, row)
+			return result
+		} catch (error) {
+			// A full disk has ended the transaction already.
+			if (this.#db.isTransaction) this.#db.exec('ROLLBACK')
+			throw error
+		} finally {
+			this.#changed.clear()
+		}
+	}
+
+	/** Refuses before it writes, so that a refusal leaves the rest of the transaction as it is. */
+	write(request: WriteRequest): AppendReply | null {
+		switch (request.kind) {
+			case 'append':
+				return this.#append(request)
+			case 'trim':
+				this.#trim(request)
+				return null
+			case 'remove':
+				this.#remove(request.plan)
+				return null
+			case 'begin':
+				this.#begin(request)
+				return null
+			case 'rename':
+				this.#rename(request)
+				return null
+			case 'probe':
+				this.#sql.probe.run()
+				return null
+		}
+	}
+
+	/** Deletes up to `limit` events that nobody can see any more. */
+	sweep(limit: number): void {
+		const doomed = this.#sql.findDoomed.get()
+		const oldest = doomed && this.#sql.oldestEvent.get(doomed.log_id)?.seq
+		if (doomed && typeof oldest === 'number' && oldest < doomed.below_seq) {
+			this.#sql.removeEvents.run(doomed.log_id, Math.min(oldest + limit, doomed.below_seq))
+		} else if (doomed) {
+			this.#sql.acquit.run(doomed.log_id)
+		}
+		this.#hasDoomed = doomed !== undefined
+	}
+
+	find(plan: PlanKey): LogRow | null {
+		const key = keyText(plan)
+		const known = this.#changed.get(key) ?? this.#cache.get(key)
+		if (known) return known
+		const found = this.#sql.findLog.get(plan.tenant, plan.plan_id)
+		if (!found) return null
+		const newest = this.#sql.newestEvent.get(found.log_id)
+		const row =
+			newest && newest.seq > found.head_seq ? { ...found, head_seq: newest.seq, fingerprint: newest.fingerprint } : found
+		this.#cache.set(key, row)
+		return row
+	}
+
+	headOf(row: LogRow): HeadReply {
+		const { epoch, head_seq, state_seq, oldest_seq, fingerprint, summary } = row
+		return { epoch, head_seq, state_seq, oldest_seq, fingerprint, summary }
+	}
+
+	/** What stands for the trimmed events; null when there are none. */
+	baseOf(row: LogRow): string | null {
+		return row.trim_reason === null ? null : (this.#sql.findBase.get(row.log_id)?.base ?? null)
+	}
+
+	originOf(row: LogRow): Origin | null {
+		const { oldest_seq, before_fingerprint, trim_reason } = row
+		const base = this.baseOf(row)
+		if (base === null || trim_reason === null) return null
+		return { seq: oldest_seq - 1, fingerprint: before_fingerprint, base, reason: trim_reason }
+	}
+
+	judge(after: Position, row: LogRow): Judgement {
+		return judge(after, { ...row, fingerprintAt: (seq) => this.#fingerprintAt(row, seq) })
+	}
+
+	cursorAt(row: LogRow, seq: number): FullCursor {
+		return { epoch: row.epoch, seq, fingerprint: this.#fingerprintAt(row, seq) }
+	}
+
+	events(row: LogRow, from_seq: number, to_seq: number, limit: number): EventRow[] {
+		return this.#sql.readEvents.all(row.log_id, from_seq, to_seq, limit)
+	}
+
+	records(row: LogRow, from_seq: number, limit: number): StoredRecord[] {
+		return this.#sql.readRecords.all(row.log_id, from_seq, row.head_seq, limit)
+	}
+
+	/** Where the next `count` plans of a tenant end, counted from a place in the list on; null: there are not so many. */
+	listEnd(tenant: string, { created_after }: Sieve, after: ListPlace, count: number): ListPlace | null {
+		return this.#sql.listEnd.get(tenant, created_after, after.created_at, after.plan_id, count - 1) ?? null
+	}
+
+	/** Summaries of the plans between two places that may match. */
+	listed(tenant: string, { statuses, label, text }: Sieve, after: ListPlace, end: ListPlace, limit: number) {
+		const between = [end.created_at, after.created_at, after.plan_id, end.created_at, end.plan_id] as const
+		return this.#sql.listLogs.all(tenant, ...between, statuses, label, text, limit)
+	}
+
+	unfinished(): PlanKey[] {
+		return this.#sql.unfinished.all().map(({ tenant, plan_id }) => ({ tenant, plan_id }))
+	}
+
+	retirable(query: RetirableQuery): PlanKey[] {
+		const { limit } = query
+		const found =
+			query.kind === 'large'
+				? this.#sql.finishedLarge.all(query.more_events_than, limit)
+				: this.#sql[query.kind === 'finished' ? 'finishedBefore' : 'openBefore'].all(query.updated_before, limit)
+		return found.map(({ tenant, plan_id }) => ({ tenant, plan_id }))
+	}
+
+	#append({ plan, records, expectations, summary }: AppendRequest): AppendReply {
+		const row = this.find(plan)
+		const known = (event_id: string): KnownEvent | null => (row ? this.#known(row, event_id) : null)
+		const { end, results, added } = decideAppend(plan, row, records, expectations, known)
+		const seqs = results.map(({ seq }) => seq)
+		if (row && added.length === 0) return { head: this.headOf(row), seqs, fingerprints: null }
+		const log = row ?? this.#create(plan, end.epoch, null, 0)
+		for (const { record, seq, fingerprint } of added) {
+			this.#sql.addEvent.run(log.log_id, seq, record.event_id, record.sent_digest, fingerprint, record.text)
+		}
+		const { head_seq, state_seq, fingerprint } = end
+		const grown = { ...log, head_seq, state_seq, fingerprint, ...(summary && columnsOf(summary)) }
+		this.#changed.grow(keyText(plan), log, grown)
+		const head = summary === null ? this.headOf(grown) : { ...this.headOf(grown), summary: null }
+		return { head, seqs, fingerprints: added.map((event) => event.fingerprint) }
+	}
+
+	#create({ tenant, plan_id }: PlanKey, epoch: string, origin: Origin | null, state_seq: number): LogRow {
+		const head_seq = origin?.seq ?? 0
+		const fingerprint = origin?.fingerprint ?? EMPTY_FINGERPRINT
+		const trim_reason = origin?.reason ?? null
+		const numbers = [head_seq, state_seq, head_seq + 1] as const
+		const { lastInsertRowid } = this.#sql.addLog.run(tenant, plan_id, epoch, ...numbers, fingerprint, fingerprint, trim_reason)
+		const log_id = Number(lastInsertRowid)
+		if (origin) this.#sql.setBase.run(log_id, origin.base)
+		const chain = { oldest_seq: head_seq + 1, fingerprint, before_fingerprint: fingerprint, trim_reason }
+		const unlisted = { status: null, labels: null, query_text: null, summary: null } as const
+		const unsummarised = { created_at: null, unfinished: 0, at_rest: null, updated_at: null, ...unlisted } as const
+		return { log_id, epoch, head_seq, state_seq, ...chain, ...unsummarised }
+	}
+
+	#begin({ plan, origin, state_seq }: BeginRequest): void {
+		if (this.find(plan)) throw takenError(plan)
+		this.#changed.add(keyText(plan), this.#create(plan, newEpoch(), origin, state_seq))
+	}
+
+	#rename({ plan, to, summary }: RenameRequest): void {
+		if (this.find(to)) throw takenError(to)
+		const row = this.find(plan)
+		if (!row) throw nothingToRename(plan)
+		this.#sql.renameLog.run(to.tenant, to.plan_id, row.log_id)
+		this.#changed.delete(keyText(plan))
+		this.#cache.delete(keyText(plan))
+		this.#changed.move(keyText(to), { ...row, ...columnsOf(summary) })
+	}
+
+	/** Forgets what somebody was making when the process before this one ended. */
+	#forgetStaged(): void {
+		const staged = this.#sql.plansOf.all(STAGING_TENANT)
+		if (staged.length === 0) return
+		try {
+			this.transaction(() => {
+				for (const { plan_id } of staged) this.#remove({ tenant: STAGING_TENANT, plan_id })
+			})
+		} catch {
+			// A full disk is no reason not to open; nobody sees these logs, and the next start finds them again.
+		}
+	}
+
+	/** An id is remembered as long as its event is retained; a trimmed event that is not swept yet must not stand in the way. */
+	#known(row: LogRow, event_id: string): KnownEvent | null {
+		const event = this.#sql.findEvent.get(row.log_id, event_id)
+		if (!event) return null
+		if (event.seq >= row.oldest_seq) return event
+		this.#sql.removeEvent.run(row.log_id, event.seq)
+		return null
+	}
+
+	#trim({ plan, before_seq, replacement }: TrimRequest): void {
+		const row = this.find(plan)
+		if (!row || !canTrim(plan, row, before_seq)) return
+		const before_fingerprint = this.#fingerprintAt(row, before_seq - 1)
+		this.#sql.setBase.run(row.log_id, replacement.base)
+		this.#doom(row.log_id, before_seq)
+		this.#changed.move(keyText(plan), { ...row, oldest_seq: before_seq, before_fingerprint, trim_reason: replacement.reason })
+	}
+
+	#remove(plan: PlanKey): void {
+		const row = this.find(plan)
+		if (!row) return
+		this.#sql.removeLog.run(row.log_id)
+		this.#sql.removeBase.run(row.log_id)
+		this.#doom(row.log_id, EVERY_SEQ)
+		this.#changed.delete(keyText(plan))
+		this.#cache.delete(keyText(plan))
+	}
+
+	#doom(log_id: number, below_seq: number): void {
+		this.#sql.doom.run(log_id, below_seq)
+		this.#hasDoomed = true
+	}
+
+	#fingerprintAt(row: LogRow, seq: number): string {
+		if (seq === row.head_seq) return row.fingerprint
+		if (seq === row.oldest_seq - 1) return row.before_fingerprint
+		const event = this.#sql.findFingerprint.get(row.log_id, seq)
+		if (!event) throw new Error(`the database holds no event ${seq} of log ${row.log_id}; the file is damaged, restore a backup`)
+		return event.fingerprint
+	}
+}
+
+function columnsOf({
+	json,
+	...columns
+}: StoredSummary): Pick<LogRow, keyof StoredSummary & keyof LogRow> & { readonly summary: string } {
+	return { ...columns, summary: json }
+}

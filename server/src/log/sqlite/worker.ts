@@ -1,0 +1,72 @@
+import { join } from 'node:path'
+import { parentPort, workerData } from 'node:worker_threads'
+import type { Problem } from '@planstream/shared'
+import { asOpeningError } from '../storage-errors.js'
+import { type Answered, type Cells, type Opened, packAnswers, unpackRequests } from './messages.js'
+import { Turns } from './scheduler.js'
+import { DATABASE_FILE, type OpenTables, openTables } from './schema.js'
+import { SqliteStore } from './store.js'
+
+/** The thread that owns the one connection. It takes batches of requests and answers in batches. */
+function main(): void {
+	if (!parentPort)
+		throw new Error("sqlite-worker.js is the log's thread; open the log with openLog() instead of running this file")
+	const port = parentPort
+	const { directory } = workerData as { directory: string }
+	const opened = open(directory)
+	if ('problem' in opened) {
+		port.postMessage(opened)
+		return
+	}
+	const turns = new Turns(opened.store, directory, () => performance.now())
+	let scheduled = false
+	let closing: number | null = null
+
+	const post = (answers: Answered[]): void => {
+		if (answers.length > 0) port.postMessage(packAnswers(answers))
+	}
+	const schedule = (): void => {
+		if (!scheduled) setImmediate(work)
+		scheduled = true
+	}
+	const work = (): void => {
+		scheduled = false
+		post(turns.commit())
+		post(turns.serve())
+		if (closing !== null && !turns.hasRequests) {
+			opened.close()
+			post([{ id: closing, outcome: { value: null } }])
+			port.close()
+		} else if (turns.hasWork) schedule()
+	}
+
+	port.on('message', (cells: Cells) => {
+		for (const { id, request } of unpackRequests(cells)) {
+			if (request.kind === 'close') closing = id
+			else turns.add({ id, request })
+		}
+		schedule()
+	})
+	port.postMessage({ problem: null, dropped: opened.dropped } satisfies Opened)
+	schedule()
+}
+
+interface OpenStore extends Pick<OpenTables, 'dropped' | 'close'> {
+	readonly store: SqliteStore
+}
+
+function open(directory: string): OpenStore | Extract<Opened, { problem: Problem }> {
+	try {
+		const { db, dropped, close } = openTables(directory)
+		try {
+			return { store: new SqliteStore(db), dropped, close }
+		} catch (error) {
+			close()
+			throw error
+		}
+	} catch (error) {
+		return { problem: asOpeningError(error, join(directory, DATABASE_FILE)).toProblem() }
+	}
+}
+
+main()

@@ -1,0 +1,127 @@
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import path from 'node:path'
+import {
+	type ClearOutput,
+	type DeleteOutput,
+	type ImportOutput,
+	type ListOutput,
+	type PlanState,
+	PlanstreamError,
+	type VerifyOutput,
+} from '@planstream/shared'
+import { listInput } from '@planstream/shared/schemas'
+import * as z from 'zod'
+import { readArchive } from './api/archives.js'
+import { foldOf, listPlans } from './api/reads.js'
+import { tenant as tenantName } from './auth/keys.js'
+import { Hub } from './hub/hub.js'
+import { LOCAL_PRINCIPAL } from './hub/stream.js'
+import { openLog } from './log/open.js'
+import { DATABASE_FILE } from './log/sqlite/schema.js'
+import { Artifacts } from './plans/artifacts.js'
+import { clearPlan, deletePlan } from './plans/remove.js'
+import { SERVER_FILE } from './server/data-directory.js'
+
+/** Time for a server of this machine to say that it lives. */
+const ANSWER_MS = 5000
+
+const serverFile = z.object({ url: z.url(), pid: z.int().min(1), token: z.string() })
+
+/** Where the server of a data directory listens, and the token that lets the command line in. */
+export type FoundServer = Pick<z.output<typeof serverFile>, 'url' | 'token'>
+
+/**
+ * The server that has a data directory open; null when none runs, whatever a process that was killed has left behind.
+ *
+ * @throws PlanstreamError `forbidden` when the file that names it belongs to another user
+ */
+export async function findServer(directory: string): Promise<FoundServer | null> {
+	const file = path.join(directory, SERVER_FILE)
+	const found = serverFile.safeParse(await readJson(file))
+	return found.success && isAlive(found.data.pid) && (await answers(found.data.url)) ? found.data : null
+}
+
+async function readJson(file: string): Promise<unknown> {
+	try {
+		return JSON.parse(await readFile(file, 'utf8'))
+	} catch (error) {
+		const code = error instanceof Error && 'code' in error ? error.code : null
+		if (code === 'EACCES') {
+			throw new PlanstreamError(
+				'forbidden',
+				`${file} belongs to another user. Ask as the user who runs the server.`,
+				{ file },
+				{ cause: error },
+			)
+		}
+		return null
+	}
+}
+
+function isAlive(pid: number): boolean {
+	try {
+		process.kill(pid, 0)
+		return true
+	} catch (error) {
+		return error instanceof Error && 'code' in error && error.code === 'EPERM'
+	}
+}
+
+/** Whether somebody serves there: the process of that number may be another by now. */
+async function answers(url: string): Promise<boolean> {
+	try {
+		return (await fetch(new URL('/health/live', url), { signal: AbortSignal.timeout(ANSWER_MS) })).ok
+	} catch {
+		return false
+	}
+}
+
+/** The plans of a data directory that no server has open. */
+export interface KeptPlans extends AsyncDisposable {
+	/** @param input - what `plans.list` takes */
+	list(input: unknown): Promise<ListOutput>
+	get(plan_id: string): Promise<PlanState>
+	verify(plan_id: string): Promise<VerifyOutput>
+	export(plan_id: string): AsyncIterable<string>
+	import(lines: AsyncIterable<Uint8Array>): Promise<ImportOutput>
+	clear(plan_id: string): Promise<ClearOutput>
+	delete(plan_id: string): Promise<DeleteOutput>
+}
+
+export interface KeptPlansOptions {
+	/** Whether a file is made where there is none. */
+	readonly make: boolean
+	/** Whose plans. @defaultValue those of a server without keys */
+	readonly tenant?: string | undefined
+}
+
+/**
+ * Opens the file of a data directory by itself; null when there is none.
+ *
+ * @throws PlanstreamError `storage_unavailable` when a server has it open or it cannot be read, `bad_request` for a tenant that is none
+ */
+export async function openKeptPlans(directory: string, { make, tenant }: KeptPlansOptions): Promise<KeptPlans | null> {
+	const principal = { ...LOCAL_PRINCIPAL, tenant: assertTenant(tenant) }
+	if (!make && !existsSync(path.join(directory, DATABASE_FILE))) return null
+	const log = await openLog({ kind: 'sqlite', directory })
+	const artifacts = new Artifacts(directory)
+	const hub = new Hub({ log, clock: Date.now, onProblem: () => undefined })
+	return {
+		list: (input) => listPlans(hub, principal, listInput.parse(input)),
+		get: async (plan_id) => (await foldOf(hub, principal, plan_id)).state,
+		verify: (plan_id) => hub.verify(principal, plan_id),
+		export: (plan_id) => hub.archive(principal, plan_id, (artifact_id) => artifacts.open(artifact_id)),
+		import: async (lines) => hub.restore(principal, await readArchive(lines, artifacts)),
+		clear: (plan_id) => clearPlan(hub, principal, plan_id),
+		delete: (plan_id) => deletePlan(hub, principal, plan_id),
+		[Symbol.asyncDispose]: () => log.close(),
+	}
+}
+
+function assertTenant(tenant: string = LOCAL_PRINCIPAL.tenant): string {
+	if (tenantName.safeParse(tenant).success) return tenant
+	throw new PlanstreamError('bad_request', `"${tenant}" is no tenant. A tenant is 1 to 64 letters, digits, "_" or "-".`, {
+		tenant,
+	})
+}

@@ -1,0 +1,41 @@
+import { type ClearOutput, type DeleteOutput, isFinished, type PlanState, PlanstreamError } from '@planstream/shared'
+import type { Hub } from '../hub/hub.js'
+import { type Principal, unknownPlan } from '../hub/stream.js'
+import { ALLOWED_ON_PLAN, refuseTransition } from './rules/input.js'
+
+/**
+ * Removes a finished plan with its log, whoever runs it.
+ *
+ * @throws PlanstreamError `not_found`, `illegal_transition`
+ */
+export async function deletePlan(hub: Hub, principal: Principal, plan_id: string): Promise<DeleteOutput> {
+	await finished(hub, principal, { plan_id, requested: 'delete' })
+	await hub.remove({ tenant: principal.tenant, plan_id })
+	return { plan_id, deleted: true }
+}
+
+/**
+ * Drops the events of a finished plan and keeps what they came to, whoever runs it.
+ *
+ * @throws PlanstreamError `not_found`, `illegal_transition`
+ */
+export async function clearPlan(hub: Hub, principal: Principal, plan_id: string): Promise<ClearOutput> {
+	const { seq, cursor } = await finished(hub, principal, { plan_id, requested: 'clear' })
+	const cleared = await hub.trim({ tenant: principal.tenant, plan_id }, seq + 1, 'cleared')
+	return { plan_id, cleared, cursor }
+}
+
+interface Asked {
+	readonly plan_id: string
+	readonly requested: 'delete' | 'clear'
+}
+
+async function finished(hub: Hub, principal: Principal, { plan_id, requested }: Asked): Promise<PlanState> {
+	const state = await hub.state(principal, plan_id)
+	if (state === null) throw unknownPlan(plan_id)
+	const { owner, status } = state
+	if (isFinished(status)) return state
+	if (owner === 'managed') refuseTransition(`Plan ${plan_id}`, status, requested, ALLOWED_ON_PLAN[status])
+	const sentence = `Plan ${plan_id} is ${status}, so ${requested} was refused. It is run elsewhere: publish the event that ends it first.`
+	throw new PlanstreamError('illegal_transition', sentence, { from: status, requested, allowed: [] })
+}

@@ -1,0 +1,170 @@
+import { type OutputChannel, type ParsedEvent, PlanstreamError } from '@planstream/shared'
+
+/** Events an attempt may have waiting; beyond this a newer progress takes the place of an older one. */
+const PROGRESS_LIMIT = 256
+/** Output an attempt may have waiting, in characters; beyond this it fails. */
+const OUTPUT_LIMIT = 8 * 1024 * 1024
+/** What an event of output costs beside its text, so that no number of small ones is free. */
+const EVENT_COST = 256
+/** Events in one append. */
+const BATCH = 64
+
+/**
+ * An attempt's reports on their way into the log: in order, one append under way at a time, what comes
+ * meanwhile goes together into the next one.
+ */
+export class Outbox {
+	readonly #append: (events: readonly ParsedEvent[]) => Promise<void>
+	readonly #onFailure: (error: unknown) => void
+	#waiting: ParsedEvent[] = []
+	#characters = 0
+	#sending: Promise<void> | null = null
+	#closed = false
+
+	/**
+	 * @param append - makes the events durable, all or nothing
+	 * @param onFailure - told once why the attempt can report no more
+	 */
+	constructor(append: (events: readonly ParsedEvent[]) => Promise<void>, onFailure: (error: unknown) => void) {
+		this.#append = append
+		this.#onFailure = onFailure
+	}
+
+	push(event: ParsedEvent): void {
+		if (this.#closed) return
+		this.#characters += costOf(event)
+		if (this.#characters > OUTPUT_LIMIT) {
+			this.#fail(overflow())
+			return
+		}
+		const last = this.#waiting.at(-1)
+		const replaces =
+			this.#waiting.length >= PROGRESS_LIMIT && event.event_type === 'step_progress' && last?.event_type === 'step_progress'
+		if (replaces) this.#waiting.pop()
+		this.#waiting.push(event)
+		this.#sending ??= this.#send()
+	}
+
+	/** Resolves when everything pushed so far is in the log, or can no longer get there. */
+	async flushed(): Promise<void> {
+		while (this.#sending !== null) await this.#sending
+	}
+
+	/** Drops what waits and takes no more. */
+	close(): void {
+		this.#closed = true
+		this.#waiting = []
+	}
+
+	async #send(): Promise<void> {
+		try {
+			while (this.#waiting.length > 0) {
+				const batch = this.#waiting.splice(0, BATCH)
+				await this.#append(batch)
+				for (const event of batch) this.#characters -= costOf(event)
+			}
+		} catch (error) {
+			this.#fail(error)
+		} finally {
+			this.#sending = null
+		}
+	}
+
+	#fail(error: unknown): void {
+		if (this.#closed) return
+		this.close()
+		this.#onFailure(error)
+	}
+}
+
+function costOf(event: ParsedEvent): number {
+	return event.event_type === 'step_output' ? (event.data.delta?.length ?? 0) + EVENT_COST : 0
+}
+
+function overflow(): PlanstreamError {
+	const sentence = `The attempt has more than ${OUTPUT_LIMIT} characters of output waiting. Write less, or store large content as an artifact.`
+	return new PlanstreamError('too_large', sentence, { limit: OUTPUT_LIMIT })
+}
+
+/** Text of one channel is joined for this long, or up to this length, before it becomes an event. */
+const OUTPUT_WINDOW_MS = 50
+export const OUTPUT_CHARACTERS = 8 * 1024
+
+export interface Timer {
+	set(callback: () => void, delay_ms: number): Disposable
+}
+
+/** The timers of this process. */
+export const PROCESS_TIMER: Timer = {
+	set(callback, delay_ms) {
+		const timer = setTimeout(callback, delay_ms)
+		return { [Symbol.dispose]: () => clearTimeout(timer) }
+	},
+}
+
+interface Channel {
+	text: string
+	level: string | undefined
+	index: number
+}
+
+/** Joins an attempt's output into few events, in the order of each channel; no character is lost or moved. */
+export class Output {
+	readonly #channels = new Map<OutputChannel, Channel>()
+	readonly #emit: (event: ParsedEvent) => void
+	readonly #timer: Timer
+	readonly #step_id: string
+	readonly #attempt: number
+	#pending: Disposable | null = null
+
+	constructor(step_id: string, attempt: number, emit: (event: ParsedEvent) => void, timer: Timer) {
+		this.#step_id = step_id
+		this.#attempt = attempt
+		this.#emit = emit
+		this.#timer = timer
+	}
+
+	push(delta: string, channelName: OutputChannel, level: string | undefined): void {
+		const channel = this.#channels.get(channelName) ?? { text: '', level, index: 0 }
+		this.#channels.set(channelName, channel)
+		if (channel.level !== level) this.#flush(channelName, channel, 0)
+		channel.level = level
+		channel.text += delta
+		if (channel.text.length >= OUTPUT_CHARACTERS) this.#flush(channelName, channel, OUTPUT_CHARACTERS)
+		if (channel.text !== '' && this.#pending === null) {
+			this.#pending = this.#timer.set(() => this.flush(), OUTPUT_WINDOW_MS)
+		}
+	}
+
+	/** Emits what waits in every channel. */
+	flush(): void {
+		this.#pending?.[Symbol.dispose]()
+		this.#pending = null
+		for (const [name, channel] of this.#channels) this.#flush(name, channel, 0)
+	}
+
+	/** Emits whole pieces until at most `keep - 1` characters wait; with 0, everything. */
+	#flush(name: OutputChannel, channel: Channel, keep: number): void {
+		let start = 0
+		while (channel.text.length - start >= Math.max(keep, 1)) {
+			const end = pieceEnd(channel.text, start)
+			const { level } = channel
+			const piece = { channel: name, delta: channel.text.slice(start, end), index: channel.index++ }
+			const data = level === undefined ? piece : { ...piece, level }
+			this.#emit({ event_type: 'step_output', step_id: this.#step_id, attempt: this.#attempt, data })
+			start = end
+		}
+		channel.text = channel.text.slice(start)
+	}
+}
+
+/** Where a piece from `start` ends: never between the two halves of a surrogate pair. */
+function pieceEnd(text: string, start: number): number {
+	const end = Math.min(start + OUTPUT_CHARACTERS, text.length)
+	const splits = end < text.length && isHighSurrogate(text.charCodeAt(end - 1))
+	return splits ? end - 1 : end
+}
+
+function isHighSurrogate(unit: number): boolean {
+	return unit >= 0xd800 && unit <= 0xdbff
+}

@@ -1,0 +1,226 @@
+import { isDeepStrictEqual } from 'node:util'
+import { indexSteps, isFree, type NormalisedPlan, type ParsedEvent, PlanstreamError, STEP_STATUSES } from '@planstream/shared'
+import type { PlanFold } from '../../hub/plan-fold.js'
+import { assertRoom } from '../../hub/publish-rules.js'
+import { own, unknownPlan } from '../../hub/stream.js'
+import { cancel, pause, resume, retryPlan, retryStep, skipStep, timeOut } from './control.js'
+import {
+	ALLOWED_ON_PLAN,
+	countRunning,
+	type Input,
+	type Lease,
+	REACHED_BY_PLAN,
+	refuseOnPlan,
+	refuseTransition,
+	stepIn,
+	type World,
+} from './input.js'
+import { modify } from './modify.js'
+import { afterFailure, afterLoss, afterResult } from './outcome.js'
+import { answerReview, expireReview } from './review.js'
+import { settle, stepCancelled } from './settle.js'
+
+/** Whether a plan is one that reports numbers, and at work. */
+export function isMetered({ plan, state }: PlanFold): boolean {
+	return plan?.metrics_interval_ms != null && (state.status === 'running' || state.status === 'pausing')
+}
+
+/**
+ * How a plan stands, in numbers: its steps by their status, attempts, events, output, and what completed steps have used.
+ *
+ * @param window_ms - the time since the numbers before these
+ */
+export function metricsOf({ state, output_characters }: PlanFold, window_ms: number): ParsedEvent {
+	const data: Record<string, number> = { window_ms }
+	for (const status of STEP_STATUSES) data[`steps_${status}`] = state.steps.filter((step) => step.status === status).length
+	data.attempts = state.steps.reduce((sum, step) => sum + step.attempt, 0)
+	data.events = state.seq
+	data.output_characters = output_characters
+	for (const { usage } of state.steps) {
+		for (const [name, amount] of Object.entries(usage ?? {})) data[`usage.${name}`] = (data[`usage.${name}`] ?? 0) + amount
+	}
+	return { event_type: 'metrics_update', step_id: null, data }
+}
+
+/**
+ * What an input does to a plan: the events to append, in order, or none when its target is already reached. Pure and total:
+ * the same fold, input and world give the same events, and whatever is not allowed is a typed refusal.
+ *
+ * @param fold - null when there is no such plan
+ * @throws PlanstreamError `bad_request`, `not_found`, `conflict`, `plan_external`, `illegal_transition`
+ */
+export function decide(plan_id: string, fold: PlanFold | null, input: Input, world: World): readonly ParsedEvent[] {
+	if (input.kind === 'create') return create(fold, input.plan, input.start)
+	const managed = assertManaged(plan_id, fold)
+	switch (input.kind) {
+		case 'start':
+			return start(managed)
+		case 'pause':
+			return pause(managed, input, world)
+		case 'resume':
+			return resume(managed, world)
+		case 'cancel':
+			return cancel(managed, input, world)
+		case 'retry':
+			return retryPlan(managed, world)
+		case 'modify':
+			return modify(managed, input.ops, world)
+		case 'retry_step':
+			return retryStep(managed, input, world)
+		case 'skip_step':
+			return skipStep(managed, input, world)
+		case 'review':
+			return answerReview(managed, input, world)
+		case 'review_expired':
+			return expireReview(managed, input.review_id, world)
+		case 'plan_timeout':
+			return timeOut(managed, world)
+		case 'metrics':
+			return isMetered(managed) ? [metricsOf(managed, input.window_ms)] : []
+		case 'quiet':
+			return settle(managed, [], world)
+		case 'lease':
+			return lease(managed, input.lease, world)
+		case 'report':
+			assertCurrent(managed, input.lease, 'report')
+			assertRoom(managed.state.plan_id, managed, input.events.length)
+			return input.events
+		default:
+			return attemptEnded(managed, input, world)
+	}
+}
+
+type AttemptEnd = Extract<Input, { kind: 'result' | 'failure' | 'lost' }>
+
+function attemptEnded(fold: PlanFold, input: AttemptEnd, world: World): readonly ParsedEvent[] {
+	if (input.kind === 'lost') {
+		const { state, spec } = stepIn(fold, input.step_id)
+		if (state.status !== 'running' || state.attempt !== input.attempt) return []
+		return settle(
+			fold,
+			counts(fold) ? afterLoss(fold, state, spec, input.reason) : [stepCancelled(input.step_id, 'plan_cancelled')],
+			world,
+		)
+	}
+	const { state, spec } = assertCurrent(fold, input.lease, input.kind)
+	if (!counts(fold)) return settle(fold, [stepCancelled(state.step_id, 'plan_cancelled')], world)
+	const after = input.kind === 'result' ? afterResult(state, spec, input.result, world) : afterFailure(state, spec, input, world)
+	return settle(fold, after, world)
+}
+
+/** Nothing that comes out of a plan counts once it is being cancelled. */
+function counts(fold: PlanFold): boolean {
+	return fold.state.status !== 'cancelling'
+}
+
+function assertManaged(plan_id: string, fold: PlanFold | null): PlanFold {
+	if (fold === null) throw unknownPlan(plan_id)
+	if (fold.state.owner === 'managed') return fold
+	const sentence = `Plan ${plan_id} is run elsewhere; this server streams it and takes no commands for it.`
+	throw new PlanstreamError('plan_external', sentence, { plan_id })
+}
+
+function create(fold: PlanFold | null, plan: NormalisedPlan, startNow: boolean): readonly ParsedEvent[] {
+	if (fold === null) {
+		const total_steps = plan.steps.length
+		const created: ParsedEvent = { event_type: 'plan_created', step_id: null, data: { spec: plan, total_steps } }
+		return startNow ? [created, started(plan)] : [created]
+	}
+	const { plan_id, owner } = fold.state
+	if (owner === 'external') {
+		throw new PlanstreamError('plan_external', `Plan ${plan_id} exists and is run elsewhere. Choose another plan_id.`, {
+			plan_id,
+		})
+	}
+	if (isDeepStrictEqual(fold.created, plan)) return []
+	const sentence = `There is a plan ${plan_id} already, and it differs from this one. Choose another plan_id, or leave it out to get one.`
+	throw new PlanstreamError('conflict', sentence, { plan_id })
+}
+
+function start(fold: PlanFold): readonly ParsedEvent[] {
+	const { status } = fold.state
+	if (REACHED_BY_PLAN[status].includes('start')) return []
+	if (!ALLOWED_ON_PLAN[status].includes('start') || fold.plan === null) refuseOnPlan(fold, 'start')
+	return [started(fold.plan)]
+}
+
+function started({ query, research_type, steps }: NormalisedPlan): ParsedEvent {
+	return { event_type: 'plan_started', step_id: null, data: { query, total_steps: steps.length, research_type } }
+}
+
+/** Gives an attempt to a worker, if the step may run now. */
+function lease(fold: PlanFold, { step_id, attempt, worker_id }: Lease, { live }: World): readonly ParsedEvent[] {
+	const { state, spec } = stepIn(fold, step_id)
+	const { status, plan_id, steps } = fold.state
+	if (status !== 'running') refuseTransition(`Plan ${plan_id}`, status, 'lease', [])
+	const open = state.status === 'ready' || (state.status === 'retrying' && isFree(state, steps))
+	if (!open || attempt !== state.attempt + 1 || live.has(step_id) || freeSlots(fold, live) <= 0)
+		refuseTransition(`Step ${step_id}`, state.status, 'lease', [])
+	const { name, action, agent_type, depends_on, timeout_ms, retry } = spec
+	const step_number = steps.indexOf(state) + 1
+	const facts = {
+		step_number,
+		name,
+		action,
+		agent_type,
+		attempt,
+		max_attempts: retry.max_attempts,
+		depends_on,
+		worker_id,
+		timeout_ms,
+	}
+	return [{ event_type: 'step_started', step_id, attempt, data: facts }]
+}
+
+/** The step of a lease that is still the current one; anything else comes late and is refused. */
+function assertCurrent(fold: PlanFold, lease: Lease, requested: string): ReturnType<typeof stepIn> {
+	const step = stepIn(fold, lease.step_id)
+	const { status, attempt } = step.state
+	const current =
+		status === 'running' && attempt === lease.attempt && own(fold.leases, lease.step_id)?.worker_id === lease.worker_id
+	if (!current) refuseTransition(`Step ${lease.step_id}`, status, `${requested} of attempt ${lease.attempt}`, [])
+	return step
+}
+
+/** How many more attempts the plan's `max_concurrency` allows; an agent that outlived its attempt keeps its place. */
+export function freeSlots(fold: PlanFold, live: ReadonlySet<string>): number {
+	return (fold.plan?.max_concurrency ?? 0) - countRunning(fold, live)
+}
+
+/** An attempt that may start at a time. */
+export interface Due {
+	readonly step_id: string
+	readonly attempt: number
+	/** Milliseconds since 1970. */
+	readonly at: number
+}
+
+/**
+ * The attempts that may start now or at a known time, in the order of the plan; slots are counted when one is leased.
+ *
+ * @param room - of the steps that wait for nothing but a slot, how many to name at most
+ */
+export function dueAttempts({ state }: PlanFold, room = Number.POSITIVE_INFINITY): Due[] {
+	if (state.status !== 'running') return []
+	const { steps } = state
+	const { counts, ended } = indexSteps(steps)
+	const due: Due[] = []
+	let retrying = counts.retrying
+	let ready = Math.min(counts.ready, room)
+	for (let place = ended; ready > 0 || retrying > 0; place += 1) {
+		const step = steps[place]
+		if (step === undefined) break
+		const attempt = step.attempt + 1
+		if (step.status === 'ready') {
+			if (ready > 0) due.push({ step_id: step.step_id, attempt, at: 0 })
+			ready -= 1
+		} else if (step.status === 'retrying') {
+			if (isFree(step, steps)) {
+				const at = step.retry_at === null ? 0 : Date.parse(step.retry_at)
+				due.push({ step_id: step.step_id, attempt, at })
+			}
+			retrying -= 1
+		}
+	}
+	return due
+}

@@ -1,0 +1,181 @@
+import type { Check, Failure, Json, NormalisedStep, ParsedEvent, QualityPolicy, StepState } from '@planstream/shared'
+import { type PlanFold, reviewIdOf } from '../../hub/plan-fold.js'
+import { own } from '../../hub/stream.js'
+import type { AttemptResult, Input, LossReason, World } from './input.js'
+
+/** What an agent said of its own result. */
+export interface Scored {
+	readonly quality_score?: number | undefined
+	readonly checks?: readonly Check[] | undefined
+}
+
+export interface Judgement {
+	readonly decision: 'approved' | 'rejected' | 'review_required' | 'retry_suggested'
+	/** One sentence for each thing that kept the result from being approved. */
+	readonly reasons: string[]
+}
+
+/**
+ * The gate of a step: compares the score and the named dimensions with the policy. A score or a dimension that is missing
+ * counts as below the minimum.
+ *
+ * @param failuresLeft - whether a rejected result may be tried again
+ */
+export function judge(policy: QualityPolicy, { quality_score, checks = [] }: Scored, failuresLeft: boolean): Judgement {
+	const reasons = shortfalls(policy, quality_score, checks)
+	if (reasons.length > 0) {
+		return { decision: policy.on_reject === 'retry' && failuresLeft ? 'retry_suggested' : 'rejected', reasons }
+	}
+	if (policy.require_review) return { decision: 'review_required', reasons: ['The plan asks for a review of every result.'] }
+	if ((quality_score ?? 0) >= policy.approve_score) return { decision: 'approved', reasons }
+	const reason = `The score ${quality_score} is not below ${policy.min_score} and not yet ${policy.approve_score}.`
+	return { decision: 'review_required', reasons: [reason] }
+}
+
+function shortfalls(policy: QualityPolicy, score: number | undefined, checks: readonly Check[]): string[] {
+	const reasons: string[] = []
+	if (score === undefined) reasons.push('The result has no quality score.')
+	else if (score < policy.min_score) reasons.push(`The score ${score} is below ${policy.min_score}.`)
+	for (const dimension of policy.dimensions) {
+		const check = checks.find(({ name }) => name === dimension)
+		if (check === undefined) reasons.push(`The check ${dimension} is missing.`)
+		else if (check.score < policy.min_score) reasons.push(`The check ${dimension} has ${check.score}, below ${policy.min_score}.`)
+	}
+	return reasons
+}
+
+type FailureInput = Extract<Input, { kind: 'failure' }>
+
+/**
+ * The delay before the next attempt: `min(max_ms, initial_ms * factor^(failures - 1))`, with jitter drawn uniformly from 0 to that.
+ *
+ * @param failures - counted failures of the step, this one included
+ * @param random - 0..1
+ * @returns milliseconds
+ */
+export function retryDelay(policy: NormalisedStep['retry'], failures: number, random: number): number {
+	const ceiling = Math.min(policy.max_ms, policy.initial_ms * policy.factor ** (failures - 1))
+	return Math.round(policy.jitter ? ceiling * random : ceiling)
+}
+
+/** What follows from an attempt that threw or ran out of time. */
+export function afterFailure(state: StepState, spec: NormalisedStep, input: FailureInput, world: World): ParsedEvent[] {
+	const { reason, error, duration_ms } = input
+	const failures = state.failures + 1
+	if (!error.retryable || failures >= spec.retry.max_attempts) return [stepFailed(state, error, duration_ms)]
+	return [retrying(state, reason, retryDelay(spec.retry, failures, world.random), error)]
+}
+
+/** What follows from an attempt whose worker is gone. A planned stop and a pause cost nothing; a crash loop has its own limit. */
+export function afterLoss(fold: PlanFold, state: StepState, spec: NormalisedStep, reason: LossReason): ParsedEvent[] {
+	const losses = (own(fold.leases, state.step_id)?.losses ?? 0) + 1
+	if (reason !== 'worker_lost') return [retrying(state, reason, 0)]
+	if (losses <= spec.retry.max_lost) return [retrying(state, reason, 0)]
+	const message = `The worker was lost ${losses} times without any progress between.`
+	return [stepFailed(state, { code: 'worker_lost', message, retryable: true })]
+}
+
+/** What follows from a result: straight to its end, or through the gate. */
+export function afterResult(state: StepState, spec: NormalisedStep, result: AttemptResult, world: World): ParsedEvent[] {
+	if (spec.quality === null) return [stepCompleted(state, result)]
+	const failuresLeft = state.failures + 1 < spec.retry.max_attempts
+	const judgement = judge(spec.quality, result, failuresLeft)
+	const checked = qualityCheck(state, spec.quality, result, judgement)
+	const why = judgement.reasons.join(' ')
+	switch (judgement.decision) {
+		case 'approved':
+			return [checked, stepCompleted(state, result)]
+		case 'review_required':
+			return [checked, reviewRequired(state, spec.quality, result, why, world.now)]
+		case 'retry_suggested':
+		case 'rejected':
+			return [checked, rejected(state, spec, why, world)]
+	}
+}
+
+/** What follows from a result that was turned down, by the gate or by a reviewer. */
+export function rejected(state: StepState, spec: NormalisedStep, why: string, world: World): ParsedEvent {
+	const { step_id, attempt } = state
+	const failures = state.failures + 1
+	const error = { code: 'quality_rejected', message: why, retryable: true }
+	const on_reject = spec.quality?.on_reject ?? 'fail'
+	if (on_reject === 'skip') return { event_type: 'step_skipped', step_id, attempt, data: { reason: 'quality_rejected' } }
+	if (on_reject === 'fail' || failures >= spec.retry.max_attempts) return stepFailed(state, error)
+	return retrying(state, 'quality', retryDelay(spec.retry, failures, world.random), error)
+}
+
+export function stepCompleted(state: StepState, result: AttemptResult): ParsedEvent {
+	const { step_id, attempt, agent_type } = state
+	const { data, quality_score = null, artifacts, usage, duration_ms } = result
+	return {
+		event_type: 'step_completed',
+		step_id,
+		attempt,
+		data: {
+			status: 'success',
+			agent_type,
+			quality_score,
+			data,
+			progress: 1,
+			duration_ms,
+			artifacts: [...artifacts],
+			...(usage !== null && { usage }),
+		},
+	}
+}
+
+export function stepFailed(state: StepState, error: Failure, duration_ms?: number): ParsedEvent {
+	const { step_id, attempt } = state
+	const data = { error, attempt, ...(duration_ms !== undefined && { duration_ms }) }
+	return { event_type: 'step_failed', step_id, attempt, data }
+}
+
+function retrying(
+	state: StepState,
+	reason: 'error' | 'timeout' | 'quality' | LossReason,
+	delay_ms: number,
+	error?: Failure,
+): ParsedEvent {
+	const { step_id, attempt } = state
+	const data = { reason, next_attempt: attempt + 1, delay_ms, ...(error !== undefined && { error }) }
+	return { event_type: 'step_retrying', step_id, attempt, data }
+}
+
+function qualityCheck(
+	state: StepState,
+	gate: NonNullable<NormalisedStep['quality']>,
+	{ quality_score = null, checks = [] }: { quality_score?: number | null | undefined; checks?: AttemptResult['checks'] },
+	{ decision, reasons }: ReturnType<typeof judge>,
+): ParsedEvent {
+	const { step_id, attempt } = state
+	const { min_score, approve_score } = gate
+	const passed = decision === 'approved'
+	const data = { quality_score, decision, passed, min_score, approve_score, checks: [...checks], reasons }
+	return { event_type: 'quality_check', step_id, attempt, data }
+}
+
+function reviewRequired(
+	state: StepState,
+	gate: NonNullable<NormalisedStep['quality']>,
+	result: AttemptResult,
+	reason: string,
+	now: number,
+): ParsedEvent {
+	const { step_id, attempt } = state
+	const { expires_ms } = gate.review
+	const { data: content, quality_score = null, checks = [], artifacts, usage, duration_ms } = result
+	const payload: Json = { data: content, checks: [...checks] as Json[], artifacts: [...artifacts] as Json[], usage, duration_ms }
+	return {
+		event_type: 'review_required',
+		step_id,
+		attempt,
+		data: {
+			review_id: reviewIdOf(state),
+			reason,
+			quality_score,
+			options: ['approve', 'reject', 'edit'],
+			payload,
+			expires_at: expires_ms === null ? null : new Date(now + expires_ms).toISOString(),
+		},
+	}
+}

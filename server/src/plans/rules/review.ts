@@ -1,0 +1,103 @@
+import { type Json, type ParsedEvent, PlanstreamError, type StepState } from '@planstream/shared'
+import type { PlanFold } from '../../hub/plan-fold.js'
+import { own } from '../../hub/stream.js'
+import { parseEdit } from '../agent-schemas.js'
+import {
+	type AttemptResult,
+	allowedOnStep,
+	assertStepTakes,
+	type ReviewAnswer,
+	refuseTransition,
+	stepIn,
+	type World,
+} from './input.js'
+import { rejected, stepCompleted, stepFailed } from './outcome.js'
+import { settle } from './settle.js'
+
+type Decision = ReviewAnswer['decision'] | 'expired'
+
+/** Answers an open review. A second answer is refused whatever it says. */
+export function answerReview(fold: PlanFold, answer: ReviewAnswer, world: World): ParsedEvent[] {
+	const step = findReview(fold, answer.review_id)
+	assertStepTakes(fold, step, 'review')
+	if (answer.decision === 'edit' && answer.payload === undefined) {
+		throw new PlanstreamError('bad_request', 'payload: An edit needs the result to put in place. Send it as payload.', {
+			path: 'payload',
+		})
+	}
+	if (answer.decision !== 'edit' && answer.payload !== undefined) {
+		const sentence = `payload: To ${answer.decision} is to leave the result as it is. Leave payload out, or edit to put it in place.`
+		throw new PlanstreamError('bad_request', sentence, { path: 'payload' })
+	}
+	const { decision, comment, payload } = answer
+	return resolve(
+		fold,
+		step,
+		decision,
+		{ ...(comment !== undefined && { comment }), ...(payload !== undefined && { payload }) },
+		world,
+	)
+}
+
+/** Acts as the step declared for a review that nobody answered in time. */
+export function expireReview(fold: PlanFold, review_id: string, world: World): ParsedEvent[] {
+	const step = fold.state.steps.find((each) => each.review?.review_id === review_id)
+	if (step === undefined || !allowedOnStep(fold.state.status, step.status).includes('review')) return []
+	return resolve(fold, step, 'expired', {}, world)
+}
+
+function findReview(fold: PlanFold, review_id: string): StepState {
+	const step = fold.state.steps.find((each) => each.review?.review_id === review_id)
+	if (step !== undefined) return step
+	if (fold.resolved.includes(review_id)) refuseTransition(`Review ${review_id}`, 'resolved', 'review', [])
+	const closed = own(fold.closed, review_id)
+	if (closed !== undefined) refuseTransition(`The step of review ${review_id}`, closed, 'review', [])
+	const sentence = `Plan ${fold.state.plan_id} has no review ${review_id}. Its open reviews stand in the state of its steps.`
+	throw new PlanstreamError('not_found', sentence, { review_id })
+}
+
+function resolve(
+	fold: PlanFold,
+	step: StepState,
+	decision: Decision,
+	said: { readonly comment?: string; readonly payload?: Readonly<Record<string, Json>> },
+	world: World,
+): ParsedEvent[] {
+	const { step_id, attempt, review } = step
+	const data = { review_id: review?.review_id ?? '', decision, ...said }
+	const resolved: ParsedEvent = { event_type: 'review_resolved', step_id, attempt, data }
+	return settle(fold, [resolved, ...consequence(fold, step, decision, said.payload, world)], world)
+}
+
+function consequence(
+	fold: PlanFold,
+	step: StepState,
+	decision: Decision,
+	payload: Readonly<Record<string, Json>> | undefined,
+	world: World,
+): ParsedEvent[] {
+	const { spec } = stepIn(fold, step.step_id)
+	const gate = spec.quality
+	const held = own(fold.held, step.step_id) as unknown as AttemptResult
+	const approved = () => [stepCompleted(step, { ...held, quality_score: step.quality_score ?? undefined })]
+	const refused = () => [rejected(step, spec, 'The review rejected the result.', world)]
+	switch (decision) {
+		case 'approve':
+			return approved()
+		case 'edit':
+			return [
+				stepCompleted(step, {
+					...held,
+					data: payload === undefined ? held.data : parseEdit(world.agents.get(step.agent_type)?.result, payload),
+					quality_score: step.quality_score ?? undefined,
+				}),
+			]
+		case 'reject':
+			return refused()
+		case 'expired': {
+			if (gate?.review.on_expiry === 'approve') return approved()
+			if (gate?.review.on_expiry === 'reject') return refused()
+			return [stepFailed(step, { code: 'review_expired', message: 'Nobody answered the review in time.', retryable: true })]
+		}
+	}
+}

@@ -1,0 +1,139 @@
+import { type Failure, indexSteps, isFinished, type Json, type ParsedEvent, type StepStatus } from '@planstream/shared'
+import { type PlanFold, resultOf } from '../../hub/plan-fold.js'
+import { own } from '../../hub/stream.js'
+import { countRunning, foldAhead, type World } from './input.js'
+
+/** A plan's result up to this size stands in its last event; a larger one names the events that hold its parts. */
+const MAX_PLAN_RESULT = 900 * 1024
+
+const WAITING: ReadonlySet<StepStatus> = new Set(['pending', 'ready', 'retrying'])
+const ACTIVE: readonly StepStatus[] = ['ready', 'running', 'retrying', 'awaiting_review']
+const OPEN: ReadonlySet<StepStatus> = new Set(['pending', 'ready', 'running', 'retrying', 'awaiting_review'])
+
+/** The events and everything that follows from them by itself: skipped dependents, then the end, the pause or the cancellation. */
+export function settle(fold: PlanFold, events: readonly ParsedEvent[], world: World): ParsedEvent[] {
+	const after = foldAhead(fold, events, world.now)
+	const skipped = isFinished(after.state.status) ? [] : skippedDependents(after)
+	return [...events, ...skipped, ...arrival(foldAhead(after, skipped, world.now), world)]
+}
+
+/** Steps that wait for a step which failed with `skip_dependents`, directly or through others. */
+function skippedDependents(fold: PlanFold): ParsedEvent[] {
+	const { steps } = fold.state
+	const { dependents, counts } = indexSteps(steps)
+	if (counts.failed === 0) return []
+	const events: ParsedEvent[] = []
+	const seen = new Set<string>()
+	for (const failed of steps) {
+		if (failed.status !== 'failed' || failed.on_failure !== 'skip_dependents') continue
+		const open = [...(dependents.get(failed.step_id) ?? [])]
+		for (let place = open.shift(); place !== undefined; place = open.shift()) {
+			const step = steps[place]
+			if (step === undefined || seen.has(step.step_id)) continue
+			const id = step.step_id
+			const spreads = step.status === 'skipped' && own(fold.skipped_by, id) === failed.step_id
+			if (!spreads && !WAITING.has(step.status)) continue
+			seen.add(id)
+			open.push(...(dependents.get(id) ?? []))
+			if (spreads) continue
+			const data = { reason: 'dependency_failed', cause_step_id: failed.step_id }
+			events.push({ event_type: 'step_skipped', step_id: id, data })
+		}
+	}
+	return events
+}
+
+/** Where the plan arrives by itself, now that this has happened. */
+function arrival(fold: PlanFold, world: World): ParsedEvent[] {
+	const { status } = fold.state
+	const still = countRunning(fold, world.live) > 0
+	switch (status) {
+		case 'running':
+			return ending(fold, world.now)
+		case 'pausing': {
+			const end = ending(fold, world.now)
+			return end.length > 0 || still ? end : [paused(fold)]
+		}
+		case 'cancelling':
+			return still ? [] : cancelled(fold, world.now)
+		default:
+			return []
+	}
+}
+
+/** The plan's last event, when nothing more can happen by itself. */
+function ending(fold: PlanFold, now: number): ParsedEvent[] {
+	const { steps } = fold.state
+	const { counts } = indexSteps(steps)
+	const decisive =
+		counts.failed === 0 ? undefined : steps.find(({ status, on_failure }) => status === 'failed' && on_failure === 'fail')
+	const ended = counts.completed + counts.skipped + counts.failed === steps.length
+	if (ended && decisive === undefined) return [completed(fold, now)]
+	if (decisive === undefined || ACTIVE.some((status) => counts[status] > 0)) return []
+	const message = `Step ${decisive.step_id} failed: ${decisive.error?.message ?? 'it gave no reason.'}`
+	return [failed(fold, { code: 'step_failed', message, retryable: true }, now)]
+}
+
+function paused({ pause }: PlanFold): ParsedEvent {
+	const reason = pause?.reason ?? null
+	const data = { mode: pause?.mode ?? ('drain' as const), ...(reason !== null && { reason }), running_step_ids: [] }
+	return { event_type: 'plan_paused', step_id: null, data }
+}
+
+/** The end of a cancelled plan: every open step, then the plan. */
+function cancelled(fold: PlanFold, now: number): ParsedEvent[] {
+	const { cancel, state, plan } = fold
+	const reason = cancel?.reason ?? null
+	const why = cancel?.timed_out === true ? 'plan_timeout' : 'plan_cancelled'
+	const steps = state.steps.filter((step) => OPEN.has(step.status)).map((step) => stepCancelled(step.step_id, why))
+	const message = `The plan took longer than its ${plan?.timeout_ms} ms. Retry it, or give the next one more time.`
+	if (cancel?.timed_out === true) return [...steps, failed(fold, { code: 'timeout', message, retryable: true }, now)]
+	const data = { ...(reason !== null && { reason }), duration_ms: durationOf(fold, now) }
+	return [...steps, { event_type: 'plan_cancelled', step_id: null, data }]
+}
+
+export function stepCancelled(step_id: string, reason: string): ParsedEvent {
+	return { event_type: 'step_cancelled', step_id, data: { reason } }
+}
+
+function completed(fold: PlanFold, now: number): ParsedEvent {
+	const { steps } = fold.state
+	const { counts } = indexSteps(steps)
+	const scores = steps.flatMap((step) => (step.quality_score === null ? [] : [step.quality_score]))
+	return {
+		event_type: 'plan_completed',
+		step_id: null,
+		data: {
+			status: 'completed',
+			total_steps: steps.length,
+			completed_steps: counts.completed,
+			skipped_steps: counts.skipped,
+			failed_steps: counts.failed,
+			result: planResult(fold),
+			quality_score: scores.length === 0 ? null : Math.min(...scores),
+			duration_ms: durationOf(fold, now),
+		},
+	}
+}
+
+/** Results of the steps nothing depends on, by step id. */
+function planResult(fold: PlanFold): Record<string, Json> {
+	const { dependents } = indexSteps(fold.state.steps)
+	const last = fold.state.steps.filter((step) => !dependents.has(step.step_id))
+	const whole = Object.fromEntries(last.map((step) => [step.step_id, resultOf(fold, step.step_id)]))
+	if (Buffer.byteLength(JSON.stringify(whole)) <= MAX_PLAN_RESULT) return whole
+	const named = last.map(({ step_id, result_seq }) => [
+		step_id,
+		result_seq === undefined ? resultOf(fold, step_id) : { result_seq },
+	])
+	return Object.fromEntries(named) as Record<string, Json>
+}
+
+function failed(fold: PlanFold, error: Failure, now: number): ParsedEvent {
+	const failed_step_ids = fold.state.steps.flatMap((step) => (step.status === 'failed' ? [step.step_id] : []))
+	return { event_type: 'plan_failed', step_id: null, data: { error, failed_step_ids, duration_ms: durationOf(fold, now) } }
+}
+
+function durationOf(fold: PlanFold, now: number): number {
+	return fold.clock_from === null ? 0 : Math.max(0, now - Date.parse(fold.clock_from))
+}

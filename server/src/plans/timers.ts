@@ -1,0 +1,143 @@
+import { indexSteps } from '@planstream/shared'
+import type { PlanFold } from '../hub/plan-fold.js'
+import type { PlanKey } from '../log/event-log.js'
+import { keyText } from '../log/tail.js'
+import type { Guard } from './dispatcher.js'
+import type { Timer } from './reports.js'
+import { timeoutAt } from './rules/control.js'
+import { isMetered } from './rules/decide.js'
+import type { Occurrence } from './rules/input.js'
+
+/** The longest a timer of this runtime can wait; a later deadline is looked at again when it is over. */
+const LONGEST_WAIT_MS = 2_147_483_647
+
+/** What happens, and when: all that is kept of a plan until then. */
+interface Deadline {
+	/** Milliseconds since 1970. */
+	readonly at: number
+	readonly occurrence: Extract<Occurrence, { kind: 'plan_timeout' | 'review_expired' }>
+}
+
+/** The times at which something happens to plans by itself: their timeouts and those of their reviews. */
+export class Deadlines {
+	readonly #clock: () => number
+	readonly #timer: Timer
+	readonly #onDue: (plan: PlanKey, occurrence: Occurrence) => void
+	readonly #waiting = new Map<string, Disposable>()
+
+	constructor(options: {
+		readonly clock: () => number
+		readonly timer: Timer
+		readonly onDue: (plan: PlanKey, occurrence: Occurrence) => void
+	}) {
+		this.#clock = options.clock
+		this.#timer = options.timer
+		this.#onDue = options.onDue
+	}
+
+	/** Waits for the plan's next deadline, in place of what was waited for before. */
+	watch(plan: PlanKey, fold: PlanFold): void {
+		const key = keyText(plan)
+		this.#waiting.get(key)?.[Symbol.dispose]()
+		this.#waiting.delete(key)
+		const next = nextDeadline(fold)
+		if (next !== null) this.#wait({ tenant: plan.tenant, plan_id: plan.plan_id }, key, next)
+	}
+
+	stop(): void {
+		for (const timer of this.#waiting.values()) timer[Symbol.dispose]()
+		this.#waiting.clear()
+	}
+
+	get waiting(): number {
+		return this.#waiting.size
+	}
+
+	#wait(plan: PlanKey, key: string, next: Deadline): void {
+		const wait = Math.min(LONGEST_WAIT_MS, Math.max(0, next.at - this.#clock()))
+		const timer = this.#timer.set(() => {
+			if (next.at > this.#clock()) this.#wait(plan, key, next)
+			else this.#onDue(plan, next.occurrence)
+		}, wait)
+		this.#waiting.set(key, timer)
+	}
+}
+
+function nextDeadline(fold: PlanFold): Deadline | null {
+	const { status, steps } = fold.state
+	if (status !== 'running' && status !== 'pausing' && status !== 'paused') return null
+	const timeout = timeoutAt(fold)
+	let next: Deadline | null = timeout === null ? null : { at: timeout, occurrence: { kind: 'plan_timeout' } }
+	if (indexSteps(steps).counts.awaiting_review === 0) return next
+	for (const { review } of steps) {
+		if (review?.expires_at == null) continue
+		const at = Date.parse(review.expires_at)
+		if (next === null || at < next.at) next = { at, occurrence: { kind: 'review_expired', review_id: review.review_id } }
+	}
+	return next
+}
+
+interface Meter {
+	/** Sequence number of the last numbers; 0 before the first. */
+	reported: number
+	/** From when the next numbers count. */
+	since: number
+	timer: Disposable | null
+}
+
+export interface MetersOptions {
+	readonly clock: () => number
+	readonly timer: Timer
+	/** Appends the numbers of a plan, unless the guard says that there are none. Resolves with the plan after them. */
+	readonly report: (
+		plan: PlanKey,
+		window_ms: number,
+		guard: Guard,
+	) => Promise<{ readonly changed: boolean; readonly fold: PlanFold }>
+	readonly onProblem: (plan: PlanKey, thrown: unknown) => void
+}
+
+/** Plans that asked for numbers get them, at most once an interval while they run, and only if something has happened since. */
+export class Meters {
+	readonly #options: MetersOptions
+	readonly #meters = new Map<string, Meter>()
+
+	constructor(options: MetersOptions) {
+		this.#options = options
+	}
+
+	/** Waits for the plan's next interval, unless that is under way; forgets a plan that does not run. */
+	watch(plan: PlanKey, fold: PlanFold): void {
+		const key = keyText(plan)
+		const meter = this.#meters.get(key) ?? { reported: 0, since: this.#options.clock(), timer: null }
+		const interval = fold.plan?.metrics_interval_ms
+		if (!isMetered(fold) || interval == null) {
+			meter.timer?.[Symbol.dispose]()
+			this.#meters.delete(key)
+			return
+		}
+		this.#meters.set(key, meter)
+		meter.timer ??= this.#options.timer.set(() => void this.#due(plan, meter), interval)
+	}
+
+	stop(): void {
+		for (const { timer } of this.#meters.values()) timer?.[Symbol.dispose]()
+		this.#meters.clear()
+	}
+
+	get waiting(): number {
+		return this.#meters.size
+	}
+
+	async #due(plan: PlanKey, meter: Meter): Promise<void> {
+		meter.timer = null
+		const check: Guard['check'] = (fold) => (fold?.state.seq === meter.reported ? 'skip' : 'decide')
+		const now = this.#options.clock()
+		try {
+			const { changed, fold } = await this.#options.report(plan, now - meter.since, { check, mark: null })
+			if (changed) Object.assign(meter, { reported: fold.state.seq, since: now })
+		} catch (thrown) {
+			this.#options.onProblem(plan, thrown)
+		}
+	}
+}

@@ -1,0 +1,53 @@
+import { rename, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { expect, it } from 'vitest'
+import { temporaryDirectory } from '../../../test/support/cli-process.js'
+import { createKey, revokeKey } from '../auth/keys.js'
+import { assertHost, openEntrance, readEntranceKeys } from './access.js'
+
+const GRANT = { tenant: 'acme', scopes: ['plans:read' as const] }
+
+it('follows its file: new keys get in, revoked ones do not, and a file that cannot be read changes nothing and is told', async () => {
+	using directory = temporaryDirectory()
+	const apiKeys = path.join(directory.path, 'keys.json')
+	const problems: string[] = []
+	const [first, second] = [
+		await createKey(apiKeys, { ...GRANT, id: 'first' }),
+		await createKey(apiKeys, { ...GRANT, id: 'second' }),
+	]
+	const keys = await readEntranceKeys({ apiKeys })
+	using entrance = openEntrance({ apiKeys }, { keys, holder: () => null }, (sentence) => void problems.push(sentence))
+	const letIn = (...tokens: string[]) =>
+		tokens.filter((token) => isLetIn(() => entrance.authority.identify({ via: 'http', headers: {}, token }, null)))
+
+	const third = await createKey(apiKeys, GRANT)
+	await expect.poll(() => letIn(first, second, third), { timeout: 10_000 }).toEqual([first, second, third])
+	await revokeKey(apiKeys, 'first')
+	await expect.poll(() => letIn(first, second, third), { timeout: 10_000 }).toEqual([second, third])
+	await writeFile(`${apiKeys}.bad`, 'nonsense')
+	await rename(`${apiKeys}.bad`, apiKeys)
+	await expect.poll(() => problems, { timeout: 10_000 }).toEqual([expect.stringContaining('as they were')])
+	expect(letIn(first, second, third)).toEqual([second, third])
+})
+
+it.each([
+	[{ apiKeys: 'keys.json', authorize: () => null }, { path: 'authorize' }],
+	[{ origins: ['https://app.example.com'] }, { path: 'origins' }],
+	[{ apiKeys: '/nowhere/keys.json' }, { file: '/nowhere/keys.json' }],
+])('is refused with %j', async (options, facts) => {
+	await expect(readEntranceKeys(options)).rejects.toMatchObject({ code: 'bad_request', facts })
+})
+
+it('is not on other hosts than this machine’s, unless somebody says who may ask', () => {
+	const facts = { host: '0.0.0.0', allowed: ['127.0.0.1', 'localhost', '::1'] }
+	expect(() => assertHost('0.0.0.0', {})).toThrow(expect.objectContaining({ code: 'bad_request', facts }) as Error)
+	for (const options of [{ apiKeys: 'keys.json' }, { authorize: () => null }]) assertHost('0.0.0.0', options)
+})
+
+function isLetIn(identify: () => unknown): boolean {
+	try {
+		return identify() !== null
+	} catch {
+		return false
+	}
+}

@@ -1,0 +1,110 @@
+import { type Actor, asPlanstreamError, DEFAULT_TENANT, type ParsedEvent } from '@planstream/shared'
+import type { OnProblem } from '../api/procedure.js'
+import type { Hub } from '../hub/hub.js'
+import { SYSTEM_PLAN } from '../log/system-log.js'
+import { type TailLog, tellStore } from '../log/tail.js'
+import type { Schedule } from '../ops/clock.js'
+import type { ComponentHealth, Health } from '../ops/health.js'
+
+/** Events kept for who watches; of more, the latest of each part. */
+const KEPT_EVENTS = 256
+const SERVER: Actor = { type: 'system', id: 'planstream' }
+
+export interface HealthEventsOptions {
+	readonly hub: Hub
+	readonly health: Health
+	readonly onProblem: OnProblem
+}
+
+/** Tells of each change of the server's health on the live-only plan `system`, whose first events say how every part is. */
+export class HealthEvents implements Disposable {
+	readonly #options: HealthEventsOptions
+	readonly #watch: Disposable
+	#told: Promise<void> = Promise.resolve()
+
+	constructor(options: HealthEventsOptions) {
+		this.#options = options
+		const { health } = options
+		this.#tell(() => health.components)
+		this.#watch = health.watch((changed) => this.#tell(() => [changed]))
+	}
+
+	[Symbol.dispose](): void {
+		this.#watch[Symbol.dispose]()
+	}
+
+	#tell(changed: () => readonly ComponentHealth[]): void {
+		this.#told = this.#told
+			.then(() => this.#append(changed()))
+			.catch((thrown: unknown) => this.#options.onProblem('A change of health was not told of.', asPlanstreamError(thrown)))
+	}
+
+	async #append(changed: readonly ComponentHealth[]): Promise<void> {
+		const { hub, health } = this.#options
+		if ((await hub.tell(changed.map(toDraft))) < KEPT_EVENTS) return
+		const { components } = health
+		await hub.tell(components.map(toDraft))
+		const head = await hub.head(SYSTEM_PLAN)
+		if (head !== null) await hub.trim(SYSTEM_PLAN, head.head_seq - components.length + 1)
+	}
+}
+
+function toDraft({ component, status, detail }: ComponentHealth) {
+	const data = { component, status, ...(detail !== null && { detail }) }
+	const event: ParsedEvent = { event_type: 'health_update', step_id: null, data }
+	return { event, actor: SERVER, sent: event }
+}
+
+const INTERVAL_MS = 5000
+
+export interface StoreWatchOptions {
+	readonly log: TailLog
+	readonly health: Health
+	readonly schedule: Schedule
+}
+
+/** Finds out how the store is when nobody uses it: one that has failed may work again, and one that is idle may have died. */
+export class StoreWatch implements Disposable {
+	readonly #options: StoreWatchOptions
+	#timer: Disposable | null = null
+	#stopped = false
+
+	constructor(options: StoreWatchOptions) {
+		this.#options = options
+	}
+
+	start(): void {
+		this.#next()
+	}
+
+	/** Rejects while the store cannot do its work. */
+	async check(): Promise<void> {
+		const { log, health } = this.#options
+		try {
+			await log.writable()
+			await log.list({ tenant: DEFAULT_TENANT, limit: 1 })
+			tellStore(health, null)
+		} catch (thrown) {
+			tellStore(health, asPlanstreamError(thrown))
+			throw thrown
+		}
+	}
+
+	[Symbol.dispose](): void {
+		this.#stopped = true
+		this.#timer?.[Symbol.dispose]()
+	}
+
+	#next(): void {
+		if (!this.#stopped) this.#timer = this.#options.schedule(() => void this.#look(), INTERVAL_MS)
+	}
+
+	async #look(): Promise<void> {
+		try {
+			await this.check()
+		} catch {
+			// The health of the store says so.
+		}
+		this.#next()
+	}
+}

@@ -1,0 +1,91 @@
+import { PlanstreamError } from '@planstream/shared'
+import { describe, expect, it } from 'vitest'
+import { agentsFrom } from './main.js'
+import { parseSettings } from './settings.js'
+
+function refusal(env: NodeJS.ProcessEnv): unknown {
+	try {
+		return parseSettings(env)
+	} catch (error) {
+		return error instanceof PlanstreamError ? error.message.split('\n') : error
+	}
+}
+
+describe('settings', () => {
+	it('have a default each', () => {
+		expect(parseSettings({ PATH: '/bin', PORT: '' })).toEqual({
+			HOST: '127.0.0.1',
+			PORT: 3000,
+			PLANSTREAM_DATA: '.planstream',
+			PLANSTREAM_SCRIPTED: false,
+			PLANSTREAM_COMPRESSION: false,
+			WEBSOCKET_PING_INTERVAL: 30,
+			MAX_WEBSOCKET_CLIENTS: 10_000,
+			LOG_LEVEL: 'info',
+		})
+	})
+
+	it('are read from the environment', () => {
+		const env = { HOST: 'localhost', PORT: '0', PLANSTREAM_SCRIPTED: '1', WEBSOCKET_PING_INTERVAL: '5', LOG_LEVEL: 'silent' }
+		expect(parseSettings(env)).toMatchObject({
+			HOST: 'localhost',
+			PORT: 0,
+			PLANSTREAM_SCRIPTED: true,
+			WEBSOCKET_PING_INTERVAL: 5,
+			LOG_LEVEL: 'silent',
+		})
+	})
+
+	it('that are wrong are named, all of them, with what was expected', () => {
+		expect(refusal({ PORT: '70000', MAX_WEBSOCKET_CLIENTS: '-1', LOG_LEVEL: 'loud' })).toEqual([
+			'PORT must be the port to listen on (0 picks a free one), a whole number from 0 to 65535, but is "70000".',
+			'MAX_WEBSOCKET_CLIENTS must be how many connections are held at most, a whole number from 1 to 1000000, but is "-1".',
+			'LOG_LEVEL must be one of fatal, error, warn, info, debug, trace, silent, but is "loud".',
+		])
+	})
+
+	it('that are wrong in themselves and those that contradict others are named together', () => {
+		const env = { HOST: '0.0.0.0', PORT: 'x', PLANSTREAM_SCRIPTED: 'yes', PLANSTREAM_OPENAI_MODEL: 'small' }
+		const names = (refusal(env) as string[]).map((line) => line.split(' ')[0])
+		expect(names).toEqual(['PORT', 'PLANSTREAM_SCRIPTED', 'PLANSTREAM_OPENAI_MODEL', 'HOST'])
+	})
+
+	it.each(['0.0.0.0', '192.168.1.5', 'example.com', '::'])(
+		'do not open a server without keys to the network: HOST=%s',
+		(HOST) => {
+			expect(refusal({ HOST })).toEqual([
+				`HOST must be one of 127.0.0.1, localhost, ::1 unless PLANSTREAM_API_KEYS names a file of keys: without keys this server answers its own machine only, but is "${HOST}".`,
+			])
+			expect(parseSettings({ HOST, PLANSTREAM_API_KEYS: 'keys.json' })).toMatchObject({ HOST })
+		},
+	)
+
+	it('name the pages that get in with a key', () => {
+		const env = { PLANSTREAM_API_KEYS: 'keys.json', PLANSTREAM_ORIGINS: 'https://a.example, http://b.example:8080' }
+		expect(parseSettings(env)).toMatchObject({ PLANSTREAM_ORIGINS: ['https://a.example', 'http://b.example:8080'] })
+		expect(refusal({ ...env, PLANSTREAM_ORIGINS: 'a.example' })).toEqual([
+			'PLANSTREAM_ORIGINS must be origins such as https://app.example.com, with commas between, but is "a.example".',
+		])
+		expect(refusal({ ...env, PLANSTREAM_API_KEYS: '' })).toEqual([
+			'PLANSTREAM_ORIGINS must be absent unless PLANSTREAM_API_KEYS names a file of keys: without keys this server answers its own machine only, but is "https://a.example, http://b.example:8080".',
+		])
+	})
+
+	it('name a model server, or nothing about one', () => {
+		const env = {
+			PLANSTREAM_OPENAI_BASE_URL: 'http://localhost:11434/v1',
+			PLANSTREAM_OPENAI_API_KEY_ENV: 'MY_KEY',
+			PLANSTREAM_OPENAI_MODEL: 'small',
+		}
+		expect(parseSettings(env)).toMatchObject(env)
+		expect(refusal({ ...env, PLANSTREAM_OPENAI_BASE_URL: 'ftp://host?key=1' })).toEqual([
+			'PLANSTREAM_OPENAI_BASE_URL must be an http or https address without user, query and fragment, such as https://api.openai.com/v1, but is "ftp://host?key=1".',
+		])
+		expect(refusal({ PLANSTREAM_OPENAI_MODEL: 'small' })).toEqual([
+			'PLANSTREAM_OPENAI_MODEL must be absent unless PLANSTREAM_OPENAI_BASE_URL names a model server, but is "small".',
+		])
+		expect(agentsFrom(parseSettings({}), {})).toEqual([])
+		expect(agentsFrom(parseSettings(env), { MY_KEY: 'secret' }).map(({ type }) => type)).toEqual(['openai-compatible'])
+		expect(() => agentsFrom(parseSettings(env), {})).toThrow('environment variable MY_KEY, which is not set')
+	})
+})

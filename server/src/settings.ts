@@ -1,0 +1,89 @@
+import { PlanstreamError } from '@planstream/shared'
+import * as z from 'zod'
+import { isBaseUrl } from './agents/openai-compatible/openai-compatible-agent.js'
+import { isLoopback, LOOPBACK_HOSTS } from './auth/authority.js'
+import { LOG_LEVELS } from './ops/logger.js'
+
+/** A text of digits as a number within bounds; the sentence says both. */
+function wholeNumber(minimum: number, maximum: number, what: string) {
+	const sentence = `must be ${what}, a whole number from ${minimum} to ${maximum}`
+	return z
+		.string()
+		.regex(/^\d+$/, sentence)
+		.transform(Number)
+		.refine((value) => value >= minimum && value <= maximum, sentence)
+}
+
+const ORIGIN = /^https?:\/\/[^/?#@\s]+$/
+
+const variables = z.object({
+	HOST: z.string().default('127.0.0.1'),
+	PORT: wholeNumber(0, 65_535, 'the port to listen on (0 picks a free one)').default(3000),
+	PLANSTREAM_API_KEYS: z.string().optional(),
+	PLANSTREAM_ORIGINS: z
+		.string()
+		.transform((text) => text.split(',').map((origin) => origin.trim()))
+		.refine(
+			(origins) => origins.every((origin) => ORIGIN.test(origin)),
+			'must be origins such as https://app.example.com, with commas between',
+		)
+		.optional(),
+	PLANSTREAM_DATA: z.string().default('.planstream'),
+	PLANSTREAM_SCRIPTED: z
+		.enum(['0', '1'], { error: 'must be 1 to offer the scripted agent, or 0' })
+		.default('0')
+		.transform((text) => text === '1'),
+	PLANSTREAM_OPENAI_BASE_URL: z
+		.string()
+		.refine(isBaseUrl, 'must be an http or https address without user, query and fragment, such as https://api.openai.com/v1')
+		.optional(),
+	PLANSTREAM_OPENAI_API_KEY_ENV: z.string().optional(),
+	PLANSTREAM_OPENAI_MODEL: z.string().optional(),
+	PLANSTREAM_COMPRESSION: z
+		.enum(['0', '1'], { error: 'must be 1 to compress streams for clients that ask for it, or 0' })
+		.default('0')
+		.transform((text) => text === '1'),
+	WEBSOCKET_PING_INTERVAL: wholeNumber(1, 86_400, 'the seconds between two pings').default(30),
+	MAX_WEBSOCKET_CLIENTS: wholeNumber(1, 1_000_000, 'how many connections are held at most').default(10_000),
+	LOG_LEVEL: z.enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(', ')}` }).default('info'),
+})
+
+/** What the environment says about how to serve. */
+export type Settings = z.output<typeof variables>
+
+/**
+ * Reads the settings from environment variables; an empty one counts as absent.
+ *
+ * @throws PlanstreamError `bad_request`, with a line for each setting that is wrong, under its name
+ */
+export function parseSettings(env: NodeJS.ProcessEnv): Settings {
+	const given = Object.fromEntries(Object.entries(env).filter(([, text]) => text !== ''))
+	const parsed = variables.safeParse(given)
+	const contradictions = contradictionsIn(given)
+	if (parsed.success && contradictions.length === 0) return parsed.data
+	const malformed = parsed.error?.issues.map(({ path, message }) => ({ name: String(path[0]), message })) ?? []
+	const wrong = [...malformed, ...contradictions]
+	const lines = wrong.map(({ name, message }) => `${name} ${message}, but is "${env[name] ?? ''}".`)
+	throw new PlanstreamError('bad_request', lines.join('\n'), { settings: wrong.map(({ name }) => name) })
+}
+
+interface Wrong {
+	readonly name: string
+	readonly message: string
+}
+
+/** What contradicts another setting; told also when settings are wrong in themselves, so that nobody has to try twice. */
+function contradictionsIn(given: NodeJS.ProcessEnv): Wrong[] {
+	const wrong: Wrong[] = []
+	for (const name of ['PLANSTREAM_OPENAI_API_KEY_ENV', 'PLANSTREAM_OPENAI_MODEL']) {
+		if (given[name] === undefined || given.PLANSTREAM_OPENAI_BASE_URL !== undefined) continue
+		wrong.push({ name, message: 'must be absent unless PLANSTREAM_OPENAI_BASE_URL names a model server' })
+	}
+	const { HOST, PLANSTREAM_API_KEYS, PLANSTREAM_ORIGINS } = given
+	if (PLANSTREAM_API_KEYS !== undefined) return wrong
+	const unless = 'unless PLANSTREAM_API_KEYS names a file of keys: without keys this server answers its own machine only'
+	if (HOST !== undefined && !isLoopback(HOST))
+		wrong.push({ name: 'HOST', message: `must be one of ${LOOPBACK_HOSTS.join(', ')} ${unless}` })
+	if (PLANSTREAM_ORIGINS !== undefined) wrong.push({ name: 'PLANSTREAM_ORIGINS', message: `must be absent ${unless}` })
+	return wrong
+}

@@ -1,0 +1,236 @@
+import type { HttpBindings } from '@hono/node-server'
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
+import {
+	isFinished,
+	isFullCursor,
+	type ParsedSubscribeInput,
+	PlanstreamError,
+	parsePosition,
+	type ReadyFrame,
+} from '@planstream/shared'
+import { contract } from '@planstream/shared/schemas'
+import { Hono, type Context as HonoContext } from 'hono'
+import { typedError } from '../../api/errors.js'
+import { readClientId, toReadRequest } from '../../api/input.js'
+import { assertAllowed, type Context, type OnProblem, reported } from '../../api/procedure.js'
+import { listQuery } from '../../api/reads.js'
+import { pathFields, queryParameters, readQuery, routePath } from '../../api/rest.js'
+import type { Deliveries } from '../../delivery/delivery.js'
+import type { Hub } from '../../hub/hub.js'
+import type { ReadRequest } from '../../hub/reader.js'
+import { type StreamItem, textOf } from '../../hub/stream.js'
+import { type SseBeginning, type SseDialect, SseOutlet } from './plan-stream.js'
+import { type SseContent, type SseContext, type SsePeer, SseStream, type SseStreamOptions } from './stream.js'
+
+/** Milliseconds a client waits before it reconnects: each draws its own, so that a restart does not call all of them at once. */
+const RETRY_MIN_MS = 1000
+const RETRY_SPREAD_MS = 4000
+
+/** What every stream begins with: a comment, which makes proxies pass the headers on, and the delay before a reconnect. */
+export function openingBlock(random: () => number): string {
+	return `: planstream\nretry: ${RETRY_MIN_MS + Math.floor(random() * RETRY_SPREAD_MS)}\n\n`
+}
+
+/**
+ * One item as an event of the stream. Plan events have no `event:` line, so that one `onmessage` gets them all; the id is where an
+ * EventSource resumes, which a problem does not move.
+ */
+export function itemBlock(item: StreamItem): string {
+	const data = dataBlock(textOf(item))
+	if (item.kind === 'event') return `id: ${item.stored.cursor}\n${data}`
+	const { frame, cursor } = item.frame
+	return frame === 'problem' ? `event: problem\n${data}` : `event: ${frame}\nid: ${cursor}\n${data}`
+}
+
+/** A message without an id. */
+export function dataBlock(text: string): string {
+	return `data: ${text}\n\n`
+}
+
+/** A sign of life for proxies and people, as a comment that no client sees. */
+export const HEARTBEAT_BLOCK = ': heartbeat\n\n'
+
+const ROUTE = contract['plans.events']
+
+/** What a request for a stream says of the reading, not of what is read. */
+export const READING = [['client_id', 'text'] as const, ['close_after_ms', 'number'] as const]
+
+/** `lastEventId` is tRPC's name; here the browser's header stands for it, and a parameter for those who cannot set one. */
+const SSE_INPUT_PARAMETERS = new Map([
+	...queryParameters(ROUTE.input, [...pathFields(ROUTE), 'lastEventId']),
+	['last_event_id', 'text'] as const,
+	...READING,
+])
+
+export interface SseRequest {
+	readonly plan_id: string
+	/** The query string with its question mark. */
+	readonly search: string
+	/** The header `Last-Event-ID`. */
+	readonly lastEventId: string | undefined
+}
+
+export interface SseSubscription {
+	readonly input: ParsedSubscribeInput
+	readonly reading: Reading
+}
+
+/** How a stream is read. */
+export interface Reading {
+	/** What the reader calls itself. */
+	readonly client_id: string | undefined
+	/** Ends the response after so long, for networks that pass it on only when it ends. */
+	readonly closeAfterMs: number | undefined
+}
+
+/** @throws PlanstreamError `bad_request` with the `path` of the parameter */
+export function readReading(client_id: unknown, close_after_ms: unknown): Reading {
+	const named = readClientId(client_id as string | undefined)
+	if (close_after_ms === undefined) return { client_id: named, closeAfterMs: undefined }
+	if (Number.isInteger(close_after_ms) && Number(close_after_ms) >= 0 && Number(close_after_ms) <= MAX_CLOSE_AFTER_MS) {
+		return { client_id: named, closeAfterMs: Number(close_after_ms) }
+	}
+	const sentence = `close_after_ms is "${String(close_after_ms)}". Give a whole number of milliseconds from 0 to ${MAX_CLOSE_AFTER_MS}, or leave it out.`
+	throw new PlanstreamError('bad_request', sentence, { path: 'close_after_ms' })
+}
+
+/**
+ * What somebody subscribes to by a URL: the header `Last-Event-ID` wins over `last_event_id`, which wins over `after`.
+ *
+ * @throws PlanstreamError `bad_request` with the `path` of the parameter
+ */
+export function readSubscription({ plan_id, search, lastEventId }: SseRequest): SseSubscription {
+	const { last_event_id, client_id, close_after_ms, ...query } = readQuery(search, SSE_INPUT_PARAMETERS)
+	const resumed = lastEventId?.slice(0, MAX_CURSOR) || positionText(last_event_id)
+	const input = { ...query, plan_id, ...(resumed !== undefined && { lastEventId: resumed }) }
+	const parsed = ROUTE.input.safeParse(input)
+	if (parsed.success) return { input: parsed.data, reading: readReading(client_id, close_after_ms) }
+	throw typedError(parsed.error, { procedure: 'plans.events', input })
+}
+
+const MAX_CLOSE_AFTER_MS = 60_000
+
+/** No cursor is as long; what is cut off a longer header leaves something that is no cursor either. */
+const MAX_CURSOR = 256
+
+function positionText(text: unknown): string | undefined {
+	if (typeof text !== 'string') return undefined
+	const position = parsePosition(text)
+	if (position !== null && typeof position === 'object') return text
+	const sentence = `last_event_id is "${text.slice(0, MAX_CURSOR)}", which is no cursor. Send the id of the last event as you got it.`
+	throw new PlanstreamError('bad_request', sentence, { path: 'last_event_id' })
+}
+
+export const SSE_HEADERS = {
+	'content-type': 'text/event-stream; charset=utf-8',
+	'cache-control': 'no-cache, no-transform',
+	'x-accel-buffering': 'no',
+	'x-content-type-options': 'nosniff',
+} as const
+
+export interface SseOptions extends SseStreamOptions {
+	readonly hub: Hub
+	readonly deliveries: Deliveries
+	readonly contextOf: (context: HonoContext) => Context
+	/** From 0 up to 1. */
+	readonly random: () => number
+	readonly onProblem: OnProblem
+}
+
+const { input: schema } = contract['plans.changes']
+const PARAMETERS = new Map([...queryParameters(schema, []), ...READING])
+
+/** The live list of plans: a message an item, without ids, because a reader that comes again begins with a new page. */
+export async function answerChanges(options: SseOptions, context: SseContext): Promise<Response> {
+	const { hub, contextOf, schedule, random, onProblem } = options
+	const { principal } = contextOf(context)
+	assertAllowed(principal, 'plans.changes')
+	const { client_id, close_after_ms, ...input } = readQuery(new URL(context.req.url).search, PARAMETERS)
+	const parsed = schema.safeParse(input)
+	if (!parsed.success) throw typedError(parsed.error, { procedure: 'plans.changes', input })
+	const query = listQuery(parsed.data)
+	const { client_id: named, closeAfterMs } = readReading(client_id, close_after_ms)
+	if (context.req.method === 'HEAD') return context.body(null, 200, SSE_HEADERS)
+
+	const over = new AbortController()
+	const end = (): void => over.abort()
+	const content: SseContent = { plan_id: null, delivered: 0, end, left: end, beat: () => HEARTBEAT_BLOCK }
+	using stream = new SseStream(context, options, { transport: 'sse', principal, client_id: named }, content)
+	const headers = { ...Object.fromEntries(context.body(null).headers), ...SSE_HEADERS }
+	stream.open({ headers, block: openingBlock(random), closeAfterMs })
+	try {
+		for await (const change of hub.changes(principal, query, { signal: over.signal, schedule })) {
+			using turn = await stream.turn(over.signal)
+			if (turn === null) break
+			stream.send(dataBlock(JSON.stringify(change)))
+		}
+	} catch (thrown) {
+		const problem = reported(typedError(thrown), onProblem, 'plans.changes').toProblem()
+		stream.send(itemBlock({ kind: 'frame', frame: { frame: 'problem', plan_id: null, cursor: null, ...problem } }))
+	}
+	return RESPONSE_ALREADY_SENT
+}
+
+/** A plan's events, and the live list of plans, for `curl`, a browser's EventSource and every other reader of SSE. */
+export function sseRoutes(options: SseOptions): Hono<{ Bindings: HttpBindings }> {
+	const app = new Hono<{ Bindings: HttpBindings }>({ strict: false })
+	const dialect = plainDialect(options.onProblem)
+	app.get(routePath(contract['plans.events']), (context) => answer(options, dialect, context))
+	app.get(routePath(contract['plans.changes']), (context) => answerChanges(options, context))
+	return app
+}
+
+function plainDialect(onProblem: OnProblem): SseDialect {
+	return {
+		name: 'sse',
+		block: itemBlock,
+		/** A comment shows life to everybody, the position also moves the cursor of who resumes. */
+		beat: (plan_id, cursor) => HEARTBEAT_BLOCK + itemBlock({ kind: 'frame', frame: { frame: 'position', plan_id, cursor } }),
+		after: () => null,
+		broken: (thrown, plan_id, cursor) => {
+			const problem = reported(typedError(thrown), onProblem, 'plans.events').toProblem()
+			return itemBlock({ kind: 'frame', frame: { frame: 'problem', plan_id, cursor, ...problem } })
+		},
+	}
+}
+
+/** Answers as soon as it is known what the position is worth; what follows is the delivery's. */
+function answer(options: SseOptions, dialect: SseDialect, context: SseContext): Promise<Response> {
+	const { principal } = options.contextOf(context)
+	assertAllowed(principal, 'plans.events')
+	const plan_id = context.req.param('plan_id') ?? ''
+	const search = new URL(context.req.url).search
+	const { input, reading } = readSubscription({ plan_id, search, lastEventId: context.req.header('last-event-id') })
+	const request = toReadRequest(input)
+	const peer: SsePeer = { transport: 'sse', principal, client_id: reading.client_id }
+	return new Promise((resolve, reject) => {
+		const beginning: SseBeginning = {
+			begin: (stream, ready) => {
+				const response = isOver(request, ready) ? context.body(null, 204) : begin(options, context, stream, reading)
+				resolve(response)
+				if (response === RESPONSE_ALREADY_SENT) return true
+				stream[Symbol.dispose]()
+				return false
+			},
+			left: () => resolve(RESPONSE_ALREADY_SENT),
+			failed: reject,
+		}
+		const outlet = new SseOutlet(context, { stream: options, dialect, peer, plan_id, beginning })
+		outlet.deliver(options.deliveries, principal, request)
+	})
+}
+
+/** Begins a stream, unless only its headers are asked for. */
+function begin({ random }: SseOptions, context: SseContext, stream: SseStream, { closeAfterMs }: Reading): Response {
+	if (context.req.method === 'HEAD') return context.body(null, 200, SSE_HEADERS)
+	// Taken from an answer without a body: a response once begun in the context would be sent beside the stream.
+	const headers = { ...Object.fromEntries(context.body(null).headers), ...SSE_HEADERS }
+	stream.open({ headers, block: openingBlock(random), closeAfterMs })
+	return RESPONSE_ALREADY_SENT
+}
+
+/** Whether a reader that wants no more than the plan's end has seen it: 204 is the standard way to stop an EventSource. */
+function isOver({ follow, after }: ReadRequest, { recovered, plan_status, from_seq, head_seq }: ReadyFrame): boolean {
+	if (follow === 'always' || !isFullCursor(after)) return false
+	return recovered && plan_status !== 'unknown' && isFinished(plan_status) && from_seq > head_seq
+}

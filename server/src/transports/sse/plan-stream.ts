@@ -1,0 +1,107 @@
+import type { EndFrame, PlanstreamError, ReadyFrame } from '@planstream/shared'
+import type { Deliveries, Delivery } from '../../delivery/delivery.js'
+import type { Outlet, Wire } from '../../delivery/outlet.js'
+import type { ReadRequest } from '../../hub/reader.js'
+import type { Principal, StreamItem } from '../../hub/stream.js'
+import { bodyBytes, type SseContent, type SseContext, type SsePeer, SseStream, type SseStreamOptions } from './stream.js'
+
+/** What one dialect of server-sent events does that the other does not; all its streams share it. */
+export interface SseDialect {
+	readonly name: string
+	/** An item as an event of the stream. */
+	block(item: StreamItem): string
+	/** A sign of life. */
+	beat(plan_id: string, cursor: string): string
+	/** What comes after the last item; null: nothing. */
+	after(end: EndFrame): string | null
+	/** Tells why a stream broke off behind a cursor. */
+	broken(thrown: unknown, plan_id: string, cursor: string): string
+}
+
+/** How a request is answered whose answer depends on the first frame; it knows the request, and is let go of with it. */
+export interface SseBeginning {
+	/** Called with the first frame. @returns false when the answer is no stream */
+	begin(stream: SseStream, ready: ReadyFrame): boolean
+	/** The reader has left before that. */
+	left(): void
+	/** It failed before that. */
+	failed(thrown: unknown): void
+}
+
+export interface SseOutletOptions {
+	readonly stream: SseStreamOptions
+	readonly dialect: SseDialect
+	readonly peer: SsePeer
+	readonly plan_id: string
+	/** null: the response begins without it. */
+	readonly beginning: SseBeginning | null
+}
+
+/** A response that carries one plan's stream. */
+export class SseOutlet implements Outlet, SseContent {
+	readonly plan_id: string
+	readonly sink: SseStream
+	readonly #dialect: SseDialect
+	#beginning: SseBeginning | null
+	#delivery: Delivery | null = null
+
+	/** @throws PlanstreamError `too_many_connections`, `draining` */
+	constructor(context: SseContext, { stream, dialect, peer, plan_id, beginning }: SseOutletOptions) {
+		this.plan_id = plan_id
+		this.#dialect = dialect
+		this.#beginning = beginning
+		this.sink = new SseStream(context, stream, peer, this)
+	}
+
+	deliver(deliveries: Deliveries, principal: Principal, request: ReadRequest): void {
+		this.#delivery = deliveries.deliver(principal, this.plan_id, request, this)
+	}
+
+	/** Made when it is looked at, so that a stream at rest has none: a class of readers has one for all of them. */
+	get wire(): Wire {
+		const { name, block } = this.#dialect
+		const { isChunked } = this.sink
+		return { key: `${name} ${isChunked}`, encode: (item) => bodyBytes(block(item), isChunked) }
+	}
+
+	get delivered(): number {
+		return this.#delivery?.delivered ?? 0
+	}
+
+	begin(ready: ReadyFrame): boolean {
+		const beginning = this.#beginning
+		this.#beginning = null
+		return beginning?.begin(this.sink, ready) ?? true
+	}
+
+	beat(): string {
+		return this.#dialect.beat(this.plan_id, this.#delivery?.cursor ?? '')
+	}
+
+	turn(): Promise<Disposable | null> {
+		return this.sink.turn()
+	}
+
+	/** The connection is to leave. */
+	end(reason: PlanstreamError): void {
+		this.#delivery?.end(reason)
+	}
+
+	left(): void {
+		this.#delivery?.[Symbol.dispose]()
+		this.sink[Symbol.dispose]()
+		this.#beginning?.left()
+	}
+
+	ended(end: EndFrame): void {
+		const after = this.#dialect.after(end)
+		if (after !== null) this.sink.send(after)
+		this.sink[Symbol.dispose]()
+	}
+
+	failed(thrown: unknown, cursor: string): void {
+		if (this.#beginning === null) this.sink.send(this.#dialect.broken(thrown, this.plan_id, cursor))
+		else this.#beginning.failed(thrown)
+		this.sink[Symbol.dispose]()
+	}
+}

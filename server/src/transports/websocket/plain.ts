@@ -1,0 +1,322 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { ERRORS, type Json, type ParsedSubscribeInput, PlanstreamError, SYSTEM_PLAN_ID } from '@planstream/shared'
+import { type ClientMessage, clientMessage, planInput } from '@planstream/shared/schemas'
+import { v7 as uuidv7 } from 'uuid'
+import { typedError } from '../../api/errors.js'
+import { checkJson, readClientId, toReadRequest } from '../../api/input.js'
+import { assertAllowed, type OnProblem, reported } from '../../api/procedure.js'
+import { type QueryParameters, readQuery } from '../../api/rest.js'
+import type { Authority } from '../../auth/authority.js'
+import type { CarriedStream, ConnectionLimits, Connections } from '../../connections/connections.js'
+import { Reading } from '../../connections/flow.js'
+import type { Deliveries, Delivery } from '../../delivery/delivery.js'
+import type { Outlet, Sink, Wire } from '../../delivery/outlet.js'
+import type { ReadRequest } from '../../hub/reader.js'
+import { type Principal, textOf } from '../../hub/stream.js'
+import type { Schedule } from '../../ops/clock.js'
+import { type AcceptedSocket, acceptWebSockets, admit, type Newcomer } from './connection.js'
+import { messageWire } from './frames.js'
+import type { Upgrade } from './upgrade.js'
+
+/** Where the plain WebSocket is. */
+export const WEBSOCKET_PATH = '/api/v1/streaming/ws/{client_id}'
+
+const ACTIONS = clientMessage.options.map(({ shape }) => shape.action.value)
+const PARAMETERS: QueryParameters = new Map([['plan_id', 'texts']])
+
+export interface WebSocketAddress {
+	readonly client_id: string | undefined
+	/** The plans to subscribe to at once. */
+	readonly plan_ids: readonly string[]
+}
+
+/**
+ * What stands in the address of an upgrade.
+ *
+ * @throws PlanstreamError `bad_request` with the `path` of what is wrong
+ */
+export function readAddress(url: string): WebSocketAddress {
+	const { pathname, search } = new URL(url, 'http://localhost')
+	const client_id = readClientId(decoded(pathname.split('/').at(-1) ?? ''))
+	const { plan_id = [] } = readQuery(search, PARAMETERS) as { plan_id?: string[] }
+	const plan_ids = [...new Set(plan_id)].map((given) => {
+		const parsed = planInput.safeParse({ plan_id: given })
+		if (parsed.success) return parsed.data.plan_id
+		throw typedError(parsed.error, { input: { plan_id: given } })
+	})
+	return { client_id, plan_ids }
+}
+
+function decoded(segment: string): string {
+	try {
+		return decodeURIComponent(segment)
+	} catch {
+		return segment
+	}
+}
+
+/**
+ * What a client says in a frame.
+ *
+ * @throws PlanstreamError `bad_request`
+ */
+export function readMessage(data: Buffer, isBinary: boolean): ClientMessage {
+	if (isBinary) throw new PlanstreamError('bad_request', 'The frame is binary. Send JSON in a text frame.')
+	const value = parse(data.toString())
+	checkJson(value)
+	const parsed = clientMessage.safeParse(value)
+	if (parsed.success) return parsed.data
+	throw typedError(parsed.error, { input: value })
+}
+
+/** Why a frame was refused, always with what is `allowed`. */
+export function frameRefusal(thrown: unknown): PlanstreamError {
+	const error = typedError(thrown)
+	return new PlanstreamError(error.code, error.message, { allowed: ACTIONS, ...error.facts }, { cause: error.cause })
+}
+
+function parse(text: string): unknown {
+	try {
+		return JSON.parse(text)
+	} catch (cause) {
+		const sentence = 'The frame is not JSON. Send one object a frame, such as {"action":"subscribe","plan_id":"plan_123"}.'
+		throw new PlanstreamError('bad_request', sentence, {}, { cause })
+	}
+}
+
+/** What a followed plan needs of its session. */
+export interface Following {
+	readonly accepted: AcceptedSocket
+	/** The plan is followed no more. */
+	stop(plan_id: string): void
+	/** The plan's stream broke off behind a cursor. */
+	broken(thrown: unknown, plan_id: string, cursor: string): void
+}
+
+/** One plan that a client of the plain WebSocket follows. */
+export class FollowedPlan implements Outlet, CarriedStream, Disposable {
+	readonly plan_id: string
+	readonly #session: Following
+	#delivery: Delivery | null = null
+
+	constructor(session: Following, plan_id: string) {
+		this.#session = session
+		this.plan_id = plan_id
+	}
+
+	/** @throws PlanstreamError `bad_request` when the connection carries as many streams as it may */
+	follow(deliveries: Deliveries, principal: Principal, request: ReadRequest): void {
+		this.#session.accepted.connection.begin(this)
+		this.#delivery = deliveries.deliver(principal, this.plan_id, request, this)
+	}
+
+	get sink(): Sink {
+		return this.#session.accepted
+	}
+
+	get wire(): Wire {
+		return messageWire('websocket', this.#session.accepted.framings.of(this), textOf)
+	}
+
+	get delivered(): number {
+		return this.#delivery?.delivered ?? 0
+	}
+
+	turn(): Promise<Disposable | null> {
+		return this.#session.accepted.turns.take()
+	}
+
+	end(reason: PlanstreamError): void {
+		this.#delivery?.end(reason)
+	}
+
+	ended(): void {
+		this.#session.stop(this.plan_id)
+	}
+
+	failed(thrown: unknown, cursor: string): void {
+		this.#session.broken(thrown, this.plan_id, cursor)
+	}
+
+	[Symbol.dispose](): void {
+		this.#delivery?.[Symbol.dispose]()
+		const { connection, framings } = this.#session.accepted
+		connection.over(this)
+		framings.over(this)
+	}
+}
+
+/** Frames in a row that make no sense before the connection is closed. */
+const MAX_FAULTS = 3
+const TOO_MANY_FAULTS = `${MAX_FAULTS} frames in a row made no sense`
+const PROTOCOL = 'planstream-1'
+/** What `plan_id` in the address stands for. */
+const SUBSCRIBE = { action: 'subscribe', after: 'start', snapshot: false, follow: 'until_done' } as const
+
+/** What all sessions share. */
+export interface SessionService {
+	readonly deliveries: Deliveries
+	/** Milliseconds between two pings of the server. */
+	readonly heartbeatMs: number
+	readonly onProblem: OnProblem
+}
+
+/** One client on the plain WebSocket: what it says, and the subscriptions it has. */
+export class WebSocketSession implements Following {
+	readonly accepted: AcceptedSocket
+	readonly #service: SessionService
+	readonly #principal: Principal
+	readonly #reading: Reading
+	readonly #followed = new Map<string, FollowedPlan>()
+	#faults = 0
+	#isClosed = false
+
+	constructor(accepted: AcceptedSocket, service: SessionService, principal: Principal) {
+		this.accepted = accepted
+		this.#service = service
+		this.#principal = principal
+		this.#reading = new Reading(accepted.client)
+	}
+
+	/**
+	 * Welcomes the client and heeds what it says, a frame at a time, until it is gone. While it takes nothing, nothing more is read.
+	 *
+	 * @param plan_ids - subscribed to at once
+	 */
+	async serve(plan_ids: readonly string[]): Promise<void> {
+		const { client, connection } = this.accepted
+		using _hold = this.#reading.hold()
+		client.on('close', () => this.#close())
+		client.on('message', (data, isBinary) => void this.#hear(data as Buffer, isBinary))
+		const { connection_id } = connection
+		const message = 'Connected. Subscribe with {"action":"subscribe","plan_id":"..."}.'
+		this.accepted.send(liveText('ping', { message, protocol: PROTOCOL, connection_id, heartbeat_ms: this.#service.heartbeatMs }))
+		for (const plan_id of plan_ids) await this.#heed(() => ({ ...SUBSCRIBE, plan_id }))
+	}
+
+	stop(plan_id: string): void {
+		const followed = this.#followed.get(plan_id)
+		this.#followed.delete(plan_id)
+		followed?.[Symbol.dispose]()
+	}
+
+	broken(thrown: unknown, plan_id: string, cursor: string): void {
+		this.#tell(thrown, plan_id, cursor)
+		this.stop(plan_id)
+	}
+
+	/** Nothing more is read while a frame waits for its turn; those that came with it wait in line behind it. */
+	async #hear(data: Buffer, isBinary: boolean): Promise<void> {
+		using _hold = this.#reading.hold()
+		await this.#heed(() => readMessage(data, isBinary))
+	}
+
+	/** Does what one frame asks; what cannot be done is answered by a problem. Takes a turn for each, so that answers wait for room too. */
+	async #heed(read: () => ClientMessage): Promise<void> {
+		const { client, turns } = this.accepted
+		using _turn = await turns.take()
+		if (this.#isClosed) return
+		try {
+			this.#act(read())
+			this.#faults = 0
+		} catch (thrown) {
+			this.#tell(frameRefusal(thrown), null, null)
+			if (++this.#faults < MAX_FAULTS) return
+			client.close(ERRORS.bad_request.close, TOO_MANY_FAULTS)
+			this.#close()
+		}
+	}
+
+	#act(message: ClientMessage): void {
+		switch (message.action) {
+			case 'subscribe': {
+				const { action: _action, ...input } = message
+				this.#subscribe(input)
+				break
+			}
+			case 'unsubscribe':
+				this.stop(message.plan_id)
+				break
+			case 'ping':
+				this.accepted.send(liveText('pong', { timestamp: message.timestamp }))
+				break
+			default:
+				message satisfies never
+		}
+	}
+
+	/** A second subscription to a plan takes the place of the first. */
+	#subscribe(input: ParsedSubscribeInput): void {
+		const { plan_id } = input
+		assertAllowed(this.#principal, 'plans.events')
+		const request = toReadRequest(input)
+		this.stop(plan_id)
+		const followed = new FollowedPlan(this, plan_id)
+		followed.follow(this.#service.deliveries, this.#principal, request)
+		this.#followed.set(plan_id, followed)
+	}
+
+	#tell(thrown: unknown, plan_id: string | null, cursor: string | null): void {
+		const error = reported(typedError(thrown), this.#service.onProblem, 'The WebSocket')
+		this.accepted.send(problemText(error, plan_id, cursor))
+	}
+
+	#close(): void {
+		this.#isClosed = true
+		for (const plan_id of [...this.#followed.keys()]) this.stop(plan_id)
+	}
+}
+
+/** An event that is never stored, as the original's clients know it. */
+function liveText(event_type: 'ping' | 'pong', data: Record<string, Json>): string {
+	const timestamp = new Date().toISOString()
+	return JSON.stringify({ event_id: uuidv7(), event_type, plan_id: SYSTEM_PLAN_ID, step_id: null, data, timestamp })
+}
+
+/** What a client is told of a failure. */
+export function problemText(error: PlanstreamError, plan_id: string | null = null, cursor: string | null = null): string {
+	return textOf({ kind: 'frame', frame: { frame: 'problem', plan_id, cursor, ...error.toProblem() } })
+}
+
+/** What a client asks for is small. */
+const MAX_MESSAGE_BYTES = 64 * 1024
+
+export interface PlainWebSocketOptions {
+	readonly deliveries: Deliveries
+	readonly connections: Connections
+	readonly limits: ConnectionLimits
+	readonly authority: Authority
+	readonly schedule: Schedule
+	readonly onProblem: OnProblem
+}
+
+/** The plain WebSocket: text frames of one event or control frame each, and actions in JSON. */
+export function plainWebSocket(options: PlainWebSocketOptions): Upgrade {
+	const { limits, authority, deliveries, onProblem } = options
+	const accept = acceptWebSockets({ ...options, transport: 'websocket', maxFrameBytes: MAX_MESSAGE_BYTES })
+	const service = { deliveries, heartbeatMs: limits.pingIntervalMs, onProblem }
+	const serve = async (accepted: AcceptedSocket, headers: IncomingHttpHeaders, address: WebSocketAddress): Promise<void> => {
+		const { client } = accepted
+		client.pause()
+		const principal = await admitted(accepted, { authority, headers, client })
+		client.resume()
+		if (principal === null || client.readyState !== client.OPEN) return
+		const { tenant, expired } = principal
+		accepted.connection.identify({ tenant, client_id: address.client_id, expired })
+		void new WebSocketSession(accepted, service, principal).serve(address.plan_ids)
+	}
+	return (request, _socket, head) => {
+		const address = readAddress(request.url ?? '')
+		accept(request, head, (accepted) => void serve(accepted, request.headers, address))
+	}
+}
+
+/** Whose it is, while nothing is read from it; who is refused is told so in a last frame. */
+async function admitted(accepted: AcceptedSocket, newcomer: Newcomer): Promise<Principal | null> {
+	try {
+		return await admit(newcomer)
+	} catch (thrown) {
+		accepted.send(problemText(typedError(thrown)))
+		return null
+	}
+}

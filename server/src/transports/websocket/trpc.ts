@@ -1,0 +1,296 @@
+import { setMaxListeners } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import { ERRORS } from '@planstream/shared'
+import { callTRPCProcedure, TRPCError } from '@trpc/server'
+import { parseConnectionParamsFromUnknown, type TRPCRequestInfo } from '@trpc/server/http'
+import { parseTRPCMessage, type TRPCClientOutgoingMessage } from '@trpc/server/rpc'
+import type { WebSocket } from 'ws'
+import { clientIdOf, readClientId } from '../../api/input.js'
+import type { Context, OnProblem } from '../../api/procedure.js'
+import type { AppRouter } from '../../api/router.js'
+import type { Authority } from '../../auth/authority.js'
+import type { Connection, ConnectionLimits, Connections } from '../../connections/connections.js'
+import { Calls, Reading, type Turns } from '../../connections/flow.js'
+import type { Deliveries } from '../../delivery/delivery.js'
+import type { Sink } from '../../delivery/outlet.js'
+import type { Schedule } from '../../ops/clock.js'
+import { type FailedCall, isObject, MAX_BATCH_CALLS, NO_CALL, resumedInput, TrpcFailures } from '../trpc-errors.js'
+import { type AcceptedSocket, acceptWebSockets, admit } from './connection.js'
+import type { Framings } from './frames.js'
+import {
+	type Answer,
+	answerText,
+	type RequestHead,
+	type SubscriptionHost,
+	type TrpcCall,
+	TrpcSubscription,
+} from './trpc-subscription.js'
+import type { Upgrade } from './upgrade.js'
+
+/** Calls of one connection that are worked on at one time; the rest waits, and so does what the client has not sent yet. */
+const MAX_CALLS = 100
+
+/** What all sockets share. */
+export interface TrpcService {
+	readonly router: AppRouter
+	readonly deliveries: Deliveries
+	readonly failures: TrpcFailures
+}
+
+/** Lets a client in; rejects when it may not come in. */
+export type Enter = (params: TRPCRequestInfo['connectionParams']) => Promise<Context>
+
+export interface Entry {
+	readonly enter: Enter
+	/** Whether the client sends its credentials first. */
+	readonly expectsParams: boolean
+}
+
+/** What answers calls that are no subscriptions. */
+interface Work {
+	readonly calls: Calls
+	readonly closed: AbortController
+}
+
+/**
+ * A tRPC client on a WebSocket, answered byte for byte as by tRPC's own adapter. Every answer takes a turn, and while there is no room
+ * nothing more is read, so that what is refused before it is a call does not pile up either.
+ */
+export class TrpcSocket implements SubscriptionHost {
+	readonly #accepted: AcceptedSocket
+	readonly #service: TrpcService
+	readonly #subscriptions = new Map<number | string, TrpcSubscription>()
+	readonly #reading: Reading
+	/** Made when a call needs it. */
+	#work: Work | null = null
+	/** null once the client has been let in, so that nothing is kept of its request. */
+	#enter: Enter | null
+	/** null until the client has sent what it announced. */
+	#context: Promise<Context> | null = null
+
+	constructor(accepted: AcceptedSocket, service: TrpcService, { enter, expectsParams }: Entry) {
+		const { client } = accepted
+		this.#accepted = accepted
+		this.#service = service
+		this.#reading = new Reading(client)
+		this.#enter = enter
+		if (!expectsParams) this.#letIn(() => null)
+		client.on('message', (data, isBinary) => this.#hear(data as Buffer, isBinary))
+		client.on('close', () => this.#close())
+	}
+
+	/** Answers a request. Once the WebSocket is closing nobody is answered. */
+	respond(head: RequestHead, answer: Answer): void {
+		this.#accepted.send(answerText(head, answer))
+	}
+
+	/** Tells why a call was refused. */
+	refuse(head: RequestHead, thrown: unknown, call: FailedCall): void {
+		this.respond(head, { error: this.failures.shape(thrown, call) })
+	}
+
+	/** Calls a procedure with the context of this connection. */
+	async call({ path, type, input, batchIndex }: TrpcCall, signal: AbortSignal | undefined): Promise<unknown> {
+		const ctx = await this.#context
+		const getRawInput = (): Promise<unknown> => Promise.resolve(input)
+		return callTRPCProcedure({ router: this.#service.router, path, type, getRawInput, ctx, signal, batchIndex })
+	}
+
+	over(id: RequestHead['id']): void {
+		if (id !== null) this.#subscriptions.delete(id)
+	}
+
+	get connection(): Connection {
+		return this.#accepted.connection
+	}
+
+	get framings(): Framings {
+		return this.#accepted.framings
+	}
+
+	get turns(): Turns {
+		return this.#accepted.turns
+	}
+
+	get sink(): Sink {
+		return this.#accepted
+	}
+
+	get deliveries(): Deliveries {
+		return this.#service.deliveries
+	}
+
+	get failures(): TrpcFailures {
+		return this.#service.failures
+	}
+
+	#hear(data: Buffer, isBinary: boolean): void {
+		if (this.turns.full) void this.#readNothingUntilRoom()
+		const text = data.toString()
+		if (!isBinary && text === 'PONG') return
+		if (!isBinary && text === 'PING') this.#accepted.send('PONG')
+		else if (this.#context === null) this.#letIn(() => readParams(text))
+		else this.#heed(text)
+	}
+
+	/** Lets the client in, or closes the WebSocket. */
+	#letIn(readParams: () => TRPCRequestInfo['connectionParams']): void {
+		const enter = this.#enter
+		this.#enter = null
+		this.#context = new Promise<Context>((resolve) => {
+			if (enter !== null) resolve(enter(readParams()))
+		})
+		this.#context.catch((thrown: unknown) => {
+			this.refuse({ id: null }, thrown, NO_CALL)
+			setImmediate(() => this.#accepted.client.close())
+		})
+	}
+
+	#heed(text: string): void {
+		try {
+			const parsed: unknown = JSON.parse(text)
+			const messages: unknown[] = Array.isArray(parsed) ? parsed : [parsed]
+			if (messages.length > MAX_BATCH_CALLS) this.#refuseBatch(messages)
+			else {
+				const { transformer } = this.#service.router._def._config
+				const requests = messages.map((message) => parseTRPCMessage(message, transformer))
+				for (const [index, request] of requests.entries()) this.#request(request, index)
+			}
+		} catch (cause) {
+			this.refuse({ id: null }, new TRPCError({ code: 'PARSE_ERROR', cause }), NO_CALL)
+		}
+	}
+
+	/** Each call of a batch is refused, so that no client waits for an answer for ever. */
+	#refuseBatch(messages: readonly unknown[]): void {
+		const error = new TRPCError({ code: 'BAD_REQUEST', message: 'Batch call exceeds maximum size' })
+		const heads = messages.flatMap((message) => headOf(message) ?? [])
+		for (const head of heads.length === 0 ? [{ id: null }] : heads) this.refuse(head, error, NO_CALL)
+	}
+
+	#request(request: TRPCClientOutgoingMessage, batchIndex: number): void {
+		const { id, jsonrpc, method } = request
+		const head = { id, jsonrpc }
+		if (id === null) this.refuse(head, new TRPCError({ code: 'PARSE_ERROR', message: '`id` is required' }), NO_CALL)
+		else if (method === 'subscription.stop') this.#subscriptions.get(id)?.stop()
+		else {
+			const { path, input, lastEventId } = request.params
+			const call = { head, path, type: method, input: resumedInput(input, lastEventId), batchIndex }
+			if (method === 'subscription') this.#subscribe(id, call)
+			else void this.#answer(call)
+		}
+	}
+
+	#subscribe(id: number | string, call: TrpcCall): void {
+		if (this.#subscriptions.has(id)) {
+			this.refuse(call.head, new TRPCError({ code: 'BAD_REQUEST', message: `Duplicate id ${id}` }), call)
+			return
+		}
+		const subscription = new TrpcSubscription(this, call)
+		this.#subscriptions.set(id, subscription)
+		void subscription.start()
+	}
+
+	#answer(call: TrpcCall): Promise<void> {
+		const { calls, closed } = this.#working()
+		const { signal } = closed
+		return calls.run(async () => {
+			const answer = await this.call(call, signal).then(
+				(data) => ({ result: { type: 'data', data } }),
+				(thrown: unknown) => ({ error: this.failures.shape(thrown, call) }),
+			)
+			using _turn = await this.turns.take(signal)
+			this.respond(call.head, answer)
+		})
+	}
+
+	#working(): Work {
+		if (this.#work !== null) return this.#work
+		const closed = new AbortController()
+		setMaxListeners(0, closed.signal)
+		this.#work = { calls: new Calls(MAX_CALLS, this.#reading), closed }
+		return this.#work
+	}
+
+	async #readNothingUntilRoom(): Promise<void> {
+		using _hold = this.#reading.hold()
+		const turn = await this.turns.take()
+		turn?.[Symbol.dispose]()
+	}
+
+	#close(): void {
+		this.#work?.closed.abort()
+		for (const subscription of this.#subscriptions.values()) subscription.drop()
+		this.#subscriptions.clear()
+	}
+}
+
+function readParams(text: string): TRPCRequestInfo['connectionParams'] {
+	let message: unknown
+	try {
+		message = JSON.parse(text)
+	} catch (cause) {
+		throw new TRPCError({ code: 'PARSE_ERROR', message: 'Malformed TRPCConnectionParamsMessage', cause })
+	}
+	return parseConnectionParamsFromUnknown(isObject(message) ? message.data : undefined)
+}
+
+/** What identifies a message of a batch that is not looked into; null for one that expects no answer. */
+function headOf(message: unknown): RequestHead | null {
+	if (!isObject(message) || message.method === 'subscription.stop') return null
+	const { id, jsonrpc } = message
+	if (typeof id !== 'number' && typeof id !== 'string') return null
+	return { id, jsonrpc: jsonrpc === '2.0' ? jsonrpc : undefined }
+}
+
+/** A mutation may carry a whole plan, so a frame may be as large as a request's body. */
+const MAX_FRAME_BYTES = 1024 * 1024
+
+export interface TrpcWebSocketOptions {
+	readonly router: AppRouter
+	readonly deliveries: Deliveries
+	readonly connections: Connections
+	readonly limits: ConnectionLimits
+	readonly authority: Authority
+	readonly schedule: Schedule
+	readonly onProblem: OnProblem
+}
+
+/** tRPC over WebSocket. */
+export function trpcWebSocket(options: TrpcWebSocketOptions): Upgrade {
+	const { router, deliveries, limits, authority, schedule, onProblem } = options
+	const accept = acceptWebSockets({ ...options, transport: 'trpc-websocket', maxFrameBytes: MAX_FRAME_BYTES })
+	const service = { router, deliveries, failures: new TrpcFailures(router, onProblem) }
+	return (request, _socket, head) => {
+		const named = clientIdOf(request.url)
+		accept(request, head, (accepted) => {
+			const { client, connection } = accepted
+			const expectsParams = announcesCredentials(request)
+			const stopWaiting = expectsParams ? expectCredentials(client, schedule, limits.credentialsTimeoutMs) : undefined
+			const { headers } = request
+			const enter: Enter = async (params) => {
+				const principal = await admit({ authority, headers, token: params?.token, client })
+				stopWaiting?.()
+				const { tenant, expired } = principal
+				const client_id = named ?? readClientId(params?.client_id)
+				// Who has left meanwhile would never be let go of.
+				if (client.readyState === client.OPEN) connection.identify({ tenant, client_id, expired })
+				return { principal }
+			}
+			new TrpcSocket(accepted, service, { enter, expectsParams })
+		})
+	}
+}
+
+/** tRPC clients with credentials say so in the URL and send them in their first message, for which the adapter waits for ever. */
+function announcesCredentials({ url = '' }: IncomingMessage): boolean {
+	return new URLSearchParams(url.split('?', 2)[1]).get('connectionParams') === '1'
+}
+
+/** @returns ends the wait; only the credentials do, whatever else is sent before them */
+function expectCredentials(client: WebSocket, schedule: Schedule, timeoutMs: number): () => void {
+	const timer = schedule(() => client.close(ERRORS.unauthorized.close, 'connectionParams did not come in time'), timeoutMs)
+	const stop = (): void => timer[Symbol.dispose]()
+	client.once('close', stop)
+	return stop
+}

@@ -1,0 +1,41 @@
+import { IncomingMessage } from 'node:http'
+import { Socket } from 'node:net'
+import { PassThrough } from 'node:stream'
+import { expect, test } from 'vitest'
+import { LOCAL_AUTHORITY } from '../../auth/authority.js'
+import { type Upgrade, upgradeRouter } from './upgrade.js'
+
+/** Routes one upgrade request of a client that resets the connection at once. */
+function routeAndReset(url: string, upgrade: Upgrade) {
+	const problems: string[] = []
+	const { upgrade: listener } = upgradeRouter({
+		upgrades: { '/there': upgrade },
+		authority: LOCAL_AUTHORITY,
+		onProblem: (sentence) => void problems.push(sentence),
+	})
+	const request = Object.assign(
+		new IncomingMessage(Object.defineProperty(new Socket(), 'remoteAddress', { value: '127.0.0.1' })),
+		{
+			url,
+			headers: { host: 'localhost' },
+		},
+	)
+	const socket = new PassThrough()
+	listener(request, socket, Buffer.alloc(0))
+	socket.emit('error', new Error('read ECONNRESET'))
+	return { problems, answer: String(socket.read() ?? '') }
+}
+
+test('a reset harms nobody, whether the upgrade was taken or refused', () => {
+	expect(routeAndReset('/there?x=1', () => undefined)).toEqual({ problems: [], answer: '' })
+	expect(routeAndReset('/elsewhere', () => undefined).answer).toMatch(/^HTTP\/1\.1 404 Not Found\r\n/)
+})
+
+test('an upgrade that fails for a reason nobody foresaw is told of, and the client gets no part of it', () => {
+	const { problems, answer } = routeAndReset('/there', () => {
+		throw new TypeError('secret')
+	})
+	expect(problems).toEqual(['An upgrade failed.'])
+	expect(answer).toMatch(/^HTTP\/1\.1 500 Internal Server Error\r\n/)
+	expect(answer).not.toContain('secret')
+})

@@ -1,0 +1,77 @@
+import { type IncomingMessage, STATUS_CODES } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
+import { problemResponse } from '../../api/errors.js'
+import { type OnProblem, reported } from '../../api/procedure.js'
+import { type Authority, assertOneHost } from '../../auth/authority.js'
+
+/**
+ * Takes a connection over after its HTTP upgrade.
+ *
+ * @throws PlanstreamError what the client is told instead, as the answer to its request
+ */
+export type Upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void
+
+export interface UpgradeOptions {
+	/** By path, in which `{name}` stands for one segment. */
+	readonly upgrades: Readonly<Record<string, Upgrade>>
+	readonly authority: Authority
+	readonly onProblem: OnProblem
+}
+
+export interface UpgradeRouter {
+	/** Takes a connection over. Whoever is not taken over gets a real HTTP answer and is closed. */
+	readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
+	/** Whether there is a WebSocket at an address, which may have a query. */
+	readonly isWebSocket: (url: string) => boolean
+}
+
+/** What becomes of the upgrades of an HTTP server. */
+export function upgradeRouter({ upgrades, authority, onProblem }: UpgradeOptions): UpgradeRouter {
+	const upgrade: UpgradeRouter['upgrade'] = (request, socket, head) => {
+		socket.on('error', ignoreReset)
+		try {
+			assertOneHost(request)
+			authority.assertWelcome(request)
+			upgradeAt(pathOf(request.url ?? '/'), upgrades)(request, socket, head)
+		} catch (thrown) {
+			const error = reported(asPlanstreamError(thrown), onProblem, 'An upgrade')
+			refuse(socket, error)
+		}
+	}
+	return { upgrade, isWebSocket: (url) => findUpgrade(pathOf(url), upgrades) !== undefined }
+}
+
+function upgradeAt(path: string, upgrades: UpgradeOptions['upgrades']): Upgrade {
+	const found = findUpgrade(path, upgrades)
+	if (found !== undefined) return found
+	const allowed = Object.keys(upgrades)
+	const sentence = `There is no WebSocket at ${path.slice(0, 200)}. Connect to ${allowed.join(' or ')}.`
+	throw new PlanstreamError('not_found', sentence, { allowed })
+}
+
+function findUpgrade(path: string, upgrades: UpgradeOptions['upgrades']): Upgrade | undefined {
+	return Object.entries(upgrades).find(([pattern]) => pathPattern(pattern).test(path))?.[1]
+}
+
+/** `{name}` in a path stands for one segment of it. */
+function pathPattern(path: string): RegExp {
+	return new RegExp(`^${path.replaceAll(/\{\w+\}/g, '[^/]+')}$`)
+}
+
+function pathOf(url: string): string {
+	return url.split('?', 1)[0] ?? '/'
+}
+
+/** Answers an upgrade request with a failure and closes the socket. */
+export function refuse(socket: Duplex, error: PlanstreamError): void {
+	const { status, headers } = problemResponse(error)
+	const body = JSON.stringify(error.toProblem())
+	const fields = [...headers, ['content-length', Buffer.byteLength(body)], ['connection', 'close']]
+	const head = [`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`, ...fields.map(([name, value]) => `${name}: ${value}`)]
+	socket.once('finish', () => socket.destroy())
+	socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
+}
+
+/** After an upgrade nobody else listens, and an error without a listener ends the process; `close` follows and says it all. */
+function ignoreReset(): void {}
