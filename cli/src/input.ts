@@ -55,7 +55,7 @@ export async function readJson(input: Input): Promise<unknown> {
 }
 
 /** @param what - what the text is, to begin the message with */
-export function parseJson(text: string, what: string): unknown {
+function parseJson(text: string, what: string): unknown {
 	try {
 		return JSON.parse(text)
 	} catch (error) {

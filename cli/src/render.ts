@@ -12,7 +12,7 @@ export interface Hint {
 const NAMED_REVIEWS = 3
 
 /** What can be typed next for a plan that waits for somebody; nothing for one that goes its way, and for one that is run elsewhere. */
-export function hints({ plan_id, owner, status, steps }: PlanState): Hint[] {
+function hints({ plan_id, owner, status, steps }: PlanState): Hint[] {
 	if (owner === 'external') return []
 	const type = (wish: string, command: string, more = ''): Hint => ({
 		wish,

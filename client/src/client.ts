@@ -34,7 +34,7 @@ import {
  *
  * @param begin - makes the items; they end when the signal aborts
  */
-export function leavable<Item>(
+function leavable<Item>(
 	begin: (left: AbortSignal) => AsyncGenerator<Item, void, undefined>,
 ): AsyncGenerator<Item, void, undefined> {
 	const leaving = new AbortController()

@@ -11,7 +11,7 @@ import { note } from '../output.js'
 import { exitCode, follow, type Interrupt, untilInterrupted } from './watch.js'
 
 /** A server for the demonstration, and the directory it keeps its files in. */
-export async function startDemoServer(env: NodeJS.ProcessEnv) {
+async function startDemoServer(env: NodeJS.ProcessEnv) {
 	const { createLogger, parseSettings, startServer } = await import('@planstream/server')
 	const settings = parseSettings({ LOG_LEVEL: 'error', ...env })
 	const store = { kind: 'sqlite', directory: settings.PLANSTREAM_DATA } as const
@@ -29,7 +29,7 @@ export async function startDemoServer(env: NodeJS.ProcessEnv) {
 const REPORT_STEP = 'report'
 
 /** The text a step streams, put together from its events. */
-export class StreamedReport {
+class StreamedReport {
 	#text = ''
 
 	take(event: PlanEvent): void {

@@ -14,7 +14,7 @@ const HEAD = '{"planstream_archive"'
  *
  * @throws UsageError when the input cannot be read or is not UTF-8
  */
-export async function* archivesIn(input: Input): AsyncGenerator<AsyncIterable<Uint8Array>, void, void> {
+async function* archivesIn(input: Input): AsyncGenerator<AsyncIterable<Uint8Array>, void, void> {
 	const lines = linesOf(input)
 	let next = await lines.next()
 	async function* plan(): AsyncGenerator<Uint8Array, void, void> {

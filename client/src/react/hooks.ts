@@ -32,7 +32,7 @@ export function usePlan(plan_id: string, { initialState }: UsePlanOptions = {}):
 }
 
 /** What is known of a plan, from the one subscription that all components share. */
-export function usePlanView(
+function usePlanView(
 	plan_id: string,
 	{ initial, events }: { readonly initial: PlanState | null; readonly events: boolean },
 ): PlanView {

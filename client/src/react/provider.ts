@@ -6,7 +6,7 @@ import { type ListView, listFeed, PlanFeed } from './feeds.js'
 import { type Frames, pageFrames, type SharedView } from './shared-view.js'
 
 /** What the components of one client look at, each plan and each list once. It holds only what somebody looks at. */
-export class Feeds {
+class Feeds {
 	readonly #planstream: Planstream
 	readonly #frames: Frames
 	readonly #plans = new Map<string, PlanFeed>()

@@ -49,7 +49,7 @@ export const scriptedInput = z
 	})
 
 /** Whatever the script says. */
-export const scriptedResult = z.record(z.string(), z.unknown())
+const scriptedResult = z.record(z.string(), z.unknown())
 
 export type ScriptedInput = z.output<typeof scriptedInput>
 export type ScriptedUpdate = z.output<typeof update>

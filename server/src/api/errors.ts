@@ -34,7 +34,7 @@ export function formatError({ error, type, path }: FormatOptions): ErrorShape {
 }
 
 /** A failure as tRPC's clients read it. */
-export function errorShape(error: PlanstreamError, { type, path }: FailedProcedure): ErrorShape {
+function errorShape(error: PlanstreamError, { type, path }: FailedProcedure): ErrorShape {
 	const problem = error.toProblem()
 	const code = trpcCode(error, type)
 	const data: ErrorData = { code, httpStatus: problem.status, problem, ...(path !== undefined && { path }) }

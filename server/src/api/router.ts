@@ -21,7 +21,7 @@ import { foldOf, listPlans, openReviews, planResult, stepResult } from './reads.
 import { livePlanList, PlanEvents, planHistory } from './streams.js'
 
 /** Who of the caller's tenant is connected; a client with two connections is one client. */
-export function listClients(connections: Connections, { tenant }: Principal): ClientsOutput {
+function listClients(connections: Connections, { tenant }: Principal): ClientsOutput {
 	const report = connections.report(tenant)
 	const clients = [...new Set(report.map(({ client_id }) => client_id))]
 	return { client_count: clients.length, clients, connections: [...report] }

@@ -28,7 +28,7 @@ export interface JoinedSignal extends Disposable {
  *
  * @param given - an absent one never aborts
  */
-export function joinSignals(...given: readonly (AbortSignal | undefined)[]): JoinedSignal {
+function joinSignals(...given: readonly (AbortSignal | undefined)[]): JoinedSignal {
 	const signals = given.filter((signal) => signal !== undefined)
 	const joined = new AbortController()
 	const abort = (event: Event): void => joined.abort((event.target as AbortSignal).reason)
@@ -44,7 +44,7 @@ export function joinSignals(...given: readonly (AbortSignal | undefined)[]): Joi
 }
 
 /** Resolves when the signal aborts. */
-export function aborted(signal: AbortSignal): Promise<void> {
+function aborted(signal: AbortSignal): Promise<void> {
 	return new Promise((resolve) => {
 		if (signal.aborted) resolve()
 		else signal.addEventListener('abort', () => resolve(), { once: true })

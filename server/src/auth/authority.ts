@@ -55,7 +55,7 @@ export function isLoopback(host: string): boolean {
  *
  * @throws PlanstreamError `forbidden`
  */
-export function assertLocal({ headers, socket }: Arrival): void {
+function assertLocal({ headers, socket }: Arrival): void {
 	const { host, origin } = headers
 	const { remoteAddress = '' } = socket
 	if (!isLoopbackAddress(remoteAddress)) {
@@ -77,7 +77,7 @@ export function assertLocal({ headers, socket }: Arrival): void {
 }
 
 /** Whether a page of this origin is served by this machine. */
-export function isLoopbackOrigin(origin: string): boolean {
+function isLoopbackOrigin(origin: string): boolean {
 	return /^https?:/.test(origin) && isLoopbackUrl(origin)
 }
 

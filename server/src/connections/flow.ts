@@ -16,12 +16,12 @@ export interface SendBuffer {
 }
 
 /** Whether the reader has to take something before more is written. */
-export function isFull(buffer: SendBuffer): boolean {
+function isFull(buffer: SendBuffer): boolean {
 	return buffer.writable.writableNeedDrain && buffer.queued >= buffer.limit
 }
 
 /** Resolves at once while there is room; else when what was written has drained or the connection has closed, or the signal aborts. */
-export async function drained(buffer: SendBuffer, signal?: AbortSignal): Promise<void> {
+async function drained(buffer: SendBuffer, signal?: AbortSignal): Promise<void> {
 	while (signal?.aborted !== true && isFull(buffer)) await drainOrEnd(buffer.writable, signal)
 }
 

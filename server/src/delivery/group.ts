@@ -42,7 +42,7 @@ export function takeChunk(items: Iterator<StreamItem>, { encode }: Encoder, most
 }
 
 /** All items, in as many chunks as they need. */
-export function chunksOf(items: Iterable<StreamItem>, encoder: Encoder): readonly Chunk[] {
+function chunksOf(items: Iterable<StreamItem>, encoder: Encoder): readonly Chunk[] {
 	const left = items[Symbol.iterator]()
 	const chunks: Chunk[] = []
 	for (let chunk = takeChunk(left, encoder); chunk !== null; chunk = takeChunk(left, encoder)) chunks.push(chunk)

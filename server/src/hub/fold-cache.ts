@@ -81,7 +81,7 @@ const STEP_BYTES = 1024
 const NOTE_BYTES = 256
 
 /** About how many bytes a fold keeps in memory. What is large in it is measured once, however many folds share it. */
-export function weighFold(fold: PlanFold): number {
+function weighFold(fold: PlanFold): number {
 	const { state, plan, created, large_results, held, artifacts, commands, leases, skipped_by, resolved, removed } = fold
 	const { resultBytes } = indexSteps(state.steps)
 	const graphs = new Set([plan, created])

@@ -67,7 +67,7 @@ export interface HistoryPage {
  *
  * @throws PlanstreamError `cursor_gone` when the events behind any other position are not to be had
  */
-export async function readPage(log: EventLog, plan: PlanKey, { after, limit, waiting }: PageRequest): Promise<HistoryPage> {
+async function readPage(log: EventLog, plan: PlanKey, { after, limit, waiting }: PageRequest): Promise<HistoryPage> {
 	const bell = new Bell()
 	using _watch = log.watch(plan, () => bell.ring())
 	let position = after

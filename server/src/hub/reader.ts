@@ -26,7 +26,7 @@ export interface EventFilter {
 }
 
 /** @returns null for who wants to see everything */
-export function eventFilter({ event_types, step_id }: FilterRequest): EventFilter | null {
+function eventFilter({ event_types, step_id }: FilterRequest): EventFilter | null {
 	if (event_types === undefined && step_id === undefined) return null
 	return {
 		key: JSON.stringify([event_types === undefined ? null : [...event_types].sort(), step_id ?? null]),

@@ -17,7 +17,7 @@ import type { StepJob, StepQueue } from './step-queue.js'
 const NONE: ReadonlySet<string> = new Set()
 
 /** Steps whose agent ignores its signal and goes on after its attempt has ended: each holds its slot and its step. */
-export class Lingering {
+class Lingering {
 	readonly #steps = new Map<string, Set<string>>()
 
 	of(plan: PlanKey): ReadonlySet<string> {

@@ -12,7 +12,7 @@ import { OpenSet } from '../connections/connections.js'
 import { refuse } from '../transports/websocket/upgrade.js'
 
 /** Gives a real answer to bytes that never become a request, to CONNECT, and to expectations that nobody meets. */
-export function answerUnreadable(server: Server): void {
+function answerUnreadable(server: Server): void {
 	const begun = new WeakMap<Duplex, ServerResponse>()
 	server.on('request', ({ socket }: IncomingMessage, outgoing: ServerResponse) => void begun.set(socket, outgoing))
 	server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
@@ -52,7 +52,7 @@ function failureOf(cause: NodeJS.ErrnoException): PlanstreamError {
 }
 
 /** The answer to a request that never became one, because its address or its host is no URL. */
-export function unreadable(error: unknown): Response {
+function unreadable(error: unknown): Response {
 	if (!(error instanceof RequestError)) return problemResponse(asPlanstreamError(error))
 	const sentence = 'The address or the host of the request cannot be read. Ask for a path on http://localhost.'
 	return problemResponse(new PlanstreamError('bad_request', sentence, {}, { cause: error }))
@@ -65,7 +65,7 @@ function ignoreReset(): void {}
  * Ends the answers that wait behind another one when their connection goes. Node tells only the answer that has the socket, so that a
  * stream asked for behind another would never hear that its reader has left.
  */
-export function endWaitingAnswers(server: Server): void {
+function endWaitingAnswers(server: Server): void {
 	const waiting = new WeakMap<Duplex, Set<ServerResponse>>()
 	server.on('request', ({ socket }, outgoing) => {
 		if (outgoing.socket !== null) return

@@ -12,7 +12,7 @@ import { indexResult, inventoryResult, resultOf } from './results.js'
 import { anyOf, quoteTerm } from './search.js'
 
 /** Raised when the tables change: an index of another version is built anew. */
-export const INDEX_VERSION = 1
+const INDEX_VERSION = 1
 
 /** Words are folded in case and accents by unicode61 and stemmed by porter; `words` keeps no second copy of the text. */
 const SCHEMA = `
@@ -96,7 +96,7 @@ export class CorpusIndex implements Disposable {
 }
 
 /** Writes an index into a new file. It counts as whole once {@link IndexWriter.finish} has returned. */
-export class IndexWriter implements Disposable {
+class IndexWriter implements Disposable {
 	readonly #database: SqlDatabase
 	readonly #insertFile: SqlStatement<never>
 	readonly #insertPassage: SqlStatement<never>

@@ -25,7 +25,7 @@ export function mergeAnswers(questions: readonly string[], answers: readonly Ans
 
 type Place = { readonly path: string; readonly start: number; readonly end: number }
 
-export function isSamePlace(one: Place, other: Place): boolean {
+function isSamePlace(one: Place, other: Place): boolean {
 	return one.path === other.path && one.start === other.start && one.end === other.end
 }
 
@@ -40,7 +40,7 @@ function union(one: readonly string[], other: readonly string[]): string[] {
 type CheckedAnswer = CrosscheckResult['answers'][number]
 
 /** Each quoted place once, in the order of first use; its number is its index plus one. */
-export function citedPlaces(answers: readonly CheckedAnswer[]): Quote[] {
+function citedPlaces(answers: readonly CheckedAnswer[]): Quote[] {
 	const places: Quote[] = []
 	for (const quote of answers.flatMap((answer) => answer.quotes)) {
 		if (!places.some((known) => isSamePlace(known, quote))) places.push(quote)

@@ -29,7 +29,7 @@ export function retryStep(fold: PlanFold, { step_id, cascade }: StepControlOf<'r
 	return settle(fold, [...reopened, ...steps.map(stepRetried)], world)
 }
 
-export function stepRetried({ step_id, attempt }: StepState): ParsedEvent {
+function stepRetried({ step_id, attempt }: StepState): ParsedEvent {
 	return { event_type: 'step_retrying', step_id, data: { reason: 'manual', next_attempt: attempt + 1, delay_ms: 0 } }
 }
 

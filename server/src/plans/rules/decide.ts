@@ -30,7 +30,7 @@ export function isMetered({ plan, state }: PlanFold): boolean {
  *
  * @param window_ms - the time since the numbers before these
  */
-export function metricsOf({ state, output_characters }: PlanFold, window_ms: number): ParsedEvent {
+function metricsOf({ state, output_characters }: PlanFold, window_ms: number): ParsedEvent {
 	const data: Record<string, number> = { window_ms }
 	for (const status of STEP_STATUSES) data[`steps_${status}`] = state.steps.filter((step) => step.status === status).length
 	data.attempts = state.steps.reduce((sum, step) => sum + step.attempt, 0)

@@ -27,7 +27,7 @@ const RETRY_MIN_MS = 1000
 const RETRY_SPREAD_MS = 4000
 
 /** What every stream begins with: a comment, which makes proxies pass the headers on, and the delay before a reconnect. */
-export function openingBlock(random: () => number): string {
+function openingBlock(random: () => number): string {
 	return `: planstream\nretry: ${RETRY_MIN_MS + Math.floor(random() * RETRY_SPREAD_MS)}\n\n`
 }
 
@@ -35,7 +35,7 @@ export function openingBlock(random: () => number): string {
  * One item as an event of the stream. Plan events have no `event:` line, so that one `onmessage` gets them all; the id is where an
  * EventSource resumes, which a problem does not move.
  */
-export function itemBlock(item: StreamItem): string {
+function itemBlock(item: StreamItem): string {
 	const data = dataBlock(textOf(item))
 	if (item.kind === 'event') return `id: ${item.stored.cursor}\n${data}`
 	const { frame, cursor } = item.frame
@@ -43,17 +43,17 @@ export function itemBlock(item: StreamItem): string {
 }
 
 /** A message without an id. */
-export function dataBlock(text: string): string {
+function dataBlock(text: string): string {
 	return `data: ${text}\n\n`
 }
 
 /** A sign of life for proxies and people, as a comment that no client sees. */
-export const HEARTBEAT_BLOCK = ': heartbeat\n\n'
+const HEARTBEAT_BLOCK = ': heartbeat\n\n'
 
 const ROUTE = contract['plans.events']
 
 /** What a request for a stream says of the reading, not of what is read. */
-export const READING = [['client_id', 'text'] as const, ['close_after_ms', 'number'] as const]
+const READING = [['client_id', 'text'] as const, ['close_after_ms', 'number'] as const]
 
 /** `lastEventId` is tRPC's name; here the browser's header stands for it, and a parameter for those who cannot set one. */
 const SSE_INPUT_PARAMETERS = new Map([
@@ -84,7 +84,7 @@ export interface Reading {
 }
 
 /** @throws PlanstreamError `bad_request` with the `path` of the parameter */
-export function readReading(client_id: unknown, close_after_ms: unknown): Reading {
+function readReading(client_id: unknown, close_after_ms: unknown): Reading {
 	const named = readClientId(client_id as string | undefined)
 	if (close_after_ms === undefined) return { client_id: named, closeAfterMs: undefined }
 	if (Number.isInteger(close_after_ms) && Number(close_after_ms) >= 0 && Number(close_after_ms) <= MAX_CLOSE_AFTER_MS) {
@@ -99,7 +99,7 @@ export function readReading(client_id: unknown, close_after_ms: unknown): Readin
  *
  * @throws PlanstreamError `bad_request` with the `path` of the parameter
  */
-export function readSubscription({ plan_id, search, lastEventId }: SseRequest): SseSubscription {
+function readSubscription({ plan_id, search, lastEventId }: SseRequest): SseSubscription {
 	const { last_event_id, client_id, close_after_ms, ...query } = readQuery(search, SSE_INPUT_PARAMETERS)
 	const resumed = lastEventId?.slice(0, MAX_CURSOR) || positionText(last_event_id)
 	const input = { ...query, plan_id, ...(resumed !== undefined && { lastEventId: resumed }) }
@@ -121,7 +121,7 @@ function positionText(text: unknown): string | undefined {
 	throw new PlanstreamError('bad_request', sentence, { path: 'last_event_id' })
 }
 
-export const SSE_HEADERS = {
+const SSE_HEADERS = {
 	'content-type': 'text/event-stream; charset=utf-8',
 	'cache-control': 'no-cache, no-transform',
 	'x-accel-buffering': 'no',
@@ -141,7 +141,7 @@ const { input: schema } = contract['plans.changes']
 const PARAMETERS = new Map([...queryParameters(schema, []), ...READING])
 
 /** The live list of plans: a message an item, without ids, because a reader that comes again begins with a new page. */
-export async function answerChanges(options: SseOptions, context: SseContext): Promise<Response> {
+async function answerChanges(options: SseOptions, context: SseContext): Promise<Response> {
 	const { hub, contextOf, schedule, random, onProblem } = options
 	const { principal } = contextOf(context)
 	assertAllowed(principal, 'plans.changes')

@@ -35,7 +35,7 @@ export interface WebSocketAddress {
  *
  * @throws PlanstreamError `bad_request` with the `path` of what is wrong
  */
-export function readAddress(url: string): WebSocketAddress {
+function readAddress(url: string): WebSocketAddress {
 	const { pathname, search } = new URL(url, 'http://localhost')
 	const client_id = readClientId(decoded(pathname.split('/').at(-1) ?? ''))
 	const { plan_id = [] } = readQuery(search, PARAMETERS) as { plan_id?: string[] }
@@ -60,7 +60,7 @@ function decoded(segment: string): string {
  *
  * @throws PlanstreamError `bad_request`
  */
-export function readMessage(data: Buffer, isBinary: boolean): ClientMessage {
+function readMessage(data: Buffer, isBinary: boolean): ClientMessage {
 	if (isBinary) throw new PlanstreamError('bad_request', 'The frame is binary. Send JSON in a text frame.')
 	const value = parse(data.toString())
 	checkJson(value)
@@ -70,7 +70,7 @@ export function readMessage(data: Buffer, isBinary: boolean): ClientMessage {
 }
 
 /** Why a frame was refused, always with what is `allowed`. */
-export function frameRefusal(thrown: unknown): PlanstreamError {
+function frameRefusal(thrown: unknown): PlanstreamError {
 	const error = typedError(thrown)
 	return new PlanstreamError(error.code, error.message, { allowed: ACTIONS, ...error.facts }, { cause: error.cause })
 }
@@ -94,7 +94,7 @@ export interface Following {
 }
 
 /** One plan that a client of the plain WebSocket follows. */
-export class FollowedPlan implements Outlet, CarriedStream, Disposable {
+class FollowedPlan implements Outlet, CarriedStream, Disposable {
 	readonly plan_id: string
 	readonly #session: Following
 	#delivery: Delivery | null = null
@@ -162,7 +162,7 @@ export interface SessionService {
 }
 
 /** One client on the plain WebSocket: what it says, and the subscriptions it has. */
-export class WebSocketSession implements Following {
+class WebSocketSession implements Following {
 	readonly accepted: AcceptedSocket
 	readonly #service: SessionService
 	readonly #principal: Principal
@@ -274,7 +274,7 @@ function liveText(event_type: 'ping' | 'pong', data: Record<string, Json>): stri
 }
 
 /** What a client is told of a failure. */
-export function problemText(error: PlanstreamError, plan_id: string | null = null, cursor: string | null = null): string {
+function problemText(error: PlanstreamError, plan_id: string | null = null, cursor: string | null = null): string {
 	return textOf({ kind: 'frame', frame: { frame: 'problem', plan_id, cursor, ...error.toProblem() } })
 }
 

@@ -32,7 +32,7 @@ export function answerText({ id, jsonrpc }: RequestHead, answer: Answer): string
 }
 
 /** The items of a subscription, as answers into which their texts are spliced. */
-export function trpcSocketWire({ id, jsonrpc }: RequestHead, framing: Framing): Wire {
+function trpcSocketWire({ id, jsonrpc }: RequestHead, framing: Framing): Wire {
 	const before = `${JSON.stringify({ id, jsonrpc }).slice(0, -1)},"result":{"type":"data","data":{"id":`
 	return messageWire(`trpc-websocket ${before}`, framing, (item) => {
 		const cursor = JSON.stringify(cursorOf(item) ?? '')

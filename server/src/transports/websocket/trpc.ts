@@ -56,7 +56,7 @@ interface Work {
  * A tRPC client on a WebSocket, answered byte for byte as by tRPC's own adapter. Every answer takes a turn, and while there is no room
  * nothing more is read, so that what is refused before it is a call does not pile up either.
  */
-export class TrpcSocket implements SubscriptionHost {
+class TrpcSocket implements SubscriptionHost {
 	readonly #accepted: AcceptedSocket
 	readonly #service: TrpcService
 	readonly #subscriptions = new Map<number | string, TrpcSubscription>()
