@@ -4,10 +4,10 @@ import { fileURLToPath } from 'node:url'
 import { configDefaults, defineConfig } from 'vitest/config'
 import base from './tsconfig.base.json' with { type: 'json' }
 
-/** Tests see the sources of the workspaces, not what was built of them. */
+/** Resolves imports of the workspaces to their sources instead of the built packages, and `#test/` to the tests' support. */
 const alias = Object.entries(base.compilerOptions.paths).map(([name, [source]]) => ({
-	find: new RegExp(`^${name}$`),
-	replacement: fileURLToPath(new URL(source as string, import.meta.url)),
+	find: new RegExp(`^${name.replace('*', '(.+)')}$`),
+	replacement: fileURLToPath(new URL(source as string, import.meta.url)).replace('*', '$1'),
 }))
 
 const LONG = '**/*.long.test.{ts,tsx}'

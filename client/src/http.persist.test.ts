@@ -1,6 +1,6 @@
 import { type ErrorCode, PlanstreamError } from '@planstream/shared'
 import { describe, expect, it } from 'vitest'
-import { ManualClock } from '../../test/support/manual-clock.js'
+import { ManualClock } from '#test/support/manual-clock.js'
 import { persistentCalls } from './http.js'
 import { Scope } from './timing.js'
 

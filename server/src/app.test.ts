@@ -1,7 +1,7 @@
 import type { HttpBindings } from '@hono/node-server'
 import { PlanstreamError } from '@planstream/shared'
 import { expect, it } from 'vitest'
-import { startPlanstream } from '../../test/support/planstream.js'
+import { startPlanstream } from '#test/support/plans/test-planstream.js'
 import { createApp } from './app.js'
 import { LOCAL_AUTHORITY } from './auth/authority.js'
 import { CONNECTION_LIMITS, Connections } from './connections/connections.js'

@@ -4,7 +4,7 @@ import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { researchAgents } from '../../server/src/agents/research/research.js'
 import { researchPlan } from '../../server/src/agents/research/research-plan.js'
-import { runSteps } from '../support/run-steps.js'
+import { runSteps } from '../support/agents/run-steps.js'
 import { read, root } from './documents.js'
 
 /** The questions that the demo asks of these documents. */

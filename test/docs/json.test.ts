@@ -6,9 +6,9 @@ import { describe, expect, it } from 'vitest'
 import { openAiCompatibleAgent } from '../../server/src/agents/openai-compatible/openai-compatible-agent.js'
 import { scriptedAgent } from '../../server/src/agents/scripted.js'
 import { readKeys } from '../../server/src/auth/keys.js'
+import { OpenAiDouble } from '../support/agents/fake-openai.js'
 import { temporaryDirectory } from '../support/cli-process.js'
-import { OpenAiDouble } from '../support/openai-double.js'
-import { startPlanstream } from '../support/planstream.js'
+import { startPlanstream } from '../support/plans/test-planstream.js'
 import { blocksIn } from './documents.js'
 
 const blocks = blocksIn('json').map(({ place, text }) => ({ place, value: JSON.parse(text) as Record<string, unknown> }))

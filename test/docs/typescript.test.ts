@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { faultsOf, programOf } from '../support/typescript.js'
+import { faultsOf, programOf } from '../support/packages/compile.js'
 import { blocksIn, root } from './documents.js'
 
 const COMPILING_MS = 120_000

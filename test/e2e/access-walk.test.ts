@@ -2,10 +2,10 @@ import { contract, type ProcedureName, SCOPES, type Scope } from '@planstream/sh
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ROUTES } from '../../server/src/api/rest.js'
 import { keyAuthority } from '../../server/src/auth/authority.js'
-import { StreamServer } from '../suites/stream-server.js'
-import { Wire } from '../suites/wire.js'
-import { ask, type Question } from '../support/ask.js'
-import { bearer } from '../support/keyed-server.js'
+import { ask, type Question } from '../support/http-request.js'
+import { bearer } from '../support/servers/keyed-server.js'
+import { StreamServer } from '../support/servers/stream-server.js'
+import { Wire } from '../support/streams/socket-client.js'
 
 /** The key that has this scope and no other. */
 const keyFor = (scope: Scope) => bearer(scope.replace(':', '.'))

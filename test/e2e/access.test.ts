@@ -1,9 +1,9 @@
 import { SCOPES, type Scope } from '@planstream/shared/schemas'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { webSocketUrl } from '../suites/stream-readers.js'
-import { connectPlain, SocketClient, Wire } from '../suites/wire.js'
-import { ask, problemOf } from '../support/ask.js'
-import { bearer, type KeyedServer, startKeyedServer } from '../support/keyed-server.js'
+import { ask, problemOf } from '../support/http-request.js'
+import { bearer, type KeyedServer, startKeyedServer } from '../support/servers/keyed-server.js'
+import { connectPlain, SocketClient, Wire } from '../support/streams/socket-client.js'
+import { webSocketUrl } from '../support/streams/stream-readers.js'
 
 const EVENTS = '/api/v1/streaming/plans/p/events'
 const grant = (...scopes: Scope[]) => ({ tenant: 'acme', scopes })

@@ -9,8 +9,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createLogger } from '../../server/src/ops/logger.js'
 import type { Agent } from '../../server/src/plans/agent.js'
 import { type RunningServer, startServer } from '../../server/src/server.js'
-import { ask, post } from '../support/ask.js'
-import { startTestServer } from '../support/server.js'
+import { ask, post } from '../support/http-request.js'
+import { startTestServer } from '../support/servers/test-server.js'
 
 const ZERO = { connections: 0, subscriptions: 0, watchers: 0, attempts: 0, timers: 0 }
 const eventsOf = (plan_id: string) => `/api/v1/streaming/plans/${plan_id}/events`

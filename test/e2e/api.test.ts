@@ -1,8 +1,8 @@
 import type { PublishOutput } from '@planstream/shared'
 import { describe, expect, it } from 'vitest'
 import type { RunningServer } from '../../server/src/server.js'
-import { ask, post, problemOf } from '../support/ask.js'
-import { startTestServer } from '../support/server.js'
+import { ask, post, problemOf } from '../support/http-request.js'
+import { startTestServer } from '../support/servers/test-server.js'
 
 const STEP = { step_id: 'one', action: 'search', agent_type: 'scripted', input: { result: { found: 3 } } }
 const PLAN = { plan_id: 'plan_1', query: 'Which?', steps: [STEP] }

@@ -5,8 +5,8 @@ import { EMPTY_FINGERPRINT } from '@planstream/shared'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { nextFingerprint } from '../../server/src/log/append.js'
 import { type RunningServer, startServer } from '../../server/src/server.js'
-import { ask, post } from '../support/ask.js'
 import { CliProcess, planstream, temporaryDirectory } from '../support/cli-process.js'
+import { ask, post } from '../support/http-request.js'
 
 /** More than one piece of an archive, and characters of several bytes. */
 const TEXT = 'é'.repeat(100_000)

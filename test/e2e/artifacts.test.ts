@@ -5,10 +5,10 @@ import { describe, expect, it } from 'vitest'
 import { createLogger } from '../../server/src/ops/logger.js'
 import type { RunningServer } from '../../server/src/server.js'
 import { startServer } from '../../server/src/server.js'
-import { ask, post } from '../support/ask.js'
 import { temporaryDirectory } from '../support/cli-process.js'
-import { bearer, startKeyedServer } from '../support/keyed-server.js'
-import { startTestServer } from '../support/server.js'
+import { ask, post } from '../support/http-request.js'
+import { bearer, startKeyedServer } from '../support/servers/keyed-server.js'
+import { startTestServer } from '../support/servers/test-server.js'
 
 const TEXT = '<script>alert("no page")</script> é'
 const ID = createHash('sha256').update(TEXT).digest('hex')

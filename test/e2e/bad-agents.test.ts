@@ -9,12 +9,13 @@ import { LOCAL_PRINCIPAL } from '../../server/src/hub/stream.js'
 import { openLog } from '../../server/src/log/open.js'
 import type { Agent } from '../../server/src/plans/agent.js'
 import { PROCESS_TIMER, type Timer } from '../../server/src/plans/reports.js'
-import { startPlanstream, TestPlanstream } from '../support/planstream.js'
+import { moduleUrl } from '../support/agents/isolated/module-url.js'
+import { startPlanstream, TestPlanstream } from '../support/plans/test-planstream.js'
 
 const PROCESSES_MS = 60_000
 const GRACE_MS = 10_000
 
-const module = new URL('../support/isolated/misbehaving.mjs', import.meta.url)
+const module = moduleUrl('misbehaving')
 const agents = () => [scriptedAgent(), isolatedAgent({ type: 'misbehaving', module, memoryMb: 64 })]
 
 /** One attempt of what is given; in this process by a script, in one of its own by an action. */

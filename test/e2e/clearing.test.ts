@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { RunningServer } from '../../server/src/server.js'
-import { ask, post } from '../support/ask.js'
-import { startTestServer } from '../support/server.js'
+import { ask, post } from '../support/http-request.js'
+import { startTestServer } from '../support/servers/test-server.js'
 
 const LARGE = { text: 'x'.repeat(10_000) }
 const STEP = { step_id: 'one', action: 'search', agent_type: 'scripted', input: { result: LARGE } }

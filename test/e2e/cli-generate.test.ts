@@ -3,7 +3,7 @@ import path from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { root } from '../docs/documents.js'
 import { planstream } from '../support/cli-process.js'
-import { faultsOf, programOf } from '../support/typescript.js'
+import { faultsOf, programOf } from '../support/packages/compile.js'
 
 const COMPILING_MS = 120_000
 

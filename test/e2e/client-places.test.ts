@@ -1,6 +1,6 @@
 import { createPlanstream } from '@planstream/client'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
-import { startTestServer } from '../support/server.js'
+import { startTestServer } from '../support/servers/test-server.js'
 
 /** The locks of a browser, as far as they are used: each is held by one, and nobody waits. */
 class PageLocks {

@@ -2,8 +2,8 @@ import { createPlanstream, type PlanEvent, type PlanSpec, type PlanState, type S
 import { applyEvent, initialPlanState } from '@planstream/shared'
 import { describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
-import { startFaultProxy } from '../support/fault-proxy.js'
-import { startTestServer } from '../support/server.js'
+import { startFaultProxy } from '../support/servers/fault-proxy.js'
+import { startTestServer } from '../support/servers/test-server.js'
 
 const AT_ONCE = { WebSocket, backoff: { initialMs: 0 } }
 

@@ -2,7 +2,7 @@ import { createPlanstream, PlanstreamError, type PlanstreamOptions } from '@plan
 import { SCOPES } from '@planstream/shared/schemas'
 import { expect, it } from 'vitest'
 import { WebSocket } from 'ws'
-import { startKeyedServer } from '../support/keyed-server.js'
+import { startKeyedServer } from '../support/servers/keyed-server.js'
 
 const TRANSPORTS = ['sse', 'websocket'] as const
 const all = { tenant: 'acme', scopes: SCOPES }

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { startFaultProxy } from '../support/fault-proxy.js'
-import { arbitraryFaults, EVENTS, watchThrough } from '../support/faulty-streams.js'
-import { startTestServer } from '../support/server.js'
+import { arbitraryFaults, EVENTS, watchThrough } from '../support/client/watch-through-faults.js'
+import { startFaultProxy } from '../support/servers/fault-proxy.js'
+import { startTestServer } from '../support/servers/test-server.js'
 
 const COUNTED = Array.from({ length: EVENTS }, (_, index) => index + 1)
 const RUNS = Math.ceil(50 * Number(process.env.PLANSTREAM_TEST_SCALE ?? 1))

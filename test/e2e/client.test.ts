@@ -9,9 +9,9 @@ import {
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
-import { startFaultProxy } from '../support/fault-proxy.js'
-import { arbitraryFaults, EVENTS, type Faults, watchThrough } from '../support/faulty-streams.js'
-import { startTestServer } from '../support/server.js'
+import { arbitraryFaults, EVENTS, type Faults, watchThrough } from '../support/client/watch-through-faults.js'
+import { startFaultProxy } from '../support/servers/fault-proxy.js'
+import { startTestServer } from '../support/servers/test-server.js'
 
 const COUNTED = Array.from({ length: EVENTS }, (_, index) => index + 1)
 const CALM: Faults = { transport: 'auto', handshakes: 'pass', cuts: [], cutsAtEvents: [], before: 4 }

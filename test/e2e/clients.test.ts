@@ -2,9 +2,9 @@ import { createTRPCClient, createWSClient, httpSubscriptionLink, type TRPCLink, 
 import { EventSource } from 'eventsource'
 import { expect, test } from 'vitest'
 import type { AppRouter } from '../../server/src/api/router.js'
-import { StockSocket, sseUrl } from '../suites/stream-readers.js'
-import { StreamServer } from '../suites/stream-server.js'
-import { connectPlain, SocketClient } from '../suites/wire.js'
+import { StreamServer } from '../support/servers/stream-server.js'
+import { connectPlain, SocketClient } from '../support/streams/socket-client.js'
+import { StockSocket, sseUrl } from '../support/streams/stream-readers.js'
 
 const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1 } }
 

@@ -2,9 +2,9 @@ import { once } from 'node:events'
 import { describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { type OpenCompressed, readsCompressed } from '../suites/compressed.suite.js'
-import { webSocketUrl } from '../suites/stream-readers.js'
-import { StreamServer } from '../suites/stream-server.js'
-import { type Answer, connectPlain } from '../suites/wire.js'
+import { StreamServer } from '../support/servers/stream-server.js'
+import { type Answer, connectPlain } from '../support/streams/socket-client.js'
+import { webSocketUrl } from '../support/streams/stream-readers.js'
 
 /** Follows a plan with the client of the package `ws`. */
 function openWith(address: (url: string) => string, ask: (plan_id: string, after: string) => object): OpenCompressed {

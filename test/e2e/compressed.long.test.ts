@@ -2,9 +2,9 @@ import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { describe, it, onTestFinished } from 'vitest'
 import { type OpenCompressed, readsCompressed } from '../suites/compressed.suite.js'
-import { webSocketUrl } from '../suites/stream-readers.js'
-import { CHROMIUM_NOTE, chromiumIsMissing, openPage } from '../support/chromium.js'
-import { MATRIX_NOTE, NODES } from '../support/matrix.js'
+import { CHROMIUM_NOTE, chromiumIsMissing, openPage } from '../support/browser/chromium.js'
+import { MATRIX_NOTE, NODES } from '../support/packages/version-matrix.js'
+import { webSocketUrl } from '../support/streams/stream-readers.js'
 
 if (chromiumIsMissing) console.warn(CHROMIUM_NOTE)
 

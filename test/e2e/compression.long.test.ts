@@ -2,9 +2,9 @@ import { expect, test } from 'vitest'
 import { CONNECTION_LIMITS } from '../../server/src/connections/connections.js'
 import { bareReaders } from '../../server/src/testing/readers.js'
 import { Target } from '../../server/src/testing/target.js'
-import { STALLED_READERS } from '../suites/stalled-readers.js'
-import { MeasuredServer } from '../support/measured-server.js'
-import { noise } from '../support/noise.js'
+import { noise } from '../support/incompressible-text.js'
+import { MeasuredServer } from '../support/servers/measured-server.js'
+import { STALLED_READERS } from '../support/streams/stalled-readers.js'
 
 const EVENTS = 512
 const EVENT_BYTES = 60_000

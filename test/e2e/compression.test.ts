@@ -3,8 +3,8 @@ import { type IncomingMessage, request } from 'node:http'
 import { createGunzip } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
-import { StreamServer } from '../suites/stream-server.js'
-import { noise } from '../support/noise.js'
+import { noise } from '../support/incompressible-text.js'
+import { StreamServer } from '../support/servers/stream-server.js'
 
 const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1 } }
 const COMPLETED = { event_type: 'plan_completed', data: { result: null } }

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { conformanceCases, startTestPlanstream } from '@planstream/server/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { planstream } from '../support/cli-process.js'
-import { startKeyedServer } from '../support/keyed-server.js'
+import { startKeyedServer } from '../support/servers/keyed-server.js'
 
 describe('the protocol, by its address', () => {
 	let server: Awaited<ReturnType<typeof startTestPlanstream>>

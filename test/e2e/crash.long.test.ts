@@ -1,7 +1,7 @@
 import type { PlanEvent } from '@planstream/shared'
 import { describe, expect, it } from 'vitest'
-import { Acknowledged, publishUntil, quickClient, watch } from '../support/crash-traffic.js'
-import { ServerProcess } from '../support/server-process.js'
+import { ServerProcess } from '../support/servers/server-process.js'
+import { Acknowledged, publishUntil, quickClient, watch } from '../support/streams/crash-traffic.js'
 
 const SCALE = Number(process.env.PLANSTREAM_TEST_SCALE ?? 1)
 const KILLS = Math.ceil(5 * SCALE)

@@ -2,8 +2,8 @@ import { Parser } from '@asyncapi/parser'
 import { EVENT_TYPES } from '@planstream/shared'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { StreamServer } from '../suites/stream-server.js'
-import { ask } from '../support/ask.js'
+import { ask } from '../support/http-request.js'
+import { StreamServer } from '../support/servers/stream-server.js'
 
 let server: StreamServer
 beforeAll(async () => {

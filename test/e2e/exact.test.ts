@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { exactSuite } from '../suites/exact.suite.js'
-import { StreamServer } from '../suites/stream-server.js'
-import { WIRES } from '../support/wire-bytes.js'
+import { StreamServer } from '../support/servers/stream-server.js'
+import { WIRES } from '../support/streams/raw-streams.js'
 
 exactSuite(25)
 

@@ -1,8 +1,8 @@
 import path from 'node:path'
 import { createPlanstream } from '@planstream/client'
 import { expect, it } from 'vitest'
-import { CHROMIUM_NOTE, chromiumIsMissing, openPage } from '../support/chromium.js'
-import { startTestServer } from '../support/server.js'
+import { CHROMIUM_NOTE, chromiumIsMissing, openPage } from '../support/browser/chromium.js'
+import { startTestServer } from '../support/servers/test-server.js'
 
 const PAGE = path.resolve(import.meta.dirname, '../../examples/vite-page/index.html')
 

@@ -11,7 +11,7 @@ import { startTestPlanstream, type TestPlanstream } from '@planstream/server/tes
 import ts from 'typescript'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { root } from '../docs/documents.js'
-import { ask, post } from '../support/ask.js'
+import { ask, post } from '../support/http-request.js'
 
 const RUNNING_MS = 60_000
 const run = promisify(execFile)

@@ -3,7 +3,7 @@ import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { expect, it } from 'vitest'
 import { CliProcess, temporaryDirectory } from '../support/cli-process.js'
-import { Acknowledged, publishUntil, quickClient, watch } from '../support/crash-traffic.js'
+import { Acknowledged, publishUntil, quickClient, watch } from '../support/streams/crash-traffic.js'
 
 const COMMAND = path.resolve(import.meta.dirname, '../../cli/dist/main.js')
 const MOUNT = 'mount -t tmpfs -o size=8m tmpfs "$0" &&'

@@ -1,13 +1,13 @@
 import { expect, it } from 'vitest'
 import { createLogger } from '../../server/src/ops/logger.js'
 import type { RunningServer } from '../../server/src/server.js'
-import { EVENT_READERS } from '../suites/stream-readers.js'
-import { post } from '../support/ask.js'
-import { httpSurface } from '../support/fuzz/http.js'
+import { httpSurface } from '../support/fuzz/http-surface.js'
 import { seeded } from '../support/fuzz/mutate.js'
-import { rawSurface } from '../support/fuzz/raw.js'
-import { socketSurface } from '../support/fuzz/sockets.js'
-import { startTestServer } from '../support/server.js'
+import { rawSurface } from '../support/fuzz/tcp-surface.js'
+import { socketSurface } from '../support/fuzz/websocket-surface.js'
+import { post } from '../support/http-request.js'
+import { startTestServer } from '../support/servers/test-server.js'
+import { EVENT_READERS } from '../support/streams/stream-readers.js'
 
 const SCALE = Number(process.env.PLANSTREAM_TEST_SCALE ?? 1)
 const SEED = Number(process.env.PLANSTREAM_TEST_SEED ?? 30)

@@ -7,10 +7,11 @@ import { LOCAL_PRINCIPAL } from '../../server/src/hub/stream.js'
 import { MemoryLog } from '../../server/src/log/memory.js'
 import type { StepResult } from '../../server/src/plans/agent.js'
 import type { RunningServer } from '../../server/src/server.js'
-import { EVENT_READERS, type Received } from '../suites/stream-readers.js'
-import { ask, post } from '../support/ask.js'
-import { bearer, startKeyedServer } from '../support/keyed-server.js'
-import { startTestServer } from '../support/server.js'
+import { moduleUrl } from '../support/agents/isolated/module-url.js'
+import { ask, post } from '../support/http-request.js'
+import { bearer, startKeyedServer } from '../support/servers/keyed-server.js'
+import { startTestServer } from '../support/servers/test-server.js'
+import { EVENT_READERS, type Received } from '../support/streams/stream-readers.js'
 
 const PROCESSES_MS = 60_000
 const SYSTEM = { plan_id: 'system' } as const
@@ -92,7 +93,7 @@ describe('the health of the server', { timeout: PROCESSES_MS }, () => {
 	})
 
 	it('says that the process of an agent died, until an attempt of it comes to a result', async () => {
-		const module = new URL('../support/isolated/misbehaving.mjs', import.meta.url)
+		const module = moduleUrl('misbehaving')
 		await using server = await startTestServer({ agents: [isolatedAgent({ type: 'misbehaving', module })] })
 		await post(server, '/api/v1/plans', plan('misbehaving', 'exit'))
 		await expect.poll(() => told(server, 'agent:misbehaving'), { timeout: PROCESSES_MS }).toEqual(['ok', 'degraded'])

@@ -4,7 +4,7 @@ import { buffer } from 'node:stream/consumers'
 import { gunzipSync } from 'node:zlib'
 import { expect, test } from 'vitest'
 import { LOCAL_PRINCIPAL } from '../../server/src/hub/stream.js'
-import { StreamServer } from '../suites/stream-server.js'
+import { StreamServer } from '../support/servers/stream-server.js'
 
 const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1 } }
 const COMPLETED = {

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import { Target } from '../../server/src/testing/target.js'
-import { EVENT_READERS } from '../suites/stream-readers.js'
-import { MeasuredServer } from '../support/measured-server.js'
+import { MeasuredServer } from '../support/servers/measured-server.js'
+import { EVENT_READERS } from '../support/streams/stream-readers.js'
 
 const SCALE = Number(process.env.PLANSTREAM_TEST_SCALE ?? 1)
 const ROUNDS = 6

@@ -15,8 +15,8 @@ import type { Principal } from '../../server/src/hub/stream.js'
 import { createLogger } from '../../server/src/ops/logger.js'
 import type { Planstream, PlanstreamOptions } from '../../server/src/server/options.js'
 import { createPlanstream } from '../../server/src/server/planstream.js'
-import { SocketClient, Wire } from '../suites/wire.js'
-import { ask, post, problemOf } from '../support/ask.js'
+import { ask, post, problemOf } from '../support/http-request.js'
+import { SocketClient, Wire } from '../support/streams/socket-client.js'
 
 const PLAN = { query: 'q', steps: [{ step_id: 'a', action: 'do', agent_type: 'scripted', input: { result: { n: 1 } } }] }
 const ALL = new Set(['plans:read', 'plans:write', 'events:publish'] as const)

@@ -1,11 +1,11 @@
 import { once } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, it, test } from 'vitest'
-import { sseUrl, webSocketUrl } from '../suites/stream-readers.js'
-import { StreamServer } from '../suites/stream-server.js'
-import { connectPlain, Wire } from '../suites/wire.js'
-import { startSilentServer } from '../support/silent-server.js'
-import { startStoppedClient } from '../support/stopped-client.js'
+import { startStoppedClient } from '../support/client/suspended-client.js'
+import { startSilentServer } from '../support/servers/silent-server.js'
+import { StreamServer } from '../support/servers/stream-server.js'
+import { connectPlain, Wire } from '../support/streams/socket-client.js'
+import { sseUrl, webSocketUrl } from '../support/streams/stream-readers.js'
 
 const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1 } }
 const COMPLETED = { event_type: 'plan_completed', data: {} }

@@ -3,10 +3,10 @@ import { describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { CONNECTION_LIMITS } from '../../server/src/connections/connections.js'
 import { blocksIn } from '../docs/documents.js'
-import { EVENT_READERS } from '../suites/stream-readers.js'
-import { StreamServer } from '../suites/stream-server.js'
-import { NGINX_NOTE, type Nginx, nginxIsMissing, startNginx } from '../support/nginx.js'
-import { startSilentServer } from '../support/silent-server.js'
+import { NGINX_NOTE, type Nginx, nginxIsMissing, startNginx } from '../support/servers/nginx.js'
+import { startSilentServer } from '../support/servers/silent-server.js'
+import { StreamServer } from '../support/servers/stream-server.js'
+import { EVENT_READERS } from '../support/streams/stream-readers.js'
 
 const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1 } }
 const OUTPUT = { event_type: 'step_output', step_id: 's', data: { channel: 'text', index: 0, delta: 'x' } }

@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs'
 import { createContext, runInContext } from 'node:vm'
 import { expect, test } from 'vitest'
 import { WebSocket } from 'ws'
-import { connectPlain, type PlainMessage, type SocketClient } from '../suites/wire.js'
-import { ask, post } from '../support/ask.js'
-import { startTestServer } from '../support/server.js'
+import { ask, post } from '../support/http-request.js'
+import { startTestServer } from '../support/servers/test-server.js'
+import { connectPlain, type PlainMessage, type SocketClient } from '../support/streams/socket-client.js'
 
-const SNIPPET = readFileSync(new URL('../support/original-client.js', import.meta.url), 'utf8')
+const SNIPPET = readFileSync(new URL('../support/client/original-client.js', import.meta.url), 'utf8')
 const STREAMING = '/api/v1/streaming'
 
 /** A plan as clients of the system before this one describe it; the agent reports as theirs did. */

@@ -5,10 +5,10 @@ import path from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { build } from 'vite'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { CHROMIUM_NOTE, chromiumIsMissing, openPage } from '../support/chromium.js'
-import { COMPILERS, MATRIX_NOTE, NODES } from '../support/matrix.js'
-import { execute, installClient, layOut, release, root } from '../support/packed.js'
-import { startTestServer } from '../support/server.js'
+import { CHROMIUM_NOTE, chromiumIsMissing, openPage } from '../support/browser/chromium.js'
+import { execute, installClient, layOut, release, root } from '../support/packages/packed-packages.js'
+import { COMPILERS, MATRIX_NOTE, NODES } from '../support/packages/version-matrix.js'
+import { startTestServer } from '../support/servers/test-server.js'
 
 const TRANSPORTS = ['websocket', 'sse'] as const
 const SEEN = { seqs: [1, 2, 3, 4, 5], result: { found: 3 } }

@@ -1,11 +1,11 @@
 import path from 'node:path'
 import { createPlanstream } from '@planstream/client'
 import { describe, expect, it } from 'vitest'
-import { CHROMIUM_NOTE, chromiumIsMissing, openPage } from '../support/chromium.js'
-import { startFaultProxy } from '../support/fault-proxy.js'
-import { startTestServer } from '../support/server.js'
+import { CHROMIUM_NOTE, chromiumIsMissing, openPage } from '../support/browser/chromium.js'
+import { startFaultProxy } from '../support/servers/fault-proxy.js'
+import { startTestServer } from '../support/servers/test-server.js'
 
-const REACT_PAGE = path.resolve(import.meta.dirname, '../support/react-browser-page.tsx')
+const REACT_PAGE = path.resolve(import.meta.dirname, '../support/browser/react-page.tsx')
 const STARTED = { event_type: 'plan_started', data: { query: 'q', total_steps: 1 } } as const
 const COMPLETED = { event_type: 'plan_completed', data: {} } as const
 const OUTPUTS = 4000

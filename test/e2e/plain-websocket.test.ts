@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { StreamServer, watchMost } from '../suites/stream-server.js'
-import { connectPlain, type PlainMessage, SocketClient } from '../suites/wire.js'
+import { StreamServer, watchMost } from '../support/servers/stream-server.js'
+import { connectPlain, type PlainMessage, SocketClient } from '../support/streams/socket-client.js'
 
 const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1 } }
 const COMPLETED = { event_type: 'plan_completed', data: {} }

@@ -1,8 +1,8 @@
 import { type ChangesOutput, createPlanstream } from '@planstream/client'
 import { expect, test } from 'vitest'
 import { WebSocket } from 'ws'
-import { StreamServer } from '../suites/stream-server.js'
-import { Wire } from '../suites/wire.js'
+import { StreamServer } from '../support/servers/stream-server.js'
+import { Wire } from '../support/streams/socket-client.js'
 
 const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1 } }
 const COMPLETED = { event_type: 'plan_completed', data: {} }

@@ -1,8 +1,8 @@
 import type { Planstream } from '@planstream/client'
 import type { PlanEvent, PlanSpec } from '@planstream/shared'
 import { describe, expect, it } from 'vitest'
-import { quickClient } from '../support/crash-traffic.js'
-import { ServerProcess } from '../support/server-process.js'
+import { ServerProcess } from '../support/servers/server-process.js'
+import { quickClient } from '../support/streams/crash-traffic.js'
 
 const SCALE = Number(process.env.PLANSTREAM_TEST_SCALE ?? 1)
 const KILLS = Math.ceil(10 * SCALE)

@@ -1,8 +1,8 @@
 import { createPlanstream, type PlanEvent } from '@planstream/client'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type FaultProxy, startFaultProxy } from '../support/fault-proxy.js'
-import { startTestServer } from '../support/server.js'
+import { type FaultProxy, startFaultProxy } from '../support/servers/fault-proxy.js'
+import { startTestServer } from '../support/servers/test-server.js'
 
 const AT_ONCE = { backoff: { initialMs: 0, maxMs: 0 } } as const
 

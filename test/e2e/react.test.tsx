@@ -1,4 +1,4 @@
-import '../support/react-page.js' // React finds it when it is loaded
+import '../support/browser/happy-dom.js' // React finds it when it is loaded
 import { createPlanstream, type PlanEvent, type PlanSpec, type PlanState } from '@planstream/client'
 import { PlanstreamProvider, usePlan, usePlanCommand, usePlanEvents, usePlans } from '@planstream/client/react'
 import { type ReactNode, StrictMode, version } from 'react'
@@ -6,9 +6,9 @@ import { createRoot, hydrateRoot, type Root } from 'react-dom/client'
 import { renderToString } from 'react-dom/server'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { WebSocket } from 'ws'
-import { countedClient } from '../support/counted-client.js'
-import { container } from '../support/react-page.js'
-import { startTestServer } from '../support/server.js'
+import { container } from '../support/browser/happy-dom.js'
+import { countedClient } from '../support/client/watch-counting-client.js'
+import { startTestServer } from '../support/servers/test-server.js'
 
 const STEPS: PlanSpec = {
 	plan_id: 'p',

@@ -1,11 +1,11 @@
 import { createPlanstream } from '@planstream/client'
 import { EventSource } from 'eventsource'
 import { describe, expect, it } from 'vitest'
-import { READERS, type ReadStream } from '../suites/stream-readers.js'
-import type { Follower } from '../support/browser-page.js'
-import { CHROMIUM_NOTE, chromiumIsMissing, openPage } from '../support/chromium.js'
-import { startFaultProxy } from '../support/fault-proxy.js'
-import { ServerProcess } from '../support/server-process.js'
+import { CHROMIUM_NOTE, chromiumIsMissing, openPage } from '../support/browser/chromium.js'
+import type { Follower } from '../support/browser/stream-page.js'
+import { startFaultProxy } from '../support/servers/fault-proxy.js'
+import { ServerProcess } from '../support/servers/server-process.js'
+import { READERS, type ReadStream } from '../support/streams/stream-readers.js'
 
 const PLAN = 'plan_1'
 const EVENTS = 40

@@ -6,8 +6,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import type { AppRouter } from '../../server/src/api/router.js'
 import type { RunningServer } from '../../server/src/server.js'
-import { ask, post } from '../support/ask.js'
-import { startTestServer } from '../support/server.js'
+import { ask, post } from '../support/http-request.js'
+import { startTestServer } from '../support/servers/test-server.js'
 
 let server: RunningServer
 let sdk: Planstream

@@ -5,12 +5,12 @@ import { expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { LOCAL_PRINCIPAL } from '../../server/src/hub/stream.js'
 import { Target } from '../../server/src/testing/target.js'
-import { READERS } from '../suites/stream-readers.js'
-import { StreamServer } from '../suites/stream-server.js'
-import { trpcPath } from '../suites/transcripts.js'
-import { connectPlain, Wire } from '../suites/wire.js'
-import { ask } from '../support/ask.js'
-import { startTestServer } from '../support/server.js'
+import { ask } from '../support/http-request.js'
+import { StreamServer } from '../support/servers/stream-server.js'
+import { startTestServer } from '../support/servers/test-server.js'
+import { connectPlain, Wire } from '../support/streams/socket-client.js'
+import { READERS } from '../support/streams/stream-readers.js'
+import { trpcPath } from '../support/streams/trpc-transcripts.js'
 
 const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1 } }
 const COMPLETED = { event_type: 'plan_completed', data: {} }

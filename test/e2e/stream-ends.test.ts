@@ -1,8 +1,8 @@
 import { connect, type Socket } from 'node:net'
 import { expect, test } from 'vitest'
 import { webSocketFrame } from '../../bench/fanout/websocket-frame.js'
-import { StreamServer } from '../suites/stream-server.js'
-import { trpcPath } from '../suites/transcripts.js'
+import { StreamServer } from '../support/servers/stream-server.js'
+import { trpcPath } from '../support/streams/trpc-transcripts.js'
 
 const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1 } }
 const FAILED = { event_type: 'plan_failed', data: { error: { code: 'x', message: 'x', retryable: false } } }

@@ -3,8 +3,8 @@ import { once } from 'node:events'
 import { promisify } from 'node:util'
 import { EventSource } from 'eventsource'
 import { expect, test } from 'vitest'
-import { sseUrl } from '../suites/stream-readers.js'
-import { StreamServer, type StreamServerOptions } from '../suites/stream-server.js'
+import { StreamServer, type StreamServerOptions } from '../support/servers/stream-server.js'
+import { sseUrl } from '../support/streams/stream-readers.js'
 
 const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1 } }
 const FAILED = { event_type: 'error', data: { code: 'e', message: 'm' } }

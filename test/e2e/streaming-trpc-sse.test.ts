@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { StreamServer } from '../suites/stream-server.js'
+import { StreamServer } from '../support/servers/stream-server.js'
 
 const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1 } }
 const COMPLETED = { event_type: 'plan_completed', data: {} }

@@ -5,9 +5,9 @@ import { json } from 'node:stream/consumers'
 import { createTRPCClient, createWSClient, httpBatchLink, wsLink } from '@trpc/client'
 import { expect, test } from 'vitest'
 import type { AppRouter } from '../../server/src/api/router.js'
-import { StockSocket } from '../suites/stream-readers.js'
-import { StreamServer, watchMost } from '../suites/stream-server.js'
-import { type Answer, Wire } from '../suites/wire.js'
+import { StreamServer, watchMost } from '../support/servers/stream-server.js'
+import { type Answer, Wire } from '../support/streams/socket-client.js'
+import { StockSocket } from '../support/streams/stream-readers.js'
 
 const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1 } }
 

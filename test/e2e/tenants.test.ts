@@ -2,9 +2,9 @@ import type { CommandOutput, PublishOutput } from '@planstream/shared'
 import { contract, type ProcedureName, type ProcedureSpec, SCOPES } from '@planstream/shared/schemas'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { fillRoute } from '../../client/src/http.js'
-import { connectPlain, type PlainMessage, type SocketClient, Wire } from '../suites/wire.js'
-import { ask } from '../support/ask.js'
-import { bearer, type KeyedServer, startKeyedServer } from '../support/keyed-server.js'
+import { ask } from '../support/http-request.js'
+import { bearer, type KeyedServer, startKeyedServer } from '../support/servers/keyed-server.js'
+import { connectPlain, type PlainMessage, type SocketClient, Wire } from '../support/streams/socket-client.js'
 
 type Tenant = 'alice' | 'bob' | 'nobody'
 

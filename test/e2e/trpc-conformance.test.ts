@@ -3,8 +3,8 @@ import { afterEach, expect, test, vi } from 'vitest'
 import { Hub } from '../../server/src/hub/hub.js'
 import { PlanReader } from '../../server/src/hub/reader.js'
 import { LOCAL_PRINCIPAL } from '../../server/src/hub/stream.js'
-import { READERS, type Received } from '../suites/stream-readers.js'
-import { answersOfBoth, SocketPair, StreamPair, startBoth, trpcPath } from '../suites/transcripts.js'
+import { READERS, type Received } from '../support/streams/stream-readers.js'
+import { answersOfBoth, SocketPair, StreamPair, startBoth, trpcPath } from '../support/streams/trpc-transcripts.js'
 
 const STARTED = { event_type: 'plan_started', data: { query: 'Ω "that"\n\u2028', total_steps: 1 } }
 const COMPLETED = { event_type: 'plan_completed', data: { result: { '10': 'x', b: 1, '9': '😀' } } }

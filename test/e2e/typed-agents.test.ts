@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import * as z from 'zod'
 import { defineAgent } from '../../server/src/agents/define-agent.js'
 import type { RunningServer } from '../../server/src/server.js'
-import { startTestServer } from '../support/server.js'
+import { startTestServer } from '../support/servers/test-server.js'
 
 const wordCount = defineAgent({
 	type: 'word_count',

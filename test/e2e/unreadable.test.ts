@@ -4,8 +4,8 @@ import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createLogger } from '../../server/src/ops/logger.js'
 import type { RunningServer } from '../../server/src/server.js'
-import { ask, problemOf } from '../support/ask.js'
-import { startTestServer } from '../support/server.js'
+import { ask, problemOf } from '../support/http-request.js'
+import { startTestServer } from '../support/servers/test-server.js'
 
 const logged: unknown[] = []
 const HOST = 'Host: localhost\r\n'

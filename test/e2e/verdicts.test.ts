@@ -2,9 +2,9 @@ import { ERRORS, type HistoryOutput, type PlanOwner, type ReadyFrame } from '@pl
 import { TRPCClientError } from '@trpc/client'
 import { describe, expect, it } from 'vitest'
 import { type PositionName, VERDICTS, type Verdict } from '../../scripts/docs-verdicts.js'
-import { READERS, type Received } from '../suites/stream-readers.js'
-import { StreamServer } from '../suites/stream-server.js'
-import { type PlanAtPosition, planAtPosition } from '../support/verdict-plans.js'
+import { type PlanAtPosition, planAtPosition } from '../support/plans/plan-positions.js'
+import { StreamServer } from '../support/servers/stream-server.js'
+import { READERS, type Received } from '../support/streams/stream-readers.js'
 
 const OWNERS: readonly PlanOwner[] = ['managed', 'external']
 const NAMES = Object.keys(VERDICTS) as PositionName[]

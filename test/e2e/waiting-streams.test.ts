@@ -2,8 +2,8 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { expect, it } from 'vitest'
 import type { RunningServer } from '../../server/src/server.js'
-import { ask } from '../support/ask.js'
-import { startTestServer } from '../support/server.js'
+import { ask } from '../support/http-request.js'
+import { startTestServer } from '../support/servers/test-server.js'
 
 const connections = async (server: RunningServer) =>
 	/^planstream_connections (\d+)$/m.exec((await ask(server, '/metrics')).text)?.[1]

@@ -2,7 +2,7 @@ import { getEventListeners } from 'node:events'
 import { describe, expect, it } from 'vitest'
 import type { Agent, StepContext, StepInput } from '../../server/src/plans/agent.js'
 import { callAgent } from '../../server/src/plans/agent.js'
-import { type RecordingOptions, recordingContext } from '../support/recording-context.js'
+import { type RecordingOptions, recordingContext } from '../support/agents/recording-context.js'
 
 /** A step the agent under test completes, and an input it must refuse. */
 export interface AgentExample {

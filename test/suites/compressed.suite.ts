@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { expect } from 'vitest'
-import { startFaultProxy } from '../support/fault-proxy.js'
-import { StreamServer } from './stream-server.js'
+import { startFaultProxy } from '../support/servers/fault-proxy.js'
+import { StreamServer } from '../support/servers/stream-server.js'
 
 /** Messages are compressed with what this says, and so are those that a client is told of it. */
 const AGREED = 'permessage-deflate'

@@ -6,8 +6,8 @@ import type { PlanFold } from '../../server/src/hub/plan-fold.js'
 import { decide, dueAttempts, freeSlots } from '../../server/src/plans/rules/decide.js'
 import { assertGraph } from '../../server/src/plans/rules/graph.js'
 import type { Command, Input, Occurrence } from '../../server/src/plans/rules/input.js'
-import { arbitraryPlan } from '../support/arbitrary-plan.js'
-import { PlanInMemory } from '../support/plan-in-memory.js'
+import { arbitraryPlan } from '../support/plans/arbitrary-plan.js'
+import { PlanInMemory } from '../support/plans/plan-in-memory.js'
 
 const agents = new Map([['any', {}]])
 

@@ -2,7 +2,7 @@ import { EMPTY_FINGERPRINT, type PlanSummary } from '@planstream/shared'
 import { expect, it, vi } from 'vitest'
 import { nextFingerprint, stagedKey } from '../../server/src/log/append.js'
 import type { PlanKey, RetirableQuery } from '../../server/src/log/event-log.js'
-import { type OpenedLog, PLAN, record, records, summary } from '../support/log-records.js'
+import { type OpenedLog, PLAN, record, records, summary } from '../support/plans/log-records.js'
 
 type Open = () => Promise<OpenedLog>
 

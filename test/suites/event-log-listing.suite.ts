@@ -1,7 +1,7 @@
 import type { PlanSummary } from '@planstream/shared'
 import { expect, it } from 'vitest'
 import type { EventLog, ListQuery } from '../../server/src/log/event-log.js'
-import { type OpenedLog, record, summary } from '../support/log-records.js'
+import { type OpenedLog, record, summary } from '../support/plans/log-records.js'
 
 const PLANS: readonly PlanSummary[] = [
 	summary('oldest', { created_at: '2026-01-01T00:00:00.000Z', query: 'Why is the sky BLUE', labels: { team: 'a' } }),

@@ -2,7 +2,7 @@ import { EMPTY_FINGERPRINT, formatCursor, type Position, parsePosition } from '@
 import { expect, it } from 'vitest'
 import { nextFingerprint } from '../../server/src/log/append.js'
 import type { StoredEvent } from '../../server/src/log/event-log.js'
-import { eventIds, type OpenedLog, PLAN, record, records, summary } from '../support/log-records.js'
+import { eventIds, type OpenedLog, PLAN, record, records, summary } from '../support/plans/log-records.js'
 
 type Open = () => Promise<OpenedLog>
 

@@ -1,7 +1,7 @@
 import { EMPTY_FINGERPRINT, formatCursor } from '@planstream/shared'
 import { describe, expect, it, vi } from 'vitest'
 import { nextFingerprint } from '../../server/src/log/append.js'
-import { eventIds, type OpenedLog, PLAN, record, records, summary } from '../support/log-records.js'
+import { eventIds, type OpenedLog, PLAN, record, records, summary } from '../support/plans/log-records.js'
 import { keepingSuite } from './event-log-keeping.suite.js'
 import { listingSuite } from './event-log-listing.suite.js'
 import { readingSuite, trimmingSuite } from './event-log-reading.suite.js'

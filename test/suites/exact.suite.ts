@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { arbitraryWay, walk } from '../support/legs.js'
-import { StreamServer } from './stream-server.js'
+import { StreamServer } from '../support/servers/stream-server.js'
+import { arbitraryWay, walk } from '../support/streams/transport-switching.js'
 
 /** What a reader sees that is cut at any moment and goes on by any transport. */
 export function exactSuite(runs: number): void {

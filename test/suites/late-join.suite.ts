@@ -1,8 +1,8 @@
 import { createPlanstream, type EventInput } from '@planstream/client'
 import { expect, it } from 'vitest'
 import { WebSocket } from 'ws'
-import { ServerProcess } from '../support/server-process.js'
-import { EVENT_READERS, type ReadStream } from './stream-readers.js'
+import { ServerProcess } from '../support/servers/server-process.js'
+import { EVENT_READERS, type ReadStream } from '../support/streams/stream-readers.js'
 
 const SUBSCRIBERS = 100
 const PLAN = 'plan_1'

@@ -4,9 +4,9 @@ import { expect, it } from 'vitest'
 import { LOCAL_PRINCIPAL } from '../../server/src/hub/stream.js'
 import { openLog } from '../../server/src/log/open.js'
 import type { Command } from '../../server/src/plans/rules/input.js'
-import { HeldAgent } from '../support/held-agent.js'
+import { HeldAgent } from '../support/agents/manual-agent.js'
 import { ManualClock } from '../support/manual-clock.js'
-import { manualTime, TestPlanstream } from '../support/planstream.js'
+import { manualTime, TestPlanstream } from '../support/plans/test-planstream.js'
 
 const COMMANDS = {
 	pause: { kind: 'pause', mode: 'drain' },

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { CONNECTION_LIMITS } from '../../server/src/connections/connections.js'
-import { STALLED_READERS } from './stalled-readers.js'
-import { READERS } from './stream-readers.js'
-import { StreamServer, watchMost } from './stream-server.js'
+import { StreamServer, watchMost } from '../support/servers/stream-server.js'
+import { STALLED_READERS } from '../support/streams/stalled-readers.js'
+import { READERS } from '../support/streams/stream-readers.js'
 
 const EVENT_BYTES = 60_000
 const ITEM_OVERHEAD = 1000

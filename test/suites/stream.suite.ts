@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest'
 import type { Reader } from '../../server/src/testing/readers.js'
 import { STREAM_CASES } from '../../server/src/testing/stream-cases.js'
 import { Target } from '../../server/src/testing/target.js'
-import type { ReadStream, Received } from './stream-readers.js'
-import { StreamServer } from './stream-server.js'
+import { StreamServer } from '../support/servers/stream-server.js'
+import type { ReadStream, Received } from '../support/streams/stream-readers.js'
 
 const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1, research_type: 'comprehensive' } }
 const COMPLETED = { event_type: 'plan_completed', data: { result: 'Ω "that"\n\u2028' } }

@@ -5,9 +5,9 @@ import { describe, expect, it } from 'vitest'
 import { type Clock, systemClock } from '../../client/src/timing.js'
 import { Cut, type Delivery, type StreamRequest, type Transport } from '../../client/src/transports/transport.js'
 import type { RunningServer } from '../../server/src/server.js'
-import { type FaultProxy, startFaultProxy } from '../support/fault-proxy.js'
 import { ManualClock } from '../support/manual-clock.js'
-import { startTestServer } from '../support/server.js'
+import { type FaultProxy, startFaultProxy } from '../support/servers/fault-proxy.js'
+import { startTestServer } from '../support/servers/test-server.js'
 
 /** What a transport is made with. */
 export interface TransportFixture {

@@ -1,6 +1,6 @@
 import { ERRORS, type ErrorCode, PlanstreamError } from '@planstream/shared'
 import { describe, expect, it } from 'vitest'
-import { ManualClock } from '../../../test/support/manual-clock.js'
+import { ManualClock } from '#test/support/manual-clock.js'
 import type { PublishInput } from '../generated/commands.js'
 import type { EventInput } from '../generated/event-inputs.js'
 import { Scope } from '../timing.js'

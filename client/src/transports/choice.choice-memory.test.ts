@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { ManualClock } from '../../../test/support/manual-clock.js'
+import { ManualClock } from '#test/support/manual-clock.js'
 import { afterFailure, afterStart, ChoiceMemory, firstChoice, type PageStorage, pageStorage, REMEMBERED_MS } from './choice.js'
 
 /** The storage of a tab, over loads of its page. */

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { ManualClock } from '../../../test/support/manual-clock.js'
+import { ManualClock } from '#test/support/manual-clock.js'
 import { openResponse } from './sse-response.js'
 import { Cut, HeldBack } from './transport.js'
 

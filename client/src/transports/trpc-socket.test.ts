@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { ManualClock } from '../../../test/support/manual-clock.js'
-import { type PairedSocket, pairedSockets } from '../../../test/support/paired-socket.js'
+import { type PairedSocket, pairedSockets } from '#test/support/client/fake-websocket.js'
+import { ManualClock } from '#test/support/manual-clock.js'
 import { type Receiver, TrpcSocket } from './trpc-socket.js'
 
 function setUp() {

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import { ManualClock } from '../../../test/support/manual-clock.js'
-import { pairedSockets } from '../../../test/support/paired-socket.js'
+import { pairedSockets } from '#test/support/client/fake-websocket.js'
+import { ManualClock } from '#test/support/manual-clock.js'
 import type { StreamRequest } from './transport.js'
 import { WebSocketTransport } from './websocket.js'
 

@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events'
 import { describe, expect, it } from 'vitest'
-import { agentSuite } from '../../../test/suites/agent.suite.js'
-import { outputOf, recordingContext } from '../../../test/support/recording-context.js'
+import { agentSuite } from '#test/suites/agent.suite.js'
+import { outputOf, recordingContext } from '#test/support/agents/recording-context.js'
 import { callAgent } from '../plans/agent.js'
 import { scriptedAgent } from './scripted.js'
 

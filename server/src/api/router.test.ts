@@ -2,7 +2,7 @@ import { type ControlFrame, type PlanEvent, PlanstreamError, type SubscribeInput
 import { contract, SCOPES } from '@planstream/shared/schemas'
 import { isTrackedEnvelope, TRPCError } from '@trpc/server'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { startPlanstream, type TestPlanstream } from '../../../test/support/planstream.js'
+import { startPlanstream, type TestPlanstream } from '#test/support/plans/test-planstream.js'
 import { Connections } from '../connections/connections.js'
 import { LOCAL_PRINCIPAL, type Principal } from '../hub/stream.js'
 import { processSchedule } from '../ops/clock.js'

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { ManualClock } from '../../../test/support/manual-clock.js'
+import { ManualClock } from '#test/support/manual-clock.js'
 import { KeyRing } from './key-ring.js'
 import { type ApiKey, hashKey, makeKey } from './keys.js'
 

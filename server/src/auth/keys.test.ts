@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { temporaryDirectory } from '../../../test/support/cli-process.js'
+import { temporaryDirectory } from '#test/support/cli-process.js'
 import { createKey, hashKey, readKeys, revokeKey } from './keys.js'
 
 const GRANT = { tenant: 'acme', scopes: ['plans:read'] } as const

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { ManualClock } from '../../../test/support/manual-clock.js'
+import { ManualClock } from '#test/support/manual-clock.js'
 import type { Schedule } from '../ops/clock.js'
 import { Pace } from './delivery.js'
 

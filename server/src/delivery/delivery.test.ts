@@ -1,8 +1,8 @@
 import { type PlanEvent, PlanstreamError, parsePosition } from '@planstream/shared'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { ManualClock } from '../../../test/support/manual-clock.js'
-import { PLAN, startDeliveries, type TestOutlet, turns, upTo } from '../../../test/support/test-deliveries.js'
+import { ManualClock } from '#test/support/manual-clock.js'
+import { PLAN, startDeliveries, type TestOutlet, turns, upTo } from '#test/support/streams/test-deliveries.js'
 import type { Schedule } from '../ops/clock.js'
 import type { Delivery } from './delivery.js'
 

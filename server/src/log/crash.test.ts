@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect, it } from 'vitest'
-import { PLAN } from '../../../test/support/log-records.js'
+import { PLAN } from '#test/support/plans/log-records.js'
 import { openLog } from './open.js'
 
 /** Appends with many in flight and prints each event once it is acknowledged. It runs what was built. */

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
-import { eventLogSuite } from '../../../test/suites/event-log.suite.js'
-import { PLAN, record } from '../../../test/support/log-records.js'
+import { eventLogSuite } from '#test/suites/event-log.suite.js'
+import { PLAN, record } from '#test/support/plans/log-records.js'
 import { MemoryLog } from './memory.js'
 import { openLog } from './open.js'
 import { TailLog } from './tail.js'

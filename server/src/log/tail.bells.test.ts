@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { expect, it, vi } from 'vitest'
-import { PLAN } from '../../../test/support/log-records.js'
+import { PLAN } from '#test/support/plans/log-records.js'
 import { Bells } from './tail.js'
 
 it('an ear that throws does not keep the bell from the others, and its error reaches the process', async () => {

@@ -1,7 +1,7 @@
 import { formatCursor, type Position, parsePosition } from '@planstream/shared'
 import fc from 'fast-check'
 import { describe, expect, it, vi } from 'vitest'
-import { PLAN, record, records, summary } from '../../../test/support/log-records.js'
+import { PLAN, record, records, summary } from '#test/support/plans/log-records.js'
 import type { LogStore, PlanKey } from './event-log.js'
 import { MemoryLog } from './memory.js'
 import { TailLog, type TailOptions } from './tail.js'

@@ -1,6 +1,6 @@
 import { planEvent } from '@planstream/shared/schemas'
 import { describe, expect, it } from 'vitest'
-import { startPlanstream } from '../../../test/support/planstream.js'
+import { startPlanstream } from '#test/support/plans/test-planstream.js'
 import type { Agent, StepContext } from './agent.js'
 
 /** Runs one step of an agent that does what nothing checks before it runs. */

@@ -1,7 +1,7 @@
 import { normalisePlan, type ParsedEvent } from '@planstream/shared'
 import { planSpec } from '@planstream/shared/schemas'
 import { expect, it } from 'vitest'
-import { PlanInMemory } from '../../../test/support/plan-in-memory.js'
+import { PlanInMemory } from '#test/support/plans/plan-in-memory.js'
 import { decide } from './rules/decide.js'
 
 const WORLD = { now: 0, random: 0.5, live: new Set<string>(), agents: new Map([['any', {}]]) }

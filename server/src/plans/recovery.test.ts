@@ -1,8 +1,8 @@
 import { createInput } from '@planstream/shared/schemas'
 import { expect, it, vi } from 'vitest'
-import { HeldAgent } from '../../../test/support/held-agent.js'
-import { ManualClock } from '../../../test/support/manual-clock.js'
-import { manualTime, TestPlanstream } from '../../../test/support/planstream.js'
+import { HeldAgent } from '#test/support/agents/manual-agent.js'
+import { ManualClock } from '#test/support/manual-clock.js'
+import { manualTime, TestPlanstream } from '#test/support/plans/test-planstream.js'
 import { LOCAL_PRINCIPAL } from '../hub/stream.js'
 import { openLog } from '../log/open.js'
 

@@ -1,7 +1,7 @@
 import { normalisePlan } from '@planstream/shared'
 import { planSpec } from '@planstream/shared/schemas'
 import { describe, expect, it } from 'vitest'
-import { PlanInMemory } from '../../../test/support/plan-in-memory.js'
+import { PlanInMemory } from '#test/support/plans/plan-in-memory.js'
 import { Repeat } from './dispatcher.js'
 
 const IDS = ['a', 'b', 'c'] as const

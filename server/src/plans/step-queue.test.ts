@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { stepQueueSuite } from '../../../test/suites/step-queue.suite.js'
-import { ManualClock } from '../../../test/support/manual-clock.js'
-import { manualTime } from '../../../test/support/planstream.js'
+import { stepQueueSuite } from '#test/suites/step-queue.suite.js'
+import { ManualClock } from '#test/support/manual-clock.js'
+import { manualTime } from '#test/support/plans/test-planstream.js'
 import { InProcessQueue, jobId } from './step-queue.js'
 
 describe('the queue of one process', () => {

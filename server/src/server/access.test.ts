@@ -1,7 +1,7 @@
 import { rename, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { expect, it } from 'vitest'
-import { temporaryDirectory } from '../../../test/support/cli-process.js'
+import { temporaryDirectory } from '#test/support/cli-process.js'
 import { createKey, revokeKey } from '../auth/keys.js'
 import { assertHost, openEntrance, readEntranceKeys } from './access.js'
 

@@ -1,7 +1,7 @@
 import type { EventInput } from '@planstream/shared'
 import { createInput, eventInput } from '@planstream/shared/schemas'
 import { describe, expect, it } from 'vitest'
-import { startPlanstream } from '../../../test/support/planstream.js'
+import { startPlanstream } from '#test/support/plans/test-planstream.js'
 import { Hub } from '../hub/hub.js'
 import { LOCAL_PRINCIPAL } from '../hub/stream.js'
 import type { EventLog } from '../log/event-log.js'

@@ -3,13 +3,13 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { setImmediate } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import { agentSuite } from '../../../../test/suites/agent.suite.js'
-import { outputOf, type RecordingOptions, recordingContext } from '../../../../test/support/recording-context.js'
+import { agentSuite } from '#test/suites/agent.suite.js'
+import { moduleUrl } from '#test/support/agents/isolated/module-url.js'
+import { outputOf, type RecordingOptions, recordingContext } from '#test/support/agents/recording-context.js'
 import { isolatedAgent } from './isolated-agent.js'
 
-const moduleOf = (name: string) => new URL(`../../../../test/support/isolated/${name}.mjs`, import.meta.url)
-const scripted = () => isolatedAgent({ type: 'scripted', module: moduleOf('scripted') })
-const misbehaving = () => isolatedAgent({ type: 'misbehaving', module: moduleOf('misbehaving'), memoryMb: 64 })
+const scripted = () => isolatedAgent({ type: 'scripted', module: moduleUrl('scripted') })
+const misbehaving = () => isolatedAgent({ type: 'misbehaving', module: moduleUrl('misbehaving'), memoryMb: 64 })
 const step = (input: Record<string, unknown>, action = 'play') => ({ step_id: 's', name: 'S', action, agent_type: 'any', input })
 
 /** Processes start, load and end in these tests, beside others that do the same. */
@@ -106,7 +106,7 @@ describe('isolated', { timeout: PROCESSES_MS }, () => {
 			import { isolatedAgent } from '${built}'
 			const { signal } = new AbortController()
 			const context = { plan: {}, inputs: {}, attempt: 1, step_key: 's', signal, over: signal, drained: async () => {} }
-			const agent = isolatedAgent({ type: 'a', module: new URL('${moduleOf('misbehaving').href}') })
+			const agent = isolatedAgent({ type: 'a', module: new URL('${moduleUrl('misbehaving').href}') })
 			await agent.execute({ action: 'block' }, { ...context, output: (pid) => process.stdout.write(pid) })`
 		const server = spawn(process.execPath, ['--input-type=module', '-e', source], { stdio: ['ignore', 'pipe', 'inherit'] })
 		const [line] = (await once(createInterface({ input: server.stdout }), 'line')) as [string]
@@ -123,7 +123,7 @@ describe('isolated', { timeout: PROCESSES_MS }, () => {
 	})
 
 	it.each([
-		['that is not there', moduleOf('nobody')],
+		['that is not there', moduleUrl('nobody')],
 		['by a relative path', './agent.js'],
 		['that is no file', 'https://example.com/agent.js'],
 	])('refuses a module %s when it is defined', (_what, module) => {
@@ -131,13 +131,13 @@ describe('isolated', { timeout: PROCESSES_MS }, () => {
 	})
 
 	it('refuses numbers that say nothing when it is defined', () => {
-		const module = moduleOf('scripted')
+		const module = moduleUrl('scripted')
 		expect(() => isolatedAgent({ type: 'a', module, processes: 0 })).toThrow('processes of the agent a is 0')
 		expect(() => isolatedAgent({ type: 'a', module, memoryMb: 0.5 })).toThrow('memoryMb of the agent a is 0.5')
 	})
 
 	it('says that its module is no agent', async () => {
-		const agent = isolatedAgent({ type: 'a', module: moduleOf('no-agent') })
+		const agent = isolatedAgent({ type: 'a', module: moduleUrl('no-agent') })
 		await expect(agent.execute(step({}), recordingContext())).rejects.toMatchObject({
 			code: 'agent_not_loaded',
 			retryable: false,

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { recordingContext } from '../../../../test/support/recording-context.js'
+import { recordingContext } from '#test/support/agents/recording-context.js'
 import { fillPrompt } from './openai-compatible-agent.js'
 
 const inputs = {

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { agentSuite } from '../../../../test/suites/agent.suite.js'
-import { OpenAiDouble, streamed } from '../../../../test/support/openai-double.js'
-import { startPlanstream } from '../../../../test/support/planstream.js'
-import { outputOf, type RecordingOptions, recordingContext } from '../../../../test/support/recording-context.js'
+import { agentSuite } from '#test/suites/agent.suite.js'
+import { OpenAiDouble, streamed } from '#test/support/agents/fake-openai.js'
+import { outputOf, type RecordingOptions, recordingContext } from '#test/support/agents/recording-context.js'
+import { startPlanstream } from '#test/support/plans/test-planstream.js'
 import { callAgent } from '../../plans/agent.js'
 import { openAiCompatibleAgent } from './openai-compatible-agent.js'
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { streamed } from '../../../../test/support/openai-double.js'
+import { streamed } from '#test/support/agents/fake-openai.js'
 import { readChunks } from './request.js'
 
 async function* cutAt(bytes: Uint8Array, cuts: readonly number[]): AsyncGenerator<Uint8Array> {

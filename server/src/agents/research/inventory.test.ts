@@ -1,7 +1,7 @@
 import { symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { corpusFolder, TIDES } from '../../../../test/support/corpus-folder.js'
+import { corpusFolder, TIDES } from '#test/support/agents/corpus-folder.js'
 import { MAX_FILE_BYTES, openCorpus, readDocument } from './corpus.js'
 import { takeInventory } from './inventory.js'
 

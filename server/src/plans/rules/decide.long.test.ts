@@ -1,5 +1,5 @@
 import { describe } from 'vitest'
-import { decideSuite } from '../../../../test/suites/decide.suite.js'
+import { decideSuite } from '#test/suites/decide.suite.js'
 
 const SCALE = Number(process.env.PLANSTREAM_TEST_SCALE ?? 1)
 

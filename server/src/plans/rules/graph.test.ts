@@ -2,7 +2,7 @@ import { normalisePlan, type PlanSpec, PlanstreamError } from '@planstream/share
 import { planSpec } from '@planstream/shared/schemas'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { arbitraryPlan } from '../../../../test/support/arbitrary-plan.js'
+import { arbitraryPlan } from '#test/support/plans/arbitrary-plan.js'
 import { assertGraph } from './graph.js'
 
 const agents = new Set(['any'])

@@ -1,7 +1,7 @@
 import { normalisePlan, PLAN_STATUSES, type PlanStatus, PlanstreamError, type StepStatus } from '@planstream/shared'
 import { planSpec } from '@planstream/shared/schemas'
 import { describe, expect, it } from 'vitest'
-import { PlanInMemory } from '../../../../test/support/plan-in-memory.js'
+import { PlanInMemory } from '#test/support/plans/plan-in-memory.js'
 import type { Command } from './input.js'
 import { ALLOWED_ON_PLAN, allowedOnStep, STEP_COMMANDS, type StepCommand } from './input.js'
 

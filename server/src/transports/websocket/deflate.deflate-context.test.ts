@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { MessageReader } from '../../../../test/support/websocket-messages.js'
+import { MessageReader } from '#test/support/streams/websocket-messages.js'
 import { DeflateContext } from './deflate.js'
 import { compressedFrame, textFrame } from './frames.js'
 

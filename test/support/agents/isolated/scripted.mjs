@@ -1,0 +1,3 @@
+import { scriptedAgent } from '../../../../server/dist/agents/scripted.js'
+
+export default scriptedAgent()

@@ -1,0 +1,64 @@
+import { createPlanstream, type EventInput, type PlanstreamOptions, type TransportName } from '@planstream/client'
+import fc from 'fast-check'
+import { WebSocket } from 'ws'
+import type { RunningServer } from '../../../server/src/server.js'
+import type { FaultProxy, HandshakeFate } from '../servers/fault-proxy.js'
+
+/** What goes wrong while one plan is watched. */
+export interface Faults {
+	readonly transport: 'auto' | TransportName
+	readonly handshakes: HandshakeFate
+	/** After how many bytes from the server each connection is cut; those after the last are not. */
+	readonly cuts: readonly number[]
+	/** After which events, as the watcher sees them, every connection is cut. */
+	readonly cutsAtEvents: readonly number[]
+	/** How many events there are before the watcher comes; the others are published while it watches. */
+	readonly before: number
+}
+
+/** How many events a plan of these tests has, its end included. */
+export const EVENTS = 24
+
+/** Delays of nothing, so that only what happens decides. The timeout of a swallowed handshake alone takes time. */
+const AT_ONCE: Omit<PlanstreamOptions, 'url'> = { backoff: { initialMs: 0, maxMs: 0 }, WebSocket, connectTimeoutMs: 500 }
+
+export const arbitraryFaults: fc.Arbitrary<Faults> = fc.record({
+	transport: fc.constantFrom('auto', 'websocket', 'sse'),
+	handshakes: fc.constant('pass'),
+	cuts: fc.array(fc.integer({ min: 0, max: 6000 }), { maxLength: 8 }),
+	cutsAtEvents: fc.array(fc.integer({ min: 1, max: EVENTS - 1 }), { maxLength: 3 }),
+	before: fc.integer({ min: 0, max: EVENTS }),
+})
+
+let plans = 0
+
+/** Watches a plan through the proxy while that does what it is told; resolves with the sequence numbers the watcher saw. */
+export async function watchThrough(proxy: FaultProxy, server: RunningServer, faults: Faults): Promise<number[]> {
+	const plan_id = `plan_${++plans}`
+	await using producer = createPlanstream({ url: server.url })
+	await using watcher = createPlanstream({ url: proxy.url, transport: faults.transport, ...AT_ONCE })
+	const cuts = [...faults.cuts]
+	proxy.nextCut = () => cuts.shift() ?? null
+	proxy.webSockets = faults.handshakes
+	let published = 0
+	const publish = async (count: number) => {
+		const events = Array.from({ length: Math.min(count, EVENTS - published) }, () => eventOf(++published))
+		if (events.length > 0) await producer.events.publish({ plan_id, events })
+	}
+	await publish(faults.before)
+	const seen: number[] = []
+	const watching = (async () => {
+		for await (const { seq } of watcher.plans.events({ plan_id })) {
+			seen.push(seq)
+			if (faults.cutsAtEvents.includes(seq)) proxy.cut()
+		}
+	})()
+	while (published < EVENTS) await publish(3)
+	await watching
+	return seen
+}
+
+function eventOf(number: number): EventInput {
+	if (number === EVENTS) return { event_type: 'plan_completed', data: {} }
+	return { event_type: 'step_progress', step_id: 'step_1', data: { progress: number / EVENTS, message: 'x'.repeat(number * 10) } }
+}

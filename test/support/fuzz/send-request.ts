@@ -1,0 +1,42 @@
+import { type Agent, type IncomingMessage, request } from 'node:http'
+import type { Question } from './random-requests.js'
+import type { HttpAnswer } from './response-faults.js'
+
+const NOT_IN_A_PATH = /[^\x21-\xff]/g
+const NOT_IN_A_HEADER = /[^\t\x20-\x7e\x80-\xff]/g
+
+/**
+ * Sends one request; of a stream it takes what it begins with, up to its first item. A kept connection that the server closed as idle
+ * in that very moment is no answer, and it is sent again.
+ */
+export function askBriefly(agent: Agent, url: string, question: Question): Promise<HttpAnswer> {
+	const { method, path, headers, body } = question
+	const sendable = Object.entries(headers).map(([name, value]) => [name, value.replaceAll(NOT_IN_A_HEADER, '')] as const)
+	return new Promise((resolve, reject) => {
+		const options = { agent, method, path: path.replaceAll(NOT_IN_A_PATH, '%00'), headers: Object.fromEntries(sendable) }
+		const outgoing = request(url, options, (incoming) => takeAnswer(incoming, resolve, reject))
+		const fail = (error: Error): void => {
+			if (outgoing.reusedSocket) resolve(askBriefly(agent, url, question))
+			else reject(error)
+		}
+		outgoing.on('error', fail).end(body ?? undefined)
+	})
+}
+
+function takeAnswer(incoming: IncomingMessage, resolve: (answer: HttpAnswer) => void, reject: (error: Error) => void): void {
+	const { statusCode: status = 0, headers } = incoming
+	const type = headers['content-type'] ?? ''
+	let text = ''
+	incoming.setEncoding('utf8').on('data', (chunk: string) => {
+		text += chunk
+		if (!type.startsWith('text/event-stream') || !text.split('\n\n').slice(0, -1).some(isItem)) return
+		resolve({ status, type, text })
+		incoming.destroy()
+	})
+	incoming.on('error', reject).on('end', () => resolve({ status, type, text }))
+}
+
+/** Comments, and that tRPC is connected, come before anything is known. */
+function isItem(block: string): boolean {
+	return /^data: /m.test(block) && !block.startsWith('event: connected')
+}

@@ -1,3 +1,0 @@
-import { scriptedAgent } from '../../../server/dist/agents/scripted.js'
-
-export default scriptedAgent()

@@ -1,0 +1,28 @@
+import ts from 'typescript'
+import { root } from '../../docs/documents.js'
+
+/** Sources as files of one program, under the options of the workspaces; they see the packages as built, as a user does. */
+export function programOf(sources: ReadonlyMap<string, string>): ts.Program {
+	const base = ts.readConfigFile(`${root}tsconfig.base.json`, ts.sys.readFile).config as object
+	const { options } = ts.parseJsonConfigFileContent({ ...base, files: [] }, ts.sys, root, undefined, `${root}tsconfig.base.json`)
+	const own = { ...options, paths: {}, noEmit: true, composite: false, declaration: false, sourceMap: false }
+	const host = ts.createCompilerHost(own)
+	const { fileExists, readFile, getSourceFile } = host
+	host.fileExists = (name) => sources.has(name) || fileExists(name)
+	host.readFile = (name) => sources.get(name) ?? readFile(name)
+	host.getSourceFile = (name, language, ...rest) => {
+		const text = sources.get(name)
+		return text === undefined ? getSourceFile(name, language, ...rest) : ts.createSourceFile(name, text, language, true)
+	}
+	return ts.createProgram([...sources.keys()], own, host)
+}
+
+/** What the compiler says of one of them. */
+export function faultsOf(program: ts.Program, name: string): string[] {
+	const file = program.getSourceFile(name)
+	const faults = [...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)]
+	return faults.map(({ messageText, start = 0 }) => {
+		const line = (file?.getLineAndCharacterOfPosition(start).line ?? 0) + 1
+		return `line ${line}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`
+	})
+}

@@ -1,0 +1,39 @@
+import { execFile } from 'node:child_process'
+import { cpSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { promisify } from 'node:util'
+
+export const root = path.resolve(import.meta.dirname, '../../..')
+const RELEASE = path.join(root, 'release')
+const CONSUMER = path.join(root, 'test/support/packages/consumer')
+
+/** Runs a program to its end and gives its output; a failure is thrown with what it said. */
+export const execute = promisify(execFile)
+
+/** Packs everything as for a release; it fails when the packages are not in order. */
+export async function release(): Promise<void> {
+	await execute(process.execPath, [path.join(root, 'dist/scripts/release.js')], { cwd: root })
+}
+
+/** Installs the packed client into a new project with the consumer's files, without a network. */
+export async function installClient(folder: string): Promise<void> {
+	mkdirSync(folder, { recursive: true })
+	cpSync(CONSUMER, folder, { recursive: true })
+	writeFileSync(path.join(folder, 'package.json'), JSON.stringify({ name: 'consumer', private: true, type: 'module' }))
+	const tarballs = readdirSync(RELEASE).filter((name) => /^planstream-(shared|client)-.*\.tgz$/.test(name))
+	await execute('npm', ['install', '--offline', ...tarballs.map((name) => path.join(RELEASE, name))], { cwd: folder })
+}
+
+/** Lays out all packed packages in a new project, beside what this repository has installed of others. */
+export function layOut(folder: string): void {
+	const modules = path.join(folder, 'node_modules')
+	mkdirSync(path.join(modules, '@planstream'), { recursive: true })
+	for (const name of ['shared', 'client', 'server'])
+		cpSync(path.join(RELEASE, name), path.join(modules, '@planstream', name), { recursive: true })
+	cpSync(path.join(RELEASE, 'cli'), path.join(modules, 'planstream'), { recursive: true })
+	const installed = path.join(root, 'node_modules')
+	for (const name of readdirSync(installed)) {
+		if (name !== '@planstream' && name !== 'planstream' && !name.startsWith('.'))
+			symlinkSync(path.join(installed, name), path.join(modules, name))
+	}
+}

@@ -1,0 +1,43 @@
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { createHTTPHandler } from '@trpc/server/adapters/standalone'
+import { applyWSSHandler } from '@trpc/server/adapters/ws'
+import { WebSocketServer } from 'ws'
+import { createRouter, type Services } from '../../../server/src/api/router.js'
+import { LOCAL_PRINCIPAL } from '../../../server/src/hub/stream.js'
+
+const MAX_BATCH_CALLS = 100
+
+/** The same procedures over the same plans behind tRPC's own adapters, which know nothing of what is special about a plan's events. */
+export class StockServer implements AsyncDisposable {
+	readonly #http: Server
+	readonly #sockets: WebSocketServer
+
+	private constructor(services: Services) {
+		const router = createRouter(services)
+		const options = { router, createContext: () => ({ principal: LOCAL_PRINCIPAL }), maxBatchSize: MAX_BATCH_CALLS }
+		this.#http = createServer(createHTTPHandler({ ...options, basePath: '/trpc/' }))
+		this.#sockets = new WebSocketServer({ server: this.#http, path: '/trpc' })
+		applyWSSHandler({ ...options, wss: this.#sockets })
+	}
+
+	static async start(services: Services): Promise<StockServer> {
+		const server = new StockServer(services)
+		server.#http.listen(0, '127.0.0.1')
+		await once(server.#http, 'listening')
+		return server
+	}
+
+	get url(): string {
+		return `http://127.0.0.1:${(this.#http.address() as AddressInfo).port}`
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		const closed = once(this.#http, 'close')
+		for (const client of this.#sockets.clients) client.terminate()
+		this.#http.close()
+		this.#http.closeAllConnections()
+		await closed
+	}
+}

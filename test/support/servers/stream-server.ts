@@ -1,0 +1,164 @@
+import { once } from 'node:events'
+import type { Server } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import { PlanstreamError, type PublishOutput } from '@planstream/shared'
+import { eventInput } from '@planstream/shared/schemas'
+import { expect } from 'vitest'
+import type { Services } from '../../../server/src/api/router.js'
+import { type App, createApp } from '../../../server/src/app.js'
+import { type Authority, LOCAL_AUTHORITY } from '../../../server/src/auth/authority.js'
+import {
+	CONNECTION_LIMITS,
+	type ConnectionLimits,
+	type ConnectionReport,
+	Connections,
+} from '../../../server/src/connections/connections.js'
+import type { Hub } from '../../../server/src/hub/hub.js'
+import { LOCAL_PRINCIPAL } from '../../../server/src/hub/stream.js'
+import { openLog } from '../../../server/src/log/open.js'
+import type { TailLog } from '../../../server/src/log/tail.js'
+import { processSchedule } from '../../../server/src/ops/clock.js'
+import { createHttpServer, listen, requestListener } from '../../../server/src/server/http.js'
+import { TestPlanstream } from '../plans/test-planstream.js'
+
+export interface StreamServerOptions {
+	readonly maxConnections?: number
+	readonly limits?: Partial<ConnectionLimits>
+	/** @defaultValue this machine's user, without a key */
+	readonly authority?: Authority
+}
+
+/** Every transport on a real port, with what they have open in sight. */
+export class StreamServer implements AsyncDisposable {
+	readonly connections: Connections
+	/** The server's ends of all connections that are open, of streams and of others. */
+	readonly sockets = new Set<Socket>()
+	/** Every address with its method. */
+	readonly routes: App['routes']
+	readonly deliveries: App['deliveries']
+	/** What its procedures work with. */
+	readonly services: Services
+	readonly #planstream: TestPlanstream
+	readonly #log: TailLog
+	readonly #http: Server
+	readonly #draining = new AbortController()
+
+	private constructor(log: TailLog, { maxConnections = 100, limits, authority = LOCAL_AUTHORITY }: StreamServerOptions) {
+		this.#log = log
+		this.#planstream = new TestPlanstream(log, [])
+		const { hub, executor, artifacts, problems } = this.#planstream
+		const draining = this.#draining.signal
+		const onProblem = (sentence: string, error?: Error) => void problems.push(`${sentence} ${error?.stack ?? ''}`)
+		this.connections = new Connections({ limit: maxConnections, draining, clock: Date.now })
+		this.services = { hub, executor, connections: this.connections, schedule: processSchedule, draining, onProblem }
+		const { fetch, upgrade, routes, deliveries } = createApp({
+			services: this.services,
+			artifacts,
+			authority,
+			limits: { ...CONNECTION_LIMITS, ...limits },
+			ready: () => Promise.resolve(),
+			metrics: () => '',
+		})
+		this.routes = routes
+		this.deliveries = deliveries
+		this.#http = createHttpServer(requestListener(fetch))
+		this.#http.on('upgrade', upgrade)
+		this.#http.on('connection', (socket) => {
+			this.sockets.add(socket)
+			socket.once('close', () => this.sockets.delete(socket))
+		})
+	}
+
+	static async start(options: StreamServerOptions = {}): Promise<StreamServer> {
+		const server = new StreamServer(await openLog({ kind: 'memory' }), options)
+		await listen(server.#http, '127.0.0.1', 0)
+		return server
+	}
+
+	get port(): number {
+		return (this.#http.address() as AddressInfo).port
+	}
+
+	get hub(): Hub {
+		return this.#planstream.hub
+	}
+
+	/** Who is connected. */
+	report(): readonly ConnectionReport[] {
+		return this.connections.report(LOCAL_PRINCIPAL.tenant)
+	}
+
+	/** Those who wait for a log to grow. */
+	get watchers(): number {
+		const { waiting, plans } = this.deliveries.report()
+		return this.#log.metrics.watchers - plans + waiting
+	}
+
+	/** Failures nobody foresaw. */
+	get problems(): readonly string[] {
+		return this.#planstream.problems
+	}
+
+	get url(): string {
+		return `http://127.0.0.1:${this.port}`
+	}
+
+	/** Adds events to a plan that is run elsewhere. */
+	publish(plan_id: string, sent: readonly Record<string, unknown>[]): Promise<PublishOutput> {
+		return this.hub.publish(LOCAL_PRINCIPAL, { plan_id, sent, events: sent.map((event) => eventInput.parse(event)) })
+	}
+
+	/** The texts of a plan's events, as they are stored. */
+	async texts(plan_id: string): Promise<string[]> {
+		const { events } = await this.#log.read({ tenant: LOCAL_PRINCIPAL.tenant, plan_id }, 'start', 1_000_000)
+		return events.map(({ text }) => text)
+	}
+
+	/** Tells every stream to end so that its reader resumes; new ones are refused. */
+	drain(): void {
+		this.#draining.abort(new PlanstreamError('draining', 'The server is stopping. Connect again to go on.'))
+	}
+
+	/** Resolves once `read` gives what is expected, which it is asked for again and again while other things happen. */
+	async until<Value>(read: () => Value, expected: Value): Promise<void> {
+		await expect.poll(read, { interval: 1, timeout: 10_000 }).toEqual(expected)
+	}
+
+	/** Resolves when no reader has left anything behind. */
+	async quiet(): Promise<void> {
+		await this.until(() => this.#open(), { connections: 0, subscriptions: 0, watchers: 0 })
+		expect(this.problems).toEqual([])
+	}
+
+	#open() {
+		const { subscriptions } = this.hub.report()
+		return { connections: this.connections.size, subscriptions, watchers: this.watchers }
+	}
+
+	async [Symbol.asyncDispose](): Promise<void> {
+		const closed = once(this.#http, 'close')
+		this.#http.close()
+		this.connections.terminate()
+		this.#http.closeAllConnections()
+		for (const socket of this.sockets) socket.destroy()
+		await closed
+		await this.#planstream[Symbol.asyncDispose]()
+	}
+}
+
+/** The most a figure has been, looked at in every turn of the event loop. */
+export function watchMost(read: () => number): { readonly most: number } & Disposable {
+	let most = 0
+	let next: NodeJS.Immediate
+	const look = (): void => {
+		most = Math.max(most, read())
+		next = setImmediate(look)
+	}
+	look()
+	return {
+		get most() {
+			return most
+		},
+		[Symbol.dispose]: () => clearImmediate(next),
+	}
+}

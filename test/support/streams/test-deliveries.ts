@@ -1,0 +1,125 @@
+import { eventInput } from '@planstream/shared/schemas'
+import { expect } from 'vitest'
+import { Deliveries } from '../../../server/src/delivery/delivery.js'
+import type { Outlet } from '../../../server/src/delivery/outlet.js'
+import type { ReadRequest } from '../../../server/src/hub/reader.js'
+import { LOCAL_PRINCIPAL, textOf } from '../../../server/src/hub/stream.js'
+import { processSchedule, type Schedule } from '../../../server/src/ops/clock.js'
+import { startPlanstream } from '../plans/test-planstream.js'
+
+export const PLAN = { tenant: LOCAL_PRINCIPAL.tenant, plan_id: 'p' }
+/** A plan from its first event to its end. */
+export const WHOLE: ReadRequest = { after: 'start', snapshot: false, follow: 'until_done' }
+
+interface Got {
+	readonly frame?: string
+	readonly seq?: number
+	readonly cursor: string
+	readonly from_seq?: number
+	readonly reason?: string
+	readonly resume?: boolean
+}
+
+/** The room of a connection whose reader takes what it gets when the test says so. */
+export class TestRoom {
+	hasRoom = true
+	#waiting: (() => void)[] = []
+
+	async turn(): Promise<Disposable> {
+		while (!this.hasRoom) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+		return { [Symbol.dispose]: () => undefined }
+	}
+
+	setRoom(hasRoom: boolean): void {
+		this.hasRoom = hasRoom
+		if (!hasRoom) return
+		for (const go of this.#waiting.splice(0)) go()
+	}
+}
+
+/** A connection of one stream, whose reader takes what it gets when the test says so. */
+export class TestOutlet extends TestRoom implements Outlet {
+	readonly wire
+	readonly got: Got[] = []
+	writes = 0
+	isOver = false
+	failure: unknown = null
+	readonly #onWrite: () => void
+
+	constructor(key: string, onWrite: () => void) {
+		super()
+		this.#onWrite = onWrite
+		this.wire = { key, encode: (item: Parameters<typeof textOf>[0]) => Buffer.from(`${textOf(item)}\n`) }
+	}
+
+	readonly sink = {
+		write: (bytes: Buffer): boolean => {
+			expect(this.isOver).toBe(false)
+			this.writes++
+			this.#onWrite()
+			for (const line of String(bytes).trimEnd().split('\n')) this.got.push(JSON.parse(line) as Got)
+			return this.hasRoom
+		},
+	}
+
+	ended(): void {
+		this.isOver = true
+	}
+
+	failed(thrown: unknown): void {
+		this.isOver = true
+		this.failure = thrown
+	}
+
+	get events(): readonly number[] {
+		return this.got.flatMap(({ seq }) => seq ?? [])
+	}
+
+	get frames(): readonly string[] {
+		return this.got.flatMap(({ frame }) => frame ?? [])
+	}
+}
+
+/** Deliveries of a hub in memory, by a clock on which nothing takes time but a write. */
+export async function startDeliveries({
+	writeMs = 0,
+	schedule = processSchedule,
+}: {
+	writeMs?: number
+	schedule?: Schedule
+} = {}) {
+	const planstream = await startPlanstream()
+	const { hub } = planstream
+	let now = 0
+	const deliveries = new Deliveries(hub, schedule, () => now)
+	const onWrite = () => {
+		now += writeMs
+	}
+	let published = 0
+	const publish = async (count: number, step_id = 's') => {
+		const sent = Array.from({ length: count }, () => {
+			const data = { channel: 'text', index: published++, delta: 'x' }
+			return { event_type: 'step_output', step_id, data }
+		})
+		return hub.publish(LOCAL_PRINCIPAL, { plan_id: 'p', sent, events: sent.map((event) => eventInput.parse(event)) })
+	}
+	const finish = () => {
+		const sent = [{ event_type: 'plan_completed', data: {} }]
+		return hub.publish(LOCAL_PRINCIPAL, { plan_id: 'p', sent, events: sent.map((event) => eventInput.parse(event)) })
+	}
+	const attach = (request: Partial<ReadRequest> = {}, key = 'wire') => {
+		const outlet = new TestOutlet(key, onWrite)
+		return { outlet, delivery: deliveries.deliver(LOCAL_PRINCIPAL, 'p', { ...WHOLE, ...request }, outlet) }
+	}
+	return { hub, deliveries, publish, finish, attach, [Symbol.asyncDispose]: () => planstream[Symbol.asyncDispose]() }
+}
+
+/** Lets so many turns of the event loop pass. */
+export async function turns(count = 5): Promise<void> {
+	for (let turn = 0; turn < count; turn++) await new Promise(setImmediate)
+}
+
+/** The numbers of events from one to another. */
+export function upTo(head: number, from = 1): number[] {
+	return Array.from({ length: head - from + 1 }, (_, index) => from + index)
+}
