@@ -46,7 +46,7 @@ export default defineConfig({
 						{
 							extends: true as const,
 							resolve: { alias: onOldReact },
-							test: { name: 'long-react-18', include: ['test/e2e/react.test.tsx'], env: { REACT_MAJOR: '18' } },
+							test: { name: 'long-react-18', include: ['test/e2e/client/react.test.tsx'], env: { REACT_MAJOR: '18' } },
 						},
 					]
 				: []),

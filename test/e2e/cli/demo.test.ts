@@ -1,0 +1,84 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { expect, it, vi } from 'vitest'
+import { CliProcess, planstream, serveProcess, temporaryDirectory } from '../../support/cli-process.js'
+
+/** Each test starts several processes. */
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
+
+const QUESTION = 'How salty is the Dead Sea?'
+
+function corpus(directory: string, texts: Record<string, string>): string {
+	const folder = path.join(directory, 'corpus')
+	mkdirSync(folder)
+	for (const [name, text] of Object.entries(texts)) writeFileSync(path.join(folder, name), text)
+	return folder
+}
+
+const SEAS = {
+	'lakes.md': '# Lakes\n\nThe Dead Sea is a salty lake: about a third of its water is salt, so the Dead Sea carries a swimmer.\n',
+	'salt.md': '# Salt\n\nNo sea is as salty as the Dead Sea, where salt crystals grow on every stone of the shore.\n',
+}
+
+it('researches a folder, prints every event, and leaves a report that quotes it', async () => {
+	using directory = temporaryDirectory()
+	const folder = corpus(directory.path, SEAS)
+	const env = { PORT: '0', PLANSTREAM_DATA: path.join(directory.path, 'data') }
+	const { code, json, stderr } = await planstream(['demo', '--corpus', folder, '--question', QUESTION, '--exit', '--json'], env)
+	expect({ code, stderr }).toMatchObject({ code: 0 })
+	expect(json.at(-1)).toMatchObject({ event_type: 'plan_completed', seq: json.length })
+	const { plan_id } = json[0] as { plan_id: string }
+	expect(stderr).toMatch(new RegExp(`curl -N http://127.0.0.1:\\d+/api/v1/streaming/plans/${plan_id}/events`))
+	const [, file = ''] = /^Report: (.+)$/m.exec(stderr) ?? []
+	expect(readFileSync(file, 'utf8')).toContain('> No sea is as salty as the Dead Sea')
+	expect(stderr).toMatch(/^Quality: [01]\.\d\d/m)
+})
+
+it('exits with 1 and says why when the folder does not answer the question', async () => {
+	using directory = temporaryDirectory()
+	const folder = corpus(directory.path, { 'cats.md': '# Cats\n\nA cat sleeps for most of the day.\n' })
+	const env = { PORT: '0', PLANSTREAM_DATA: path.join(directory.path, 'data') }
+	const { code, stderr } = await planstream(['demo', '--corpus', folder, '--question', QUESTION, '--exit'], env)
+	expect(code).toBe(1)
+	expect(stderr).toContain('Step crosscheck failed')
+})
+
+it('takes a free port when nobody named one and the usual one is taken, and says so', async () => {
+	using directory = temporaryDirectory()
+	const folder = corpus(directory.path, SEAS)
+	await using other = new CliProcess(['serve'], { PLANSTREAM_DATA: path.join(directory.path, 'other') })
+	await Promise.race([other.until(({ lines }) => lines.length > 0), other.end()]) // either way port 3000 is taken
+	const args = ['demo', '--corpus', folder, '--question', QUESTION, '--exit', '--json']
+	const { code, stderr } = await planstream(args, { PLANSTREAM_DATA: path.join(directory.path, 'data') })
+	expect(code).toBe(0)
+	expect(stderr).toContain('Port 3000 is taken')
+})
+
+it('refuses a named port that is taken', async () => {
+	using directory = temporaryDirectory()
+	await using other = await serveProcess(path.join(directory.path, 'other'))
+	const env = { PORT: new URL(other.url).port, PLANSTREAM_DATA: path.join(directory.path, 'data') }
+	const { code, stderr } = await planstream(['demo', '--corpus', corpus(directory.path, SEAS), '--exit'], env)
+	expect(code).toBe(2)
+	expect(stderr).toContain('is in use by another program')
+})
+
+it('refuses a folder that is not there', async () => {
+	expect(await planstream(['demo', '--corpus', 'nowhere'])).toMatchObject({ code: 2, stdout: '' })
+})
+
+it.skipIf(!existsSync('/usr/bin/script'))(
+	'draws the plan in a terminal, goes on serving, and ends with 0 on Ctrl-C',
+	async () => {
+		using directory = temporaryDirectory()
+		const folder = corpus(directory.path, SEAS)
+		const env = { PORT: '0', PLANSTREAM_DATA: path.join(directory.path, 'data') }
+		await using terminal = CliProcess.inTerminal(['demo', '--corpus', folder, '--question', QUESTION], env)
+		await terminal.until(({ lines }) => lines.some((line) => line.includes('Ctrl-C stops it')))
+		const drawn = terminal.lines.join('\n')
+		expect(drawn).toContain('completed · 6 of 6 steps')
+		expect(drawn).toContain('✔ Write the report')
+		terminal.child.stdin.write('\u0003')
+		expect((await terminal.end()).code).toBe(0)
+	},
+)

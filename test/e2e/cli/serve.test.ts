@@ -1,0 +1,47 @@
+import { expect, it, vi } from 'vitest'
+import { CliProcess, planstream, serveProcess, temporaryDirectory } from '../../support/cli-process.js'
+
+/** Each test starts several processes. */
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
+
+it('serves, says so in one line, and stops in order on SIGTERM', async () => {
+	using directory = temporaryDirectory()
+	await using server = await serveProcess(directory.path)
+	expect((await fetch(`${server.url}/health/ready`)).status).toBe(200)
+	server.child.kill('SIGTERM')
+	expect(await server.end()).toEqual(
+		expect.objectContaining({ code: 0, stdout: `planstream listening on ${server.url}\n`, stderr: '' }),
+	)
+})
+
+it('refuses a setting that cannot be meant, by its name', async () => {
+	const { code, stderr } = await planstream(['serve'], { PORT: 'many' })
+	expect(code).toBe(2)
+	expect(stderr).toContain('PORT')
+})
+
+it('watches on over a restart of the server and says so in one line', async () => {
+	using directory = temporaryDirectory()
+	await using first = await serveProcess(directory.path)
+	const env = { PLANSTREAM_URL: first.url }
+	const event = (event_type: string) => `${JSON.stringify({ event_type, data: {} })}\n`
+	await new CliProcess(['publish', 'plan_1'], env).input(event('plan_resumed')).end()
+	await using watcher = new CliProcess(['watch', 'plan_1'], env)
+	await watcher.until(({ lines }) => lines.length === 1)
+	first.child.kill('SIGKILL')
+	await first.end()
+	await watcher.until(({ stderr }) => stderr.includes('Reconnecting'))
+	await using _second = await serveProcess(directory.path, { PORT: new URL(first.url).port })
+	await new CliProcess(['publish', 'plan_1'], env).input(event('plan_completed')).end()
+	const { code, json, stderr } = await watcher.end()
+	expect({ code, types: json.map(({ event_type }) => event_type) }).toEqual({
+		code: 0,
+		types: ['plan_resumed', 'plan_completed'],
+	})
+	expect(
+		stderr
+			.trim()
+			.split('\n')
+			.every((line) => line.startsWith('Connection lost')),
+	).toBe(true)
+})

@@ -1,0 +1,193 @@
+import '../../support/browser/happy-dom.js' // React finds it when it is loaded
+import { createPlanstream, type PlanEvent, type PlanSpec, type PlanState } from '@planstream/client'
+import { PlanstreamProvider, usePlan, usePlanCommand, usePlanEvents, usePlans } from '@planstream/client/react'
+import { type ReactNode, StrictMode, version } from 'react'
+import { createRoot, hydrateRoot, type Root } from 'react-dom/client'
+import { renderToString } from 'react-dom/server'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { WebSocket } from 'ws'
+import { container } from '../../support/browser/happy-dom.js'
+import { countedClient } from '../../support/client/watch-counting-client.js'
+import { startTestServer } from '../../support/servers/test-server.js'
+
+const STEPS: PlanSpec = {
+	plan_id: 'p',
+	query: 'What does a page show?',
+	steps: ['one', 'two'].map((step_id) => ({ step_id, action: 'act', agent_type: 'scripted', input: { result: {} } })),
+}
+
+async function setUp() {
+	const server = await startTestServer()
+	const planstream = countedClient({ url: server.url, WebSocket })
+	const places: { readonly root: Root; readonly element: Element }[] = []
+	const inside = (children: ReactNode) => <PlanstreamProvider client={planstream}>{children}</PlanstreamProvider>
+	onTestFinished(async () => {
+		for (const { root } of places) root.unmount()
+		await planstream.close()
+		await server.close()
+	})
+	const mount = (children: ReactNode) => {
+		const element = container()
+		const root = createRoot(element)
+		places.push({ root, element })
+		root.render(inside(children))
+		return { element, render: (next: ReactNode) => root.render(inside(next)), unmount: () => root.unmount() }
+	}
+	const subscribers = async () => (await planstream.plans.subscribers({ plan_id: 'p' })).subscriber_count
+	return { server, planstream, places, inside, mount, subscribers }
+}
+
+/** Notes each rendering of what it shows. */
+function Status({ initialState, seen = [] }: { initialState?: PlanState; seen?: (number | null)[] }) {
+	const { state, error } = usePlan('p', { initialState })
+	seen.push(state?.seq ?? null)
+	return <p>{error === null ? (state?.status ?? 'unknown') : error.message}</p>
+}
+
+function isStep(event: PlanEvent) {
+	return event.event_type === 'step_started' || event.event_type === 'step_completed'
+}
+
+function Steps() {
+	const { events } = usePlanEvents('p', { filter: isStep })
+	return <ol>{events.map(({ seq, step_id, data }) => `${seq} ${step_id} ${'status' in data ? data.status : data.attempt};`)}</ol>
+}
+
+const text = ({ element }: { readonly element: Element }) => element.textContent
+const eventually = <Value,>(value: () => Value | Promise<Value>) => expect.poll(value, { timeout: 4_000 })
+
+const { REACT_MAJOR = '19' } = process.env
+
+describe(`a page of components of React ${REACT_MAJOR}`, () => {
+	it('is drawn by that version', () => {
+		expect(version.split('.')[0]).toBe(REACT_MAJOR)
+	})
+
+	it('shows a plan as it goes, and steers it', async () => {
+		const { planstream, mount } = await setUp()
+		await planstream.plans.create({ ...STEPS, start: false })
+		const results: unknown[] = []
+		function Start() {
+			const { send, pending, error } = usePlanCommand()
+			const start = () => void send(({ plans }) => plans.start({ plan_id: 'p' })).then((answer) => results.push(answer))
+			const again = () => void send(({ plans }) => plans.resume({ plan_id: 'p' })).then((answer) => results.push(answer))
+			return (
+				<>
+					<Status />
+					<button type="button" onClick={start} />
+					<button type="button" onClick={again} />
+					{pending ? 'pending' : (error?.message ?? 'fine')}
+				</>
+			)
+		}
+		const page = mount(<Start />)
+		await eventually(() => text(page)).toBe('pendingfine')
+		const [start, again] = page.element.querySelectorAll('button')
+		start?.click()
+		await eventually(() => text(page)).toBe('completedfine')
+		again?.click()
+		await eventually(() => text(page)).toMatch(/completed.*resume/)
+		expect(results).toMatchObject([{ plan_id: 'p', changed: true }, undefined])
+	})
+
+	it('has one subscription for any number of components, and none when they have gone', async () => {
+		const { server, planstream, mount, subscribers } = await setUp()
+		await planstream.plans.create({ ...STEPS, start: false })
+		const fifty = Array.from({ length: 25 }, (_, index) => [<Status key={`s${index}`} />, <Steps key={`e${index}`} />])
+		const page = mount(<StrictMode>{fifty}</StrictMode>)
+		await eventually(() => text(page)).toBe('pending'.repeat(25))
+		expect([await subscribers(), server.report().subscriptions]).toEqual([1, 1])
+		expect(planstream.watched).toEqual([{ plan_id: 'p', from: 'start' }])
+		page.render(fifty.slice(0, 10))
+		await planstream.plans.start({ plan_id: 'p' })
+		const steps = '3 one 1;4 one success;5 two 1;6 two success;'
+		await eventually(() => text(page)).toBe(`completed${steps}`.repeat(10))
+		page.unmount()
+		await eventually(() => server.report()).toMatchObject({ connections: 0, subscriptions: 0, watchers: 0 })
+		expect(planstream.watched).toHaveLength(1)
+	})
+
+	it('reads events from their start once a component shows them, and never shows the plan as it was before', async () => {
+		const { planstream, mount, subscribers } = await setUp()
+		await planstream.plans.create({
+			...STEPS,
+			steps: [...STEPS.steps, { ...STEPS.steps[0], step_id: 'hang', input: { hang: true } }],
+		} as PlanSpec)
+		const seen: (number | null)[] = []
+		const page = mount(<Status seen={seen} />)
+		await eventually(() => seen.at(-1)).toBe(7)
+		expect(planstream.watched).toEqual([{ plan_id: 'p', from: 'now' }])
+		page.render(
+			<>
+				<Status seen={seen} />
+				<Steps />
+			</>,
+		)
+		await eventually(() => text(page)).toBe('running3 one 1;4 one success;5 two 1;6 two success;7 hang 1;')
+		expect(await subscribers()).toBe(1)
+		expect(new Set(seen)).toEqual(new Set([null, 7]))
+	})
+
+	it('is rendered on a server with the state that is known there, and goes on behind it', async () => {
+		const { planstream, places, inside } = await setUp()
+		await planstream.plans.create({ ...STEPS, start: false })
+		const initialState = await planstream.plans.get({ plan_id: 'p' })
+		const seen: (number | null)[] = []
+		const app = inside(<Status initialState={initialState} seen={seen} />)
+		const html = renderToString(app)
+		expect(html).toBe('<p>pending</p>')
+		expect(planstream.watched).toEqual([])
+		const element = container()
+		element.innerHTML = html
+		const faults: unknown[] = []
+		places.push({ root: hydrateRoot(element, app, { onRecoverableError: (fault) => faults.push(fault) }), element })
+		await eventually(() => planstream.watched).toEqual([{ plan_id: 'p', from: initialState }])
+		await planstream.plans.start({ plan_id: 'p' })
+		await eventually(() => text({ element })).toBe('completed')
+		expect(faults).toEqual([])
+		expect(seen).not.toContain(null)
+	})
+
+	it('is drawn once a frame however many events come', async () => {
+		const { server, mount } = await setUp()
+		await using producer = createPlanstream({ url: server.url })
+		const seen: (number | null)[] = []
+		mount(<Status seen={seen} />)
+		await eventually(() => seen.length).toBeGreaterThan(0)
+		const EVENTS = 1024
+		for (let from = 0; from < EVENTS; from += 256) {
+			const events = Array.from({ length: 256 }, (_, index) => {
+				const data = { channel: 'log', index: from + index, delta: 'x' } as const
+				return { event_type: 'step_output', step_id: 's', data } as const
+			})
+			await producer.events.publish({ plan_id: 'p', events })
+		}
+		await eventually(() => seen.at(-1)).toBe(EVENTS)
+		expect(seen.length).toBeLessThan(EVENTS / 4)
+	})
+
+	it('shows the list of plans as it changes', async () => {
+		const { server, planstream, mount } = await setUp()
+		function List() {
+			const { plans } = usePlans({ status: ['completed'] })
+			return <p>{plans?.length === 0 ? 'none;' : plans?.map(({ plan_id }) => `${plan_id};`)}</p>
+		}
+		const page = mount([<List key="1" />, <List key="2" />])
+		await eventually(() => text(page)).toBe('none;none;')
+		expect(server.report().connections).toBe(1)
+		for (const plan_id of ['a', 'b']) await planstream.plans.run({ ...STEPS, plan_id })
+		await eventually(() => text(page)).toBe('b;a;b;a;')
+		await planstream.plans.delete({ plan_id: 'b' })
+		await eventually(() => text(page)).toBe('a;a;')
+		page.unmount()
+		await eventually(() => server.report().connections).toBe(0)
+	})
+
+	it('says why it shows nothing', async () => {
+		const { planstream, mount } = await setUp()
+		await planstream.close()
+		const page = mount(<Status />)
+		await eventually(() => text(page)).toMatch(/^This client was closed/)
+		expect(() => renderToString(<Status />)).toThrow('There is no PlanstreamProvider above this component.')
+	})
+})

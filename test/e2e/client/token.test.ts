@@ -1,0 +1,142 @@
+import { createPlanstream, PlanstreamError, type PlanstreamOptions } from '@planstream/client'
+import { SCOPES } from '@planstream/shared/schemas'
+import { expect, it } from 'vitest'
+import { WebSocket } from 'ws'
+import { startKeyedServer } from '../../support/servers/keyed-server.js'
+
+const TRANSPORTS = ['sse', 'websocket'] as const
+const all = { tenant: 'acme', scopes: SCOPES }
+const started = { event_type: 'plan_started', data: { query: 'q', total_steps: 1 } } as const
+const completed = { event_type: 'plan_completed', data: {} } as const
+
+it.each(TRANSPORTS)(
+	'a client on %s goes on with a new key when its first is revoked, and asks for it anew each time',
+	async (transport) => {
+		await using server = await startKeyedServer({ first: all, second: all })
+		await using producer = createPlanstream({ url: server.url, token: server.keys.second })
+		await producer.events.publish({ plan_id: 'p', events: [started] })
+		let current: 'first' | 'second' = 'first'
+		const asked: string[] = []
+		const token = async () => {
+			asked.push(current)
+			return await Promise.resolve(server.keys[current])
+		}
+		await using planstream = createPlanstream({ url: server.url, token, transport, WebSocket, backoff: { initialMs: 0 } })
+		expect((await planstream.plans.get({ plan_id: 'p' })).status).toBe('running')
+		const seen: string[] = []
+		const change = async (): Promise<void> => {
+			current = 'second'
+			await server.revoke('first')
+			await expect.poll(() => asked.at(-1), { timeout: 10_000 }).toBe('second')
+			await producer.events.publish({ plan_id: 'p', events: [completed] })
+		}
+		let changed: Promise<void> | null = null
+		for await (const event of planstream.plans.events({ plan_id: 'p' })) {
+			seen.push(event.event_type)
+			changed ??= change()
+		}
+		await changed
+		expect(seen).toEqual(['plan_started', 'plan_completed'])
+		expect(asked).toEqual(['first', 'first', 'second'])
+	},
+)
+
+it.each(TRANSPORTS)('a client on %s whose key is over throws rather than to come back for ever', async (transport) => {
+	await using server = await startKeyedServer({ only: all, other: all })
+	await using producer = createPlanstream({ url: server.url, token: server.keys.other })
+	await producer.events.publish({ plan_id: 'p', events: [started] })
+	await using planstream = createPlanstream({
+		url: server.url,
+		token: server.keys.only,
+		transport,
+		WebSocket,
+		backoff: { initialMs: 0 },
+	})
+	const follow = async () => {
+		for await (const event of planstream.plans.events({ plan_id: 'p' })) {
+			expect(event.event_type).toBe('plan_started')
+			await server.revoke('only')
+		}
+	}
+	await expect(follow()).rejects.toMatchObject({ code: 'unauthorized' })
+	await expect(planstream.plans.list()).rejects.toMatchObject({ code: 'unauthorized' })
+})
+
+it.each(TRANSPORTS)(
+	'a client on %s whose key has run out asks for another once, and throws when that is refused too',
+	async (transport) => {
+		await using server = await startKeyedServer({ good: all })
+		const { good } = server.keys
+		const keys = ['over', good, 'over', good, 'over', 'over', 'over', 'over']
+		const token = () => keys.shift() ?? fail()
+		await using planstream = createPlanstream({ url: server.url, token, transport, WebSocket, backoff: { initialMs: 0 } })
+		expect(await planstream.plans.list()).toMatchObject({ plans: [] })
+		const abort = new AbortController()
+		const { signal } = abort
+		for await (const _ of planstream.plans.events({ plan_id: 'p' }, { signal, onReady: () => abort.abort() }))
+			expect.fail('no event')
+		expect(keys).toEqual(['over', 'over', 'over', 'over'])
+		await expect(planstream.plans.list()).rejects.toMatchObject({ code: 'unauthorized' })
+		await expect(planstream.plans.events({ plan_id: 'p' }).next()).rejects.toMatchObject({ code: 'unauthorized' })
+		expect(keys).toEqual([])
+	},
+)
+
+it.each(['auto', ...TRANSPORTS] as const)('a client on %s without a key is told so at once', async (transport) => {
+	await using server = await startKeyedServer({ only: all })
+	await using planstream = createPlanstream({ url: server.url, transport, WebSocket })
+	const events = planstream.plans.events({ plan_id: 'p' })
+	await expect(events.next()).rejects.toMatchObject({ code: 'unauthorized' })
+})
+
+it.each(TRANSPORTS)(
+	'a client on %s whose token function fails asks it again, and gives up when it throws a PlanstreamError',
+	async (transport) => {
+		await using server = await startKeyedServer({ only: all })
+		const answers: (() => string)[] = [
+			() => fail(new Error('offline')),
+			() => server.keys.only,
+			() => fail(new PlanstreamError('unauthorized', 'Log in first.')),
+		]
+		const options: PlanstreamOptions = {
+			url: server.url,
+			token: () => (answers.shift() ?? fail)(),
+			transport,
+			WebSocket,
+			backoff: { initialMs: 0 },
+		}
+		await using planstream = createPlanstream(options)
+		const waited: string[] = []
+		planstream.onConnection(({ state, error }) => state === 'reconnecting' && waited.push(error?.message ?? ''))
+		const abort = new AbortController()
+		const signal = abort.signal
+		for await (const _ of planstream.plans.events({ plan_id: 'p' }, { signal, onReady: () => abort.abort() }))
+			expect.fail('no event')
+		expect(waited).toEqual(['No token could be had: offline'])
+		expect(planstream.connection.transport).toBe(transport)
+		await expect(planstream.plans.events({ plan_id: 'p' }).next()).rejects.toThrow('Log in first.')
+		await expect(createPlanstream({ ...options, token: () => fail(new Error('offline')) }).plans.list()).rejects.toThrow(
+			'offline',
+		)
+	},
+)
+
+it.each(TRANSPORTS)('a loop on %s is left while its token is waited for', async (transport) => {
+	const abort = new AbortController()
+	const token = () => {
+		setImmediate(() => abort.abort())
+		return new Promise<string>(() => {})
+	}
+	await using planstream = createPlanstream({ url: 'http://localhost:1', token, transport, WebSocket })
+	for await (const _ of planstream.plans.events({ plan_id: 'p' }, { signal: abort.signal })) expect.fail('no event')
+})
+
+it('a token that no header can carry is refused without being shown', () => {
+	for (const token of ['', 'se cret', 'secret\n']) {
+		expect(() => createPlanstream({ url: 'http://localhost:1', token })).toThrow(/^token is empty or holds characters/)
+	}
+})
+
+function fail(error: Error = new Error('asked too often')): never {
+	throw error
+}

@@ -1,0 +1,59 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { conformanceCases, startTestPlanstream } from '@planstream/server/testing'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { planstream } from '../../support/cli-process.js'
+import { startKeyedServer } from '../../support/servers/keyed-server.js'
+
+describe('the protocol, by its address', () => {
+	let server: Awaited<ReturnType<typeof startTestPlanstream>>
+	beforeAll(async () => {
+		server = await startTestPlanstream()
+	})
+	afterAll(() => server.close())
+
+	it.each(conformanceCases({ url: 'http://localhost' }).map(({ name }, at) => [name, at] as const))('%s', async (_name, at) => {
+		await conformanceCases({ url: server.url })[at]?.run()
+	})
+})
+
+it('is looked at with a key, too', async () => {
+	await using server = await startKeyedServer({ all: { tenant: 'acme', scopes: ['plans:read', 'events:publish'] } })
+	await Promise.all(conformanceCases({ url: server.url, token: server.keys.all }).map(({ run }) => run()))
+})
+
+it('is not what a server speaks that answers everything with the same', async () => {
+	const server = createServer((_request, response) => void response.setHeader('content-type', 'application/json').end('{}'))
+	server.listen(0, '127.0.0.1')
+	await once(server, 'listening')
+	const { port } = server.address() as AddressInfo
+	const cases = conformanceCases({ url: `http://127.0.0.1:${port}` })
+	const outcomes = await Promise.allSettled(cases.map(({ run }) => run()))
+	server.closeAllConnections()
+	server.close()
+	expect(outcomes.filter(({ status }) => status === 'fulfilled')).toEqual([])
+})
+
+it('is looked at by the command line, which says what holds', { timeout: 60_000 }, async () => {
+	await using server = await startTestPlanstream()
+	const looked = await planstream(['conformance', '--url', server.url])
+	expect(looked.code).toBe(0)
+	expect(looked.stdout).toMatch(/^ok 1 - publishing gives/)
+	expect(looked.stdout).not.toContain('not ok')
+	const away = await planstream(['conformance', '--url', 'http://127.0.0.1:9'])
+	expect(away).toMatchObject({ code: 1, stdout: expect.stringMatching(/^not ok 1 - /) as string })
+})
+
+it('runs a plan of a consumer to its end', async () => {
+	await using server = await startTestPlanstream()
+	const { events, state } = await server.run({
+		query: 'q',
+		steps: [{ step_id: 'a', action: 'do', agent_type: 'scripted', input: { result: { n: 1 } } }],
+	})
+	expect(events.map(({ event_type }) => event_type)).toContain('step_completed')
+	expect(state).toMatchObject({ status: 'completed', result: { a: { n: 1 } } })
+	await expect(server.run({ query: 'q', steps: [{ step_id: 'a', action: 'do', agent_type: 'none' }] })).rejects.toMatchObject({
+		code: 'bad_request',
+	})
+})

@@ -1,3 +1,0 @@
-import { stalledSuite } from '../suites/stalled.suite.js'
-
-stalledSuite(50_000_000)

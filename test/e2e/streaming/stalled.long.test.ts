@@ -1,0 +1,3 @@
+import { stalledSuite } from '../../suites/stalled.suite.js'
+
+stalledSuite(50_000_000)

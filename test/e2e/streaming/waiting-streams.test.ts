@@ -1,0 +1,21 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { expect, it } from 'vitest'
+import type { RunningServer } from '../../../server/src/server.js'
+import { ask } from '../../support/http-request.js'
+import { startTestServer } from '../../support/servers/test-server.js'
+
+const connections = async (server: RunningServer) =>
+	/^planstream_connections (\d+)$/m.exec((await ask(server, '/metrics')).text)?.[1]
+
+it('a live list that waits behind another answer is let go of with its connection', async () => {
+	await using server = await startTestServer()
+	const { port, hostname, host } = new URL(server.url)
+	const socket = connect(Number(port), hostname)
+	await once(socket, 'connect')
+	for (const path of ['p/events', 'changes'])
+		socket.write(`GET /api/v1/streaming/plans/${path} HTTP/1.1\r\nHost: ${host}\r\n\r\n`)
+	await expect.poll(() => connections(server)).toBe('2')
+	socket.destroy()
+	await expect.poll(() => connections(server)).toBe('0')
+})
