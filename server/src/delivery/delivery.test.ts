@@ -1,174 +1,10 @@
 import { type PlanEvent, PlanstreamError, parsePosition } from '@planstream/shared'
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { ManualClock } from '#test/support/manual-clock.js'
 import { PLAN, startDeliveries, type TestOutlet, turns, upTo } from '#test/support/streams/test-deliveries.js'
 import type { Schedule } from '../ops/clock.js'
-import type { Delivery } from './delivery.js'
-
-test('what is appended in one turn is one write, the same bytes for all of a class', async () => {
-	await using plan = await startDeliveries()
-	const readers = [plan.attach(), plan.attach(), plan.attach({}, 'other')]
-	await turns()
-	for (const { outlet } of readers) outlet.writes = 0
-	await Promise.all([plan.publish(1), plan.publish(3), plan.publish(12)])
-	await turns()
-	for (const { outlet } of readers) expect([outlet.events, outlet.frames]).toEqual([upTo(16), ['ready', 'ready']])
-	await Promise.all([plan.publish(1), plan.publish(3), plan.publish(12)])
-	await turns()
-	expect(readers.map(({ outlet }) => outlet.writes)).toEqual([2, 2, 2])
-	expect(plan.deliveries.report()).toEqual({ streams: 3, waiting: 3, plans: 1, fell_behind: 0, slow: 0 })
-	expect(readers.map(({ delivery }) => delivery.delivered)).toEqual([32, 32, 32])
-})
-
-test('what is appended while the loop rests from its writes is one write, and a loop of few readers does not rest', async () => {
-	const rests: number[] = []
-	let wake: () => void = () => undefined
-	const schedule: Schedule = (callback, delayMs) => {
-		rests.push(delayMs)
-		wake = callback
-		return { [Symbol.dispose]: () => undefined }
-	}
-	await using plan = await startDeliveries({ writeMs: 0.2, schedule })
-	const few = [plan.attach(), plan.attach()]
-	await turns()
-	for (let event = 0; event < 2; event++) {
-		await plan.publish(1)
-		await turns()
-	}
-	expect(few.map(({ outlet }) => outlet.events)).toEqual([upTo(2), upTo(2)])
-	expect(rests).toEqual([])
-	const many = [...few, ...Array.from({ length: 38 }, () => plan.attach())]
-	await turns()
-	await plan.publish(1)
-	await turns()
-	for (const { outlet } of many) outlet.writes = 0
-	for (let event = 0; event < 3; event++) {
-		await plan.publish(1)
-		await turns()
-	}
-	expect(rests).toEqual([expect.closeTo(8)])
-	expect(many.every(({ outlet }) => outlet.writes === 0)).toBe(true)
-	wake()
-	await turns()
-	for (const { outlet } of many) expect([outlet.writes, outlet.events]).toEqual([1, upTo(6)])
-})
-
-test('a reader without room keeps nothing but its place, and nobody else notices', async () => {
-	await using plan = await startDeliveries()
-	const slow = plan.attach()
-	const other = plan.attach()
-	await turns()
-	await plan.publish(1)
-	await turns()
-	slow.outlet.setRoom(false)
-	for (let round = 0; round < 10; round++) {
-		await plan.publish(100)
-		await turns(1)
-	}
-	await turns()
-	const taken = slow.outlet.events.length
-	expect(taken).toBeLessThanOrEqual(101)
-	expect(other.outlet.events).toEqual(upTo(1001))
-	expect(plan.deliveries.report()).toMatchObject({ waiting: 1, fell_behind: 1 })
-	slow.outlet.setRoom(true)
-	await turns(20)
-	expect(slow.outlet.events).toEqual(upTo(1001))
-	expect(slow.delivery.delivered).toBe(1001)
-	expect(plan.deliveries.report()).toMatchObject({ waiting: 2, fell_behind: 1 })
-})
-
-test('a stream is told why it ends, behind what it got, whether there is room or not', async () => {
-	await using plan = await startDeliveries()
-	await plan.publish(50)
-	const readers = [plan.attach(), plan.attach()]
-	await turns()
-	readers[1]?.outlet.setRoom(false)
-	await plan.publish(400)
-	await turns()
-	for (const { outlet, delivery } of readers) {
-		delivery.end(new PlanstreamError('slow_consumer', 'Too slow.'))
-		const last = outlet.got.at(-1)
-		expect(last).toMatchObject({ frame: 'end', reason: 'slow', resume: true, final_seq: 450 })
-		expect(last?.cursor).toBe(outlet.got.at(-2)?.cursor)
-		expect(outlet.isOver).toBe(true)
-	}
-	await plan.publish(1)
-	readers[1]?.outlet.setRoom(true)
-	await turns()
-	expect(plan.deliveries.report()).toMatchObject({ streams: 0, waiting: 0, plans: 0, slow: 2 })
-	expect(plan.hub.report().subscriptions).toBe(0)
-})
-
-test('who reads a plan that goes away is told, and so is who waited for one that comes', async () => {
-	await using plan = await startDeliveries()
-	const early = plan.attach({ follow: 'always' })
-	await turns()
-	await plan.publish(3)
-	await turns()
-	expect(early.outlet.frames).toEqual(['ready', 'ready'])
-	const late = plan.attach({ after: 'now', follow: 'always' })
-	await turns()
-	await plan.hub.remove(PLAN)
-	await turns()
-	for (const { outlet } of [early, late]) expect(outlet.got.at(-1)).toMatchObject({ reason: 'deleted', resume: false })
-	expect(plan.deliveries.report()).toMatchObject({ streams: 0, plans: 0 })
-})
-
-test('who comes between an append and its delivery gets only what it asked for, and the others all', async () => {
-	await using plan = await startDeliveries()
-	await plan.publish(5)
-	const before = plan.attach()
-	await turns()
-	const { cursor } = await plan.publish(5)
-	const now = plan.attach({ after: 'now' })
-	const behind = plan.attach({ after: parsePosition(cursor) ?? 'start' })
-	const whole = plan.attach()
-	await turns()
-	await plan.publish(2)
-	await turns()
-	const events = [before, now, behind, whole].map(({ outlet }) => outlet.events)
-	expect(events).toEqual([upTo(12), upTo(12, 11), upTo(12, 11), upTo(12)])
-	expect(plan.deliveries.report()).toMatchObject({ waiting: 4, plans: 1 })
-})
-
-test('a reader with a pace gets its portion at a time, of what there is and of what comes, and everybody else all at once', async () => {
-	const clock = new ManualClock()
-	await using plan = await startDeliveries({
-		schedule: (callback, delayMs) => ({ [Symbol.dispose]: clock.after(delayMs, callback) }),
-	})
-	await plan.publish(15)
-	const paced = plan.attach({ max_events_per_s: 100 })
-	const other = plan.attach()
-	for (const expected of [10, 15, 15]) {
-		await turns()
-		expect(paced.outlet.events).toEqual(upTo(expected))
-		clock.advance(100)
-	}
-	await plan.publish(25)
-	for (const expected of [25, 35, 40, 40]) {
-		await turns()
-		expect(paced.outlet.events).toEqual(upTo(expected))
-		expect(other.outlet.events).toEqual(upTo(40))
-		clock.advance(100)
-	}
-	expect(clock.pending).toBe(0)
-})
-
-test('a store that fails is told to each reader', async () => {
-	await using plan = await startDeliveries()
-	const readers = [plan.attach(), plan.attach()]
-	await turns()
-	const failure = new PlanstreamError('storage_unavailable', 'Try again.')
-	const read = plan.hub.read.bind(plan.hub)
-	plan.hub.read = () => Promise.reject(failure)
-	for (const { delivery } of readers) delivery.reader.read = () => Promise.reject(failure)
-	await plan.publish(1)
-	await turns()
-	plan.hub.read = read
-	for (const { outlet } of readers) expect([outlet.failure, outlet.isOver]).toEqual([failure, true])
-	expect(plan.deliveries.report()).toMatchObject({ streams: 0, plans: 0 })
-})
+import { type Delivery, Pace } from './delivery.js'
 
 interface Reader {
 	readonly outlet: TestOutlet
@@ -187,45 +23,251 @@ const action = fc.oneof(
 	{ weight: 2, arbitrary: fc.record({ do: fc.constant('turn' as const), count: fc.integer({ min: 1, max: 3 }) }) },
 )
 
-test('whoever joins when, stalls and wakes up, gets each event behind its cursor once and in order, up to the end', async () => {
-	await fc.assert(
-		fc.asyncProperty(
-			fc.array(action, { minLength: 5, maxLength: 30 }),
-			fc.infiniteStream(fc.constantFrom('a', 'b')),
-			fc.constantFrom(0, 0.3, 1),
-			async (actions, steps, writeMs) => {
-				await using plan = await startDeliveries({ writeMs })
-				const readers: Reader[] = []
-				const cursors: string[] = ['start']
-				for (const each of actions) {
-					if (each.do === 'publish') {
-						const published = plan.publish(each.count, steps.next().value).then(({ cursor }) => cursors.push(cursor))
-						if (each.wait) await published
-					} else if (each.do === 'turn') await turns(each.count)
-					else if (each.do === 'attach') {
-						const after = each.at === 4 ? 'now' : (parsePosition(cursors.at(-each.at) ?? 'start') ?? 'start')
-						const step_id = readers.length % 3 === 2 ? 'a' : undefined
-						readers.push({ ...plan.attach({ after, ...(step_id && { step_id }) }, `wire ${readers.length % 2}`), step_id })
-					} else if (each.do === 'room') readers[each.of % readers.length]?.outlet.setRoom(each.has)
-					else readers.splice(each.of % Math.max(1, readers.length), 1)[0]?.delivery[Symbol.dispose]()
-				}
-				await turns()
-				await plan.finish()
-				for (const { outlet } of readers) outlet.setRoom(true)
-				await expect.poll(() => readers.every(({ outlet }) => outlet.isOver), { interval: 1 }).toBe(true)
-				const { events } = await plan.hub.read(PLAN, 'start', 100_000)
-				const stepOf = ({ text }: { readonly text: string }) => (JSON.parse(text) as PlanEvent).step_id
-				for (const { outlet, delivery, step_id } of readers) {
-					const from = outlet.got.findLast(({ frame }) => frame === 'ready')?.from_seq ?? 0
-					const due = events.filter((event) => event.seq >= from && (step_id === undefined || stepOf(event) === step_id))
-					expect(outlet.events).toEqual(due.map(({ seq }) => seq))
-					expect(delivery.delivered).toBe(due.length)
-					expect(outlet.got.at(-1)).toMatchObject({ frame: 'end', reason: 'completed', resume: false })
-				}
-				expect(plan.deliveries.report()).toMatchObject({ streams: 0, waiting: 0, plans: 0 })
-				expect(plan.hub.report().subscriptions).toBe(0)
-			},
-		),
-		{ numRuns: 40 },
-	)
+describe('deliveries', () => {
+	it('what is appended in one turn is one write, the same bytes for all of a class', async () => {
+		await using plan = await startDeliveries()
+		const readers = [plan.attach(), plan.attach(), plan.attach({}, 'other')]
+		await turns()
+		for (const { outlet } of readers) outlet.writes = 0
+		await Promise.all([plan.publish(1), plan.publish(3), plan.publish(12)])
+		await turns()
+		for (const { outlet } of readers) expect([outlet.events, outlet.frames]).toEqual([upTo(16), ['ready', 'ready']])
+		await Promise.all([plan.publish(1), plan.publish(3), plan.publish(12)])
+		await turns()
+		expect(readers.map(({ outlet }) => outlet.writes)).toEqual([2, 2, 2])
+		expect(plan.deliveries.report()).toEqual({ streams: 3, waiting: 3, plans: 1, fell_behind: 0, slow: 0 })
+		expect(readers.map(({ delivery }) => delivery.delivered)).toEqual([32, 32, 32])
+	})
+
+	it('what is appended while the loop rests from its writes is one write, and a loop of few readers does not rest', async () => {
+		const rests: number[] = []
+		let wake: () => void = () => undefined
+		const schedule: Schedule = (callback, delayMs) => {
+			rests.push(delayMs)
+			wake = callback
+			return { [Symbol.dispose]: () => undefined }
+		}
+		await using plan = await startDeliveries({ writeMs: 0.2, schedule })
+		const few = [plan.attach(), plan.attach()]
+		await turns()
+		for (let event = 0; event < 2; event++) {
+			await plan.publish(1)
+			await turns()
+		}
+		expect(few.map(({ outlet }) => outlet.events)).toEqual([upTo(2), upTo(2)])
+		expect(rests).toEqual([])
+		const many = [...few, ...Array.from({ length: 38 }, () => plan.attach())]
+		await turns()
+		await plan.publish(1)
+		await turns()
+		for (const { outlet } of many) outlet.writes = 0
+		for (let event = 0; event < 3; event++) {
+			await plan.publish(1)
+			await turns()
+		}
+		expect(rests).toEqual([expect.closeTo(8)])
+		expect(many.every(({ outlet }) => outlet.writes === 0)).toBe(true)
+		wake()
+		await turns()
+		for (const { outlet } of many) expect([outlet.writes, outlet.events]).toEqual([1, upTo(6)])
+	})
+
+	it('a reader without room keeps nothing but its place, and nobody else notices', async () => {
+		await using plan = await startDeliveries()
+		const slow = plan.attach()
+		const other = plan.attach()
+		await turns()
+		await plan.publish(1)
+		await turns()
+		slow.outlet.setRoom(false)
+		for (let round = 0; round < 10; round++) {
+			await plan.publish(100)
+			await turns(1)
+		}
+		await turns()
+		const taken = slow.outlet.events.length
+		expect(taken).toBeLessThanOrEqual(101)
+		expect(other.outlet.events).toEqual(upTo(1001))
+		expect(plan.deliveries.report()).toMatchObject({ waiting: 1, fell_behind: 1 })
+		slow.outlet.setRoom(true)
+		await turns(20)
+		expect(slow.outlet.events).toEqual(upTo(1001))
+		expect(slow.delivery.delivered).toBe(1001)
+		expect(plan.deliveries.report()).toMatchObject({ waiting: 2, fell_behind: 1 })
+	})
+
+	it('a stream is told why it ends, behind what it got, whether there is room or not', async () => {
+		await using plan = await startDeliveries()
+		await plan.publish(50)
+		const readers = [plan.attach(), plan.attach()]
+		await turns()
+		readers[1]?.outlet.setRoom(false)
+		await plan.publish(400)
+		await turns()
+		for (const { outlet, delivery } of readers) {
+			delivery.end(new PlanstreamError('slow_consumer', 'Too slow.'))
+			const last = outlet.got.at(-1)
+			expect(last).toMatchObject({ frame: 'end', reason: 'slow', resume: true, final_seq: 450 })
+			expect(last?.cursor).toBe(outlet.got.at(-2)?.cursor)
+			expect(outlet.isOver).toBe(true)
+		}
+		await plan.publish(1)
+		readers[1]?.outlet.setRoom(true)
+		await turns()
+		expect(plan.deliveries.report()).toMatchObject({ streams: 0, waiting: 0, plans: 0, slow: 2 })
+		expect(plan.hub.report().subscriptions).toBe(0)
+	})
+
+	it('who reads a plan that goes away is told, and so is who waited for one that comes', async () => {
+		await using plan = await startDeliveries()
+		const early = plan.attach({ follow: 'always' })
+		await turns()
+		await plan.publish(3)
+		await turns()
+		expect(early.outlet.frames).toEqual(['ready', 'ready'])
+		const late = plan.attach({ after: 'now', follow: 'always' })
+		await turns()
+		await plan.hub.remove(PLAN)
+		await turns()
+		for (const { outlet } of [early, late]) expect(outlet.got.at(-1)).toMatchObject({ reason: 'deleted', resume: false })
+		expect(plan.deliveries.report()).toMatchObject({ streams: 0, plans: 0 })
+	})
+
+	it('who comes between an append and its delivery gets only what it asked for, and the others all', async () => {
+		await using plan = await startDeliveries()
+		await plan.publish(5)
+		const before = plan.attach()
+		await turns()
+		const { cursor } = await plan.publish(5)
+		const now = plan.attach({ after: 'now' })
+		const behind = plan.attach({ after: parsePosition(cursor) ?? 'start' })
+		const whole = plan.attach()
+		await turns()
+		await plan.publish(2)
+		await turns()
+		const events = [before, now, behind, whole].map(({ outlet }) => outlet.events)
+		expect(events).toEqual([upTo(12), upTo(12, 11), upTo(12, 11), upTo(12)])
+		expect(plan.deliveries.report()).toMatchObject({ waiting: 4, plans: 1 })
+	})
+
+	it('a reader with a pace gets its portion at a time, of what there is and of what comes, and everybody else all at once', async () => {
+		const clock = new ManualClock()
+		await using plan = await startDeliveries({
+			schedule: (callback, delayMs) => ({ [Symbol.dispose]: clock.after(delayMs, callback) }),
+		})
+		await plan.publish(15)
+		const paced = plan.attach({ max_events_per_s: 100 })
+		const other = plan.attach()
+		for (const expected of [10, 15, 15]) {
+			await turns()
+			expect(paced.outlet.events).toEqual(upTo(expected))
+			clock.advance(100)
+		}
+		await plan.publish(25)
+		for (const expected of [25, 35, 40, 40]) {
+			await turns()
+			expect(paced.outlet.events).toEqual(upTo(expected))
+			expect(other.outlet.events).toEqual(upTo(40))
+			clock.advance(100)
+		}
+		expect(clock.pending).toBe(0)
+	})
+
+	it('a store that fails is told to each reader', async () => {
+		await using plan = await startDeliveries()
+		const readers = [plan.attach(), plan.attach()]
+		await turns()
+		const failure = new PlanstreamError('storage_unavailable', 'Try again.')
+		const read = plan.hub.read.bind(plan.hub)
+		plan.hub.read = () => Promise.reject(failure)
+		for (const { delivery } of readers) delivery.reader.read = () => Promise.reject(failure)
+		await plan.publish(1)
+		await turns()
+		plan.hub.read = read
+		for (const { outlet } of readers) expect([outlet.failure, outlet.isOver]).toEqual([failure, true])
+		expect(plan.deliveries.report()).toMatchObject({ streams: 0, plans: 0 })
+	})
+
+	it('whoever joins when, stalls and wakes up, gets each event behind its cursor once and in order, up to the end', async () => {
+		await fc.assert(
+			fc.asyncProperty(
+				fc.array(action, { minLength: 5, maxLength: 30 }),
+				fc.infiniteStream(fc.constantFrom('a', 'b')),
+				fc.constantFrom(0, 0.3, 1),
+				async (actions, steps, writeMs) => {
+					await using plan = await startDeliveries({ writeMs })
+					const readers: Reader[] = []
+					const cursors: string[] = ['start']
+					for (const each of actions) {
+						if (each.do === 'publish') {
+							const published = plan.publish(each.count, steps.next().value).then(({ cursor }) => cursors.push(cursor))
+							if (each.wait) await published
+						} else if (each.do === 'turn') await turns(each.count)
+						else if (each.do === 'attach') {
+							const after = each.at === 4 ? 'now' : (parsePosition(cursors.at(-each.at) ?? 'start') ?? 'start')
+							const step_id = readers.length % 3 === 2 ? 'a' : undefined
+							readers.push({ ...plan.attach({ after, ...(step_id && { step_id }) }, `wire ${readers.length % 2}`), step_id })
+						} else if (each.do === 'room') readers[each.of % readers.length]?.outlet.setRoom(each.has)
+						else readers.splice(each.of % Math.max(1, readers.length), 1)[0]?.delivery[Symbol.dispose]()
+					}
+					await turns()
+					await plan.finish()
+					for (const { outlet } of readers) outlet.setRoom(true)
+					await expect.poll(() => readers.every(({ outlet }) => outlet.isOver), { interval: 1 }).toBe(true)
+					const { events } = await plan.hub.read(PLAN, 'start', 100_000)
+					const stepOf = ({ text }: { readonly text: string }) => (JSON.parse(text) as PlanEvent).step_id
+					for (const { outlet, delivery, step_id } of readers) {
+						const from = outlet.got.findLast(({ frame }) => frame === 'ready')?.from_seq ?? 0
+						const due = events.filter((event) => event.seq >= from && (step_id === undefined || stepOf(event) === step_id))
+						expect(outlet.events).toEqual(due.map(({ seq }) => seq))
+						expect(delivery.delivered).toBe(due.length)
+						expect(outlet.got.at(-1)).toMatchObject({ frame: 'end', reason: 'completed', resume: false })
+					}
+					expect(plan.deliveries.report()).toMatchObject({ streams: 0, waiting: 0, plans: 0 })
+					expect(plan.hub.report().subscriptions).toBe(0)
+				},
+			),
+			{ numRuns: 40 },
+		)
+	})
+})
+
+function start(perSecond: number) {
+	const clock = new ManualClock()
+	const schedule: Schedule = (callback, delayMs) => ({ [Symbol.dispose]: clock.after(delayMs, callback) })
+	return { clock, pace: new Pace(perSecond, schedule) }
+}
+
+describe('a pace', () => {
+	it.each([
+		[1, 1],
+		[9, 1],
+		[100, 10],
+		[12_345, 1234],
+	])('of %i events a second %i are one portion', (perSecond, portion) => {
+		expect(start(perSecond).pace.portion).toBe(portion)
+	})
+
+	it('after so many events it rests as long as they may take', async () => {
+		const { clock, pace } = start(50)
+		let rested = false
+		const resting = pace.after(5).then(() => {
+			rested = true
+		})
+		clock.advance(99)
+		await Promise.resolve()
+		expect(rested).toBe(false)
+		clock.advance(1)
+		await resting
+		await pace.after(0)
+		expect(clock.pending).toBe(0)
+	})
+
+	it('a rest ends with its stream', async () => {
+		const { clock, pace } = start(1)
+		const resting = pace.after(1)
+		pace[Symbol.dispose]()
+		await resting
+		expect(clock.pending).toBe(0)
+	})
 })

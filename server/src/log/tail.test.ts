@@ -1,10 +1,11 @@
+import { once } from 'node:events'
 import { formatCursor, type Position, parsePosition } from '@planstream/shared'
 import fc from 'fast-check'
 import { describe, expect, it, vi } from 'vitest'
 import { PLAN, record, records, summary } from '#test/support/plans/log-records.js'
 import type { LogStore, PlanKey } from './event-log.js'
 import { MemoryLog } from './memory.js'
-import { TailLog, type TailOptions } from './tail.js'
+import { Bells, TailLog, type TailOptions } from './tail.js'
 
 const OTHER: PlanKey = { tenant: 'default', plan_id: 'plan-2' }
 
@@ -255,3 +256,35 @@ async function run(
 			one satisfies never
 	}
 }
+
+describe('bells', () => {
+	it('an ear that throws does not keep the bell from the others, and its error reaches the process', async () => {
+		const bells = new Bells()
+		const listeners = process.listeners('uncaughtException')
+		process.removeAllListeners('uncaughtException')
+		const uncaught = once(process, 'uncaughtException')
+		const ring = vi.fn()
+		using _first = bells.add(PLAN, () => {
+			throw new Error('deaf')
+		})
+		using _second = bells.add(PLAN, ring)
+		bells.ring(PLAN, { summary: false })
+		expect(ring).toHaveBeenCalledTimes(1)
+		expect((await uncaught)[0]).toMatchObject({ message: 'deaf' })
+		for (const listener of listeners) process.on('uncaughtException', listener)
+	})
+
+	it('an ear that stops listening while the bell rings is not a problem', () => {
+		const bells = new Bells()
+		const heard: string[] = []
+		const first = bells.add(PLAN, () => {
+			heard.push('first')
+			first[Symbol.dispose]()
+		})
+		using _second = bells.add(PLAN, () => heard.push('second'))
+		bells.ring(PLAN, { summary: false })
+		bells.ring(PLAN, { summary: false })
+		expect(heard).toEqual(['first', 'second', 'second'])
+		expect(bells.size).toBe(1)
+	})
+})

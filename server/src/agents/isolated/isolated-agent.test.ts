@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { getEventListeners, once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { setImmediate } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { agentSuite } from '#test/suites/agent.suite.js'
 import { moduleUrl } from '#test/support/agents/isolated/module-url.js'
 import { outputOf, type RecordingOptions, recordingContext } from '#test/support/agents/recording-context.js'
-import { isolatedAgent } from './isolated-agent.js'
+import { isolatedAgent, Slots } from './isolated-agent.js'
 
 const scripted = () => isolatedAgent({ type: 'scripted', module: moduleUrl('scripted') })
 const misbehaving = () => isolatedAgent({ type: 'misbehaving', module: moduleUrl('misbehaving'), memoryMb: 64 })
@@ -142,5 +142,31 @@ describe('isolated', { timeout: PROCESSES_MS }, () => {
 			code: 'agent_not_loaded',
 			retryable: false,
 		})
+	})
+})
+
+describe('slots', () => {
+	it('let the next in when one is free, in the order they came, but for who left', async () => {
+		const slots = new Slots(1)
+		const stay = new AbortController()
+		const leave = new AbortController()
+		const entered: string[] = []
+		const first = await slots.take(stay.signal)
+		const enter = async (name: string) => {
+			const slot = await slots.take(stay.signal)
+			entered.push(name)
+			return slot
+		}
+		const waiting = ['b', 'c'].map(enter)
+		const left = slots.take(leave.signal)
+		const last = slots.take(stay.signal)
+		leave.abort(new Error('enough'))
+		await expect(left).rejects.toThrow('enough')
+		first[Symbol.dispose]()
+		for (const next of waiting) (await next)[Symbol.dispose]()
+		expect(entered).toEqual(['b', 'c'])
+		using _last = await last
+		expect(getEventListeners(stay.signal, 'abort')).toHaveLength(0)
+		expect(getEventListeners(leave.signal, 'abort')).toHaveLength(0)
 	})
 })

@@ -1,8 +1,10 @@
+import { once } from 'node:events'
 import { isDeepStrictEqual } from 'node:util'
 import type { PlanEvent } from '@planstream/shared'
 import { eventInput } from '@planstream/shared/schemas'
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { describe, expect, it } from 'vitest'
+import { WebSocket, WebSocketServer } from 'ws'
 import { startPlanstream } from '#test/support/plans/test-planstream.js'
 import { TestRoom, turns, WHOLE } from '#test/support/streams/test-deliveries.js'
 import { MessageReader } from '#test/support/streams/websocket-messages.js'
@@ -12,6 +14,32 @@ import type { ReadRequest } from '../../hub/reader.js'
 import { LOCAL_PRINCIPAL, textOf } from '../../hub/stream.js'
 import { processSchedule } from '../../ops/clock.js'
 import { type Framing, Framings, messageWire, PLAIN, textFrame, WITH_CONTEXT, WITHOUT_CONTEXT } from './frames.js'
+
+const SIZES = [0, 1, 125, 126, 127, 65_535, 65_536, 100_000]
+
+/** What a WebSocket client gets of a server whose socket is written to as it is. */
+async function received(frames: readonly Buffer[], count: number): Promise<string[]> {
+	const server = new WebSocketServer({ port: 0, host: '127.0.0.1' })
+	await once(server, 'listening')
+	server.on('connection', (_client, { socket }) => socket.write(Buffer.concat(frames)))
+	const { port } = server.address() as { port: number }
+	const client = new WebSocket(`ws://127.0.0.1:${port}`)
+	const texts: string[] = []
+	client.on('message', (data: Buffer, isBinary) => {
+		texts.push(`${isBinary}${String(data)}`)
+		if (texts.length === count) client.close()
+	})
+	await once(client, 'close')
+	server.close()
+	return texts
+}
+
+describe('textFrame', () => {
+	it('a client reads each text as it was, however long it is', async () => {
+		const texts = [...SIZES.map((size) => 'x'.repeat(size)), 'Ω😀', ...fc.sample(fc.string({ unit: 'grapheme' }), 100)]
+		expect(await received(texts.map(textFrame), texts.length)).toEqual(texts.map((text) => `false${text}`))
+	})
+})
 
 interface Got {
 	readonly frame?: string
@@ -97,52 +125,6 @@ async function start() {
 	return { hub, publish, output, attach, [Symbol.asyncDispose]: () => planstream[Symbol.asyncDispose]() }
 }
 
-test('with a context who got the same 4 KiB gets the very same frame, and a newcomer frames that it can read', async () => {
-	await using plan = await start()
-	const publish = (index: number) =>
-		plan.publish('p', [plan.output(`Step ${index} has read document ${index * 7} of Ω. `.repeat(5))])
-	const first = new TestConnection(WITH_CONTEXT)
-	const second = new TestConnection(WITH_CONTEXT)
-	const late = new TestConnection(WITH_CONTEXT)
-	await publish(0)
-	plan.attach(first, 'p')
-	plan.attach(second, 'p')
-	for (let index = 1; index <= 20; index++) {
-		if (index === 8) plan.attach(late, 'p', { after: 'now' })
-		await turns()
-		await publish(index)
-	}
-	await turns()
-	expect(second.writes.at(3)).toBe(first.writes.at(3))
-	expect(late.writes.at(2)?.equals(first.writes.at(10) ?? Buffer.of())).toBe(false)
-	expect(late.writes.at(-1)).toBe(first.writes.at(-1))
-	expect(first.writes.at(-1)?.length).toBeLessThan(100)
-	const compressed = ({ reader }: TestConnection) => reader.messages.filter(({ isCompressed }) => isCompressed).length
-	const seqs = (connection: TestConnection) => connection.got('p').flatMap(({ seq }) => seq ?? [])
-	const all = Array.from({ length: 21 }, (_, index) => index + 1)
-	expect([first, second, late].map(compressed)).toEqual([20, 20, 13])
-	expect([first, second, late].map(seqs)).toEqual([all, all, all.slice(8)])
-})
-
-test('a control frame refers to nothing, and nothing refers to it', () => {
-	const context = messageWire('wire', WITH_CONTEXT, textOf).context?.()
-	const item = { kind: 'frame', frame: { frame: 'position', plan_id: 'p', cursor: '1' } } as const
-	expect(context?.encode(item)).toEqual(textFrame(textOf(item)))
-	expect(context?.isNew()).toBe(true)
-})
-
-test('with a context one stream of a connection at a time has its messages compressed', () => {
-	const [first, second] = [{}, {}]
-	const framings = new Framings(WITH_CONTEXT)
-	expect([framings.of(first), framings.of(second), framings.of(first)]).toEqual([WITH_CONTEXT, PLAIN, WITH_CONTEXT])
-	framings.over(second)
-	expect(framings.of(second)).toBe(PLAIN)
-	framings.over(first)
-	expect([framings.of(second), framings.of(first)]).toEqual([WITH_CONTEXT, PLAIN])
-	const without = new Framings(WITHOUT_CONTEXT)
-	expect([without.of(first), without.of(second)]).toEqual([WITHOUT_CONTEXT, WITHOUT_CONTEXT])
-})
-
 /** What was said before is said again, so that messages refer to those before. */
 const WORDS = 'the step has read a document of Ωmega and found what it says on page seven about 長い物語 there'.split(' ')
 
@@ -180,31 +162,6 @@ const action = fc.oneof(
 	{ weight: 1, arbitrary: fc.record({ do: fc.constant('answer' as const), of, text: delta, turnsAfter }) },
 )
 
-test('however streams share connections, come, stall and leave, every message is read as it was', async () => {
-	await fc.assert(
-		fc.asyncProperty(fc.array(action, { minLength: 20, maxLength: 60 }), async (actions) => {
-			await using plan = await start()
-			const framings = [WITH_CONTEXT, WITH_CONTEXT, WITH_CONTEXT, WITHOUT_CONTEXT, PLAIN]
-			const connections = framings.map((framing) => new TestConnection(framing))
-			const pick = (of: number) => connections[of] as TestConnection
-			for (const each of actions) {
-				if (each.do === 'publish')
-					await plan.publish(
-						each.plan_id,
-						each.deltas.map((delta, at) => plan.output(delta, at % 2 === 0 ? 'a' : 'b')),
-					)
-				else if (each.do === 'attach') plan.attach(pick(each.of), each.plan_id, { after: each.after, ...each.filter })
-				else if (each.do === 'room') pick(each.of).setRoom(each.has)
-				else if (each.do === 'answer') pick(each.of).sink.write(textFrame(`answer ${each.text}`))
-				else pick(each.of).streams.at(-1)?.[Symbol.dispose]()
-				await turns(each.turnsAfter)
-			}
-			await finish(plan, connections)
-		}),
-		{ numRuns: 25 },
-	)
-})
-
 /** Ends both plans: every stream that was not stopped has got all that it was to get. */
 async function finish(plan: Awaited<ReturnType<typeof start>>, connections: readonly TestConnection[]): Promise<void> {
 	await turns()
@@ -230,3 +187,76 @@ async function finish(plan: Awaited<ReturnType<typeof start>>, connections: read
 		}
 	}
 }
+
+describe('framings', () => {
+	it('with a context who got the same 4 KiB gets the very same frame, and a newcomer frames that it can read', async () => {
+		await using plan = await start()
+		const publish = (index: number) =>
+			plan.publish('p', [plan.output(`Step ${index} has read document ${index * 7} of Ω. `.repeat(5))])
+		const first = new TestConnection(WITH_CONTEXT)
+		const second = new TestConnection(WITH_CONTEXT)
+		const late = new TestConnection(WITH_CONTEXT)
+		await publish(0)
+		plan.attach(first, 'p')
+		plan.attach(second, 'p')
+		for (let index = 1; index <= 20; index++) {
+			if (index === 8) plan.attach(late, 'p', { after: 'now' })
+			await turns()
+			await publish(index)
+		}
+		await turns()
+		expect(second.writes.at(3)).toBe(first.writes.at(3))
+		expect(late.writes.at(2)?.equals(first.writes.at(10) ?? Buffer.of())).toBe(false)
+		expect(late.writes.at(-1)).toBe(first.writes.at(-1))
+		expect(first.writes.at(-1)?.length).toBeLessThan(100)
+		const compressed = ({ reader }: TestConnection) => reader.messages.filter(({ isCompressed }) => isCompressed).length
+		const seqs = (connection: TestConnection) => connection.got('p').flatMap(({ seq }) => seq ?? [])
+		const all = Array.from({ length: 21 }, (_, index) => index + 1)
+		expect([first, second, late].map(compressed)).toEqual([20, 20, 13])
+		expect([first, second, late].map(seqs)).toEqual([all, all, all.slice(8)])
+	})
+
+	it('a control frame refers to nothing, and nothing refers to it', () => {
+		const context = messageWire('wire', WITH_CONTEXT, textOf).context?.()
+		const item = { kind: 'frame', frame: { frame: 'position', plan_id: 'p', cursor: '1' } } as const
+		expect(context?.encode(item)).toEqual(textFrame(textOf(item)))
+		expect(context?.isNew()).toBe(true)
+	})
+
+	it('with a context one stream of a connection at a time has its messages compressed', () => {
+		const [first, second] = [{}, {}]
+		const framings = new Framings(WITH_CONTEXT)
+		expect([framings.of(first), framings.of(second), framings.of(first)]).toEqual([WITH_CONTEXT, PLAIN, WITH_CONTEXT])
+		framings.over(second)
+		expect(framings.of(second)).toBe(PLAIN)
+		framings.over(first)
+		expect([framings.of(second), framings.of(first)]).toEqual([WITH_CONTEXT, PLAIN])
+		const without = new Framings(WITHOUT_CONTEXT)
+		expect([without.of(first), without.of(second)]).toEqual([WITHOUT_CONTEXT, WITHOUT_CONTEXT])
+	})
+
+	it('however streams share connections, come, stall and leave, every message is read as it was', async () => {
+		await fc.assert(
+			fc.asyncProperty(fc.array(action, { minLength: 20, maxLength: 60 }), async (actions) => {
+				await using plan = await start()
+				const framings = [WITH_CONTEXT, WITH_CONTEXT, WITH_CONTEXT, WITHOUT_CONTEXT, PLAIN]
+				const connections = framings.map((framing) => new TestConnection(framing))
+				const pick = (of: number) => connections[of] as TestConnection
+				for (const each of actions) {
+					if (each.do === 'publish')
+						await plan.publish(
+							each.plan_id,
+							each.deltas.map((delta, at) => plan.output(delta, at % 2 === 0 ? 'a' : 'b')),
+						)
+					else if (each.do === 'attach') plan.attach(pick(each.of), each.plan_id, { after: each.after, ...each.filter })
+					else if (each.do === 'room') pick(each.of).setRoom(each.has)
+					else if (each.do === 'answer') pick(each.of).sink.write(textFrame(`answer ${each.text}`))
+					else pick(each.of).streams.at(-1)?.[Symbol.dispose]()
+					await turns(each.turnsAfter)
+				}
+				await finish(plan, connections)
+			}),
+			{ numRuns: 25 },
+		)
+	})
+})
