@@ -20,6 +20,17 @@ const SEAS = {
 	'salt.md': '# Salt\n\nNo sea is as salty as the Dead Sea, where salt crystals grow on every stone of the shore.\n',
 }
 
+/** Options of Node that let a process find port 3000 taken, whoever has it: there, it listens on the port of this address. */
+function withPort3000At(url: string): string {
+	const script = `
+		import { Server } from 'node:net'
+		const { listen } = Server.prototype
+		Server.prototype.listen = function (port, ...rest) {
+			return listen.call(this, port === 3000 ? ${new URL(url).port} : port, ...rest)
+		}`
+	return `--import=data:text/javascript,${encodeURIComponent(script)}`
+}
+
 it('researches a folder, prints every event, and leaves a report that quotes it', async () => {
 	using directory = temporaryDirectory()
 	const folder = corpus(directory.path, SEAS)
@@ -43,14 +54,13 @@ it('exits with 1 and says why when the folder does not answer the question', asy
 	expect(stderr).toContain('Step crosscheck failed')
 })
 
-it('takes a free port when nobody named one and the usual one is taken, and says so', async () => {
+it('uses a free port and says so when PORT is not set and the default port, 3000, is taken', async () => {
 	using directory = temporaryDirectory()
 	const folder = corpus(directory.path, SEAS)
-	await using other = new CliProcess(['serve'], { PLANSTREAM_DATA: path.join(directory.path, 'other') })
-	await Promise.race([other.until(({ lines }) => lines.length > 0), other.end()]) // either way port 3000 is taken
-	const args = ['demo', '--corpus', folder, '--question', QUESTION, '--exit', '--json']
-	const { code, stderr } = await planstream(args, { PLANSTREAM_DATA: path.join(directory.path, 'data') })
-	expect(code).toBe(0)
+	await using other = await serveProcess(path.join(directory.path, 'other'))
+	const env = { PLANSTREAM_DATA: path.join(directory.path, 'data'), NODE_OPTIONS: withPort3000At(other.url) }
+	const { code, stderr } = await planstream(['demo', '--corpus', folder, '--question', QUESTION, '--exit', '--json'], env)
+	expect({ code, stderr }).toMatchObject({ code: 0 })
 	expect(stderr).toContain('Port 3000 is taken')
 })
 
