@@ -34,13 +34,13 @@ describe('reading events', () => {
 	})
 
 	it.each([
-		['{"a":1}\n{"a":\n', 'events.jsonl, line 2, is not JSON'],
-		['{"a":1}\n\n7\n', 'events.jsonl, line 3, is no event'],
-		['[{"a":1},null]', 'events.jsonl, event 2, is no event'],
-		['[{"a":1}', 'events.jsonl is not JSON'],
-		[Uint8Array.of(0xff, 0xfe), 'events.jsonl is not UTF-8 text'],
-		['x'.repeat(1024 * 1024 + 1), 'events.jsonl, line 1, is longer than'],
-	])('refuses %j and says where', async (text, sentence) => {
+		['a cut line', '{"a":1}\n{"a":\n', 'events.jsonl, line 2, is not JSON'],
+		['a line with a number', '{"a":1}\n\n7\n', 'events.jsonl, line 3, is no event'],
+		['an array with null in it', '[{"a":1},null]', 'events.jsonl, event 2, is no event'],
+		['a cut array', '[{"a":1}', 'events.jsonl is not JSON'],
+		['bytes that are not UTF-8', Uint8Array.of(0xff, 0xfe), 'events.jsonl is not UTF-8 text'],
+		['a line longer than 1 MiB', 'x'.repeat(1024 * 1024 + 1), 'events.jsonl, line 1, is longer than'],
+	])('rejects %s and names the place', async (_name, text, sentence) => {
 		await expect(read(text)).rejects.toThrow(sentence)
 		await expect(read(text)).rejects.toThrow(UsageError)
 	})
