@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
+import { addDataCommands } from './commands/data.js'
 import { type DemoOptions, demoCommand } from './commands/demo.js'
 import { type ConformanceCommandOptions, conformanceCommand, type GenerateOptions, generateCommand } from './commands/generate.js'
-import { addKeepingCommands } from './commands/keep.js'
 import { addKeyCommands } from './commands/keys.js'
 import { addPlanCommands } from './commands/plan-commands.js'
 import { type PublishOptions, publishCommand } from './commands/publish.js'
@@ -72,7 +72,7 @@ function program(exit: (code: ExitCode) => void): Command {
 		.addOption(urlOption())
 		.action(async (options: ConformanceCommandOptions) => exit(await conformanceCommand(options)))
 	addPlanCommands(planstream, exit)
-	addKeepingCommands(planstream, exit)
+	addDataCommands(planstream, exit)
 	addKeyCommands(planstream, exit)
 	return planstream
 }

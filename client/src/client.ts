@@ -9,7 +9,7 @@ import { type PlanstreamOptions, type Settings, settingsOf } from './options.js'
 import { createPublisher, type Publisher, type PublisherOptions } from './publisher/publisher.js'
 import { ItemReader, PlanReader } from './stream-reader.js'
 import { Subscription, type SubscriptionPorts, type SubscriptionTarget, type TransportChooser } from './subscription.js'
-import { Scope } from './timing.js'
+import { Lifetime } from './timing.js'
 import { afterFailure, afterStart, ChoiceMemory, firstChoice, pageStorage } from './transports/choice.js'
 import { PollTransport } from './transports/polling.js'
 import { SseTransport } from './transports/sse.js'
@@ -34,7 +34,7 @@ import {
  *
  * @param begin - makes the items; they end when the signal aborts
  */
-function leavable<Item>(
+function closeable<Item>(
 	begin: (left: AbortSignal) => AsyncGenerator<Item, void, undefined>,
 ): AsyncGenerator<Item, void, undefined> {
 	const leaving = new AbortController()
@@ -125,7 +125,7 @@ export interface Planstream extends Procedures, AsyncDisposable {
  */
 export function createPlanstream(options: PlanstreamOptions): Planstream {
 	const settings = settingsOf(options)
-	const scope = new Scope()
+	const scope = new Lifetime()
 	const { transports, monitor } = connect(settings)
 	const ports: SubscriptionPorts = {
 		...settings,
@@ -136,7 +136,7 @@ export function createPlanstream(options: PlanstreamOptions): Planstream {
 	}
 	const open: Opening = (target) => {
 		scope.assertOpen()
-		return leavable((left) => new Subscription(target, ports).items(scope, left))
+		return closeable((left) => new Subscription(target, ports).items(scope, left))
 	}
 	const call = httpCalls({ ...settings, scope })
 	const makeId = idMaker()

@@ -2,7 +2,7 @@ import { type ErrorCode, PlanstreamError } from '@planstream/shared'
 import { describe, expect, it } from 'vitest'
 import { ManualClock } from '#test/support/manual-clock.js'
 import { addressOf, fillRoute, persistentCalls } from './http.js'
-import { Scope } from './timing.js'
+import { Lifetime } from './timing.js'
 
 const base = new URL('http://host:3000')
 
@@ -37,7 +37,7 @@ const failure = (code: ErrorCode) => new PlanstreamError(code, 'No.')
 /** Calls that fail as they are told to, in turn, and then succeed. */
 function setUp(...failures: Error[]) {
 	const clock = new ManualClock()
-	const scope = new Scope()
+	const scope = new Lifetime()
 	let attempts = 0
 	const call = () => {
 		attempts += 1

@@ -1,6 +1,6 @@
 import { PlanstreamError } from '@planstream/shared'
 import { errorOfResponse, retryAfterMs } from './problem.js'
-import { type Backoff, backoffDelay, type Clock, linkedController, pause, type Scope } from './timing.js'
+import { type Backoff, backoffDelay, type Clock, type Lifetime, linkedController, pause } from './timing.js'
 import { authorization, type TokenSource } from './token.js'
 import type { Calling } from './types.js'
 
@@ -46,7 +46,7 @@ export interface CallsOptions {
 	readonly url: URL
 	readonly token: TokenSource | null
 	readonly fetch: typeof fetch
-	readonly scope: Scope
+	readonly scope: Lifetime
 }
 
 const MEDIA_TYPE = 'application/json'
@@ -137,7 +137,7 @@ export async function persist<Output>(
  * The same calls, where one that fails in a way that may pass is made again: a query, which changes nothing, and a command with
  * an idempotency key, which acts once however often it comes. Any other command is sent once.
  */
-export function persistentCalls(call: Calling, scope: Scope, ports: PersistPorts): Calling {
+export function persistentCalls(call: Calling, scope: Lifetime, ports: PersistPorts): Calling {
 	return async (route, input, options = {}) => {
 		if (route.kind === 'mutation' && !hasKey(input)) return call(route, input, options)
 		const controller = linkedController(options.signal)

@@ -1,13 +1,13 @@
 import { ERRORS, type ErrorCode, PlanstreamError } from '@planstream/shared'
 import { describe, expect, it } from 'vitest'
-import { cutOrError, errorOfClose, errorOfResponse, errorOfTrpc } from './problem.js'
-import { Cut } from './transports/transport.js'
+import { errorOfClose, errorOfResponse, errorOfTrpc, lostOrError } from './problem.js'
+import { ConnectionLost } from './transports/transport.js'
 
 const problem = new PlanstreamError('stale_revision', 'Too old.', { revision: 3 }).toProblem()
 
 describe('a close code', () => {
 	it.each([1000, 1001, 1006, 1011, 1012, 1013, 4300, 4301, 4308, 4329, 4399])('%i may reconnect', (code) => {
-		expect(errorOfClose(code, '')).toBeInstanceOf(Cut)
+		expect(errorOfClose(code, '')).toBeInstanceOf(ConnectionLost)
 	})
 
 	it.each([1009, 4400, 4401, 4403, 4404, 4450, 4499])('%i must not reconnect', (code) => {
@@ -22,7 +22,7 @@ describe('a close code', () => {
 	it('agrees with the error table on what may reconnect', () => {
 		for (const code of Object.keys(ERRORS) as ErrorCode[]) {
 			const { close, retryable } = ERRORS[code]
-			if (code !== 'internal') expect([code, errorOfClose(close, '') instanceof Cut]).toEqual([code, retryable])
+			if (code !== 'internal') expect([code, errorOfClose(close, '') instanceof ConnectionLost]).toEqual([code, retryable])
 		}
 	})
 })
@@ -34,7 +34,7 @@ describe('a failed answer', () => {
 	})
 
 	it('of a proxy is told by its status', async () => {
-		expect(await errorOfResponse(new Response('<html>', { status: 502 }))).toBeInstanceOf(Cut)
+		expect(await errorOfResponse(new Response('<html>', { status: 502 }))).toBeInstanceOf(ConnectionLost)
 		expect(await errorOfResponse(new Response('<html>', { status: 403 }))).toMatchObject({ code: 'forbidden' })
 		expect(await errorOfResponse(new Response('', { status: 418 }))).toMatchObject({
 			code: 'bad_request',
@@ -52,11 +52,11 @@ describe('a failed answer', () => {
 describe('a failed stream', () => {
 	it('that may succeed later is a cut with the time the server asks for', () => {
 		const error = new PlanstreamError('rate_limited', 'Slower.', { retry_after_ms: 1500 })
-		expect(cutOrError(error)).toMatchObject({ name: 'Cut', retryAfterMs: 1500, cause: error })
+		expect(lostOrError(error)).toMatchObject({ name: 'Cut', retryAfterMs: 1500, cause: error })
 	})
 
 	it('that cannot succeed later stays an error', () => {
 		const error = new PlanstreamError('bad_request', 'No.')
-		expect(cutOrError(error)).toBe(error)
+		expect(lostOrError(error)).toBe(error)
 	})
 })

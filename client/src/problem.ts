@@ -1,5 +1,5 @@
 import { ERRORS, type ErrorCode, isErrorCode, PlanstreamError } from '@planstream/shared'
-import { Cut } from './transports/transport.js'
+import { ConnectionLost } from './transports/transport.js'
 
 const CODES = Object.keys(ERRORS).filter(isErrorCode)
 
@@ -11,12 +11,12 @@ const MESSAGE_TOO_BIG = 1009
  *
  * @param response - its body is read
  */
-export async function errorOfResponse(response: Response): Promise<PlanstreamError | Cut> {
+export async function errorOfResponse(response: Response): Promise<PlanstreamError | ConnectionLost> {
 	const body: unknown = await response.json().catch(() => null)
 	if (isProblem(body)) return PlanstreamError.fromProblem(body)
 	const { status } = response
 	const sentence = `${response.url} answered ${status} without saying why; something between here and the server may have answered.`
-	if (status >= 500 || status === 408 || status === 425 || status === 429) return new Cut(sentence)
+	if (status >= 500 || status === 408 || status === 425 || status === 429) return new ConnectionLost(sentence)
 	return new PlanstreamError(CODES.find((code) => ERRORS[code].status === status) ?? 'bad_request', sentence, { status })
 }
 
@@ -30,17 +30,17 @@ export function errorOfTrpc(shape: unknown): PlanstreamError {
 }
 
 /** What a closed WebSocket means: 4400 to 4499 refuse for good, everything else may be tried again. */
-export function errorOfClose(closeCode: number, reason: string): PlanstreamError | Cut {
+export function errorOfClose(closeCode: number, reason: string): PlanstreamError | ConnectionLost {
 	const final = (closeCode >= 4400 && closeCode <= 4499) || closeCode === MESSAGE_TOO_BIG
-	if (!final) return new Cut(`The WebSocket was closed with ${closeCode}${reason === '' ? '' : ` (${reason})`}.`)
+	if (!final) return new ConnectionLost(`The WebSocket was closed with ${closeCode}${reason === '' ? '' : ` (${reason})`}.`)
 	const code = CODES.find((each) => ERRORS[each].close === closeCode) ?? 'bad_request'
 	return new PlanstreamError(code, reason === '' ? ERRORS[code].title : reason, { close_code: closeCode })
 }
 
 /** A failure of a stream: one that may pass is a cut, with the time the server asks for. */
-export function cutOrError(error: PlanstreamError | Cut): PlanstreamError | Cut {
-	if (error instanceof Cut || !error.retryable) return error
-	return new Cut(error.message, { retryAfterMs: retryAfterMs(error), cause: error })
+export function lostOrError(error: PlanstreamError | ConnectionLost): PlanstreamError | ConnectionLost {
+	if (error instanceof ConnectionLost || !error.retryable) return error
+	return new ConnectionLost(error.message, { retryAfterMs: retryAfterMs(error), cause: error })
 }
 
 /** How long the server asks to stay away; null when it does not say. */

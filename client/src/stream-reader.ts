@@ -1,7 +1,7 @@
 import { EVENT_TYPES, PlanstreamError } from '@planstream/shared'
 import type { PlanEvent } from './generated/events.js'
 import type { ControlFrame, ProblemFrame } from './generated/frames.js'
-import { cutOrError } from './problem.js'
+import { lostOrError } from './problem.js'
 import type { Delivery } from './transports/transport.js'
 import type { SubscribeOptions, UnknownEvent } from './types.js'
 
@@ -150,5 +150,5 @@ function isProblem(item: unknown): item is ProblemFrame {
 }
 
 function failureOf({ frame: _frame, plan_id: _plan, cursor: _cursor, ...problem }: ProblemFrame): Error {
-	return cutOrError(PlanstreamError.fromProblem(problem))
+	return lostOrError(PlanstreamError.fromProblem(problem))
 }

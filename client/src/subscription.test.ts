@@ -5,12 +5,12 @@ import { ManualClock } from '#test/support/manual-clock.js'
 import { type Connection, ConnectionMonitor } from './connection.js'
 import { PlanReader } from './stream-reader.js'
 import { Subscription, type TransportChooser } from './subscription.js'
-import { Scope } from './timing.js'
-import { Cut, type Delivery, HeldBack } from './transports/transport.js'
+import { Lifetime } from './timing.js'
+import { BufferedByProxy, ConnectionLost, type Delivery } from './transports/transport.js'
 import type { SubscribeOptions } from './types.js'
 
 const ROUTE = { name: 'plans.events', path: '/plans/{plan_id}/events' }
-const cut = new Cut('cut')
+const cut = new ConnectionLost('cut')
 
 const event = (seq: number): Delivery => ({ cursor: `e.${seq}`, item: { event_type: 'step_progress', seq } })
 const ready = (from_seq = 1, reset: ReadyFrame['reset'] = null): Delivery => {
@@ -34,7 +34,7 @@ function setUp(scripts: readonly ScriptedConnection[], { options = {}, other }: 
 	const second = new ScriptedTransport('sse', other ?? [])
 	const clock = new ManualClock()
 	const monitor = new ConnectionMonitor('websocket')
-	const scope = new Scope()
+	const scope = new Lifetime()
 	const states: Connection['state'][] = []
 	monitor.listen(({ state }) => states.push(state))
 	let transport = first
@@ -133,7 +133,7 @@ describe('a subscription', () => {
 	})
 
 	it('waits for as long as the server asks, and its own share on top', async () => {
-		const test = setUp([{ refuse: new Cut('later', { retryAfterMs: 3000 }) }, { deliveries: [end(false)] }])
+		const test = setUp([{ refuse: new ConnectionLost('later', { retryAfterMs: 3000 }) }, { deliveries: [end(false)] }])
 		expect((await readAll(test)).delays).toEqual([3050])
 	})
 
@@ -145,7 +145,7 @@ describe('a subscription', () => {
 	})
 
 	it('tries another transport at once when what the first brings is held back', async () => {
-		const held = { deliveries: [ready(), event(1)], ending: new HeldBack('nothing came') }
+		const held = { deliveries: [ready(), event(1)], ending: new BufferedByProxy('nothing came') }
 		const test = setUp([held], { other: [{ deliveries: [ready(2), event(2), end(false)] }] })
 		expect(await readAll(test)).toEqual({ seqs: [1, 2], delays: [] })
 		expect(test.second.requests.map(({ lastCursor }) => lastCursor)).toEqual(['e.1'])

@@ -1,8 +1,8 @@
 import type { Activity } from './connection.js'
 import type { StreamReader } from './stream-reader.js'
-import { type Backoff, backoffDelay, type Clock, linkedController, pause, type Scope } from './timing.js'
+import { type Backoff, backoffDelay, type Clock, type Lifetime, linkedController, pause } from './timing.js'
 import { NoToken } from './token.js'
-import { Cut, HeldBack, type Stream, type Transport, type TransportName } from './transports/transport.js'
+import { BufferedByProxy, ConnectionLost, type Stream, type Transport, type TransportName } from './transports/transport.js'
 import type { StreamRoute } from './types.js'
 
 /** The choice of transport, which all subscriptions of a client make together. */
@@ -35,7 +35,7 @@ export interface SubscriptionPorts {
 /** How one connection came to its end. */
 type Ending =
 	| { readonly finished: true }
-	| { readonly finished: false; readonly cut: Cut; readonly lively: boolean; readonly atOnce: boolean }
+	| { readonly finished: false; readonly cut: ConnectionLost; readonly lively: boolean; readonly atOnce: boolean }
 
 /** One connection that failed. */
 interface Attempt {
@@ -73,13 +73,13 @@ export class Subscription<Item> {
 	 * @param left - ends it too
 	 * @throws PlanstreamError when the server refuses for good
 	 */
-	async *items(scope: Scope, left?: AbortSignal): AsyncGenerator<Item, void, undefined> {
+	async *items(scope: Lifetime, left?: AbortSignal): AsyncGenerator<Item, void, undefined> {
 		const { clock, random, backoff } = this.#ports
 		const controller = linkedController(this.#target.signal, left)
 		const { signal } = controller
 		scope.enter(controller)
 		let failures = 0
-		let cut: Cut | null = null
+		let cut: ConnectionLost | null = null
 		try {
 			while (!signal.aborted) {
 				this.#reportAttempt(cut)
@@ -99,7 +99,7 @@ export class Subscription<Item> {
 	}
 
 	/** @param cut - the failure before; null for the first attempt */
-	#reportAttempt(cut: Cut | null): void {
+	#reportAttempt(cut: ConnectionLost | null): void {
 		const { report, transports } = this.#ports
 		const transport = transports.current().name
 		report(this, cut === null ? { state: 'connecting', transport } : { state: 'reconnecting', transport, error: cut })
@@ -122,7 +122,7 @@ export class Subscription<Item> {
 			report(this, { state: 'open', transport: transport.name })
 			yield* this.#read(stream)
 			if (reader.ended) return { finished: true }
-			throw new Cut('The server closed the stream before its end.')
+			throw new ConnectionLost('The server closed the stream before its end.')
 		} catch (error) {
 			if (signal.aborted) return { finished: true }
 			return this.#failed(error, { transport: transport.name, began, moved: reader.progress !== from })
@@ -137,11 +137,11 @@ export class Subscription<Item> {
 		const { transports, clock, provenAfterMs, mayRenew } = this.#ports
 		if (!this.#renewing && mayRenew(error)) {
 			this.#renewing = true
-			return { finished: false, cut: new Cut(error.message, { cause: error }), lively: false, atOnce: true }
+			return { finished: false, cut: new ConnectionLost(error.message, { cause: error }), lively: false, atOnce: true }
 		}
-		if (!(error instanceof Cut)) throw error
+		if (!(error instanceof ConnectionLost)) throw error
 		const lively = moved || (began !== null && clock.now() - began >= provenAfterMs)
-		const heldBack = error instanceof HeldBack
+		const heldBack = error instanceof BufferedByProxy
 		const unproven = (began === null || heldBack) && !(error instanceof NoToken)
 		return { finished: false, cut: error, lively, atOnce: unproven && transports.failed(transport, { heldBack }) }
 	}
@@ -158,7 +158,7 @@ export class Subscription<Item> {
 		try {
 			return await transport.open(request, connection.signal)
 		} catch (error) {
-			throw late ? new HeldBack(`There was no answer within ${connectTimeoutMs} ms.`, { cause: error }) : error
+			throw late ? new BufferedByProxy(`There was no answer within ${connectTimeoutMs} ms.`, { cause: error }) : error
 		} finally {
 			cancel()
 		}

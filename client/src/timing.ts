@@ -94,7 +94,7 @@ export function unlessAborted<Value>(awaited: Promise<Value>, signal: AbortSigna
 }
 
 /** What runs on behalf of one client. Closing it ends all that runs, and whatever would begin later. */
-export class Scope {
+export class Lifetime {
 	readonly #running = new Set<AbortController>()
 	#closed = false
 

@@ -1,5 +1,5 @@
 import { PlanstreamError } from '@planstream/shared'
-import { Cut } from './transports/transport.js'
+import { ConnectionLost } from './transports/transport.js'
 
 /** What fits into a header and means the same everywhere. */
 const TOKEN = /^[\w.~+/=-]+$/
@@ -40,7 +40,7 @@ export async function authorization(source: TokenSource | null): Promise<{ reado
 }
 
 /** The attempt failed because no key could be had, which says nothing of the transport. */
-export class NoToken extends Cut {}
+export class NoToken extends ConnectionLost {}
 
 /** What a failure to give a key means for a stream: another attempt, unless it is a PlanstreamError. */
 export function noToken(thrown: unknown): PlanstreamError | NoToken {

@@ -3,7 +3,7 @@ import { PlanstreamError } from '@planstream/shared'
 import { expect, it } from 'vitest'
 import { startPlanstream } from '#test/support/plans/test-planstream.js'
 import { createApp } from './app.js'
-import { LOCAL_AUTHORITY } from './auth/authority.js'
+import { LOCAL_AUTHENTICATOR } from './auth/authenticator.js'
 import { CONNECTION_LIMITS, Connections } from './connections/connections.js'
 import { processSchedule } from './ops/clock.js'
 
@@ -21,7 +21,7 @@ async function startApp(ready: () => Promise<unknown> = () => Promise.resolve())
 			onProblem: (sentence) => void planstream.problems.push(sentence),
 		},
 		artifacts: planstream.artifacts,
-		authority: LOCAL_AUTHORITY,
+		authority: LOCAL_AUTHENTICATOR,
 		limits: CONNECTION_LIMITS,
 		ready,
 		metrics: () => '',

@@ -6,16 +6,16 @@ import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import { compress } from 'hono/compress'
 import { archives } from './api/archives.js'
 import { ARTIFACT_PATH, artifactRoutes } from './api/artifacts.js'
-import { options, welcome } from './api/cors.js'
+import { options, originGuard } from './api/cors.js'
 import { DESCRIPTION_PATHS, descriptions } from './api/descriptions.js'
 import { problemResponse, trpcProblemResponse, typedError, unavailableResponse } from './api/errors.js'
 import { textBody } from './api/input.js'
-import { assertScope, type OnProblem, reported } from './api/procedure.js'
+import { assertScope, type OnProblem, reportFailures } from './api/procedure.js'
 import { pathPattern, ROUTES, restRoutes, routePath } from './api/rest.js'
 import { createRouter, type Services } from './api/router.js'
-import type { Authority } from './auth/authority.js'
+import type { Authenticator } from './auth/authenticator.js'
 import type { ConnectionLimits } from './connections/connections.js'
-import { Deliveries } from './delivery/delivery.js'
+import { Fanout } from './delivery/fanout.js'
 import type { Principal } from './hub/stream.js'
 import type { Artifacts } from './plans/artifacts.js'
 import { sseRoutes } from './transports/sse/plain.js'
@@ -28,7 +28,7 @@ export interface AppOptions {
 	readonly services: Services
 	readonly artifacts: Artifacts
 	/** Who may ask. */
-	readonly authority: Authority
+	readonly authority: Authenticator
 	readonly limits: ConnectionLimits
 	/** Rejects while the server cannot do its work. */
 	readonly ready: () => Promise<unknown>
@@ -40,7 +40,7 @@ export interface AppOptions {
 export interface App extends UpgradeRouter {
 	readonly fetch: (request: Request, env: AppBindings) => Response | Promise<Response>
 	/** Streams of plan events. */
-	readonly deliveries: Deliveries
+	readonly deliveries: Fanout
 	/** Every address with its method, for whoever walks them. */
 	readonly routes: readonly { readonly method: string; readonly path: string }[]
 }
@@ -63,11 +63,11 @@ export function createApp({ services, artifacts, authority, limits, ready, metri
 	const { draining, onProblem } = services
 	const contextOf = ({ var: { principal } }: Context<Env>) => ({ principal })
 	const router = createRouter(services)
-	const deliveries = new Deliveries(services.hub, services.schedule, () => performance.now())
+	const deliveries = new Fanout(services.hub, services.schedule, () => performance.now())
 	const transport = { ...services, deliveries, router, authority, limits, contextOf }
 	const app: Routes = new Hono<Env>({ strict: false })
 	answerFailures(app, onProblem)
-	app.use(welcome(authority))
+	app.use(originGuard(authority))
 	app.get('/health/live', (context) => context.json({ status: 'live' }))
 	app.use(refuseWhile(draining))
 	app.get('/health/ready', async (context) => {
@@ -110,7 +110,7 @@ export function createApp({ services, artifacts, authority, limits, ready, metri
 	}
 }
 
-function identify(authority: Authority): MiddlewareHandler<Env> {
+function identify(authority: Authenticator): MiddlewareHandler<Env> {
 	return async (context, next) => {
 		const { incoming, hostContext = null } = context.env
 		const request = { via: 'http', headers: incoming.headers, token: null } as const
@@ -124,7 +124,7 @@ const TRPC = '/trpc/'
 function answerFailures(app: Routes, onProblem: OnProblem): void {
 	app.onError((thrown, { req }) => {
 		const told = thrown instanceof TRPCError || thrown instanceof PlanstreamError
-		const error = told ? typedError(thrown) : reported(typedError(thrown), onProblem, `${req.method} ${req.path}`)
+		const error = told ? typedError(thrown) : reportFailures(typedError(thrown), onProblem, `${req.method} ${req.path}`)
 		return req.path.startsWith(TRPC) ? trpcProblemResponse(error, req.path.slice(TRPC.length)) : problemResponse(error)
 	})
 	app.notFound(({ req }) => {

@@ -39,16 +39,16 @@ const SIGNAL_EXIT = { SIGINT: 130, SIGTERM: 143 } as const
  * @param env - the settings, as environment variables; a wrong one is named and ends the process with exit code 2
  */
 export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
-	const { settings, agents } = parsed(env)
-	const server = await started(settings, agents)
+	const { settings, agents } = readSettings(env)
+	const server = await startWithSettings(settings, agents)
 	// Whoever reads the line may stop the server at once.
-	const stopped = told(server)
+	const stopped = waitForShutdown(server)
 	process.stdout.write(`planstream listening on ${server.url}\n`)
 	await stopped
 	process.exit()
 }
 
-function parsed(env: NodeJS.ProcessEnv): { readonly settings: Settings; readonly agents: readonly Agent[] } {
+function readSettings(env: NodeJS.ProcessEnv): { readonly settings: Settings; readonly agents: readonly Agent[] } {
 	try {
 		const settings = parseSettings(env)
 		return { settings, agents: agentsFrom(settings, env) }
@@ -57,7 +57,7 @@ function parsed(env: NodeJS.ProcessEnv): { readonly settings: Settings; readonly
 	}
 }
 
-async function started(settings: Settings, agents: readonly Agent[]): Promise<RunningServer> {
+async function startWithSettings(settings: Settings, agents: readonly Agent[]): Promise<RunningServer> {
 	try {
 		return await startServer({
 			host: settings.HOST,
@@ -85,7 +85,7 @@ function refuse(error: unknown, code: number): never {
 }
 
 /** Resolves when a signal has come and the server has stopped. */
-function told(server: RunningServer): Promise<void> {
+function waitForShutdown(server: RunningServer): Promise<void> {
 	return new Promise((resolve, reject) => {
 		let since = Number.POSITIVE_INFINITY
 		const stop = (signal: keyof typeof SIGNAL_EXIT): void => {

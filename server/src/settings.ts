@@ -1,7 +1,7 @@
 import { PlanstreamError } from '@planstream/shared'
 import * as z from 'zod'
 import { isBaseUrl } from './agents/openai-compatible/openai-compatible-agent.js'
-import { isLoopback, LOOPBACK_HOSTS } from './auth/authority.js'
+import { isLoopback, LOOPBACK_HOSTS } from './auth/authenticator.js'
 import { LOG_LEVELS } from './ops/logger.js'
 
 /** A text of digits as a number within bounds; the sentence says both. */

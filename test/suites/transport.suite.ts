@@ -3,7 +3,7 @@ import { createPlanstream, type EventInput, type Planstream } from '@planstream/
 import { PlanstreamError } from '@planstream/shared'
 import { describe, expect, it } from 'vitest'
 import { type Clock, systemClock } from '../../client/src/timing.js'
-import { Cut, type Delivery, type StreamRequest, type Transport } from '../../client/src/transports/transport.js'
+import { ConnectionLost, type Delivery, type StreamRequest, type Transport } from '../../client/src/transports/transport.js'
 import type { RunningServer } from '../../server/src/server.js'
 import { ManualClock } from '../support/manual-clock.js'
 import { type FaultProxy, startFaultProxy } from '../support/servers/fault-proxy.js'
@@ -115,7 +115,7 @@ export function transportSuite(name: string, makeTransport: (fixture: TransportF
 		it('takes a server that is not there for a cut', async () => {
 			await using test = await setUp()
 			test.proxy.away = true
-			expect(await failure(readAll(test.transport, request()))).toBeInstanceOf(Cut)
+			expect(await failure(readAll(test.transport, request()))).toBeInstanceOf(ConnectionLost)
 		})
 
 		it('brings what came before a cut, then throws it', async () => {
@@ -124,7 +124,7 @@ export function transportSuite(name: string, makeTransport: (fixture: TransportF
 			const items = await open(test.transport, request())
 			expect(kinds([await next(items), await next(items)])).toEqual(['ready', 1])
 			test.proxy.cut()
-			expect(await failure(items.next())).toBeInstanceOf(Cut)
+			expect(await failure(items.next())).toBeInstanceOf(ConnectionLost)
 		})
 
 		it('takes 2.5 heartbeats of silence for a cut', async () => {
@@ -136,7 +136,7 @@ export function transportSuite(name: string, makeTransport: (fixture: TransportF
 			const pending = failure(items.next())
 			await setImmediate() // the reader waits now
 			clock.advance(HEARTBEAT_MS * 2.5)
-			expect(await pending).toBeInstanceOf(Cut)
+			expect(await pending).toBeInstanceOf(ConnectionLost)
 			await released(test.server)
 			expect(clock.pending).toBe(0)
 		})

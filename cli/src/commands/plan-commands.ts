@@ -22,7 +22,7 @@ import {
 	skipCommand,
 	startCommand,
 } from './control.js'
-import { type ListOptions, type LookOptions, listCommand, reviewsCommand, showCommand } from './show.js'
+import { type ListOptions, listCommand, reviewsCommand, type ShowOptions, showCommand } from './show.js'
 
 type Exit = (code: ExitCode) => void
 
@@ -32,10 +32,10 @@ const DECISIONS = ['approve', 'reject', 'edit'] as const
 
 /** Commands that look at the plans of a server and steer them. */
 export function addPlanCommands(planstream: Command, exit: Exit): void {
-	addLooking(planstream, exit)
-	addGoing(planstream, exit)
-	addSteps(planstream, exit)
-	addEditing(planstream, exit)
+	addShowCommands(planstream, exit)
+	addRunCommands(planstream, exit)
+	addStepCommands(planstream, exit)
+	addEditCommands(planstream, exit)
 }
 
 function command(planstream: Command, name: string, description: string): Command {
@@ -47,23 +47,23 @@ function command(planstream: Command, name: string, description: string): Comman
 }
 
 /** A command that can do without a server. */
-function looking(planstream: Command, name: string, description: string): Command {
+function showCommands(planstream: Command, name: string, description: string): Command {
 	return addPlace(planstream.command(name).description(description)).option(...JSON_FLAG)
 }
 
-function addLooking(planstream: Command, exit: Exit): void {
-	looking(planstream, 'list', 'list plans, newest first')
+function addShowCommands(planstream: Command, exit: Exit): void {
+	showCommands(planstream, 'list', 'list plans, newest first')
 		.addOption(new Option('--status <status...>', 'only plans in these states').choices(PLAN_STATUSES))
 		.option('--label <name=value>', 'only plans with this label; may be repeated', collect)
 		.option('--query <text>', 'only plans whose query contains this')
 		.option('--limit <count>', 'at most so many', wholeNumber, 100)
 		.action(async (options: ListOptions) => exit(await listCommand(options)))
-	looking(planstream, 'show', 'show a plan as it stands now')
+	showCommands(planstream, 'show', 'show a plan as it stands now')
 		.argument('<plan_id>')
-		.action(async (plan_id: string, options: LookOptions) => exit(await showCommand(plan_id, options)))
+		.action(async (plan_id: string, options: ShowOptions) => exit(await showCommand(plan_id, options)))
 }
 
-function addGoing(planstream: Command, exit: Exit): void {
+function addRunCommands(planstream: Command, exit: Exit): void {
 	command(planstream, 'start', 'start a plan that was only created')
 		.argument('<plan_id>')
 		.action(async (plan_id: string, options: ControlOptions) => exit(await startCommand(plan_id, options)))
@@ -81,7 +81,7 @@ function addGoing(planstream: Command, exit: Exit): void {
 		.action(async (plan_id: string, options: ReasonOptions) => exit(await cancelCommand(plan_id, options)))
 }
 
-function addSteps(planstream: Command, exit: Exit): void {
+function addStepCommands(planstream: Command, exit: Exit): void {
 	command(planstream, 'retry', 'run again what did not succeed, or one step')
 		.argument('<plan_id>')
 		.argument('[step_id]')
@@ -109,7 +109,7 @@ function addSteps(planstream: Command, exit: Exit): void {
 		})
 }
 
-function addEditing(planstream: Command, exit: Exit): void {
+function addEditCommands(planstream: Command, exit: Exit): void {
 	command(planstream, 'modify', 'edit the steps of a plan, also while it runs')
 		.argument('<plan_id>')
 		.argument('<edit.json>', 'file of the operations, or - for standard input')

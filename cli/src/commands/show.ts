@@ -7,7 +7,7 @@ import { openPlans, type Place } from '../plans.js'
 import { render } from '../render.js'
 import { clip, column, oneLine } from '../text.js'
 
-export interface LookOptions extends Place {
+export interface ShowOptions extends Place {
 	readonly json?: boolean
 }
 
@@ -16,7 +16,7 @@ export interface ReviewsOptions {
 	readonly json?: boolean
 }
 
-export interface ListOptions extends LookOptions {
+export interface ListOptions extends ShowOptions {
 	readonly status?: ListInput['status']
 	readonly label?: string[]
 	readonly query?: string
@@ -51,7 +51,7 @@ function line({ plan_id, status, progress, created_at, query }: PlanSummary): st
 }
 
 /** `planstream show`: a plan as it stands now; for a program its state. */
-export async function showCommand(plan_id: string, { json = false, ...place }: LookOptions): Promise<ExitCode> {
+export async function showCommand(plan_id: string, { json = false, ...place }: ShowOptions): Promise<ExitCode> {
 	await using kept = await openPlans(place)
 	const state = await kept.get(plan_id)
 	const lines = wantsJson(json) ? [JSON.stringify(state)] : render(state, { ...terminal(), height: null })

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { ManualClock } from '#test/support/manual-clock.js'
 import type { PublishInput } from '../generated/commands.js'
 import type { EventInput } from '../generated/event-inputs.js'
-import { Scope } from '../timing.js'
+import { Lifetime } from '../timing.js'
 import type { CallOptions, Route } from '../types.js'
 import { createPublisher, type PublisherOptions } from './publisher.js'
 
@@ -19,7 +19,7 @@ const settled = () => new Promise((resolve) => setImmediate(resolve))
 /** A publisher on a server that answers what it is told to, in turn, and then takes everything. */
 function setUp(answers: Answer[] = [], options: PublisherOptions = {}) {
 	const clock = new ManualClock()
-	const scope = new Scope()
+	const scope = new Lifetime()
 	const sent: PublishInput[] = []
 	let ids = 0
 	let stored = 0

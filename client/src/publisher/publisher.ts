@@ -5,7 +5,7 @@ import { asyncDisposable } from '../disposal.js'
 import { bindEventHelpers, type EventHelpers } from '../generated/event-helpers.js'
 import type { EventInput } from '../generated/event-inputs.js'
 import type { PersistPorts } from '../http.js'
-import type { Scope } from '../timing.js'
+import type { Lifetime } from '../timing.js'
 import type { Calling } from '../types.js'
 import { BatchSender } from './batch-sender.js'
 import { type Accepted, type PublisherState, PublishQueue } from './queue.js'
@@ -57,7 +57,7 @@ export interface Publisher extends EventHelpers, AsyncDisposable {
 /** What a publisher works with. */
 export interface PublisherPorts extends PersistPorts {
 	readonly call: Calling
-	readonly scope: Scope
+	readonly scope: Lifetime
 	/** Milliseconds without an answer after which an attempt counts as failed. */
 	readonly silenceMs: number
 	/** Ids that nobody else gives. */

@@ -1,7 +1,7 @@
 import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
 import type { PublishOutput } from '../generated/answers.js'
 import type { EventInput } from '../generated/event-inputs.js'
-import type { Clock, Scope } from '../timing.js'
+import type { Clock, Lifetime } from '../timing.js'
 import type { BatchSender } from './batch-sender.js'
 import { Outbox, type Outgoing, type OutgoingEvent } from './outbox.js'
 
@@ -42,7 +42,7 @@ interface WaitingCall {
 
 export interface QueuePorts {
 	readonly clock: Clock
-	readonly scope: Scope
+	readonly scope: Lifetime
 	readonly makeId: () => string
 }
 

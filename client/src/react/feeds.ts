@@ -3,7 +3,7 @@ import type { Planstream } from '../client.js'
 import type { ChangesInput } from '../generated/commands.js'
 import type { PlanEvent } from '../generated/events.js'
 import type { PlanState, PlanSummary } from '../generated/plans.js'
-import { type Frames, SharedView, type Show } from './shared-view.js'
+import { type Frames, SharedStore, type Show } from './shared-store.js'
 
 /** What is known of a plan. */
 export interface PlanView {
@@ -29,7 +29,7 @@ export interface PlanFeedOptions {
 /** One subscription to a plan for all components that show it: of states alone, or of all events once a component shows those. */
 export class PlanFeed {
 	readonly #options: PlanFeedOptions
-	readonly #shared: SharedView<PlanView>
+	readonly #shared: SharedStore<PlanView>
 	#state: PlanState | null
 	#wantsEvents = false
 
@@ -38,7 +38,7 @@ export class PlanFeed {
 		this.#options = options
 		this.#state = initial
 		const follow = (show: Show<PlanView>, signal: AbortSignal) => this.#follow(show, signal)
-		this.#shared = new SharedView({ initial: viewOf(initial), follow, onIdle, frames })
+		this.#shared = new SharedStore({ initial: viewOf(initial), follow, onIdle, frames })
 	}
 
 	get view(): PlanView {
@@ -130,7 +130,7 @@ export interface ListFeedOptions {
 }
 
 /** One live list of plans for all components that show it. */
-export function listFeed({ planstream, query, onIdle, frames }: ListFeedOptions): SharedView<ListView> {
+export function listFeed({ planstream, query, onIdle, frames }: ListFeedOptions): SharedStore<ListView> {
 	const follow = async (show: Show<ListView>, signal: AbortSignal): Promise<void> => {
 		const known = new Map<string, PlanSummary>()
 		try {
@@ -145,7 +145,7 @@ export function listFeed({ planstream, query, onIdle, frames }: ListFeedOptions)
 			show(() => ({ plans: newestFirst(known.values()), error }))
 		}
 	}
-	return new SharedView({ initial: UNKNOWN_LIST, follow, onIdle, frames })
+	return new SharedStore({ initial: UNKNOWN_LIST, follow, onIdle, frames })
 }
 
 function newestFirst(plans: Iterable<PlanSummary>): readonly PlanSummary[] {

@@ -3,14 +3,14 @@ import type { Planstream } from '../client.js'
 import type { ChangesInput } from '../generated/commands.js'
 import type { PlanState } from '../generated/plans.js'
 import { type ListView, listFeed, PlanFeed } from './feeds.js'
-import { type Frames, pageFrames, type SharedView } from './shared-view.js'
+import { type Frames, pageFrames, type SharedStore } from './shared-store.js'
 
 /** What the components of one client look at, each plan and each list once. It holds only what somebody looks at. */
-class Feeds {
+class PlanStores {
 	readonly #planstream: Planstream
 	readonly #frames: Frames
 	readonly #plans = new Map<string, PlanFeed>()
-	readonly #lists = new Map<string, SharedView<ListView>>()
+	readonly #lists = new Map<string, SharedStore<ListView>>()
 
 	constructor(planstream: Planstream, frames: Frames = pageFrames) {
 		this.#planstream = planstream
@@ -32,12 +32,12 @@ class Feeds {
 		return feed
 	}
 
-	knownList(key: string): SharedView<ListView> | undefined {
+	knownList(key: string): SharedStore<ListView> | undefined {
 		return this.#lists.get(key)
 	}
 
 	/** @param key - the query as text */
-	list(key: string): SharedView<ListView> {
+	list(key: string): SharedStore<ListView> {
 		const known = this.#lists.get(key)
 		if (known) return known
 		const onIdle = (): void => void this.#lists.delete(key)
@@ -50,7 +50,7 @@ class Feeds {
 
 interface Shared {
 	readonly planstream: Planstream
-	readonly feeds: Feeds
+	readonly feeds: PlanStores
 }
 
 const PlanstreamContext = createContext<Shared | null>(null)
@@ -71,7 +71,7 @@ export interface PlanstreamProviderProps {
  * ```
  */
 export const PlanstreamProvider: FunctionComponent<PlanstreamProviderProps> = ({ client, children }) => {
-	const value = useMemo(() => ({ planstream: client, feeds: new Feeds(client) }), [client])
+	const value = useMemo(() => ({ planstream: client, feeds: new PlanStores(client) }), [client])
 	return createElement(PlanstreamContext.Provider, { value }, children)
 }
 

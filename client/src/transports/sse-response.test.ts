@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import { ManualClock } from '#test/support/manual-clock.js'
 import { openResponse } from './sse-response.js'
-import { Cut, HeldBack } from './transport.js'
+import { BufferedByProxy, ConnectionLost } from './transport.js'
 
 const ROUTE = { name: 'plans.changes', path: '/changes' }
 const HEARTBEAT_MS = 1000
@@ -33,7 +33,7 @@ async function open() {
 
 it('takes a stream that brings nothing after its opening for one that is held back', async () => {
 	const { silence } = await open()
-	expect(await silence()).toBeInstanceOf(HeldBack)
+	expect(await silence()).toBeInstanceOf(BufferedByProxy)
 })
 
 it('takes a stream that falls silent later for one that was cut', async () => {
@@ -44,6 +44,6 @@ it('takes a stream that falls silent later for one that was cut', async () => {
 	send('data: {"plans":[]}\n\n')
 	expect((await first).value).toEqual({ cursor: null, item: { plans: [] } })
 	const failure = await silence()
-	expect(failure).toBeInstanceOf(Cut)
-	expect(failure).not.toBeInstanceOf(HeldBack)
+	expect(failure).toBeInstanceOf(ConnectionLost)
+	expect(failure).not.toBeInstanceOf(BufferedByProxy)
 })

@@ -1,10 +1,10 @@
 import { PlanstreamError } from '@planstream/shared'
 import { createParser } from 'eventsource-parser'
 import { fillRoute } from '../http.js'
-import { cutOrError, errorOfResponse } from '../problem.js'
+import { errorOfResponse, lostOrError } from '../problem.js'
 import { type Clock, unlessAborted } from '../timing.js'
 import { authorization, noToken, type TokenSource } from '../token.js'
-import { Cut, type Delivery, HeldBack, type Stream, type StreamRequest } from './transport.js'
+import { BufferedByProxy, ConnectionLost, type Delivery, type Stream, type StreamRequest } from './transport.js'
 import { SILENT_HEARTBEATS } from './trpc-socket.js'
 
 export interface SseResponseOptions {
@@ -36,7 +36,7 @@ export async function openResponse(
 ): Promise<Stream | 'finished'> {
 	const response = await answerTo(options, request, reading)
 	if (response.status === 204) return 'finished'
-	if (!response.ok) throw cutOrError(await errorOfResponse(response))
+	if (!response.ok) throw lostOrError(await errorOfResponse(response))
 	const type = response.headers.get('content-type') ?? 'nothing'
 	if (response.body && type.startsWith(MEDIA_TYPE)) {
 		const body = new SseBody(response.body.getReader(), options, reading)
@@ -60,7 +60,7 @@ async function answerTo(
 	})
 	const headers = { accept: MEDIA_TYPE, ...credentials, ...(lastCursor === null ? {} : { 'last-event-id': lastCursor }) }
 	return fetch(url, { headers, signal, cache: 'no-store' }).catch((cause: unknown) => {
-		throw new Cut(`${url} could not be reached.`, { cause })
+		throw new ConnectionLost(`${url} could not be reached.`, { cause })
 	})
 }
 
@@ -96,7 +96,7 @@ class SseBody {
 			for (let chunk = this.#first; ; chunk = await this.#next()) {
 				if (chunk === null) {
 					if (ended || signal.aborted || closeAfterMs !== null) return
-					throw new Cut('The stream stopped without its end.')
+					throw new ConnectionLost('The stream stopped without its end.')
 				}
 				parser.feed(decoder.decode(chunk, { stream: true }))
 				ended ||= deliveries.some(({ item }) => isLast(item))
@@ -123,16 +123,18 @@ class SseBody {
 			return value ?? null
 		} catch (cause) {
 			if (this.#reading.signal.aborted) return null
-			throw cause instanceof Cut ? cause : new Cut('The stream was cut off.', { cause })
+			throw cause instanceof ConnectionLost ? cause : new ConnectionLost('The stream was cut off.', { cause })
 		} finally {
 			cancel()
 		}
 	}
 
 	/** Where not even the first heartbeat came, it is held back; otherwise the network has gone. */
-	#silence(silence: number): Cut {
+	#silence(silence: number): ConnectionLost {
 		const sentence = `The server has said nothing for ${silence} ms.`
-		return this.#lastHeard - this.#began < this.#options.heartbeatMs ? new HeldBack(sentence) : new Cut(sentence)
+		return this.#lastHeard - this.#began < this.#options.heartbeatMs
+			? new BufferedByProxy(sentence)
+			: new ConnectionLost(sentence)
 	}
 }
 
@@ -146,6 +148,6 @@ function parse(data: string): unknown {
 	try {
 		return JSON.parse(data)
 	} catch (cause) {
-		throw new Cut('The server sent an event that is not JSON.', { cause })
+		throw new ConnectionLost('The server sent an event that is not JSON.', { cause })
 	}
 }

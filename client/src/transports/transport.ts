@@ -19,7 +19,7 @@ export interface Delivery {
 
 /**
  * The items of one connection, in the server's order, each once. It ends when the server closed the stream in good
- * order, and throws a {@link Cut} or a PlanstreamError when not. What came before the end is delivered before it.
+ * order, and throws a {@link ConnectionLost} or a PlanstreamError when not. What came before the end is delivered before it.
  */
 export type Stream = AsyncIterable<Delivery>
 
@@ -38,7 +38,7 @@ export interface Transport {
 }
 
 /** The end of a connection, or of the attempt to make one, after which another attempt may succeed. */
-export class Cut extends Error {
+export class ConnectionLost extends Error {
 	override readonly name = 'Cut'
 	/** The server asks to stay away for so long; null when it did not. */
 	readonly retryAfterMs: number | null
@@ -50,4 +50,4 @@ export class Cut extends Error {
 }
 
 /** Nothing came, although there was something to come: it may be held back on its way until the response ends. */
-export class HeldBack extends Cut {}
+export class BufferedByProxy extends ConnectionLost {}

@@ -2,7 +2,7 @@ import type { PlanstreamError } from '@planstream/shared'
 import { errorOfClose, errorOfTrpc } from '../problem.js'
 import type { Clock } from '../timing.js'
 import { noToken, type TokenSource } from '../token.js'
-import { Cut } from './transport.js'
+import { ConnectionLost } from './transport.js'
 
 /** The part of a WebSocket that the client uses; the browser's own and the `ws` package's both fit. */
 export interface WebSocketLike {
@@ -29,7 +29,7 @@ export interface Receiver {
 	/** @param size - length of the message's text */
 	data(item: unknown, id: string | null, size: number): void
 	stopped(): void
-	failed(error: PlanstreamError | Cut): void
+	failed(error: PlanstreamError | ConnectionLost): void
 }
 
 export interface TrpcSocketOptions {
@@ -120,7 +120,7 @@ export class TrpcSocket {
 		if (data === 'PONG') return
 		if (data === 'PING') this.#send('PONG')
 		else if (typeof data === 'string') this.#read(data)
-		else this.#end(new Cut('The server sent a binary message; text was expected.'))
+		else this.#end(new ConnectionLost('The server sent a binary message; text was expected.'))
 	}
 
 	#read(text: string): void {
@@ -128,11 +128,11 @@ export class TrpcSocket {
 		try {
 			message = JSON.parse(text)
 		} catch (cause) {
-			this.#end(new Cut('The server sent a message that is not JSON.', { cause }))
+			this.#end(new ConnectionLost('The server sent a message that is not JSON.', { cause }))
 			return
 		}
 		const { id, method, error } = message ?? {}
-		if (method === 'reconnect') this.#end(new Cut('The server asked to reconnect.'))
+		if (method === 'reconnect') this.#end(new ConnectionLost('The server asked to reconnect.'))
 		else if (id === null && error !== undefined) this.#end(errorOfTrpc(error))
 		else if (typeof id === 'number') this.#dispatch(id, message ?? {}, text.length)
 	}
@@ -152,7 +152,7 @@ export class TrpcSocket {
 	#watch(): void {
 		const silence = this.#clock.now() - this.#lastHeard
 		if (silence >= this.#heartbeatMs * SILENT_HEARTBEATS) {
-			this.#end(new Cut(`The server has said nothing for ${Math.round(silence)} ms.`))
+			this.#end(new ConnectionLost(`The server has said nothing for ${Math.round(silence)} ms.`))
 			return
 		}
 		if (silence >= this.#heartbeatMs && this.#socket?.readyState === OPEN) this.#socket.send('PING')
@@ -164,7 +164,7 @@ export class TrpcSocket {
 	}
 
 	/** Closes the socket and tells every subscription why; there is none left when it was closed for being idle. */
-	#end(error: PlanstreamError | Cut | null): void {
+	#end(error: PlanstreamError | ConnectionLost | null): void {
 		if (!this.#usable) return
 		this.#usable = false
 		this.#stopListening()

@@ -1,6 +1,6 @@
 import type { PlanstreamError } from '@planstream/shared'
-import { cutOrError } from '../problem.js'
-import { Cut, type Delivery, type Stream, type StreamRequest, type Transport } from './transport.js'
+import { lostOrError } from '../problem.js'
+import { ConnectionLost, type Delivery, type Stream, type StreamRequest, type Transport } from './transport.js'
 import { TrpcSocket, type TrpcSocketOptions } from './trpc-socket.js'
 
 /**
@@ -93,10 +93,10 @@ export class WebSocketTransport implements Transport {
 	#subscribe({ route, input, lastCursor }: StreamRequest, signal: AbortSignal): Promise<Inbox<Delivery>> {
 		return new Promise((resolve, reject) => {
 			const inbox = new Inbox<Delivery>(MAX_WAITING)
-			const end = (error: PlanstreamError | Cut | null): void => {
+			const end = (error: PlanstreamError | ConnectionLost | null): void => {
 				signal.removeEventListener('abort', leave)
 				inbox.end(error)
-				reject(error ?? new Cut('The server stopped the subscription before it began.'))
+				reject(error ?? new ConnectionLost('The server stopped the subscription before it began.'))
 			}
 			const leave = (): void => {
 				release()
@@ -109,7 +109,7 @@ export class WebSocketTransport implements Transport {
 					if (!inbox.push({ item, cursor }, size)) leave()
 				},
 				stopped: () => end(null),
-				failed: (error) => end(cutOrError(error)),
+				failed: (error) => end(lostOrError(error)),
 			})
 			signal.addEventListener('abort', leave)
 			if (signal.aborted) leave()

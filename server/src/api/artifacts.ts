@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import { type Artifact, PlanstreamError } from '@planstream/shared'
 import { Hono, type Context as HonoContext } from 'hono'
 import type { Hub } from '../hub/hub.js'
-import { own } from '../hub/stream.js'
+import { getOwn } from '../hub/stream.js'
 import type { Artifacts } from '../plans/artifacts.js'
 import { assertScope, type Context } from './procedure.js'
 import { foldOf } from './reads.js'
@@ -30,7 +30,7 @@ export function artifactRoutes({ hub, artifacts, contextOf }: ArtifactRoutes): H
 		const { principal } = contextOf(context)
 		assertScope(principal, 'plans:read', 'An artifact')
 		const { artifacts: known } = await foldOf(hub, principal, plan_id)
-		const artifact = own(known, artifact_id)
+		const artifact = getOwn(known, artifact_id)
 		if (artifact === undefined) throw unknownArtifact(plan_id, artifact_id)
 		const headers = headersOf(artifact)
 		if (context.req.header('if-none-match') === headers.etag) return context.body(null, 304, { etag: headers.etag })

@@ -1,6 +1,6 @@
 import type { HttpBindings } from '@hono/node-server'
 import type { Context, MiddlewareHandler } from 'hono'
-import { type Authority, assertOneHost } from '../auth/authority.js'
+import { type Authenticator, assertOneHost } from '../auth/authenticator.js'
 
 const PREFLIGHT_SECONDS = '600'
 
@@ -8,12 +8,12 @@ const PREFLIGHT_SECONDS = '600'
  * Refuses what comes from where it must not, and lets pages that may ask read the answers. The headers are set on the
  * outgoing message itself, so that answers, problems and streams all carry them.
  */
-export function welcome(authority: Authority): MiddlewareHandler<{ Bindings: HttpBindings }> {
+export function originGuard(authority: Authenticator): MiddlewareHandler<{ Bindings: HttpBindings }> {
 	return async (context, next) => {
 		const { incoming, outgoing } = context.env
 		outgoing.setHeader('x-content-type-options', 'nosniff')
 		assertOneHost(incoming)
-		authority.assertWelcome(incoming)
+		authority.checkOrigin(incoming)
 		const { origin } = incoming.headers
 		if (origin !== undefined) {
 			outgoing.setHeader('access-control-allow-origin', origin)

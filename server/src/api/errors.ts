@@ -56,7 +56,7 @@ function trpcCode(error: PlanstreamError, type: FormatOptions['type']): ErrorDat
 	return type === 'subscription' && retried && !error.retryable ? 'BAD_REQUEST' : code
 }
 
-export interface FailedCall {
+export interface ApiFailure {
 	readonly procedure?: string | undefined
 	readonly type?: FormatOptions['type']
 	/** What the caller sent; lets a sentence name it. */
@@ -64,7 +64,7 @@ export interface FailedCall {
 }
 
 /** Any thrown value as the error its caller is told; what nobody foresaw is `internal` and says nothing of its cause. */
-export function typedError(thrown: unknown, call: FailedCall = {}): PlanstreamError {
+export function typedError(thrown: unknown, call: ApiFailure = {}): PlanstreamError {
 	const cause = thrown instanceof TRPCError ? thrown.cause : thrown
 	if (cause instanceof PlanstreamError) return cause
 	if (cause instanceof z.core.$ZodError) {
@@ -76,24 +76,24 @@ export function typedError(thrown: unknown, call: FailedCall = {}): PlanstreamEr
 function inputError(error: z.core.$ZodError, input: unknown): PlanstreamError {
 	const [first] = error.issues
 	if (first === undefined) return asPlanstreamError(error)
-	return new PlanstreamError('bad_request', sentenceOf(error, input), { path: showPath(first.path) }, { cause: error })
+	return new PlanstreamError('bad_request', messageOf(error, input), { path: showPath(first.path) }, { cause: error })
 }
 
 /** What is wrong inside an event is a fault of the event, not of the request. */
 function publishError(error: z.core.$ZodError, input: unknown): PlanstreamError {
 	const [first] = error.issues
 	if (first === undefined || first.path[0] !== 'events' || first.path.length < 2) return inputError(error, input)
-	return new PlanstreamError('invalid_event', sentenceOf(error, input), { path: first.path.join('.') }, { cause: error })
+	return new PlanstreamError('invalid_event', messageOf(error, input), { path: first.path.join('.') }, { cause: error })
 }
 
-function sentenceOf({ issues }: z.core.$ZodError, input: unknown): string {
+function messageOf({ issues }: z.core.$ZodError, input: unknown): string {
 	const [first] = issues
 	const others = issues.length === 1 ? '' : ` (${issues.length - 1} more to correct.)`
 	return first === undefined ? '' : `${describeIssue(first, input)}${others}`
 }
 
 /** What tRPC itself refuses, before any procedure of ours. */
-function ofTrpc(error: TRPCError, { procedure = '', type }: FailedCall): PlanstreamError | null {
+function ofTrpc(error: TRPCError, { procedure = '', type }: ApiFailure): PlanstreamError | null {
 	switch (error.code) {
 		case 'NOT_FOUND':
 			return new PlanstreamError('not_found', `There is no procedure "${procedure}". GET / names what there is.`, { procedure })

@@ -7,7 +7,7 @@ import {
 	parsePosition,
 } from '@planstream/shared'
 import type { MiddlewareHandler } from 'hono'
-import type { ReadRequest } from '../hub/reader.js'
+import type { ReadOptions } from '../hub/reader.js'
 import { showPath } from '../ops/issues.js'
 
 /** Limit of a request's body; see PROTOCOL.md section 7. */
@@ -165,7 +165,7 @@ const NOWHERE: Position = { epoch: '-', seq: 0, fingerprint: EMPTY_FINGERPRINT }
  *
  * @throws PlanstreamError `bad_request` when `after` is no position, or when a snapshot is asked for at a place that has none
  */
-export function toReadRequest(input: ParsedSubscribeInput): ReadRequest {
+export function toReadRequest(input: ParsedSubscribeInput): ReadOptions {
 	const { follow, event_types, step_id, max_events_per_s, lastEventId } = input
 	const resumed = lastEventId !== undefined && lastEventId !== ''
 	const after = resumed ? (parsePosition(lastEventId) ?? NOWHERE) : positionOf(input.after)

@@ -1,7 +1,7 @@
 import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
 import { contract, type ProcedureName, type Scope } from '@planstream/shared/schemas'
 import { initTRPC } from '@trpc/server'
-import type { Authority } from '../auth/authority.js'
+import type { Authenticator } from '../auth/authenticator.js'
 import type { Principal } from '../hub/stream.js'
 import { formatError, toTrpcError, typedError } from './errors.js'
 import { checkJson } from './input.js'
@@ -12,16 +12,16 @@ export interface Context {
 }
 
 /** Makes the context of a call from what its adapter gives. */
-export type Admission = (ctx: Context) => Context | Promise<Context>
+export type Authentication = (ctx: Context) => Context | Promise<Context>
 
 /** Our own transports have asked already. */
-export const admitted: Admission = (ctx) => ctx
+export const authenticate: Authentication = (ctx) => ctx
 
 /**
  * For calls under an application's own adapter. Whose they are says the authority alone, and nothing of the application's context goes
  * further, whatever its fields are called.
  */
-export function hostAdmission(authority: Authority): Admission {
+export function hostAuthentication(authority: Authenticator): Authentication {
 	return async (ctx: unknown) => {
 		const principal = await authority.identify({ via: 'router', headers: {}, token: null }, ctx)
 		const names = typeof ctx === 'object' && ctx !== null ? Object.keys(ctx) : []
@@ -55,7 +55,7 @@ export const t = initTRPC
 	})
 
 /** The procedure that all others are made from: typed failures, who calls, then the caller's scope, then the border. */
-export function baseProcedure(name: ProcedureName, onProblem: OnProblem, admit: Admission) {
+export function baseProcedure(name: ProcedureName, onProblem: OnProblem, admit: Authentication) {
 	const { scope } = contract[name]
 	return t.procedure
 		.meta({ scope })
@@ -63,7 +63,7 @@ export function baseProcedure(name: ProcedureName, onProblem: OnProblem, admit: 
 			const result = await next()
 			if (result.ok) return result
 			const input = await getRawInput().catch(() => undefined)
-			throw toTrpcError(reported(typedError(result.error, { procedure: path, input }), onProblem, path))
+			throw toTrpcError(reportFailures(typedError(result.error, { procedure: path, input }), onProblem, path))
 		})
 		.use(async ({ next, ctx }) => next({ ctx: await admit(ctx) }))
 		.use(async ({ next, ctx }) => {
@@ -98,7 +98,7 @@ export function assertScope({ scopes, expired }: Principal, scope: Scope, what: 
 }
 
 /** Tells of a failure nobody foresaw, once, where it happened, and passes every failure on. */
-export function reported(error: PlanstreamError, onProblem: OnProblem, where: string): PlanstreamError {
+export function reportFailures(error: PlanstreamError, onProblem: OnProblem, where: string): PlanstreamError {
 	if (error.code === 'internal')
 		onProblem(`${where} failed.`, error.cause instanceof Error ? error.cause : asPlanstreamError(error))
 	return error

@@ -9,7 +9,7 @@ import type { listInput } from '@planstream/shared/schemas'
 import type * as z from 'zod'
 import type { Hub } from '../hub/hub.js'
 import { type PlanFold, resultOf, stepOf } from '../hub/plan-fold.js'
-import { own, type Principal, unknownPlan } from '../hub/stream.js'
+import { getOwn, type Principal, unknownPlan } from '../hub/stream.js'
 import type { ListQuery } from '../log/event-log.js'
 
 /**
@@ -70,7 +70,7 @@ export async function stepResult(
 export async function openReviews(hub: Hub, principal: Principal, plan_id: string): Promise<ReviewsOutput> {
 	const fold = await foldOf(hub, principal, plan_id)
 	const reviews = fold.state.steps.flatMap(({ step_id, attempt, review }) =>
-		review === null ? [] : [{ ...review, step_id, attempt, payload: own(fold.held, step_id) ?? null }],
+		review === null ? [] : [{ ...review, step_id, attempt, payload: getOwn(fold.held, step_id) ?? null }],
 	)
 	return { plan_id, reviews }
 }

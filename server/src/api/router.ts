@@ -16,7 +16,7 @@ import type { Schedule } from '../ops/clock.js'
 import type { Executor } from '../plans/executor.js'
 import { clearPlan, deletePlan } from '../plans/remove.js'
 import type { Command } from '../plans/rules/input.js'
-import { admitted, baseProcedure, type Context, type OnProblem, t } from './procedure.js'
+import { authenticate, baseProcedure, type Context, type OnProblem, t } from './procedure.js'
 import { foldOf, listPlans, openReviews, planResult, stepResult } from './reads.js'
 import { livePlanList, PlanEvents, planHistory } from './streams.js'
 
@@ -78,7 +78,7 @@ export type AppRouter = ReturnType<typeof createRouter>
  *
  * @param admit - whose a call is. @defaultValue the transport has said so
  */
-export function createRouter({ hub, executor, connections, schedule, draining, onProblem }: Services, admit = admitted) {
+export function createRouter({ hub, executor, connections, schedule, draining, onProblem }: Services, admit = authenticate) {
 	const procedure = (name: ProcedureName) => baseProcedure(name, onProblem, admit)
 	const command = (
 		ctx: Pick<Context, 'principal'>,

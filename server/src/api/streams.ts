@@ -14,7 +14,7 @@ import { cursorOf, eventOf, type Principal } from '../hub/stream.js'
 import type { Schedule } from '../ops/clock.js'
 import { toTrpcError, typedError } from './errors.js'
 import { positionOf, toReadRequest } from './input.js'
-import { type OnProblem, reported } from './procedure.js'
+import { type OnProblem, reportFailures } from './procedure.js'
 import { listQuery } from './reads.js'
 
 /** A signal that lets go of what it listens to when it is disposed. */
@@ -84,7 +84,7 @@ export class PlanEvents implements AsyncIterable<TrackedItem, void, void> {
 		try {
 			yield* trackedItems(this.#options)
 		} catch (thrown) {
-			throw toTrpcError(reported(typedError(thrown), this.#options.onProblem, 'plans.events'))
+			throw toTrpcError(reportFailures(typedError(thrown), this.#options.onProblem, 'plans.events'))
 		}
 	}
 }
@@ -133,7 +133,7 @@ export async function* livePlanList(options: PlanChangesOptions): AsyncGenerator
 		yield* hub.changes(principal, listQuery(input), { signal: ending.signal, schedule })
 		await aborted(signal)
 	} catch (thrown) {
-		throw toTrpcError(reported(typedError(thrown), onProblem, 'plans.changes'))
+		throw toTrpcError(reportFailures(typedError(thrown), onProblem, 'plans.changes'))
 	}
 }
 

@@ -75,7 +75,7 @@ export async function readKeys(file: string): Promise<ApiKey[]> {
  */
 export async function createKey(file: string, { id, ...given }: NewKey): Promise<string> {
 	const key = makeKey()
-	const added = checked({ id: id ?? `key_${randomBytes(4).toString('hex')}`, hash: hashKey(key).toString('hex'), ...given })
+	const added = checkKeys({ id: id ?? `key_${randomBytes(4).toString('hex')}`, hash: hashKey(key).toString('hex'), ...given })
 	await change(file, (before) => {
 		if (!before.some((each) => each.id === added.id)) return [...before, added]
 		throw new PlanstreamError(
@@ -116,7 +116,7 @@ async function change(file: string, edit: (before: readonly ApiKey[]) => readonl
 		throw new PlanstreamError('conflict', sentence, { file }, { cause })
 	})
 	try {
-		const after = JSON.stringify(edit(await keysNow(file)), null, '\t')
+		const after = JSON.stringify(edit(await readCurrentKeys(file)), null, '\t')
 		parse(file, after)
 		await handle.writeFile(`${after}\n`)
 		await handle.sync()
@@ -129,7 +129,7 @@ async function change(file: string, edit: (before: readonly ApiKey[]) => readonl
 	}
 }
 
-async function keysNow(file: string): Promise<ApiKey[]> {
+async function readCurrentKeys(file: string): Promise<ApiKey[]> {
 	const text = await readFile(file, 'utf8').catch((cause: unknown) => {
 		if (codeOf(cause) === 'ENOENT') return '[]'
 		throw refusal(file, `cannot be read (${reasonOf(cause)}). Name another with --file`, cause)
@@ -137,7 +137,7 @@ async function keysNow(file: string): Promise<ApiKey[]> {
 	return parse(file, text)
 }
 
-function checked(key: unknown): ApiKey {
+function checkKeys(key: unknown): ApiKey {
 	const parsed = apiKey.safeParse(key)
 	if (parsed.success) return parsed.data
 	const issue = firstIssue(parsed.error)

@@ -220,7 +220,7 @@ export class Connection implements Disposable, EventListenerObject {
 	}
 
 	/** The peer gave a sign of life. */
-	seen(): void {
+	touch(): void {
 		this.#lastSeenAt = this.#home.clock()
 	}
 

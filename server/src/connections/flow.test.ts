@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events'
 import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { Calls, Reading, type SendBuffer, Turns } from './flow.js'
+import { CallLimiter, ReadGate, type SendBuffer, WriteQueue } from './flow.js'
 
 const LIMIT = 100
 
@@ -24,7 +24,7 @@ class FakeSink extends EventEmitter implements SendBuffer {
 
 function start() {
 	const sink = new FakeSink()
-	return { sink, turns: new Turns(sink) }
+	return { sink, turns: new WriteQueue(sink) }
 }
 
 const NEVER = new AbortController().signal
@@ -77,7 +77,7 @@ describe('turns', () => {
 		)
 	})
 
-	it('who is told to end while there is no room gets none; who comes when there is room is still let through', async () => {
+	it('who is waitForShutdown to end while there is no room gets none; who comes when there is room is still let through', async () => {
 		const { sink, turns } = start()
 		const ended = new AbortController()
 		sink.queued = LIMIT
@@ -117,7 +117,7 @@ class FakeSource {
 describe('calls', () => {
 	it('so many calls are worked on at once, the rest in turn, and nothing is read while one waits', async () => {
 		const source = new FakeSource()
-		const calls = new Calls(2, new Reading(source))
+		const calls = new CallLimiter(2, new ReadGate(source))
 		const finish: (() => void)[] = []
 		const call = (name: number) => calls.run(() => new Promise<number>((resolve) => finish.push(() => resolve(name))))
 		const answers = [1, 2, 3, 4].map(call)
@@ -134,7 +134,7 @@ describe('calls', () => {
 	})
 
 	it('a call that fails makes room for the next one', async () => {
-		const calls = new Calls(1, new Reading(new FakeSource()))
+		const calls = new CallLimiter(1, new ReadGate(new FakeSource()))
 		const failing = calls.run(() => Promise.reject(new Error('no')))
 		const next = calls.run(() => Promise.resolve('yes'))
 		await expect(failing).rejects.toThrow('no')
@@ -143,7 +143,7 @@ describe('calls', () => {
 
 	it('reading goes on when nobody holds it up any more', () => {
 		const source = new FakeSource()
-		const reading = new Reading(source)
+		const reading = new ReadGate(source)
 		const [first, second] = [reading.hold(), reading.hold()]
 		first[Symbol.dispose]()
 		first[Symbol.dispose]()

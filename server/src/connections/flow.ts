@@ -21,11 +21,11 @@ function isFull(buffer: SendBuffer): boolean {
 }
 
 /** Resolves at once while there is room; else when what was written has drained or the connection has closed, or the signal aborts. */
-async function drained(buffer: SendBuffer, signal?: AbortSignal): Promise<void> {
-	while (signal?.aborted !== true && isFull(buffer)) await drainOrEnd(buffer.writable, signal)
+async function waitForRoom(buffer: SendBuffer, signal?: AbortSignal): Promise<void> {
+	while (signal?.aborted !== true && isFull(buffer)) await waitForDrain(buffer.writable, signal)
 }
 
-function drainOrEnd(writable: Writable, signal?: AbortSignal): Promise<void> {
+function waitForDrain(writable: Writable, signal?: AbortSignal): Promise<void> {
 	return new Promise((resolve) => {
 		const done = (): void => {
 			writable.off('drain', done)
@@ -43,7 +43,7 @@ function drainOrEnd(writable: Writable, signal?: AbortSignal): Promise<void> {
  * The writing end of a connection that several share. Who wants to write waits in line, writes one item a turn and only while fewer
  * than `limit` bytes wait: so each gets its share, and what waits is at most the limit and the one item that crosses it.
  */
-export class Turns {
+export class WriteQueue {
 	readonly #buffer: SendBuffer
 	readonly #line: (() => void)[] = []
 	#taken = false
@@ -66,7 +66,7 @@ export class Turns {
 	async take(signal?: AbortSignal): Promise<Disposable | null> {
 		if (this.#taken && !(await this.#called(signal))) return null
 		this.#taken = true
-		await drained(this.#buffer, signal)
+		await waitForRoom(this.#buffer, signal)
 		let passed = false
 		const pass = (): void => {
 			if (!passed) this.#next()
@@ -105,17 +105,17 @@ export class Turns {
 }
 
 /** The reading end of a connection. */
-export interface Source {
+export interface Pausable {
 	pause(): void
 	resume(): void
 }
 
 /** The reading end of a connection that several may hold up; it goes on when none of them does. */
-export class Reading {
-	readonly #source: Source
+export class ReadGate {
+	readonly #source: Pausable
 	#holds = 0
 
-	constructor(source: Source) {
+	constructor(source: Pausable) {
 		this.#source = source
 	}
 
@@ -133,13 +133,13 @@ export class Reading {
 }
 
 /** The calls on one connection: so many are worked on at one time, the others wait, and while they do nothing more is read. */
-export class Calls {
+export class CallLimiter {
 	readonly #limit: number
-	readonly #reading: Reading
+	readonly #reading: ReadGate
 	readonly #waiting: (() => void)[] = []
 	#atWork = 0
 
-	constructor(limit: number, reading: Reading) {
+	constructor(limit: number, reading: ReadGate) {
 		this.#limit = limit
 		this.#reading = reading
 	}

@@ -19,7 +19,7 @@ function start() {
 	const socket = new FakeSocket()
 	const timers = new Map<object, { callback: () => void; delayMs: number }>()
 	let alive = 0
-	const living = { seen: () => void alive++ }
+	const living = { touch: () => void alive++ }
 	const heartbeat = new Heartbeat(socket, living, {
 		pingIntervalMs: 30_000,
 		pongTimeoutMs: 10_000,

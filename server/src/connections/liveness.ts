@@ -20,8 +20,8 @@ export interface HeartbeatOptions {
 }
 
 /** Who is told of each sign of life. */
-export interface Living {
-	seen(): void
+export interface Monitored {
+	touch(): void
 }
 
 /** Pings a WebSocket until it is disposed, and terminates it when nothing comes after a ping. */
@@ -32,12 +32,12 @@ export class Heartbeat implements Disposable {
 	/** For an answer. */
 	#isWaiting = false
 
-	constructor(socket: PingableSocket, living: Living, options: HeartbeatOptions) {
+	constructor(socket: PingableSocket, living: Monitored, options: HeartbeatOptions) {
 		this.#socket = socket
 		this.#options = options
 		this.#timer = this.#pingLater()
 		const alive = (): void => {
-			living.seen()
+			living.touch()
 			if (this.#isWaiting) this.#goOn()
 		}
 		socket.on('pong', alive)
@@ -100,7 +100,7 @@ export interface StallEnds {
  * Ends a connection that has taken nothing of what waits for it for so long, and closes it when that lasts as long again. A connection
  * that takes what it gets has neither a timer nor a listener.
  */
-export class StallWatch {
+export class SlowConsumerTimer {
 	readonly #socket: IdleSocket
 	readonly #idle: IdleSource
 	readonly #timeoutMs: number
@@ -133,12 +133,12 @@ export class StallWatch {
 	#giveUp(): void {
 		if (!this.#socket.writableNeedDrain) return
 		if (this.#isLeaving) this.#ends.terminate()
-		else this.#ends.leave(stalled())
+		else this.#ends.leave(isStalled())
 		this.#isLeaving = true
 		this.#socket.setTimeout(this.#timeoutMs)
 	}
 }
 
-function stalled(): PlanstreamError {
+function isStalled(): PlanstreamError {
 	return new PlanstreamError('slow_consumer', 'Nothing was taken of what waits for this connection. Connect again to go on.')
 }

@@ -1,7 +1,7 @@
-import { type EventFilter, type Place, placeOf } from '../hub/reader.js'
+import { type EventFilter, positionAfter, type ReaderPosition } from '../hub/reader.js'
 import type { StreamItem } from '../hub/stream.js'
 import type { StoredEvent } from '../log/event-log.js'
-import type { Encoder, LivePoint, Member, Seat, Sink, Wire, WireContext } from './outlet.js'
+import type { ByteSink, CompressionState, Encoder, Encoding, HeadPosition, Member, Seat } from './target.js'
 
 /** Items are joined until they have so many bytes, so that many small ones cost one write and a large one is alone. */
 const JOINED_BYTES = 16 * 1024
@@ -12,7 +12,7 @@ export interface Chunk {
 	/** How many of the items are events. */
 	readonly events: number
 	/** Behind the last event; null without one. */
-	readonly place: Place | null
+	readonly position: ReaderPosition | null
 }
 
 /**
@@ -25,7 +25,7 @@ export function takeChunk(items: Iterator<StreamItem>, { encode }: Encoder, most
 	const parts: Buffer[] = []
 	let size = 0
 	let events = 0
-	let place: Place | null = null
+	let position: ReaderPosition | null = null
 	while (size < JOINED_BYTES && events < most) {
 		const { done, value: item } = items.next()
 		if (done === true) break
@@ -34,11 +34,11 @@ export function takeChunk(items: Iterator<StreamItem>, { encode }: Encoder, most
 		size += part.length
 		if (item.kind !== 'event') continue
 		events++
-		place = placeOf(item.stored)
+		position = positionAfter(item.stored)
 	}
 	const [first] = parts
 	if (first === undefined) return null
-	return { bytes: parts.length === 1 ? first : Buffer.concat(parts, size), events, place }
+	return { bytes: parts.length === 1 ? first : Buffer.concat(parts, size), events, position: position }
 }
 
 /** All items, in as many chunks as they need. */
@@ -56,13 +56,13 @@ const NO_CONTEXT = { isNew: () => true, isFull: () => true } as const
  * The readers at the head of a plan that get the very same bytes. Unless a filter hides events, their position is the loop's. What is
  * looked at for each of a thousand readers costs more than what is done, so that an event touches no more of a reader than its sink.
  */
-export class WireClass implements Seat {
-	readonly #context: WireContext
+export class BroadcastGroup implements Seat {
+	readonly #context: CompressionState
 	readonly #filter: EventFilter | null
-	readonly #sinks = new Map<Member, Sink>()
+	readonly #sinks = new Map<Member, ByteSink>()
 	#events = 0
 
-	constructor(wire: Wire, filter: EventFilter | null) {
+	constructor(wire: Encoding, filter: EventFilter | null) {
 		this.#context = wire.context?.() ?? { ...NO_CONTEXT, encode: wire.encode }
 		this.#filter = filter
 	}
@@ -87,19 +87,19 @@ export class WireClass implements Seat {
 
 	add(member: Member): void {
 		this.#sinks.set(member, member.outlet.sink)
-		member.handed -= this.#events
-		member.seat = this
+		member.sent -= this.#events
+		member.group = this
 	}
 
-	leave(member: Member, { place, headSeq }: LivePoint, hid?: boolean): void {
-		member.handed += this.#events
+	leave(member: Member, { position: place, headSeq }: HeadPosition, filtered?: boolean): void {
+		member.sent += this.#events
 		this.#sinks.delete(member)
-		member.seat = null
-		member.reader.moveTo(place, headSeq, hid)
+		member.group = null
+		member.reader.moveTo(place, headSeq, filtered)
 	}
 
 	/** Hands all members over to another class that is full, too. */
-	mergeInto(other: WireClass, point: LivePoint): void {
+	mergeInto(other: BroadcastGroup, point: HeadPosition): void {
 		for (const member of this.#sinks.keys()) {
 			this.leave(member, point)
 			other.add(member)
@@ -107,40 +107,40 @@ export class WireClass implements Seat {
 	}
 
 	/** Hands over what the loop has read. Who has no room for more reads on from the log by itself. */
-	deliver(events: readonly StoredEvent[], point: LivePoint): void {
+	deliver(events: readonly StoredEvent[], point: HeadPosition): void {
 		const shown = this.#filter === null ? events : events.filter(this.#filter.shows)
-		const hid = shown.at(-1) !== events.at(-1)
+		const filtered = shown.at(-1) !== events.at(-1)
 		const chunks = chunksOf(shown.map(toItem), this.#context)
 		for (const [index, chunk] of chunks.entries()) {
-			const reached = index < chunks.length - 1 && chunk.place !== null ? { ...point, place: chunk.place } : point
-			this.#hand(chunk, reached, hid)
+			const reached = index < chunks.length - 1 && chunk.position !== null ? { ...point, place: chunk.position } : point
+			this.#send(chunk, reached, filtered)
 		}
-		if (this.#filter !== null) this.#move(point, hid)
+		if (this.#filter !== null) this.#move(point, filtered)
 	}
 
 	/** Lets every reader that is chosen read on by itself, from where the loop is. */
-	release(point: LivePoint, isChosen: (member: Member) => boolean): void {
+	release(point: HeadPosition, isChosen: (member: Member) => boolean): void {
 		for (const member of this.#sinks.keys()) {
 			if (!isChosen(member)) continue
 			this.leave(member, point)
-			member.readOn()
+			member.resume()
 		}
 	}
 
 	/** @param reached - where a reader is that has the chunk */
-	#hand({ bytes, events }: Chunk, reached: LivePoint, hid: boolean): void {
+	#send({ bytes, events }: Chunk, reached: HeadPosition, filtered: boolean): void {
 		this.#events += events
 		for (const [member, sink] of this.#sinks) {
 			if (sink.write(bytes)) continue
-			this.leave(member, reached, hid)
-			member.fallBehind()
+			this.leave(member, reached, filtered)
+			member.onBackpressure()
 		}
 	}
 
 	/** Readers that are shown little are told where they are, from time to time. */
-	#move({ place, headSeq }: LivePoint, hid: boolean): void {
+	#move({ position: place, headSeq }: HeadPosition, filtered: boolean): void {
 		for (const [{ reader }, sink] of this.#sinks) {
-			reader.moveTo(place, headSeq, hid)
+			reader.moveTo(place, headSeq, filtered)
 			const moved = place.seq === headSeq ? reader.movedByFilter() : null
 			if (moved !== null) sink.write(this.#context.encode(moved))
 		}
@@ -155,13 +155,13 @@ function toItem(stored: StoredEvent): StreamItem {
  * The readers at the head of a plan that are shown the same on the same wire. Where bytes refer to those before them, a newcomer cannot
  * read what the others get, so those who came since the same event are a class of their own until that makes no difference any more.
  */
-export class WireClasses {
-	readonly #wire: Wire
+export class BroadcastGroups {
+	readonly #wire: Encoding
 	readonly #filter: EventFilter | null
 	/** The oldest first. */
-	#classes: readonly WireClass[] = []
+	#classes: readonly BroadcastGroup[] = []
 
-	constructor(wire: Wire, filter: EventFilter | null) {
+	constructor(wire: Encoding, filter: EventFilter | null) {
 		this.#wire = wire
 		this.#filter = filter
 	}
@@ -174,24 +174,24 @@ export class WireClasses {
 		const newest = this.#classes.at(-1)
 		if (newest?.isOpen === true) newest.add(member)
 		else {
-			const opened = new WireClass(this.#wire, this.#filter)
+			const opened = new BroadcastGroup(this.#wire, this.#filter)
 			this.#classes = [...this.#classes, opened]
 			opened.add(member)
 		}
 	}
 
-	deliver(events: readonly StoredEvent[], point: LivePoint): void {
+	deliver(events: readonly StoredEvent[], point: HeadPosition): void {
 		for (const one of this.#classes) one.deliver(events, point)
 		if (this.#classes.length > 1) this.#unite(point)
 	}
 
 	/** Lets every reader that is chosen read on by itself, from where the loop is. */
-	release(point: LivePoint, isChosen: (member: Member) => boolean): void {
+	release(point: HeadPosition, isChosen: (member: Member) => boolean): void {
 		for (const one of this.#classes) one.release(point, isChosen)
 	}
 
 	/** Those that have seen enough to be told the same in the same bytes become one. */
-	#unite(point: LivePoint): void {
+	#unite(point: HeadPosition): void {
 		const [oldest, ...younger] = this.#classes.filter(({ size }) => size > 0)
 		if (oldest === undefined) return
 		for (const one of younger) if (one.isFull) one.mergeInto(oldest, point)

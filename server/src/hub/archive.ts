@@ -11,7 +11,7 @@ import {
 import { ARCHIVE_VERSION, type ArchiveHead } from '@planstream/shared/schemas'
 import { nextFingerprint, stagedKey, takenError } from '../log/append.js'
 import type { EventLog, Head, LogRecord, Origin, PlanKey, RecordPage } from '../log/event-log.js'
-import { foldOfBase } from './fold-cache.js'
+import { foldOfSnapshot } from './fold-cache.js'
 import { foldEvent, initialFold, type PlanFold, summarise } from './plan-fold.js'
 import { unknownPlan } from './stream.js'
 
@@ -189,7 +189,7 @@ function foldOf({ plan_id, owner }: ArchiveHead, { base, seq, fingerprint }: Ori
 
 function wholeFold(base: string, plan_id: string, at: FullCursor): PlanFold {
 	try {
-		return foldOfBase(base, { plan_id }, at)
+		return foldOfSnapshot(base, { plan_id }, at)
 	} catch (cause) {
 		throw broken(`what stands for the trimmed events of plan ${plan_id} was changed`, cause)
 	}

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import { MemoryLog } from '../log/memory.js'
 import { TailLog } from '../log/tail.js'
-import { States } from './fold-cache.js'
+import { FoldCache } from './fold-cache.js'
 import { Hub } from './hub.js'
 import type { Principal } from './stream.js'
 
@@ -21,7 +21,7 @@ async function withPlans(count: number) {
 it('keeps states up to a number of bytes and gives the others again from their logs', async () => {
 	const { log, plans } = await withPlans(20)
 	const maxBytes = 50_000
-	const states = new States(log, maxBytes)
+	const states = new FoldCache(log, maxBytes)
 	for (const _ of [1, 2]) {
 		for (const plan of plans) {
 			const found = await states.current(plan)
@@ -36,7 +36,7 @@ it('keeps states up to a number of bytes and gives the others again from their l
 
 it('keeps nothing of a state that is larger than all may be, and still gives it', async () => {
 	const { log, plans } = await withPlans(1)
-	const states = new States(log, 1000)
+	const states = new FoldCache(log, 1000)
 	for (const plan of plans) expect((await states.current(plan))?.fold.state.seq).toBe(1)
 	expect(states.metrics).toEqual({ plans: 0, bytes: 0 })
 })

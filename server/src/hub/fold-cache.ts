@@ -13,28 +13,28 @@ import {
 } from '@planstream/shared'
 import type { EventLog, Head, Page, PlanKey } from '../log/event-log.js'
 import { LruMap } from '../log/lru.js'
-import { keyText } from '../log/tail.js'
+import { planKey } from '../log/tail.js'
 import { foldEvent, initialFold, type PlanFold } from './plan-fold.js'
-import { eventOf, own } from './stream.js'
+import { eventOf, getOwn } from './stream.js'
 
 /** What stands for the first events of a plan once they are gone. */
-export interface Base {
+export interface Snapshot {
 	readonly fold: PlanFold
 	/** Results that the fold names by the number of their event and does not hold itself, by that number. */
 	readonly results: Readonly<Record<string, Json>>
 }
 
 /** The text of a base: its digest, then the base itself, because no fingerprint covers it. */
-export function encodeBase(base: Base): string {
+export function encodeSnapshot(base: Snapshot): string {
 	const text = JSON.stringify(base)
 	return `${digestOf(text)} ${text}`
 }
 
 /** @throws PlanstreamError `storage_unavailable` when it is not the text that was stored */
-export function decodeBase(stored: string, { plan_id }: Pick<PlanKey, 'plan_id'>): Base {
+export function decodeSnapshot(stored: string, { plan_id }: Pick<PlanKey, 'plan_id'>): Snapshot {
 	const [digest = ''] = stored.split(' ', 1)
 	const text = stored.slice(digest.length + 1)
-	if (digest === digestOf(text)) return JSON.parse(text) as Base
+	if (digest === digestOf(text)) return JSON.parse(text) as Snapshot
 	throw damaged(plan_id)
 }
 
@@ -44,8 +44,8 @@ function damaged(plan_id: string): PlanstreamError {
 }
 
 /** The fold that a base holds, at the place in the log where it stands; the log of an imported plan has another epoch than it had. */
-export function foldOfBase(stored: string, plan: Pick<PlanKey, 'plan_id'>, at: FullCursor): PlanFold {
-	const { fold } = decodeBase(stored, plan)
+export function foldOfSnapshot(stored: string, plan: Pick<PlanKey, 'plan_id'>, at: FullCursor): PlanFold {
+	const { fold } = decodeSnapshot(stored, plan)
 	if (fold.state.seq !== at.seq) throw damaged(plan.plan_id)
 	return { ...fold, state: { ...fold.state, cursor: formatCursor(at) } }
 }
@@ -58,15 +58,15 @@ export function foldOfBase(stored: string, plan: Pick<PlanKey, 'plan_id'>, at: F
 export async function resultAt(log: EventLog, plan: PlanKey, seq: number): Promise<Json> {
 	const { events, base } = await log.read(plan, { seq: seq - 1 }, 1)
 	const [stored] = events
-	if (stored?.seq !== seq) return base === null ? null : resultInBase(decodeBase(base, plan), seq)
+	if (stored?.seq !== seq) return base === null ? null : resultInSnapshot(decodeSnapshot(base, plan), seq)
 	const event = eventOf(stored)
 	if (event.event_type === 'step_completed') return event.data.data
 	return event.event_type === 'plan_completed' ? event.data.result : null
 }
 
-function resultInBase({ fold, results }: Base, seq: number): Json {
+function resultInSnapshot({ fold, results }: Snapshot, seq: number): Json {
 	const step = fold.state.steps.find(({ result_seq }) => result_seq === seq)
-	const kept = step === undefined ? undefined : own(fold.large_results, step.step_id)
+	const kept = step === undefined ? undefined : getOwn(fold.large_results, step.step_id)
 	return kept ?? results[seq] ?? null
 }
 
@@ -81,7 +81,7 @@ const STEP_BYTES = 1024
 const NOTE_BYTES = 256
 
 /** About how many bytes a fold keeps in memory. What is large in it is measured once, however many folds share it. */
-function weighFold(fold: PlanFold): number {
+function estimateFoldBytes(fold: PlanFold): number {
 	const { state, plan, created, large_results, held, artifacts, commands, leases, skipped_by, resolved, removed } = fold
 	const { resultBytes } = indexSteps(state.steps)
 	const graphs = new Set([plan, created])
@@ -106,7 +106,7 @@ export interface FoldedHead {
 }
 
 /** Folded states of plans, read from the log on demand. The cache is bounded and may be dropped at any time. */
-export class States {
+export class FoldCache {
 	readonly #log: EventLog
 	readonly #cache: LruMap<FoldedHead>
 
@@ -116,7 +116,7 @@ export class States {
 	 */
 	constructor(log: EventLog, maxBytes = MAX_BYTES) {
 		this.#log = log
-		this.#cache = new LruMap(maxBytes, ({ fold }) => weighFold(fold))
+		this.#cache = new LruMap(maxBytes, ({ fold }) => estimateFoldBytes(fold))
 	}
 
 	get metrics(): { readonly plans: number; readonly bytes: number } {
@@ -164,16 +164,16 @@ export class States {
 
 	/** The fold that was kept last, without a look at the log: what others have done to it since does not show. */
 	recent(plan: PlanKey): FoldedHead | null {
-		return this.#cache.get(keyText(plan)) ?? null
+		return this.#cache.get(planKey(plan)) ?? null
 	}
 
 	/** Keeps a fold that is known to stand for a prefix of the log. */
 	remember(plan: PlanKey, folded: FoldedHead): void {
-		this.#cache.set(keyText(plan), folded)
+		this.#cache.set(planKey(plan), folded)
 	}
 
 	forget(plan: PlanKey): void {
-		this.#cache.delete(keyText(plan))
+		this.#cache.delete(planKey(plan))
 	}
 }
 
@@ -185,7 +185,7 @@ function positionOf(fold: PlanFold | null): Position {
 function foldBefore(page: Page, head: Head, plan: PlanKey): PlanFold {
 	const owner: PlanOwner = head.summary?.owner ?? 'external'
 	if (page.base === null || page.from_cursor === null) return initialFold(plan.plan_id, owner)
-	return foldOfBase(page.base, plan, page.from_cursor)
+	return foldOfSnapshot(page.base, plan, page.from_cursor)
 }
 
 function foldPage(fold: PlanFold, page: Page, until = Number.POSITIVE_INFINITY): PlanFold {
@@ -193,12 +193,12 @@ function foldPage(fold: PlanFold, page: Page, until = Number.POSITIVE_INFINITY):
 }
 
 /** What is to stand for the first `seq` events of a plan; null when they are gone already. */
-export async function makeBase(log: EventLog, states: States, plan: PlanKey, seq: number): Promise<string | null> {
+export async function makeSnapshot(log: EventLog, states: FoldCache, plan: PlanKey, seq: number): Promise<string | null> {
 	const fold = await states.foldAt(plan, seq)
 	if (fold === null) return null
 	const results: Record<string, Json> = {}
 	for (const named of namedResults(fold)) results[named] = await resultAt(log, plan, named)
-	return encodeBase({ fold, results })
+	return encodeSnapshot({ fold, results })
 }
 
 /** Numbers of the events whose results the state names and the fold does not hold. */

@@ -1,7 +1,7 @@
 import { eventInput } from '@planstream/shared/schemas'
 import { expect, it } from 'vitest'
 import { openLog } from '../log/open.js'
-import { encodeBase } from './fold-cache.js'
+import { encodeSnapshot } from './fold-cache.js'
 import { Hub } from './hub.js'
 import { initialFold, summarise } from './plan-fold.js'
 import { LOCAL_PRINCIPAL } from './stream.js'
@@ -17,7 +17,7 @@ async function hubWith(seq: number): Promise<Hub> {
 	const staged = { tenant: 'staged', plan_id: 'p' }
 	await log.begin(
 		staged,
-		{ seq, fingerprint: '0'.repeat(16), base: encodeBase({ fold: at, results: {} }), reason: 'trimmed' },
+		{ seq, fingerprint: '0'.repeat(16), base: encodeSnapshot({ fold: at, results: {} }), reason: 'trimmed' },
 		seq,
 	)
 	await log.rename(staged, PLAN, summarise(at.state, NOW))

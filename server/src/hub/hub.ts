@@ -24,16 +24,16 @@ import type {
 	TrimReason,
 } from '../log/event-log.js'
 import { SYSTEM_PLAN } from '../log/system-log.js'
-import { keyText } from '../log/tail.js'
+import { planKey } from '../log/tail.js'
 import { Health } from '../ops/health.js'
 import { type Archive, archivePlan, type KeptFiles, restorePlan } from './archive.js'
-import { makeBase, resultAt, States } from './fold-cache.js'
+import { FoldCache, makeSnapshot, resultAt } from './fold-cache.js'
 import { type EventHandler, type HandlerReport, Handlers } from './handlers.js'
 import type { PlanFold } from './plan-fold.js'
 import { assertOpenToProducers, assertPublishable, type PublishRequest } from './publish-rules.js'
-import { PlanReader, type ReaderSource, type ReadRequest } from './reader.js'
+import { PlanReader, type ReaderSource, type ReadOptions } from './reader.js'
 import { eventOf, type Principal, type StreamItem } from './stream.js'
-import { Bell, type ChangesRequest, planChanges, type SubscribeRequest, subscription } from './subscribe.js'
+import { type ChangesRequest, planChanges, Signal, type SubscribeRequest, subscription } from './subscribe.js'
 import { verifyPlan } from './verify.js'
 import {
 	type CommitOptions,
@@ -68,7 +68,7 @@ export interface HistoryPage {
  * @throws PlanstreamError `cursor_gone` when the events behind any other position are not to be had
  */
 async function readPage(log: EventLog, plan: PlanKey, { after, limit, waiting }: PageRequest): Promise<HistoryPage> {
-	const bell = new Bell()
+	const bell = new Signal()
 	using _watch = log.watch(plan, () => bell.ring())
 	let position = after
 	for (;;) {
@@ -125,7 +125,7 @@ export interface HubReport {
 export class Hub {
 	readonly #log: EventLog
 	readonly #clock: () => number
-	readonly #states: States
+	readonly #states: FoldCache
 	readonly #handlers: Handlers
 	/** What its readers read. */
 	readonly #source: ReaderSource
@@ -136,7 +136,7 @@ export class Hub {
 	constructor({ log, clock, onProblem, health = new Health() }: HubOptions) {
 		this.#log = log
 		this.#clock = clock
-		this.#states = new States(log)
+		this.#states = new FoldCache(log)
 		this.#handlers = new Handlers(onProblem, health)
 		this.#source = { log, states: this.#states, clock, leave: () => void this.#subscriptions-- }
 	}
@@ -186,7 +186,7 @@ export class Hub {
 	}
 
 	/** A way through a plan's log, which counts as a subscription until it is disposed. */
-	reader(plan: PlanKey, request: ReadRequest): PlanReader {
+	reader(plan: PlanKey, request: ReadOptions): PlanReader {
 		this.#subscriptions++
 		return new PlanReader(this.#source, plan, request)
 	}
@@ -254,7 +254,7 @@ export class Hub {
 	async trim(plan: PlanKey, before_seq: number, reason: TrimReason = 'trimmed'): Promise<number> {
 		const head = await this.#log.head(plan)
 		if (head === null || before_seq <= head.oldest_seq) return 0
-		const base = await makeBase(this.#log, this.#states, plan, before_seq - 1)
+		const base = await makeSnapshot(this.#log, this.#states, plan, before_seq - 1)
 		if (base === null) return 0
 		await this.#log.trim(plan, before_seq, { base, reason })
 		return before_seq - head.oldest_seq
@@ -281,7 +281,7 @@ export class Hub {
 	async remove(plan: PlanKey): Promise<void> {
 		await this.#log.remove(plan)
 		this.#states.forget(plan)
-		this.#writers.delete(keyText(plan))
+		this.#writers.delete(planKey(plan))
 	}
 
 	/** Plans this server owns that have not come to their end: what goes on after a restart. */
@@ -324,7 +324,7 @@ export class Hub {
 
 	/** All who write to a plan at once share its writer; afterwards what it knew is in the log and the cache of states. */
 	async #commit(plan: PlanKey, options: CommitOptions, decide: Decide): Promise<Committed> {
-		const key = keyText(plan)
+		const key = planKey(plan)
 		const writer = this.#writers.get(key) ?? new PlanWriter(plan, this.#log, this.#states, this.#clock)
 		this.#writers.set(key, writer)
 		try {

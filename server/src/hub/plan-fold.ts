@@ -14,10 +14,10 @@ import {
 	type PlanSummary,
 	type StepState,
 } from '@planstream/shared'
-import { own } from './stream.js'
+import { getOwn } from './stream.js'
 
 /** What one step's attempts have left behind that a viewer has no use for. */
-interface Lease {
+interface StepLease {
 	/** The worker of the current attempt: with `attempt` it fences results and progress. */
 	readonly worker_id: string
 	/** Workers lost since the last progress or result; `retry.max_lost` ends a crash loop. */
@@ -42,7 +42,7 @@ export interface PlanFold {
 	/** The plan as it was created: what the same create again is compared with. */
 	readonly created: NormalisedPlan | null
 	/** By step id; of completed steps none. */
-	readonly leases: Readonly<Record<string, Lease>>
+	readonly leases: Readonly<Record<string, StepLease>>
 	/** Results of managed plans that are too large to stand in the state, by step id. */
 	readonly large_results: Readonly<Record<string, Json>>
 	/** Characters of output in all. */
@@ -121,7 +121,7 @@ function foldPlanEvent(fold: PlanFold, event: PlanEvent): PlanFold {
 }
 
 function foldStepEvent(fold: PlanFold, event: PlanEvent, step_id: string): PlanFold {
-	const lease = own(fold.leases, step_id)
+	const lease = getOwn(fold.leases, step_id)
 	switch (event.event_type) {
 		case 'step_started':
 			return withLease(fold, step_id, { worker_id: event.data.worker_id ?? '', losses: lease?.losses ?? 0 })
@@ -200,7 +200,7 @@ export function reviewIdOf({ step_id, attempt }: Pick<StepState, 'step_id' | 'at
 /** Lets go of what is held back for a review when its step has ended in another way. */
 function withoutReview(fold: PlanFold, step_id: string, instead: 'skipped' | 'cancelled'): PlanFold {
 	const step = stepOf(fold.state, step_id)
-	if (step === undefined || own(fold.held, step_id) === undefined) return fold
+	if (step === undefined || getOwn(fold.held, step_id) === undefined) return fold
 	return { ...fold, held: without(fold.held, step_id), closed: { ...fold.closed, [reviewIdOf(step)]: instead } }
 }
 
@@ -217,10 +217,10 @@ export function stepOf(state: PlanState, step_id: string): StepState | undefined
 export function resultOf(fold: PlanFold, step_id: string): Json {
 	const step = stepOf(fold.state, step_id)
 	if (step?.status !== 'completed') return null
-	return step.result ?? own(fold.large_results, step_id) ?? null
+	return step.result ?? getOwn(fold.large_results, step_id) ?? null
 }
 
-function withLease(fold: PlanFold, step_id: string, lease: Lease): PlanFold {
+function withLease(fold: PlanFold, step_id: string, lease: StepLease): PlanFold {
 	return { ...fold, leases: { ...fold.leases, [step_id]: lease } }
 }
 

@@ -10,7 +10,7 @@ import {
 	type ReadyFrame,
 } from '@planstream/shared'
 import type { EventLog, Page, PlanKey, StoredEvent } from '../log/event-log.js'
-import type { States } from './fold-cache.js'
+import type { FoldCache } from './fold-cache.js'
 import { type EndItem, eventOf, type StreamItem } from './stream.js'
 
 /** Which of a plan's events a reader wants to see. */
@@ -41,7 +41,7 @@ const PAGE = 256
 const POSITION_INTERVAL_MS = 1000
 
 /** What a reader of a plan asks for. */
-export interface ReadRequest extends FilterRequest {
+export interface ReadOptions extends FilterRequest {
 	readonly after: Position
 	/** Put the state into the first `ready`. */
 	readonly snapshot: boolean
@@ -51,7 +51,7 @@ export interface ReadRequest extends FilterRequest {
 }
 
 /** Behind which event somebody is. */
-export interface Place {
+export interface ReaderPosition {
 	readonly seq: number
 	readonly cursor: string
 }
@@ -59,7 +59,7 @@ export interface Place {
 /** What all readers share. */
 export interface ReaderSource {
 	readonly log: EventLog
-	readonly states: States
+	readonly states: FoldCache
 	/** Milliseconds since 1970. */
 	readonly clock: () => number
 	/** A reader is done. */
@@ -73,11 +73,11 @@ export interface ReaderSource {
  */
 export class PlanReader implements Disposable {
 	readonly plan: PlanKey
-	readonly request: ReadRequest
+	readonly request: ReadOptions
 	readonly filter: EventFilter | null
 	readonly #source: ReaderSource
 	#news: ReadyFrame | null = null
-	#place: Place | null = null
+	#place: ReaderPosition | null = null
 	#epoch: string | null = null
 	#headSeq = 0
 	/** The newest events behind the position were not shown. */
@@ -87,7 +87,7 @@ export class PlanReader implements Disposable {
 	#lastWord: EndFrame | null = null
 	#disposed = false
 
-	constructor(source: ReaderSource, plan: PlanKey, request: ReadRequest) {
+	constructor(source: ReaderSource, plan: PlanKey, request: ReadOptions) {
 		this.#source = source
 		this.plan = plan
 		this.request = request
@@ -95,12 +95,12 @@ export class PlanReader implements Disposable {
 	}
 
 	/** null before the first page. */
-	get place(): Place | null {
+	get position(): ReaderPosition | null {
 		return this.#place
 	}
 
 	/** What the reader is to be told of its position; null once it was taken, and before the first page. */
-	get news(): ReadyFrame | null {
+	get pendingReady(): ReadyFrame | null {
 		return this.#news
 	}
 
@@ -120,7 +120,7 @@ export class PlanReader implements Disposable {
 	}
 
 	/** The `end` after which nothing comes, once it was taken. */
-	get lastWord(): EndFrame | null {
+	get endFrame(): EndFrame | null {
 		return this.#lastWord
 	}
 
@@ -159,7 +159,7 @@ export class PlanReader implements Disposable {
 	 *
 	 * @param hid - whether the newest events on the way were not shown. @defaultValue as it was
 	 */
-	moveTo(place: Place, headSeq: number, hid = this.#hid): void {
+	moveTo(place: ReaderPosition, headSeq: number, hid = this.#hid): void {
 		this.#place = place
 		this.#headSeq = headSeq
 		this.#hid = hid
@@ -182,7 +182,7 @@ export class PlanReader implements Disposable {
 		this.#news = null
 		if (ready !== null) yield ready
 		for (const stored of page.events) {
-			this.#place = placeOf(stored)
+			this.#place = positionAfter(stored)
 			this.#hid = this.filter?.shows(stored) === false
 			if (!this.#hid) yield { kind: 'event', stored }
 		}
@@ -234,6 +234,6 @@ export class PlanReader implements Disposable {
 }
 
 /** The place behind an event, without the event. */
-export function placeOf({ seq, cursor }: StoredEvent): Place {
+export function positionAfter({ seq, cursor }: StoredEvent): ReaderPosition {
 	return { seq, cursor }
 }

@@ -1,14 +1,14 @@
 import { type ChangesOutput, type EndReason, type PlanSummary, PlanstreamError } from '@planstream/shared'
 import type { EventLog, ListQuery } from '../log/event-log.js'
 import type { Schedule } from '../ops/clock.js'
-import type { PlanReader, ReadRequest } from './reader.js'
+import type { PlanReader, ReadOptions } from './reader.js'
 import type { StreamItem } from './stream.js'
 
 /**
  * A flag somebody can wait for. It may ring early or twice, never not at all: a ring between two waits
  * makes the next wait return at once.
  */
-export class Bell {
+export class Signal {
 	#rung = false
 	#wake: (() => void) | null = null
 
@@ -39,7 +39,7 @@ function withResolvers(): { promise: Promise<void>; resolve: () => void } {
 	return { promise, resolve }
 }
 
-export interface SubscribeRequest extends ReadRequest {
+export interface SubscribeRequest extends ReadOptions {
 	/** Ends the subscription; with a {@link PlanstreamError} that {@link endReason} knows after a last `end` frame. */
 	readonly signal: AbortSignal
 }
@@ -54,14 +54,14 @@ export async function* subscription(
 	signal: AbortSignal,
 	watch: (onGrow: () => void) => Disposable,
 ): AsyncGenerator<StreamItem, void, void> {
-	const bell = new Bell()
+	const bell = new Signal()
 	using _watch = watch(() => bell.ring())
 	do {
 		for (const item of await reader.items(await reader.read())) {
 			yield item
 			if (signal.aborted) break
 		}
-		if (reader.lastWord !== null) return
+		if (reader.endFrame !== null) return
 		if (reader.atHead) await bell.wait(signal)
 	} while (!signal.aborted)
 	const reason = endReason(signal.reason)
@@ -98,7 +98,7 @@ export interface ChangesRequest {
 /** The newest plans that match, then what changes among them, until the signal aborts. */
 export async function* planChanges(log: EventLog, request: ChangesRequest): AsyncGenerator<ChangesOutput, void, void> {
 	const { query, signal, schedule } = request
-	const bell = new Bell()
+	const bell = new Signal()
 	using _watch = log.watch({ tenant: query.tenant }, () => bell.ring())
 	let shown: Shown | null = null
 	while (!signal.aborted) {

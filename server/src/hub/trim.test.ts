@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { describe, expect, it, vi } from 'vitest'
 import type { EventLog } from '../log/event-log.js'
 import { openLog } from '../log/open.js'
-import { decodeBase, States } from './fold-cache.js'
+import { decodeSnapshot, FoldCache } from './fold-cache.js'
 import { Hub } from './hub.js'
 import type { StreamItem } from './stream.js'
 import { LOCAL_PRINCIPAL } from './stream.js'
@@ -61,7 +61,7 @@ describe('trimming', () => {
 				const before = await hub.fold(PLAN)
 				const head = before?.state.seq ?? 0
 				const { events } = await log.read(PLAN, 'start', 100)
-				const states = await Promise.all(events.map(({ seq }) => new States(log).foldAt(PLAN, seq)))
+				const states = await Promise.all(events.map(({ seq }) => new FoldCache(log).foldAt(PLAN, seq)))
 				const named = (before?.state.steps ?? []).flatMap(({ result_seq }) => result_seq ?? [])
 				const results = await Promise.all(named.map((seq) => hub.resultAt(PLAN, seq)))
 				let oldest = 1
@@ -73,7 +73,7 @@ describe('trimming', () => {
 				for (const reader of [hub, hubOn(log)]) expect(await reader.fold(PLAN)).toEqual(before)
 				for (const seq of named.keys()) expect(await hub.resultAt(PLAN, named[seq] ?? 0)).toEqual(results[seq])
 				for (let seq = Math.max(oldest - 1, 1); seq <= head; seq++) {
-					expect(await new States(log).foldAt(PLAN, seq)).toEqual(states[seq - 1])
+					expect(await new FoldCache(log).foldAt(PLAN, seq)).toEqual(states[seq - 1])
 				}
 				expect((await log.read(PLAN, 'start', 100)).events).toEqual(events.slice(oldest - 1))
 			}),
@@ -87,7 +87,7 @@ describe('trimming', () => {
 		const { events } = await log.read(PLAN, 'start', 9)
 		await hub.trim(PLAN, 3)
 		const { base } = await log.read(PLAN, 'start', 9)
-		const { fold, results } = decodeBase(base ?? '', PLAN)
+		const { fold, results } = decodeSnapshot(base ?? '', PLAN)
 		expect(fold.state).toMatchObject({ seq: 2, cursor: events[1]?.cursor, steps: [{ result_seq: 1 }, { result_seq: 2 }] })
 		expect(results).toEqual({ 1: { text: 'a'.repeat(5000) }, 2: { text: 'b'.repeat(5000) } })
 		await publish(hub, stepDone('b', 6000), done({ text: 'p'.repeat(5000) }))

@@ -2,12 +2,12 @@ import { EMPTY_FINGERPRINT, PlanstreamError, SYSTEM_PLAN_ID, type VerifyOutput }
 import { nextFingerprint } from '../log/append.js'
 import type { EventLog, PlanKey, RecordPage, StoredRecord } from '../log/event-log.js'
 import { describeDropped } from '../log/tail.js'
-import { decodeBase } from './fold-cache.js'
+import { decodeSnapshot } from './fold-cache.js'
 import { unknownPlan } from './stream.js'
 
 const PAGE = 256
 
-type Fault = NonNullable<VerifyOutput['fault']>
+type LogFault = NonNullable<VerifyOutput['fault']>
 
 /**
  * Makes the fingerprints of a plan anew from what is stored, from its base on, and compares them with those of the log. It begins
@@ -33,8 +33,8 @@ function withDropped(verified: VerifyOutput, { dropped }: EventLog): VerifyOutpu
 async function verifyOnce(log: EventLog, plan: PlanKey): Promise<VerifyOutput | null> {
 	const first = await readable(log, plan, 0)
 	if ('reason' in first) return outcome(plan, null, first)
-	const chain = new Chain(first)
-	let fault = checkBase(first, plan)
+	const chain = new FingerprintChain(first)
+	let fault = checkSnapshot(first, plan)
 	for (let page = first; fault === null; ) {
 		fault = chain.check(page)
 		if (fault !== null || chain.seq >= page.head.head_seq) break
@@ -46,7 +46,7 @@ async function verifyOnce(log: EventLog, plan: PlanKey): Promise<VerifyOutput | 
 	return outcome(plan, chain, fault)
 }
 
-async function readable(log: EventLog, plan: PlanKey, from_seq: number): Promise<RecordPage | Fault> {
+async function readable(log: EventLog, plan: PlanKey, from_seq: number): Promise<RecordPage | LogFault> {
 	try {
 		const page = await log.records(plan, from_seq, PAGE)
 		if (page !== null) return page
@@ -57,16 +57,16 @@ async function readable(log: EventLog, plan: PlanKey, from_seq: number): Promise
 	throw unknownPlan(plan.plan_id)
 }
 
-function outcome({ plan_id }: PlanKey, chain: Chain | null, fault: Fault | null): VerifyOutput {
+function outcome({ plan_id }: PlanKey, chain: FingerprintChain | null, fault: LogFault | null): VerifyOutput {
 	const { oldest_seq, head_seq } = chain?.head ?? { oldest_seq: 0, head_seq: 0 }
 	return { plan_id, ok: fault === null, oldest_seq, head_seq, events: chain?.events ?? 0, fault }
 }
 
-function checkBase({ head, origin }: RecordPage, plan: PlanKey): Fault | null {
+function checkSnapshot({ head, origin }: RecordPage, plan: PlanKey): LogFault | null {
 	const seq = head.oldest_seq - 1
 	if (origin === null && seq === 0) return null
 	try {
-		if (origin !== null && decodeBase(origin.base, plan).fold.state.seq === seq) return null
+		if (origin !== null && decodeSnapshot(origin.base, plan).fold.state.seq === seq) return null
 	} catch (thrown) {
 		if (!(thrown instanceof PlanstreamError)) throw thrown
 	}
@@ -74,7 +74,7 @@ function checkBase({ head, origin }: RecordPage, plan: PlanKey): Fault | null {
 }
 
 /** The fingerprints as they should be, as far as the records have been read. */
-class Chain {
+class FingerprintChain {
 	head: RecordPage['head']
 	/** The last event that was compared. */
 	seq: number
@@ -92,7 +92,7 @@ class Chain {
 		return head.epoch !== this.head.epoch || head.oldest_seq > this.seq + 1
 	}
 
-	check({ head, records }: RecordPage): Fault | null {
+	check({ head, records }: RecordPage): LogFault | null {
 		this.head = head
 		for (const record of records) {
 			const fault = this.#take(record)
@@ -107,7 +107,7 @@ class Chain {
 		}
 	}
 
-	#take({ seq, event_id, text, fingerprint }: StoredRecord): Fault | null {
+	#take({ seq, event_id, text, fingerprint }: StoredRecord): LogFault | null {
 		if (seq !== this.seq + 1) return this.#missing()
 		this.#fingerprint = nextFingerprint(this.#fingerprint, event_id, text)
 		this.seq = seq
@@ -116,7 +116,7 @@ class Chain {
 		return { seq, reason: 'changed', detail: `Event ${seq} is not what was stored. Restore a backup.` }
 	}
 
-	#missing(): Fault {
+	#missing(): LogFault {
 		const seq = this.seq + 1
 		return {
 			seq,

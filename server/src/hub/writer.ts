@@ -11,7 +11,7 @@ import {
 } from '@planstream/shared'
 import { v7 as uuidv7 } from 'uuid'
 import type { Appended, AppendOptions, EventLog, LogRecord, PlanKey } from '../log/event-log.js'
-import type { FoldedHead, States } from './fold-cache.js'
+import type { FoldCache, FoldedHead } from './fold-cache.js'
 import { foldEvent, initialFold, type PlanFold, summarise } from './plan-fold.js'
 
 /** Limits of one event's stored text; see PROTOCOL.md section 7. */
@@ -110,7 +110,7 @@ interface Tip {
 export class PlanWriter {
 	readonly #plan: PlanKey
 	readonly #log: EventLog
-	readonly #states: States
+	readonly #states: FoldCache
 	readonly #clock: () => number
 	#tip: Tip | null = null
 	/** Raised whenever the tip turned out not to come true. */
@@ -123,7 +123,7 @@ export class PlanWriter {
 	#lastAppend: Promise<unknown> = Promise.resolve()
 
 	/** @param clock - milliseconds since 1970 */
-	constructor(plan: PlanKey, log: EventLog, states: States, clock: () => number) {
+	constructor(plan: PlanKey, log: EventLog, states: FoldCache, clock: () => number) {
 		this.#plan = plan
 		this.#log = log
 		this.#states = states

@@ -52,7 +52,7 @@ export interface AddedEvent {
 	readonly fingerprint: string
 }
 
-export interface Decision {
+export interface AppendDecision {
 	/** The end of the log afterwards. */
 	readonly end: LogEnd
 	readonly results: Appended['results']
@@ -74,7 +74,7 @@ export function decideAppend(
 	records: readonly LogRecord[],
 	options: AppendOptions,
 	known: (event_id: string) => KnownEvent | null,
-): Decision {
+): AppendDecision {
 	checkBatch(records)
 	const duplicates = log ? findDuplicates(plan, log, records, known) : null
 	if (log && duplicates) return { end: log, results: duplicates, added: [] }
@@ -83,7 +83,7 @@ export function decideAppend(
 	return extend(before, records)
 }
 
-function extend(before: LogEnd, records: readonly LogRecord[]): Decision {
+function extend(before: LogEnd, records: readonly LogRecord[]): AppendDecision {
 	let { head_seq, state_seq, fingerprint } = before
 	const added = records.map((record) => {
 		head_seq += 1

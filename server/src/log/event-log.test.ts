@@ -1,7 +1,7 @@
 import type { Position } from '@planstream/shared'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { judge, type LogFacts } from './event-log.js'
+import { type LogFacts, resolvePosition } from './event-log.js'
 
 const fingerprintAt = (seq: number): string => seq.toString(16).padStart(16, '0')
 
@@ -26,7 +26,7 @@ describe('the verdict', () => {
 				const held = at <= facts.head_seq && at >= facts.oldest_seq - 1
 				const same =
 					typeof after === 'string' || !('epoch' in after) || (after.epoch === 'here' && after.fingerprint === fingerprintAt(at))
-				expect(judge(after, facts).reset === null).toBe(held && same)
+				expect(resolvePosition(after, facts).reset === null).toBe(held && same)
 			}),
 		)
 	})
@@ -34,7 +34,7 @@ describe('the verdict', () => {
 	it('goes on right behind an honoured position, and from the oldest event after a reset', () => {
 		fc.assert(
 			fc.property(position, log, (after, facts) => {
-				const { reset, from_seq } = judge(after, facts)
+				const { reset, from_seq } = resolvePosition(after, facts)
 				const at = after === 'start' ? 0 : after === 'now' ? facts.head_seq : after.seq
 				expect(from_seq).toBe(reset === null ? at + 1 : facts.oldest_seq)
 			}),
@@ -49,7 +49,7 @@ describe('the verdict', () => {
 					expect(at).toBeLessThanOrEqual(facts.head_seq)
 					return fingerprintAt(at)
 				}
-				judge(after, { ...facts, fingerprintAt: asked })
+				resolvePosition(after, { ...facts, fingerprintAt: asked })
 			}),
 		)
 	})
@@ -78,6 +78,6 @@ describe('the verdict', () => {
 		['a number of no log', { seq: 1 }, null, 'rewind', 1],
 		['a cursor of no log', full(0), null, 'epoch', 1],
 	])('is right for %s', (_name, after, facts, reset, from_seq) => {
-		expect(judge(after, facts)).toEqual({ reset, from_seq })
+		expect(resolvePosition(after, facts)).toEqual({ reset, from_seq })
 	})
 })

@@ -249,7 +249,7 @@ export interface LogFacts {
 	readonly fingerprintAt: (seq: number) => string
 }
 
-export interface Judgement {
+export interface ResolvedPosition {
 	readonly reset: ResetReason | null
 	/** Sequence number of the first event to deliver. */
 	readonly from_seq: number
@@ -260,7 +260,7 @@ export interface Judgement {
  *
  * @param log - null: the plan has no log
  */
-export function judge(position: Position, log: LogFacts | null): Judgement {
+export function resolvePosition(position: Position, log: LogFacts | null): ResolvedPosition {
 	if (log === null) return { reset: resetWithoutLog(position), from_seq: 1 }
 	if (position === 'now') return { reset: null, from_seq: log.head_seq + 1 }
 	const reset = resetOf(position, log)

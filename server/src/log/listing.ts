@@ -2,7 +2,7 @@ import { PLAN_STATUSES, type PlanSummary, PlanstreamError } from '@planstream/sh
 import type { ListQuery, PlanPage } from './event-log.js'
 
 /** A place in the list of plans: the last one that was shown. */
-export interface ListPlace {
+export interface ListPosition {
 	readonly created_at: string
 	readonly plan_id: string
 }
@@ -11,13 +11,13 @@ export interface ListPlace {
 export interface Filter {
 	readonly matches: (summary: PlanSummary) => boolean
 	/** null: from the newest plan on. */
-	readonly after: ListPlace | null
+	readonly after: ListPosition | null
 	/** What a store can compare with {@link listedBy} to leave out most of what does not match. */
-	readonly sieve: Sieve
+	readonly sieve: Prefilter
 }
 
 /** Texts of which each is to be found in the column of its name; an empty one always is. */
-export interface Sieve {
+export interface Prefilter {
 	readonly created_after: string
 	readonly created_before: string | null
 	/** Holds every status that is asked for. */
@@ -71,7 +71,7 @@ export function parseQuery(query: ListQuery): Filter {
 }
 
 /** Newest first: by creation time, then by id. */
-export function compareNewestFirst(a: ListPlace, b: ListPlace): number {
+export function compareNewestFirst(a: ListPosition, b: ListPosition): number {
 	if (a.created_at !== b.created_at) return a.created_at > b.created_at ? -1 : 1
 	if (a.plan_id === b.plan_id) return 0
 	return a.plan_id > b.plan_id ? -1 : 1
@@ -84,11 +84,11 @@ export function pageOf(matched: readonly PlanSummary[], limit: number): PlanPage
 	return { plans, next_page: last && matched.length > limit ? formatPage(last) : null }
 }
 
-function formatPage({ created_at, plan_id }: ListPlace): string {
+function formatPage({ created_at, plan_id }: ListPosition): string {
 	return Buffer.from(JSON.stringify([created_at, plan_id])).toString('base64url')
 }
 
-function parsePage(token: string): ListPlace {
+function parsePage(token: string): ListPosition {
 	const place = parseJson(Buffer.from(token, 'base64url').toString())
 	if (Array.isArray(place) && place.length === 2) {
 		const [created_at, plan_id]: unknown[] = place

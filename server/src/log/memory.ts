@@ -13,7 +13,6 @@ import {
 	type Appended,
 	type AppendOptions,
 	type Head,
-	judge,
 	type ListQuery,
 	type LogRecord,
 	type LogStore,
@@ -23,11 +22,12 @@ import {
 	type PlanPage,
 	type RecordPage,
 	type RetirableQuery,
+	resolvePosition,
 	type StoredEvent,
 } from './event-log.js'
 import { compareNewestFirst, pageOf, parseQuery } from './listing.js'
 import { closedError } from './storage-errors.js'
-import { keyText } from './tail.js'
+import { planKey } from './tail.js'
 
 interface MemoryPlan {
 	key: PlanKey
@@ -66,7 +66,7 @@ export class MemoryLog implements LogStore {
 
 	async append(plan: PlanKey, records: readonly LogRecord[], options: AppendOptions = {}): Promise<Appended> {
 		this.#checkOpen()
-		const log = this.#plans.get(keyText(plan))
+		const log = this.#plans.get(planKey(plan))
 		const { end, results, added } = decideAppend(plan, log?.head ?? null, records, options, (event_id) => {
 			const event = log?.ids.get(event_id)
 			return event ? { seq: event.seq, sent_digest: event.record.sent_digest } : null
@@ -81,15 +81,15 @@ export class MemoryLog implements LogStore {
 			grown.events.push(event)
 			grown.ids.set(event.record.event_id, event)
 		}
-		this.#plans.set(keyText(plan), grown)
+		this.#plans.set(planKey(plan), grown)
 		return { head, results, events: added.map((event) => stored(head.epoch, event)) }
 	}
 
 	async read(plan: PlanKey, after: Position, limit: number): Promise<Page> {
 		this.#checkOpen()
-		const log = this.#plans.get(keyText(plan))
+		const log = this.#plans.get(planKey(plan))
 		if (!log) {
-			const { reset, from_seq } = judge(after, null)
+			const { reset, from_seq } = resolvePosition(after, null)
 			return { verdict: { reset, epoch: null }, head: null, from_seq, from_cursor: null, base: null, events: [] }
 		}
 		const { head, origin, events } = log
@@ -97,7 +97,7 @@ export class MemoryLog implements LogStore {
 		const before = origin?.fingerprint ?? EMPTY_FINGERPRINT
 		const fingerprintAt = (seq: number): string => events[seq - oldest_seq]?.fingerprint ?? before
 		const facts = { epoch, head_seq, oldest_seq, trim_reason: origin?.reason ?? null, fingerprintAt }
-		const { reset, from_seq } = judge(after, facts)
+		const { reset, from_seq } = resolvePosition(after, facts)
 		const start = from_seq - oldest_seq
 		return {
 			verdict: { reset, epoch },
@@ -111,12 +111,12 @@ export class MemoryLog implements LogStore {
 
 	async head(plan: PlanKey): Promise<Head | null> {
 		this.#checkOpen()
-		return this.#plans.get(keyText(plan))?.head ?? null
+		return this.#plans.get(planKey(plan))?.head ?? null
 	}
 
 	async trim(plan: PlanKey, before_seq: number, { base, reason }: Replacement): Promise<void> {
 		this.#checkOpen()
-		const log = this.#plans.get(keyText(plan))
+		const log = this.#plans.get(planKey(plan))
 		if (!log || !canTrim(plan, log.head, before_seq)) return
 		const dropped = log.events.splice(0, before_seq - log.head.oldest_seq)
 		this.#characters -= charactersOf(dropped)
@@ -128,10 +128,10 @@ export class MemoryLog implements LogStore {
 
 	async remove(plan: PlanKey): Promise<void> {
 		this.#checkOpen()
-		const log = this.#plans.get(keyText(plan))
+		const log = this.#plans.get(planKey(plan))
 		if (!log) return
 		this.#characters -= charactersOf(log.events)
-		this.#plans.delete(keyText(plan))
+		this.#plans.delete(planKey(plan))
 	}
 
 	async list(query: ListQuery): Promise<PlanPage> {
@@ -162,7 +162,7 @@ export class MemoryLog implements LogStore {
 
 	async records(plan: PlanKey, from_seq: number, limit: number): Promise<RecordPage | null> {
 		this.#checkOpen()
-		const log = this.#plans.get(keyText(plan))
+		const log = this.#plans.get(planKey(plan))
 		if (!log) return null
 		const { head, origin, events } = log
 		const start = Math.max(from_seq - head.oldest_seq, 0)
@@ -174,19 +174,19 @@ export class MemoryLog implements LogStore {
 
 	async begin(plan: PlanKey, origin: Origin | null, state_seq: number): Promise<void> {
 		this.#checkOpen()
-		if (this.#plans.has(keyText(plan))) throw takenError(plan)
+		if (this.#plans.has(planKey(plan))) throw takenError(plan)
 		const { seq, fingerprint } = origin ?? { seq: 0, fingerprint: EMPTY_FINGERPRINT }
 		const head = { epoch: newEpoch(), head_seq: seq, state_seq, oldest_seq: seq + 1, fingerprint, summary: null }
-		this.#plans.set(keyText(plan), { key: plan, head, origin, events: [], ids: new Map() })
+		this.#plans.set(planKey(plan), { key: plan, head, origin, events: [], ids: new Map() })
 	}
 
 	async rename(plan: PlanKey, to: PlanKey, summary: PlanSummary): Promise<void> {
 		this.#checkOpen()
-		if (this.#plans.has(keyText(to))) throw takenError(to)
-		const log = this.#plans.get(keyText(plan))
+		if (this.#plans.has(planKey(to))) throw takenError(to)
+		const log = this.#plans.get(planKey(plan))
 		if (!log) throw nothingToRename(plan)
-		this.#plans.delete(keyText(plan))
-		this.#plans.set(keyText(to), log)
+		this.#plans.delete(planKey(plan))
+		this.#plans.set(planKey(to), log)
 		log.key = to
 		log.head = { ...log.head, summary }
 	}

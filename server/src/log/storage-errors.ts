@@ -42,9 +42,9 @@ function sqliteCodeOf(thrown: unknown): number | null {
 }
 
 /** What happened to a database file, as far as it decides what to do about it. */
-type Fault = 'locked' | 'full' | 'damaged' | 'forbidden' | 'foreign' | 'other'
+type StorageFault = 'locked' | 'full' | 'damaged' | 'forbidden' | 'foreign' | 'other'
 
-function faultOf(thrown: unknown): Fault {
+function faultOf(thrown: unknown): StorageFault {
 	const code = sqliteCodeOf(thrown) ?? 0
 	// A quota or a file size limit shows as a failed write rather than as a full disk.
 	if (code === SQLITE.ioerr_write || code === SQLITE.ioerr_truncate) return 'full'
@@ -91,7 +91,7 @@ export function asReadError(thrown: unknown, directory: string): PlanstreamError
 	)
 }
 
-function adviceFor(fault: Fault): string {
+function adviceFor(fault: StorageFault): string {
 	if (fault === 'damaged') return 'The file is damaged: stop the server and restore a backup.'
 	if (fault === 'forbidden') return 'Make sure that this user may write in the directory.'
 	return 'Look at the health of the disk and try again.'
@@ -99,7 +99,7 @@ function adviceFor(fault: Fault): string {
 
 /** Why a database cannot be opened, and what whoever starts the server can do about it. */
 export function asOpeningError(thrown: unknown, file: string): PlanstreamError {
-	const advice = (fault: Fault): string => adviceForStart(fault, path.basename(file))
+	const advice = (fault: StorageFault): string => adviceForStart(fault, path.basename(file))
 	return asStorageError(
 		thrown,
 		path.dirname(file),
@@ -107,7 +107,7 @@ export function asOpeningError(thrown: unknown, file: string): PlanstreamError {
 	)
 }
 
-function adviceForStart(fault: Fault, name: string): string {
+function adviceForStart(fault: StorageFault, name: string): string {
 	switch (fault) {
 		case 'full':
 			return 'The disk is full: free some space and start again.'
@@ -126,7 +126,11 @@ function adviceForStart(fault: Fault, name: string): string {
 }
 
 /** Whatever the database threw, as the typed error a caller can act on. */
-function asStorageError(thrown: unknown, directory: string, say: (fault: Fault, reason: string) => string): PlanstreamError {
+function asStorageError(
+	thrown: unknown,
+	directory: string,
+	say: (fault: StorageFault, reason: string) => string,
+): PlanstreamError {
 	if (thrown instanceof PlanstreamError) return thrown
 	const fault = faultOf(thrown)
 	const message = say(fault, thrown instanceof Error ? thrown.message : String(thrown))

@@ -5,7 +5,7 @@ import { describe, expect, it, vi } from 'vitest'
 import { PLAN, record, records, summary } from '#test/support/plans/log-records.js'
 import type { LogStore, PlanKey } from './event-log.js'
 import { MemoryLog } from './memory.js'
-import { Bells, TailLog, type TailOptions } from './tail.js'
+import { TailLog, type TailOptions, Watchers } from './tail.js'
 
 const OTHER: PlanKey = { tenant: 'default', plan_id: 'plan-2' }
 
@@ -259,7 +259,7 @@ async function run(
 
 describe('bells', () => {
 	it('an ear that throws does not keep the bell from the others, and its error reaches the process', async () => {
-		const bells = new Bells()
+		const bells = new Watchers()
 		const listeners = process.listeners('uncaughtException')
 		process.removeAllListeners('uncaughtException')
 		const uncaught = once(process, 'uncaughtException')
@@ -275,7 +275,7 @@ describe('bells', () => {
 	})
 
 	it('an ear that stops listening while the bell rings is not a problem', () => {
-		const bells = new Bells()
+		const bells = new Watchers()
 		const heard: string[] = []
 		const first = bells.add(PLAN, () => {
 			heard.push('first')

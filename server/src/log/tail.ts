@@ -20,14 +20,14 @@ import type {
 import { TailWindow, type WindowLimits } from './tail-window.js'
 
 /** One text for a plan's key; no plan id holds the separator. */
-export function keyText({ tenant, plan_id }: PlanKey): string {
+export function planKey({ tenant, plan_id }: PlanKey): string {
 	return `${tenant}\n${plan_id}`
 }
 
 /** Who wants to hear that a plan, or any summary of a tenant, has changed. Nothing is queued for anybody. */
-export class Bells {
-	readonly #plans = new Map<string, Set<Ear>>()
-	readonly #tenants = new Map<string, Set<Ear>>()
+export class Watchers {
+	readonly #plans = new Map<string, Set<Watcher>>()
+	readonly #tenants = new Map<string, Set<Watcher>>()
 	#size = 0
 
 	/** How many ears there are. */
@@ -36,7 +36,7 @@ export class Bells {
 	}
 
 	add(target: PlanKey | { readonly tenant: string }, onRing: () => void): Disposable {
-		const [group, key] = 'plan_id' in target ? [this.#plans, keyText(target)] : [this.#tenants, target.tenant]
+		const [group, key] = 'plan_id' in target ? [this.#plans, planKey(target)] : [this.#tenants, target.tenant]
 		const ears = group.get(key) ?? new Set()
 		const ear = { onRing }
 		group.set(key, ears.add(ear))
@@ -51,17 +51,17 @@ export class Bells {
 	}
 
 	ring(plan: PlanKey, changed: { readonly summary: boolean }): void {
-		ringAll(this.#plans.get(keyText(plan)))
-		if (changed.summary) ringAll(this.#tenants.get(plan.tenant))
+		notifyAll(this.#plans.get(planKey(plan)))
+		if (changed.summary) notifyAll(this.#tenants.get(plan.tenant))
 	}
 }
 
 /** An object of its own, so that one function may listen twice. */
-interface Ear {
+interface Watcher {
 	readonly onRing: () => void
 }
 
-function ringAll(ears: ReadonlySet<Ear> | undefined): void {
+function notifyAll(ears: ReadonlySet<Watcher> | undefined): void {
 	if (!ears) return
 	for (const ear of [...ears]) {
 		try {
@@ -125,7 +125,7 @@ export class TailLog implements EventLog {
 	readonly #store: LogStore
 	readonly #limits: WindowLimits
 	readonly #maxCharacters: number
-	readonly #bells = new Bells()
+	readonly #bells = new Watchers()
 	/** In the order of use, the one used longest ago first. */
 	readonly #windows = new Map<string, TailWindow>()
 	#characters = 0
@@ -270,7 +270,7 @@ export class TailLog implements EventLog {
 	}
 
 	#use(plan: PlanKey): TailWindow | undefined {
-		const key = keyText(plan)
+		const key = planKey(plan)
 		const window = this.#windows.get(key)
 		if (!window) return undefined
 		this.#windows.delete(key)
@@ -292,12 +292,12 @@ export class TailLog implements EventLog {
 
 	#unpin(plan: PlanKey, window: TailWindow): void {
 		window.pins -= 1
-		if (window.pins === 0 && window.head === null) this.#drop(keyText(plan), window)
+		if (window.pins === 0 && window.head === null) this.#drop(planKey(plan), window)
 	}
 
 	#add(plan: PlanKey): TailWindow {
 		const window = new TailWindow(this.#limits)
-		this.#windows.set(keyText(plan), window)
+		this.#windows.set(planKey(plan), window)
 		this.#characters += window.cost
 		return window
 	}

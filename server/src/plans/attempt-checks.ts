@@ -107,7 +107,7 @@ const MAX_MESSAGE = 4096
 const CODE = /^[A-Za-z0-9._-]{1,128}$/
 
 /** What an event says of something an agent threw: its own `code` and `retryable` where it gave them. Takes whatever can be thrown. */
-export function failureOf(thrown: unknown): Failure {
+export function toFailure(thrown: unknown): Failure {
 	try {
 		return described(thrown)
 	} catch {

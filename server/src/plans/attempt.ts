@@ -1,12 +1,12 @@
 import type { Artifact, Failure, NormalisedStep, ParsedEvent, Usage } from '@planstream/shared'
 import { type Agent, callAgent, type StepContext, type StepInput, type StepResult } from './agent.js'
 import type { Artifacts } from './artifacts.js'
-import { failureOf, parseArtifact, parseOutput, parseProgress, parseResult, parseUsage } from './attempt-checks.js'
+import { parseArtifact, parseOutput, parseProgress, parseResult, parseUsage, toFailure } from './attempt-checks.js'
 import { Outbox, Output, type Timer } from './reports.js'
 import type { AttemptResult } from './rules/input.js'
 
 /** How an attempt ended. `cut` is not the agent's doing: the server stops, or somebody paused or cancelled the plan. */
-export type Outcome =
+export type AttemptOutcome =
 	| { readonly kind: 'result'; readonly result: AttemptResult }
 	| { readonly kind: 'failure'; readonly reason: 'error' | 'timeout'; readonly error: Failure; readonly duration_ms: number }
 	| { readonly kind: 'cut'; readonly reason: CutReason }
@@ -79,7 +79,7 @@ export class Attempt {
 	}
 
 	/** Calls the agent and resolves with the outcome, at the latest when the step's time is over. */
-	async run(): Promise<Outcome> {
+	async run(): Promise<AttemptOutcome> {
 		const { step, timer } = this.#options
 		using _timeout = step.timeout_ms === null ? null : timer.set(() => this.#timeOut(), step.timeout_ms)
 		const called = this.#call()
@@ -106,18 +106,18 @@ export class Attempt {
 		}
 	}
 
-	async #failed(thrown: unknown): Promise<Outcome> {
+	async #failed(thrown: unknown): Promise<AttemptOutcome> {
 		const duration_ms = this.#duration()
 		if (this.#timedOut) {
 			const message = `The attempt took longer than its ${this.#options.step.timeout_ms} ms. Raise timeout_ms or do less in one step.`
 			return { kind: 'failure', reason: 'timeout', error: { code: 'timeout', message, retryable: true }, duration_ms }
 		}
 		if (this.#reportFailure !== null)
-			return { kind: 'failure', reason: 'error', error: failureOf(this.#reportFailure.error), duration_ms }
+			return { kind: 'failure', reason: 'error', error: toFailure(this.#reportFailure.error), duration_ms }
 		if (this.#cut !== null) return { kind: 'cut', reason: this.#cut }
 		this.#output.flush()
 		await this.#outbox.flushed()
-		return { kind: 'failure', reason: 'error', error: failureOf(thrown), duration_ms }
+		return { kind: 'failure', reason: 'error', error: toFailure(thrown), duration_ms }
 	}
 
 	#timeOut(): void {

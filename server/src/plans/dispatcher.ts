@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { type Actor, asPlanstreamError, COMMAND_ID_PREFIX, type CommandMark, PlanstreamError } from '@planstream/shared'
 import type { Hub } from '../hub/hub.js'
 import type { CommandAnswer, PlanFold } from '../hub/plan-fold.js'
-import { own } from '../hub/stream.js'
+import { getOwn } from '../hub/stream.js'
 import type { Draft } from '../hub/writer.js'
 import type { PlanKey } from '../log/event-log.js'
 import type { AgentSchemas } from './agent.js'
@@ -16,7 +16,7 @@ export const SYSTEM: Actor = { type: 'system', id: 'planstream' }
 /** Pause before something the store could not take is tried again. */
 const STORAGE_RETRY_MS = 1000
 
-export interface LedgerOptions {
+export interface DispatcherOptions {
 	readonly hub: Hub
 	/** Milliseconds since 1970. */
 	readonly clock: () => number
@@ -32,7 +32,7 @@ export interface LedgerOptions {
 }
 
 /** What a command adds to its decision. */
-export interface Guard {
+export interface CommandGuard {
 	/** Looks at the plan before the decision: throws to refuse it, or says `skip` to change nothing. */
 	readonly check: (fold: PlanFold | null) => 'decide' | 'skip'
 	/** Marks the command's first event, so that the log remembers its key. */
@@ -40,24 +40,24 @@ export interface Guard {
 }
 
 /** Decides what an input does to a plan and appends it: the one way a managed plan changes. */
-export class Ledger {
-	readonly #options: LedgerOptions
+export class Dispatcher {
+	readonly #options: DispatcherOptions
 	#closed = false
 
-	constructor(options: LedgerOptions) {
+	constructor(options: DispatcherOptions) {
 		this.#options = options
 	}
 
 	/** @throws PlanstreamError what {@link decide} or the guard refuses with, and what the hub's commit throws */
-	async put(plan: PlanKey, input: Input, actor: Actor, guard?: Guard): Promise<{ changed: boolean; fold: PlanFold }> {
+	async dispatch(plan: PlanKey, input: Input, actor: Actor, guard?: CommandGuard): Promise<{ changed: boolean; fold: PlanFold }> {
 		const { hub, clock, random, agents, live, changed } = this.#options
 		const now = clock()
 		const draw = random()
 		const { appended, fold } = await hub.commit(plan, (before) => {
 			if (guard?.check(before) === 'skip') return []
 			const events = decide(plan.plan_id, before, input, { now, random: draw, live: live(plan), agents })
-			const drafts = events.map((event) => ({ event, actor: causeOf(event.step_id, actor), sent: event }))
-			return guard?.mark == null ? drafts : marked(drafts, guard.mark)
+			const drafts = events.map((event) => ({ event, actor: attributeTo(event.step_id, actor), sent: event }))
+			return guard?.mark == null ? drafts : markCommand(drafts, guard.mark)
 		})
 		if (fold === null) throw new TypeError('every decision is made on a plan or makes one')
 		if (input.kind !== 'report') changed(plan, fold)
@@ -67,13 +67,13 @@ export class Ledger {
 	/**
 	 * Puts what nobody will ask for a second time: while the store cannot take it, it is tried again until it can or the ledger is closed.
 	 *
-	 * @throws PlanstreamError what {@link put} throws for another reason
+	 * @throws PlanstreamError what {@link dispatch} throws for another reason
 	 */
-	async insist(plan: PlanKey, occurrence: Occurrence, actor: Actor): Promise<PlanFold> {
+	async dispatchUntilStored(plan: PlanKey, occurrence: Occurrence, actor: Actor): Promise<PlanFold> {
 		const { timer, onProblem } = this.#options
 		for (;;) {
 			try {
-				return (await this.put(plan, occurrence, actor)).fold
+				return (await this.dispatch(plan, occurrence, actor)).fold
 			} catch (thrown) {
 				const error = asPlanstreamError(thrown)
 				if (this.#closed || (error.code !== 'storage_full' && error.code !== 'storage_unavailable')) throw error
@@ -90,11 +90,11 @@ export class Ledger {
 }
 
 /** What happens to the plan as a whole because of an agent is the server's doing. */
-function causeOf(step_id: string | null, actor: Actor): Actor {
+function attributeTo(step_id: string | null, actor: Actor): Actor {
 	return step_id === null && actor.type === 'agent' ? SYSTEM : actor
 }
 
-function marked(drafts: readonly Draft[], { key, name, digest }: NonNullable<Guard['mark']>): Draft[] {
+function markCommand(drafts: readonly Draft[], { key, name, digest }: NonNullable<CommandGuard['mark']>): Draft[] {
 	const command: CommandMark = { name, digest, events: drafts.length }
 	return drafts.map((draft, index) => (index === 0 ? { ...draft, event_id: `${COMMAND_ID_PREFIX}${key}`, command } : draft))
 }
@@ -106,19 +106,19 @@ export interface CommandTerms {
 }
 
 /** What somebody asked for, in full: two commands under one key are the same when this is. */
-export interface Asked {
+export interface CommandRequest {
 	readonly name: string
 	readonly [field: string]: unknown
 }
 
 /** Tells a command that was decided before by its key, and refuses one that rests on an old revision. */
-export class Repeat implements Guard {
+export class IdempotencyGuard implements CommandGuard {
 	/** The answer of the first time, when this is a repetition. */
 	answer: CommandAnswer | null = null
-	readonly mark: Guard['mark']
+	readonly mark: CommandGuard['mark']
 	readonly #expected: number | undefined
 
-	constructor(asked: Asked, { idempotency_key, expected_revision }: CommandTerms) {
+	constructor(asked: CommandRequest, { idempotency_key, expected_revision }: CommandTerms) {
 		this.#expected = expected_revision
 		const text = JSON.stringify([asked, expected_revision ?? null])
 		const digest = createHash('sha1').update(text).digest('hex')
@@ -128,7 +128,7 @@ export class Repeat implements Guard {
 	/** @throws PlanstreamError `idempotency_mismatch`, `stale_revision` */
 	check(fold: PlanFold | null): 'decide' | 'skip' {
 		this.answer = null
-		const known = this.mark === null || fold === null ? undefined : own(fold.commands, this.mark.key)
+		const known = this.mark === null || fold === null ? undefined : getOwn(fold.commands, this.mark.key)
 		if (this.mark !== null && known !== undefined) {
 			this.#assertSame(this.mark, known)
 			this.answer = known
@@ -140,7 +140,7 @@ export class Repeat implements Guard {
 		throw new PlanstreamError('stale_revision', sentence, { revision, expected_revision: this.#expected })
 	}
 
-	#assertSame({ key, name, digest }: NonNullable<Guard['mark']>, known: CommandAnswer): void {
+	#assertSame({ key, name, digest }: NonNullable<CommandGuard['mark']>, known: CommandAnswer): void {
 		if (known.name === name && known.digest === digest) return
 		const before = known.name === name ? `another ${name}` : `a ${known.name}`
 		const sentence = `The idempotency key ${key} was used for ${before}. Use a new key for each new command.`

@@ -14,20 +14,20 @@ import type * as z from 'zod'
 import type { Archive } from '../hub/archive.js'
 import type { Hub } from '../hub/hub.js'
 import type { PlanFold } from '../hub/plan-fold.js'
-import { own, type Principal, unknownPlan } from '../hub/stream.js'
+import { getOwn, type Principal, unknownPlan } from '../hub/stream.js'
 import type { PlanKey } from '../log/event-log.js'
 import { Health } from '../ops/health.js'
 import type { Agent } from './agent.js'
 import { type AgentDescription, assertInputs, describeAgent } from './agent-schemas.js'
 import type { Artifacts } from './artifacts.js'
-import { type Asked, type CommandTerms, Ledger, Repeat, SYSTEM } from './dispatcher.js'
+import { type CommandRequest, type CommandTerms, Dispatcher, IdempotencyGuard, SYSTEM } from './dispatcher.js'
 import { Recovery } from './recovery.js'
 import type { Timer } from './reports.js'
 import { assertGraph } from './rules/graph.js'
 import type { Command } from './rules/input.js'
 import { Runner } from './runner.js'
 import type { StepQueue } from './step-queue.js'
-import { Deadlines, Meters } from './timers.js'
+import { Deadlines, MetricsReporter } from './timers.js'
 
 export type ParsedCreate = z.output<typeof createInput>
 
@@ -36,7 +36,7 @@ interface Creation {
 	readonly plan: NormalisedPlan
 	readonly start: boolean
 	readonly idempotency_key?: string | undefined
-	readonly asked?: Asked
+	readonly asked?: CommandRequest
 }
 
 export interface ExecutorOptions {
@@ -63,10 +63,10 @@ export class Executor {
 	readonly #agents: ReadonlyMap<string, Agent>
 	/** The agents a step may name, in alphabetical order of their types. */
 	readonly agents: readonly AgentDescription[]
-	readonly #ledger: Ledger
+	readonly #ledger: Dispatcher
 	readonly #runner: Runner
 	readonly #deadlines: Deadlines
-	readonly #meters: Meters
+	readonly #meters: MetricsReporter
 	readonly #recovery: Recovery
 	readonly #onProblem: ExecutorOptions['onProblem']
 	#stopping = false
@@ -76,7 +76,7 @@ export class Executor {
 		this.#onProblem = onProblem
 		this.#agents = new Map(agents.map((agent) => [agent.type, agent]))
 		this.agents = agents.map(describeAgent).sort((one, other) => (one.agent_type < other.agent_type ? -1 : 1))
-		this.#ledger = new Ledger({
+		this.#ledger = new Dispatcher({
 			hub,
 			clock,
 			random,
@@ -91,12 +91,12 @@ export class Executor {
 		this.#deadlines = new Deadlines({
 			clock,
 			timer,
-			onDue: (plan, occurrence) => this.#attend(plan, this.#ledger.insist(plan, occurrence, SYSTEM)),
+			onDue: (plan, occurrence) => this.#attend(plan, this.#ledger.dispatchUntilStored(plan, occurrence, SYSTEM)),
 		})
-		this.#meters = new Meters({
+		this.#meters = new MetricsReporter({
 			clock,
 			timer,
-			report: (plan, window_ms, guard) => this.#ledger.put(plan, { kind: 'metrics', window_ms }, SYSTEM, guard),
+			report: (plan, window_ms, guard) => this.#ledger.dispatch(plan, { kind: 'metrics', window_ms }, SYSTEM, guard),
 			onProblem: (plan, thrown) => onProblem(`The numbers of plan ${plan.plan_id} were not appended.`, asPlanstreamError(thrown)),
 		})
 		this.#recovery = new Recovery({ takeUp: (plan) => this.#takeUp(plan), timer, health, onProblem })
@@ -143,14 +143,14 @@ export class Executor {
 		plan_id: string,
 		command: Command,
 		terms: CommandTerms = {},
-		asked: Asked = { ...command, name: command.kind },
+		asked: CommandRequest = { ...command, name: command.kind },
 	): Promise<CommandOutput> {
 		if (this.#stopping) {
 			throw new PlanstreamError('draining', 'The server is stopping and takes no more commands. Send it again in a moment.')
 		}
 		const plan = { tenant: principal.tenant, plan_id }
-		const repeat = new Repeat(asked, terms)
-		const { changed, fold } = await this.#ledger.put(plan, command, principal.actor, repeat)
+		const repeat = new IdempotencyGuard(asked, terms)
+		const { changed, fold } = await this.#ledger.dispatch(plan, command, principal.actor, repeat)
 		if (repeat.answer !== null) {
 			const { seq, status, revision } = repeat.answer
 			return { plan_id, cursor: await this.#hub.cursorAt(plan, seq), changed: true, status, revision }
@@ -201,10 +201,10 @@ export class Executor {
 		const fold = await this.#hub.fold(plan)
 		if (fold === null) return
 		for (const { step_id, attempt, status } of fold.state.steps) {
-			if (status !== 'running' || own(fold.leases, step_id)?.worker_id === this.#runner.workerId) continue
-			await this.#ledger.put(plan, { kind: 'lost', step_id, attempt, reason: 'worker_lost' }, SYSTEM)
+			if (status !== 'running' || getOwn(fold.leases, step_id)?.worker_id === this.#runner.workerId) continue
+			await this.#ledger.dispatch(plan, { kind: 'lost', step_id, attempt, reason: 'worker_lost' }, SYSTEM)
 		}
-		await this.#ledger.put(plan, { kind: 'quiet' }, SYSTEM)
+		await this.#ledger.dispatch(plan, { kind: 'quiet' }, SYSTEM)
 	}
 
 	#follow(plan: PlanKey, fold: PlanFold): void {

@@ -1,6 +1,6 @@
 import { asPlanstreamError } from '@planstream/shared'
 import type { PlanKey } from '../log/event-log.js'
-import { keyText } from '../log/tail.js'
+import { planKey } from '../log/tail.js'
 import type { Health } from '../ops/health.js'
 import type { Timer } from './reports.js'
 
@@ -43,7 +43,7 @@ export class Recovery {
 	}
 
 	async #take(plan: PlanKey): Promise<void> {
-		const key = keyText(plan)
+		const key = planKey(plan)
 		try {
 			await this.#options.takeUp(plan)
 			this.#stuck.delete(key)

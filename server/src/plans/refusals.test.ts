@@ -2,7 +2,7 @@ import { normalisePlan } from '@planstream/shared'
 import { planSpec } from '@planstream/shared/schemas'
 import { describe, expect, it } from 'vitest'
 import { PlanInMemory } from '#test/support/plans/plan-in-memory.js'
-import { Repeat } from './dispatcher.js'
+import { IdempotencyGuard } from './dispatcher.js'
 
 const IDS = ['a', 'b', 'c'] as const
 
@@ -33,13 +33,13 @@ describe('a refusal names what is wrong, not all that would be right', () => {
 
 	it('of an idempotency key that another command has used', () => {
 		const key = { idempotency_key: 'k' }
-		const pause = new Repeat({ name: 'pause', mode: 'drain' }, key)
+		const pause = new IdempotencyGuard({ name: 'pause', mode: 'drain' }, key)
 		const plan = planOf()
 		const known = { name: 'pause', digest: pause.mark?.digest ?? '', seq: 2, status: 'running', revision: 1 } as const
 		const fold = { ...plan.fold, commands: { k: known } }
 		expect(pause.check(fold)).toBe('skip')
-		const other = new Repeat({ name: 'pause', mode: 'interrupt' }, key)
+		const other = new IdempotencyGuard({ name: 'pause', mode: 'interrupt' }, key)
 		expect(() => other.check(fold)).toThrow('was used for another pause')
-		expect(() => new Repeat({ name: 'cancel' }, key).check(fold)).toThrow('was used for a pause')
+		expect(() => new IdempotencyGuard({ name: 'cancel' }, key).check(fold)).toThrow('was used for a pause')
 	})
 })

@@ -25,12 +25,12 @@ export async function clearPlan(hub: Hub, principal: Principal, plan_id: string)
 	return { plan_id, cleared, cursor }
 }
 
-interface Asked {
+interface RemovalRequest {
 	readonly plan_id: string
 	readonly requested: 'delete' | 'clear'
 }
 
-async function finished(hub: Hub, principal: Principal, { plan_id, requested }: Asked): Promise<PlanState> {
+async function finished(hub: Hub, principal: Principal, { plan_id, requested }: RemovalRequest): Promise<PlanState> {
 	const state = await hub.state(principal, plan_id)
 	if (state === null) throw unknownPlan(plan_id)
 	const { owner, status } = state

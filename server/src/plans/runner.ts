@@ -2,13 +2,13 @@ import { type Actor, asPlanstreamError, type ParsedEvent, PlanstreamError } from
 import { v7 as uuidv7 } from 'uuid'
 import { type PlanFold, resultOf } from '../hub/plan-fold.js'
 import type { PlanKey } from '../log/event-log.js'
-import { keyText } from '../log/tail.js'
+import { planKey } from '../log/tail.js'
 import type { Health } from '../ops/health.js'
 import type { Agent } from './agent.js'
 import type { Artifacts } from './artifacts.js'
-import { Attempt, type Outcome } from './attempt.js'
-import { failureOf } from './attempt-checks.js'
-import { type Ledger, SYSTEM } from './dispatcher.js'
+import { Attempt, type AttemptOutcome } from './attempt.js'
+import { toFailure } from './attempt-checks.js'
+import { type Dispatcher, SYSTEM } from './dispatcher.js'
 import type { Timer } from './reports.js'
 import { dueAttempts, freeSlots } from './rules/decide.js'
 import { type Lease, stepIn } from './rules/input.js'
@@ -17,11 +17,11 @@ import type { StepJob, StepQueue } from './step-queue.js'
 const NONE: ReadonlySet<string> = new Set()
 
 /** Steps whose agent ignores its signal and goes on after its attempt has ended: each holds its slot and its step. */
-class Lingering {
+class OrphanedSteps {
 	readonly #steps = new Map<string, Set<string>>()
 
 	of(plan: PlanKey): ReadonlySet<string> {
-		return this.#steps.get(keyText(plan)) ?? NONE
+		return this.#steps.get(planKey(plan)) ?? NONE
 	}
 
 	/** How many there are in all plans. */
@@ -30,14 +30,14 @@ class Lingering {
 	}
 
 	add(plan: PlanKey, step_id: string): void {
-		const steps = this.#steps.get(keyText(plan)) ?? new Set()
-		this.#steps.set(keyText(plan), steps.add(step_id))
+		const steps = this.#steps.get(planKey(plan)) ?? new Set()
+		this.#steps.set(planKey(plan), steps.add(step_id))
 	}
 
 	remove(plan: PlanKey, step_id: string): void {
-		const steps = this.#steps.get(keyText(plan))
+		const steps = this.#steps.get(planKey(plan))
 		steps?.delete(step_id)
-		if (steps?.size === 0) this.#steps.delete(keyText(plan))
+		if (steps?.size === 0) this.#steps.delete(planKey(plan))
 	}
 }
 
@@ -58,7 +58,7 @@ export class WorkerHealth {
 	}
 
 	/** An agent whose process died is degraded until an attempt of it comes to a result. */
-	ended(agent_type: string, outcome: Outcome): void {
+	ended(agent_type: string, outcome: AttemptOutcome): void {
 		if (outcome.kind === 'result') this.#health.tell(componentOf(agent_type), 'ok')
 		if (outcome.kind !== 'failure' || !DEATHS.has(outcome.error.code)) return
 		this.#health.tell(componentOf(agent_type), 'degraded', `The process of its last attempt ended early: ${outcome.error.code}.`)
@@ -79,7 +79,7 @@ export interface RunnerOptions {
 	readonly agents: ReadonlyMap<string, Agent>
 	readonly queue: StepQueue
 	readonly artifacts: Artifacts
-	readonly ledger: Ledger
+	readonly ledger: Dispatcher
 	readonly health: Health
 	readonly clock: () => number
 	readonly timer: Timer
@@ -89,7 +89,7 @@ export interface RunnerOptions {
 /** Runs attempts: takes what is due from the queue, calls the agent, appends how it ended. */
 export class Runner {
 	/** Agents that go on although their attempt has ended. */
-	readonly lingering = new Lingering()
+	readonly lingering = new OrphanedSteps()
 	readonly #options: RunnerOptions
 	/** Stands in `step_started` of each attempt this process runs. */
 	readonly workerId = `worker_${uuidv7()}`
@@ -108,7 +108,7 @@ export class Runner {
 	/** Starts what has become due and stops what may not go on. */
 	follow(plan: PlanKey, fold: PlanFold): void {
 		const { status } = fold.state
-		const key = keyText(plan)
+		const key = planKey(plan)
 		if (status === 'cancelling' || (status === 'pausing' && fold.pause?.mode === 'interrupt')) {
 			this.#stopped.add(key)
 			for (const attempt of this.#attempts.get(key) ?? []) attempt.cut('paused', GRACE_MS)
@@ -145,12 +145,12 @@ export class Runner {
 		const fold = await this.#lease(plan, lease)
 		if (fold === null) return
 		const running = this.#attempt(plan, lease, fold)
-		const attempts = this.#attempts.get(keyText(plan)) ?? new Set()
-		this.#attempts.set(keyText(plan), attempts.add(running))
+		const attempts = this.#attempts.get(planKey(plan)) ?? new Set()
+		this.#attempts.set(planKey(plan), attempts.add(running))
 		try {
 			const ended = running.run()
 			if (this.#stopping) running.cut('shutdown', 0)
-			else if (this.#stopped.has(keyText(plan))) running.cut('paused', GRACE_MS)
+			else if (this.#stopped.has(planKey(plan))) running.cut('paused', GRACE_MS)
 			const outcome = await ended
 			if (running.agentRuns) this.#linger(plan, step_id, running)
 			const { agent_type } = stepIn(fold, step_id).spec
@@ -158,14 +158,14 @@ export class Runner {
 			await this.#settle(plan, lease, outcome, { type: 'agent', id: agent_type })
 		} finally {
 			attempts.delete(running)
-			if (attempts.size === 0) this.#attempts.delete(keyText(plan))
+			if (attempts.size === 0) this.#attempts.delete(planKey(plan))
 		}
 	}
 
 	/** Takes the attempt; null when it is no longer due, which a job may find out as late as this. */
 	async #lease(plan: PlanKey, lease: Lease): Promise<PlanFold | null> {
 		try {
-			return await this.#options.ledger.insist(plan, { kind: 'lease', lease }, SYSTEM)
+			return await this.#options.ledger.dispatchUntilStored(plan, { kind: 'lease', lease }, SYSTEM)
 		} catch (error) {
 			if (error instanceof PlanstreamError && ['illegal_transition', 'not_found'].includes(error.code)) return null
 			throw error
@@ -179,7 +179,7 @@ export class Runner {
 		void attempt.agentEnded.then(async () => {
 			this.lingering.remove(plan, step_id)
 			this.#health.lingering(this.lingering.size)
-			await this.#options.ledger.insist(plan, { kind: 'quiet' }, SYSTEM).catch((thrown: unknown) => {
+			await this.#options.ledger.dispatchUntilStored(plan, { kind: 'quiet' }, SYSTEM).catch((thrown: unknown) => {
 				this.#options.onProblem(`Plan ${plan.plan_id} did not learn that step ${step_id} has ended.`, asPlanstreamError(thrown))
 			})
 		})
@@ -196,23 +196,23 @@ export class Runner {
 		const given = { plan: { plan_id, query, research_type, labels, input }, inputs, step_key }
 		const actor: Actor = { type: 'agent', id: spec.agent_type }
 		const report = async (events: readonly ParsedEvent[]) => {
-			await ledger.put(plan, { kind: 'report', lease, events }, actor)
+			await ledger.dispatch(plan, { kind: 'report', lease, events }, actor)
 		}
 		return new Attempt({ agent, step: spec, attempt: lease.attempt, given, report, artifacts, clock, timer })
 	}
 
 	/** Appends the outcome. One that comes too late is refused and told; a result too large for its event is a failure of the step. */
-	async #settle(plan: PlanKey, lease: Lease, outcome: Outcome, actor: Actor): Promise<void> {
+	async #settle(plan: PlanKey, lease: Lease, outcome: AttemptOutcome, actor: Actor): Promise<void> {
 		const { step_id, attempt } = lease
 		try {
 			if (outcome.kind === 'cut')
-				await this.#options.ledger.insist(plan, { kind: 'lost', step_id, attempt, reason: outcome.reason }, SYSTEM)
-			else await this.#options.ledger.insist(plan, { ...outcome, lease }, actor)
+				await this.#options.ledger.dispatchUntilStored(plan, { kind: 'lost', step_id, attempt, reason: outcome.reason }, SYSTEM)
+			else await this.#options.ledger.dispatchUntilStored(plan, { ...outcome, lease }, actor)
 		} catch (thrown) {
 			const error = asPlanstreamError(thrown)
 			if (outcome.kind === 'result' && error.code === 'too_large') {
 				const { duration_ms } = outcome.result
-				await this.#settle(plan, lease, { kind: 'failure', reason: 'error', error: failureOf(error), duration_ms }, actor)
+				await this.#settle(plan, lease, { kind: 'failure', reason: 'error', error: toFailure(error), duration_ms }, actor)
 			} else this.#options.onProblem(`The outcome of step ${step_id} of plan ${plan.plan_id} was not appended.`, error)
 		}
 	}

@@ -1,8 +1,8 @@
 import { indexSteps } from '@planstream/shared'
 import type { PlanFold } from '../hub/plan-fold.js'
 import type { PlanKey } from '../log/event-log.js'
-import { keyText } from '../log/tail.js'
-import type { Guard } from './dispatcher.js'
+import { planKey } from '../log/tail.js'
+import type { CommandGuard } from './dispatcher.js'
 import type { Timer } from './reports.js'
 import { timeoutAt } from './rules/control.js'
 import { isMetered } from './rules/decide.js'
@@ -37,7 +37,7 @@ export class Deadlines {
 
 	/** Waits for the plan's next deadline, in place of what was waited for before. */
 	watch(plan: PlanKey, fold: PlanFold): void {
-		const key = keyText(plan)
+		const key = planKey(plan)
 		this.#waiting.get(key)?.[Symbol.dispose]()
 		this.#waiting.delete(key)
 		const next = nextDeadline(fold)
@@ -77,7 +77,7 @@ function nextDeadline(fold: PlanFold): Deadline | null {
 	return next
 }
 
-interface Meter {
+interface PlanMeter {
 	/** Sequence number of the last numbers; 0 before the first. */
 	reported: number
 	/** From when the next numbers count. */
@@ -85,30 +85,30 @@ interface Meter {
 	timer: Disposable | null
 }
 
-export interface MetersOptions {
+export interface MetricsReporterOptions {
 	readonly clock: () => number
 	readonly timer: Timer
 	/** Appends the numbers of a plan, unless the guard says that there are none. Resolves with the plan after them. */
 	readonly report: (
 		plan: PlanKey,
 		window_ms: number,
-		guard: Guard,
+		guard: CommandGuard,
 	) => Promise<{ readonly changed: boolean; readonly fold: PlanFold }>
 	readonly onProblem: (plan: PlanKey, thrown: unknown) => void
 }
 
 /** Plans that asked for numbers get them, at most once an interval while they run, and only if something has happened since. */
-export class Meters {
-	readonly #options: MetersOptions
-	readonly #meters = new Map<string, Meter>()
+export class MetricsReporter {
+	readonly #options: MetricsReporterOptions
+	readonly #meters = new Map<string, PlanMeter>()
 
-	constructor(options: MetersOptions) {
+	constructor(options: MetricsReporterOptions) {
 		this.#options = options
 	}
 
 	/** Waits for the plan's next interval, unless that is under way; forgets a plan that does not run. */
 	watch(plan: PlanKey, fold: PlanFold): void {
-		const key = keyText(plan)
+		const key = planKey(plan)
 		const meter = this.#meters.get(key) ?? { reported: 0, since: this.#options.clock(), timer: null }
 		const interval = fold.plan?.metrics_interval_ms
 		if (!isMetered(fold) || interval == null) {
@@ -129,9 +129,9 @@ export class Meters {
 		return this.#meters.size
 	}
 
-	async #due(plan: PlanKey, meter: Meter): Promise<void> {
+	async #due(plan: PlanKey, meter: PlanMeter): Promise<void> {
 		meter.timer = null
-		const check: Guard['check'] = (fold) => (fold?.state.seq === meter.reported ? 'skip' : 'decide')
+		const check: CommandGuard['check'] = (fold) => (fold?.state.seq === meter.reported ? 'skip' : 'decide')
 		const now = this.#options.clock()
 		try {
 			const { changed, fold } = await this.#options.report(plan, now - meter.since, { check, mark: null })

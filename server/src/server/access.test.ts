@@ -3,7 +3,7 @@ import path from 'node:path'
 import { expect, it } from 'vitest'
 import { temporaryDirectory } from '#test/support/cli-process.js'
 import { createKey, revokeKey } from '../auth/keys.js'
-import { assertHost, openEntrance, readEntranceKeys } from './access.js'
+import { assertHost, openAccess, readAccessKeys } from './access.js'
 
 const GRANT = { tenant: 'acme', scopes: ['plans:read' as const] }
 
@@ -15,8 +15,8 @@ it('follows its file: new keys get in, revoked ones do not, and a file that cann
 		await createKey(apiKeys, { ...GRANT, id: 'first' }),
 		await createKey(apiKeys, { ...GRANT, id: 'second' }),
 	]
-	const keys = await readEntranceKeys({ apiKeys })
-	using entrance = openEntrance({ apiKeys }, { keys, holder: () => null }, (sentence) => void problems.push(sentence))
+	const keys = await readAccessKeys({ apiKeys })
+	using entrance = openAccess({ apiKeys }, { keys, holder: () => null }, (sentence) => void problems.push(sentence))
 	const letIn = (...tokens: string[]) =>
 		tokens.filter((token) => isLetIn(() => entrance.authority.identify({ via: 'http', headers: {}, token }, null)))
 
@@ -35,7 +35,7 @@ it.each([
 	[{ origins: ['https://app.example.com'] }, { path: 'origins' }],
 	[{ apiKeys: '/nowhere/keys.json' }, { file: '/nowhere/keys.json' }],
 ])('is refused with %j', async (options, facts) => {
-	await expect(readEntranceKeys(options)).rejects.toMatchObject({ code: 'bad_request', facts })
+	await expect(readAccessKeys(options)).rejects.toMatchObject({ code: 'bad_request', facts })
 })
 
 it('is not on other hosts than this machine’s, unless somebody says who may ask', () => {

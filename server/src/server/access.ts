@@ -1,18 +1,18 @@
 import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
 import type { OnProblem } from '../api/procedure.js'
-import { type Authority, isLoopback, keyAuthority, LOCAL_AUTHORITY, LOOPBACK_HOSTS } from '../auth/authority.js'
-import { type Authorize, hostAuthority } from '../auth/host-authority.js'
+import { type Authenticator, isLoopback, keyAuthenticator, LOCAL_AUTHENTICATOR, LOOPBACK_HOSTS } from '../auth/authenticator.js'
+import { type Authorize, hostAuthenticator } from '../auth/host-authenticator.js'
 import { KeyRing } from '../auth/key-ring.js'
 import { type ApiKey, readKeys, watchKeys } from '../auth/keys.js'
 import type { Principal } from '../hub/stream.js'
 import { processSchedule } from '../ops/clock.js'
 
 /** Who gets in. Disposing it lets go of the file of keys. */
-export interface Entrance extends Disposable {
-	readonly authority: Authority
+export interface AccessControl extends Disposable {
+	readonly authority: Authenticator
 }
 
-export interface EntranceOptions {
+export interface AccessOptions {
 	/** The file of keys that let requests in; it is read again when it changes. @defaultValue none, and this machine alone gets in */
 	readonly apiKeys?: string | undefined
 	/** Says who asks, instead of keys, in an application that knows its users. @defaultValue keys, or this machine alone */
@@ -26,7 +26,7 @@ export interface EntranceOptions {
  *
  * @throws PlanstreamError `bad_request` for options that contradict each other, and when the file cannot be read
  */
-export async function readEntranceKeys({ apiKeys, authorize, origins }: EntranceOptions): Promise<ApiKey[]> {
+export async function readAccessKeys({ apiKeys, authorize, origins }: AccessOptions): Promise<ApiKey[]> {
 	if (apiKeys !== undefined && authorize !== undefined) {
 		const sentence = `apiKeys is ${apiKeys} and authorize is given, but one of them alone can say who asks. Leave one out.`
 		throw new PlanstreamError('bad_request', sentence, { path: 'authorize' })
@@ -42,7 +42,7 @@ export async function readEntranceKeys({ apiKeys, authorize, origins }: Entrance
  *
  * @throws PlanstreamError `bad_request`
  */
-export function assertHost(host: string, { apiKeys, authorize }: EntranceOptions): void {
+export function assertHost(host: string, { apiKeys, authorize }: AccessOptions): void {
 	if (apiKeys !== undefined || authorize !== undefined || isLoopback(host)) return
 	const sentence = `The host ${host} is not one of ${LOOPBACK_HOSTS.join(', ')}. Without apiKeys a server answers its own machine only.`
 	throw new PlanstreamError('bad_request', sentence, { host, allowed: [...LOOPBACK_HOSTS] })
@@ -54,13 +54,13 @@ export function assertHost(host: string, { apiKeys, authorize }: EntranceOptions
  *
  * @param holder - who else gets in, besides the holders of the keys
  */
-export function openEntrance(
-	{ apiKeys, authorize, origins = [] }: EntranceOptions,
+export function openAccess(
+	{ apiKeys, authorize, origins = [] }: AccessOptions,
 	{ keys, holder }: { readonly keys: readonly ApiKey[]; readonly holder: (token: string) => Principal | null },
 	onProblem: OnProblem,
-): Entrance {
-	if (authorize !== undefined) return { authority: hostAuthority(authorize, origins), [Symbol.dispose]: () => undefined }
-	if (apiKeys === undefined) return { authority: LOCAL_AUTHORITY, [Symbol.dispose]: () => undefined }
+): AccessControl {
+	if (authorize !== undefined) return { authority: hostAuthenticator(authorize, origins), [Symbol.dispose]: () => undefined }
+	if (apiKeys === undefined) return { authority: LOCAL_AUTHENTICATOR, [Symbol.dispose]: () => undefined }
 	const ring = new KeyRing({ clock: Date.now, schedule: processSchedule })
 	ring.replace(keys)
 	const watch = watchKeys(apiKeys, () => {
@@ -71,7 +71,7 @@ export function openEntrance(
 			)
 	})
 	return {
-		authority: keyAuthority({ holders: [holder, (token) => ring.find(token)], origins }),
+		authority: keyAuthenticator({ holders: [holder, (token) => ring.find(token)], origins }),
 		[Symbol.dispose]: () => {
 			watch[Symbol.dispose]()
 			ring[Symbol.dispose]()

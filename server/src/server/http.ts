@@ -12,7 +12,7 @@ import { OpenSet } from '../connections/connections.js'
 import { refuse } from '../transports/websocket/upgrade.js'
 
 /** Gives a real answer to bytes that never become a request, to CONNECT, and to expectations that nobody meets. */
-function answerUnreadable(server: Server): void {
+function answerBadRequest(server: Server): void {
 	const begun = new WeakMap<Duplex, ServerResponse>()
 	server.on('request', ({ socket }: IncomingMessage, outgoing: ServerResponse) => void begun.set(socket, outgoing))
 	server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
@@ -20,7 +20,7 @@ function answerUnreadable(server: Server): void {
 		// An answer that has begun would be taken for part of the other one.
 		const mixed = outgoing?.headersSent === true && !outgoing.writableEnded
 		if (mixed || !socket.writable || error.code === 'ECONNRESET') socket.destroy()
-		else refuse(socket, failureOf(error))
+		else refuse(socket, badRequestReason(error))
 	})
 	server.on('checkExpectation', ({ headers: { expect } }: IncomingMessage, outgoing: ServerResponse) => {
 		const sentence = `The request expects "${String(expect).slice(0, 80)}", which nobody here does. Leave the header Expect out, or say 100-continue.`
@@ -38,7 +38,7 @@ function answerUnreadable(server: Server): void {
 }
 
 /** What is told by the code that Node's parser gives. */
-function failureOf(cause: NodeJS.ErrnoException): PlanstreamError {
+function badRequestReason(cause: NodeJS.ErrnoException): PlanstreamError {
 	switch (cause.code) {
 		case 'HPE_HEADER_OVERFLOW':
 			return new PlanstreamError('too_large', 'The headers are larger than 16 KiB. Send fewer or shorter ones.', {}, { cause })
@@ -52,7 +52,7 @@ function failureOf(cause: NodeJS.ErrnoException): PlanstreamError {
 }
 
 /** The answer to a request that never became one, because its address or its host is no URL. */
-function unreadable(error: unknown): Response {
+function describeBadRequest(error: unknown): Response {
 	if (!(error instanceof RequestError)) return problemResponse(asPlanstreamError(error))
 	const sentence = 'The address or the host of the request cannot be read. Ask for a path on http://localhost.'
 	return problemResponse(new PlanstreamError('bad_request', sentence, {}, { cause: error }))
@@ -65,7 +65,7 @@ function ignoreReset(): void {}
  * Ends the answers that wait behind another one when their connection goes. Node tells only the answer that has the socket, so that a
  * stream asked for behind another would never hear that its reader has left.
  */
-function endWaitingAnswers(server: Server): void {
+function cutUnreadResponses(server: Server): void {
 	const waiting = new WeakMap<Duplex, Set<ServerResponse>>()
 	server.on('request', ({ socket }, outgoing) => {
 		if (outgoing.socket !== null) return
@@ -97,7 +97,7 @@ export type Fetch = (request: Request, env: HttpBindings) => Response | Promise<
 
 /** Answers the requests of an HTTP server of Node with `fetch`. */
 export function requestListener(fetch: Fetch): (incoming: IncomingMessage, outgoing: ServerResponse) => void {
-	const answer = getRequestListener((request, env) => fetch(request, env as HttpBindings), { errorHandler: unreadable })
+	const answer = getRequestListener((request, env) => fetch(request, env as HttpBindings), { errorHandler: describeBadRequest })
 	return (incoming, outgoing) => {
 		// A health check of a proxy may speak HTTP/1.0, which knows no Host; a page cannot leave it out.
 		if (incoming.httpVersion === '1.0') incoming.headers.host ??= 'localhost'
@@ -109,8 +109,8 @@ export function requestListener(fetch: Fetch): (incoming: IncomingMessage, outgo
 export function createHttpServer(listener: ReturnType<typeof requestListener>): Server {
 	const options = { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: TIMEOUT_CHECK_MS, requireHostHeader: false }
 	const server = createServer(options, listener)
-	answerUnreadable(server)
-	endWaitingAnswers(server)
+	answerBadRequest(server)
+	cutUnreadResponses(server)
 	return server
 }
 

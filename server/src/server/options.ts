@@ -10,13 +10,13 @@ import type { LogLocation } from '../log/open.js'
 import type { Logger } from '../ops/logger.js'
 import type { Agent } from '../plans/agent.js'
 import type { Executor } from '../plans/executor.js'
-import type { EntranceOptions } from './access.js'
+import type { AccessOptions } from './access.js'
 import type { RetentionLimits } from './retention.js'
 
 /** What is called with each event of a type, by the type; see {@link Hub.on}. */
 export type EventHandlers = { readonly [Type in EventType]?: EventHandler<Type> }
 
-export interface PlanstreamOptions extends EntranceOptions {
+export interface PlanstreamOptions extends AccessOptions {
 	/** Where plans are kept: in memory, or in the file of a directory. */
 	readonly store: LogLocation
 	/** What steps may name as their `agent_type`, beside the built-in agents. @defaultValue none */

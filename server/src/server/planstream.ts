@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream'
 import type { HttpBindings } from '@hono/node-server'
 import { asPlanstreamError, type EventType, PlanstreamError } from '@planstream/shared'
 import type { Hono } from 'hono'
-import { hostAdmission, type OnProblem } from '../api/procedure.js'
+import { hostAuthentication, type OnProblem } from '../api/procedure.js'
 import { type AppRouter, createRouter, type Services } from '../api/router.js'
 import { type App, type AppBindings, createApp } from '../app.js'
 import { CONNECTION_LIMITS, Connections } from '../connections/connections.js'
@@ -21,7 +21,7 @@ import { Artifacts } from '../plans/artifacts.js'
 import { Executor } from '../plans/executor.js'
 import { PROCESS_TIMER } from '../plans/reports.js'
 import { InProcessQueue } from '../plans/step-queue.js'
-import { type Entrance, openEntrance, readEntranceKeys } from './access.js'
+import { type AccessControl, openAccess, readAccessKeys } from './access.js'
 import { agentsOf, assertAgents } from './agents.js'
 import { type DataDirectory, openDataDirectory } from './data-directory.js'
 import { HealthEvents, StoreWatch } from './health.js'
@@ -67,12 +67,12 @@ export async function openPlanstream(
 	assertAgents(options)
 	const { logger = createLogger('warn') } = options
 	const onProblem: OnProblem = (sentence, error) => logger.error({ err: error }, sentence)
-	const keys = await readEntranceKeys(options)
+	const keys = await readAccessKeys(options)
 	const health = new Health()
 	const log = await openLog(options.store, health)
 	if (log.dropped !== null) logger.error(log.dropped, describeDropped(log.dropped))
 	const directory = await openDataDirectory(options.store)
-	const entrance = openEntrance(options, { keys, holder }, onProblem)
+	const entrance = openAccess(options, { keys, holder }, onProblem)
 	return new OpenPlanstream(options, { log, health, directory, entrance, onProblem })
 }
 
@@ -81,7 +81,7 @@ interface Opened {
 	readonly log: TailLog
 	readonly health: Health
 	readonly directory: DataDirectory
-	readonly entrance: Entrance
+	readonly entrance: AccessControl
 	readonly onProblem: OnProblem
 }
 
@@ -126,7 +126,7 @@ export class OpenPlanstream implements Planstream {
 		this.#connections = new Connections({ limit: maxConnections, draining, clock: Date.now })
 		const { hub, executor } = this
 		const services: Services = { hub, executor, connections: this.#connections, schedule: processSchedule, draining, onProblem }
-		this.router = createRouter(services, hostAdmission(entrance.authority))
+		this.router = createRouter(services, hostAuthentication(entrance.authority))
 		this.#inner = createApp({
 			services,
 			artifacts,

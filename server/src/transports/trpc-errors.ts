@@ -1,7 +1,7 @@
 import { PlanstreamError } from '@planstream/shared'
 import { getTRPCErrorFromUnknown, getTRPCErrorShape, type TRPCError, type TRPCProcedureType } from '@trpc/server'
 import { type ErrorShape, toTrpcError, typedError } from '../api/errors.js'
-import { type OnProblem, reported } from '../api/procedure.js'
+import { type OnProblem, reportFailures } from '../api/procedure.js'
 import type { AppRouter } from '../api/router.js'
 
 /** Calls in one batch at most. */
@@ -51,7 +51,7 @@ export class TrpcFailures {
 
 	/** What broke a stream off that had begun. */
 	inStream(thrown: unknown, call: FailedCall): ErrorShape {
-		return this.shape(toTrpcError(reported(typedError(thrown), this.#onProblem, call.path ?? '')), call)
+		return this.shape(toTrpcError(reportFailures(typedError(thrown), this.#onProblem, call.path ?? '')), call)
 	}
 }
 

@@ -1,7 +1,7 @@
 import { contract, type ProcedureName, SCOPES, type Scope } from '@planstream/shared/schemas'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ROUTES } from '../../../server/src/api/rest.js'
-import { keyAuthority } from '../../../server/src/auth/authority.js'
+import { keyAuthenticator } from '../../../server/src/auth/authenticator.js'
 import { ask, type Question } from '../../support/http-request.js'
 import { bearer } from '../../support/servers/keyed-server.js'
 import { StreamServer } from '../../support/servers/stream-server.js'
@@ -10,7 +10,7 @@ import { Wire } from '../../support/streams/socket-client.js'
 /** The key that has this scope and no other. */
 const keyFor = (scope: Scope) => bearer(scope.replace(':', '.'))
 
-const authority = keyAuthority({
+const authority = keyAuthenticator({
 	holders: [
 		(token) => ({
 			tenant: 't',

@@ -6,7 +6,7 @@ import { eventInput } from '@planstream/shared/schemas'
 import { expect } from 'vitest'
 import type { Services } from '../../../server/src/api/router.js'
 import { type App, createApp } from '../../../server/src/app.js'
-import { type Authority, LOCAL_AUTHORITY } from '../../../server/src/auth/authority.js'
+import { type Authenticator, LOCAL_AUTHENTICATOR } from '../../../server/src/auth/authenticator.js'
 import {
 	CONNECTION_LIMITS,
 	type ConnectionLimits,
@@ -25,7 +25,7 @@ export interface StreamServerOptions {
 	readonly maxConnections?: number
 	readonly limits?: Partial<ConnectionLimits>
 	/** @defaultValue this machine's user, without a key */
-	readonly authority?: Authority
+	readonly authority?: Authenticator
 }
 
 /** Every transport on a real port, with what they have open in sight. */
@@ -43,7 +43,7 @@ export class StreamServer implements AsyncDisposable {
 	readonly #http: Server
 	readonly #draining = new AbortController()
 
-	private constructor(log: TailLog, { maxConnections = 100, limits, authority = LOCAL_AUTHORITY }: StreamServerOptions) {
+	private constructor(log: TailLog, { maxConnections = 100, limits, authority = LOCAL_AUTHENTICATOR }: StreamServerOptions) {
 		this.#log = log
 		this.#planstream = new TestPlanstream(log, [])
 		const { hub, executor, artifacts, problems } = this.#planstream

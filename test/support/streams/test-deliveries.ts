@@ -1,15 +1,15 @@
 import { eventInput } from '@planstream/shared/schemas'
 import { expect } from 'vitest'
-import { Deliveries } from '../../../server/src/delivery/delivery.js'
-import type { Outlet } from '../../../server/src/delivery/outlet.js'
-import type { ReadRequest } from '../../../server/src/hub/reader.js'
+import { Fanout } from '../../../server/src/delivery/fanout.js'
+import type { StreamTarget } from '../../../server/src/delivery/target.js'
+import type { ReadOptions } from '../../../server/src/hub/reader.js'
 import { LOCAL_PRINCIPAL, textOf } from '../../../server/src/hub/stream.js'
 import { processSchedule, type Schedule } from '../../../server/src/ops/clock.js'
 import { startPlanstream } from '../plans/test-planstream.js'
 
 export const PLAN = { tenant: LOCAL_PRINCIPAL.tenant, plan_id: 'p' }
 /** A plan from its first event to its end. */
-export const WHOLE: ReadRequest = { after: 'start', snapshot: false, follow: 'until_done' }
+export const WHOLE: ReadOptions = { after: 'start', snapshot: false, follow: 'until_done' }
 
 interface Got {
 	readonly frame?: string
@@ -38,7 +38,7 @@ export class TestRoom {
 }
 
 /** A connection of one stream, whose reader takes what it gets when the test says so. */
-export class TestOutlet extends TestRoom implements Outlet {
+export class TestOutlet extends TestRoom implements StreamTarget {
 	readonly wire
 	readonly got: Got[] = []
 	writes = 0
@@ -91,7 +91,7 @@ export async function startDeliveries({
 	const planstream = await startPlanstream()
 	const { hub } = planstream
 	let now = 0
-	const deliveries = new Deliveries(hub, schedule, () => now)
+	const deliveries = new Fanout(hub, schedule, () => now)
 	const onWrite = () => {
 		now += writeMs
 	}
@@ -107,7 +107,7 @@ export async function startDeliveries({
 		const sent = [{ event_type: 'plan_completed', data: {} }]
 		return hub.publish(LOCAL_PRINCIPAL, { plan_id: 'p', sent, events: sent.map((event) => eventInput.parse(event)) })
 	}
-	const attach = (request: Partial<ReadRequest> = {}, key = 'wire') => {
+	const attach = (request: Partial<ReadOptions> = {}, key = 'wire') => {
 		const outlet = new TestOutlet(key, onWrite)
 		return { outlet, delivery: deliveries.deliver(LOCAL_PRINCIPAL, 'p', { ...WHOLE, ...request }, outlet) }
 	}

@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import type { StepContext, StepInput, StepResult } from '../../plans/agent.js'
-import { failureOf } from '../../plans/attempt-checks.js'
+import { toFailure } from '../../plans/attempt-checks.js'
 import { AgentError, agentError } from '../define-agent.js'
 import type { ArtifactReport, FromChild, Report, ToChild } from './reports.js'
 
@@ -108,7 +108,7 @@ export class AgentProcess {
 			const artifact = await this.#context.artifact(name, bytes, media_type)
 			this.#tell({ kind: 'stored', id, artifact })
 		} catch (thrown) {
-			this.#tell({ kind: 'not_stored', id, failure: failureOf(thrown) })
+			this.#tell({ kind: 'not_stored', id, failure: toFailure(thrown) })
 		}
 	}
 

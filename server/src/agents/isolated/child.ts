@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import { AGENT_TYPE_PATTERN } from '@planstream/shared'
 import { type Agent, callAgent } from '../../plans/agent.js'
-import { failureOf, resultText } from '../../plans/attempt-checks.js'
+import { resultText, toFailure } from '../../plans/attempt-checks.js'
 import { agentError } from '../define-agent.js'
 import { RemoteContext } from './remote-context.js'
 import type { FromChild, Start, ToChild } from './reports.js'
@@ -17,8 +17,8 @@ function main(): void {
 	new Worker(new URL('./watchdog.js', import.meta.url), { workerData: Number(process.argv[2]) })
 	process.once('disconnect', () => process.exit())
 	process.on('uncaughtException', (thrown) => {
-		const sentence = `The agent threw an error that nobody caught: ${failureOf(thrown).message}`
-		const failure = failureOf(agentError('agent_crashed', sentence, { retryable: true }))
+		const sentence = `The agent threw an error that nobody caught: ${toFailure(thrown).message}`
+		const failure = toFailure(agentError('agent_crashed', sentence, { retryable: true }))
 		say({ kind: 'failure', failure }, () => process.exit(1))
 	})
 	process.once('message', (message: Start) => void attempt(message, say))
@@ -30,7 +30,7 @@ async function attempt({ module, step, given }: Start, say: (message: FromChild)
 	const ended = await load(module)
 		.then((agent) => callAgent(agent, step, context))
 		.then((returned): FromChild => ({ kind: 'result', text: resultText(returned) ?? 'null' }))
-		.catch((thrown: unknown): FromChild => ({ kind: 'failure', failure: failureOf(thrown) }))
+		.catch((thrown: unknown): FromChild => ({ kind: 'failure', failure: toFailure(thrown) }))
 	await context.drained()
 	say(ended)
 }

@@ -1,6 +1,6 @@
 import { PlanstreamError, type Usage } from '@planstream/shared'
 import * as z from 'zod'
-import { own } from '../../hub/stream.js'
+import { getOwn } from '../../hub/stream.js'
 import type { Agent, StepContext, StepUpdate } from '../../plans/agent.js'
 import { AgentError, agentError, defineAgent } from '../define-agent.js'
 import { type Sleep, sleepInRealTime } from '../scripted.js'
@@ -35,7 +35,7 @@ function valueAt(given: unknown, path: readonly string[], where: string): unknow
 	for (const [index, name] of path.entries()) {
 		if (value === null) return null
 		const holder: Readonly<Record<string, unknown>> = typeof value === 'object' ? { ...value } : {}
-		const part = own(holder, name)
+		const part = getOwn(holder, name)
 		if (part === undefined) throw nothingThere(path, index, Object.keys(holder), where)
 		value = part
 	}

@@ -21,15 +21,15 @@ import { listedBy } from '../listing.js'
 import { closedError, threadGoneError } from '../storage-errors.js'
 import {
 	type AppendReply,
-	type Asked,
 	type Cells,
 	type HeadReply,
-	type Opened,
 	packRequests,
 	type Replies,
 	type Request,
+	type RequestEnvelope,
 	type StoredSummary,
 	unpackAnswers,
+	type WorkerOpened,
 } from './messages.js'
 
 /** Requests that may wait for the thread at once; far above what 10,000 streams ask for. */
@@ -48,7 +48,7 @@ export class SqliteLog implements LogStore {
 	readonly #worker: Worker
 	readonly #directory: string
 	readonly #waiting = new Map<number, Waiting>()
-	#outbox: Asked[] = []
+	#outbox: RequestEnvelope[] = []
 	#lastId = 0
 	#dropped: Dropped | null = null
 	#gone: PlanstreamError | null = null
@@ -148,7 +148,7 @@ export class SqliteLog implements LogStore {
 
 	#opened(): Promise<void> {
 		return new Promise((resolve, reject) => {
-			this.#worker.once('message', (opened: Opened) => {
+			this.#worker.once('message', (opened: WorkerOpened) => {
 				if (opened.problem) {
 					reject(PlanstreamError.fromProblem(opened.problem))
 					return

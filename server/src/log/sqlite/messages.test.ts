@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { Answered, Asked } from './messages.js'
+import type { RequestEnvelope, ResponseEnvelope } from './messages.js'
 import { packAnswers, packRequests, unpackAnswers, unpackRequests } from './messages.js'
 
 const text = fc.string({ unit: 'binary' })
@@ -17,7 +17,7 @@ const summary = fc.record({
 	labels: fc.option(text),
 	query_text: fc.option(text),
 })
-const request: fc.Arbitrary<Asked['request']> = fc.oneof(
+const request: fc.Arbitrary<RequestEnvelope['request']> = fc.oneof(
 	fc.record({
 		kind: fc.constant('append'),
 		plan,
@@ -40,7 +40,7 @@ const appended = fc
 	.tuple(head, fc.array(fc.tuple(seq, text)), fc.boolean())
 	.map(([at, rows, isNew]) => ({ head: at, seqs: rows.map(([n]) => n), fingerprints: isNew ? rows.map(([, f]) => f) : null }))
 const problem = { type: 't', title: 't', status: 409, detail: 'd', code: 'conflict' } as const
-const outcome: fc.Arbitrary<Answered['outcome']> = fc.oneof(
+const outcome: fc.Arbitrary<ResponseEnvelope['outcome']> = fc.oneof(
 	fc.record({ value: fc.oneof(appended, fc.constant(null), fc.option(head)) }),
 	fc.constant({ problem }),
 )

@@ -64,7 +64,7 @@ export interface ProbeRequest {
 	readonly kind: 'probe'
 }
 
-export interface ReadRequest {
+export interface PageRequest {
 	readonly kind: 'read'
 	readonly plan: PlanKey
 	readonly after: Position
@@ -102,7 +102,7 @@ export interface CloseRequest {
 }
 
 export type WriteRequest = AppendRequest | TrimRequest | RemoveRequest | BeginRequest | RenameRequest | ProbeRequest
-export type ReadingRequest = ReadRequest | HeadRequest | ListRequest | UnfinishedRequest | RetirableRequest | RecordsRequest
+export type ReadingRequest = PageRequest | HeadRequest | ListRequest | UnfinishedRequest | RetirableRequest | RecordsRequest
 export type Request = WriteRequest | ReadingRequest | CloseRequest
 
 /** A head with its summary still in JSON: text crosses between threads much faster than objects do. */
@@ -151,21 +151,21 @@ export interface Replies {
 	readonly close: null
 }
 
-export interface Asked<Kind extends Request = Request> {
+export interface RequestEnvelope<Kind extends Request = Request> {
 	readonly id: number
 	readonly request: Kind
 }
 
 /** An answer, or the problem body of the error that is to be thrown in its place. */
-export type Outcome = { readonly value: Replies[keyof Replies] } | { readonly problem: Problem }
+export type Response = { readonly value: Replies[keyof Replies] } | { readonly problem: Problem }
 
-export interface Answered {
+export interface ResponseEnvelope {
 	readonly id: number
-	readonly outcome: Outcome
+	readonly outcome: Response
 }
 
 /** The thread's first message: no problem when the database is open. */
-export type Opened = { readonly problem: Problem } | { readonly problem: null; readonly dropped: Dropped | null }
+export type WorkerOpened = { readonly problem: Problem } | { readonly problem: null; readonly dropped: Dropped | null }
 
 /**
  * Messages between the two threads, laid flat: copying an array of texts and numbers costs a quarter of copying objects of the same
@@ -176,7 +176,7 @@ export type Cells = readonly unknown[]
 const APPEND = 1
 const OTHER = 0
 
-export function packRequests(batch: readonly Asked[]): Cells {
+export function packRequests(batch: readonly RequestEnvelope[]): Cells {
 	const cells: unknown[] = []
 	for (const { id, request } of batch) {
 		if (request.kind !== 'append') {
@@ -196,9 +196,9 @@ export function packRequests(batch: readonly Asked[]): Cells {
 	return cells
 }
 
-export function unpackRequests(cells: Cells): Asked[] {
+export function unpackRequests(cells: Cells): RequestEnvelope[] {
 	const next = reader(cells)
-	const batch: Asked[] = []
+	const batch: RequestEnvelope[] = []
 	while (next.more()) {
 		const id = next.number()
 		batch.push({ id, request: next.number() === APPEND ? nextAppend(next) : (next.any() as Request) })
@@ -236,7 +236,7 @@ function nextSummary(next: Reader): AppendRequest['summary'] {
 }
 
 /** Of appends to one plan the summary goes over once: it is much longer than the rest of their answers. */
-export function packAnswers(batch: readonly Answered[]): Cells {
+export function packAnswers(batch: readonly ResponseEnvelope[]): Cells {
 	const cells: unknown[] = []
 	let summary: string | null = null
 	for (const { id, outcome } of batch) {
@@ -253,14 +253,14 @@ export function packAnswers(batch: readonly Answered[]): Cells {
 	return cells
 }
 
-export function unpackAnswers(cells: Cells): Answered[] {
+export function unpackAnswers(cells: Cells): ResponseEnvelope[] {
 	const next = reader(cells)
-	const batch: Answered[] = []
+	const batch: ResponseEnvelope[] = []
 	let summary: string | null = null
 	while (next.more()) {
 		const id = next.number()
 		if (next.number() !== APPEND) {
-			batch.push({ id, outcome: next.any() as Outcome })
+			batch.push({ id, outcome: next.any() as Response })
 			continue
 		}
 		const value = nextAppendReply(next, summary)

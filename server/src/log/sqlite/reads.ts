@@ -1,13 +1,13 @@
 import { formatCursor, type PlanSummary, type Position } from '@planstream/shared'
 import { encodeEvent } from '../append.js'
-import { judge, type PlanKey, type StoredEvent, type StoredRecord } from '../event-log.js'
-import { compareNewestFirst, type Filter, type ListPlace, pageOf, parseQuery } from '../listing.js'
+import { type PlanKey, resolvePosition, type StoredEvent, type StoredRecord } from '../event-log.js'
+import { compareNewestFirst, type Filter, type ListPosition, pageOf, parseQuery } from '../listing.js'
 import type {
 	HeadRequest,
 	ListRequest,
 	PageReply,
+	PageRequest,
 	ReadingRequest,
-	ReadRequest,
 	RecordsRequest,
 	Replies,
 	RetirableRequest,
@@ -58,7 +58,7 @@ class PageRead implements ReadJob {
 	readonly #events: StoredEvent[] = []
 	#characters = 0
 
-	constructor(store: SqliteStore, { plan, after, limit }: ReadRequest) {
+	constructor(store: SqliteStore, { plan, after, limit }: PageRequest) {
 		this.#store = store
 		this.#plan = plan
 		this.#after = after
@@ -109,7 +109,7 @@ class PageRead implements ReadJob {
 	}
 
 	#absent(): PageReply {
-		const { reset, from_seq } = judge(this.#after, null)
+		const { reset, from_seq } = resolvePosition(this.#after, null)
 		return { verdict: { reset, epoch: null }, head: null, from_seq, from_cursor: null, base: null, events: [] }
 	}
 }
@@ -160,7 +160,7 @@ class RecordRead implements ReadJob {
 /** Plans whose columns are compared in the time that a row is read. */
 const COMPARED = 16
 /** '~' comes after every digit, so it stands before the newest plan. */
-const NEWEST: ListPlace = { created_at: '~', plan_id: '' }
+const NEWEST: ListPosition = { created_at: '~', plan_id: '' }
 
 /** One page of the list of plans, found by a scan from the newest on. */
 class ListRead implements ReadJob {
@@ -169,7 +169,7 @@ class ListRead implements ReadJob {
 	readonly #limit: number
 	readonly #filter: Filter
 	readonly #matched: PlanSummary[] = []
-	#after: ListPlace
+	#after: ListPosition
 
 	constructor(store: SqliteStore, { query }: ListRequest) {
 		this.#store = store

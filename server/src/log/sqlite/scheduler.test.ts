@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { PLAN, record, records } from '#test/support/plans/log-records.js'
 import type { LogRecord, PlanKey } from '../event-log.js'
-import type { Answered, AppendReply, PageReply, ReadingRequest, WriteRequest } from './messages.js'
-import { Turns } from './scheduler.js'
+import type { AppendReply, PageReply, ReadingRequest, ResponseEnvelope, WriteRequest } from './messages.js'
+import { Scheduler } from './scheduler.js'
 import { openTables } from './schema.js'
 import { SqliteStore } from './store.js'
 
@@ -16,7 +16,7 @@ function open() {
 	const { db, close } = openTables(directory)
 	const clock = { now: 0 }
 	const store = new SqliteStore(db)
-	const turns = new Turns(store, directory, () => clock.now)
+	const turns = new Scheduler(store, directory, () => clock.now)
 	let id = 0
 	const add = (request: WriteRequest | ReadingRequest): number => {
 		id += 1
@@ -24,8 +24,8 @@ function open() {
 		return id
 	}
 	/** Does everything that waits and gives the answers in their order. */
-	const settle = (): Answered[] => {
-		const answers: Answered[] = []
+	const settle = (): ResponseEnvelope[] => {
+		const answers: ResponseEnvelope[] = []
 		while (turns.hasWork) answers.push(...turns.commit(), ...turns.serve())
 		return answers
 	}
@@ -44,11 +44,11 @@ function read(plan: PlanKey, limit: number): ReadingRequest {
 	return { kind: 'read', plan, after: 'start', limit }
 }
 
-function codeOf({ outcome }: Answered): string {
+function codeOf({ outcome }: ResponseEnvelope): string {
 	return 'problem' in outcome ? outcome.problem.code : 'ok'
 }
 
-function replyOf<Value>(answer: Answered | undefined): Value {
+function replyOf<Value>(answer: ResponseEnvelope | undefined): Value {
 	if (!answer || 'problem' in answer.outcome) throw new Error(`no answer, or a refusal: ${JSON.stringify(answer)}`)
 	return answer.outcome.value as Value
 }

@@ -1,6 +1,6 @@
 import { asPlanstreamError, type PlanstreamError } from '@planstream/shared'
 import { asReadError, asWriteError } from '../storage-errors.js'
-import type { Answered, Asked, Outcome, ReadingRequest, Request, WriteRequest } from './messages.js'
+import type { ReadingRequest, Request, RequestEnvelope, Response, ResponseEnvelope, WriteRequest } from './messages.js'
 import { type ReadJob, readJob } from './reads.js'
 import type { SqliteStore } from './store.js'
 
@@ -22,15 +22,15 @@ interface Reader {
 
 /**
  * Divides the one connection between writers and readers: while both wait, one group commit and one read turn follow each other
- * strictly in turn. Nothing here waits; whoever owns the thread calls {@link Turns.commit} and {@link Turns.serve} while there is work.
+ * strictly in turn. Nothing here waits; whoever owns the thread calls {@link Scheduler.commit} and {@link Scheduler.serve} while there is work.
  */
-export class Turns {
+export class Scheduler {
 	readonly #store: SqliteStore
 	readonly #directory: string
 	readonly #now: () => number
-	#writes: Asked<WriteRequest>[] = []
+	#writes: RequestEnvelope<WriteRequest>[] = []
 	readonly #readers: Reader[] = []
-	readonly #refused: Answered[] = []
+	readonly #refused: ResponseEnvelope[] = []
 	/** Set when sweeping failed, until a write shows that the disk takes data again. */
 	#sweepPaused = false
 
@@ -50,13 +50,13 @@ export class Turns {
 		return this.hasRequests || this.#shouldSweep
 	}
 
-	add({ id, request }: Asked<Exclude<Request, { kind: 'close' }>>): void {
+	add({ id, request }: RequestEnvelope<Exclude<Request, { kind: 'close' }>>): void {
 		if (isWrite(request)) this.#writes.push({ id, request })
 		else this.#addReader(id, request)
 	}
 
 	/** Makes one group of the waiting writes durable. */
-	commit(): Answered[] {
+	commit(): ResponseEnvelope[] {
 		const group = this.#nextGroup()
 		if (group.length > 0) return this.#commitGroup(group)
 		if (this.#shouldSweep) this.#sweepAlone()
@@ -64,7 +64,7 @@ export class Turns {
 	}
 
 	/** Gives the waiting readers one turn. */
-	serve(): Answered[] {
+	serve(): ResponseEnvelope[] {
 		const answers = this.#refused.splice(0)
 		const deadline = this.#now() + TURN_MS
 		let rows = TURN_ROWS
@@ -92,7 +92,7 @@ export class Turns {
 		}
 	}
 
-	#nextGroup(): Asked<WriteRequest>[] {
+	#nextGroup(): RequestEnvelope<WriteRequest>[] {
 		let events = 0
 		let characters = 0
 		let size = 0
@@ -106,7 +106,7 @@ export class Turns {
 		return this.#writes.splice(0, size)
 	}
 
-	#commitGroup(group: readonly Asked<WriteRequest>[]): Answered[] {
+	#commitGroup(group: readonly RequestEnvelope<WriteRequest>[]): ResponseEnvelope[] {
 		try {
 			const answers = this.#store.transaction(() => {
 				const written = group.map(({ id, request }) => ({ id, outcome: this.#write(request) }))
@@ -124,7 +124,7 @@ export class Turns {
 	}
 
 	/** A refusal is an answer; everything else that is thrown ends the transaction. */
-	#write(request: WriteRequest): Outcome {
+	#write(request: WriteRequest): Response {
 		try {
 			return { value: this.#store.write(request) }
 		} catch (thrown) {
@@ -143,7 +143,7 @@ export class Turns {
 		}
 	}
 
-	#step({ job }: Reader, rows: number): { taken: number; outcome: Outcome | null } {
+	#step({ job }: Reader, rows: number): { taken: number; outcome: Response | null } {
 		try {
 			const { rows: taken, reply } = job.step(rows)
 			return { taken, outcome: reply === undefined ? null : { value: reply } }
@@ -159,6 +159,6 @@ function isWrite(request: Exclude<Request, { kind: 'close' }>): request is Write
 	return WRITES.has(request.kind)
 }
 
-function failed(error: PlanstreamError): Outcome {
+function failed(error: PlanstreamError): Response {
 	return { problem: error.toProblem() }
 }

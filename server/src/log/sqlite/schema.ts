@@ -2,7 +2,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PlanstreamError } from '@planstream/shared'
 import type { Dropped, StoredRecord, TrimReason } from '../event-log.js'
-import type { ListPlace } from '../listing.js'
+import type { ListPosition } from '../listing.js'
 import { isLocked } from '../storage-errors.js'
 import { openDatabase, type SqlDatabase } from './driver.js'
 import { findDropped, type SetAside, setDamagedAside } from './wal-check.js'
@@ -258,12 +258,12 @@ function logStatements(db: SqlDatabase) {
 		renameLog: db.prepare('UPDATE logs SET tenant = ?, plan_id = ? WHERE log_id = ?'),
 		removeLog: db.prepare('DELETE FROM logs WHERE log_id = ?'),
 		/** How far so many plans reach. */
-		listEnd: db.prepare<ListPlace>(
+		listEnd: db.prepare<ListPosition>(
 			`SELECT created_at, plan_id FROM logs WHERE tenant = ? AND created_at >= ? AND (created_at, plan_id) < (?, ?)
 				ORDER BY created_at DESC, plan_id DESC LIMIT 1 OFFSET ?`,
 		),
 		/** Leaves out nothing that matches; a column that is null may match anything. The first bound is what the index is searched by. */
-		listLogs: db.prepare<ListPlace & { readonly summary: string }>(
+		listLogs: db.prepare<ListPosition & { readonly summary: string }>(
 			`SELECT created_at, plan_id, summary FROM logs WHERE tenant = ? AND created_at >= ?
 				AND (created_at, plan_id) < (?, ?) AND (created_at, plan_id) >= (?, ?)
 				AND instr(?, status) AND coalesce(instr(labels, ?), 1) AND coalesce(instr(query_text, ?), 1)
@@ -283,11 +283,11 @@ function logStatements(db: SqlDatabase) {
 		probe: db.prepare('INSERT OR REPLACE INTO bases (log_id, base) VALUES (0, hex(randomblob(32768)))'),
 		findBase: db.prepare<{ base: string }>('SELECT base FROM bases WHERE log_id = ?'),
 		removeBase: db.prepare('DELETE FROM bases WHERE log_id = ?'),
-		doom: db.prepare(
+		markDeleted: db.prepare(
 			'INSERT INTO doomed (log_id, below_seq) VALUES (?, ?) ON CONFLICT (log_id) DO UPDATE SET below_seq = excluded.below_seq',
 		),
-		findDoomed: db.prepare<{ log_id: number; below_seq: number }>('SELECT log_id, below_seq FROM doomed LIMIT 1'),
-		acquit: db.prepare('DELETE FROM doomed WHERE log_id = ?'),
+		findDeleted: db.prepare<{ log_id: number; below_seq: number }>('SELECT log_id, below_seq FROM doomed LIMIT 1'),
+		unmarkDeleted: db.prepare('DELETE FROM doomed WHERE log_id = ?'),
 	}
 }
 

@@ -1,9 +1,16 @@
 import { EMPTY_FINGERPRINT, type FullCursor, type Position } from '@planstream/shared'
 import { canTrim, decideAppend, type KnownEvent, newEpoch, nothingToRename, STAGING_TENANT, takenError } from '../append.js'
-import { type Judgement, judge, type Origin, type PlanKey, type RetirableQuery, type StoredRecord } from '../event-log.js'
-import type { ListPlace, Sieve } from '../listing.js'
+import {
+	type Origin,
+	type PlanKey,
+	type ResolvedPosition,
+	type RetirableQuery,
+	resolvePosition,
+	type StoredRecord,
+} from '../event-log.js'
+import type { ListPosition, Prefilter } from '../listing.js'
 import { LruMap } from '../lru.js'
-import { keyText } from '../tail.js'
+import { planKey } from '../tail.js'
 import type { SqlDatabase } from './driver.js'
 import type {
 	AppendReply,
@@ -24,7 +31,7 @@ const INDEXED = ['created_at', 'unfinished', 'at_rest', 'status', 'labels', 'que
  * Rows of `logs` that a transaction changes, written once at its end. Where a log ends is told by its newest event, so that the row of one that
  * grew by transient events alone is not written.
  */
-export class ChangedRows {
+export class DirtyRows {
 	readonly #sql: Statements
 	readonly #rows = new Map<string, LogRow>()
 	/** What of these logs' rows must be written: what a log that grows changes, or all. */
@@ -107,20 +114,20 @@ export class SqliteStore {
 	readonly #sql: Statements
 	readonly #cache = new LruMap<LogRow>(CACHED_LOGS)
 	/** Rows changed in this transaction. */
-	readonly #changed: ChangedRows
-	#hasDoomed: boolean
+	readonly #changed: DirtyRows
+	#hasDeleted: boolean
 
 	constructor(db: SqlDatabase) {
 		this.#db = db
 		this.#sql = prepareStatements(db)
-		this.#changed = new ChangedRows(this.#sql)
-		this.#hasDoomed = this.#sql.findDoomed.get() !== undefined
+		this.#changed = new DirtyRows(this.#sql)
+		this.#hasDeleted = this.#sql.findDeleted.get() !== undefined
 		this.#forgetStaged()
 	}
 
 	/** True while events of removed or trimmed logs wait for {@link SqliteStore.sweep}. */
 	get hasDoomed(): boolean {
-		return this.#hasDoomed
+		return this.#hasDeleted
 	}
 
 	/** Runs `work` and makes what it wrote durable, or leaves the tables as they were and throws. */
@@ -166,18 +173,18 @@ export class SqliteStore {
 
 	/** Deletes up to `limit` events that nobody can see any more. */
 	sweep(limit: number): void {
-		const doomed = this.#sql.findDoomed.get()
+		const doomed = this.#sql.findDeleted.get()
 		const oldest = doomed && this.#sql.oldestEvent.get(doomed.log_id)?.seq
 		if (doomed && typeof oldest === 'number' && oldest < doomed.below_seq) {
 			this.#sql.removeEvents.run(doomed.log_id, Math.min(oldest + limit, doomed.below_seq))
 		} else if (doomed) {
-			this.#sql.acquit.run(doomed.log_id)
+			this.#sql.unmarkDeleted.run(doomed.log_id)
 		}
-		this.#hasDoomed = doomed !== undefined
+		this.#hasDeleted = doomed !== undefined
 	}
 
 	find(plan: PlanKey): LogRow | null {
-		const key = keyText(plan)
+		const key = planKey(plan)
 		const known = this.#changed.get(key) ?? this.#cache.get(key)
 		if (known) return known
 		const found = this.#sql.findLog.get(plan.tenant, plan.plan_id)
@@ -206,8 +213,8 @@ export class SqliteStore {
 		return { seq: oldest_seq - 1, fingerprint: before_fingerprint, base, reason: trim_reason }
 	}
 
-	judge(after: Position, row: LogRow): Judgement {
-		return judge(after, { ...row, fingerprintAt: (seq) => this.#fingerprintAt(row, seq) })
+	judge(after: Position, row: LogRow): ResolvedPosition {
+		return resolvePosition(after, { ...row, fingerprintAt: (seq) => this.#fingerprintAt(row, seq) })
 	}
 
 	cursorAt(row: LogRow, seq: number): FullCursor {
@@ -223,12 +230,12 @@ export class SqliteStore {
 	}
 
 	/** Where the next `count` plans of a tenant end, counted from a place in the list on; null: there are not so many. */
-	listEnd(tenant: string, { created_after }: Sieve, after: ListPlace, count: number): ListPlace | null {
+	listEnd(tenant: string, { created_after }: Prefilter, after: ListPosition, count: number): ListPosition | null {
 		return this.#sql.listEnd.get(tenant, created_after, after.created_at, after.plan_id, count - 1) ?? null
 	}
 
 	/** Summaries of the plans between two places that may match. */
-	listed(tenant: string, { statuses, label, text }: Sieve, after: ListPlace, end: ListPlace, limit: number) {
+	listed(tenant: string, { statuses, label, text }: Prefilter, after: ListPosition, end: ListPosition, limit: number) {
 		const between = [end.created_at, after.created_at, after.plan_id, end.created_at, end.plan_id] as const
 		return this.#sql.listLogs.all(tenant, ...between, statuses, label, text, limit)
 	}
@@ -258,7 +265,7 @@ export class SqliteStore {
 		}
 		const { head_seq, state_seq, fingerprint } = end
 		const grown = { ...log, head_seq, state_seq, fingerprint, ...(summary && columnsOf(summary)) }
-		this.#changed.grow(keyText(plan), log, grown)
+		this.#changed.grow(planKey(plan), log, grown)
 		const head = summary === null ? this.headOf(grown) : { ...this.headOf(grown), summary: null }
 		return { head, seqs, fingerprints: added.map((event) => event.fingerprint) }
 	}
@@ -279,7 +286,7 @@ export class SqliteStore {
 
 	#begin({ plan, origin, state_seq }: BeginRequest): void {
 		if (this.find(plan)) throw takenError(plan)
-		this.#changed.add(keyText(plan), this.#create(plan, newEpoch(), origin, state_seq))
+		this.#changed.add(planKey(plan), this.#create(plan, newEpoch(), origin, state_seq))
 	}
 
 	#rename({ plan, to, summary }: RenameRequest): void {
@@ -287,9 +294,9 @@ export class SqliteStore {
 		const row = this.find(plan)
 		if (!row) throw nothingToRename(plan)
 		this.#sql.renameLog.run(to.tenant, to.plan_id, row.log_id)
-		this.#changed.delete(keyText(plan))
-		this.#cache.delete(keyText(plan))
-		this.#changed.move(keyText(to), { ...row, ...columnsOf(summary) })
+		this.#changed.delete(planKey(plan))
+		this.#cache.delete(planKey(plan))
+		this.#changed.move(planKey(to), { ...row, ...columnsOf(summary) })
 	}
 
 	/** Forgets what somebody was making when the process before this one ended. */
@@ -319,8 +326,8 @@ export class SqliteStore {
 		if (!row || !canTrim(plan, row, before_seq)) return
 		const before_fingerprint = this.#fingerprintAt(row, before_seq - 1)
 		this.#sql.setBase.run(row.log_id, replacement.base)
-		this.#doom(row.log_id, before_seq)
-		this.#changed.move(keyText(plan), { ...row, oldest_seq: before_seq, before_fingerprint, trim_reason: replacement.reason })
+		this.#markDeleted(row.log_id, before_seq)
+		this.#changed.move(planKey(plan), { ...row, oldest_seq: before_seq, before_fingerprint, trim_reason: replacement.reason })
 	}
 
 	#remove(plan: PlanKey): void {
@@ -328,14 +335,14 @@ export class SqliteStore {
 		if (!row) return
 		this.#sql.removeLog.run(row.log_id)
 		this.#sql.removeBase.run(row.log_id)
-		this.#doom(row.log_id, EVERY_SEQ)
-		this.#changed.delete(keyText(plan))
-		this.#cache.delete(keyText(plan))
+		this.#markDeleted(row.log_id, EVERY_SEQ)
+		this.#changed.delete(planKey(plan))
+		this.#cache.delete(planKey(plan))
 	}
 
-	#doom(log_id: number, below_seq: number): void {
-		this.#sql.doom.run(log_id, below_seq)
-		this.#hasDoomed = true
+	#markDeleted(log_id: number, below_seq: number): void {
+		this.#sql.markDeleted.run(log_id, below_seq)
+		this.#hasDeleted = true
 	}
 
 	#fingerprintAt(row: LogRow, seq: number): string {

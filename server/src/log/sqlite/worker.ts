@@ -2,8 +2,8 @@ import { join } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Problem } from '@planstream/shared'
 import { asOpeningError } from '../storage-errors.js'
-import { type Answered, type Cells, type Opened, packAnswers, unpackRequests } from './messages.js'
-import { Turns } from './scheduler.js'
+import { type Cells, packAnswers, type ResponseEnvelope, unpackRequests, type WorkerOpened } from './messages.js'
+import { Scheduler } from './scheduler.js'
 import { DATABASE_FILE, type OpenTables, openTables } from './schema.js'
 import { SqliteStore } from './store.js'
 
@@ -18,11 +18,11 @@ function main(): void {
 		port.postMessage(opened)
 		return
 	}
-	const turns = new Turns(opened.store, directory, () => performance.now())
+	const turns = new Scheduler(opened.store, directory, () => performance.now())
 	let scheduled = false
 	let closing: number | null = null
 
-	const post = (answers: Answered[]): void => {
+	const post = (answers: ResponseEnvelope[]): void => {
 		if (answers.length > 0) port.postMessage(packAnswers(answers))
 	}
 	const schedule = (): void => {
@@ -47,7 +47,7 @@ function main(): void {
 		}
 		schedule()
 	})
-	port.postMessage({ problem: null, dropped: opened.dropped } satisfies Opened)
+	port.postMessage({ problem: null, dropped: opened.dropped } satisfies WorkerOpened)
 	schedule()
 }
 
@@ -55,7 +55,7 @@ interface OpenStore extends Pick<OpenTables, 'dropped' | 'close'> {
 	readonly store: SqliteStore
 }
 
-function open(directory: string): OpenStore | Extract<Opened, { problem: Problem }> {
+function open(directory: string): OpenStore | Extract<WorkerOpened, { problem: Problem }> {
 	try {
 		const { db, dropped, close } = openTables(directory)
 		try {

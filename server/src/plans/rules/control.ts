@@ -1,25 +1,29 @@
 import type { ParsedEvent, StepState } from '@planstream/shared'
 import { type PlanFold, stepOf } from '../../hub/plan-fold.js'
-import { own } from '../../hub/stream.js'
+import { getOwn } from '../../hub/stream.js'
 import { dependentsBelow } from './graph.js'
 import {
 	ALLOWED_ON_PLAN,
 	assertStepTakes,
 	type Command,
+	type DecisionContext,
 	type PlanCommand,
 	REACHED_BY_PLAN,
 	refuseOnPlan,
 	refuseTransition,
 	runningSteps,
 	stepIn,
-	type World,
 } from './input.js'
 import { settle } from './settle.js'
 
-type StepControlOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
+type StepInputOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
 
 /** Runs a step again, and with cascade what was made from its result. A failed plan is reopened for it. */
-export function retryStep(fold: PlanFold, { step_id, cascade }: StepControlOf<'retry_step'>, world: World): ParsedEvent[] {
+export function retryStep(
+	fold: PlanFold,
+	{ step_id, cascade }: StepInputOf<'retry_step'>,
+	world: DecisionContext,
+): ParsedEvent[] {
 	const { state } = stepIn(fold, step_id)
 	assertStepTakes(fold, state, 'retry')
 	assertCauseIsGone(fold, state)
@@ -34,16 +38,16 @@ function stepRetried({ step_id, attempt }: StepState): ParsedEvent {
 }
 
 /** Counts a step as done without a result. */
-export function skipStep(fold: PlanFold, { step_id, reason }: StepControlOf<'skip_step'>, world: World): ParsedEvent[] {
+export function skipStep(fold: PlanFold, { step_id, reason }: StepInputOf<'skip_step'>, world: DecisionContext): ParsedEvent[] {
 	const { state } = stepIn(fold, step_id)
-	if (state.status === 'skipped' && own(fold.skipped_by, step_id) === null) return []
+	if (state.status === 'skipped' && getOwn(fold.skipped_by, step_id) === null) return []
 	assertStepTakes(fold, state, 'skip')
 	return settle(fold, [{ event_type: 'step_skipped', step_id, data: { reason: reason ?? 'manual' } }], world)
 }
 
 /** A step that was skipped because of a failed one waits for that one to be retried. */
 function assertCauseIsGone(fold: PlanFold, step: StepState): void {
-	const cause = step.status === 'skipped' ? own(fold.skipped_by, step.step_id) : null
+	const cause = step.status === 'skipped' ? getOwn(fold.skipped_by, step.step_id) : null
 	if (typeof cause !== 'string' || stepOf(fold.state, cause)?.status !== 'failed') return
 	refuseTransition(`Step ${step.step_id}, skipped because step ${cause} failed,`, 'skipped', 'retry', [])
 }
@@ -53,7 +57,7 @@ function affected(fold: PlanFold, step_id: string): StepState[] {
 	const below = dependentsBelow(fold.state.steps, step_id)
 	return fold.state.steps.filter(({ step_id: id, status }) => {
 		if (!below.has(id)) return false
-		return status === 'completed' || (status === 'skipped' && own(fold.skipped_by, id) === step_id)
+		return status === 'completed' || (status === 'skipped' && getOwn(fold.skipped_by, id) === step_id)
 	})
 }
 
@@ -63,7 +67,7 @@ type Of<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
  * Pauses at once when nothing runs; else says what is still running, and the pause takes hold when that has ended. An interrupt that
  * hurries a pause on and gives no reason keeps that of the pause.
  */
-export function pause(fold: PlanFold, { mode, ...said }: Of<'pause'>, world: World): ParsedEvent[] {
+export function pause(fold: PlanFold, { mode, ...said }: Of<'pause'>, world: DecisionContext): ParsedEvent[] {
 	if (!mayChange(fold, 'pause')) return []
 	if (fold.state.status === 'pausing' && (mode === 'drain' || fold.pause?.mode === 'interrupt')) return []
 	const running_step_ids = runningSteps(fold, world.live)
@@ -73,7 +77,7 @@ export function pause(fold: PlanFold, { mode, ...said }: Of<'pause'>, world: Wor
 	return [{ event_type: 'plan_paused', step_id: null, data }]
 }
 
-export function resume(fold: PlanFold, world: World): ParsedEvent[] {
+export function resume(fold: PlanFold, world: DecisionContext): ParsedEvent[] {
 	if (!mayChange(fold, 'resume')) return []
 	const since = fold.state.status === 'paused' ? fold.pause?.since : undefined
 	const paused_ms = since === undefined ? {} : { paused_ms: Math.max(0, world.now - Date.parse(since)) }
@@ -81,13 +85,13 @@ export function resume(fold: PlanFold, world: World): ParsedEvent[] {
 }
 
 /** Cancels at once when nothing runs; else what runs is told to stop, and counts no more. */
-export function cancel(fold: PlanFold, { reason }: Of<'cancel'>, world: World): ParsedEvent[] {
+export function cancel(fold: PlanFold, { reason }: Of<'cancel'>, world: DecisionContext): ParsedEvent[] {
 	if (!mayChange(fold, 'cancel')) return []
 	return stop(fold, { ...(reason !== undefined && { reason }), timed_out: false }, world)
 }
 
 /** The plan's own time is over: it is stopped like a cancelled one and ends as failed. */
-export function timeOut(fold: PlanFold, world: World): ParsedEvent[] {
+export function timeOut(fold: PlanFold, world: DecisionContext): ParsedEvent[] {
 	const { status } = fold.state
 	if (status !== 'running' && status !== 'pausing' && status !== 'paused') return []
 	const due = timeoutAt(fold)
@@ -100,7 +104,11 @@ export function timeoutAt({ plan, clock_from }: PlanFold): number | null {
 	return plan?.timeout_ms == null || clock_from === null ? null : Date.parse(clock_from) + plan.timeout_ms
 }
 
-function stop(fold: PlanFold, cause: { readonly reason?: string; readonly timed_out: boolean }, world: World): ParsedEvent[] {
+function stop(
+	fold: PlanFold,
+	cause: { readonly reason?: string; readonly timed_out: boolean },
+	world: DecisionContext,
+): ParsedEvent[] {
 	const running_step_ids = runningSteps(fold, world.live)
 	const cancelling: ParsedEvent = { event_type: 'plan_cancelling', step_id: null, data: { ...cause, running_step_ids } }
 	const settled = settle(fold, [cancelling], world)
@@ -108,11 +116,11 @@ function stop(fold: PlanFold, cause: { readonly reason?: string; readonly timed_
 }
 
 /** Reopens a failed or cancelled plan: what failed, was cancelled or was skipped because of a failure runs again. */
-export function retryPlan(fold: PlanFold, world: World): ParsedEvent[] {
+export function retryPlan(fold: PlanFold, world: DecisionContext): ParsedEvent[] {
 	if (!mayChange(fold, 'retry')) return []
 	const resumed: ParsedEvent = { event_type: 'plan_resumed', step_id: null, data: { reason: 'retry' } }
 	const again = fold.state.steps.filter(({ step_id, status }) => {
-		if (status === 'skipped') return typeof own(fold.skipped_by, step_id) === 'string'
+		if (status === 'skipped') return typeof getOwn(fold.skipped_by, step_id) === 'string'
 		return status === 'failed' || status === 'cancelled'
 	})
 	return settle(fold, [resumed, ...again.map(stepRetried)], world)

@@ -2,18 +2,18 @@ import { isDeepStrictEqual } from 'node:util'
 import { indexSteps, isFree, type NormalisedPlan, type ParsedEvent, PlanstreamError, STEP_STATUSES } from '@planstream/shared'
 import type { PlanFold } from '../../hub/plan-fold.js'
 import { assertRoom } from '../../hub/publish-rules.js'
-import { own, unknownPlan } from '../../hub/stream.js'
+import { getOwn, unknownPlan } from '../../hub/stream.js'
 import { cancel, pause, resume, retryPlan, retryStep, skipStep, timeOut } from './control.js'
 import {
 	ALLOWED_ON_PLAN,
 	countRunning,
+	type DecisionContext,
 	type Input,
 	type Lease,
 	REACHED_BY_PLAN,
 	refuseOnPlan,
 	refuseTransition,
 	stepIn,
-	type World,
 } from './input.js'
 import { modify } from './modify.js'
 import { afterFailure, afterLoss, afterResult } from './outcome.js'
@@ -49,7 +49,7 @@ function metricsOf({ state, output_characters }: PlanFold, window_ms: number): P
  * @param fold - null when there is no such plan
  * @throws PlanstreamError `bad_request`, `not_found`, `conflict`, `plan_external`, `illegal_transition`
  */
-export function decide(plan_id: string, fold: PlanFold | null, input: Input, world: World): readonly ParsedEvent[] {
+export function decide(plan_id: string, fold: PlanFold | null, input: Input, world: DecisionContext): readonly ParsedEvent[] {
 	if (input.kind === 'create') return create(fold, input.plan, input.start)
 	const managed = assertManaged(plan_id, fold)
 	switch (input.kind) {
@@ -92,7 +92,7 @@ export function decide(plan_id: string, fold: PlanFold | null, input: Input, wor
 
 type AttemptEnd = Extract<Input, { kind: 'result' | 'failure' | 'lost' }>
 
-function attemptEnded(fold: PlanFold, input: AttemptEnd, world: World): readonly ParsedEvent[] {
+function attemptEnded(fold: PlanFold, input: AttemptEnd, world: DecisionContext): readonly ParsedEvent[] {
 	if (input.kind === 'lost') {
 		const { state, spec } = stepIn(fold, input.step_id)
 		if (state.status !== 'running' || state.attempt !== input.attempt) return []
@@ -149,7 +149,7 @@ function started({ query, research_type, steps }: NormalisedPlan): ParsedEvent {
 }
 
 /** Gives an attempt to a worker, if the step may run now. */
-function lease(fold: PlanFold, { step_id, attempt, worker_id }: Lease, { live }: World): readonly ParsedEvent[] {
+function lease(fold: PlanFold, { step_id, attempt, worker_id }: Lease, { live }: DecisionContext): readonly ParsedEvent[] {
 	const { state, spec } = stepIn(fold, step_id)
 	const { status, plan_id, steps } = fold.state
 	if (status !== 'running') refuseTransition(`Plan ${plan_id}`, status, 'lease', [])
@@ -177,7 +177,7 @@ function assertCurrent(fold: PlanFold, lease: Lease, requested: string): ReturnT
 	const step = stepIn(fold, lease.step_id)
 	const { status, attempt } = step.state
 	const current =
-		status === 'running' && attempt === lease.attempt && own(fold.leases, lease.step_id)?.worker_id === lease.worker_id
+		status === 'running' && attempt === lease.attempt && getOwn(fold.leases, lease.step_id)?.worker_id === lease.worker_id
 	if (!current) refuseTransition(`Step ${lease.step_id}`, status, `${requested} of attempt ${lease.attempt}`, [])
 	return step
 }

@@ -128,7 +128,7 @@ export type Occurrence =
 export type Input = Command | Occurrence
 
 /** The world as far as a decision may know it. */
-export interface World {
+export interface DecisionContext {
 	/** Milliseconds since 1970. */
 	readonly now: number
 	/** Drawn uniformly from 0 to 1, for jitter. */

@@ -10,7 +10,7 @@ import { MAX_STEPS, type ModifyOp, normalisedStep } from '@planstream/shared/sch
 import { type PlanFold, stepOf } from '../../hub/plan-fold.js'
 import { assertInputs } from '../agent-schemas.js'
 import { assertGraph } from './graph.js'
-import { ALLOWED_ON_PLAN, allowedOnStep, refuseOnPlan, refuseTransition, type World } from './input.js'
+import { ALLOWED_ON_PLAN, allowedOnStep, type DecisionContext, refuseOnPlan, refuseTransition } from './input.js'
 import { settle, stepCancelled } from './settle.js'
 
 const FROZEN: ReadonlySet<StepStatus> = new Set(['running', 'awaiting_review', 'completed'])
@@ -20,7 +20,7 @@ const FROZEN: ReadonlySet<StepStatus> = new Set(['running', 'awaiting_review', '
  *
  * @throws PlanstreamError `illegal_transition` for a frozen step or plan, `bad_request` with the `path` of the operation or of the step that is wrong after all of them, `invalid_input`
  */
-export function modify(fold: PlanFold, ops: readonly ModifyOp[], world: World): ParsedEvent[] {
+export function modify(fold: PlanFold, ops: readonly ModifyOp[], world: DecisionContext): ParsedEvent[] {
 	const { status, revision, steps: before } = fold.state
 	if (!ALLOWED_ON_PLAN[status].includes('modify') || fold.plan === null) refuseOnPlan(fold, 'modify')
 	const edit = new Edit(fold, fold.plan.steps)
@@ -65,7 +65,7 @@ class Edit {
 				this.#relink = true
 				return
 			case 'update_step':
-				this.#replace(op.step_id, path, (step) => patched(step, op.patch, path))
+				this.#replace(op.step_id, path, (step) => applyPatch(step, op.patch, path))
 				return
 			case 'set_dependencies':
 				this.#replace(op.step_id, path, (step) => ({ ...step, depends_on: op.depends_on, implied: false }))
@@ -147,7 +147,7 @@ class Edit {
 
 type Patch = Extract<ModifyOp, { op: 'update_step' }>['patch']
 
-function patched(step: NormalisedStep, { retry, quality, ...fields }: Patch, path: string): NormalisedStep {
+function applyPatch(step: NormalisedStep, { retry, quality, ...fields }: Patch, path: string): NormalisedStep {
 	const given = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 	const gate = quality === undefined ? step.quality : quality === null ? null : { ...step.quality, ...quality }
 	const merged = normalisedStep.safeParse({ ...step, ...given, retry: { ...step.retry, ...retry }, quality: gate })

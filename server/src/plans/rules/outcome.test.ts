@@ -1,7 +1,7 @@
 import { planSpec } from '@planstream/shared/schemas'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { judge, retryDelay } from './outcome.js'
+import { assessQuality, retryDelay } from './outcome.js'
 
 const { steps } = planSpec.parse({
 	query: 'q',
@@ -30,7 +30,7 @@ describe('the delay before a retry', () => {
 describe('the gate', () => {
 	const good = [{ name: 'd', score: 0.9, passed: true }]
 	const decision = (score: number | undefined, checks = good, left = true, policy = gate) =>
-		judge(policy, { quality_score: score, checks }, left).decision
+		assessQuality(policy, { quality_score: score, checks }, left).decision
 
 	it('approves from approve_score on and asks for a review between the two scores', () => {
 		expect(decision(0.85)).toBe('approved')
@@ -49,6 +49,6 @@ describe('the gate', () => {
 		expect(decision(undefined)).toBe('retry_suggested')
 		expect(decision(1, [])).toBe('retry_suggested')
 		expect(decision(1, [{ name: 'd', score: 0.5, passed: false }])).toBe('retry_suggested')
-		expect(judge(gate, { quality_score: 1 }, true).reasons).toEqual(['The check d is missing.'])
+		expect(assessQuality(gate, { quality_score: 1 }, true).reasons).toEqual(['The check d is missing.'])
 	})
 })

@@ -1,7 +1,7 @@
 import type { Check, Failure, Json, NormalisedStep, ParsedEvent, QualityPolicy, StepState } from '@planstream/shared'
 import { type PlanFold, reviewIdOf } from '../../hub/plan-fold.js'
-import { own } from '../../hub/stream.js'
-import type { AttemptResult, Input, LossReason, World } from './input.js'
+import { getOwn } from '../../hub/stream.js'
+import type { AttemptResult, DecisionContext, Input, LossReason } from './input.js'
 
 /** What an agent said of its own result. */
 export interface Scored {
@@ -9,7 +9,7 @@ export interface Scored {
 	readonly checks?: readonly Check[] | undefined
 }
 
-export interface Judgement {
+export interface QualityVerdict {
 	readonly decision: 'approved' | 'rejected' | 'review_required' | 'retry_suggested'
 	/** One sentence for each thing that kept the result from being approved. */
 	readonly reasons: string[]
@@ -21,7 +21,11 @@ export interface Judgement {
  *
  * @param failuresLeft - whether a rejected result may be tried again
  */
-export function judge(policy: QualityPolicy, { quality_score, checks = [] }: Scored, failuresLeft: boolean): Judgement {
+export function assessQuality(
+	policy: QualityPolicy,
+	{ quality_score, checks = [] }: Scored,
+	failuresLeft: boolean,
+): QualityVerdict {
 	const reasons = shortfalls(policy, quality_score, checks)
 	if (reasons.length > 0) {
 		return { decision: policy.on_reject === 'retry' && failuresLeft ? 'retry_suggested' : 'rejected', reasons }
@@ -59,7 +63,7 @@ export function retryDelay(policy: NormalisedStep['retry'], failures: number, ra
 }
 
 /** What follows from an attempt that threw or ran out of time. */
-export function afterFailure(state: StepState, spec: NormalisedStep, input: FailureInput, world: World): ParsedEvent[] {
+export function afterFailure(state: StepState, spec: NormalisedStep, input: FailureInput, world: DecisionContext): ParsedEvent[] {
 	const { reason, error, duration_ms } = input
 	const failures = state.failures + 1
 	if (!error.retryable || failures >= spec.retry.max_attempts) return [stepFailed(state, error, duration_ms)]
@@ -68,7 +72,7 @@ export function afterFailure(state: StepState, spec: NormalisedStep, input: Fail
 
 /** What follows from an attempt whose worker is gone. A planned stop and a pause cost nothing; a crash loop has its own limit. */
 export function afterLoss(fold: PlanFold, state: StepState, spec: NormalisedStep, reason: LossReason): ParsedEvent[] {
-	const losses = (own(fold.leases, state.step_id)?.losses ?? 0) + 1
+	const losses = (getOwn(fold.leases, state.step_id)?.losses ?? 0) + 1
 	if (reason !== 'worker_lost') return [retrying(state, reason, 0)]
 	if (losses <= spec.retry.max_lost) return [retrying(state, reason, 0)]
 	const message = `The worker was lost ${losses} times without any progress between.`
@@ -76,10 +80,15 @@ export function afterLoss(fold: PlanFold, state: StepState, spec: NormalisedStep
 }
 
 /** What follows from a result: straight to its end, or through the gate. */
-export function afterResult(state: StepState, spec: NormalisedStep, result: AttemptResult, world: World): ParsedEvent[] {
+export function afterResult(
+	state: StepState,
+	spec: NormalisedStep,
+	result: AttemptResult,
+	world: DecisionContext,
+): ParsedEvent[] {
 	if (spec.quality === null) return [stepCompleted(state, result)]
 	const failuresLeft = state.failures + 1 < spec.retry.max_attempts
-	const judgement = judge(spec.quality, result, failuresLeft)
+	const judgement = assessQuality(spec.quality, result, failuresLeft)
 	const checked = qualityCheck(state, spec.quality, result, judgement)
 	const why = judgement.reasons.join(' ')
 	switch (judgement.decision) {
@@ -94,7 +103,7 @@ export function afterResult(state: StepState, spec: NormalisedStep, result: Atte
 }
 
 /** What follows from a result that was turned down, by the gate or by a reviewer. */
-export function rejected(state: StepState, spec: NormalisedStep, why: string, world: World): ParsedEvent {
+export function rejected(state: StepState, spec: NormalisedStep, why: string, world: DecisionContext): ParsedEvent {
 	const { step_id, attempt } = state
 	const failures = state.failures + 1
 	const error = { code: 'quality_rejected', message: why, retryable: true }
@@ -145,7 +154,7 @@ function qualityCheck(
 	state: StepState,
 	gate: NonNullable<NormalisedStep['quality']>,
 	{ quality_score = null, checks = [] }: { quality_score?: number | null | undefined; checks?: AttemptResult['checks'] },
-	{ decision, reasons }: ReturnType<typeof judge>,
+	{ decision, reasons }: ReturnType<typeof assessQuality>,
 ): ParsedEvent {
 	const { step_id, attempt } = state
 	const { min_score, approve_score } = gate

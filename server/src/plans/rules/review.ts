@@ -1,23 +1,23 @@
 import { type Json, type ParsedEvent, PlanstreamError, type StepState } from '@planstream/shared'
 import type { PlanFold } from '../../hub/plan-fold.js'
-import { own } from '../../hub/stream.js'
+import { getOwn } from '../../hub/stream.js'
 import { parseEdit } from '../agent-schemas.js'
 import {
 	type AttemptResult,
 	allowedOnStep,
 	assertStepTakes,
+	type DecisionContext,
 	type ReviewAnswer,
 	refuseTransition,
 	stepIn,
-	type World,
 } from './input.js'
 import { rejected, stepCompleted, stepFailed } from './outcome.js'
 import { settle } from './settle.js'
 
-type Decision = ReviewAnswer['decision'] | 'expired'
+type ReviewDecision = ReviewAnswer['decision'] | 'expired'
 
 /** Answers an open review. A second answer is refused whatever it says. */
-export function answerReview(fold: PlanFold, answer: ReviewAnswer, world: World): ParsedEvent[] {
+export function answerReview(fold: PlanFold, answer: ReviewAnswer, world: DecisionContext): ParsedEvent[] {
 	const step = findReview(fold, answer.review_id)
 	assertStepTakes(fold, step, 'review')
 	if (answer.decision === 'edit' && answer.payload === undefined) {
@@ -40,7 +40,7 @@ export function answerReview(fold: PlanFold, answer: ReviewAnswer, world: World)
 }
 
 /** Acts as the step declared for a review that nobody answered in time. */
-export function expireReview(fold: PlanFold, review_id: string, world: World): ParsedEvent[] {
+export function expireReview(fold: PlanFold, review_id: string, world: DecisionContext): ParsedEvent[] {
 	const step = fold.state.steps.find((each) => each.review?.review_id === review_id)
 	if (step === undefined || !allowedOnStep(fold.state.status, step.status).includes('review')) return []
 	return resolve(fold, step, 'expired', {}, world)
@@ -50,7 +50,7 @@ function findReview(fold: PlanFold, review_id: string): StepState {
 	const step = fold.state.steps.find((each) => each.review?.review_id === review_id)
 	if (step !== undefined) return step
 	if (fold.resolved.includes(review_id)) refuseTransition(`Review ${review_id}`, 'resolved', 'review', [])
-	const closed = own(fold.closed, review_id)
+	const closed = getOwn(fold.closed, review_id)
 	if (closed !== undefined) refuseTransition(`The step of review ${review_id}`, closed, 'review', [])
 	const sentence = `Plan ${fold.state.plan_id} has no review ${review_id}. Its open reviews stand in the state of its steps.`
 	throw new PlanstreamError('not_found', sentence, { review_id })
@@ -59,9 +59,9 @@ function findReview(fold: PlanFold, review_id: string): StepState {
 function resolve(
 	fold: PlanFold,
 	step: StepState,
-	decision: Decision,
+	decision: ReviewDecision,
 	said: { readonly comment?: string; readonly payload?: Readonly<Record<string, Json>> },
-	world: World,
+	world: DecisionContext,
 ): ParsedEvent[] {
 	const { step_id, attempt, review } = step
 	const data = { review_id: review?.review_id ?? '', decision, ...said }
@@ -72,13 +72,13 @@ function resolve(
 function consequence(
 	fold: PlanFold,
 	step: StepState,
-	decision: Decision,
+	decision: ReviewDecision,
 	payload: Readonly<Record<string, Json>> | undefined,
-	world: World,
+	world: DecisionContext,
 ): ParsedEvent[] {
 	const { spec } = stepIn(fold, step.step_id)
 	const gate = spec.quality
-	const held = own(fold.held, step.step_id) as unknown as AttemptResult
+	const held = getOwn(fold.held, step.step_id) as unknown as AttemptResult
 	const approved = () => [stepCompleted(step, { ...held, quality_score: step.quality_score ?? undefined })]
 	const refused = () => [rejected(step, spec, 'The review rejected the result.', world)]
 	switch (decision) {

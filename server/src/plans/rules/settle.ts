@@ -1,7 +1,7 @@
 import { type Failure, indexSteps, isFinished, type Json, type ParsedEvent, type StepStatus } from '@planstream/shared'
 import { type PlanFold, resultOf } from '../../hub/plan-fold.js'
-import { own } from '../../hub/stream.js'
-import { countRunning, foldAhead, type World } from './input.js'
+import { getOwn } from '../../hub/stream.js'
+import { countRunning, type DecisionContext, foldAhead } from './input.js'
 
 /** A plan's result up to this size stands in its last event; a larger one names the events that hold its parts. */
 const MAX_PLAN_RESULT = 900 * 1024
@@ -11,10 +11,10 @@ const ACTIVE: readonly StepStatus[] = ['ready', 'running', 'retrying', 'awaiting
 const OPEN: ReadonlySet<StepStatus> = new Set(['pending', 'ready', 'running', 'retrying', 'awaiting_review'])
 
 /** The events and everything that follows from them by itself: skipped dependents, then the end, the pause or the cancellation. */
-export function settle(fold: PlanFold, events: readonly ParsedEvent[], world: World): ParsedEvent[] {
+export function settle(fold: PlanFold, events: readonly ParsedEvent[], world: DecisionContext): ParsedEvent[] {
 	const after = foldAhead(fold, events, world.now)
 	const skipped = isFinished(after.state.status) ? [] : skippedDependents(after)
-	return [...events, ...skipped, ...arrival(foldAhead(after, skipped, world.now), world)]
+	return [...events, ...skipped, ...planEnding(foldAhead(after, skipped, world.now), world)]
 }
 
 /** Steps that wait for a step which failed with `skip_dependents`, directly or through others. */
@@ -31,7 +31,7 @@ function skippedDependents(fold: PlanFold): ParsedEvent[] {
 			const step = steps[place]
 			if (step === undefined || seen.has(step.step_id)) continue
 			const id = step.step_id
-			const spreads = step.status === 'skipped' && own(fold.skipped_by, id) === failed.step_id
+			const spreads = step.status === 'skipped' && getOwn(fold.skipped_by, id) === failed.step_id
 			if (!spreads && !WAITING.has(step.status)) continue
 			seen.add(id)
 			open.push(...(dependents.get(id) ?? []))
@@ -44,7 +44,7 @@ function skippedDependents(fold: PlanFold): ParsedEvent[] {
 }
 
 /** Where the plan arrives by itself, now that this has happened. */
-function arrival(fold: PlanFold, world: World): ParsedEvent[] {
+function planEnding(fold: PlanFold, world: DecisionContext): ParsedEvent[] {
 	const { status } = fold.state
 	const still = countRunning(fold, world.live) > 0
 	switch (status) {

@@ -12,14 +12,14 @@ import { contract } from '@planstream/shared/schemas'
 import { Hono, type Context as HonoContext } from 'hono'
 import { typedError } from '../../api/errors.js'
 import { readClientId, toReadRequest } from '../../api/input.js'
-import { assertAllowed, type Context, type OnProblem, reported } from '../../api/procedure.js'
+import { assertAllowed, type Context, type OnProblem, reportFailures } from '../../api/procedure.js'
 import { listQuery } from '../../api/reads.js'
 import { pathFields, queryParameters, readQuery, routePath } from '../../api/rest.js'
-import type { Deliveries } from '../../delivery/delivery.js'
+import type { Fanout } from '../../delivery/fanout.js'
 import type { Hub } from '../../hub/hub.js'
-import type { ReadRequest } from '../../hub/reader.js'
+import type { ReadOptions } from '../../hub/reader.js'
 import { type StreamItem, textOf } from '../../hub/stream.js'
-import { type SseBeginning, type SseDialect, SseOutlet } from './plan-stream.js'
+import { type SseBeginning, type SseDialect, SsePlanStream } from './plan-stream.js'
 import { type SseContent, type SseContext, type SsePeer, SseStream, type SseStreamOptions } from './stream.js'
 
 /** Milliseconds a client waits before it reconnects: each draws its own, so that a restart does not call all of them at once. */
@@ -72,11 +72,11 @@ export interface SseRequest {
 
 export interface SseSubscription {
 	readonly input: ParsedSubscribeInput
-	readonly reading: Reading
+	readonly reading: SseReadOptions
 }
 
 /** How a stream is read. */
-export interface Reading {
+export interface SseReadOptions {
 	/** What the reader calls itself. */
 	readonly client_id: string | undefined
 	/** Ends the response after so long, for networks that pass it on only when it ends. */
@@ -84,7 +84,7 @@ export interface Reading {
 }
 
 /** @throws PlanstreamError `bad_request` with the `path` of the parameter */
-function readReading(client_id: unknown, close_after_ms: unknown): Reading {
+function readReading(client_id: unknown, close_after_ms: unknown): SseReadOptions {
 	const named = readClientId(client_id as string | undefined)
 	if (close_after_ms === undefined) return { client_id: named, closeAfterMs: undefined }
 	if (Number.isInteger(close_after_ms) && Number(close_after_ms) >= 0 && Number(close_after_ms) <= MAX_CLOSE_AFTER_MS) {
@@ -130,7 +130,7 @@ const SSE_HEADERS = {
 
 export interface SseOptions extends SseStreamOptions {
 	readonly hub: Hub
-	readonly deliveries: Deliveries
+	readonly deliveries: Fanout
 	readonly contextOf: (context: HonoContext) => Context
 	/** From 0 up to 1. */
 	readonly random: () => number
@@ -165,7 +165,7 @@ async function answerChanges(options: SseOptions, context: SseContext): Promise<
 			stream.send(dataBlock(JSON.stringify(change)))
 		}
 	} catch (thrown) {
-		const problem = reported(typedError(thrown), onProblem, 'plans.changes').toProblem()
+		const problem = reportFailures(typedError(thrown), onProblem, 'plans.changes').toProblem()
 		stream.send(itemBlock({ kind: 'frame', frame: { frame: 'problem', plan_id: null, cursor: null, ...problem } }))
 	}
 	return RESPONSE_ALREADY_SENT
@@ -188,7 +188,7 @@ function plainDialect(onProblem: OnProblem): SseDialect {
 		beat: (plan_id, cursor) => HEARTBEAT_BLOCK + itemBlock({ kind: 'frame', frame: { frame: 'position', plan_id, cursor } }),
 		after: () => null,
 		broken: (thrown, plan_id, cursor) => {
-			const problem = reported(typedError(thrown), onProblem, 'plans.events').toProblem()
+			const problem = reportFailures(typedError(thrown), onProblem, 'plans.events').toProblem()
 			return itemBlock({ kind: 'frame', frame: { frame: 'problem', plan_id, cursor, ...problem } })
 		},
 	}
@@ -215,13 +215,13 @@ function answer(options: SseOptions, dialect: SseDialect, context: SseContext): 
 			left: () => resolve(RESPONSE_ALREADY_SENT),
 			failed: reject,
 		}
-		const outlet = new SseOutlet(context, { stream: options, dialect, peer, plan_id, beginning })
+		const outlet = new SsePlanStream(context, { stream: options, dialect, peer, plan_id, beginning })
 		outlet.deliver(options.deliveries, principal, request)
 	})
 }
 
 /** Begins a stream, unless only its headers are asked for. */
-function begin({ random }: SseOptions, context: SseContext, stream: SseStream, { closeAfterMs }: Reading): Response {
+function begin({ random }: SseOptions, context: SseContext, stream: SseStream, { closeAfterMs }: SseReadOptions): Response {
 	if (context.req.method === 'HEAD') return context.body(null, 200, SSE_HEADERS)
 	// Taken from an answer without a body: a response once begun in the context would be sent beside the stream.
 	const headers = { ...Object.fromEntries(context.body(null).headers), ...SSE_HEADERS }
@@ -230,7 +230,7 @@ function begin({ random }: SseOptions, context: SseContext, stream: SseStream, {
 }
 
 /** Whether a reader that wants no more than the plan's end has seen it: 204 is the standard way to stop an EventSource. */
-function isOver({ follow, after }: ReadRequest, { recovered, plan_status, from_seq, head_seq }: ReadyFrame): boolean {
+function isOver({ follow, after }: ReadOptions, { recovered, plan_status, from_seq, head_seq }: ReadyFrame): boolean {
 	if (follow === 'always' || !isFullCursor(after)) return false
 	return recovered && plan_status !== 'unknown' && isFinished(plan_status) && from_seq > head_seq
 }

@@ -1,7 +1,7 @@
 import type { EndFrame, PlanstreamError, ReadyFrame } from '@planstream/shared'
-import type { Deliveries, Delivery } from '../../delivery/delivery.js'
-import type { Outlet, Wire } from '../../delivery/outlet.js'
-import type { ReadRequest } from '../../hub/reader.js'
+import type { Fanout, Subscriber } from '../../delivery/fanout.js'
+import type { Encoding, StreamTarget } from '../../delivery/target.js'
+import type { ReadOptions } from '../../hub/reader.js'
 import type { Principal, StreamItem } from '../../hub/stream.js'
 import { bodyBytes, type SseContent, type SseContext, type SsePeer, SseStream, type SseStreamOptions } from './stream.js'
 
@@ -28,7 +28,7 @@ export interface SseBeginning {
 	failed(thrown: unknown): void
 }
 
-export interface SseOutletOptions {
+export interface SsePlanStreamOptions {
 	readonly stream: SseStreamOptions
 	readonly dialect: SseDialect
 	readonly peer: SsePeer
@@ -38,27 +38,27 @@ export interface SseOutletOptions {
 }
 
 /** A response that carries one plan's stream. */
-export class SseOutlet implements Outlet, SseContent {
+export class SsePlanStream implements StreamTarget, SseContent {
 	readonly plan_id: string
 	readonly sink: SseStream
 	readonly #dialect: SseDialect
 	#beginning: SseBeginning | null
-	#delivery: Delivery | null = null
+	#delivery: Subscriber | null = null
 
 	/** @throws PlanstreamError `too_many_connections`, `draining` */
-	constructor(context: SseContext, { stream, dialect, peer, plan_id, beginning }: SseOutletOptions) {
+	constructor(context: SseContext, { stream, dialect, peer, plan_id, beginning }: SsePlanStreamOptions) {
 		this.plan_id = plan_id
 		this.#dialect = dialect
 		this.#beginning = beginning
 		this.sink = new SseStream(context, stream, peer, this)
 	}
 
-	deliver(deliveries: Deliveries, principal: Principal, request: ReadRequest): void {
+	deliver(deliveries: Fanout, principal: Principal, request: ReadOptions): void {
 		this.#delivery = deliveries.deliver(principal, this.plan_id, request, this)
 	}
 
 	/** Made when it is looked at, so that a stream at rest has none: a class of readers has one for all of them. */
-	get wire(): Wire {
+	get wire(): Encoding {
 		const { name, block } = this.#dialect
 		const { isChunked } = this.sink
 		return { key: `${name} ${isChunked}`, encode: (item) => bodyBytes(block(item), isChunked) }

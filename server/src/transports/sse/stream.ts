@@ -12,8 +12,8 @@ import type {
 	Connections,
 	Transport,
 } from '../../connections/connections.js'
-import { type SendBuffer, Turns } from '../../connections/flow.js'
-import { StallWatch } from '../../connections/liveness.js'
+import { type SendBuffer, WriteQueue } from '../../connections/flow.js'
+import { SlowConsumerTimer } from '../../connections/liveness.js'
 import type { Principal } from '../../hub/stream.js'
 import type { Schedule } from '../../ops/clock.js'
 
@@ -89,10 +89,10 @@ export class SseStream implements ConnectionEnds, SendBuffer, Disposable {
 	readonly #options: SseStreamOptions
 	readonly #response: ServerResponse
 	readonly #socket: Socket
-	readonly #turns: Turns
+	readonly #turns: WriteQueue
 	readonly #content: SseContent
 	/** Made when there is no room for the first time. */
-	#stall: StallWatch | null = null
+	#stall: SlowConsumerTimer | null = null
 	#heartbeat: Disposable | null = null
 	#closing: Disposable | null = null
 	/** Resolves when the headers are on the socket, which an answer before this one may still have. */
@@ -110,7 +110,7 @@ export class SseStream implements ConnectionEnds, SendBuffer, Disposable {
 		this.#response = outgoing
 		this.#socket = socket
 		this.#content = content
-		this.#turns = new Turns(this)
+		this.#turns = new WriteQueue(this)
 		const { tenant, expired } = peer.principal
 		this.connection = options.connections.open(this)
 		this.connection.identify({ tenant, client_id: peer.client_id, expired })
@@ -187,7 +187,7 @@ export class SseStream implements ConnectionEnds, SendBuffer, Disposable {
 		if (this.#ended || this.#socket.destroyed) return true
 		const hasRoom = this.writable.write(bytes)
 		// A reader of SSE says nothing; that it takes what is sent is its sign of life.
-		if (this.#socket.writableLength === 0) this.connection.seen()
+		if (this.#socket.writableLength === 0) this.connection.touch()
 		if (hasRoom || this.queued === 0) return true
 		if (this.#gzip === null) this.#watchStall().arm()
 		return !this.#turns.full
@@ -233,8 +233,8 @@ export class SseStream implements ConnectionEnds, SendBuffer, Disposable {
 	}
 
 	/** A response hears of its socket's timeout, and its server would close a socket of which nobody hears. */
-	#watchStall(): StallWatch {
-		this.#stall ??= new StallWatch(this.#socket, this.#options.limits.stallTimeoutMs, this.connection, this.#response)
+	#watchStall(): SlowConsumerTimer {
+		this.#stall ??= new SlowConsumerTimer(this.#socket, this.#options.limits.stallTimeoutMs, this.connection, this.#response)
 		return this.#stall
 	}
 

@@ -7,10 +7,10 @@ import { clientIdOf, readClientId, toReadRequest } from '../../api/input.js'
 import type { Context, OnProblem } from '../../api/procedure.js'
 import type { AppRouter } from '../../api/router.js'
 import { controllerFor, PlanEvents } from '../../api/streams.js'
-import type { Deliveries } from '../../delivery/delivery.js'
+import type { Fanout } from '../../delivery/fanout.js'
 import { cursorOf, type StreamItem, textOf } from '../../hub/stream.js'
 import { type FailedCall, resumedInput, TrpcFailures } from '../trpc-errors.js'
-import { type SseDialect, SseOutlet } from './plan-stream.js'
+import { type SseDialect, SsePlanStream } from './plan-stream.js'
 import { type SseContent, type SseContext, type SsePeer, SseStream, type SseStreamOptions } from './stream.js'
 
 /** Server-sent events as tRPC's own adapter writes them: the id behind the data, and an empty line more than is needed. */
@@ -98,7 +98,7 @@ const PLAN_EVENTS: FailedCall = { type: 'subscription', path: 'plans.events', in
 
 export interface TrpcHttpOptions extends SseStreamOptions {
 	readonly router: AppRouter
-	readonly deliveries: Deliveries
+	readonly deliveries: Fanout
 	readonly contextOf: (context: HonoContext) => Context
 	readonly onProblem: OnProblem
 }
@@ -152,7 +152,7 @@ export class TrpcSse {
 	#deliver(context: SseContext, peer: SsePeer, { principal, input }: PlanEvents): void {
 		const { plan_id } = input
 		const request = toReadRequest(input)
-		const outlet = new SseOutlet(context, { stream: this.#options, dialect: this.#dialect, peer, plan_id, beginning: null })
+		const outlet = new SsePlanStream(context, { stream: this.#options, dialect: this.#dialect, peer, plan_id, beginning: null })
 		this.#open(context, outlet.sink)
 		outlet.deliver(this.#options.deliveries, principal, request)
 	}

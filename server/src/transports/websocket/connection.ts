@@ -2,11 +2,11 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { asPlanstreamError, ERRORS, PlanstreamError } from '@planstream/shared'
 import { WebSocket, WebSocketServer } from 'ws'
-import { type Authority, chooseProtocol } from '../../auth/authority.js'
+import { type Authenticator, chooseProtocol } from '../../auth/authenticator.js'
 import type { Connection, ConnectionEnds, ConnectionLimits, Connections, Transport } from '../../connections/connections.js'
-import { type SendBuffer, Turns } from '../../connections/flow.js'
-import { Heartbeat, StallWatch } from '../../connections/liveness.js'
-import type { Sink } from '../../delivery/outlet.js'
+import { type SendBuffer, WriteQueue } from '../../connections/flow.js'
+import { Heartbeat, SlowConsumerTimer } from '../../connections/liveness.js'
+import type { ByteSink } from '../../delivery/target.js'
 import type { Principal } from '../../hub/stream.js'
 import type { Schedule } from '../../ops/clock.js'
 import { chooseOffer, type DeflateOffer, WINDOW_BITS } from './deflate.js'
@@ -25,17 +25,17 @@ export interface AcceptedOptions extends ConnectionLimits {
  * to read, to ping and to close: a frame that was made once goes to every socket as it is. What `ws` writes itself are whole frames, too,
  * so that none ends up inside another.
  */
-export class AcceptedSocket implements Sink, ConnectionEnds, SendBuffer {
+export class AcceptedSocket implements ByteSink, ConnectionEnds, SendBuffer {
 	readonly client: WebSocket
 	/** What the WebSocket was made of. */
 	readonly writable: Socket
 	readonly connection: Connection
 	/** The one way to write to it as much as a client asks for. */
-	readonly turns: Turns
+	readonly turns: WriteQueue
 	readonly framings: Framings
 	readonly #options: AcceptedOptions
 	/** Made when there is no room for the first time. */
-	#stall: StallWatch | null = null
+	#stall: SlowConsumerTimer | null = null
 
 	/** @throws PlanstreamError `too_many_connections`, `draining` */
 	constructor(client: WebSocket, socket: Socket, options: AcceptedOptions, framings: Framings) {
@@ -43,7 +43,7 @@ export class AcceptedSocket implements Sink, ConnectionEnds, SendBuffer {
 		this.writable = socket
 		this.#options = options
 		this.framings = framings
-		this.turns = new Turns(this)
+		this.turns = new WriteQueue(this)
 		this.connection = options.connections.open(this)
 		client.on('error', ignoreBrokenProtocol)
 		const heartbeat = new Heartbeat(client, this.connection, options)
@@ -73,7 +73,7 @@ export class AcceptedSocket implements Sink, ConnectionEnds, SendBuffer {
 	write(frame: Buffer): boolean {
 		if (this.client.readyState !== WebSocket.OPEN) return true
 		if (this.writable.write(frame) || this.writable.writableLength === 0) return true
-		this.#stall ??= new StallWatch(this.writable, this.#options.stallTimeoutMs, this.connection)
+		this.#stall ??= new SlowConsumerTimer(this.writable, this.#options.stallTimeoutMs, this.connection)
 		this.#stall.arm()
 		return !this.turns.full
 	}
@@ -154,8 +154,8 @@ function badHandshake(message: string): PlanstreamError {
 }
 
 /** A WebSocket whose upgrade is done, and what it came with. */
-export interface Newcomer {
-	readonly authority: Authority
+export interface WebSocketCredentials {
+	readonly authority: Authenticator
 	/** Of the upgrade; a key in them counts before the other. */
 	readonly headers: IncomingHttpHeaders
 	/** A key the client has sent over the WebSocket. */
@@ -169,7 +169,7 @@ export interface Newcomer {
  *
  * @throws PlanstreamError `unauthorized`
  */
-export async function admit({ authority, headers, token, client }: Newcomer): Promise<Principal> {
+export async function resolveToken({ authority, headers, token, client }: WebSocketCredentials): Promise<Principal> {
 	try {
 		return await authority.identify({ via: 'websocket', headers, token: token ?? null }, null)
 	} catch (thrown) {

@@ -8,12 +8,12 @@ import { WebSocket, WebSocketServer } from 'ws'
 import { startPlanstream } from '#test/support/plans/test-planstream.js'
 import { TestRoom, turns, WHOLE } from '#test/support/streams/test-deliveries.js'
 import { MessageReader } from '#test/support/streams/websocket-messages.js'
-import { Deliveries } from '../../delivery/delivery.js'
-import type { Outlet } from '../../delivery/outlet.js'
-import type { ReadRequest } from '../../hub/reader.js'
+import { Fanout } from '../../delivery/fanout.js'
+import type { StreamTarget } from '../../delivery/target.js'
+import type { ReadOptions } from '../../hub/reader.js'
 import { LOCAL_PRINCIPAL, textOf } from '../../hub/stream.js'
 import { processSchedule } from '../../ops/clock.js'
-import { type Framing, Framings, messageWire, PLAIN, textFrame, WITH_CONTEXT, WITHOUT_CONTEXT } from './frames.js'
+import { type Framing, Framings, messageEncoding, PLAIN, textFrame, WITH_CONTEXT, WITHOUT_CONTEXT } from './frames.js'
 
 const SIZES = [0, 1, 125, 126, 127, 65_535, 65_536, 100_000]
 
@@ -87,26 +87,26 @@ interface TestStream extends Disposable {
 	isOver: boolean
 }
 
-/** Deliveries of a hub in memory. */
+/** Fanout of a hub in memory. */
 async function start() {
 	const planstream = await startPlanstream()
 	const { hub } = planstream
-	const deliveries = new Deliveries(hub, processSchedule, () => 0)
+	const deliveries = new Fanout(hub, processSchedule, () => 0)
 	const publish = (plan_id: string, sent: readonly Record<string, unknown>[]) =>
 		hub.publish(LOCAL_PRINCIPAL, { plan_id, sent, events: sent.map((event) => eventInput.parse(event)) })
 	let index = 0
 	const output = (delta: string, step_id = 's') => ({ event_type: 'step_output', step_id, data: { index: index++, delta } })
 	/** A second stream of a plan takes the place of the first. */
-	const attach = (connection: TestConnection, plan_id: string, request: Partial<ReadRequest> = {}): TestStream => {
+	const attach = (connection: TestConnection, plan_id: string, request: Partial<ReadOptions> = {}): TestStream => {
 		connection.newest(plan_id)?.[Symbol.dispose]()
 		const over = (): void => {
 			stream.isOver = true
 			connection.framings.over(stream)
 		}
-		const outlet: Outlet = {
+		const outlet: StreamTarget = {
 			sink: connection.sink,
 			get wire() {
-				return messageWire(plan_id, connection.framings.of(stream), (item) => `${plan_id}${textOf(item)}`)
+				return messageEncoding(plan_id, connection.framings.of(stream), (item) => `${plan_id}${textOf(item)}`)
 			},
 			turn: () => connection.turn(),
 			ended: over,
@@ -152,7 +152,7 @@ const action = fc.oneof(
 			do: fc.constant('attach' as const),
 			of,
 			plan_id,
-			after: fc.constantFrom<ReadRequest['after'][]>('start', 'now', { seq: 3 }),
+			after: fc.constantFrom<ReadOptions['after'][]>('start', 'now', { seq: 3 }),
 			filter: fc.constantFrom({}, {}, {}, { step_id: 'a' }),
 			turnsAfter,
 		}),
@@ -217,7 +217,7 @@ describe('framings', () => {
 	})
 
 	it('a control frame refers to nothing, and nothing refers to it', () => {
-		const context = messageWire('wire', WITH_CONTEXT, textOf).context?.()
+		const context = messageEncoding('wire', WITH_CONTEXT, textOf).context?.()
 		const item = { kind: 'frame', frame: { frame: 'position', plan_id: 'p', cursor: '1' } } as const
 		expect(context?.encode(item)).toEqual(textFrame(textOf(item)))
 		expect(context?.isNew()).toBe(true)

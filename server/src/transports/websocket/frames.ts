@@ -1,4 +1,4 @@
-import type { Wire } from '../../delivery/outlet.js'
+import type { Encoding } from '../../delivery/target.js'
 import type { StreamItem } from '../../hub/stream.js'
 import { DeflateContext } from './deflate.js'
 
@@ -13,7 +13,7 @@ const IN_EIGHT_BYTES = 127
 /** A text message as a server sends it: one frame, not masked (RFC 6455 section 5.2). */
 export function textFrame(text: string): Buffer {
 	const length = Buffer.byteLength(text)
-	const frame = framed(FINAL_TEXT, length)
+	const frame = buildFrame(FINAL_TEXT, length)
 	frame.write(text, frame.length - length)
 	return frame
 }
@@ -21,13 +21,13 @@ export function textFrame(text: string): Buffer {
 /** The next message of a context. */
 export function compressedFrame(text: string, context: DeflateContext): Buffer {
 	const deflated = context.deflate(text)
-	const frame = framed(FINAL_TEXT | COMPRESSED, deflated.length)
+	const frame = buildFrame(FINAL_TEXT | COMPRESSED, deflated.length)
 	deflated.copy(frame, frame.length - deflated.length)
 	return frame
 }
 
 /** A frame with its head filled in. */
-function framed(first: number, length: number): Buffer {
+function buildFrame(first: number, length: number): Buffer {
 	const head = length <= SHORT ? 2 : length <= 0xffff ? 4 : 10
 	const frame = Buffer.allocUnsafe(head + length)
 	frame[0] = first
@@ -56,11 +56,11 @@ export interface Framing {
 }
 
 export const PLAIN: Framing = { key: 'plain', frame: textFrame, keepsContext: false }
-export const WITHOUT_CONTEXT: Framing = { key: 'deflated', frame: deflatedAlone, keepsContext: false }
-export const WITH_CONTEXT: Framing = { key: 'context', frame: deflatedAlone, keepsContext: true }
+export const WITHOUT_CONTEXT: Framing = { key: 'deflated', frame: deflateAlone, keepsContext: false }
+export const WITH_CONTEXT: Framing = { key: 'context', frame: deflateAlone, keepsContext: true }
 
 /** A large message is compressed by itself, so that one frame still serves everybody. */
-function deflatedAlone(text: string): Buffer {
+function deflateAlone(text: string): Buffer {
 	return Buffer.byteLength(text) < MIN_DEFLATED_BYTES ? textFrame(text) : compressedFrame(text, new DeflateContext())
 }
 
@@ -91,10 +91,14 @@ export class Framings {
 }
 
 /** The items of a stream as messages. Control frames refer to nothing and nothing refers to them: they are each reader's own. */
-export function messageWire(name: string, { key, frame, keepsContext }: Framing, textOf: (item: StreamItem) => string): Wire {
-	const wire: Wire = { key: `${name} ${key}`, encode: (item) => frame(textOf(item)) }
+export function messageEncoding(
+	name: string,
+	{ key, frame, keepsContext }: Framing,
+	textOf: (item: StreamItem) => string,
+): Encoding {
+	const wire: Encoding = { key: `${name} ${key}`, encode: (item) => frame(textOf(item)) }
 	if (!keepsContext) return wire
-	const context: Wire['context'] = () => {
+	const context: Encoding['context'] = () => {
 		const deflate = new DeflateContext()
 		return {
 			encode: (item) => (item.kind === 'event' ? compressedFrame(textOf(item), deflate) : textFrame(textOf(item))),

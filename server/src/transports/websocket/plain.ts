@@ -4,18 +4,18 @@ import { type ClientMessage, clientMessage, planInput } from '@planstream/shared
 import { v7 as uuidv7 } from 'uuid'
 import { typedError } from '../../api/errors.js'
 import { checkJson, readClientId, toReadRequest } from '../../api/input.js'
-import { assertAllowed, type OnProblem, reported } from '../../api/procedure.js'
+import { assertAllowed, type OnProblem, reportFailures } from '../../api/procedure.js'
 import { type QueryParameters, readQuery } from '../../api/rest.js'
-import type { Authority } from '../../auth/authority.js'
+import type { Authenticator } from '../../auth/authenticator.js'
 import type { CarriedStream, ConnectionLimits, Connections } from '../../connections/connections.js'
-import { Reading } from '../../connections/flow.js'
-import type { Deliveries, Delivery } from '../../delivery/delivery.js'
-import type { Outlet, Sink, Wire } from '../../delivery/outlet.js'
-import type { ReadRequest } from '../../hub/reader.js'
+import { ReadGate } from '../../connections/flow.js'
+import type { Fanout, Subscriber } from '../../delivery/fanout.js'
+import type { ByteSink, Encoding, StreamTarget } from '../../delivery/target.js'
+import type { ReadOptions } from '../../hub/reader.js'
 import { type Principal, textOf } from '../../hub/stream.js'
 import type { Schedule } from '../../ops/clock.js'
-import { type AcceptedSocket, acceptWebSockets, admit, type Newcomer } from './connection.js'
-import { messageWire } from './frames.js'
+import { type AcceptedSocket, acceptWebSockets, resolveToken, type WebSocketCredentials } from './connection.js'
+import { messageEncoding } from './frames.js'
 import type { Upgrade } from './upgrade.js'
 
 /** Where the plain WebSocket is. */
@@ -37,7 +37,7 @@ export interface WebSocketAddress {
  */
 function readAddress(url: string): WebSocketAddress {
 	const { pathname, search } = new URL(url, 'http://localhost')
-	const client_id = readClientId(decoded(pathname.split('/').at(-1) ?? ''))
+	const client_id = readClientId(decodePath(pathname.split('/').at(-1) ?? ''))
 	const { plan_id = [] } = readQuery(search, PARAMETERS) as { plan_id?: string[] }
 	const plan_ids = [...new Set(plan_id)].map((given) => {
 		const parsed = planInput.safeParse({ plan_id: given })
@@ -47,7 +47,7 @@ function readAddress(url: string): WebSocketAddress {
 	return { client_id, plan_ids }
 }
 
-function decoded(segment: string): string {
+function decodePath(segment: string): string {
 	try {
 		return decodeURIComponent(segment)
 	} catch {
@@ -85,7 +85,7 @@ function parse(text: string): unknown {
 }
 
 /** What a followed plan needs of its session. */
-export interface Following {
+export interface PlanFollower {
 	readonly accepted: AcceptedSocket
 	/** The plan is followed no more. */
 	stop(plan_id: string): void
@@ -94,28 +94,28 @@ export interface Following {
 }
 
 /** One plan that a client of the plain WebSocket follows. */
-class FollowedPlan implements Outlet, CarriedStream, Disposable {
+class SubscribedPlan implements StreamTarget, CarriedStream, Disposable {
 	readonly plan_id: string
-	readonly #session: Following
-	#delivery: Delivery | null = null
+	readonly #session: PlanFollower
+	#delivery: Subscriber | null = null
 
-	constructor(session: Following, plan_id: string) {
+	constructor(session: PlanFollower, plan_id: string) {
 		this.#session = session
 		this.plan_id = plan_id
 	}
 
 	/** @throws PlanstreamError `bad_request` when the connection carries as many streams as it may */
-	follow(deliveries: Deliveries, principal: Principal, request: ReadRequest): void {
+	follow(deliveries: Fanout, principal: Principal, request: ReadOptions): void {
 		this.#session.accepted.connection.begin(this)
 		this.#delivery = deliveries.deliver(principal, this.plan_id, request, this)
 	}
 
-	get sink(): Sink {
+	get sink(): ByteSink {
 		return this.#session.accepted
 	}
 
-	get wire(): Wire {
-		return messageWire('websocket', this.#session.accepted.framings.of(this), textOf)
+	get wire(): Encoding {
+		return messageEncoding('websocket', this.#session.accepted.framings.of(this), textOf)
 	}
 
 	get delivered(): number {
@@ -155,19 +155,19 @@ const SUBSCRIBE = { action: 'subscribe', after: 'start', snapshot: false, follow
 
 /** What all sessions share. */
 export interface SessionService {
-	readonly deliveries: Deliveries
+	readonly deliveries: Fanout
 	/** Milliseconds between two pings of the server. */
 	readonly heartbeatMs: number
 	readonly onProblem: OnProblem
 }
 
 /** One client on the plain WebSocket: what it says, and the subscriptions it has. */
-class WebSocketSession implements Following {
+class WebSocketSession implements PlanFollower {
 	readonly accepted: AcceptedSocket
 	readonly #service: SessionService
 	readonly #principal: Principal
-	readonly #reading: Reading
-	readonly #followed = new Map<string, FollowedPlan>()
+	readonly #reading: ReadGate
+	readonly #followed = new Map<string, SubscribedPlan>()
 	#faults = 0
 	#isClosed = false
 
@@ -175,7 +175,7 @@ class WebSocketSession implements Following {
 		this.accepted = accepted
 		this.#service = service
 		this.#principal = principal
-		this.#reading = new Reading(accepted.client)
+		this.#reading = new ReadGate(accepted.client)
 	}
 
 	/**
@@ -191,7 +191,7 @@ class WebSocketSession implements Following {
 		const { connection_id } = connection
 		const message = 'Connected. Subscribe with {"action":"subscribe","plan_id":"..."}.'
 		this.accepted.send(liveText('ping', { message, protocol: PROTOCOL, connection_id, heartbeat_ms: this.#service.heartbeatMs }))
-		for (const plan_id of plan_ids) await this.#heed(() => ({ ...SUBSCRIBE, plan_id }))
+		for (const plan_id of plan_ids) await this.#handle(() => ({ ...SUBSCRIBE, plan_id }))
 	}
 
 	stop(plan_id: string): void {
@@ -208,11 +208,11 @@ class WebSocketSession implements Following {
 	/** Nothing more is read while a frame waits for its turn; those that came with it wait in line behind it. */
 	async #hear(data: Buffer, isBinary: boolean): Promise<void> {
 		using _hold = this.#reading.hold()
-		await this.#heed(() => readMessage(data, isBinary))
+		await this.#handle(() => readMessage(data, isBinary))
 	}
 
 	/** Does what one frame asks; what cannot be done is answered by a problem. Takes a turn for each, so that answers wait for room too. */
-	async #heed(read: () => ClientMessage): Promise<void> {
+	async #handle(read: () => ClientMessage): Promise<void> {
 		const { client, turns } = this.accepted
 		using _turn = await turns.take()
 		if (this.#isClosed) return
@@ -251,13 +251,13 @@ class WebSocketSession implements Following {
 		assertAllowed(this.#principal, 'plans.events')
 		const request = toReadRequest(input)
 		this.stop(plan_id)
-		const followed = new FollowedPlan(this, plan_id)
+		const followed = new SubscribedPlan(this, plan_id)
 		followed.follow(this.#service.deliveries, this.#principal, request)
 		this.#followed.set(plan_id, followed)
 	}
 
 	#tell(thrown: unknown, plan_id: string | null, cursor: string | null): void {
-		const error = reported(typedError(thrown), this.#service.onProblem, 'The WebSocket')
+		const error = reportFailures(typedError(thrown), this.#service.onProblem, 'The WebSocket')
 		this.accepted.send(problemText(error, plan_id, cursor))
 	}
 
@@ -282,10 +282,10 @@ function problemText(error: PlanstreamError, plan_id: string | null = null, curs
 const MAX_MESSAGE_BYTES = 64 * 1024
 
 export interface PlainWebSocketOptions {
-	readonly deliveries: Deliveries
+	readonly deliveries: Fanout
 	readonly connections: Connections
 	readonly limits: ConnectionLimits
-	readonly authority: Authority
+	readonly authority: Authenticator
 	readonly schedule: Schedule
 	readonly onProblem: OnProblem
 }
@@ -298,7 +298,7 @@ export function plainWebSocket(options: PlainWebSocketOptions): Upgrade {
 	const serve = async (accepted: AcceptedSocket, headers: IncomingHttpHeaders, address: WebSocketAddress): Promise<void> => {
 		const { client } = accepted
 		client.pause()
-		const principal = await admitted(accepted, { authority, headers, client })
+		const principal = await authenticate(accepted, { authority, headers, client })
 		client.resume()
 		if (principal === null || client.readyState !== client.OPEN) return
 		const { tenant, expired } = principal
@@ -312,9 +312,9 @@ export function plainWebSocket(options: PlainWebSocketOptions): Upgrade {
 }
 
 /** Whose it is, while nothing is read from it; who is refused is told so in a last frame. */
-async function admitted(accepted: AcceptedSocket, newcomer: Newcomer): Promise<Principal | null> {
+async function authenticate(accepted: AcceptedSocket, newcomer: WebSocketCredentials): Promise<Principal | null> {
 	try {
-		return await admit(newcomer)
+		return await resolveToken(newcomer)
 	} catch (thrown) {
 		accepted.send(problemText(typedError(thrown)))
 		return null

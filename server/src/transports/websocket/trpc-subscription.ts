@@ -3,12 +3,12 @@ import type { TRPCProcedureType } from '@trpc/server'
 import { toReadRequest } from '../../api/input.js'
 import { controllerFor, PlanEvents } from '../../api/streams.js'
 import type { CarriedStream, Connection } from '../../connections/connections.js'
-import type { Turns } from '../../connections/flow.js'
-import type { Deliveries, Delivery } from '../../delivery/delivery.js'
-import type { Outlet, Sink, Wire } from '../../delivery/outlet.js'
+import type { WriteQueue } from '../../connections/flow.js'
+import type { Fanout, Subscriber } from '../../delivery/fanout.js'
+import type { ByteSink, Encoding, StreamTarget } from '../../delivery/target.js'
 import { cursorOf, textOf } from '../../hub/stream.js'
 import type { FailedCall, TrpcFailures } from '../trpc-errors.js'
-import { type Framing, type Framings, messageWire } from './frames.js'
+import { type Framing, type Framings, messageEncoding } from './frames.js'
 
 /** What an answer repeats of its request. */
 export interface RequestHead {
@@ -32,9 +32,9 @@ export function answerText({ id, jsonrpc }: RequestHead, answer: Answer): string
 }
 
 /** The items of a subscription, as answers into which their texts are spliced. */
-function trpcSocketWire({ id, jsonrpc }: RequestHead, framing: Framing): Wire {
+function trpcSocketEncoding({ id, jsonrpc }: RequestHead, framing: Framing): Encoding {
 	const before = `${JSON.stringify({ id, jsonrpc }).slice(0, -1)},"result":{"type":"data","data":{"id":`
-	return messageWire(`trpc-websocket ${before}`, framing, (item) => {
+	return messageEncoding(`trpc-websocket ${before}`, framing, (item) => {
 		const cursor = JSON.stringify(cursorOf(item) ?? '')
 		return `${before}${cursor},"data":${textOf(item)}},"id":${cursor}}}`
 	})
@@ -43,10 +43,10 @@ function trpcSocketWire({ id, jsonrpc }: RequestHead, framing: Framing): Wire {
 /** What a subscription needs of its WebSocket. */
 export interface SubscriptionHost {
 	readonly connection: Connection
-	readonly turns: Turns
-	readonly sink: Sink
+	readonly turns: WriteQueue
+	readonly sink: ByteSink
 	readonly framings: Framings
-	readonly deliveries: Deliveries
+	readonly deliveries: Fanout
 	readonly failures: TrpcFailures
 	respond(head: RequestHead, answer: Answer): void
 	call(call: TrpcCall, signal: AbortSignal | undefined): Promise<unknown>
@@ -57,13 +57,13 @@ export interface SubscriptionHost {
 const STOPPED: Answer = { result: { type: 'stopped' } }
 
 /** One subscription of a tRPC client on a WebSocket. */
-export class TrpcSubscription implements Outlet, CarriedStream {
+export class TrpcSubscription implements StreamTarget, CarriedStream {
 	readonly #host: SubscriptionHost
 	readonly #call: TrpcCall
 	/** Tells a procedure that runs its stream that nobody wants it any more. */
 	readonly #left: AbortController | null
 	/** null for a stream that goes straight to the reader. */
-	#delivery: Delivery | null = null
+	#delivery: Subscriber | null = null
 	#isStarted = false
 	#isStopped = false
 	/** Ended without a word. */
@@ -76,13 +76,13 @@ export class TrpcSubscription implements Outlet, CarriedStream {
 		this.#left = controllerFor(call.path)
 	}
 
-	get sink(): Sink {
+	get sink(): ByteSink {
 		return this.#host.sink
 	}
 
 	/** Made when it is looked at, so that a subscription at rest has none: a class of readers has one for all of them. */
-	get wire(): Wire {
-		return trpcSocketWire(this.#call.head, this.#host.framings.of(this))
+	get wire(): Encoding {
+		return trpcSocketEncoding(this.#call.head, this.#host.framings.of(this))
 	}
 
 	get plan_id(): string | null {

@@ -8,14 +8,14 @@ import type { WebSocket } from 'ws'
 import { clientIdOf, readClientId } from '../../api/input.js'
 import type { Context, OnProblem } from '../../api/procedure.js'
 import type { AppRouter } from '../../api/router.js'
-import type { Authority } from '../../auth/authority.js'
+import type { Authenticator } from '../../auth/authenticator.js'
 import type { Connection, ConnectionLimits, Connections } from '../../connections/connections.js'
-import { Calls, Reading, type Turns } from '../../connections/flow.js'
-import type { Deliveries } from '../../delivery/delivery.js'
-import type { Sink } from '../../delivery/outlet.js'
+import { CallLimiter, ReadGate, type WriteQueue } from '../../connections/flow.js'
+import type { Fanout } from '../../delivery/fanout.js'
+import type { ByteSink } from '../../delivery/target.js'
 import type { Schedule } from '../../ops/clock.js'
 import { type FailedCall, isObject, MAX_BATCH_CALLS, NO_CALL, resumedInput, TrpcFailures } from '../trpc-errors.js'
-import { type AcceptedSocket, acceptWebSockets, admit } from './connection.js'
+import { type AcceptedSocket, acceptWebSockets, resolveToken } from './connection.js'
 import type { Framings } from './frames.js'
 import {
 	type Answer,
@@ -33,7 +33,7 @@ const MAX_CALLS = 100
 /** What all sockets share. */
 export interface TrpcService {
 	readonly router: AppRouter
-	readonly deliveries: Deliveries
+	readonly deliveries: Fanout
 	readonly failures: TrpcFailures
 }
 
@@ -48,7 +48,7 @@ export interface Entry {
 
 /** What answers calls that are no subscriptions. */
 interface Work {
-	readonly calls: Calls
+	readonly calls: CallLimiter
 	readonly closed: AbortController
 }
 
@@ -60,7 +60,7 @@ class TrpcSocket implements SubscriptionHost {
 	readonly #accepted: AcceptedSocket
 	readonly #service: TrpcService
 	readonly #subscriptions = new Map<number | string, TrpcSubscription>()
-	readonly #reading: Reading
+	readonly #reading: ReadGate
 	/** Made when a call needs it. */
 	#work: Work | null = null
 	/** null once the client has been let in, so that nothing is kept of its request. */
@@ -72,7 +72,7 @@ class TrpcSocket implements SubscriptionHost {
 		const { client } = accepted
 		this.#accepted = accepted
 		this.#service = service
-		this.#reading = new Reading(client)
+		this.#reading = new ReadGate(client)
 		this.#enter = enter
 		if (!expectsParams) this.#letIn(() => null)
 		client.on('message', (data, isBinary) => this.#hear(data as Buffer, isBinary))
@@ -108,15 +108,15 @@ class TrpcSocket implements SubscriptionHost {
 		return this.#accepted.framings
 	}
 
-	get turns(): Turns {
+	get turns(): WriteQueue {
 		return this.#accepted.turns
 	}
 
-	get sink(): Sink {
+	get sink(): ByteSink {
 		return this.#accepted
 	}
 
-	get deliveries(): Deliveries {
+	get deliveries(): Fanout {
 		return this.#service.deliveries
 	}
 
@@ -130,7 +130,7 @@ class TrpcSocket implements SubscriptionHost {
 		if (!isBinary && text === 'PONG') return
 		if (!isBinary && text === 'PING') this.#accepted.send('PONG')
 		else if (this.#context === null) this.#letIn(() => readParams(text))
-		else this.#heed(text)
+		else this.#handle(text)
 	}
 
 	/** Lets the client in, or closes the WebSocket. */
@@ -146,7 +146,7 @@ class TrpcSocket implements SubscriptionHost {
 		})
 	}
 
-	#heed(text: string): void {
+	#handle(text: string): void {
 		try {
 			const parsed: unknown = JSON.parse(text)
 			const messages: unknown[] = Array.isArray(parsed) ? parsed : [parsed]
@@ -208,7 +208,7 @@ class TrpcSocket implements SubscriptionHost {
 		if (this.#work !== null) return this.#work
 		const closed = new AbortController()
 		setMaxListeners(0, closed.signal)
-		this.#work = { calls: new Calls(MAX_CALLS, this.#reading), closed }
+		this.#work = { calls: new CallLimiter(MAX_CALLS, this.#reading), closed }
 		return this.#work
 	}
 
@@ -248,10 +248,10 @@ const MAX_FRAME_BYTES = 1024 * 1024
 
 export interface TrpcWebSocketOptions {
 	readonly router: AppRouter
-	readonly deliveries: Deliveries
+	readonly deliveries: Fanout
 	readonly connections: Connections
 	readonly limits: ConnectionLimits
-	readonly authority: Authority
+	readonly authority: Authenticator
 	readonly schedule: Schedule
 	readonly onProblem: OnProblem
 }
@@ -269,7 +269,7 @@ export function trpcWebSocket(options: TrpcWebSocketOptions): Upgrade {
 			const stopWaiting = expectsParams ? expectCredentials(client, schedule, limits.credentialsTimeoutMs) : undefined
 			const { headers } = request
 			const enter: Enter = async (params) => {
-				const principal = await admit({ authority, headers, token: params?.token, client })
+				const principal = await resolveToken({ authority, headers, token: params?.token, client })
 				stopWaiting?.()
 				const { tenant, expired } = principal
 				const client_id = named ?? readClientId(params?.client_id)

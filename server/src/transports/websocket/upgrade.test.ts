@@ -2,7 +2,7 @@ import { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import { PassThrough } from 'node:stream'
 import { expect, test } from 'vitest'
-import { LOCAL_AUTHORITY } from '../../auth/authority.js'
+import { LOCAL_AUTHENTICATOR } from '../../auth/authenticator.js'
 import { type Upgrade, upgradeRouter } from './upgrade.js'
 
 /** Routes one upgrade request of a client that resets the connection at once. */
@@ -10,7 +10,7 @@ function routeAndReset(url: string, upgrade: Upgrade) {
 	const problems: string[] = []
 	const { upgrade: listener } = upgradeRouter({
 		upgrades: { '/there': upgrade },
-		authority: LOCAL_AUTHORITY,
+		authority: LOCAL_AUTHENTICATOR,
 		onProblem: (sentence) => void problems.push(sentence),
 	})
 	const request = Object.assign(

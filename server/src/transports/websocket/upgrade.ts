@@ -2,8 +2,8 @@ import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
 import { problemResponse } from '../../api/errors.js'
-import { type OnProblem, reported } from '../../api/procedure.js'
-import { type Authority, assertOneHost } from '../../auth/authority.js'
+import { type OnProblem, reportFailures } from '../../api/procedure.js'
+import { type Authenticator, assertOneHost } from '../../auth/authenticator.js'
 
 /**
  * Takes a connection over after its HTTP upgrade.
@@ -15,7 +15,7 @@ export type Upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) =
 export interface UpgradeOptions {
 	/** By path, in which `{name}` stands for one segment. */
 	readonly upgrades: Readonly<Record<string, Upgrade>>
-	readonly authority: Authority
+	readonly authority: Authenticator
 	readonly onProblem: OnProblem
 }
 
@@ -32,10 +32,10 @@ export function upgradeRouter({ upgrades, authority, onProblem }: UpgradeOptions
 		socket.on('error', ignoreReset)
 		try {
 			assertOneHost(request)
-			authority.assertWelcome(request)
+			authority.checkOrigin(request)
 			upgradeAt(pathOf(request.url ?? '/'), upgrades)(request, socket, head)
 		} catch (thrown) {
-			const error = reported(asPlanstreamError(thrown), onProblem, 'An upgrade')
+			const error = reportFailures(asPlanstreamError(thrown), onProblem, 'An upgrade')
 			refuse(socket, error)
 		}
 	}

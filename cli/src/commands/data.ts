@@ -50,7 +50,7 @@ interface JsonOption {
 }
 
 /** Commands that check, copy and remove plans, also without a server; each action hands its exit code to `exit`. */
-export function addKeepingCommands(planstream: Command, exit: (code: ExitCode) => void): void {
+export function addDataCommands(planstream: Command, exit: (code: ExitCode) => void): void {
 	const command = (name: string, description: string): Command => addPlace(planstream.command(name).description(description))
 	command('verify', 'compare every stored event with its fingerprint')
 		.argument('[plan_id...]', 'these plans only')

@@ -35,7 +35,7 @@ export function chooseProtocol(offered: ReadonlySet<string>): string | false {
 }
 
 /** What a request says of where it comes from. */
-export interface Arrival {
+export interface RequestOrigin {
 	readonly headers: IncomingHttpHeaders
 	readonly socket: { readonly remoteAddress?: string | undefined }
 }
@@ -55,7 +55,7 @@ export function isLoopback(host: string): boolean {
  *
  * @throws PlanstreamError `forbidden`
  */
-function assertLocal({ headers, socket }: Arrival): void {
+function assertLocal({ headers, socket }: RequestOrigin): void {
 	const { host, origin } = headers
 	const { remoteAddress = '' } = socket
 	if (!isLoopbackAddress(remoteAddress)) {
@@ -103,13 +103,13 @@ export interface AccessRequest {
 }
 
 /** Decides who gets in, and as whom; the same for requests and WebSocket upgrades. */
-export interface Authority {
+export interface Authenticator {
 	/**
 	 * Looks at where a request comes from, before anything else.
 	 *
 	 * @throws PlanstreamError `forbidden` with what was refused
 	 */
-	assertWelcome(request: Arrival): void
+	checkOrigin(request: RequestOrigin): void
 	/**
 	 * Who asks.
 	 *
@@ -120,15 +120,15 @@ export interface Authority {
 }
 
 /** Whoever reaches a server without keys is its user, and comes from its own machine. */
-export const LOCAL_AUTHORITY: Authority = {
-	assertWelcome: assertLocal,
+export const LOCAL_AUTHENTICATOR: Authenticator = {
+	checkOrigin: assertLocal,
 	identify: ({ via }) => {
-		refuseCalls(via)
+		refuseRouterCalls(via)
 		return LOCAL_PRINCIPAL
 	},
 }
 
-export interface KeyAuthorityOptions {
+export interface KeyAuthenticatorOptions {
 	/** Asked in order for who holds a token; null says that it is none of theirs. */
 	readonly holders: readonly ((token: string) => Principal | null)[]
 	/** Origins of pages that may use the server, besides its own and those of its machine. */
@@ -136,15 +136,15 @@ export interface KeyAuthorityOptions {
 }
 
 /** Lets in whoever has a key, from any address. */
-export function keyAuthority({ holders, origins }: KeyAuthorityOptions): Authority {
+export function keyAuthenticator({ holders, origins }: KeyAuthenticatorOptions): Authenticator {
 	return {
-		assertWelcome: ({ headers }) => {
+		checkOrigin: ({ headers }) => {
 			const { origin } = headers
 			if (origin === undefined || !isLoopbackOrigin(origin)) assertKnownPage(headers, origins)
 		},
 		identify: (request) => {
-			refuseCalls(request.via)
-			const token = sentToken(request)
+			refuseRouterCalls(request.via)
+			const token = readToken(request)
 			if (token === null) throw new PlanstreamError('unauthorized', NO_KEY)
 			for (const find of holders) {
 				const principal = find(token)
@@ -165,12 +165,12 @@ const WRONG_KEY =
  *
  * @throws PlanstreamError `unauthorized` for a header of another form
  */
-export function sentToken({ via, headers, token }: AccessRequest): string | null {
+export function readToken({ via, headers, token }: AccessRequest): string | null {
 	return (via === 'websocket' ? upgradeToken(headers) : bearerToken(headers)) ?? token
 }
 
 /** Nobody but the host knows who calls the router under the host's adapter. */
-function refuseCalls(via: AccessRequest['via']): void {
+function refuseRouterCalls(via: AccessRequest['via']): void {
 	if (via !== 'router') return
 	const sentence =
 		'Nobody may call this router, because createPlanstream was given no `authorize`. Give it one that knows your context.'

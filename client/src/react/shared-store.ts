@@ -20,7 +20,7 @@ export const pageFrames: Frames = (run) => {
 	const timer = setTimeout(once, HIDDEN_MS)
 }
 
-export interface SharedViewOptions<View> {
+export interface SharedStoreOptions<View> {
 	/** What there is to see before anything came. */
 	readonly initial: View
 	/** Follows the source until it ends or the signal aborts; never rejects. */
@@ -37,8 +37,8 @@ export type Show<View> = (make: () => View) => void
  * One view of one source for any number of components. The source is followed while somebody looks, and the view changes once a frame
  * however much comes. Whoever leaves and comes back in one turn, as React's StrictMode lets every component do, changes nothing.
  */
-export class SharedView<View> {
-	readonly #options: SharedViewOptions<View>
+export class SharedStore<View> {
+	readonly #options: SharedStoreOptions<View>
 	readonly #listeners = new Set<() => void>()
 	#shown: View
 	#make: () => View
@@ -46,7 +46,7 @@ export class SharedView<View> {
 	#drawing = false
 	#settling = false
 
-	constructor(options: SharedViewOptions<View>) {
+	constructor(options: SharedStoreOptions<View>) {
 		this.#options = options
 		this.#shown = options.initial
 		this.#make = () => options.initial

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest'
-import { SharedView, type Show } from './shared-view.js'
+import { SharedStore, type Show } from './shared-store.js'
 
 /** A view whose source and whose frames the test holds. */
 function setUp() {
 	const runs: { show: Show<number>; signal: AbortSignal }[] = []
 	const frames: (() => void)[] = []
 	let idle = 0
-	const shared = new SharedView<number>({
+	const shared = new SharedStore<number>({
 		initial: 0,
 		follow: (show, signal) => {
 			runs.push({ show, signal })

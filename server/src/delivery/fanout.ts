@@ -1,20 +1,20 @@
 import type { PlanstreamError } from '@planstream/shared'
 import type { Hub } from '../hub/hub.js'
-import type { PlanReader, ReadRequest } from '../hub/reader.js'
+import type { PlanReader, ReadOptions } from '../hub/reader.js'
 import type { Principal, StreamItem } from '../hub/stream.js'
 import { endReason } from '../hub/subscribe.js'
 import type { PlanKey } from '../log/event-log.js'
-import { keyText } from '../log/tail.js'
+import { planKey } from '../log/tail.js'
 import type { Schedule } from '../ops/clock.js'
 import { takeChunk } from './group.js'
-import type { Member, Outlet, Seat } from './outlet.js'
-import { LivePlan } from './plan-loop.js'
+import { PlanLoop } from './plan-loop.js'
+import type { Member, Seat, StreamTarget } from './target.js'
 
 /** How many portions a second is cut into. */
 const PORTIONS = 10
 
 /** Lets a reader have so many events a second, in portions. Disposing it ends a wait. */
-export class Pace implements Disposable {
+export class RateLimit implements Disposable {
 	/** Events at one time. */
 	readonly portion: number
 	readonly #perSecond: number
@@ -45,7 +45,7 @@ export class Pace implements Disposable {
 }
 
 /** What is counted of all deliveries together. */
-export interface DeliveryCounts {
+export interface FanoutCounts {
 	/** How often a reader had no room for more and was served from the log. */
 	fellBehind: number
 	/** Streams that were ended because nothing moved. */
@@ -53,9 +53,9 @@ export interface DeliveryCounts {
 }
 
 /** What the deliveries of one plan share. */
-export interface DeliveryRoom {
-	readonly live: LivePlan
-	readonly counts: DeliveryCounts
+export interface SubscribedPlan {
+	readonly loop: PlanLoop
+	readonly counts: FanoutCounts
 	/** One of them is over. */
 	readonly leave: () => void
 }
@@ -65,24 +65,24 @@ export interface DeliveryRoom {
  * it has come to the head. Start, resume, a change of the verdict and a reader that had no room are one and the same. It keeps nothing
  * but a position. Disposing it ends it without a word.
  */
-export class Delivery implements Member, Disposable {
+export class Subscriber implements Member, Disposable {
 	readonly reader: PlanReader
-	readonly outlet: Outlet
-	readonly #room: DeliveryRoom
-	readonly #pace: Pace | null
-	seat: Seat | null = null
-	handed = 0
+	readonly outlet: StreamTarget
+	readonly #plan: SubscribedPlan
+	readonly #rate: RateLimit | null
+	group: Seat | null = null
+	sent = 0
 	/** The first frame was handed over, and a last one may be. */
 	#begun = false
 	#ending: PlanstreamError | null = null
 	#over = false
 
 	/** @param pace - null: as fast as the reader takes it */
-	constructor(reader: PlanReader, outlet: Outlet, room: DeliveryRoom, pace: Pace | null) {
+	constructor(reader: PlanReader, outlet: StreamTarget, room: SubscribedPlan, pace: RateLimit | null) {
 		this.reader = reader
 		this.outlet = outlet
-		this.#room = room
-		this.#pace = pace
+		this.#plan = room
+		this.#rate = pace
 	}
 
 	get plan_id(): string {
@@ -90,37 +90,37 @@ export class Delivery implements Member, Disposable {
 	}
 
 	get isPaced(): boolean {
-		return this.#pace !== null
+		return this.#rate !== null
 	}
 
 	/** Starts, or goes on when there is more, or room again. */
-	readOn(): void {
+	resume(): void {
 		if (!this.#over) void this.#readToHead()
 	}
 
-	fallBehind(): void {
-		this.#room.counts.fellBehind++
-		this.readOn()
+	onBackpressure(): void {
+		this.#plan.counts.fellBehind++
+		this.resume()
 	}
 
 	/** How many events were handed over. */
 	get delivered(): number {
-		return this.handed + (this.seat?.events ?? 0)
+		return this.sent + (this.group?.events ?? 0)
 	}
 
 	/** Where the reader resumes. */
 	get cursor(): string {
-		return this.seat === null ? this.reader.cursor : this.#room.live.cursor
+		return this.group === null ? this.reader.cursor : this.#plan.loop.cursor
 	}
 
 	/** Ends the stream with a last frame, whether there is room or not, so that its reader resumes elsewhere. */
 	end(why: PlanstreamError): void {
-		if (this.#over || this.reader.lastWord !== null) return
+		if (this.#over || this.reader.endFrame !== null) return
 		this.#ending = why
 		if (!this.#begun) return
-		this.#room.live.leave(this)
+		this.#plan.loop.leave(this)
 		const reason = endReason(why) ?? 'draining'
-		if (reason === 'slow') this.#room.counts.slow++
+		if (reason === 'slow') this.#plan.counts.slow++
 		const end = this.reader.end(reason, true)
 		this.outlet.sink.write(this.outlet.wire.encode(end))
 		this[Symbol.dispose]()
@@ -130,10 +130,10 @@ export class Delivery implements Member, Disposable {
 	[Symbol.dispose](): void {
 		if (this.#over) return
 		this.#over = true
-		this.#pace?.[Symbol.dispose]()
-		this.#room.live.leave(this)
+		this.#rate?.[Symbol.dispose]()
+		this.#plan.loop.leave(this)
 		this.reader[Symbol.dispose]()
-		this.#room.leave()
+		this.#plan.leave()
 	}
 
 	async #readToHead(): Promise<void> {
@@ -152,46 +152,46 @@ export class Delivery implements Member, Disposable {
 		const page = await reader.read()
 		const items = (await reader.items(page))[Symbol.iterator]()
 		if (this.#over) return false
-		this.#room.live.heed(page)
+		this.#plan.loop.advance(page)
 		if (!this.#begun && !this.#begin()) return false
-		while (await this.#handNext(items));
+		while (await this.#sendNext(items));
 		if (this.#over) return false
-		if (reader.lastWord === null) return !(reader.atHead && this.#room.live.join(this))
+		if (reader.endFrame === null) return !(reader.atHead && this.#plan.loop.join(this))
 		this[Symbol.dispose]()
-		this.outlet.ended(reader.lastWord)
+		this.outlet.ended(reader.endFrame)
 		return false
 	}
 
 	#begin(): boolean {
-		const { news } = this.reader
+		const { pendingReady: news } = this.reader
 		if (news === null || this.outlet.begin?.(news) !== false) return true
 		this[Symbol.dispose]()
 		return false
 	}
 
 	/** @returns whether there may be more items */
-	async #handNext(items: Iterator<StreamItem>): Promise<boolean> {
-		const events = await this.#handOver(items, this.#pace?.portion)
+	async #sendNext(items: Iterator<StreamItem>): Promise<boolean> {
+		const events = await this.#send(items, this.#rate?.portion)
 		if (events === null) return false
-		await this.#pace?.after(events)
+		await this.#rate?.after(events)
 		return !this.#over
 	}
 
 	/** @returns how many events were handed over; null when there was nothing, or when nobody wants it any more */
-	async #handOver(items: Iterator<StreamItem>, most?: number): Promise<number | null> {
+	async #send(items: Iterator<StreamItem>, most?: number): Promise<number | null> {
 		using _turn = await this.outlet.turn()
 		if (this.#over) return null
 		const chunk = takeChunk(items, this.outlet.wire, most)
 		if (chunk === null) return null
 		this.outlet.sink.write(chunk.bytes)
-		this.handed += chunk.events
+		this.sent += chunk.events
 		this.#begun = true
 		if (this.#ending !== null) this.end(this.#ending)
 		return chunk.events
 	}
 }
 
-export interface DeliveryReport {
+export interface FanoutReport {
 	/** Streams that are open. */
 	readonly streams: number
 	/** Those whose reader has everything. */
@@ -204,18 +204,18 @@ export interface DeliveryReport {
 	readonly slow: number
 }
 
-interface OpenPlan extends DeliveryRoom {
+interface OpenPlan extends SubscribedPlan {
 	readonly plan: PlanKey
 	streams: number
 }
 
 /** Every stream of plan events, whatever its transport; those of one plan share one loop. */
-export class Deliveries {
+export class Fanout {
 	readonly #hub: Hub
 	readonly #schedule: Schedule
 	readonly #clock: () => number
 	readonly #plans = new Map<string, OpenPlan>()
-	readonly #counts: DeliveryCounts = { fellBehind: 0, slow: 0 }
+	readonly #counts: FanoutCounts = { fellBehind: 0, slow: 0 }
 
 	/** @param clock - in milliseconds, never set back */
 	constructor(hub: Hub, schedule: Schedule, clock: () => number) {
@@ -225,18 +225,18 @@ export class Deliveries {
 	}
 
 	/** Begins to deliver a plan's events; disposing what it returns ends that without a word. */
-	deliver(principal: Principal, plan_id: string, request: ReadRequest, outlet: Outlet): Delivery {
+	deliver(principal: Principal, plan_id: string, request: ReadOptions, outlet: StreamTarget): Subscriber {
 		const open = this.#open({ tenant: principal.tenant, plan_id })
 		open.streams++
-		const pace = request.max_events_per_s === undefined ? null : new Pace(request.max_events_per_s, this.#schedule)
-		const delivery = new Delivery(this.#hub.reader(open.plan, request), outlet, open, pace)
-		delivery.readOn()
+		const pace = request.max_events_per_s === undefined ? null : new RateLimit(request.max_events_per_s, this.#schedule)
+		const delivery = new Subscriber(this.#hub.reader(open.plan, request), outlet, open, pace)
+		delivery.resume()
 		return delivery
 	}
 
-	report(): DeliveryReport {
+	report(): FanoutReport {
 		const plans = [...this.#plans.values()]
-		const waiting = plans.map(({ live }) => live.waiting)
+		const waiting = plans.map(({ loop: live }) => live.waiting)
 		return {
 			streams: plans.reduce((sum, { streams }) => sum + streams, 0),
 			waiting: waiting.reduce((sum, count) => sum + count, 0),
@@ -248,19 +248,19 @@ export class Deliveries {
 
 	/** What belongs to a plan is there once, however many streams it has. */
 	#open(plan: PlanKey): OpenPlan {
-		const key = keyText(plan)
+		const key = planKey(plan)
 		const known = this.#plans.get(key)
 		if (known !== undefined) return known
 		const leave = (): void => {
 			if (--open.streams === 0) this.#plans.delete(key)
 		}
-		const open: OpenPlan = { plan, live: this.#live(plan), counts: this.#counts, streams: 0, leave }
+		const open: OpenPlan = { plan, loop: this.#live(plan), counts: this.#counts, streams: 0, leave }
 		this.#plans.set(key, open)
 		return open
 	}
 
-	#live(plan: PlanKey): LivePlan {
-		return new LivePlan({
+	#live(plan: PlanKey): PlanLoop {
+		return new PlanLoop({
 			read: (after, limit) => this.#hub.read(plan, after, limit),
 			watch: (onGrow) => this.#hub.watch(plan, onGrow),
 			schedule: this.#schedule,

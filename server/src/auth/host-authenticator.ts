@@ -3,7 +3,7 @@ import { SCOPES } from '@planstream/shared/schemas'
 import * as z from 'zod'
 import type { Principal } from '../hub/stream.js'
 import { describeIssue } from '../ops/issues.js'
-import { type AccessRequest, type Authority, assertKnownPage, sentToken } from './authority.js'
+import { type AccessRequest, type Authenticator, assertKnownPage, readToken } from './authenticator.js'
 import { tenant } from './keys.js'
 
 /**
@@ -27,12 +27,12 @@ const principal = z.looseObject({
  *
  * @param origins - of pages that may use it besides
  */
-export function hostAuthority(authorize: Authorize, origins: readonly string[]): Authority {
+export function hostAuthenticator(authorize: Authorize, origins: readonly string[]): Authenticator {
 	return {
-		assertWelcome: ({ headers }) => assertKnownPage(headers, origins),
+		checkOrigin: ({ headers }) => assertKnownPage(headers, origins),
 		identify: async (request, ctx) => {
 			const authorized = await authorize(ctx, { ...request, token: readableToken(request) })
-			if (authorized !== null) return checked(authorized)
+			if (authorized !== null) return checkPrincipal(authorized)
 			throw new PlanstreamError('unauthorized', 'This application does not know who asks. Sign in, or send valid credentials.')
 		},
 	}
@@ -41,11 +41,11 @@ export function hostAuthority(authorize: Authorize, origins: readonly string[]):
 /** Other schemes in the header are the application's business. */
 function readableToken(request: AccessRequest): string | null {
 	const { authorization = 'bearer ' } = request.headers
-	return /^bearer /i.test(authorization) ? sentToken(request) : null
+	return /^bearer /i.test(authorization) ? readToken(request) : null
 }
 
 /** A wrong tenant would be other people's plans, so a mistake of the application stops here. */
-function checked(authorized: Principal): Principal {
+function checkPrincipal(authorized: Principal): Principal {
 	const { success, error } = principal.safeParse(authorized)
 	if (success) return authorized
 	const [issue] = error.issues

@@ -1,5 +1,5 @@
 import type { EndFrame, ReadyFrame } from '@planstream/shared'
-import type { Place, PlanReader } from '../hub/reader.js'
+import type { PlanReader, ReaderPosition } from '../hub/reader.js'
 import type { StreamItem } from '../hub/stream.js'
 
 /** Puts the items of a stream into bytes. */
@@ -8,15 +8,15 @@ export interface Encoder {
 }
 
 /** How a transport puts the items of a stream into bytes. */
-export interface Wire extends Encoder {
+export interface Encoding extends Encoder {
 	/** Streams whose wires have the same key get the very same bytes, made once. */
 	readonly key: string
 	/** Begins to encode for readers who get the same items one after the other. Absent: the bytes of an item never depend on those before. */
-	readonly context?: () => WireContext
+	readonly context?: () => CompressionState
 }
 
 /** Encodes for those who have got all that it has encoded. */
-export interface WireContext extends Encoder {
+export interface CompressionState extends Encoder {
 	/** Whether nothing was encoded yet that the next bytes could refer to. */
 	readonly isNew: () => boolean
 	/** Whether it makes no difference any more when it began. */
@@ -24,16 +24,16 @@ export interface WireContext extends Encoder {
 }
 
 /** The writing end of a connection. */
-export interface Sink {
+export interface ByteSink {
 	/** Hands bytes over, whether there is room or not. Does nothing on a connection that is closed. @returns false when there is no room for more */
 	write(bytes: Buffer): boolean
 }
 
 /** Where one stream goes: the writing end of its connection, and what its transport does at its ends. */
-export interface Outlet {
-	readonly sink: Sink
-	/** Looked at once {@link Outlet.begin} has returned. */
-	readonly wire: Wire
+export interface StreamTarget {
+	readonly sink: ByteSink
+	/** Looked at once {@link StreamTarget.begin} has returned. */
+	readonly wire: Encoding
 	/**
 	 * Called with the first frame before anything is written.
 	 *
@@ -49,8 +49,8 @@ export interface Outlet {
 }
 
 /** Where a plan's loop is in the log. */
-export interface LivePoint {
-	readonly place: Place
+export interface HeadPosition {
+	readonly position: ReaderPosition
 	/** null while the plan has no log. */
 	readonly epoch: string | null
 	readonly headSeq: number
@@ -59,17 +59,17 @@ export interface LivePoint {
 /** A reader as the loop of its plan sees it. */
 export interface Member {
 	readonly reader: PlanReader
-	readonly outlet: Outlet
+	readonly outlet: StreamTarget
 	/** Has a pace of its own, and always reads by itself. */
 	readonly isPaced: boolean
 	/** The class whose bytes it gets; null while it reads by itself. */
-	seat: Seat | null
+	group: Seat | null
 	/** Events it has got; while it has a seat, less by what the seat had handed over before. */
-	handed: number
+	sent: number
 	/** Leaves its class and reads by itself, from where its reader is. */
-	readOn(): void
+	resume(): void
 	/** The same for want of room. */
-	fallBehind(): void
+	onBackpressure(): void
 }
 
 /** What holds members at the head of a plan. */
@@ -77,5 +77,5 @@ export interface Seat {
 	/** Events that were handed over here to everybody since there was anybody. */
 	readonly events: number
 	/** Lets a member go, whose reader then is where the loop is. */
-	leave(member: Member, point: LivePoint): void
+	leave(member: Member, point: HeadPosition): void
 }

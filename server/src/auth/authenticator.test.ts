@@ -1,10 +1,17 @@
 import { describe, expect, it } from 'vitest'
 import { LOCAL_PRINCIPAL } from '../hub/stream.js'
-import { type AccessRequest, bearerToken, chooseProtocol, keyAuthority, LOCAL_AUTHORITY, upgradeToken } from './authority.js'
+import {
+	type AccessRequest,
+	bearerToken,
+	chooseProtocol,
+	keyAuthenticator,
+	LOCAL_AUTHENTICATOR,
+	upgradeToken,
+} from './authenticator.js'
 
 const FIRST = { ...LOCAL_PRINCIPAL, tenant: 'first' }
 const SECOND = { ...LOCAL_PRINCIPAL, tenant: 'second' }
-const authority = keyAuthority({
+const authority = keyAuthenticator({
 	holders: [(token) => (token === 'a' ? FIRST : null), (token) => (token === 'a' || token === 'b' ? SECOND : null)],
 	origins: ['https://app.example.com'],
 })
@@ -31,30 +38,30 @@ describe('authorities', () => {
 		{ host: 'api.example.com', origin: 'http://localhost:5173' },
 		{ host: 'api.example.com', forwarded: 'for=203.0.113.9' },
 	])('welcomes %j', (headers) => {
-		expect(() => authority.assertWelcome({ headers, socket: {} })).not.toThrow()
+		expect(() => authority.checkOrigin({ headers, socket: {} })).not.toThrow()
 	})
 
 	it.each(['https://evil.example', 'null', 'https://app.example.com.evil.example', 'https://api.example.com:8443', 'nonsense'])(
 		'refuses a page of %s',
 		(origin) => {
-			expect(() => authority.assertWelcome({ headers: { host: 'api.example.com', origin }, socket: {} })).toThrow(
+			expect(() => authority.checkOrigin({ headers: { host: 'api.example.com', origin }, socket: {} })).toThrow(
 				/PLANSTREAM_ORIGINS/,
 			)
 		},
 	)
 
 	it('lets nobody call the router of an application that did not say who may', () => {
-		for (const each of [authority, LOCAL_AUTHORITY]) {
+		for (const each of [authority, LOCAL_AUTHENTICATOR]) {
 			const call = () => each.identify({ via: 'router', headers: {}, token: 'a' }, { principal: FIRST })
 			expect(call).toThrow(expect.objectContaining({ code: 'unauthorized' }) as Error)
 		}
 	})
 
 	it.each(['127.0.0.1', '127.3.2.1', '::1', '::ffff:127.0.0.1'])(
-		'without keys takes requests of its own machine, from %s',
+		'without keys takes requests of its getOwn machine, from %s',
 		(remoteAddress) => {
 			expect(() =>
-				LOCAL_AUTHORITY.assertWelcome({ headers: { host: 'localhost:3000' }, socket: { remoteAddress } }),
+				LOCAL_AUTHENTICATOR.checkOrigin({ headers: { host: 'localhost:3000' }, socket: { remoteAddress } }),
 			).not.toThrow()
 		},
 	)
@@ -62,8 +69,9 @@ describe('authorities', () => {
 	it.each(['192.0.2.1', '::ffff:192.0.2.1', 'fe80::1', '10.127.0.0', undefined])(
 		'without keys refuses what comes from %s, whatever its headers say',
 		(remoteAddress) => {
-			const welcome = () => LOCAL_AUTHORITY.assertWelcome({ headers: { host: 'localhost:3000' }, socket: { remoteAddress } })
-			expect(welcome).toThrow(expect.objectContaining({ code: 'forbidden' }) as Error)
+			const originGuard = () =>
+				LOCAL_AUTHENTICATOR.checkOrigin({ headers: { host: 'localhost:3000' }, socket: { remoteAddress } })
+			expect(originGuard).toThrow(expect.objectContaining({ code: 'forbidden' }) as Error)
 		},
 	)
 })
