@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { ERRORS, type ErrorRow, type EventType } from '@planstream/shared'
-import { archiveRoutes, contract, eventData, eventInput, type ProcedureSpec, type StreamRoute } from '@planstream/shared/schemas'
+import { ERRORS, type ErrorRow } from '@planstream/shared'
+import { archiveRoutes, contract, type ProcedureSpec, type StreamRoute, storedTypes } from '@planstream/shared/schemas'
 import * as z from 'zod'
 import { verdictRows } from './docs-verdicts.js'
-import { EVENT_MEANINGS, LIMITS, type Limit } from './docs-words.js'
+import { LIMITS, type Limit } from './docs-words.js'
 
 /** Documents with tables that are made from the code. */
 export const DOCUMENTS = ['PROTOCOL.md'] as const
@@ -61,9 +61,8 @@ function sourcesBelow(folder: string): string[] {
 
 /** The types that are stored; live ones concern a connection, not a plan. */
 function eventTable(): string {
-	const rows = eventInput.options.map((option) => {
-		const type = option.shape.event_type.value
-		return [quote(type), ownerOf(option.shape.step_id), EVENT_MEANINGS[type], fieldsOf(type)]
+	const rows = storedTypes.map(({ event_type, step_id, meaning, data }) => {
+		return [quote(event_type), ownerOf(step_id), meaning, fieldsOf(data)]
 	})
 	return table(['type', 'of', 'meaning', 'fields of `data`'], rows)
 }
@@ -74,8 +73,8 @@ function ownerOf(step_id: z.ZodType): string {
 }
 
 /** The fields a producer gives; `?` marks what it may leave out. */
-function fieldsOf(type: EventType): string {
-	const { properties = {}, required = [] } = z.toJSONSchema(eventData[type], { io: 'input', unrepresentable: 'any' })
+function fieldsOf(data: z.ZodType): string {
+	const { properties = {}, required = [] } = z.toJSONSchema(data, { io: 'input', unrepresentable: 'any' })
 	const fields = Object.entries(properties).map(([name, schema]) => {
 		const words = typeof schema === 'object' ? (schema.enum ?? []) : []
 		const choice = words.length === 0 ? '' : ` (${words.map((word) => String(word)).join(', ')})`

@@ -1,5 +1,3 @@
-import type { EventType } from '@planstream/shared'
-
 /** One row of the table of limits: the words for a number that stands in the code. */
 export interface Limit {
 	readonly what: string
@@ -11,34 +9,6 @@ export interface Limit {
 	/** What happens beyond it. */
 	readonly beyond: string
 }
-
-/** What each event tells a reader. */
-export const EVENT_MEANINGS = {
-	plan_created: 'The plan as it will run, with every default filled in.',
-	plan_started: 'The plan runs.',
-	plan_completed: 'The plan has come to its end; nothing follows.',
-	plan_failed: 'A required step failed for good.',
-	plan_pausing: 'The plan starts no more steps; some still run.',
-	plan_paused: 'Nothing of the plan runs.',
-	plan_resumed: 'The plan runs again.',
-	plan_cancelling: 'The plan is being cancelled; some steps still run.',
-	plan_cancelled: 'The plan was cancelled.',
-	plan_modified: 'The graph of the plan was changed.',
-	step_started: 'An attempt of the step begins.',
-	step_progress: 'How much of the attempt is done.',
-	step_output: 'Text or a value the step gives while it runs.',
-	step_completed: 'The step has its result.',
-	step_failed: 'The step failed for good.',
-	step_retrying: 'The step will run again, after a delay.',
-	step_skipped: 'The step will not run; its dependents go on without it.',
-	step_cancelled: 'The step will not run any more.',
-	quality_check: 'What the gate of the step decided.',
-	review_required: 'The result is held back for a person to look at.',
-	review_resolved: 'The review was answered.',
-	metrics_update: 'Numbers by name.',
-	health_update: 'How a component is.',
-	error: 'Something went wrong that is worth showing.',
-} as const satisfies Record<Exclude<EventType, 'ping' | 'pong'>, string>
 
 const REFUSED = '`too_large`'
 

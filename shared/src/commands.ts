@@ -16,49 +16,12 @@ import {
 	stepSpec,
 } from './plans.js'
 import { PLAN_STATUSES } from './status.js'
+import { TypeGroup } from './type-group.js'
 
-const { step_id: _id, depends_on: _dependencies, ...stepFields } = stepSpec.shape
-
-/** What `update_step` may change: every field of a step but its id and its dependencies; `retry` and `quality` are merged field by field. */
-const stepPatch = z
-	.strictObject({
-		...optionalFields(stepFields),
-		retry: z.strictObject(optionalFields(retryPolicy.shape)).optional(),
-		quality: z.strictObject(optionalFields(qualityPolicy.shape)).nullable().optional(),
-	})
-	.refine((patch) => Object.keys(patch).length > 0, 'must change something')
-
-/** One edit of a plan's graph. Edits are applied in order, checked after the last, all or nothing. */
-export const modifyOp = z.discriminatedUnion('op', [
-	z.strictObject({
-		op: z.literal('add_step'),
-		step: stepSpec,
-		after: stepId.optional().describe('the step it comes behind; absent: the last one'),
-	}),
-	z.strictObject({ op: z.literal('remove_step'), step_id: stepId }),
-	z.strictObject({ op: z.literal('update_step'), step_id: stepId, patch: stepPatch }),
-	z.strictObject({ op: z.literal('set_dependencies'), step_id: stepId, depends_on: z.array(stepId).max(MAX_STEPS) }),
-	z.strictObject({
-		op: z.literal('reorder'),
-		step_ids: z.array(stepId).min(1).max(MAX_STEPS).describe('every step that is not running, awaiting review or completed'),
-	}),
-])
-export type ModifyOp = z.output<typeof modifyOp>
-
-type WithoutDefault<Schema> =
-	Schema extends z.ZodDefault<infer Inner> ? Inner : Schema extends z.ZodPrefault<infer Inner> ? Inner : Schema
-type OptionalFields<Shape extends z.ZodRawShape> = {
-	[Key in keyof Shape]: WithoutDefault<Shape[Key]> extends z.ZodType ? z.ZodOptional<WithoutDefault<Shape[Key]>> : never
-}
-
-/** The same fields without their defaults, so that an absent one means "as it was". */
-function optionalFields<Shape extends z.ZodRawShape>(shape: Shape): OptionalFields<Shape> {
-	const fields = Object.entries(shape).map(([name, schema]) => {
-		const plain = schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault ? schema.unwrap() : schema
-		return [name, z.optional(plain)]
-	})
-	return Object.fromEntries(fields) as OptionalFields<Shape>
-}
+/** What clients ask for. */
+export const commandTypes = new TypeGroup('commands.ts', 'input')
+/** What the server answers. */
+export const answerTypes = new TypeGroup('answers.ts', 'output')
 
 /** Limits of publishing; see PROTOCOL.md section 7. */
 export const MAX_PUBLISH_EVENTS = 256
@@ -74,7 +37,7 @@ const position = z
 	.transform(String)
 	.describe('a cursor, a sequence number, "start" (the oldest retained event) or "now" (only what is new)')
 
-/** What every transport takes to subscribe to a plan. */
+/** What every transport takes to subscribe to a plan. `lastEventId` is how tRPC resumes; others resume with `after`. */
 export const subscribeInput = z.strictObject({
 	plan_id: readablePlanId,
 	after: position.default('start'),
@@ -94,64 +57,9 @@ export const subscribeInput = z.strictObject({
 	lastEventId: z.string().max(256).optional().describe('the cursor of the last item seen; wins over `after`'),
 })
 
-/** One page of a plan's history, or a wait for it. */
-export const historyInput = z.strictObject({
-	plan_id: readablePlanId,
-	after: position.default('start'),
-	limit: z.int().min(1).max(MAX_HISTORY_PAGE).default(MAX_HISTORY_PAGE),
-	wait_ms: z
-		.int()
-		.min(0)
-		.max(MAX_WAIT_MS)
-		.default(0)
-		.describe('milliseconds to wait for an event when there is none behind `after`'),
-})
-
-export const historyOutput = z.object({
-	plan_id: readablePlanId,
-	event_count: count.describe('events on this page'),
-	events: z.array(planEvent),
-	next_cursor: z.string().describe('`after` of the next page'),
-	head_seq: count,
-	finished: z.boolean().describe('the plan is done and this page reaches its end'),
-})
-
-/** What a client says on the plain WebSocket. */
-export const clientMessage = z.discriminatedUnion('action', [
-	subscribeInput.omit({ lastEventId: true }).extend({ action: z.literal('subscribe') }),
-	z.strictObject({ action: z.literal('unsubscribe'), plan_id: readablePlanId }),
-	z.strictObject({
-		action: z.literal('ping'),
-		timestamp: z
-			.union([z.string().max(128), z.number()])
-			.nullable()
-			.default(null),
-	}),
-])
-
-const TRANSPORTS = ['trpc-websocket', 'trpc-sse', 'sse', 'websocket'] as const
-
-export const clientsOutput = z.object({
-	client_count: count,
-	clients: z.array(z.string()).describe('the ids of the clients; one with several connections stands here once'),
-	connections: z.array(
-		z.object({
-			connection_id: z.string(),
-			client_id: z.string(),
-			transport: z.enum(TRANSPORTS),
-			connected_at: z.string(),
-			last_seen_at: z.string().describe('the last sign of life: something came, or what was sent was taken'),
-			subscribed_plans: z.array(z.string()),
-			delivered: count.describe('events given over since it connected'),
-			lagging: z.boolean().describe('more waits for the client than it takes'),
-		}),
-	),
-})
-
-export const subscribersOutput = z.object({
-	plan_id: planId,
-	subscriber_count: count.describe('open subscriptions; a connection may have several'),
-})
+const subscription = subscribeInput
+	.omit({ lastEventId: true })
+	.register(commandTypes, { id: 'SubscribeInput', doc: 'Which events of which plan, and from where on.' })
 
 /** What every command may carry beside what it asks for. */
 const terms = {
@@ -164,153 +72,336 @@ const terms = {
 }
 const { idempotency_key } = terms
 
-export const createInput = planSpec.extend({
-	idempotency_key,
-	start: z.boolean().default(true).describe('false: create only; plans.start runs it later'),
-})
+export const createInput = planSpec
+	.extend({
+		idempotency_key,
+		start: z.boolean().default(true).describe('false: create only; plans.start runs it later'),
+	})
+	.register(commandTypes, { id: 'CreateInput', base: 'PlanSpec', doc: 'The plan to create.' })
 
-export const planInput = z.strictObject({ plan_id: planId })
+export const planInput = z
+	.strictObject({ plan_id: planId })
+	.register(commandTypes, { id: 'PlanInput', doc: 'The plan that is meant.' })
+
+export const verifyInput = z
+	.strictObject({
+		plan_id: readablePlanId.describe('`system` stands for the store alone'),
+	})
+	.register(commandTypes, { id: 'VerifyInput', doc: 'The plan to check.' })
+
+export const stepInput = planInput
+	.extend({ step_id: stepId })
+	.register(commandTypes, { id: 'StepInput', doc: 'The step that is meant.' })
 
 const reason = z.string().max(4096).optional()
 
-export const commandInput = planInput.extend(terms)
-export const pauseInput = commandInput.extend({
-	mode: z
-		.enum(['drain', 'interrupt'])
-		.default('drain')
-		.describe('drain: running attempts finish; interrupt: they are told to stop'),
-	reason,
-})
-export const cancelInput = commandInput.extend({ reason })
-export const modifyInput = commandInput.extend({
-	ops: z.array(modifyOp).min(1).max(MAX_STEPS).describe('applied in order, checked after the last, all or nothing'),
-})
-export const cloneInput = z.strictObject({
-	plan_id: planId.describe('the plan to make a new one from'),
-	new_plan_id: planId.optional().describe('id of the new plan; made when absent'),
-	start: z.boolean().default(true),
-	idempotency_key,
-})
-export const retryStepInput = commandInput.extend({
-	step_id: stepId,
-	cascade: z.boolean().default(false).describe('run again what was made from its result, too'),
-})
-export const skipStepInput = commandInput.extend({ step_id: stepId, reason })
-export const stepInput = planInput.extend({ step_id: stepId })
-export const reviewInput = commandInput.extend({
-	review_id: z.string().min(1).max(512),
-	decision: z.enum(['approve', 'reject', 'edit']),
-	comment: z.string().max(65_536).optional(),
-	payload: jsonObject.optional().describe('with edit: the result to put in place'),
+export const commandInput = planInput
+	.extend(terms)
+	.register(commandTypes, { id: 'CommandInput', doc: 'The plan a command is for.' })
+
+export const pauseInput = commandInput
+	.extend({
+		mode: z
+			.enum(['drain', 'interrupt'])
+			.default('drain')
+			.describe('drain: running attempts finish; interrupt: they are told to stop'),
+		reason,
+	})
+	.register(commandTypes, { id: 'PauseInput', base: 'CommandInput', doc: 'How to pause.' })
+
+export const cancelInput = commandInput
+	.extend({ reason })
+	.register(commandTypes, { id: 'CancelInput', base: 'CommandInput', doc: 'Why to cancel.' })
+
+const { step_id: _id, depends_on: _dependencies, ...stepFields } = stepSpec.shape
+
+/** What `update_step` may change: every field of a step but its id and its dependencies; `retry` and `quality` are merged field by field. */
+const stepPatch = z
+	.strictObject({
+		...optionalFields(stepFields),
+		retry: z.strictObject(optionalFields(retryPolicy.shape)).optional(),
+		quality: z.strictObject(optionalFields(qualityPolicy.shape)).nullable().optional(),
+	})
+	.refine((patch) => Object.keys(patch).length > 0, 'must change something')
+
+type WithoutDefault<Schema> =
+	Schema extends z.ZodDefault<infer Inner> ? Inner : Schema extends z.ZodPrefault<infer Inner> ? Inner : Schema
+type OptionalFields<Shape extends z.ZodRawShape> = {
+	[Key in keyof Shape]: WithoutDefault<Shape[Key]> extends z.ZodType ? z.ZodOptional<WithoutDefault<Shape[Key]>> : never
+}
+
+/** The same fields without their defaults, so that an absent one means "as it was". */
+function optionalFields<Shape extends z.ZodRawShape>(shape: Shape): OptionalFields<Shape> {
+	const fields = Object.entries(shape).map(([name, schema]) => {
+		const plain = schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault ? schema.unwrap() : schema
+		return [name, z.optional(plain)]
+	})
+	return Object.fromEntries(fields) as OptionalFields<Shape>
+}
+
+export const modifyOp = z
+	.discriminatedUnion('op', [
+		z.strictObject({
+			op: z.literal('add_step'),
+			step: stepSpec,
+			after: stepId.optional().describe('the step it comes behind; absent: the last one'),
+		}),
+		z.strictObject({ op: z.literal('remove_step'), step_id: stepId }),
+		z.strictObject({ op: z.literal('update_step'), step_id: stepId, patch: stepPatch }),
+		z.strictObject({ op: z.literal('set_dependencies'), step_id: stepId, depends_on: z.array(stepId).max(MAX_STEPS) }),
+		z.strictObject({
+			op: z.literal('reorder'),
+			step_ids: z.array(stepId).min(1).max(MAX_STEPS).describe('every step that is not running, awaiting review or completed'),
+		}),
+	])
+	.register(commandTypes, { id: 'ModifyOp', doc: "One edit of a plan's graph." })
+
+export const modifyInput = commandInput
+	.extend({
+		ops: z.array(modifyOp).min(1).max(MAX_STEPS).describe('applied in order, checked after the last, all or nothing'),
+	})
+	.register(commandTypes, { id: 'ModifyInput', base: 'CommandInput', doc: 'The edits of one modification.' })
+
+export const cloneInput = z
+	.strictObject({
+		plan_id: planId.describe('the plan to make a new one from'),
+		new_plan_id: planId.optional().describe('id of the new plan; made when absent'),
+		start: z.boolean().default(true),
+		idempotency_key,
+	})
+	.register(commandTypes, { id: 'CloneInput', doc: 'The plan to make a new one from.' })
+
+export const retryStepInput = commandInput
+	.extend({
+		step_id: stepId,
+		cascade: z.boolean().default(false).describe('run again what was made from its result, too'),
+	})
+	.register(commandTypes, { id: 'RetryStepInput', base: 'CommandInput', doc: 'The step to run again.' })
+
+export const skipStepInput = commandInput
+	.extend({ step_id: stepId, reason })
+	.register(commandTypes, { id: 'SkipStepInput', base: 'CommandInput', doc: 'The step to go on without.' })
+
+export const reviewInput = commandInput
+	.extend({
+		review_id: z.string().min(1).max(512),
+		decision: z.enum(['approve', 'reject', 'edit']),
+		comment: z.string().max(65_536).optional(),
+		payload: jsonObject.optional().describe('with edit: the result to put in place'),
+	})
+	.register(commandTypes, { id: 'ReviewInput', base: 'CommandInput', doc: 'The answer to a review.' })
+
+const time = z.iso.datetime({ offset: true, error: 'must be an ISO 8601 time with a zone, such as 2026-01-31T12:00:00Z' })
+
+const listFields = z.strictObject({
+	status: z.array(z.enum(PLAN_STATUSES)).min(1).optional(),
+	label: z
+		.array(z.string().regex(/^[^=]{1,63}=.{0,255}$/s, 'must be name=value'))
+		.max(32)
+		.optional()
+		.describe('name=value; all must match'),
+	query: z.string().max(1024).optional().describe('text the query contains, ignoring case'),
+	created_after: time.optional(),
+	created_before: time.optional(),
+	limit: z.int().min(1).max(MAX_LIST_PAGE).default(100),
+	page: z.string().max(1024).optional().describe('`next_page` of the page before'),
 })
 
-/** The answer to a command: it is accepted, see the log from here. */
-export const commandOutput = z.object({
-	plan_id: planId,
-	cursor: z.string().describe("the cursor of the command's last event; subscribe after it to see what follows"),
-	changed: z.boolean().describe('false: the plan was already there'),
-	status: z.enum(PLAN_STATUSES),
-	revision: count,
+export const changesInput = listFields
+	.pick({ status: true, label: true, limit: true })
+	.prefault({})
+	.register(commandTypes, { id: 'ChangesInput', doc: 'Which plans to watch the list of.' })
+
+export const historyInput = z
+	.strictObject({
+		plan_id: readablePlanId,
+		after: position.default('start'),
+		limit: z.int().min(1).max(MAX_HISTORY_PAGE).default(MAX_HISTORY_PAGE),
+		wait_ms: z
+			.int()
+			.min(0)
+			.max(MAX_WAIT_MS)
+			.default(0)
+			.describe('milliseconds to wait for an event when there is none behind `after`'),
+	})
+	.register(commandTypes, { id: 'HistoryInput', doc: "Which page of a plan's events, and how long to wait for it." })
+
+export const listInput = listFields
+	.prefault({})
+	.register(commandTypes, { id: 'ListInput', doc: 'Which plans to list; what is absent does not matter.' })
+
+export const publishInput = z
+	.strictObject({
+		plan_id: planId,
+		events: z.array(eventInput).min(1).max(MAX_PUBLISH_EVENTS).describe('all or nothing, in this order'),
+		expected_seq: count.optional().describe('refuse with `conflict` unless the head of the log is here'),
+	})
+	.register(commandTypes, { id: 'PublishInput', doc: 'Events of a plan that is run elsewhere.' })
+
+const subscribeAction = subscription.extend({ action: z.literal('subscribe') }).register(commandTypes, {
+	id: 'SubscribeAction',
+	doc: 'Follows a plan on the plain WebSocket; takes the place of an earlier one of that plan.',
 })
 
-export const deleteOutput = z.object({ plan_id: planId, deleted: z.literal(true) })
+const unsubscribeAction = z
+	.strictObject({ action: z.literal('unsubscribe'), plan_id: readablePlanId })
+	.register(commandTypes, { id: 'UnsubscribeAction', doc: 'Leaves a plan on the plain WebSocket.' })
 
-export const verifyInput = z.strictObject({
-	plan_id: readablePlanId.describe('`system` stands for the store alone'),
-})
+const pingAction = z
+	.strictObject({
+		action: z.literal('ping'),
+		timestamp: z
+			.union([z.string().max(128), z.number()])
+			.nullable()
+			.default(null),
+	})
+	.register(commandTypes, { id: 'PingAction', doc: 'Asks for a `pong` event with this timestamp in its data.' })
 
-export const verifyOutput = z.object({
-	plan_id: readablePlanId,
-	ok: z.boolean(),
-	oldest_seq: count,
-	head_seq: count,
-	events: count.describe('how many were compared'),
-	fault: z
-		.object({
-			seq: count.describe('the event at which the log can no longer be believed'),
-			reason: z
-				.enum(['changed', 'missing', 'unreadable', 'base', 'dropped'])
-				.describe(
-					'base: what stands for the trimmed events, which are those up to `seq`; dropped: the plan agrees, but the store has lost events when it was opened, and nobody knows of which plans',
-				),
-			detail: z.string(),
-		})
-		.nullable(),
-})
+export const clientMessage = z
+	.discriminatedUnion('action', [subscribeAction, unsubscribeAction, pingAction])
+	.register(commandTypes, { id: 'ClientMessage', doc: 'What a client may say on the plain WebSocket.' })
+
+export const commandOutput = z
+	.object({
+		plan_id: planId,
+		cursor: z.string().describe("the cursor of the command's last event; subscribe after it to see what follows"),
+		changed: z.boolean().describe('false: the plan was already there'),
+		status: z.enum(PLAN_STATUSES),
+		revision: count,
+	})
+	.register(answerTypes, { id: 'CommandOutput', doc: 'The answer to a command: it is accepted, see the log from here.' })
+
+export const verifyOutput = z
+	.object({
+		plan_id: readablePlanId,
+		ok: z.boolean(),
+		oldest_seq: count,
+		head_seq: count,
+		events: count.describe('how many were compared'),
+		fault: z
+			.object({
+				seq: count.describe('the event at which the log can no longer be believed'),
+				reason: z
+					.enum(['changed', 'missing', 'unreadable', 'base', 'dropped'])
+					.describe(
+						'base: what stands for the trimmed events, which are those up to `seq`; dropped: the plan agrees, but the store has lost events when it was opened, and nobody knows of which plans',
+					),
+				detail: z.string(),
+			})
+			.nullable(),
+	})
+	.register(answerTypes, { id: 'VerifyOutput', doc: 'Whether the stored events of a plan are what was stored.' })
 
 /** The answer to an archive. */
 export const importOutput = z.object({ plan_id: planId, events: count, head_seq: count, cursor: z.string() })
 
-export const clearOutput = z.object({
-	plan_id: planId,
-	cleared: count.describe('how many events were dropped'),
-	cursor: z.string().describe('the head of the log, which goes on from here'),
-})
-
-export const planResultOutput = z.object({ plan_id: planId, result: json })
-
-export const stepResultOutput = z.object({ plan_id: planId, step_id: stepId, attempt: count, result: jsonObject })
-
-export const reviewsOutput = z.object({
-	plan_id: planId,
-	reviews: z.array(
-		review.extend({ step_id: stepId, attempt: count, payload: json.describe('what the agent made: data, checks, artifacts') }),
-	),
-})
-
-const time = z.iso.datetime({ offset: true, error: 'must be an ISO 8601 time with a zone, such as 2026-01-31T12:00:00Z' })
-
-export const listInput = z
-	.strictObject({
-		status: z.array(z.enum(PLAN_STATUSES)).min(1).optional(),
-		label: z
-			.array(z.string().regex(/^[^=]{1,63}=.{0,255}$/s, 'must be name=value'))
-			.max(32)
-			.optional()
-			.describe('name=value; all must match'),
-		query: z.string().max(1024).optional().describe('text the query contains, ignoring case'),
-		created_after: time.optional(),
-		created_before: time.optional(),
-		limit: z.int().min(1).max(MAX_LIST_PAGE).default(100),
-		page: z.string().max(1024).optional().describe('`next_page` of the page before'),
+export const clearOutput = z
+	.object({
+		plan_id: planId,
+		cleared: count.describe('how many events were dropped'),
+		cursor: z.string().describe('the head of the log, which goes on from here'),
 	})
-	.prefault({})
+	.register(answerTypes, { id: 'ClearOutput', doc: 'The history is cleared; the state of the plan is kept.' })
 
-export const changesInput = listInput.unwrap().pick({ status: true, label: true, limit: true }).prefault({})
+export const planResultOutput = z
+	.object({ plan_id: planId, result: json })
+	.register(answerTypes, { id: 'PlanResultOutput', doc: 'The whole result of a plan.' })
 
-export const changesOutput = z.object({
-	reset: z.boolean().describe('true on the first item of each connection: `plans` takes the place of all there was'),
-	plans: z.array(planSummary).describe('new or changed, newest first'),
-	removed: z.array(planId).describe('no longer among the newest that match'),
-})
+export const deleteOutput = z
+	.object({ plan_id: planId, deleted: z.literal(true) })
+	.register(answerTypes, { id: 'DeleteOutput', doc: 'The plan is gone.' })
 
-export const listOutput = z.object({
-	plans: z.array(planSummary).describe('newest first'),
-	next_page: z.string().nullable(),
-})
+export const stepResultOutput = z
+	.object({ plan_id: planId, step_id: stepId, attempt: count, result: jsonObject })
+	.register(answerTypes, { id: 'StepResultOutput', doc: 'The whole result of a step.' })
 
-export const publishInput = z.strictObject({
-	plan_id: planId,
-	events: z.array(eventInput).min(1).max(MAX_PUBLISH_EVENTS).describe('all or nothing, in this order'),
-	expected_seq: count.optional().describe('refuse with `conflict` unless the head of the log is here'),
-})
+export const reviewsOutput = z
+	.object({
+		plan_id: planId,
+		reviews: z.array(
+			review.extend({ step_id: stepId, attempt: count, payload: json.describe('what the agent made: data, checks, artifacts') }),
+		),
+	})
+	.register(answerTypes, { id: 'ReviewsOutput', doc: 'The open reviews of a plan.' })
 
-export const publishOutput = z.object({
-	epoch: z.string(),
-	cursor: z.string().describe("the cursor of the batch's last event"),
-	results: z.array(z.object({ event_id: z.string(), seq: count, duplicate: z.boolean() })),
-})
+export const changesOutput = z
+	.object({
+		reset: z.boolean().describe('true on the first item of each connection: `plans` takes the place of all there was'),
+		plans: z.array(planSummary).describe('new or changed, newest first'),
+		removed: z.array(planId).describe('no longer among the newest that match'),
+	})
+	.register(answerTypes, {
+		id: 'ChangesOutput',
+		doc: 'What changed in the list of plans; the first item on each connection is the whole page.',
+	})
 
-export const agentsOutput = z.object({
-	agents: z.array(
-		z.object({
-			agent_type: z.string(),
-			input_schema: jsonObject.nullable().describe("JSON Schema of a step's `input`; null: any object"),
-			result_schema: jsonObject.nullable().describe("JSON Schema of a step's result; null: any object"),
-		}),
-	),
-})
+export const historyOutput = z
+	.object({
+		plan_id: readablePlanId,
+		event_count: count.describe('events on this page'),
+		events: z.array(planEvent),
+		next_cursor: z.string().describe('`after` of the next page'),
+		head_seq: count,
+		finished: z.boolean().describe('the plan is done and this page reaches its end'),
+	})
+	.register(answerTypes, { id: 'HistoryOutput', doc: "One page of a plan's events." })
 
+export const subscribersOutput = z
+	.object({
+		plan_id: planId,
+		subscriber_count: count.describe('open subscriptions; a connection may have several'),
+	})
+	.register(answerTypes, { id: 'SubscribersOutput', doc: 'How many watch a plan.' })
+
+const TRANSPORTS = ['trpc-websocket', 'trpc-sse', 'sse', 'websocket'] as const
+
+export const clientsOutput = z
+	.object({
+		client_count: count,
+		clients: z.array(z.string()).describe('the ids of the clients; one with several connections stands here once'),
+		connections: z.array(
+			z.object({
+				connection_id: z.string(),
+				client_id: z.string(),
+				transport: z.enum(TRANSPORTS),
+				connected_at: z.string(),
+				last_seen_at: z.string().describe('the last sign of life: something came, or what was sent was taken'),
+				subscribed_plans: z.array(z.string()),
+				delivered: count.describe('events given over since it connected'),
+				lagging: z.boolean().describe('more waits for the client than it takes'),
+			}),
+		),
+	})
+	.register(answerTypes, { id: 'ClientsOutput', doc: 'Who is connected.' })
+
+export const listOutput = z
+	.object({
+		plans: z.array(planSummary).describe('newest first'),
+		next_page: z.string().nullable(),
+	})
+	.register(answerTypes, { id: 'ListOutput', doc: 'One page of the plan list.' })
+
+export const publishOutput = z
+	.object({
+		epoch: z.string(),
+		cursor: z.string().describe("the cursor of the batch's last event"),
+		results: z.array(z.object({ event_id: z.string(), seq: count, duplicate: z.boolean() })),
+	})
+	.register(answerTypes, { id: 'PublishOutput', doc: 'The answer to published events: they are durable.' })
+
+export const agentsOutput = z
+	.object({
+		agents: z.array(
+			z.object({
+				agent_type: z.string(),
+				input_schema: jsonObject.nullable().describe("JSON Schema of a step's `input`; null: any object"),
+				result_schema: jsonObject.nullable().describe("JSON Schema of a step's result; null: any object"),
+			}),
+		),
+	})
+	.register(answerTypes, { id: 'AgentsOutput', doc: 'The agents of the server.' })
+
+export type ModifyOp = z.output<typeof modifyOp>
 export type SubscribeInput = z.input<typeof subscribeInput>
 export type ParsedSubscribeInput = z.output<typeof subscribeInput>
 export type HistoryInput = z.input<typeof historyInput>

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import type { EventType } from './event-types.js'
+import { EVENT_TYPES, type EventType } from './event-types.js'
 import { COMMAND_ID_PREFIX, EVENT_ID_PATTERN } from './ids.js'
 import { json, jsonObject, type Wire } from './json.js'
 import {
@@ -11,11 +11,14 @@ import {
 	MAX_STEPS,
 	normalisedPlan,
 	normalisedStep,
+	OUTPUT_CHANNELS,
 	outputChannel,
 	planId,
 	stepId,
 	usage,
 } from './plans.js'
+import { TypeGroup } from './type-group.js'
+import { pascal } from './typescript.js'
 
 const ISO = /^(\d{4})-(\d\d)-(\d\d)(T\d\d:\d\d)(:\d\d)?(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)?$/
 
@@ -42,6 +45,20 @@ export const sentTime = z
 		context.addIssue({ code: 'custom', message: 'must be an ISO 8601 time such as 2026-01-31T12:00:00.000Z' })
 		return z.NEVER
 	})
+
+/** Events as the server gives them. */
+export const eventTypes = new TypeGroup('events.ts', 'output', {
+	unions: { EventType: EVENT_TYPES, OutputChannel: OUTPUT_CHANNELS },
+	envelopes: { EventEnvelope: { of: 'PlanEvent', doc: 'What every event has, whatever its type.' } },
+})
+/** Events as producers send them. */
+export const eventInputTypes = new TypeGroup('event-inputs.ts', 'input', {
+	envelopes: { EventInputEnvelope: { of: 'EventInput', doc: 'What every event of a producer may have, whatever its type.' } },
+})
+
+export const actor = z
+	.strictObject({ type: z.enum(['user', 'agent', 'system', 'api_key']), id: z.string().max(255) })
+	.register(eventTypes, { id: 'Actor', doc: 'Who caused an event; set by the server, never by a producer.' })
 
 const text = z.string()
 const durationMs = z.number().min(0)
@@ -165,17 +182,19 @@ const eventId = z
 	.regex(EVENT_ID_PATTERN, 'must be 1 to 128 letters, digits, ".", "_", ":" or "-"')
 	.refine((id) => !id.startsWith(COMMAND_ID_PREFIX), `must not start with "${COMMAND_ID_PREFIX}", which is the server's`)
 
-/** Who caused an event; set by the server, never by a producer. */
-export const actor = z.strictObject({ type: z.enum(['user', 'agent', 'system', 'api_key']), id: z.string().max(255) })
 const command = z.strictObject({ name: z.string(), digest: z.string(), events: z.int().min(1) })
 
 type EventData = typeof eventData
 type StepIdSchema = z.ZodType<string> | z.ZodType<string | null, string | null | undefined>
 
+/** Names of the fields of a type, without the open end of a loose object. */
+type FieldOf<T> = keyof { [Key in keyof T as string extends Key ? never : Key]: T[Key] } & string
+
 function define<Type extends EventType, Step extends StepIdSchema>(event_type: Type, step_id: Step) {
 	const data: EventData[Type] = eventData[event_type]
 	const shared = { event_type: z.literal(event_type), step_id, data, attempt: z.int().min(1).optional() }
 	return {
+		event_type,
 		input: z.strictObject({
 			event_id: eventId.optional().describe('idempotency key of publishing; a uuid v7 when absent'),
 			plan_id: planId.optional(),
@@ -203,37 +222,51 @@ function define<Type extends EventType, Step extends StepIdSchema>(event_type: T
 	}
 }
 
-const plan = <Type extends EventType>(type: Type) => define(type, z.null().default(null))
-const step = <Type extends EventType>(type: Type) => define(type, stepId)
-const either = <Type extends EventType>(type: Type) => define(type, stepId.nullable().default(null))
+/**
+ * Makes the function that defines a stored type of event, of a plan, of a step or of either.
+ *
+ * `meaning` is one sentence for the protocol and the SDK. `parameters` are the fields of the data that the SDK's method
+ * takes one by one; it takes the other fields as one object, and the whole data where none is named.
+ */
+const rowsWith =
+	<Step extends StepIdSchema>(step_id: Step) =>
+	<Type extends EventType>(type: Type, meaning: string, parameters: readonly FieldOf<z.input<EventData[Type]>>[]) => ({
+		...define(type, step_id),
+		meaning,
+		parameters,
+	})
+const noStep = z.null().default(null)
+const plan = rowsWith(noStep)
+const step = rowsWith(stepId)
+const either = rowsWith(stepId.nullable().default(null))
 
 const stored = [
-	plan('plan_created'),
-	plan('plan_started'),
-	plan('plan_completed'),
-	plan('plan_failed'),
-	plan('plan_pausing'),
-	plan('plan_paused'),
-	plan('plan_resumed'),
-	plan('plan_cancelling'),
-	plan('plan_cancelled'),
-	plan('plan_modified'),
-	step('step_started'),
-	step('step_progress'),
-	step('step_output'),
-	step('step_completed'),
-	step('step_failed'),
-	step('step_retrying'),
-	step('step_skipped'),
-	step('step_cancelled'),
-	either('quality_check'),
-	either('review_required'),
-	either('review_resolved'),
-	either('metrics_update'),
-	either('health_update'),
-	either('error'),
+	plan('plan_created', 'The plan as it will run, with every default filled in.', ['spec', 'total_steps']),
+	plan('plan_started', 'The plan runs.', ['query', 'total_steps']),
+	plan('plan_completed', 'The plan has come to its end; nothing follows.', ['result']),
+	plan('plan_failed', 'A required step failed for good.', ['error']),
+	plan('plan_pausing', 'The plan starts no more steps; some still run.', ['mode', 'running_step_ids']),
+	plan('plan_paused', 'Nothing of the plan runs.', ['reason']),
+	plan('plan_resumed', 'The plan runs again.', ['reason']),
+	plan('plan_cancelling', 'The plan is being cancelled; some steps still run.', ['running_step_ids', 'reason']),
+	plan('plan_cancelled', 'The plan was cancelled.', ['reason']),
+	plan('plan_modified', 'The graph of the plan was changed.', []),
+	step('step_started', 'An attempt of the step begins.', ['name']),
+	step('step_progress', 'How much of the attempt is done.', ['progress', 'message']),
+	step('step_output', 'Text or a value the step gives while it runs.', ['delta']),
+	step('step_completed', 'The step has its result.', ['data']),
+	step('step_failed', 'The step failed for good.', ['error']),
+	step('step_retrying', 'The step will run again, after a delay.', ['reason']),
+	step('step_skipped', 'The step will not run; its dependents go on without it.', ['reason']),
+	step('step_cancelled', 'The step will not run any more.', ['reason']),
+	either('quality_check', 'What the gate of the step decided.', ['quality_score', 'decision', 'passed']),
+	either('review_required', 'The result is held back for a person to look at.', ['review_id', 'reason']),
+	either('review_resolved', 'The review was answered.', ['review_id', 'decision']),
+	either('metrics_update', 'Numbers by name.', []),
+	either('health_update', 'How a component is.', ['component', 'status', 'detail']),
+	either('error', 'Something went wrong that is worth showing.', ['code', 'message']),
 ] as const
-const live = [plan('ping'), plan('pong')] as const
+const live = [define('ping', noStep), define('pong', noStep)] as const
 
 type Side<List extends readonly { input: unknown; record: unknown; event: unknown }[], Name extends keyof List[number]> = {
 	[Index in keyof List]: List[Index][Name]
@@ -245,14 +278,43 @@ const events = [...stored, ...live].map((type) => type.event) as unknown as [
 	...Side<typeof live, 'event'>,
 ]
 
-/** An event as a producer sends it. The server fills in what is absent and refuses what only it may set. */
-export const eventInput = z.discriminatedUnion('event_type', inputs)
+for (const { event_type } of stored) {
+	eventTypes.add(eventData[event_type], { id: `${pascal(event_type)}Data`, doc: `The data of a \`${event_type}\` event.` })
+}
+for (const { event_type, event } of [...stored, ...live]) {
+	const doc = `A \`${event_type}\` event.`
+	eventTypes.add(event, { id: `${pascal(event_type)}Event`, doc, base: 'EventEnvelope' })
+}
+for (const { event_type, input } of stored) {
+	const doc = `A \`${event_type}\` event as a producer sends it.`
+	eventInputTypes.add(input, { id: `${pascal(event_type)}EventInput`, doc, base: 'EventInputEnvelope' })
+}
+
+/** A stored type of event, as the documents and the SDK describe it. */
+export interface StoredType {
+	readonly event_type: EventType
+	readonly meaning: string
+	/** Fields of the data that the SDK's method takes one by one. */
+	readonly parameters: readonly string[]
+	readonly step_id: z.ZodType
+	readonly data: z.ZodType
+}
+
+export const storedTypes: readonly StoredType[] = stored.map(({ event_type, meaning, parameters, input }) => {
+	return { event_type, meaning, parameters, step_id: input.shape.step_id, data: eventData[event_type] }
+})
+
+/** The server fills in what is absent and refuses what only it may set. */
+export const eventInput = z
+	.discriminatedUnion('event_type', inputs)
+	.register(eventInputTypes, { id: 'EventInput', doc: 'An event as a producer sends it; the server fills in what is absent.' })
 
 /** An event as the log stores it: without `seq` and `cursor`, which only the append knows. */
 export const storedEvent = z.discriminatedUnion('event_type', recorded)
 
-/** An event as every transport delivers it. */
-export const planEvent = z.discriminatedUnion('event_type', events)
+export const planEvent = z
+	.discriminatedUnion('event_type', events)
+	.register(eventTypes, { id: 'PlanEvent', doc: 'An event as every transport delivers it; `event_type` tells which.' })
 
 export type Actor = Wire<z.output<typeof actor>>
 export type CommandMark = Wire<z.output<typeof command>>

@@ -2,6 +2,7 @@ import * as z from 'zod'
 import type { Wire } from './json.js'
 import { count, planState, readablePlanId } from './plans.js'
 import { PLAN_OWNERS, PLAN_STATUSES } from './status.js'
+import { TypeGroup } from './type-group.js'
 
 /** Why a position could not be honoured; see the verdict table in PROTOCOL.md section 3. */
 export const RESET_REASONS = ['trimmed', 'cleared', 'epoch', 'rewind', 'fork'] as const
@@ -10,53 +11,66 @@ export type ResetReason = (typeof RESET_REASONS)[number]
 export const END_REASONS = ['completed', 'failed', 'cancelled', 'deleted', 'draining', 'auth_expired', 'slow'] as const
 export type EndReason = (typeof END_REASONS)[number]
 
-/** The first item of every subscription: what the server could do with the position it was given. */
-export const readyFrame = z.object({
-	frame: z.literal('ready'),
-	plan_id: readablePlanId,
-	cursor: z.string().describe('the position behind which the events follow: that of `from_seq - 1`'),
-	epoch: z.string().nullable().describe('null while the plan has no log'),
-	head_seq: count,
-	oldest_seq: count,
-	from_seq: count,
-	recovered: z.boolean().describe('true unless there was a reset'),
-	reset: z.object({ reason: z.enum(RESET_REASONS) }).nullable(),
-	state: planState.nullable().describe('the plan as of `from_seq - 1`; after a reset, or when a snapshot was asked for'),
-	plan_status: z.enum([...PLAN_STATUSES, 'unknown']),
-	owner: z.enum(PLAN_OWNERS).nullable(),
-})
+export const frameTypes = new TypeGroup('frames.ts', 'output', { unions: { ResetReason: RESET_REASONS, EndReason: END_REASONS } })
 
-/** Moves the cursor past events a filter hid, and shows life. */
-export const positionFrame = z.object({
-	frame: z.literal('position'),
-	plan_id: readablePlanId,
-	cursor: z.string(),
-})
+/** The first item of every subscription. */
+export const readyFrame = z
+	.object({
+		frame: z.literal('ready'),
+		plan_id: readablePlanId,
+		cursor: z.string().describe('the position behind which the events follow: that of `from_seq - 1`'),
+		epoch: z.string().nullable().describe('null while the plan has no log'),
+		head_seq: count,
+		oldest_seq: count,
+		from_seq: count,
+		recovered: z.boolean().describe('true unless there was a reset'),
+		reset: z.object({ reason: z.enum(RESET_REASONS) }).nullable(),
+		state: planState.nullable().describe('the plan as of `from_seq - 1`; after a reset, or when a snapshot was asked for'),
+		plan_status: z.enum([...PLAN_STATUSES, 'unknown']),
+		owner: z.enum(PLAN_OWNERS).nullable(),
+	})
+	.register(frameTypes, { id: 'ReadyFrame', doc: 'What the server could do with the position a subscription began at.' })
 
-/** The last item before the server closes the subscription. */
-export const endFrame = z.object({
-	frame: z.literal('end'),
-	plan_id: readablePlanId,
-	cursor: z.string(),
-	reason: z.enum(END_REASONS),
-	final_seq: count,
-	resume: z.boolean().describe('true: reconnect with the cursor; false: there is nothing more'),
-})
+export const positionFrame = z
+	.object({
+		frame: z.literal('position'),
+		plan_id: readablePlanId,
+		cursor: z.string(),
+	})
+	.register(frameTypes, { id: 'PositionFrame', doc: 'Moves the cursor past events a filter hid, and shows life.' })
 
-/** An error inside a stream: a problem+json body (section 6) as a frame. */
-export const problemFrame = z.looseObject({
-	frame: z.literal('problem'),
-	plan_id: readablePlanId.nullable(),
-	cursor: z.string().nullable(),
-	type: z.string(),
-	title: z.string(),
-	status: z.int(),
-	detail: z.string(),
-	code: z.string(),
-})
+export const endFrame = z
+	.object({
+		frame: z.literal('end'),
+		plan_id: readablePlanId,
+		cursor: z.string(),
+		reason: z.enum(END_REASONS),
+		final_seq: count,
+		resume: z.boolean().describe('true: reconnect with the cursor; false: there is nothing more'),
+	})
+	.register(frameTypes, { id: 'EndFrame', doc: 'The last item before the server closes a subscription.' })
+
+/** A problem+json body (PROTOCOL.md section 6) as a frame. */
+export const problemFrame = z
+	.looseObject({
+		frame: z.literal('problem'),
+		plan_id: readablePlanId.nullable(),
+		cursor: z.string().nullable(),
+		type: z.string(),
+		title: z.string(),
+		status: z.int(),
+		detail: z.string(),
+		code: z.string(),
+	})
+	.register(frameTypes, { id: 'ProblemFrame', doc: 'An error inside a stream.' })
 
 /** Control frames have no `event_type` and no `seq` and are never stored. */
-export const controlFrame = z.discriminatedUnion('frame', [readyFrame, positionFrame, endFrame, problemFrame])
+export const controlFrame = z
+	.discriminatedUnion('frame', [readyFrame, positionFrame, endFrame, problemFrame])
+	.register(frameTypes, {
+		id: 'ControlFrame',
+		doc: 'What the server says of a stream, rather than of a plan; `frame` tells which.',
+	})
 
 export type ReadyFrame = Wire<z.output<typeof readyFrame>>
 export type PositionFrame = Wire<z.output<typeof positionFrame>>

@@ -2,6 +2,7 @@ import * as z from 'zod'
 import { AGENT_TYPE_PATTERN, PLAN_ID_PATTERN, STEP_ID_PATTERN, SYSTEM_PLAN_ID } from './ids.js'
 import { json, jsonObject, type Wire } from './json.js'
 import { PLAN_OWNERS, PLAN_STATUSES, STEP_STATUSES } from './status.js'
+import { TypeGroup } from './type-group.js'
 
 /** Limits of one plan; see the table in PROTOCOL.md section 7. */
 export const MAX_STEPS = 1000
@@ -16,20 +17,79 @@ export const count = z.int().min(0)
 
 export const ON_FAILURE = ['fail', 'skip_dependents', 'continue'] as const
 
+/** Plans as the server gives them. */
+export const planTypes = new TypeGroup('plans.ts', 'output', {
+	unions: { PlanStatus: PLAN_STATUSES, StepStatus: STEP_STATUSES, PlanOwner: PLAN_OWNERS, OnFailure: ON_FAILURE },
+})
+/** Plans as they are given to the server. */
+export const specTypes = new TypeGroup('specs.ts', 'input')
+
+json.register(planTypes, { id: 'Json', doc: null })
+
 const durationMs = z.int().min(1).max(MAX_DELAY_MS)
 const text = z.string().max(65_536)
 const labels = z
 	.record(z.string().min(1).max(63), z.string().max(255))
 	.refine((map) => Object.keys(map).length <= 32, 'must be at most 32 labels')
 
-export const retryPolicy = z.strictObject({
-	max_attempts: z.int().min(1).max(100).default(3).describe('how often the step may fail before it has failed for good'),
-	initial_ms: z.int().min(0).max(MAX_DELAY_MS).default(1000),
-	factor: z.number().min(1).max(100).default(2),
-	max_ms: z.int().min(0).max(MAX_DELAY_MS).default(30_000),
-	jitter: z.boolean().default(true).describe('draw each delay uniformly from 0 to its formula'),
-	max_lost: z.int().min(0).max(1000).default(5).describe('how many workers may be lost without any progress between'),
-})
+export const failure = z
+	.looseObject({
+		code: z.string().min(1).max(128),
+		message: z.string(),
+		retryable: z.boolean(),
+	})
+	.register(planTypes, { id: 'Failure', doc: 'Why a step or a plan failed.' })
+
+export const usage = z
+	.record(z.string().min(1).max(128), z.number())
+	.describe('numbers by name, added up over an attempt: tokens, bytes read, money spent')
+	.register(planTypes, { id: 'Usage', doc: null })
+
+export const check = z
+	.looseObject({
+		name: z.string().min(1).max(128),
+		score: fraction,
+		passed: z.boolean(),
+		evidence: json.optional(),
+	})
+	.register(planTypes, { id: 'Check', doc: 'One check of a quality gate.' })
+
+export const artifact = z
+	.looseObject({
+		artifact_id: z.string().describe('sha256 of the content, in hex'),
+		name: z.string(),
+		media_type: z.string(),
+		bytes: count,
+	})
+	.register(planTypes, { id: 'Artifact', doc: 'A file a step made.' })
+
+export const OUTPUT_CHANNELS = ['text', 'log', 'data'] as const
+export const outputChannel = z.enum(OUTPUT_CHANNELS)
+
+export const review = z
+	.object({
+		review_id: z.string(),
+		reason: z.string(),
+		options: z.array(z.string()),
+		quality_score: fraction.nullable(),
+		expires_at: z.string().nullable(),
+	})
+	.register(planTypes, { id: 'Review', doc: 'A question to a person that holds a step.' })
+
+const RETRY = 'When and how often a step is tried again; durations in milliseconds.'
+const GATE = 'The gate the result of a step must pass.'
+
+export const retryPolicy = z
+	.strictObject({
+		max_attempts: z.int().min(1).max(100).default(3).describe('how often the step may fail before it has failed for good'),
+		initial_ms: z.int().min(0).max(MAX_DELAY_MS).default(1000),
+		factor: z.number().min(1).max(100).default(2),
+		max_ms: z.int().min(0).max(MAX_DELAY_MS).default(30_000),
+		jitter: z.boolean().default(true).describe('draw each delay uniformly from 0 to its formula'),
+		max_lost: z.int().min(0).max(1000).default(5).describe('how many workers may be lost without any progress between'),
+	})
+	.register(planTypes, { id: 'RetryPolicy', doc: RETRY })
+	.register(specTypes, { id: 'RetrySpec', doc: RETRY })
 
 export const qualityPolicy = z
 	.strictObject({
@@ -49,50 +109,59 @@ export const qualityPolicy = z
 		path: ['approve_score'],
 		message: 'must not be less than min_score',
 	})
+	.register(planTypes, { id: 'QualityPolicy', doc: GATE })
+	.register(specTypes, { id: 'QualitySpec', doc: GATE })
 
 /** A step as it is given; absent fields take the defaults named here. */
-export const stepSpec = z.strictObject({
-	step_id: stepId,
-	name: text.min(1).optional().describe('shown to people; the action when absent'),
-	action: text.min(1),
-	agent_type: z.string().regex(AGENT_TYPE_PATTERN, 'must be 1 to 128 letters, digits, ".", "_" or "-"'),
-	input: jsonObject.default({}),
-	depends_on: z
-		.array(stepId)
-		.max(MAX_STEPS)
-		.optional()
-		.describe('ids of steps that come first; absent: the step before this one; []: nothing'),
-	timeout_ms: durationMs.nullable().default(null).describe('time for one attempt; null: no limit'),
-	retry: retryPolicy.prefault({}),
-	quality: qualityPolicy.nullable().default(null).describe('the gate the result must pass; null: none'),
-	on_failure: z
-		.enum(ON_FAILURE)
-		.default('fail')
-		.describe('what a final failure means: fail the plan, skip what depends on it, or go on with null as its result'),
-})
+export const stepSpec = z
+	.strictObject({
+		step_id: stepId,
+		name: text.min(1).optional().describe('shown to people; the action when absent'),
+		action: text.min(1),
+		agent_type: z.string().regex(AGENT_TYPE_PATTERN, 'must be 1 to 128 letters, digits, ".", "_" or "-"'),
+		input: jsonObject.default({}),
+		depends_on: z
+			.array(stepId)
+			.max(MAX_STEPS)
+			.optional()
+			.describe('ids of steps that come first; absent: the step before this one; []: nothing'),
+		timeout_ms: durationMs.nullable().default(null).describe('time for one attempt; null: no limit'),
+		retry: retryPolicy.prefault({}),
+		quality: qualityPolicy.nullable().default(null).describe('the gate the result must pass; null: none'),
+		on_failure: z
+			.enum(ON_FAILURE)
+			.default('fail')
+			.describe('what a final failure means: fail the plan, skip what depends on it, or go on with null as its result'),
+	})
+	.register(specTypes, { id: 'StepSpec', doc: 'A step as you give it.' })
 
 /** A plan as it is given. The bare form of four fields is a whole plan. */
-export const planSpec = z.strictObject({
-	plan_id: planId.optional().describe('made when absent; the same id with the same plan again is the same plan'),
-	query: text.min(1),
-	research_type: z.string().min(1).max(255).default('comprehensive'),
-	labels: labels.default({}),
-	input: jsonObject.default({}),
-	max_concurrency: z.int().min(1).max(MAX_STEPS).default(4).describe('how many steps may run at once'),
-	timeout_ms: durationMs.nullable().default(null).describe('time for the whole plan, pauses included; null: no limit'),
-	metrics_interval_ms: z.int().min(100).max(MAX_DELAY_MS).nullable().default(null),
-	steps: z.array(stepSpec).min(1).max(MAX_STEPS),
-})
+export const planSpec = z
+	.strictObject({
+		plan_id: planId.optional().describe('made when absent; the same id with the same plan again is the same plan'),
+		query: text.min(1),
+		research_type: z.string().min(1).max(255).default('comprehensive'),
+		labels: labels.default({}),
+		input: jsonObject.default({}),
+		max_concurrency: z.int().min(1).max(MAX_STEPS).default(4).describe('how many steps may run at once'),
+		timeout_ms: durationMs.nullable().default(null).describe('time for the whole plan, pauses included; null: no limit'),
+		metrics_interval_ms: z.int().min(100).max(MAX_DELAY_MS).nullable().default(null),
+		steps: z.array(stepSpec).min(1).max(MAX_STEPS),
+	})
+	.register(specTypes, { id: 'PlanSpec', doc: 'A plan as you give it. `query` and `steps` alone are a whole plan.' })
 
-/** A step with every default filled in and its dependencies explicit. */
-export const normalisedStep = stepSpec.extend({
-	name: z.string(),
-	depends_on: z.array(stepId),
-	implied: z.boolean().describe('the dependency was not given: it is the step before'),
-})
+export const normalisedStep = stepSpec
+	.extend({
+		name: z.string(),
+		depends_on: z.array(stepId),
+		implied: z.boolean().describe('the dependency was not given: it is the step before'),
+	})
+	.register(planTypes, { id: 'NormalisedStep', doc: 'A step with every default filled in and its dependencies explicit.' })
 
-/** A plan with every default filled in: what `plan_created` holds, enough to rebuild everything from the log. */
-export const normalisedPlan = planSpec.extend({ plan_id: planId, steps: z.array(normalisedStep) })
+/** Enough to rebuild everything from the log. */
+export const normalisedPlan = planSpec
+	.extend({ plan_id: planId, steps: z.array(normalisedStep) })
+	.register(planTypes, { id: 'NormalisedPlan', doc: 'A plan with every default filled in: what `plan_created` holds.' })
 
 export type RetryPolicy = Wire<z.output<typeof retryPolicy>>
 export type QualityPolicy = Wire<z.output<typeof qualityPolicy>>
@@ -102,102 +171,71 @@ export type ParsedPlanSpec = z.output<typeof planSpec>
 export type NormalisedStep = Wire<z.output<typeof normalisedStep>>
 export type NormalisedPlan = Wire<z.output<typeof normalisedPlan>>
 
-export const failure = z.looseObject({
-	code: z.string().min(1).max(128),
-	message: z.string(),
-	retryable: z.boolean(),
-})
+export const stepState = z
+	.object({
+		step_id: stepId,
+		name: z.string(),
+		action: z.string(),
+		agent_type: z.string(),
+		depends_on: z.array(stepId),
+		status: z.enum(STEP_STATUSES),
+		attempt: count.describe('how often the step has been started'),
+		failures: count.describe('failures that count towards retry.max_attempts'),
+		on_failure: z.enum(ON_FAILURE),
+		progress: fraction,
+		message: z.string().nullable(),
+		started_at: z.string().nullable(),
+		duration_ms: z.number().nullable(),
+		quality_score: fraction.nullable(),
+		result: json.optional().describe('the result, when it is small'),
+		result_seq: count.optional().describe('sequence number of the event that holds the result, when it is not small'),
+		error: failure.nullable(),
+		retry_at: z.string().nullable(),
+		review: review.nullable(),
+		artifacts: z.array(artifact),
+		usage: usage.nullable(),
+	})
+	.register(planTypes, { id: 'StepState', doc: 'Everything known of a step.' })
 
-export const usage = z
-	.record(z.string().min(1).max(128), z.number())
-	.describe('numbers by name, added up over an attempt: tokens, bytes read, money spent')
+export const planState = z
+	.object({
+		plan_id: readablePlanId,
+		owner: z.enum(PLAN_OWNERS),
+		status: z.enum(PLAN_STATUSES),
+		revision: count.describe('version of the graph, raised by plan_modified; 0 when the graph is not known'),
+		seq: count,
+		cursor: z.string(),
+		query: z.string(),
+		research_type: z.string(),
+		labels: z.record(z.string(), z.string()),
+		created_at: z.string().nullable(),
+		started_at: z.string().nullable(),
+		finished_at: z.string().nullable(),
+		error: failure.nullable(),
+		result: json.describe('null until the plan is completed'),
+		result_seq: count.optional().describe('sequence number of the event that holds the result, when it is not small'),
+		quality_score: fraction.nullable(),
+		progress: fraction.describe('completed and skipped steps, as a part of all'),
+		steps: z.array(stepState),
+	})
+	.register(planTypes, { id: 'PlanState', doc: 'Everything known of a plan after its events up to `seq`.' })
 
-export const check = z.looseObject({
-	name: z.string().min(1).max(128),
-	score: fraction,
-	passed: z.boolean(),
-	evidence: json.optional(),
-})
-
-export const artifact = z.looseObject({
-	artifact_id: z.string().describe('sha256 of the content, in hex'),
-	name: z.string(),
-	media_type: z.string(),
-	bytes: count,
-})
-
-export const OUTPUT_CHANNELS = ['text', 'log', 'data'] as const
-export const outputChannel = z.enum(OUTPUT_CHANNELS)
-
-export const review = z.object({
-	review_id: z.string(),
-	reason: z.string(),
-	options: z.array(z.string()),
-	quality_score: fraction.nullable(),
-	expires_at: z.string().nullable(),
-})
-
-export const stepState = z.object({
-	step_id: stepId,
-	name: z.string(),
-	action: z.string(),
-	agent_type: z.string(),
-	depends_on: z.array(stepId),
-	status: z.enum(STEP_STATUSES),
-	attempt: count.describe('how often the step has been started'),
-	failures: count.describe('failures that count towards retry.max_attempts'),
-	on_failure: z.enum(ON_FAILURE),
-	progress: fraction,
-	message: z.string().nullable(),
-	started_at: z.string().nullable(),
-	duration_ms: z.number().nullable(),
-	quality_score: fraction.nullable(),
-	result: json.optional().describe('the result, when it is small'),
-	result_seq: count.optional().describe('sequence number of the event that holds the result, when it is not small'),
-	error: failure.nullable(),
-	retry_at: z.string().nullable(),
-	review: review.nullable(),
-	artifacts: z.array(artifact),
-	usage: usage.nullable(),
-})
-
-/** Everything known of a plan after its events up to `seq`. */
-export const planState = z.object({
-	plan_id: readablePlanId,
-	owner: z.enum(PLAN_OWNERS),
-	status: z.enum(PLAN_STATUSES),
-	revision: count.describe('version of the graph, raised by plan_modified; 0 when the graph is not known'),
-	seq: count,
-	cursor: z.string(),
-	query: z.string(),
-	research_type: z.string(),
-	labels: z.record(z.string(), z.string()),
-	created_at: z.string().nullable(),
-	started_at: z.string().nullable(),
-	finished_at: z.string().nullable(),
-	error: failure.nullable(),
-	result: json.describe('null until the plan is completed'),
-	result_seq: count.optional().describe('sequence number of the event that holds the result, when it is not small'),
-	quality_score: fraction.nullable(),
-	progress: fraction.describe('completed and skipped steps, as a part of all'),
-	steps: z.array(stepState),
-})
-
-/** One line of the plan list. */
-export const planSummary = z.object({
-	plan_id: planId,
-	owner: z.enum(PLAN_OWNERS),
-	status: z.enum(PLAN_STATUSES),
-	finished: z.boolean(),
-	query: z.string(),
-	labels: z.record(z.string(), z.string()),
-	revision: count,
-	progress: fraction,
-	created_at: z.string(),
-	started_at: z.string().nullable(),
-	finished_at: z.string().nullable(),
-	updated_at: z.string(),
-})
+export const planSummary = z
+	.object({
+		plan_id: planId,
+		owner: z.enum(PLAN_OWNERS),
+		status: z.enum(PLAN_STATUSES),
+		finished: z.boolean(),
+		query: z.string(),
+		labels: z.record(z.string(), z.string()),
+		revision: count,
+		progress: fraction,
+		created_at: z.string(),
+		started_at: z.string().nullable(),
+		finished_at: z.string().nullable(),
+		updated_at: z.string(),
+	})
+	.register(planTypes, { id: 'PlanSummary', doc: 'One line of the plan list.' })
 
 export type Failure = Wire<z.output<typeof failure>>
 export type Usage = Wire<z.output<typeof usage>>

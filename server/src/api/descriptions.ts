@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Hono } from 'hono'
 
-/** Where the server describes itself, each with its file and media type. They say nothing of any plan, so they are open to all. */
+/** Paths of the descriptions, each with its file and media type. They tell nothing about a plan, so they are open to all. */
 const DESCRIPTIONS = {
 	'/openapi.json': ['openapi.json', 'application/json'],
 	'/asyncapi.json': ['asyncapi.json', 'application/json'],
@@ -10,13 +10,13 @@ const DESCRIPTIONS = {
 
 export const DESCRIPTION_PATHS = Object.keys(DESCRIPTIONS)
 
-/** The generated descriptions of the server, for programs and for people. */
+/** Serves the descriptions of the server, which the build makes from the contract, for programs and for people. */
 export function descriptions(): Hono {
 	const app = new Hono({ strict: false })
 	for (const [path, [file, type]] of Object.entries(DESCRIPTIONS)) {
 		let text: string | undefined
 		app.get(path, (context) => {
-			text ??= readFileSync(new URL(`../../descriptions/${file}`, import.meta.url), 'utf8')
+			text ??= readFileSync(new URL(`../../dist/descriptions/${file}`, import.meta.url), 'utf8')
 			return context.body(text, 200, { 'content-type': type, 'content-security-policy': POLICY, 'cache-control': 'no-cache' })
 		})
 	}

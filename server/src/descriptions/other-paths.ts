@@ -9,7 +9,7 @@ const id = (name: string): Part => ({ name, in: 'path', required: true, schema: 
 
 const LINES = 'application/x-ndjson'
 
-/** What is no procedure: files, logs as lines, health, and the descriptions themselves. */
+/** Operations beside the contract: files, logs as lines, health, and the descriptions themselves. */
 export const otherPaths: Readonly<Record<string, Readonly<Record<string, Part>>>> = {
 	'/api/v1/plans/{plan_id}/artifacts/{artifact_id}': {
 		get: {
@@ -44,16 +44,21 @@ export const otherPaths: Readonly<Record<string, Readonly<Record<string, Part>>>
 			responses: { [archiveRoutes.import.rest.status]: text('The plan is there.'), default: refused },
 		},
 	},
-	'/': address('index_get', 'Every address with what it is for.', ['plans:read']),
-	'/metrics': address('metrics_get', 'Figures of this process in the Prometheus text format.', ['admin'], 'text/plain'),
-	'/health/live': address('health_live', 'Answers while the process runs.'),
-	'/health/ready': address('health_ready', 'Answers 200 while the server can do its work, and 503 while it cannot.'),
-	'/openapi.json': address('openapi_get', 'This document.'),
-	'/asyncapi.json': address('asyncapi_get', 'The streams and their messages, as an AsyncAPI 3.0 document.'),
-	'/docs': address('docs_get', 'Both documents as a page for people.', [], 'text/html'),
+	'/': describeAddress('index_get', 'Every address with what it is for.', ['plans:read']),
+	'/metrics': describeAddress('metrics_get', 'Figures of this process in the Prometheus text format.', ['admin'], 'text/plain'),
+	'/health/live': describeAddress('health_live', 'Answers while the process runs.'),
+	'/health/ready': describeAddress('health_ready', 'Answers 200 while the server can do its work, and 503 while it cannot.'),
+	'/openapi.json': describeAddress('openapi_get', 'This document.'),
+	'/asyncapi.json': describeAddress('asyncapi_get', 'The streams and their messages, as an AsyncAPI 3.0 document.'),
+	'/docs': describeAddress('docs_get', 'Both documents as a page for people.', [], 'text/html'),
 }
 
-function address(operationId: string, summary: string, scopes: readonly string[] = [], type?: string): Record<string, Part> {
+function describeAddress(
+	operationId: string,
+	summary: string,
+	scopes: readonly string[] = [],
+	type?: string,
+): Record<string, Part> {
 	const security = scopes.length === 0 ? [] : [{ key: scopes }, {}]
 	return { get: { operationId, tags: ['server'], summary, security, responses: { 200: text(summary, type), default: refused } } }
 }

@@ -1,22 +1,17 @@
 import { ERRORS } from '@planstream/shared'
-import type { ProcedureSpec } from '@planstream/shared/schemas'
-import type { Catalogue } from '../generate/catalogue.js'
-import type { SourceFile } from '../generate/emit-file.js'
-import { type Contract, groupsOf } from '../generate/groups.js'
-import { typeNames } from '../generate/json-schemas.js'
+import { contract, findTypes, groupProcedures, type ProcedureSpec } from '@planstream/shared/schemas'
 
 /**
  * The description of the server as one page that needs nothing from elsewhere and runs no script.
  *
- * @param types - the formatted files of the SDK's types
+ * @param types - texts of the files with the SDK's types
  */
-export function referencePage(contract: Contract, catalogues: readonly Catalogue[], types: readonly SourceFile[]): string {
-	const declarations = types.flatMap(({ text }) => declarationsIn(text))
+export function describeForPeople(types: readonly string[]): string {
+	const declarations = types.flatMap(findDeclarations)
 	const known = new Set(declarations.map(({ name }) => name))
-	const groups = groupsOf(contract)
+	const groups = groupProcedures(contract)
 	const sections = [...groups].map(
-		([group, rows]) =>
-			`<h2 id="${group}">${group}</h2>\n${rows.map(([name, spec]) => procedure(name, spec, catalogues)).join('\n')}`,
+		([group, rows]) => `<h2 id="${group}">${group}</h2>\n${rows.map(([name, spec]) => writeProcedure(name, spec)).join('\n')}`,
 	)
 	return `<!doctype html>
 <html lang="en">
@@ -30,9 +25,9 @@ export function referencePage(contract: Contract, catalogues: readonly Catalogue
 <a href="openapi.json">openapi.json</a>, <a href="asyncapi.json">asyncapi.json</a>.</p>
 ${sections.join('\n')}
 <h2 id="errors">errors</h2>
-${errorTable()}
+${writeErrors()}
 <h2 id="types">types</h2>
-${declarations.map(({ name, text }) => `<pre id="${name}">${linked(text, known, name)}</pre>`).join('\n')}
+${declarations.map(({ name, text }) => `<pre id="${name}">${linkNames(text, known, name)}</pre>`).join('\n')}
 </main>
 </html>
 `
@@ -52,28 +47,26 @@ h2, h3 { scroll-margin-top: 3.5rem } td, th { padding: .15rem .8rem .15rem 0; te
 	body { color: #dde3ec; background: #14181f } nav, pre { background: #1c222c; border-color: #303947 } a { color: #7fb7f5 } :target { background: #3b3620 }
 }`
 
-function procedure(name: string, spec: ProcedureSpec, catalogues: readonly Catalogue[]): string {
-	const names = typeNames(catalogues)
-	const input = names.input.get(spec.input) ?? (spec.kind === 'subscription' ? 'SubscribeInput' : null)
-	const output = names.output.get(spec.output)
-	const items = output === undefined ? `${link('PlanEvent')} and ${link('ControlFrame')}` : link(output)
+function writeProcedure(name: string, spec: ProcedureSpec): string {
+	const { input, output, resumes } = findTypes(name, spec)
+	const items = resumes ? `${link('PlanEvent')} and ${link('ControlFrame')}` : link(output)
 	const answer = spec.kind === 'subscription' ? `streams ${items}` : `answers ${items}`
 	return `<h3 id="${name}">${name}</h3>
-<p><code>${spec.rest.method} ${escaped(spec.rest.path)}</code></p>
-<p>${escaped(spec.summary)}</p>
+<p><code>${spec.rest.method} ${escapeHtml(spec.rest.path)}</code></p>
+<p>${escapeHtml(spec.summary)}</p>
 <p>${input === null ? 'Takes nothing' : `Takes ${link(input)}`}, ${answer}; scope <code>${spec.scope}</code>.</p>`
 }
 
-function errorTable(): string {
+function writeErrors(): string {
 	const rows = Object.entries(ERRORS).map(
 		([code, { status, retryable, title }]) =>
-			`<tr><td><code>${code}</code><td>${status}<td>${retryable ? 'yes' : 'no'}<td>${escaped(title)}`,
+			`<tr><td><code>${code}</code><td>${status}<td>${retryable ? 'yes' : 'no'}<td>${escapeHtml(title)}`,
 	)
 	return `<table><tr><th>code<th>HTTP<th>try again<th>meaning\n${rows.join('\n')}\n</table>`
 }
 
 /** The types a file declares, each with the comment above it. */
-function declarationsIn(text: string): { readonly name: string; readonly text: string }[] {
+function findDeclarations(text: string): { readonly name: string; readonly text: string }[] {
 	return text
 		.split(/\n\n(?=\/\*\*|export )/)
 		.map((part) => ({
@@ -88,12 +81,12 @@ function link(name: string): string {
 }
 
 /** The text with each name of a type leading to it. */
-function linked(text: string, known: ReadonlySet<string>, own: string): string {
-	return escaped(text).replaceAll(/\b[A-Z]\w+\b/g, (word) =>
+function linkNames(text: string, known: ReadonlySet<string>, own: string): string {
+	return escapeHtml(text).replaceAll(/\b[A-Z]\w+\b/g, (word) =>
 		known.has(word) && word !== own ? `<a href="#${word}">${word}</a>` : word,
 	)
 }
 
-function escaped(text: string): string {
+function escapeHtml(text: string): string {
 	return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
 }

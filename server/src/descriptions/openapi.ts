@@ -1,23 +1,29 @@
 import { ERRORS } from '@planstream/shared'
-import type { JsonSchema, ProcedureSpec } from '@planstream/shared/schemas'
-import * as z from 'zod'
-import type { Catalogue } from '../generate/catalogue.js'
-import { type Contract, groupOf, groupsOf } from '../generate/groups.js'
-import { definitionsAt, typeNames } from '../generate/json-schemas.js'
+import {
+	ContractError,
+	contract,
+	findTypes,
+	groupProcedures,
+	type JsonSchema,
+	makeDefinitions,
+	type ProcedureSpec,
+	type ProcedureTypes,
+} from '@planstream/shared/schemas'
 import { otherPaths, type Part } from './other-paths.js'
-
-type Names = ReturnType<typeof typeNames>
 
 const SCHEMAS = '#/components/schemas/'
 
 /** Every request the server answers, as an OpenAPI 3.1 document. */
-export function openApi(contract: Contract, catalogues: readonly Catalogue[], version: string): Part {
-	const names = typeNames(catalogues)
-	const schemas = definitionsAt(SCHEMAS, catalogues)
+export function describeRequests(version: string): Part {
+	const schemas = makeDefinitions(SCHEMAS)
+	const groups = groupProcedures(contract)
 	const paths = new Map<string, Record<string, Part>>()
-	for (const [name, spec] of Object.entries(contract)) {
-		const { method, path } = spec.rest
-		paths.set(path, { ...paths.get(path), [method.toLowerCase()]: operation(name, spec, names, schemas) })
+	for (const [group, rows] of groups) {
+		for (const [name, spec] of rows) {
+			const { method, path } = spec.rest
+			const operation = describeOperation(group, name, spec, schemas)
+			paths.set(path, { ...paths.get(path), [method.toLowerCase()]: operation })
+		}
 	}
 	return {
 		openapi: '3.1.0',
@@ -27,7 +33,7 @@ export function openApi(contract: Contract, catalogues: readonly Catalogue[], ve
 			summary: 'Runs plans with your agents and streams every event of every plan to everyone who watches.',
 			license: { name: 'MIT', identifier: 'MIT' },
 		},
-		tags: [...groupsOf(contract).keys(), 'server'].map((name) => ({ name })),
+		tags: [...groups.keys(), 'server'].map((name) => ({ name })),
 		security: [{ key: [] }, {}],
 		paths: { ...Object.fromEntries(paths), ...otherPaths },
 		components: {
@@ -40,36 +46,35 @@ export function openApi(contract: Contract, catalogues: readonly Catalogue[], ve
 	}
 }
 
-function operation(name: string, spec: ProcedureSpec, names: Names, schemas: Readonly<Record<string, JsonSchema>>): Part {
+function describeOperation(
+	group: string,
+	name: string,
+	spec: ProcedureSpec,
+	schemas: Readonly<Record<string, JsonSchema>>,
+): Part {
 	const inPath = [...spec.rest.path.matchAll(/\{(\w+)\}/g)].map(([, field = '']) => field)
-	const input = inputSchema(spec, names, schemas)
+	const types = findTypes(name, spec)
+	const input = (types.input === null ? undefined : schemas[types.input]) ?? {}
+	const strange = inPath.find((field) => input.properties?.[field] === undefined)
+	if (strange !== undefined)
+		throw new ContractError(
+			`The path of ${name} in shared/src/contract.ts names {${strange}}. Add this field to its input or correct it.`,
+		)
 	const hasBody = spec.rest.method === 'POST'
 	return {
 		operationId: name.replace('.', '_'),
-		tags: [groupOf(name)],
+		tags: [group],
 		summary: spec.summary,
 		security: [{ key: [spec.scope] }, {}],
 		parameters: [
-			...inPath.map((field) => ({ name: field, in: 'path', required: true, schema: fieldOf(input, field) })),
-			...(hasBody ? [] : queryOf(input, inPath)),
-			...(resumes(spec) ? LAST_EVENT_ID : []),
+			...inPath.map((field) => ({ name: field, in: 'path', required: true, schema: readField(input, field) })),
+			...(hasBody ? [] : describeQuery(input, inPath)),
+			...(types.resumes ? LAST_EVENT_ID : []),
 			...(spec.kind === 'subscription' ? [CLOSE_AFTER] : []),
 		],
-		...(hasBody ? { requestBody: bodyOf(input, inPath) } : {}),
-		responses: { ...answersOf(spec, names), default: { $ref: '#/components/responses/Problem' } },
+		...(hasBody ? { requestBody: describeBody(input, inPath) } : {}),
+		responses: { ...describeAnswers(spec, types), default: { $ref: '#/components/responses/Problem' } },
 	}
-}
-
-/** The input with its fields in place, references and all. */
-function inputSchema(spec: ProcedureSpec, names: Names, schemas: Readonly<Record<string, JsonSchema>>): JsonSchema {
-	if (resumes(spec)) return schemas.SubscribeInput ?? {}
-	const name = names.input.get(spec.input)
-	return (name === undefined ? undefined : schemas[name]) ?? {}
-}
-
-/** Whether it is the subscription to events, which goes on behind the last one. */
-function resumes({ kind, input }: ProcedureSpec): boolean {
-	return kind === 'subscription' && input instanceof z.ZodObject && 'lastEventId' in input.shape
 }
 
 const CLOSE_AFTER = {
@@ -94,38 +99,38 @@ const LAST_EVENT_ID = [
 	},
 ]
 
-function fieldOf({ properties = {} }: JsonSchema, name: string): unknown {
+function readField({ properties = {} }: JsonSchema, name: string): unknown {
 	const { description: _, ...schema } = properties[name] as JsonSchema
 	return schema
 }
 
-function queryOf(input: JsonSchema, inPath: readonly string[]): Part[] {
+function describeQuery(input: JsonSchema, inPath: readonly string[]): Part[] {
 	return Object.entries(input.properties ?? {})
 		.filter(([name]) => !inPath.includes(name))
 		.map(([name, schema]) => ({
 			name,
 			in: 'query',
 			required: (input.required ?? []).includes(name),
-			schema: fieldOf(input, name),
+			schema: readField(input, name),
 			...(typeof schema === 'object' && schema.description !== undefined ? { description: schema.description } : {}),
 		}))
 }
 
-function bodyOf(input: JsonSchema, inPath: readonly string[]): Part {
+function describeBody(input: JsonSchema, inPath: readonly string[]): Part {
 	const fields = Object.entries(input.properties ?? {}).filter(([name]) => !inPath.includes(name))
 	const required = (input.required ?? []).filter((name) => !inPath.includes(name))
 	const schema = { type: 'object', properties: Object.fromEntries(fields), required, additionalProperties: false }
 	return { required: required.length > 0, content: { 'application/json': { schema } } }
 }
 
-function answersOf(spec: ProcedureSpec, names: Names): Record<string, Part> {
+function describeAnswers(spec: ProcedureSpec, { output, resumes }: ProcedureTypes): Record<string, Part> {
 	if (spec.kind !== 'subscription') {
-		const schema = { $ref: `${SCHEMAS}${names.output.get(spec.output)}` }
+		const schema = { $ref: `${SCHEMAS}${output}` }
 		return { [spec.rest.status]: { description: spec.summary, content: { 'application/json': { schema } } } }
 	}
 	const description = `${spec.summary} What its events hold stands in /asyncapi.json.`
 	const stream = { description, content: { 'text/event-stream': { schema: { type: 'string' } } } }
-	return resumes(spec) ? { 200: stream, 204: { description: FINISHED } } : { 200: stream }
+	return resumes ? { 200: stream, 204: { description: FINISHED } } : { 200: stream }
 }
 
 const FINISHED = 'The plan is done and the cursor is at its end: there is nothing more, do not come back.'

@@ -1,16 +1,14 @@
-import type { JsonSchema } from '@planstream/shared/schemas'
-import type { Catalogue } from '../generate/catalogue.js'
-import { definitionsAt } from '../generate/json-schemas.js'
+import { type JsonSchema, makeDefinitions } from '@planstream/shared/schemas'
 import type { Part } from './other-paths.js'
 
 const SCHEMAS = '#/components/schemas/'
 
 /** Every stream with every event and frame in it, as an AsyncAPI 3.0 document. */
-export function asyncApi(catalogues: readonly Catalogue[], version: string): Part {
-	const schemas = definitionsAt(SCHEMAS, catalogues, 'draft-7')
-	const messages = Object.fromEntries(messagesOf(schemas))
+export function describeStreams(version: string): Part {
+	const schemas = makeDefinitions(SCHEMAS, 'draft-7')
+	const messages = Object.fromEntries(describeMessages(schemas))
 	const events = Object.keys(messages).filter((name) => name.endsWith('Event') || name.endsWith('Frame'))
-	const channels = channelsOf(events, schemas)
+	const channels = describeChannels(events, schemas)
 	return {
 		asyncapi: '3.0.0',
 		info: {
@@ -22,13 +20,13 @@ export function asyncApi(catalogues: readonly Catalogue[], version: string): Par
 		},
 		defaultContentType: 'application/json',
 		channels,
-		operations: operationsOf(channels),
+		operations: describeOperations(channels),
 		components: { messages, schemas },
 	}
 }
 
 /** A message for every event, frame and action, and for an item of the plan list. */
-function messagesOf(schemas: Readonly<Record<string, JsonSchema>>): [string, Part][] {
+function describeMessages(schemas: Readonly<Record<string, JsonSchema>>): [string, Part][] {
 	const union = (name: string) => {
 		const { oneOf = [], anyOf = [] } = schemas[name] ?? {}
 		return [...oneOf, ...anyOf].map(({ $ref = '' }) => $ref.slice(SCHEMAS.length))
@@ -44,7 +42,7 @@ interface Channel extends Part {
 	readonly messages: Readonly<Record<string, Part>>
 }
 
-function channelsOf(events: readonly string[], schemas: Readonly<Record<string, JsonSchema>>): Record<string, Channel> {
+function describeChannels(events: readonly string[], schemas: Readonly<Record<string, JsonSchema>>): Record<string, Channel> {
 	const actions = (schemas.ClientMessage?.oneOf ?? []).map(({ $ref = '' }) => $ref.slice(SCHEMAS.length))
 	const plan_id = { description: 'The plan to follow.' }
 	return {
@@ -54,19 +52,19 @@ function channelsOf(events: readonly string[], schemas: Readonly<Record<string, 
 			description:
 				'An event has `id: CURSOR` and `data: JSON` and no `event:` line; a frame has `event: ready|position|end|problem`. The query takes what /openapi.json says.',
 			parameters: { plan_id },
-			messages: references(events),
+			messages: referTo(events),
 		},
 		planChanges: {
 			address: '/api/v1/streaming/plans/changes',
 			title: 'Server-sent events of the plan list',
-			messages: references(['ChangesOutput']),
+			messages: referTo(['ChangesOutput']),
 		},
 		planWebSocket: {
 			address: '/api/v1/streaming/ws/{client_id}',
 			title: 'WebSocket of any number of plans',
 			description: 'Text frames, each one event or frame; plans are subscribed to by `?plan_id=` (repeatable) or by an action.',
 			parameters: { client_id: { description: 'A name you give your client; the registry shows it.' } },
-			messages: references([...events, ...actions]),
+			messages: referTo([...events, ...actions]),
 			bindings: {
 				ws: { method: 'GET', query: { type: 'object', properties: { plan_id: { type: 'array', items: { type: 'string' } } } } },
 			},
@@ -74,12 +72,12 @@ function channelsOf(events: readonly string[], schemas: Readonly<Record<string, 
 	}
 }
 
-function references(names: readonly string[]): Record<string, Part> {
+function referTo(names: readonly string[]): Record<string, Part> {
 	return Object.fromEntries(names.map((name) => [name, { $ref: `#/components/messages/${name}` }]))
 }
 
 /** What the server sends on each channel, and what it takes. */
-function operationsOf(channels: Readonly<Record<string, Channel>>): Record<string, Part> {
+function describeOperations(channels: Readonly<Record<string, Channel>>): Record<string, Part> {
 	const operation = (action: 'send' | 'receive', channel: string, messages: readonly string[]): Part => ({
 		action,
 		channel: { $ref: `#/channels/${channel}` },
