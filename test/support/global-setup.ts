@@ -4,9 +4,11 @@ import { fileURLToPath } from 'node:url'
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 /**
- * Builds once before the tests: worker threads and child processes run the built code.
- * A type error is printed and does not stop the tests (the compiler emits all the same); `npm run build` refuses it.
+ * Builds once before the tests: worker threads and child processes run the built code, and a server serves its built
+ * descriptions. A type error is printed and does not stop the tests (the compiler emits all the same); `npm run build`
+ * refuses it.
  */
 export default function build(): void {
-	spawnSync(process.execPath, ['node_modules/typescript/bin/tsc', '-b'], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] })
+	for (const args of [['node_modules/typescript/bin/tsc', '-b'], ['server/dist/descriptions/build.js']])
+		spawnSync(process.execPath, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] })
 }
