@@ -77,7 +77,7 @@ describe('turns', () => {
 		)
 	})
 
-	it('who is waitForShutdown to end while there is no room gets none; who comes when there is room is still let through', async () => {
+	it('who is told to end while there is no room gets none; who comes when there is room is still let through', async () => {
 		const { sink, turns } = start()
 		const ended = new AbortController()
 		sink.queued = LIMIT

@@ -96,7 +96,7 @@ describe('deliveries', () => {
 		expect(plan.deliveries.report()).toMatchObject({ waiting: 2, fell_behind: 1 })
 	})
 
-	it('a stream is waitForShutdown why it ends, behind what it got, whether there is room or not', async () => {
+	it('a stream is told why it ends, behind what it got, whether there is room or not', async () => {
 		await using plan = await startDeliveries()
 		await plan.publish(50)
 		const readers = [plan.attach(), plan.attach()]
@@ -118,7 +118,7 @@ describe('deliveries', () => {
 		expect(plan.hub.report().subscriptions).toBe(0)
 	})
 
-	it('who reads a plan that goes away is waitForShutdown, and so is who waited for one that comes', async () => {
+	it('who reads a plan that goes away is told, and so is who waited for one that comes', async () => {
 		await using plan = await startDeliveries()
 		const early = plan.attach({ follow: 'always' })
 		await turns()
@@ -173,7 +173,7 @@ describe('deliveries', () => {
 		expect(clock.pending).toBe(0)
 	})
 
-	it('a store that fails is waitForShutdown to each reader', async () => {
+	it('a store that fails is told to each reader', async () => {
 		await using plan = await startDeliveries()
 		const readers = [plan.attach(), plan.attach()]
 		await turns()

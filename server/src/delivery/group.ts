@@ -38,7 +38,7 @@ export function takeChunk(items: Iterator<StreamItem>, { encode }: Encoder, most
 	}
 	const [first] = parts
 	if (first === undefined) return null
-	return { bytes: parts.length === 1 ? first : Buffer.concat(parts, size), events, position: position }
+	return { bytes: parts.length === 1 ? first : Buffer.concat(parts, size), events, position }
 }
 
 /** All items, in as many chunks as they need. */
@@ -112,7 +112,7 @@ export class BroadcastGroup implements Seat {
 		const filtered = shown.at(-1) !== events.at(-1)
 		const chunks = chunksOf(shown.map(toItem), this.#context)
 		for (const [index, chunk] of chunks.entries()) {
-			const reached = index < chunks.length - 1 && chunk.position !== null ? { ...point, place: chunk.position } : point
+			const reached = index < chunks.length - 1 && chunk.position !== null ? { ...point, position: chunk.position } : point
 			this.#send(chunk, reached, filtered)
 		}
 		if (this.#filter !== null) this.#move(point, filtered)
