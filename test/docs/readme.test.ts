@@ -5,8 +5,9 @@ import { hasCurl, Workbench } from './workbench.js'
 const RUNNING_MS = 30_000
 
 describe('The README, read from its top', { timeout: RUNNING_MS }, () => {
-	const [serverSource, clientSource, trpcSource, ...more] = blocksIn('ts', ['README.md']).map(({ text }) => text)
-	const [watchLine, publishLine, ...others] = blocksIn('sh', ['README.md'])
+	const [serverSource, clientSource, ...more] = blocksIn('ts', ['README.md']).map(({ text }) => text)
+	const trpcSource = blocksIn('ts', ['docs/client.md']).find(({ text }) => text.includes('@trpc/client'))?.text
+	const [watchLine, ...others] = blocksIn('sh', ['README.md'])
 		.map(({ text }) => text)
 		.filter((text) => text.startsWith('curl'))
 	let workbench: Workbench
@@ -16,8 +17,8 @@ describe('The README, read from its top', { timeout: RUNNING_MS }, () => {
 	}, RUNNING_MS)
 	afterAll(() => workbench[Symbol.asyncDispose]())
 
-	it('holds three programs and two lines for curl', () => {
-		expect([serverSource, clientSource, trpcSource, watchLine, publishLine]).not.toContain(undefined)
+	it('holds two programs and a line for curl', () => {
+		expect([serverSource, clientSource, trpcSource, watchLine]).not.toContain(undefined)
 		expect([...more, ...others]).toEqual([])
 	})
 
@@ -32,7 +33,7 @@ describe('The README, read from its top', { timeout: RUNNING_MS }, () => {
 		expect(output).toMatch(/plan_completed\n$/)
 	})
 
-	it('has lines for the plain tRPC client that follow the same plan to its end', async () => {
+	it('serves the plan to the plain tRPC client of the client page', async () => {
 		const output = await workbench.outputOf(trpcSource)
 		expect(output).toMatch(/ready\n.*plan_created\n[\s\S]*plan_completed\n.*end\n$/)
 	})
@@ -41,12 +42,5 @@ describe('The README, read from its top', { timeout: RUNNING_MS }, () => {
 		const output = await workbench.shell(watchLine)
 		expect(output).toContain('"event_type":"plan_created"')
 		expect(output).toMatch(/event: end\n.*\n.*"reason":"completed".*\n\n$/)
-	})
-
-	it.skipIf(!hasCurl)('has a line for curl that publishes, and changes nothing when it is repeated', async () => {
-		const duplicates = (answer: string) =>
-			(JSON.parse(answer) as { results: { duplicate: boolean }[] }).results.map(({ duplicate }) => duplicate)
-		expect(duplicates(await workbench.shell(publishLine))).toEqual([false, false])
-		expect(duplicates(await workbench.shell(publishLine))).toEqual([true, true])
 	})
 })
