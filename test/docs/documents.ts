@@ -20,6 +20,7 @@ export function documents(): readonly string[] {
 		'PROTOCOL.md',
 		'CONTRIBUTING.md',
 		'CHANGELOG.md',
+		'AGENTS.md',
 		...packages,
 		...pages.map((name) => `docs/${name}`),
 	].sort()
