@@ -1,8 +1,9 @@
 import type { Artifact, Failure, NormalisedStep, ParsedEvent, Usage } from '@planstream/shared'
+import type { Schedule } from '../ops/clock.js'
 import { type Agent, callAgent, type StepContext, type StepInput, type StepResult } from './agent.js'
 import type { Artifacts } from './artifacts.js'
 import { parseArtifact, parseOutput, parseProgress, parseResult, parseUsage, toFailure } from './attempt-checks.js'
-import { Outbox, Output, type Timer } from './reports.js'
+import { Outbox, Output } from './reports.js'
 import type { AttemptResult } from './rules/input.js'
 
 /** How an attempt ended. `cut` is not the agent's doing: the server stops, or somebody paused or cancelled the plan. */
@@ -23,7 +24,7 @@ export interface AttemptOptions {
 	readonly report: (events: readonly ParsedEvent[]) => Promise<void>
 	readonly artifacts: Artifacts
 	readonly clock: () => number
-	readonly timer: Timer
+	readonly schedule: Schedule
 }
 
 /** One attempt of one step: calls the agent, carries its reports, and says how it ended. */
@@ -54,7 +55,7 @@ export class Attempt {
 			this.#end(error)
 		})
 		const emit = (event: ParsedEvent) => this.#outbox.push(event)
-		this.#output = new Output(options.step.step_id, options.attempt, emit, options.timer)
+		this.#output = new Output(options.step.step_id, options.attempt, emit, options.schedule)
 	}
 
 	/** Whether the agent has not come to its end yet, although {@link run} may have. */
@@ -75,13 +76,13 @@ export class Attempt {
 		this.#abort.abort(message)
 		this.#grace?.[Symbol.dispose]()
 		if (grace_ms === 0) this.#end(message)
-		else this.#grace = this.#options.timer.set(() => this.#end(message), grace_ms)
+		else this.#grace = this.#options.schedule(() => this.#end(message), grace_ms)
 	}
 
 	/** Calls the agent and resolves with the outcome, at the latest when the step's time is over. */
 	async run(): Promise<AttemptOutcome> {
-		const { step, timer } = this.#options
-		using _timeout = step.timeout_ms === null ? null : timer.set(() => this.#timeOut(), step.timeout_ms)
+		const { step, schedule } = this.#options
+		using _timeout = step.timeout_ms === null ? null : schedule(() => this.#timeOut(), step.timeout_ms)
 		const called = this.#call()
 		const ended = () => {
 			this.#agentRuns = false

@@ -5,8 +5,8 @@ import type { CommandAnswer, PlanFold } from '../hub/plan-fold.js'
 import { getOwn } from '../hub/stream.js'
 import type { Draft } from '../hub/writer.js'
 import type { PlanKey } from '../log/event-log.js'
+import type { Schedule } from '../ops/clock.js'
 import type { AgentSchemas } from './agent.js'
-import type { Timer } from './reports.js'
 import { decide } from './rules/decide.js'
 import type { Input, Occurrence } from './rules/input.js'
 
@@ -22,7 +22,7 @@ export interface DispatcherOptions {
 	readonly clock: () => number
 	/** Uniform from 0 to 1. */
 	readonly random: () => number
-	readonly timer: Timer
+	readonly schedule: Schedule
 	readonly onProblem: (sentence: string, error?: Error) => void
 	readonly agents: ReadonlyMap<string, AgentSchemas>
 	/** Steps of a plan whose agent goes on although its attempt has ended. */
@@ -70,7 +70,7 @@ export class Dispatcher {
 	 * @throws PlanstreamError what {@link dispatch} throws for another reason
 	 */
 	async dispatchUntilStored(plan: PlanKey, occurrence: Occurrence, actor: Actor): Promise<PlanFold> {
-		const { timer, onProblem } = this.#options
+		const { schedule, onProblem } = this.#options
 		for (;;) {
 			try {
 				return (await this.dispatch(plan, occurrence, actor)).fold
@@ -78,7 +78,7 @@ export class Dispatcher {
 				const error = asPlanstreamError(thrown)
 				if (this.#closed || (error.code !== 'storage_full' && error.code !== 'storage_unavailable')) throw error
 				onProblem(`What happened in plan ${plan.plan_id} could not be stored; it is tried again.`, error)
-				await new Promise<void>((resolve) => void timer.set(resolve, STORAGE_RETRY_MS))
+				await new Promise<void>((resolve) => void schedule(resolve, STORAGE_RETRY_MS))
 			}
 		}
 	}

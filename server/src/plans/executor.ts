@@ -16,13 +16,13 @@ import type { Hub } from '../hub/hub.js'
 import type { PlanFold } from '../hub/plan-fold.js'
 import { getOwn, type Principal, unknownPlan } from '../hub/stream.js'
 import type { PlanKey } from '../log/event-log.js'
+import type { Schedule } from '../ops/clock.js'
 import { Health } from '../ops/health.js'
 import type { Agent } from './agent.js'
 import { type AgentDescription, assertInputs, describeAgent } from './agent-schemas.js'
 import type { Artifacts } from './artifacts.js'
 import { type CommandRequest, type CommandTerms, Dispatcher, IdempotencyGuard, SYSTEM } from './dispatcher.js'
 import { Recovery } from './recovery.js'
-import type { Timer } from './reports.js'
 import { assertGraph } from './rules/graph.js'
 import type { Command } from './rules/input.js'
 import { Runner } from './runner.js'
@@ -48,7 +48,7 @@ export interface ExecutorOptions {
 	readonly clock: () => number
 	/** Uniform from 0 to 1. */
 	readonly random: () => number
-	readonly timer: Timer
+	readonly schedule: Schedule
 	/** Where it says how agents and workers are. @defaultValue nobody is told */
 	readonly health?: Health
 	readonly onProblem: (sentence: string, error?: Error) => void
@@ -71,7 +71,7 @@ export class Executor {
 	readonly #onProblem: ExecutorOptions['onProblem']
 	#stopping = false
 
-	constructor({ hub, agents, queue, artifacts, clock, random, timer, health = new Health(), onProblem }: ExecutorOptions) {
+	constructor({ hub, agents, queue, artifacts, clock, random, schedule, health = new Health(), onProblem }: ExecutorOptions) {
 		this.#hub = hub
 		this.#onProblem = onProblem
 		this.#agents = new Map(agents.map((agent) => [agent.type, agent]))
@@ -80,26 +80,26 @@ export class Executor {
 			hub,
 			clock,
 			random,
-			timer,
+			schedule,
 			onProblem,
 			agents: this.#agents,
 			live: (plan) => this.#runner.lingering.of(plan),
 			changed: (plan, fold) => this.#follow(plan, fold),
 		})
-		const shared = { queue, artifacts, health, clock, timer, onProblem }
+		const shared = { queue, artifacts, health, clock, schedule, onProblem }
 		this.#runner = new Runner({ ...shared, agents: this.#agents, ledger: this.#ledger })
 		this.#deadlines = new Deadlines({
 			clock,
-			timer,
+			schedule,
 			onDue: (plan, occurrence) => this.#attend(plan, this.#ledger.dispatchUntilStored(plan, occurrence, SYSTEM)),
 		})
 		this.#meters = new MetricsReporter({
 			clock,
-			timer,
+			schedule,
 			report: (plan, window_ms, guard) => this.#ledger.dispatch(plan, { kind: 'metrics', window_ms }, SYSTEM, guard),
 			onProblem: (plan, thrown) => onProblem(`The numbers of plan ${plan.plan_id} were not appended.`, asPlanstreamError(thrown)),
 		})
-		this.#recovery = new Recovery({ takeUp: (plan) => this.#takeUp(plan), timer, health, onProblem })
+		this.#recovery = new Recovery({ takeUp: (plan) => this.#takeUp(plan), schedule, health, onProblem })
 	}
 
 	/**

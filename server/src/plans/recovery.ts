@@ -1,8 +1,8 @@
 import { asPlanstreamError } from '@planstream/shared'
 import type { PlanKey } from '../log/event-log.js'
 import { planKey } from '../log/tail.js'
+import type { Schedule } from '../ops/clock.js'
 import type { Health } from '../ops/health.js'
-import type { Timer } from './reports.js'
 
 /** Between two tries of the plans that could not go on. */
 const AGAIN_MS = 60_000
@@ -10,7 +10,7 @@ const AGAIN_MS = 60_000
 export interface RecoveryOptions {
 	/** Goes on with a plan. Rejects while that cannot be done. */
 	readonly takeUp: (plan: PlanKey) => Promise<void>
-	readonly timer: Timer
+	readonly schedule: Schedule
 	readonly health: Health
 	readonly onProblem: (sentence: string, error?: Error) => void
 }
@@ -34,7 +34,7 @@ export class Recovery {
 		}
 		this.#tell()
 		if (this.#stuck.size > 0 && !this.#stopped)
-			this.#again = this.#options.timer.set(() => void this.run([...this.#stuck.values()]), AGAIN_MS)
+			this.#again = this.#options.schedule(() => void this.run([...this.#stuck.values()]), AGAIN_MS)
 	}
 
 	stop(): void {

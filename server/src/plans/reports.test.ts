@@ -1,13 +1,14 @@
 import type { OutputChannel, ParsedEvent } from '@planstream/shared'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { OUTPUT_CHARACTERS, Output, type Timer } from './reports.js'
+import type { Schedule } from '../ops/clock.js'
+import { OUTPUT_CHARACTERS, Output } from './reports.js'
 
 /** A timer that fires when the test says so. */
-class FakeTimer implements Timer {
+class FakeTimer {
 	readonly waiting = new Set<() => void>()
 
-	set(callback: () => void): Disposable {
+	readonly schedule: Schedule = (callback) => {
 		this.waiting.add(callback)
 		return { [Symbol.dispose]: () => this.waiting.delete(callback) }
 	}
@@ -42,7 +43,7 @@ describe('output', () => {
 			fc.property(deltas, (pushes) => {
 				const events: Extract<ParsedEvent, { event_type: 'step_output' }>[] = []
 				const timer = new FakeTimer()
-				const output = new Output('s', 1, (event) => events.push(asOutput(event)), timer)
+				const output = new Output('s', 1, (event) => events.push(asOutput(event)), timer.schedule)
 				for (const { channel, delta, fire } of pushes) {
 					output.push(delta, channel, undefined)
 					if (fire) timer.fire()
@@ -66,7 +67,7 @@ describe('output', () => {
 	it('joins what comes within its window into one event and keeps levels apart', () => {
 		const events: Extract<ParsedEvent, { event_type: 'step_output' }>[] = []
 		const timer = new FakeTimer()
-		const output = new Output('s', 1, (event) => events.push(asOutput(event)), timer)
+		const output = new Output('s', 1, (event) => events.push(asOutput(event)), timer.schedule)
 		const push = (delta: string, level?: string, channel: OutputChannel = 'log') => output.push(delta, channel, level)
 		for (const letter of 'hello') push(letter)
 		expect(events).toEqual([])

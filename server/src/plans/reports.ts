@@ -1,4 +1,5 @@
 import { type OutputChannel, type ParsedEvent, PlanstreamError } from '@planstream/shared'
+import type { Schedule } from '../ops/clock.js'
 
 /** Events an attempt may have waiting; beyond this a newer progress takes the place of an older one. */
 const PROGRESS_LIMIT = 256
@@ -90,18 +91,6 @@ function overflow(): PlanstreamError {
 const OUTPUT_WINDOW_MS = 50
 export const OUTPUT_CHARACTERS = 8 * 1024
 
-export interface Timer {
-	set(callback: () => void, delay_ms: number): Disposable
-}
-
-/** The timers of this process. */
-export const PROCESS_TIMER: Timer = {
-	set(callback, delay_ms) {
-		const timer = setTimeout(callback, delay_ms)
-		return { [Symbol.dispose]: () => clearTimeout(timer) }
-	},
-}
-
 interface Channel {
 	text: string
 	level: string | undefined
@@ -112,16 +101,16 @@ interface Channel {
 export class Output {
 	readonly #channels = new Map<OutputChannel, Channel>()
 	readonly #emit: (event: ParsedEvent) => void
-	readonly #timer: Timer
+	readonly #schedule: Schedule
 	readonly #step_id: string
 	readonly #attempt: number
 	#pending: Disposable | null = null
 
-	constructor(step_id: string, attempt: number, emit: (event: ParsedEvent) => void, timer: Timer) {
+	constructor(step_id: string, attempt: number, emit: (event: ParsedEvent) => void, schedule: Schedule) {
 		this.#step_id = step_id
 		this.#attempt = attempt
 		this.#emit = emit
-		this.#timer = timer
+		this.#schedule = schedule
 	}
 
 	push(delta: string, channelName: OutputChannel, level: string | undefined): void {
@@ -132,7 +121,7 @@ export class Output {
 		channel.text += delta
 		if (channel.text.length >= OUTPUT_CHARACTERS) this.#flush(channelName, channel, OUTPUT_CHARACTERS)
 		if (channel.text !== '' && this.#pending === null) {
-			this.#pending = this.#timer.set(() => this.flush(), OUTPUT_WINDOW_MS)
+			this.#pending = this.#schedule(() => this.flush(), OUTPUT_WINDOW_MS)
 		}
 	}
 

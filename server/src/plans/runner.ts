@@ -3,13 +3,13 @@ import { v7 as uuidv7 } from 'uuid'
 import { type PlanFold, resultOf } from '../hub/plan-fold.js'
 import type { PlanKey } from '../log/event-log.js'
 import { planKey } from '../log/tail.js'
+import type { Schedule } from '../ops/clock.js'
 import type { Health } from '../ops/health.js'
 import type { Agent } from './agent.js'
 import type { Artifacts } from './artifacts.js'
 import { Attempt, type AttemptOutcome } from './attempt.js'
 import { toFailure } from './attempt-checks.js'
 import { type Dispatcher, SYSTEM } from './dispatcher.js'
-import type { Timer } from './reports.js'
 import { dueAttempts, freeSlots } from './rules/decide.js'
 import { type Lease, stepIn } from './rules/input.js'
 import type { StepJob, StepQueue } from './step-queue.js'
@@ -82,7 +82,7 @@ export interface RunnerOptions {
 	readonly ledger: Dispatcher
 	readonly health: Health
 	readonly clock: () => number
-	readonly timer: Timer
+	readonly schedule: Schedule
 	readonly onProblem: (sentence: string, error?: Error) => void
 }
 
@@ -186,7 +186,7 @@ export class Runner {
 	}
 
 	#attempt(plan: PlanKey, lease: Lease, fold: PlanFold): Attempt {
-		const { agents, ledger, artifacts, clock, timer } = this.#options
+		const { agents, ledger, artifacts, clock, schedule } = this.#options
 		const { spec } = stepIn(fold, lease.step_id)
 		const agent = agents.get(spec.agent_type) ?? missingAgent(spec.agent_type)
 		const { plan_id, query, research_type, labels } = fold.state
@@ -198,7 +198,7 @@ export class Runner {
 		const report = async (events: readonly ParsedEvent[]) => {
 			await ledger.dispatch(plan, { kind: 'report', lease, events }, actor)
 		}
-		return new Attempt({ agent, step: spec, attempt: lease.attempt, given, report, artifacts, clock, timer })
+		return new Attempt({ agent, step: spec, attempt: lease.attempt, given, report, artifacts, clock, schedule })
 	}
 
 	/** Appends the outcome. One that comes too late is refused and told; a result too large for its event is a failure of the step. */

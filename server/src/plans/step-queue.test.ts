@@ -9,14 +9,14 @@ describe('the queue of one process', () => {
 		const clock = new ManualClock()
 		const problems: string[] = []
 		const onProblem = (sentence: string) => void problems.push(sentence)
-		const queue = new InProcessQueue({ timer: manualTime(clock).timer, onProblem })
+		const queue = new InProcessQueue({ schedule: manualTime(clock).schedule, onProblem })
 		const turn = () => new Promise<void>((resolve) => void setImmediate(resolve))
 		return { queue, problems, advance: (ms) => clock.advance(ms), settled: () => turn().then(turn) }
 	})
 
 	it('leaves no timer behind when it is closed', async () => {
 		const clock = new ManualClock()
-		const queue = new InProcessQueue({ timer: manualTime(clock).timer, onProblem: () => undefined })
+		const queue = new InProcessQueue({ schedule: manualTime(clock).schedule, onProblem: () => undefined })
 		queue.add({ tenant: 'default', plan_id: 'p', step_id: 'a', attempt: 1 }, 100)
 		expect(clock.pending).toBe(1)
 		await queue.close()

@@ -1,5 +1,5 @@
 import type { PlanKey } from '../log/event-log.js'
-import type { Timer } from './reports.js'
+import type { Schedule } from '../ops/clock.js'
 
 /** One attempt of one step: ids only, everything else is in the plan's log. */
 export interface StepJob extends PlanKey {
@@ -33,7 +33,7 @@ export function jobId({ tenant, plan_id, step_id, attempt }: StepJob): string {
 }
 
 export interface InProcessQueueOptions {
-	readonly timer: Timer
+	readonly schedule: Schedule
 	readonly onProblem: (sentence: string, thrown: unknown) => void
 }
 
@@ -69,7 +69,7 @@ export class InProcessQueue implements StepQueue {
 			if (this.#run === null) this.#due.set(id, job)
 			else this.#begin(this.#run, id, job)
 		}
-		this.#waiting.set(id, { isDue, timer: isDue ? nextTurn(begin) : this.#options.timer.set(begin, delay_ms) })
+		this.#waiting.set(id, { isDue, timer: isDue ? nextTurn(begin) : this.#options.schedule(begin, delay_ms) })
 	}
 
 	start(run: RunJob): void {

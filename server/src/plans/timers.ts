@@ -2,8 +2,8 @@ import { indexSteps } from '@planstream/shared'
 import type { PlanFold } from '../hub/plan-fold.js'
 import type { PlanKey } from '../log/event-log.js'
 import { planKey } from '../log/tail.js'
+import type { Schedule } from '../ops/clock.js'
 import type { CommandGuard } from './dispatcher.js'
-import type { Timer } from './reports.js'
 import { timeoutAt } from './rules/control.js'
 import { isMetered } from './rules/decide.js'
 import type { Occurrence } from './rules/input.js'
@@ -21,17 +21,17 @@ interface Deadline {
 /** The times at which something happens to plans by itself: their timeouts and those of their reviews. */
 export class Deadlines {
 	readonly #clock: () => number
-	readonly #timer: Timer
+	readonly #schedule: Schedule
 	readonly #onDue: (plan: PlanKey, occurrence: Occurrence) => void
 	readonly #waiting = new Map<string, Disposable>()
 
 	constructor(options: {
 		readonly clock: () => number
-		readonly timer: Timer
+		readonly schedule: Schedule
 		readonly onDue: (plan: PlanKey, occurrence: Occurrence) => void
 	}) {
 		this.#clock = options.clock
-		this.#timer = options.timer
+		this.#schedule = options.schedule
 		this.#onDue = options.onDue
 	}
 
@@ -55,7 +55,7 @@ export class Deadlines {
 
 	#wait(plan: PlanKey, key: string, next: Deadline): void {
 		const wait = Math.min(LONGEST_WAIT_MS, Math.max(0, next.at - this.#clock()))
-		const timer = this.#timer.set(() => {
+		const timer = this.#schedule(() => {
 			if (next.at > this.#clock()) this.#wait(plan, key, next)
 			else this.#onDue(plan, next.occurrence)
 		}, wait)
@@ -87,7 +87,7 @@ interface PlanMeter {
 
 export interface MetricsReporterOptions {
 	readonly clock: () => number
-	readonly timer: Timer
+	readonly schedule: Schedule
 	/** Appends the numbers of a plan, unless the guard says that there are none. Resolves with the plan after them. */
 	readonly report: (
 		plan: PlanKey,
@@ -117,7 +117,7 @@ export class MetricsReporter {
 			return
 		}
 		this.#meters.set(key, meter)
-		meter.timer ??= this.#options.timer.set(() => void this.#due(plan, meter), interval)
+		meter.timer ??= this.#options.schedule(() => void this.#due(plan, meter), interval)
 	}
 
 	stop(): void {

@@ -13,13 +13,12 @@ import type { Principal } from '../hub/stream.js'
 import { openLog } from '../log/open.js'
 import { LiveLog } from '../log/system-log.js'
 import { describeDropped, type TailLog } from '../log/tail.js'
-import { processSchedule } from '../ops/clock.js'
+import { keepAliveSchedule, processSchedule } from '../ops/clock.js'
 import { Health, metricsText } from '../ops/health.js'
 import { createLogger } from '../ops/logger.js'
 import type { Agent } from '../plans/agent.js'
 import { Artifacts } from '../plans/artifacts.js'
 import { Executor } from '../plans/executor.js'
-import { PROCESS_TIMER } from '../plans/reports.js'
 import { InProcessQueue } from '../plans/step-queue.js'
 import { type AccessControl, openAccess, readAccessKeys } from './access.js'
 import { agentsOf, assertAgents } from './agents.js'
@@ -243,14 +242,14 @@ function createExecutor(hub: Hub, agents: readonly Agent[], artifacts: Artifacts
 		hub,
 		agents,
 		queue: new InProcessQueue({
-			timer: PROCESS_TIMER,
+			schedule: keepAliveSchedule,
 			onProblem: (sentence, thrown) => onProblem(sentence, asPlanstreamError(thrown)),
 		}),
 		artifacts,
 		health,
 		clock: Date.now,
 		random: Math.random,
-		timer: PROCESS_TIMER,
+		schedule: keepAliveSchedule,
 		onProblem,
 	})
 }

@@ -7,8 +7,8 @@ import { isolatedAgent } from '../../../server/src/agents/isolated/isolated-agen
 import { scriptedAgent } from '../../../server/src/agents/scripted.js'
 import { LOCAL_PRINCIPAL } from '../../../server/src/hub/stream.js'
 import { openLog } from '../../../server/src/log/open.js'
+import { keepAliveSchedule, type Schedule } from '../../../server/src/ops/clock.js'
 import type { Agent } from '../../../server/src/plans/agent.js'
-import { PROCESS_TIMER, type Timer } from '../../../server/src/plans/reports.js'
 import { moduleUrl } from '../../support/agents/isolated/module-url.js'
 import { startPlanstream, TestPlanstream } from '../../support/plans/test-planstream.js'
 
@@ -86,7 +86,10 @@ describe('an agent that misbehaves', { timeout: PROCESSES_MS }, () => {
 		['floods there without end', bad({ action: 'flood_for_good' })],
 	])('disturbs nobody while it %s: plans begin and end beside it, and it goes on until it is cancelled', async (_what, plan) => {
 		const timer = new GraceTimer()
-		await using planstream = new TestPlanstream(await openLog({ kind: 'memory' }), agents(), { now: Date.now, timer })
+		await using planstream = new TestPlanstream(await openLog({ kind: 'memory' }), agents(), {
+			now: Date.now,
+			schedule: timer.schedule,
+		})
 		await planstream.executor.create(LOCAL_PRINCIPAL, createInput.parse({ plan_id: 'p', ...plan }))
 		await reached(planstream, 'step_started')
 		for (let plans = 0; plans < 5; plans++) expect((await planstream.run(good)).at(-1)?.event_type).toBe('plan_completed')
@@ -113,7 +116,10 @@ describe('an agent that misbehaves', { timeout: PROCESSES_MS }, () => {
 
 	it('keeps a plan pausing while it blocks, and is ended after the grace: then the plan is paused', async () => {
 		const timer = new GraceTimer()
-		await using planstream = new TestPlanstream(await openLog({ kind: 'memory' }), agents(), { now: Date.now, timer })
+		await using planstream = new TestPlanstream(await openLog({ kind: 'memory' }), agents(), {
+			now: Date.now,
+			schedule: timer.schedule,
+		})
 		const spec = createInput.parse({ plan_id: 'p', ...bad({ action: 'block' }) })
 		await planstream.executor.create(LOCAL_PRINCIPAL, spec)
 		await reached(planstream, 'step_output')
@@ -147,11 +153,11 @@ function heapInUse(): number {
 }
 
 /** The timers of this process, but for the grace, which is over when the test says so. */
-class GraceTimer implements Timer {
+class GraceTimer {
 	#waiting: (() => void)[] = []
 
-	set(callback: () => void, delay_ms: number): Disposable {
-		if (delay_ms !== GRACE_MS) return PROCESS_TIMER.set(callback, delay_ms)
+	readonly schedule: Schedule = (callback, delayMs) => {
+		if (delayMs !== GRACE_MS) return keepAliveSchedule(callback, delayMs)
 		this.#waiting.push(callback)
 		return { [Symbol.dispose]: () => {} }
 	}

@@ -6,11 +6,11 @@ import { scriptedAgent } from '../../../server/src/agents/scripted.js'
 import { Hub } from '../../../server/src/hub/hub.js'
 import type { EventLog } from '../../../server/src/log/event-log.js'
 import { openLog } from '../../../server/src/log/open.js'
+import { keepAliveSchedule, type Schedule } from '../../../server/src/ops/clock.js'
 import { Health } from '../../../server/src/ops/health.js'
 import type { Agent } from '../../../server/src/plans/agent.js'
 import { Artifacts } from '../../../server/src/plans/artifacts.js'
 import { Executor } from '../../../server/src/plans/executor.js'
-import { PROCESS_TIMER, type Timer } from '../../../server/src/plans/reports.js'
 import { InProcessQueue } from '../../../server/src/plans/step-queue.js'
 import { eventsOf, runPlan } from '../../../server/src/testing/test-planstream.js'
 import type { ManualClock } from '../manual-clock.js'
@@ -19,15 +19,14 @@ import type { ManualClock } from '../manual-clock.js'
 export interface TestTime {
 	/** Milliseconds since 1970. */
 	readonly now: () => number
-	readonly timer: Timer
+	readonly schedule: Schedule
 }
 
-const PROCESS_TIME: TestTime = { now: Date.now, timer: PROCESS_TIMER }
+const PROCESS_TIME: TestTime = { now: Date.now, schedule: keepAliveSchedule }
 
 /** The time of a clock that a test moves. */
 export function manualTime(clock: ManualClock): TestTime {
-	const set: Timer['set'] = (callback, delay_ms) => ({ [Symbol.dispose]: clock.after(delay_ms, callback) })
-	return { now: () => clock.now(), timer: { set } }
+	return { now: () => clock.now(), schedule: (callback, delayMs) => ({ [Symbol.dispose]: clock.after(delayMs, callback) }) }
 }
 
 /** A hub and an executor without a network, for tests of how plans run. */
@@ -40,18 +39,18 @@ export class TestPlanstream implements AsyncDisposable {
 	readonly #directory = mkdtempSync(join(tmpdir(), 'planstream-'))
 	readonly artifacts = new Artifacts(this.#directory)
 
-	constructor(log: EventLog, agents: readonly Agent[], { now, timer }: TestTime = PROCESS_TIME) {
+	constructor(log: EventLog, agents: readonly Agent[], { now, schedule }: TestTime = PROCESS_TIME) {
 		const onProblem = (sentence: string) => void this.problems.push(sentence)
 		this.log = log
 		this.hub = new Hub({ log, clock: now, onProblem })
 		this.executor = new Executor({
 			hub: this.hub,
 			agents,
-			queue: new InProcessQueue({ timer, onProblem }),
+			queue: new InProcessQueue({ schedule, onProblem }),
 			artifacts: this.artifacts,
 			clock: now,
 			random: Math.random,
-			timer,
+			schedule,
 			health: this.health,
 			onProblem,
 		})
