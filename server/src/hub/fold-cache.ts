@@ -11,9 +11,8 @@ import {
 	type Position,
 	parsePosition,
 } from '@planstream/shared'
-import type { EventLog, Head, Page, PlanKey } from '../log/event-log.js'
+import { type EventLog, type Head, type Page, type PlanKey, planKey } from '../log/event-log.js'
 import { LruMap } from '../log/lru.js'
-import { planKey } from '../log/tail.js'
 import { foldEvent, initialFold, type PlanFold } from './plan-fold.js'
 import { eventOf, getOwn } from './stream.js'
 

@@ -12,19 +12,19 @@ import {
 	type PublishOutput,
 	type VerifyOutput,
 } from '@planstream/shared'
-import type {
-	Appended,
-	EventLog,
-	Head,
-	ListQuery,
-	Page,
-	PlanKey,
-	RetirableQuery,
-	StoredEvent,
-	TrimReason,
+import {
+	type Appended,
+	type EventLog,
+	type Head,
+	type ListQuery,
+	type Page,
+	type PlanKey,
+	planKey,
+	type RetirableQuery,
+	type StoredEvent,
+	type TrimReason,
 } from '../log/event-log.js'
-import { SYSTEM_PLAN } from '../log/system-log.js'
-import { planKey } from '../log/tail.js'
+import { SYSTEM_PLAN } from '../log/tail.js'
 import { Health } from '../ops/health.js'
 import { type Archive, archivePlan, type KeptFiles, restorePlan } from './archive.js'
 import { FoldCache, makeSnapshot, resultAt } from './fold-cache.js'

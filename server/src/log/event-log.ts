@@ -13,6 +13,11 @@ export interface PlanKey {
 	readonly plan_id: string
 }
 
+/** One text for a plan's key; no plan id holds the separator. */
+export function planKey({ tenant, plan_id }: PlanKey): string {
+	return `${tenant}\n${plan_id}`
+}
+
 /** An event as the hub hands it to the log, which looks at nothing inside `text`. */
 export interface LogRecord {
 	readonly event_id: string

@@ -20,6 +20,7 @@ import {
 	type Page,
 	type PlanKey,
 	type PlanPage,
+	planKey,
 	type RecordPage,
 	type RetirableQuery,
 	resolvePosition,
@@ -27,7 +28,6 @@ import {
 } from './event-log.js'
 import { compareNewestFirst, pageOf, parseQuery } from './listing.js'
 import { closedError } from './storage-errors.js'
-import { planKey } from './tail.js'
 
 interface MemoryPlan {
 	key: PlanKey

@@ -1,27 +1,31 @@
-import { type PlanSummary, PlanstreamError, type Position } from '@planstream/shared'
+import { DEFAULT_TENANT, type PlanSummary, PlanstreamError, type Position, SYSTEM_PLAN_ID } from '@planstream/shared'
 import { Health } from '../ops/health.js'
 import type { Replacement } from './append.js'
-import type {
-	Appended,
-	AppendOptions,
-	Dropped,
-	EventLog,
-	Head,
-	ListQuery,
-	LogRecord,
-	LogStore,
-	Origin,
-	Page,
-	PlanKey,
-	PlanPage,
-	RecordPage,
-	RetirableQuery,
+import {
+	type Appended,
+	type AppendOptions,
+	type Dropped,
+	type EventLog,
+	type Head,
+	type ListQuery,
+	type LogRecord,
+	type LogStore,
+	type Origin,
+	type Page,
+	type PlanKey,
+	type PlanPage,
+	planKey,
+	type RecordPage,
+	type RetirableQuery,
 } from './event-log.js'
+import { MemoryLog } from './memory.js'
 import { TailWindow, type WindowLimits } from './tail-window.js'
 
-/** One text for a plan's key; no plan id holds the separator. */
-export function planKey({ tenant, plan_id }: PlanKey): string {
-	return `${tenant}\n${plan_id}`
+/** The plan in which the server reports on itself: one log for the readers of every tenant. */
+export const SYSTEM_PLAN: PlanKey = { tenant: DEFAULT_TENANT, plan_id: SYSTEM_PLAN_ID }
+
+function isSystemPlan({ plan_id }: PlanKey): boolean {
+	return plan_id === SYSTEM_PLAN_ID
 }
 
 /** Who wants to hear that a plan, or any summary of a tenant, has changed. Nothing is queued for anybody. */
@@ -119,10 +123,14 @@ export interface TailMetrics {
 /**
  * Keeps the newest events of the plans in use in memory, in front of any store, and rings the bells. A read that falls in the tail
  * never touches the store. An event is in the tail only after the store has made it durable, and a bell rings only after that.
+ *
+ * The plan `system` is kept in memory and ends with the process, so that it can report a store that fails. No list shows it, retention
+ * never removes it, and it can be neither copied nor removed.
  */
 export class TailLog implements EventLog {
 	readonly dropped: Dropped | null
 	readonly #store: LogStore
+	readonly #system = new MemoryLog()
 	readonly #limits: WindowLimits
 	readonly #maxCharacters: number
 	readonly #bells = new Watchers()
@@ -152,6 +160,7 @@ export class TailLog implements EventLog {
 
 	/** Not async, so that no frame of it waits until the append is durable. */
 	append(plan: PlanKey, records: readonly LogRecord[], options: AppendOptions = {}): Promise<Appended> {
+		if (isSystemPlan(plan)) return this.#appendSystem(records, options)
 		const window = this.#pin(plan)
 		const { version } = window
 		return this.#store.append(plan, records, options).then(
@@ -178,6 +187,7 @@ export class TailLog implements EventLog {
 	}
 
 	async read(plan: PlanKey, after: Position, limit: number): Promise<Page> {
+		if (isSystemPlan(plan)) return this.#system.read(SYSTEM_PLAN, after, limit)
 		const page = this.#use(plan)?.page(after, limit)
 		if (page) return page
 		using held = this.#hold(plan)
@@ -189,6 +199,7 @@ export class TailLog implements EventLog {
 	}
 
 	async head(plan: PlanKey): Promise<Head | null> {
+		if (isSystemPlan(plan)) return this.#system.head(SYSTEM_PLAN)
 		const head = this.#use(plan)?.head
 		if (head) return head
 		using held = this.#hold(plan)
@@ -200,12 +211,13 @@ export class TailLog implements EventLog {
 	}
 
 	watch(target: PlanKey | { readonly tenant: string }, onGrow: () => void): Disposable {
-		return this.#bells.add(target, onGrow)
+		return this.#bells.add('plan_id' in target && isSystemPlan(target) ? SYSTEM_PLAN : target, onGrow)
 	}
 
 	async trim(plan: PlanKey, before_seq: number, replacement: Replacement): Promise<void> {
-		await this.#rewrite(plan, () => this.#store.trim(plan, before_seq, replacement))
-		this.#bells.ring(plan, { summary: false })
+		if (isSystemPlan(plan)) await this.#system.trim(SYSTEM_PLAN, before_seq, replacement)
+		else await this.#rewrite(plan, () => this.#store.trim(plan, before_seq, replacement))
+		this.#bells.ring(isSystemPlan(plan) ? SYSTEM_PLAN : plan, { summary: false })
 	}
 
 	async remove(plan: PlanKey): Promise<void> {
@@ -256,6 +268,12 @@ export class TailLog implements EventLog {
 
 	close(): Promise<void> {
 		return this.#store.close()
+	}
+
+	async #appendSystem(records: readonly LogRecord[], options: AppendOptions): Promise<Appended> {
+		const appended = await this.#system.append(SYSTEM_PLAN, records, options)
+		if (appended.events.length > 0) this.#bells.ring(SYSTEM_PLAN, { summary: false })
+		return appended
 	}
 
 	/** What is known of the plan no longer holds once this is done, nor what was asked before: the next read asks the store. */

@@ -1,6 +1,5 @@
 import { asPlanstreamError } from '@planstream/shared'
-import type { PlanKey } from '../log/event-log.js'
-import { planKey } from '../log/tail.js'
+import { type PlanKey, planKey } from '../log/event-log.js'
 import type { Schedule } from '../ops/clock.js'
 import type { Health } from '../ops/health.js'
 

@@ -1,7 +1,6 @@
 import { indexSteps } from '@planstream/shared'
 import type { PlanFold } from '../hub/plan-fold.js'
-import type { PlanKey } from '../log/event-log.js'
-import { planKey } from '../log/tail.js'
+import { type PlanKey, planKey } from '../log/event-log.js'
 import type { Schedule } from '../ops/clock.js'
 import type { CommandGuard } from './dispatcher.js'
 import { timeoutAt } from './rules/control.js'

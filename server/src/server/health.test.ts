@@ -2,7 +2,6 @@ import { expect, it } from 'vitest'
 import { Hub } from '../hub/hub.js'
 import { eventOf, LOCAL_PRINCIPAL } from '../hub/stream.js'
 import { openLog } from '../log/open.js'
-import { LiveLog } from '../log/system-log.js'
 import { Health } from '../ops/health.js'
 import { HealthEvents } from './health.js'
 
@@ -10,7 +9,7 @@ it('keeps no more than a few hundred events: who watches misses none, who comes 
 	const health = new Health()
 	const problems: string[] = []
 	const onProblem = (sentence: string) => void problems.push(sentence)
-	const hub = new Hub({ log: new LiveLog(await openLog({ kind: 'memory' }, health)), clock: Date.now, health, onProblem })
+	const hub = new Hub({ log: await openLog({ kind: 'memory' }, health), clock: Date.now, health, onProblem })
 	using _events = new HealthEvents({ hub, health, onProblem })
 	const over = new AbortController()
 	const request = { after: 'start', snapshot: false, follow: 'until_done', signal: over.signal } as const

@@ -1,8 +1,7 @@
 import { type Actor, asPlanstreamError, DEFAULT_TENANT, type ParsedEvent } from '@planstream/shared'
 import type { OnProblem } from '../api/procedure.js'
 import type { Hub } from '../hub/hub.js'
-import { SYSTEM_PLAN } from '../log/system-log.js'
-import { type TailLog, tellStore } from '../log/tail.js'
+import { SYSTEM_PLAN, type TailLog, tellStore } from '../log/tail.js'
 import type { Schedule } from '../ops/clock.js'
 import type { ComponentHealth, Health } from '../ops/health.js'
 

@@ -11,7 +11,6 @@ import type { EventHandler } from '../hub/handlers.js'
 import { Hub } from '../hub/hub.js'
 import type { Principal } from '../hub/stream.js'
 import { openLog } from '../log/open.js'
-import { LiveLog } from '../log/system-log.js'
 import { describeDropped, type TailLog } from '../log/tail.js'
 import { keepAliveSchedule, processSchedule } from '../ops/clock.js'
 import { Health, metricsText } from '../ops/health.js'
@@ -97,8 +96,6 @@ export class OpenPlanstream implements Planstream {
 	readonly #inner: App
 	readonly #requests = new OpenRequests()
 	readonly #retention: Retention
-	/** The plans' logs, and that of the server itself. */
-	readonly #logs: LiveLog
 	readonly #store: StoreWatch
 	readonly #healthEvents: HealthEvents
 	readonly #draining = new AbortController()
@@ -115,8 +112,7 @@ export class OpenPlanstream implements Planstream {
 		const draining = this.#draining.signal
 		this.#opened = opened
 		this.onProblem = onProblem
-		this.#logs = new LiveLog(log)
-		this.hub = new Hub({ log: this.#logs, clock: Date.now, onProblem, health })
+		this.hub = new Hub({ log, clock: Date.now, onProblem, health })
 		this.#store = new StoreWatch({ log, health, schedule: processSchedule })
 		const artifacts = new Artifacts(directory.path)
 		this.executor = createExecutor(this.hub, agentsOf(options, directory.path), artifacts, opened)
@@ -179,7 +175,7 @@ export class OpenPlanstream implements Planstream {
 		const { subscriptions } = this.hub.report()
 		const { waiting, plans } = this.#inner.deliveries.report()
 		// The readers of one plan watch it together.
-		const watchers = this.#opened.log.metrics.watchers + this.#logs.liveWatchers - plans + waiting
+		const watchers = this.#opened.log.metrics.watchers - plans + waiting
 		return { connections: this.#connections.size, subscriptions, watchers, attempts, timers: deadlines }
 	}
 

@@ -3,6 +3,7 @@ import { canTrim, decideAppend, type KnownEvent, newEpoch, nothingToRename, STAG
 import {
 	type Origin,
 	type PlanKey,
+	planKey,
 	type ResolvedPosition,
 	type RetirableQuery,
 	resolvePosition,
@@ -10,7 +11,6 @@ import {
 } from '../event-log.js'
 import type { ListPosition, Prefilter } from '../listing.js'
 import { LruMap } from '../lru.js'
-import { planKey } from '../tail.js'
 import type { SqlDatabase } from './driver.js'
 import type {
 	AppendReply,
