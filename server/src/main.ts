@@ -64,6 +64,7 @@ async function startWithSettings(settings: Settings, agents: readonly Agent[]): 
 			port: settings.PORT,
 			apiKeys: settings.PLANSTREAM_API_KEYS,
 			origins: settings.PLANSTREAM_ORIGINS,
+			limits: settings.PLANSTREAM_LIMITS,
 			store: { kind: 'sqlite', directory: settings.PLANSTREAM_DATA },
 			agents,
 			scripted: settings.PLANSTREAM_SCRIPTED,

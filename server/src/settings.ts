@@ -28,6 +28,7 @@ const variables = z.object({
 			'must be origins such as https://app.example.com, with commas between',
 		)
 		.optional(),
+	PLANSTREAM_LIMITS: z.string().optional(),
 	PLANSTREAM_DATA: z.string().default('.planstream'),
 	PLANSTREAM_SCRIPTED: z
 		.enum(['0', '1'], { error: 'must be 1 to offer the scripted agent, or 0' })

@@ -22,6 +22,7 @@ type TrpcCode =
 	| 'PRECONDITION_FAILED'
 	| 'PAYLOAD_TOO_LARGE'
 	| 'UNPROCESSABLE_CONTENT'
+	| 'TIMEOUT'
 	| 'TOO_MANY_REQUESTS'
 	| 'SERVICE_UNAVAILABLE'
 	| 'INTERNAL_SERVER_ERROR'
@@ -43,13 +44,15 @@ export const ERRORS = {
 	too_large: row(413, 'PAYLOAD_TOO_LARGE', 1009, false, 'The request is larger than the limit.'),
 	invalid_event: row(422, 'UNPROCESSABLE_CONTENT', 4400, false, 'The event does not fit its schema.'),
 	invalid_input: row(422, 'UNPROCESSABLE_CONTENT', 4400, false, 'What is given does not fit the schema of the agent.'),
+	request_timeout: row(408, 'TIMEOUT', 1013, true, 'The body of the request came too slowly.'),
 	rate_limited: row(429, 'TOO_MANY_REQUESTS', 4329, true, 'Too many requests in a short time.'),
 	internal: row(500, 'INTERNAL_SERVER_ERROR', 1011, false, 'The server failed to do this; the failure is in its log.'),
 	too_many_connections: row(503, 'SERVICE_UNAVAILABLE', 1013, true, 'The server holds as many connections as it may.'),
+	overloaded: row(503, 'SERVICE_UNAVAILABLE', 1013, true, 'The server has no room for more answers.'),
 	draining: row(503, 'SERVICE_UNAVAILABLE', 1012, true, 'The server is stopping; reconnect to continue.'),
 	storage_unavailable: row(503, 'SERVICE_UNAVAILABLE', 1013, true, 'The store cannot be reached.'),
 	storage_full: row(507, 'SERVICE_UNAVAILABLE', 1013, true, 'The disk of the store is full; reads go on.'),
-	plan_full: row(507, 'CONFLICT', 4400, false, 'The plan has reached its limit of events or steps.'),
+	plan_full: row(507, 'CONFLICT', 4400, false, 'The plan has reached a limit of its events, steps or bytes.'),
 	slow_consumer: row(503, 'SERVICE_UNAVAILABLE', 4308, true, 'The connection took nothing for too long.'),
 	auth_expired: row(401, 'UNAUTHORIZED', 4301, true, 'The credentials have expired; reconnect with new ones.'),
 	/** Only a client makes this one: no answer came, so nobody knows what became of the request. */

@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest'
 import { openAiCompatibleAgent } from '../../server/src/agents/openai-compatible/openai-compatible-agent.js'
 import { scriptedAgent } from '../../server/src/agents/scripted.js'
 import { readKeys } from '../../server/src/auth/keys.js'
+import { Limits } from '../../server/src/ops/limits.js'
 import { OpenAiDouble } from '../support/agents/fake-openai.js'
 import { temporaryDirectory } from '../support/cli-process.js'
 import { startPlanstream } from '../support/plans/test-planstream.js'
@@ -48,8 +49,12 @@ describe('JSON in the documentation', () => {
 		expect(await readKeys(file)).toEqual(keys)
 	})
 
+	it.each(withField('anonymous'))('%s is a limits file', (_place, document) => {
+		expect(() => new Limits(document)).not.toThrow()
+	})
+
 	it('is nothing else', () => {
-		const known = ['steps', 'events', 'ops', 'seq', 'code', '0'].flatMap((name) => withField(name))
+		const known = ['steps', 'events', 'ops', 'seq', 'code', '0', 'anonymous'].flatMap((name) => withField(name))
 		expect(known).toHaveLength(blocks.length)
 	})
 })

@@ -7,6 +7,7 @@ import type { AppRouter } from '../api/router.js'
 import type { EventHandler } from '../hub/handlers.js'
 import type { Hub } from '../hub/hub.js'
 import type { LogLocation } from '../log/open.js'
+import type { LimitsDocument } from '../ops/limits.js'
 import type { Logger } from '../ops/logger.js'
 import type { Agent } from '../plans/agent.js'
 import type { Executor } from '../plans/executor.js'
@@ -36,6 +37,8 @@ export interface PlanstreamOptions extends AccessOptions {
 	readonly compression?: boolean
 	/** Connections that carry streams, at one time. @defaultValue 10 000 */
 	readonly maxConnections?: number
+	/** What tenants, connections and anonymous clients may take: a JSON file that is read again when it changes, or its content. @defaultValue the documented limits */
+	readonly limits?: string | LimitsDocument | undefined
 	/** How long plans are kept. */
 	readonly retention?: RetentionLimits
 	/** @defaultValue warnings and errors, on standard error */

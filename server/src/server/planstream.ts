@@ -14,6 +14,7 @@ import { openLog } from '../log/open.js'
 import { describeDropped, type TailLog } from '../log/tail.js'
 import { keepAliveSchedule, processSchedule } from '../ops/clock.js'
 import { Health, metricsText } from '../ops/health.js'
+import { type OpenLimits, openLimits } from '../ops/limits.js'
 import { createLogger } from '../ops/logger.js'
 import type { Agent } from '../plans/agent.js'
 import { Artifacts } from '../plans/artifacts.js'
@@ -65,13 +66,14 @@ export async function openPlanstream(
 	assertAgents(options)
 	const { logger = createLogger('warn') } = options
 	const onProblem: OnProblem = (sentence, error) => logger.error({ err: error }, sentence)
+	const limits = openLimits(options.limits, onProblem)
 	const keys = await readAccessKeys(options)
 	const health = new Health()
 	const log = await openLog(options.store, health)
 	if (log.dropped !== null) logger.error(log.dropped, describeDropped(log.dropped))
 	const directory = await openDataDirectory(options.store)
 	const entrance = openAccess(options, { keys, holder }, onProblem)
-	return new OpenPlanstream(options, { log, health, directory, entrance, onProblem })
+	return new OpenPlanstream(options, { log, health, directory, entrance, limits, onProblem })
 }
 
 /** What was opened before everything is put together. */
@@ -80,6 +82,7 @@ interface Opened {
 	readonly health: Health
 	readonly directory: DataDirectory
 	readonly entrance: AccessControl
+	readonly limits: OpenLimits
 	readonly onProblem: OnProblem
 }
 
@@ -225,9 +228,10 @@ export class OpenPlanstream implements Planstream {
 
 	async #close(): Promise<void> {
 		await this.drain()
-		const { entrance, log, directory } = this.#opened
+		const { entrance, limits, log, directory } = this.#opened
 		for (const detach of this.#attached) detach()
 		entrance[Symbol.dispose]()
+		limits[Symbol.dispose]()
 		await log.close()
 		await directory[Symbol.asyncDispose]()
 	}

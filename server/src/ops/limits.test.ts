@@ -1,0 +1,53 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { Limits, openLimits } from './limits.js'
+
+describe('limits', () => {
+	it('have their defaults when nothing is given', () => {
+		const limits = new Limits()
+		expect(limits.forTenant('acme').state_bytes).toBe(8 * 1024 * 1024)
+		expect(limits.anonymous).toEqual({ sockets: 1000, sockets_per_ip: 32, requests: 200, requests_per_ip: 20 })
+		expect(limits.server.connection_bytes).toBeLessThanOrEqual(8 * 1024 * 1024)
+		expect(limits.server.answers_bytes).toBeLessThanOrEqual(256 * 1024 * 1024)
+	})
+
+	it('give a tenant its own values, else those of all tenants', () => {
+		const limits = new Limits({ default: { plan_bytes: 1000 }, tenants: { acme: { state_bytes: 10 } } })
+		expect(limits.forTenant('acme')).toMatchObject({ plan_bytes: 1000, state_bytes: 10 })
+		expect(limits.forTenant('bolt')).toMatchObject({ plan_bytes: 1000, state_bytes: 8 * 1024 * 1024 })
+		expect(limits.forTenant('__proto__')).toEqual(limits.forTenant('bolt'))
+	})
+
+	it('take null for no limit', () => {
+		expect(new Limits({ anonymous: { requests: null } }).anonymous.requests).toBe(Number.POSITIVE_INFINITY)
+	})
+
+	it.each([{ other: {} }, { default: { plan_byte: 1 } }, { server: { answers_bytes: 0 } }, { anonymous: [] }, 'text'])(
+		'refuse %j',
+		(document) => {
+			expect(() => new Limits(document)).toThrow(expect.objectContaining({ code: 'bad_request' }))
+		},
+	)
+
+	it('stay as they were when their file becomes wrong, and change when it is right again', () => {
+		const folder = mkdtempSync(path.join(tmpdir(), 'planstream-limits-'))
+		const file = path.join(folder, 'limits.json')
+		writeFileSync(file, '{"default":{"plan_bytes":5}}')
+		const problems: string[] = []
+		using open = openLimits(file, (message) => problems.push(message))
+		writeFileSync(file, '{"defaults":{}}')
+		open.reload()
+		expect(problems).toHaveLength(1)
+		expect(open.limits.forTenant('acme').plan_bytes).toBe(5)
+		writeFileSync(file, '{"default":{"plan_bytes":6}}')
+		open.reload()
+		expect(open.limits.forTenant('acme').plan_bytes).toBe(6)
+		rmSync(folder, { recursive: true })
+	})
+
+	it('refuse a file that is not there', () => {
+		expect(() => openLimits('/nowhere/limits.json', () => undefined)).toThrow(expect.objectContaining({ code: 'bad_request' }))
+	})
+})

@@ -1,0 +1,183 @@
+import { readFileSync, unwatchFile, watchFile } from 'node:fs'
+import { getHeapStatistics } from 'node:v8'
+import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
+import * as z from 'zod'
+import { describeIssue, firstIssue } from './issues.js'
+
+const MIB = 1024 * 1024
+const WATCH_INTERVAL_MS = 500
+
+/** What one plan or one tenant may take. Sizes are in bytes. */
+const tenantDefaults = {
+	/** The state of one plan. */
+	state_bytes: 8 * 1024 * 1024,
+	/** The log of one plan. */
+	plan_bytes: 1024 * 1024 * 1024,
+	/** One imported archive. */
+	import_bytes: 1024 * 1024 * 1024,
+}
+
+/** What the process may hold for all connections together. */
+const serverDefaults = {
+	/** Bytes of answers that wait on one connection. */
+	connection_bytes: 8 * 1024 * 1024,
+	/** Bytes of answers that wait on all connections. */
+	answers_bytes: 256 * 1024 * 1024,
+	/** Milliseconds that the body of a request may take. */
+	body_timeout_ms: 30_000,
+}
+
+/** What clients without a valid key may take, on a server with keys. */
+const anonymousDefaults = {
+	/** Sockets in all. */
+	sockets: 1_000,
+	/** Sockets of one address; of one /64 network with IPv6. */
+	sockets_per_ip: 32,
+	/** Requests a second in all. */
+	requests: 200,
+	/** Requests a second of one address, with a burst of three times as many. */
+	requests_per_ip: 20,
+}
+
+export type TenantLimits = Readonly<typeof tenantDefaults> & {
+	/** Folders that corpus agents may read for this tenant; null: those of the server. */
+	readonly corpus_roots: readonly string[] | null
+}
+export type ServerLimits = Readonly<typeof serverDefaults>
+export type AnonymousLimits = Readonly<typeof anonymousDefaults>
+
+const amount = z.int().min(1).nullable().optional()
+const amounts = <Name extends string>(defaults: Readonly<Record<Name, number>>) =>
+	Object.fromEntries(Object.keys(defaults).map((name) => [name, amount])) as Record<Name, typeof amount>
+
+const tenantLimits = z.strictObject({
+	...amounts(tenantDefaults),
+	corpus_roots: z.array(z.string().min(1)).max(64).optional(),
+})
+const limitsDocument = z.strictObject({
+	default: tenantLimits.optional(),
+	tenants: z.record(z.string(), tenantLimits).optional(),
+	server: z.strictObject(amounts(serverDefaults)).optional(),
+	anonymous: z.strictObject(amounts(anonymousDefaults)).optional(),
+})
+
+/** The content of a limits file. An absent name has its default, `null` stands for no limit. */
+export type LimitsDocument = z.input<typeof limitsDocument>
+
+/** The limits in force. They change when their file does, so ask for them where they are needed and keep no copy. */
+export class Limits {
+	#document: z.output<typeof limitsDocument>
+	#server: ServerLimits
+	#anonymous: AnonymousLimits
+	readonly #tenants = new Map<string, TenantLimits>()
+
+	/** @throws PlanstreamError `bad_request` with the `path` of what is wrong */
+	constructor(document: unknown = {}) {
+		this.#document = parseDocument(document)
+		this.#server = this.#readServer()
+		this.#anonymous = override(anonymousDefaults, this.#document.anonymous)
+	}
+
+	get server(): ServerLimits {
+		return this.#server
+	}
+
+	get anonymous(): AnonymousLimits {
+		return this.#anonymous
+	}
+
+	forTenant(tenant: string): TenantLimits {
+		const known = this.#tenants.get(tenant)
+		if (known !== undefined) return known
+		const { default: all, tenants = {} } = this.#document
+		const own = Object.hasOwn(tenants, tenant) ? tenants[tenant] : undefined
+		// Tenants that the file does not name share one entry, so the map is as large as the file.
+		if (own === undefined && tenant !== '') return this.forTenant('')
+		const limits = {
+			...override<keyof typeof tenantDefaults>(override<keyof typeof tenantDefaults>(tenantDefaults, all), own),
+			corpus_roots: own?.corpus_roots ?? all?.corpus_roots ?? null,
+		}
+		this.#tenants.set(tenant, limits)
+		return limits
+	}
+
+	/** @throws PlanstreamError `bad_request` with the `path` of what is wrong; the limits stay as they were */
+	replace(document: unknown): void {
+		this.#document = parseDocument(document)
+		this.#server = this.#readServer()
+		this.#anonymous = override(anonymousDefaults, this.#document.anonymous)
+		this.#tenants.clear()
+	}
+
+	/** Budgets are shares of the heap, so that a small one cannot be filled by answers alone. */
+	#readServer(): ServerLimits {
+		const { heap_size_limit } = getHeapStatistics()
+		const { connection_bytes, answers_bytes } = serverDefaults
+		const scaled = {
+			...serverDefaults,
+			connection_bytes: Math.min(connection_bytes, Math.max(MIB, Math.floor(heap_size_limit / 64))),
+			answers_bytes: Math.min(answers_bytes, Math.max(4 * MIB, Math.floor(heap_size_limit / 8))),
+		}
+		return override(scaled, this.#document.server)
+	}
+}
+
+/** The limits of a server, and a way to read their file again. */
+export interface OpenLimits extends Disposable {
+	readonly limits: Limits
+	/** Reads the file again; one that is wrong leaves the limits as they were and is logged. */
+	readonly reload: () => void
+}
+
+/**
+ * Reads a limits file and watches it.
+ *
+ * @param source - the path of a file, or the limits themselves. @defaultValue the defaults
+ * @throws PlanstreamError `bad_request` for a file that cannot be read, an unknown name or a value of another kind
+ */
+export function openLimits(
+	source: string | LimitsDocument | undefined,
+	onProblem: (message: string, error: PlanstreamError) => void,
+): OpenLimits {
+	if (typeof source !== 'string') {
+		return { limits: new Limits(source), reload: () => undefined, [Symbol.dispose]: () => undefined }
+	}
+	const limits = new Limits(readDocument(source))
+	const reload = (): void => {
+		try {
+			limits.replace(readDocument(source))
+		} catch (error) {
+			onProblem('The limits stay as they were, because their file is not valid.', asPlanstreamError(error))
+		}
+	}
+	watchFile(source, { interval: WATCH_INTERVAL_MS, persistent: false }, reload)
+	return { limits, reload, [Symbol.dispose]: () => unwatchFile(source, reload) }
+}
+
+function readDocument(file: string): unknown {
+	try {
+		return JSON.parse(readFileSync(file, 'utf8'))
+	} catch (cause) {
+		const message = `The limits file ${file} cannot be read as JSON (${cause instanceof Error ? cause.message : String(cause)}). Correct it.`
+		throw new PlanstreamError('bad_request', message, { file }, { cause })
+	}
+}
+
+function parseDocument(document: unknown): z.output<typeof limitsDocument> {
+	const parsed = limitsDocument.safeParse(document)
+	if (parsed.success) return parsed.data
+	const issue = firstIssue(parsed.error)
+	const path = issue.path.join('.')
+	throw new PlanstreamError('bad_request', `The limits are not valid: ${describeIssue(issue, document)}`, { path })
+}
+
+function override<Name extends string>(
+	defaults: Readonly<Record<Name, number>>,
+	given: { readonly [Key in Name]?: number | null | undefined } | undefined,
+): Record<Name, number> {
+	const entries = (Object.keys(defaults) as Name[]).map((name) => {
+		const value = given?.[name]
+		return [name, value === undefined ? defaults[name] : (value ?? Number.POSITIVE_INFINITY)]
+	})
+	return Object.fromEntries(entries) as Record<Name, number>
+}
