@@ -79,11 +79,11 @@ function listParameters({ step, own, rest }: Helper): Parameter[] {
 function emitBinding(helpers: readonly Helper[]): string {
 	const about = doc(['Binds each helper to where its event goes.'])
 	return `${about}export function bindEventHelpers(publish: (event: EventInput) => Promise<Accepted>): EventHelpers {
-	return {\n${helpers.map(bind).join('\n')}\n}
+	return {\n${helpers.map(emitBound).join('\n')}\n}
 }`
 }
 
-function bind(helper: Helper): string {
+function emitBound(helper: Helper): string {
 	const { type, step, own, rest } = helper
 	const names = own.map(({ name }) => name)
 	const data = names.length === 0 ? 'data' : `data: { ${rest === null ? '' : '...more, '}${names.join(', ')} }`

@@ -64,7 +64,7 @@ function emitGroup({ types, unions, envelopes }: TypeGroup, schemas: Record<stri
 	})
 	const bases = new Map(Object.entries(schemas))
 	for (const [name, { of, doc: sentence }] of Object.entries(envelopes)) {
-		const shared = commonFields((bases.get(of)?.oneOf ?? []).map(({ $ref = '' }) => bases.get($ref) ?? {}))
+		const shared = findCommonFields((bases.get(of)?.oneOf ?? []).map(({ $ref = '' }) => bases.get($ref) ?? {}))
 		bases.set(name, shared)
 		parts.push(`${doc([sentence])}export interface ${name} {\n${emitter.fields(shared)}\n}`)
 	}
@@ -81,7 +81,7 @@ function emitType(
 	const about = doc([sentence ?? schema.description ?? ''])
 	if (base !== undefined) {
 		emitter.used.add(base)
-		const inherited = new Set(sameFields(schema, schemas.get(base) ?? {}))
+		const inherited = new Set(findSameFields(schema, schemas.get(base) ?? {}))
 		return `${about}export interface ${id} extends ${base} {\n${emitter.fields(schema, inherited)}\n}`
 	}
 	const type = emitter.type(schema)
@@ -89,17 +89,17 @@ function emitType(
 	return isInterface ? `${about}export interface ${id} ${type}` : `${about}export type ${id} = ${type}`
 }
 
-function commonFields([first = {}, ...others]: readonly JsonSchema[]): JsonSchema {
+function findCommonFields([first = {}, ...others]: readonly JsonSchema[]): JsonSchema {
 	const names = others.reduce(
-		(left, schema) => sameFields(schema, first).filter((name) => left.includes(name)),
-		sameFields(first, first),
+		(left, schema) => findSameFields(schema, first).filter((name) => left.includes(name)),
+		findSameFields(first, first),
 	)
 	const properties = Object.fromEntries(Object.entries(first.properties ?? {}).filter(([name]) => names.includes(name)))
 	return { type: 'object', properties, required: (first.required ?? []).filter((name) => names.includes(name)) }
 }
 
 /** The names of the fields that both have in the very same form. */
-function sameFields(one: JsonSchema, other: JsonSchema): string[] {
+function findSameFields(one: JsonSchema, other: JsonSchema): string[] {
 	const form = (schema: JsonSchema, name: string) =>
 		JSON.stringify([schema.properties?.[name], schema.required?.includes(name) ?? false])
 	return Object.keys(one.properties ?? {}).filter((name) => form(one, name) === form(other, name))

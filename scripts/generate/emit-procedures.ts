@@ -29,19 +29,19 @@ function makeRow(name: string, spec: ProcedureSpec): Row {
 
 function emitInterface(groups: ReadonlyMap<string, readonly Row[]>): string {
 	const fields = [...groups].map(([group, rows]) => {
-		const methods = rows.map((row) => `${doc([row.spec.summary])}${row.method}(${parameters(row)}): ${result(row)}`)
+		const methods = rows.map((row) => `${doc([row.spec.summary])}${row.method}(${emitParameters(row)}): ${emitResult(row)}`)
 		return `readonly ${group}: {\n${methods.join('\n')}\n}`
 	})
 	return `${doc(['Every procedure of the server. A refusal is thrown as a `PlanstreamError`.'])}export interface Procedures {\n${fields.join('\n')}\n}`
 }
 
-function parameters({ spec, input, optional, resumes }: Row): string {
+function emitParameters({ spec, input, optional, resumes }: Row): string {
 	const options = resumes ? 'SubscribeOptions' : spec.kind === 'subscription' ? 'WatchOptions' : 'CallOptions'
 	const type = input ?? 'Readonly<Record<string, never>>'
 	return `input${optional ? '?' : ''}: ${type}, options?: ${options}`
 }
 
-function result({ spec, output }: Row): string {
+function emitResult({ spec, output }: Row): string {
 	return spec.kind === 'subscription' ? `AsyncGenerator<${output}, void, undefined>` : `Promise<${output}>`
 }
 
@@ -56,13 +56,13 @@ function emitStreams(rows: readonly Row[]): string {
 }
 
 function emitBinding(groups: ReadonlyMap<string, readonly Row[]>): string {
-	const fields = [...groups].map(([group, rows]) => `${group}: {\n${rows.map(bind).join('\n')}\n},`)
+	const fields = [...groups].map(([group, rows]) => `${group}: {\n${rows.map(emitBound).join('\n')}\n},`)
 	return `${doc(['Binds each procedure to its route.'])}export function bindProcedures(call: Calling, subscribe: Subscribing, watch: Watching): Procedures {
 	return {\n${fields.join('\n')}\n}
 }`
 }
 
-function bind({ name, method, spec, optional, resumes }: Row): string {
+function emitBound({ name, method, spec, optional, resumes }: Row): string {
 	const { method: verb, path } = spec.rest
 	const given = `(input${optional ? ' = {}' : ''}, options)`
 	if (spec.kind === 'subscription') {

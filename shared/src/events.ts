@@ -268,6 +268,10 @@ const stored = [
 ] as const
 const live = [define('ping', noStep), define('pong', noStep)] as const
 
+/** Types that are in neither list; the compiler names them here. */
+const unlisted: readonly Exclude<EventType, (typeof stored | typeof live)[number]['event_type']>[] = []
+unlisted satisfies readonly never[]
+
 type Side<List extends readonly { input: unknown; record: unknown; event: unknown }[], Name extends keyof List[number]> = {
 	[Index in keyof List]: List[Index][Name]
 }

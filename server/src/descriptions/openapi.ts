@@ -1,7 +1,6 @@
 import { ERRORS } from '@planstream/shared'
 import {
 	ContractError,
-	contract,
 	findTypes,
 	groupProcedures,
 	type JsonSchema,
@@ -11,10 +10,12 @@ import {
 } from '@planstream/shared/schemas'
 import { otherPaths, type Part } from './other-paths.js'
 
+type Contract = Readonly<Record<string, ProcedureSpec>>
+
 const SCHEMAS = '#/components/schemas/'
 
 /** Every request the server answers, as an OpenAPI 3.1 document. */
-export function describeRequests(version: string): Part {
+export function describeRequests(contract: Contract, version: string): Part {
 	const schemas = makeDefinitions(SCHEMAS)
 	const groups = groupProcedures(contract)
 	const paths = new Map<string, Record<string, Part>>()
@@ -58,7 +59,7 @@ function describeOperation(
 	const strange = inPath.find((field) => input.properties?.[field] === undefined)
 	if (strange !== undefined)
 		throw new ContractError(
-			`The path of ${name} in shared/src/contract.ts names {${strange}}. Add this field to its input or correct it.`,
+			`The path of ${name} in shared/src/contract.ts names {${strange}}, which its input lacks. Add the field there or correct the path.`,
 		)
 	const hasBody = spec.rest.method === 'POST'
 	return {

@@ -1,12 +1,12 @@
 import { ERRORS } from '@planstream/shared'
-import { contract, findTypes, groupProcedures, type ProcedureSpec } from '@planstream/shared/schemas'
+import { findTypes, groupProcedures, type ProcedureSpec } from '@planstream/shared/schemas'
 
 /**
  * The description of the server as one page that needs nothing from elsewhere and runs no script.
  *
  * @param types - texts of the files with the SDK's types
  */
-export function describeForPeople(types: readonly string[]): string {
+export function describeForPeople(contract: Readonly<Record<string, ProcedureSpec>>, types: readonly string[]): string {
 	const declarations = types.flatMap(findDeclarations)
 	const known = new Set(declarations.map(({ name }) => name))
 	const groups = groupProcedures(contract)

@@ -1,5 +1,5 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { makeDefinitions, typeGroups } from '@planstream/shared/schemas'
+import { contract, makeDefinitions, typeGroups } from '@planstream/shared/schemas'
 import { describeStreams } from './asyncapi.js'
 import { describeRequests } from './openapi.js'
 import { describeForPeople } from './reference.js'
@@ -14,9 +14,9 @@ export function writeDescriptions(root: URL): void {
 	const { version } = JSON.parse(read('server/package.json')) as { version: string }
 	const types = typeGroups.map(({ file }) => read(`client/src/generated/${file}`))
 	const documents = {
-		'server/dist/descriptions/openapi.json': toText(describeRequests(version)),
+		'server/dist/descriptions/openapi.json': toText(describeRequests(contract, version)),
 		'server/dist/descriptions/asyncapi.json': toText(describeStreams(version)),
-		'server/dist/descriptions/reference.html': describeForPeople(types),
+		'server/dist/descriptions/reference.html': describeForPeople(contract, types),
 		'shared/dist/schemas.json': toText(describeSchemas()),
 	}
 	for (const [file, text] of Object.entries(documents)) {

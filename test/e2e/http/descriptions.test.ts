@@ -57,7 +57,7 @@ describe('/asyncapi.json', () => {
 		for (const frame of ['ready', 'position', 'end', 'problem'])
 			expect(ids.some((id) => payload(id).includes(`"const":"${frame}"`))).toBe(true)
 		expect(ids).toEqual(expect.arrayContaining(['SubscribeAction', 'UnsubscribeAction', 'PingAction', 'ChangesOutput']))
-	})
+	}, 30_000)
 })
 
 describe('/docs', () => {
