@@ -115,6 +115,12 @@ interface PageOfConsumer {
 	runPlan(options: { readonly url: string; readonly transport: string }, plan_id: string): Promise<unknown>
 }
 
+it('the packed server and schemas bring what the build makes of the contract', async () => {
+	const described = await readdir(path.join(root, 'release/server/dist/descriptions'))
+	expect(described).toEqual(expect.arrayContaining(['openapi.json', 'asyncapi.json', 'reference.html']))
+	expect(await readdir(path.join(root, 'release/shared/dist'))).toContain('schemas.json')
+})
+
 it('the packed command runs its demo to the end', async () => {
 	const folder = path.join(directory, 'command')
 	layOut(folder)
