@@ -9,6 +9,7 @@ const FLOORS = [
 	['agents', 'api'],
 	['transports'],
 	['app'],
+	['embed'],
 	['server'],
 	['settings', 'offline'],
 	['main', 'testing', 'descriptions'],

@@ -82,21 +82,21 @@ export const LIMITS: readonly Limit[] = [
 	},
 	{
 		what: 'events that a finished plan keeps',
-		file: 'server/src/server/retention.ts',
+		file: 'server/src/embed/retention.ts',
 		name: 'FINISHED_EVENTS',
 		unit: 'events',
 		beyond: 'the oldest are trimmed',
 	},
 	{
 		what: 'time a finished plan is kept',
-		file: 'server/src/server/retention.ts',
+		file: 'server/src/embed/retention.ts',
 		name: 'FINISHED_DAYS',
 		unit: 'days',
 		beyond: 'it is removed',
 	},
 	{
 		what: 'time without an event of a plan that is run elsewhere',
-		file: 'server/src/server/retention.ts',
+		file: 'server/src/embed/retention.ts',
 		name: 'SILENT_DAYS',
 		unit: 'days',
 		beyond: 'it is kept like a finished one from then on',
@@ -166,7 +166,7 @@ export const LIMITS: readonly Limit[] = [
 	},
 	{
 		what: 'connections that carry streams (`MAX_WEBSOCKET_CLIENTS`)',
-		file: 'server/src/server/planstream.ts',
+		file: 'server/src/embed/planstream.ts',
 		name: 'maxConnections',
 		unit: 'connections',
 		beyond: '`too_many_connections`',
@@ -222,7 +222,7 @@ export const LIMITS: readonly Limit[] = [
 	},
 	{
 		what: 'time to send the headers of a request',
-		file: 'server/src/server/http.ts',
+		file: 'server/src/embed/http.ts',
 		name: 'HEADERS_TIMEOUT_MS',
 		unit: 'ms',
 		beyond: 'the connection is closed',

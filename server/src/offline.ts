@@ -15,13 +15,13 @@ import * as z from 'zod'
 import { readArchive } from './api/archives.js'
 import { foldOf, listPlans } from './api/reads.js'
 import { tenant as tenantName } from './auth/keys.js'
+import { SERVER_FILE } from './embed/data-directory.js'
 import { Hub } from './hub/hub.js'
 import { LOCAL_PRINCIPAL } from './hub/stream.js'
 import { openLog } from './log/open.js'
 import { DATABASE_FILE } from './log/sqlite/schema.js'
 import { Artifacts } from './plans/artifacts.js'
 import { clearPlan, deletePlan } from './plans/remove.js'
-import { SERVER_FILE } from './server/data-directory.js'
 
 /** Time for a server of this machine to say that it lives. */
 const ANSWER_MS = 5000

@@ -1,12 +1,12 @@
 import type { Server } from 'node:http'
 import { asPlanstreamError } from '@planstream/shared'
+import { assertHost } from './embed/access.js'
+import { ServerFile } from './embed/data-directory.js'
+import { createHttpServer, listen, urlOf } from './embed/http.js'
+import type { PlanstreamOptions, ServerReport } from './embed/options.js'
+import { type OpenPlanstream, openPlanstream } from './embed/planstream.js'
 import type { Hub } from './hub/hub.js'
 import type { Executor } from './plans/executor.js'
-import { assertHost } from './server/access.js'
-import { ServerFile } from './server/data-directory.js'
-import { createHttpServer, listen, urlOf } from './server/http.js'
-import type { PlanstreamOptions, ServerReport } from './server/options.js'
-import { type OpenPlanstream, openPlanstream } from './server/planstream.js'
 
 export interface ServerOptions extends PlanstreamOptions {
 	/** The address to listen on: a name of this machine for itself, or with `apiKeys` or `authorize` any. @defaultValue `'127.0.0.1'` */

@@ -13,12 +13,12 @@ import {
 	type ConnectionReport,
 	Connections,
 } from '../../../server/src/connections/connections.js'
+import { createHttpServer, listen, requestListener } from '../../../server/src/embed/http.js'
 import type { Hub } from '../../../server/src/hub/hub.js'
 import { LOCAL_PRINCIPAL } from '../../../server/src/hub/stream.js'
 import { openLog } from '../../../server/src/log/open.js'
 import type { TailLog } from '../../../server/src/log/tail.js'
 import { processSchedule } from '../../../server/src/ops/clock.js'
-import { createHttpServer, listen, requestListener } from '../../../server/src/server/http.js'
 import { TestPlanstream } from '../plans/test-planstream.js'
 
 export interface StreamServerOptions {
