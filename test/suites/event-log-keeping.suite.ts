@@ -1,6 +1,6 @@
 import { EMPTY_FINGERPRINT, type PlanSummary } from '@planstream/shared'
 import { expect, it, vi } from 'vitest'
-import { nextFingerprint, stagedKey } from '../../server/src/log/append.js'
+import { computeFingerprint, toStagedKey } from '../../server/src/log/append.js'
 import type { PlanKey, RetirableQuery } from '../../server/src/log/event-log.js'
 import { type OpenedLog, PLAN, record, records, summary } from '../support/plans/log-records.js'
 
@@ -65,7 +65,7 @@ function copying(open: Open): void {
 		const all = [...(first?.records ?? []), ...((await opened.log.records(PLAN, 3, 10))?.records ?? [])]
 		expect(all).toEqual(
 			batch.map(({ event_id, sent_digest, text }, index) => {
-				fingerprint = nextFingerprint(fingerprint, event_id, text)
+				fingerprint = computeFingerprint(fingerprint, event_id, text)
 				return { seq: index + 1, event_id, sent_digest, fingerprint, text }
 			}),
 		)
@@ -89,7 +89,7 @@ const ORIGIN = { seq: 7, fingerprint: 'abcdefabcdef0123', base: '{"at":7}', reas
 const DONE = summary(PLAN.plan_id, { finished: true })
 
 function restoring(open: Open): void {
-	const staged: PlanKey = stagedKey(PLAN)
+	const staged: PlanKey = toStagedKey(PLAN)
 
 	it('makes a log that goes on from what came before it, and shows it under its key once it is whole', async () => {
 		await using opened = await open()

@@ -1,6 +1,6 @@
 import { EMPTY_FINGERPRINT, formatCursor, type Position, parsePosition } from '@planstream/shared'
 import { expect, it } from 'vitest'
-import { nextFingerprint } from '../../server/src/log/append.js'
+import { computeFingerprint } from '../../server/src/log/append.js'
 import type { StoredEvent } from '../../server/src/log/event-log.js'
 import { eventIds, type OpenedLog, PLAN, record, records, summary } from '../support/plans/log-records.js'
 
@@ -84,7 +84,7 @@ export function trimmingSuite(open: Open): void {
 		const { events: added } = await opened.log.append(PLAN, [record('b')], { expected_seq: 5 })
 		const text = record('b').text
 		expect(added[0]?.cursor).toBe(
-			formatCursor({ epoch: head.epoch, seq: 6, fingerprint: nextFingerprint(head.fingerprint, 'b', text) }),
+			formatCursor({ epoch: head.epoch, seq: 6, fingerprint: computeFingerprint(head.fingerprint, 'b', text) }),
 		)
 	})
 

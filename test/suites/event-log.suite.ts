@@ -1,6 +1,6 @@
 import { EMPTY_FINGERPRINT, formatCursor } from '@planstream/shared'
 import { describe, expect, it, vi } from 'vitest'
-import { nextFingerprint } from '../../server/src/log/append.js'
+import { computeFingerprint } from '../../server/src/log/append.js'
 import { eventIds, type OpenedLog, PLAN, record, records, summary } from '../support/plans/log-records.js'
 import { keepingSuite } from './event-log-keeping.suite.js'
 import { listingSuite } from './event-log-listing.suite.js'
@@ -49,7 +49,7 @@ function appending(open: Open): void {
 		const { events, head } = await opened.log.append(PLAN, batch)
 		let fingerprint = EMPTY_FINGERPRINT
 		for (const [index, { event_id, text }] of batch.entries()) {
-			fingerprint = nextFingerprint(fingerprint, event_id, text)
+			fingerprint = computeFingerprint(fingerprint, event_id, text)
 			expect(events[index]?.cursor).toBe(formatCursor({ epoch: head.epoch, seq: index + 1, fingerprint }))
 		}
 		expect(head.fingerprint).toBe(fingerprint)

@@ -1,5 +1,5 @@
 import type * as z from 'zod'
-import { firstIssue, showPath } from '../ops/issues.js'
+import { findFirstIssue, showPath } from '../ops/issues.js'
 import type { Agent, StepContext, StepInput, StepResult, StepUpdate } from '../plans/agent.js'
 
 /** Why an agent of this folder fails. A scripted step may name any other code. */
@@ -73,7 +73,7 @@ export function agentError(code: AgentErrorCode, message: string, options: Agent
 export function parseInput<Schema extends z.ZodType>(schema: Schema, value: unknown, where: string): z.output<Schema> {
 	const parsed = schema.safeParse(value)
 	if (parsed.success) return parsed.data
-	const { path: inside, message } = firstIssue(parsed.error)
+	const { path: inside, message } = findFirstIssue(parsed.error)
 	const path = showPath([where, ...inside])
 	throw agentError('bad_input', `${path}: ${message}. Correct the step's input; the same input fails again.`, {
 		path,

@@ -4,7 +4,7 @@ import { open, readFile, rename, rm } from 'node:fs/promises'
 import { PlanstreamError } from '@planstream/shared'
 import { SCOPES } from '@planstream/shared/schemas'
 import * as z from 'zod'
-import { describeIssue, firstIssue, showPath } from '../ops/issues.js'
+import { describeIssue, findFirstIssue, showPath } from '../ops/issues.js'
 
 const KEY_BYTES = 32
 /** Lets people and programs that look for leaked secrets know one when they see it. */
@@ -140,7 +140,7 @@ async function readCurrentKeys(file: string): Promise<ApiKey[]> {
 function checkKeys(key: unknown): ApiKey {
 	const parsed = apiKey.safeParse(key)
 	if (parsed.success) return parsed.data
-	const issue = firstIssue(parsed.error)
+	const issue = findFirstIssue(parsed.error)
 	const sentence = `A key cannot be made so: ${describeIssue(issue, key)}`
 	throw new PlanstreamError('bad_request', sentence, { path: showPath(issue.path) }, { cause: parsed.error })
 }
@@ -149,7 +149,7 @@ function parse(file: string, text: string): ApiKey[] {
 	const value = json(file, text)
 	const parsed = keyFile.safeParse(value)
 	if (parsed.success) return parsed.data
-	throw refusal(file, `is no file of keys. ${describeIssue(firstIssue(parsed.error), value)} Correct it`, parsed.error)
+	throw refusal(file, `is no file of keys. ${describeIssue(findFirstIssue(parsed.error), value)} Correct it`, parsed.error)
 }
 
 function json(file: string, text: string): unknown {

@@ -21,7 +21,7 @@ it('keeps no more than a few hundred events: who watches misses none, who comes 
 		}
 	})()
 	for (let change = 1; change <= 1000; change++) {
-		health.tell('part', change % 2 === 0 ? 'ok' : 'degraded', `change ${change}`)
+		health.report('part', change % 2 === 0 ? 'ok' : 'degraded', `change ${change}`)
 		await new Promise<void>((resolve) => void setImmediate(resolve))
 	}
 	await expect.poll(() => watched.at(-1)).toBe('change 1000')

@@ -1,7 +1,7 @@
 import { type Actor, asPlanstreamError, DEFAULT_TENANT, type ParsedEvent } from '@planstream/shared'
 import type { OnProblem } from '../api/procedure.js'
 import type { Hub } from '../hub/hub.js'
-import { SYSTEM_PLAN, type TailLog, tellStore } from '../log/tail.js'
+import { reportStore, SYSTEM_PLAN, type TailLog } from '../log/tail.js'
 import type { Schedule } from '../ops/clock.js'
 import type { ComponentHealth, Health } from '../ops/health.js'
 
@@ -80,11 +80,11 @@ export class StoreWatch implements Disposable {
 	async check(): Promise<void> {
 		const { log, health } = this.#options
 		try {
-			await log.writable()
+			await log.assertWritable()
 			await log.list({ tenant: DEFAULT_TENANT, limit: 1 })
-			tellStore(health, null)
+			reportStore(health, null)
 		} catch (thrown) {
-			tellStore(health, asPlanstreamError(thrown))
+			reportStore(health, asPlanstreamError(thrown))
 			throw thrown
 		}
 	}

@@ -13,7 +13,7 @@ import type { Principal } from '../hub/stream.js'
 import { openLog } from '../log/open.js'
 import { describeDropped, type TailLog } from '../log/tail.js'
 import { keepAliveSchedule, processSchedule } from '../ops/clock.js'
-import { Health, metricsText } from '../ops/health.js'
+import { formatMetrics, Health } from '../ops/health.js'
 import { type OpenLimits, openLimits } from '../ops/limits.js'
 import { createLogger } from '../ops/logger.js'
 import type { Agent } from '../plans/agent.js'
@@ -131,7 +131,7 @@ export class OpenPlanstream implements Planstream {
 			authority: entrance.authority,
 			limits: { ...CONNECTION_LIMITS, pingIntervalMs: limits.pingIntervalMs, compression: limits.compression },
 			ready: () => this.#store.check(),
-			metrics: () => metricsText(health, { ...this.report(), ...this.#readers(), ...this.#memory() }),
+			metrics: () => formatMetrics(health, { ...this.report(), ...this.#readers(), ...this.#memory() }),
 		})
 		const fetch = (request: Request, env: AppBindings) => this.#fetch(request, env)
 		this.app = mountable(fetch)

@@ -9,7 +9,7 @@ import {
 	TRANSIENT_EVENT_TYPES,
 } from '@planstream/shared'
 import { ARCHIVE_VERSION, type ArchiveHead } from '@planstream/shared/schemas'
-import { nextFingerprint, stagedKey, takenError } from '../log/append.js'
+import { computeFingerprint, createTakenError, toStagedKey } from '../log/append.js'
 import type { EventLog, Head, LogRecord, Origin, PlanKey, RecordPage } from '../log/event-log.js'
 import { foldOfSnapshot } from './fold-cache.js'
 import { foldEvent, initialFold, type PlanFold, summarise } from './plan-fold.js'
@@ -109,7 +109,7 @@ export interface Archive {
  */
 export async function restorePlan(log: EventLog, tenant: string, { head, records }: Archive, now: string): Promise<ImportOutput> {
 	const plan = { tenant, plan_id: head.plan_id }
-	const staged = stagedKey(plan)
+	const staged = toStagedKey(plan)
 	await assertFree(log, plan)
 	await log.begin(staged, head.origin, Math.min(head.state_seq, head.origin?.seq ?? 0))
 	try {
@@ -130,7 +130,7 @@ export async function restorePlan(log: EventLog, tenant: string, { head, records
 
 /** Says before any work what the end would refuse. */
 async function assertFree(log: EventLog, plan: PlanKey): Promise<void> {
-	if ((await log.head(plan)) !== null) throw takenError(plan)
+	if ((await log.head(plan)) !== null) throw createTakenError(plan)
 }
 
 /** The log of an archive as far as it has been added. */
@@ -155,7 +155,7 @@ class Restoring {
 		const { plan_id } = this.#head
 		if (seq !== this.#last.seq + 1) throw broken(`event ${this.#last.seq + 1} of plan ${plan_id} is not where it should be`)
 		if (event.plan_id !== plan_id) throw broken(`event ${seq} is of plan ${event.plan_id}, not of ${plan_id}`)
-		if (fingerprint !== nextFingerprint(this.#last.fingerprint, event.event_id, text)) {
+		if (fingerprint !== computeFingerprint(this.#last.fingerprint, event.event_id, text)) {
 			throw broken(`event ${seq} of plan ${plan_id} does not have its fingerprint`)
 		}
 		this.#last = { seq, fingerprint }

@@ -35,7 +35,7 @@ export class Handlers {
 	constructor(onProblem: (sentence: string, error?: Error) => void, health: Health) {
 		this.#onProblem = onProblem
 		this.#health = health
-		health.tell(COMPONENT, 'ok')
+		health.report(COMPONENT, 'ok')
 	}
 
 	on<Type extends EventType>(event_type: Type, handler: EventHandler<Type>): Disposable {
@@ -108,7 +108,7 @@ export class Handlers {
 
 	#tell(): void {
 		const missing = `${this.#overflowing} have ${QUEUE_LIMIT} events waiting and miss events until they catch up.`
-		if (this.#overflowing === 0) this.#health.tell(COMPONENT, 'ok')
-		else this.#health.tell(COMPONENT, 'degraded', missing)
+		if (this.#overflowing === 0) this.#health.report(COMPONENT, 'ok')
+		else this.#health.report(COMPONENT, 'degraded', missing)
 	}
 }

@@ -1,5 +1,5 @@
 import { EMPTY_FINGERPRINT, PlanstreamError, SYSTEM_PLAN_ID, type VerifyOutput } from '@planstream/shared'
-import { nextFingerprint } from '../log/append.js'
+import { computeFingerprint } from '../log/append.js'
 import type { EventLog, PlanKey, RecordPage, StoredRecord } from '../log/event-log.js'
 import { describeDropped } from '../log/tail.js'
 import { decodeSnapshot } from './fold-cache.js'
@@ -109,7 +109,7 @@ class FingerprintChain {
 
 	#take({ seq, event_id, text, fingerprint }: StoredRecord): LogFault | null {
 		if (seq !== this.seq + 1) return this.#missing()
-		this.#fingerprint = nextFingerprint(this.#fingerprint, event_id, text)
+		this.#fingerprint = computeFingerprint(this.#fingerprint, event_id, text)
 		this.seq = seq
 		this.events += 1
 		if (this.#fingerprint === fingerprint) return null

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { EMPTY_FINGERPRINT, formatCursor, parsePosition } from '@planstream/shared'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { encodeEvent, newEpoch, nextFingerprint } from './append.js'
+import { computeFingerprint, createEpoch, encodeEvent } from './append.js'
 
 const sha1 = (text: string): string => createHash('sha1').update(text).digest('hex')
 const events = fc.array(fc.record({ event_id: fc.stringMatching(/^[a-z]{1,8}$/), text: fc.string({ unit: 'binary' }) }), {
@@ -10,7 +10,7 @@ const events = fc.array(fc.record({ event_id: fc.stringMatching(/^[a-z]{1,8}$/),
 })
 
 function chain(history: readonly { event_id: string; text: string }[]): string {
-	return history.reduce((before, { event_id, text }) => nextFingerprint(before, event_id, text), EMPTY_FINGERPRINT)
+	return history.reduce((before, { event_id, text }) => computeFingerprint(before, event_id, text), EMPTY_FINGERPRINT)
 }
 
 describe('the fingerprint', () => {
@@ -18,7 +18,7 @@ describe('the fingerprint', () => {
 		fc.assert(
 			fc.property(fc.stringMatching(/^[0-9a-f]{16}$/), events, (before, [event]) => {
 				const { event_id, text } = event ?? { event_id: 'a', text: '' }
-				expect(nextFingerprint(before, event_id, text)).toBe(sha1(before + event_id + sha1(text)).slice(0, 16))
+				expect(computeFingerprint(before, event_id, text)).toBe(sha1(before + event_id + sha1(text)).slice(0, 16))
 			}),
 		)
 	})
@@ -60,7 +60,7 @@ describe('the encoded event', () => {
 
 describe('an epoch', () => {
 	it('fits into a cursor and is made anew each time', () => {
-		const epochs = Array.from({ length: 100 }, () => newEpoch())
+		const epochs = Array.from({ length: 100 }, () => createEpoch())
 		expect(new Set(epochs).size).toBe(100)
 		for (const epoch of epochs) {
 			const cursor = { epoch, seq: 3, fingerprint: EMPTY_FINGERPRINT }

@@ -6,32 +6,32 @@ import type { Appended, AppendOptions, EventLog, Head, LogRecord, PlanKey } from
 const EPOCH_BYTES = 9
 
 /**
- * The name of a log's life, made when the log is made. A removed and re-made log has another one.
+ * Makes the identifier of a new log. A log that is removed and created again gets another one.
  *
- * @param random - source of the bytes
+ * @param random - source of random bytes
  * @defaultValue `crypto.randomBytes`
  */
-export function newEpoch(random: (size: number) => Buffer = randomBytes): string {
+export function createEpoch(random: (size: number) => Buffer = randomBytes): string {
 	return random(EPOCH_BYTES).toString('base64url')
 }
 
 /**
- * The next link of the chain: 16 hex digits that depend on every event up to this one, so that a rewritten history shows.
+ * Computes the next link of the chain: 16 hex digits that depend on every event so far, so that a rewritten history is detected.
  *
  * @param previous - the fingerprint before the event; `EMPTY_FINGERPRINT` before the first
  * @param text - the stored text, without `seq` and `cursor`
  */
-export function nextFingerprint(previous: string, event_id: string, text: string): string {
+export function computeFingerprint(previous: string, event_id: string, text: string): string {
 	return hash('sha1', previous + event_id + hash('sha1', text, 'hex'), 'hex').slice(0, 16)
 }
 
-/** The event as every transport sends it: the stored text with its two late fields spliced in front of the first. */
+/** Encodes an event as every transport sends it: the stored text with `seq` and `cursor` spliced in front. */
 export function encodeEvent(text: string, seq: number, cursor: string): string {
 	const rest = text.slice(1)
 	return `{"seq":${seq},"cursor":"${cursor}"${rest === '}' ? '' : ','}${rest}`
 }
 
-/** The end of a log, which the next event continues. */
+/** The end of a log, where the next event is added. */
 export interface LogEnd {
 	readonly epoch: string
 	readonly head_seq: number
@@ -39,7 +39,7 @@ export interface LogEnd {
 	readonly fingerprint: string
 }
 
-/** What a log remembers of a retained event, to know it again. */
+/** The facts of a retained event that identify a duplicate. */
 export interface KnownEvent {
 	readonly seq: number
 	readonly sent_digest: string
@@ -56,17 +56,17 @@ export interface AppendDecision {
 	/** The end of the log afterwards. */
 	readonly end: LogEnd
 	readonly results: Appended['results']
-	/** What is to be stored; empty when all records were known. */
+	/** The events to store; empty when all records were duplicates. */
 	readonly added: readonly AddedEvent[]
 }
 
 /**
- * What an append does to a log: first dedupe, then the expectations, then sequence and fingerprint. Reads only, so that a
- * store can refuse one append of a transaction before it wrote anything for it.
+ * Decides an append: first dedupe, then the expectations, then sequence and fingerprint. It only reads, so a store can refuse
+ * one append of a transaction before it has written anything for it.
  *
- * @param log - null: the plan has no log yet
+ * @param log - null when the plan has no log yet
  * @param known - looks an id up among the retained events
- * @throws `bad_request` for an empty batch or an id twice in it, `conflict` for everything the log contradicts
+ * @throws `bad_request` for an empty batch or a repeated id, `conflict` when the log contradicts the records or expectations
  */
 export function decideAppend(
 	plan: PlanKey,
@@ -78,7 +78,7 @@ export function decideAppend(
 	checkBatch(records)
 	const duplicates = log ? findDuplicates(plan, log, records, known) : null
 	if (log && duplicates) return { end: log, results: duplicates, added: [] }
-	const before = log ?? { epoch: newEpoch(), head_seq: 0, state_seq: 0, fingerprint: EMPTY_FINGERPRINT }
+	const before = log ?? { epoch: createEpoch(), head_seq: 0, state_seq: 0, fingerprint: EMPTY_FINGERPRINT }
 	checkExpectations(plan, before, options)
 	return extend(before, records)
 }
@@ -88,7 +88,7 @@ function extend(before: LogEnd, records: readonly LogRecord[]): AppendDecision {
 	const added = records.map((record) => {
 		head_seq += 1
 		if (!record.transient) state_seq = head_seq
-		fingerprint = nextFingerprint(fingerprint, record.event_id, record.text)
+		fingerprint = computeFingerprint(fingerprint, record.event_id, record.text)
 		return { record, seq: head_seq, fingerprint }
 	})
 	const results = added.map(({ record, seq }) => ({ event_id: record.event_id, seq, duplicate: false }))
@@ -97,20 +97,20 @@ function extend(before: LogEnd, records: readonly LogRecord[]): AppendDecision {
 
 function checkBatch(records: readonly LogRecord[]): void {
 	if (records.length === 0) {
-		throw new PlanstreamError('bad_request', 'An append without records was asked for; give at least one.')
+		throw new PlanstreamError('bad_request', 'The append has no records. Send at least one.')
 	}
 	if (records.length === 1) return
 	const seen = new Set<string>()
 	for (const { event_id } of records) {
 		if (seen.has(event_id)) {
-			const message = `The batch holds event_id "${event_id}" twice; give every event of a batch an id of its own.`
+			const message = `The batch contains event_id "${event_id}" twice. Give every event of a batch its own id.`
 			throw new PlanstreamError('bad_request', message, { event_id })
 		}
 		seen.add(event_id)
 	}
 }
 
-/** The answer for a batch that is known as a whole; null when all of it is new. */
+/** Returns the results for a batch that is already stored as a whole; null when all of it is new. */
 function findDuplicates(
 	plan: PlanKey,
 	log: LogEnd,
@@ -123,9 +123,9 @@ function findDuplicates(
 		if (before === null) continue
 		if (before.sent_digest !== sent_digest) {
 			const message =
-				`Plan ${plan.plan_id} holds another event under event_id "${event_id}" (seq ${before.seq}); ` +
-				'an id stands for one content: send the new content under a new id.'
-			throw new PlanstreamError('conflict', message, { event_id, seq: before.seq, ...numbersOf(log) })
+				`Plan ${plan.plan_id} already has a different event with event_id "${event_id}" (seq ${before.seq}). ` +
+				'Send the new content with a new id.'
+			throw new PlanstreamError('conflict', message, { event_id, seq: before.seq, ...pickSeqs(log) })
 		}
 		duplicates.push({ event_id, seq: before.seq, duplicate: true })
 	}
@@ -133,38 +133,38 @@ function findDuplicates(
 	if (duplicates.length === records.length) return duplicates
 	const ids = duplicates.map(({ event_id }) => event_id)
 	const message =
-		`${ids.length} of the ${records.length} events are already in plan ${plan.plan_id}; ` +
-		'a batch is all new or all known: repeat the identical batch, or send only the events not named in duplicates.'
-	throw new PlanstreamError('conflict', message, { duplicates: ids, ...numbersOf(log) })
+		`${ids.length} of the ${records.length} events are already in plan ${plan.plan_id}; a batch must be all new or all stored. ` +
+		'Repeat the identical batch, or leave out the events listed in duplicates.'
+	throw new PlanstreamError('conflict', message, { duplicates: ids, ...pickSeqs(log) })
 }
 
 function checkExpectations(plan: PlanKey, log: LogEnd, options: AppendOptions): void {
 	const { expected_seq = log.head_seq, expected_state_seq = log.state_seq } = options
 	if (expected_seq !== log.head_seq) {
 		const message =
-			`Plan ${plan.plan_id} is at seq ${log.head_seq}, not at the expected ${expected_seq}; ` +
-			'read the events since then and decide again.'
-		throw new PlanstreamError('conflict', message, { expected_seq, ...numbersOf(log) })
+			`Plan ${plan.plan_id} is at seq ${log.head_seq}, not at the expected ${expected_seq}. ` +
+			'Read the newer events and try again.'
+		throw new PlanstreamError('conflict', message, { expected_seq, ...pickSeqs(log) })
 	}
 	if (expected_state_seq !== log.state_seq) {
 		const message =
-			`The state of plan ${plan.plan_id} last changed at seq ${log.state_seq}, not at the expected ${expected_state_seq}; ` +
-			'read the events since then and decide again.'
-		throw new PlanstreamError('conflict', message, { expected_state_seq, ...numbersOf(log) })
+			`The state of plan ${plan.plan_id} last changed at seq ${log.state_seq}, not at the expected ${expected_state_seq}. ` +
+			'Read the newer events and try again.'
+		throw new PlanstreamError('conflict', message, { expected_state_seq, ...pickSeqs(log) })
 	}
 }
 
-function numbersOf({ head_seq, state_seq }: LogEnd): { head_seq: number; state_seq: number } {
+function pickSeqs({ head_seq, state_seq }: LogEnd): { head_seq: number; state_seq: number } {
 	return { head_seq, state_seq }
 }
 
-/** What stands in the place of the trimmed events. */
+/** The base that replaces the trimmed events, and the reason. */
 export type Replacement = Parameters<EventLog['trim']>[2]
 
 /**
- * Whether a trim has something to do: a log that is already trimmed as far stays as it is.
+ * Tells whether a trim has anything to do: a log that is already trimmed that far stays unchanged.
  *
- * @throws `bad_request` when the trim reaches beyond the head, where there is nothing its base could stand for
+ * @throws `bad_request` when the trim reaches beyond the head, where there are no events for its base to replace
  */
 export function canTrim(
 	plan: PlanKey,
@@ -173,34 +173,38 @@ export function canTrim(
 ): boolean {
 	if (before_seq > head_seq + 1) {
 		const message =
-			`Plan ${plan.plan_id} cannot be trimmed before seq ${before_seq}, its head is ${head_seq}; ` +
-			`trim before ${head_seq + 1} at most.`
+			`Plan ${plan.plan_id} cannot be trimmed before seq ${before_seq}: its head is ${head_seq}. ` +
+			`Trim before ${head_seq + 1} at most.`
 		throw new PlanstreamError('bad_request', message, { before_seq, head_seq })
 	}
 	return before_seq > oldest_seq
 }
 
-/** No tenant has this name; a store forgets its logs when it is opened, because whoever was making them is gone. */
+/** Holds unfinished logs; no tenant has this name. A store removes them when it opens: the process that built them is gone. */
 export const STAGING_TENANT = '~staging'
 
-/** Where the log of a plan is put together until it is whole and can be renamed. */
-export function stagedKey({ tenant, plan_id }: PlanKey): PlanKey {
+/** Returns the key under which the log of a plan is built until it is complete and can be renamed. */
+export function toStagedKey({ tenant, plan_id }: PlanKey): PlanKey {
 	return { tenant: STAGING_TENANT, plan_id: `${tenant}/${plan_id}` }
 }
 
-/** What a store answers when a log is to be made under a key that has one. */
-export function takenError({ tenant, plan_id }: PlanKey): PlanstreamError {
+/** Reports that the key of a new log is already in use. */
+export function createTakenError({ tenant, plan_id }: PlanKey): PlanstreamError {
 	if (tenant === STAGING_TENANT) {
 		const named = plan_id.slice(plan_id.indexOf('/') + 1)
-		const sentence = `Plan ${named} is being imported already. Wait for that import to end.`
-		return new PlanstreamError('conflict', sentence, { plan_id: named })
+		const message = `Plan ${named} is already being imported. Wait for that import to finish.`
+		return new PlanstreamError('conflict', message, { plan_id: named })
 	}
-	const sentence = `There is a plan ${plan_id} already. Delete it first, or give the other one another id.`
-	return new PlanstreamError('conflict', sentence, { plan_id })
+	const message = `Plan ${plan_id} already exists. Delete it first, or use another id.`
+	return new PlanstreamError('conflict', message, { plan_id })
 }
 
-export function nothingToRename({ plan_id }: PlanKey): PlanstreamError {
-	return new PlanstreamError('not_found', `There is no log of plan ${plan_id} to rename. It was removed in the meantime.`, {
-		plan_id,
-	})
+export function createMissingLogError({ plan_id }: PlanKey): PlanstreamError {
+	return new PlanstreamError(
+		'not_found',
+		`Plan ${plan_id} has no log to rename: it was removed in the meantime. Start the import again.`,
+		{
+			plan_id,
+		},
+	)
 }

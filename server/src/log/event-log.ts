@@ -7,23 +7,23 @@ import {
 	type ResetReason,
 } from '@planstream/shared'
 
-/** The key of a log. Two tenants may use the same plan id and never learn of each other. */
+/** The key of a log. Two tenants may use the same plan id without seeing each other. */
 export interface PlanKey {
 	readonly tenant: string
 	readonly plan_id: string
 }
 
-/** One text for a plan's key; no plan id holds the separator. */
+/** Encodes a plan's key as one string; no tenant or plan id contains the separator. */
 export function planKey({ tenant, plan_id }: PlanKey): string {
 	return `${tenant}\n${plan_id}`
 }
 
-/** An event as the hub hands it to the log, which looks at nothing inside `text`. */
+/** An event as the hub passes it to the log, which never parses `text`. */
 export interface LogRecord {
 	readonly event_id: string
 	/** The event's JSON without `seq` and `cursor`. */
 	readonly text: string
-	/** sha1 of the event as it was sent; "the same event again" means the same id and the same digest. */
+	/** sha1 of the event as it was sent; a duplicate has the same id and the same digest. */
 	readonly sent_digest: string
 	/** Transient records (progress, output, metrics) do not raise `state_seq`. */
 	readonly transient: boolean
@@ -38,7 +38,7 @@ export interface Head {
 	/** Sequence number of the oldest retained event; `head_seq + 1` when none is retained. */
 	readonly oldest_seq: number
 	readonly fingerprint: string
-	/** What `list` shows of the plan; the hub folds it and the log stores it with the head. */
+	/** The plan's entry in `list`; the hub folds it and the log stores it with the head. */
 	readonly summary: PlanSummary | null
 }
 
@@ -49,7 +49,7 @@ export interface StoredEvent {
 	readonly text: string
 }
 
-/** What a read could do with the position it was given. */
+/** The outcome of resolving a read's position. */
 export interface Verdict {
 	/** null: the position was honoured and nothing was lost. */
 	readonly reset: ResetReason | null
@@ -63,17 +63,17 @@ export interface Page {
 	readonly head: Head | null
 	/** Sequence number of the first event a reader gets from here on: position + 1, or `oldest_seq` after a reset. */
 	readonly from_seq: number
-	/** The cursor of `from_seq - 1`, where a resume would go on; null while the plan has no log. */
+	/** The cursor of `from_seq - 1`, from which a reader resumes; null while the plan has no log. */
 	readonly from_cursor: FullCursor | null
-	/** What stands for the trimmed events, opaque to the log; with the resets of a trimmed log, else null: it may be large. */
+	/** Replaces the trimmed events, opaque to the log. It may be large, so it is null except on a reset of a trimmed log. */
 	readonly base: string | null
 	readonly events: readonly StoredEvent[]
 }
 
-/** Why the oldest events of a log are gone. */
+/** The reason why the oldest events of a log are gone. */
 export type TrimReason = 'trimmed' | 'cleared'
 
-/** A record as the store holds it, with its place in the chain. */
+/** A record as it is stored, with its place in the chain. */
 export interface StoredRecord {
 	readonly seq: number
 	readonly event_id: string
@@ -82,13 +82,13 @@ export interface StoredRecord {
 	readonly text: string
 }
 
-/** Where a log begins whose older events are gone. */
+/** The start of a log whose older events are gone. */
 export interface Origin {
-	/** Sequence number of the last event that is gone. */
+	/** Sequence number of the newest event that is gone. */
 	readonly seq: number
 	/** The fingerprint after it. */
 	readonly fingerprint: string
-	/** What stands for the events that are gone. */
+	/** Replaces the events that are gone. */
 	readonly base: string
 	readonly reason: TrimReason
 }
@@ -101,10 +101,10 @@ export interface RecordPage {
 	readonly records: readonly StoredRecord[]
 }
 
-/** Which plans may be ripe for {@link EventLog.retirable}. */
+/** Selects the plans that {@link EventLog.retirable} returns. */
 export type RetirableQuery = { readonly limit: number } & (
 	| {
-			/** Plans that are finished, or plans that are run elsewhere and are not. */
+			/** Finished plans, or unfinished plans that an external system runs. */
 			readonly kind: 'finished' | 'open'
 			/** Only those whose summary was last updated before this time (ISO 8601). */
 			readonly updated_before: string
@@ -121,15 +121,15 @@ export interface AppendOptions {
 	readonly expected_seq?: number
 	/** Refuse with `conflict` unless `state_seq` is here. */
 	readonly expected_state_seq?: number
-	/** Stored with the head in the same transaction. */
+	/** Is stored with the head in the same transaction. */
 	readonly summary?: PlanSummary
 }
 
 export interface Appended {
 	readonly head: Head
-	/** One a record, in the order they were given. */
+	/** One per record, in the same order. */
 	readonly results: readonly { readonly event_id: string; readonly seq: number; readonly duplicate: boolean }[]
-	/** The events this append added, encoded; empty when all were duplicates. */
+	/** The added events, encoded; empty when all were duplicates. */
 	readonly events: readonly StoredEvent[]
 }
 
@@ -144,7 +144,7 @@ export interface ListQuery {
 	/** Only plans created before this time (ISO 8601). */
 	readonly created_before?: string
 	readonly limit: number
-	/** `next_page` of the page before. */
+	/** `next_page` of the previous page. */
 	readonly page?: string
 }
 
@@ -154,96 +154,96 @@ export interface PlanPage {
 	readonly next_page: string | null
 }
 
-/** What a store held and could not read when it was opened, now or before; known until an operator removes the copies. */
+/** Damage found when a store was opened, now or earlier; reported until an operator removes the copies. */
 export interface Dropped {
-	/** Names of files in the data directory: the damaged write-ahead logs as they were found. */
+	/** File names in the data directory: untouched copies of the damaged write-ahead logs. */
 	readonly copies: readonly string[]
-	/** Pages from the damage to the last whole one. */
+	/** Pages from the damage to the last intact one. */
 	readonly frames: number
-	/** Groups of appends among them that are whole. */
+	/** Intact groups of appends among them. */
 	readonly commits: number
 }
 
 /**
- * An append-only log a plan. It knows order and durability and never looks at event types.
+ * One append-only log per plan. It provides order and durability and never looks at event types.
  *
- * Order: sequence numbers are contiguous a plan from 1 and are given inside the append. There is no order between plans.
+ * Order: sequence numbers are contiguous per plan, start at 1 and are assigned inside the append. There is no order between plans.
  * Every method may reject with a typed {@link PlanstreamError}: `conflict`, `storage_full`, `storage_unavailable`, `too_large`.
  */
 export interface EventLog {
-	/** Acknowledged events may be missing when it is not null; which ones nobody knows. */
+	/** When not null, acknowledged events may be missing; it is unknown which ones. */
 	readonly dropped: Dropped | null
 
 	/**
 	 * Adds records, all or nothing, and resolves when they are durable. First dedupe, then the expectations, then
 	 * sequence and fingerprint, all inside one transaction:
 	 *
-	 * - every record known with the same digest: resolves with their sequence numbers, changes nothing, whatever was expected
-	 * - a known id with another digest: `conflict` with `event_id`
-	 * - known and new ids in one batch: `conflict` with `duplicates[]`
+	 * - every id stored with the same digest: resolves with their sequence numbers, changes nothing, ignores the expectations
+	 * - a stored id with another digest: `conflict` with `event_id`
+	 * - stored and new ids in one batch: `conflict` with `duplicates[]`
 	 * - an expectation not met: `conflict` with `head_seq` and `state_seq`
 	 */
 	append(plan: PlanKey, records: readonly LogRecord[], options?: AppendOptions): Promise<Appended>
 
-	/** Events behind a position, at most `limit`, with the verdict on the position. A plan without a log reads as empty. */
+	/** Reads at most `limit` events after a position, with the verdict on it. A plan without a log reads as empty. */
 	read(plan: PlanKey, after: Position, limit: number): Promise<Page>
 
-	/** null while the plan has no log. */
+	/** Returns null while the plan has no log. */
 	head(plan: PlanKey): Promise<Head | null>
 
 	/**
-	 * A bell, not a queue: rings after each append, trim or removal of the plan; early or twice, but never not at all.
-	 * With `{ tenant }` alone it rings when any summary of the tenant changes.
+	 * Calls `onGrow` after each append, trim or removal of the plan. Spurious calls are possible, a missed one is not.
+	 * With `{ tenant }` alone it calls when any summary of the tenant changes.
 	 */
 	watch(target: PlanKey | { readonly tenant: string }, onGrow: () => void): Disposable
 
 	/**
-	 * Drops the events before `before_seq` and keeps `base` in their place, in one transaction.
-	 * Sequence, epoch and fingerprints go on; readers behind the trim get `reason` as their verdict.
+	 * Drops the events before `before_seq` and stores `base` in their place, in one transaction.
+	 * Sequence, epoch and fingerprints continue; a reader positioned before the trim gets `reason` as its verdict.
 	 */
 	trim(plan: PlanKey, before_seq: number, replacement: { readonly base: string; readonly reason: TrimReason }): Promise<void>
 
-	/** Forgets the plan. A later log of that id has a new epoch. */
+	/** Removes the plan. A later log with the same id has a new epoch. */
 	remove(plan: PlanKey): Promise<void>
 
-	/** Plans by their stored summaries. */
+	/** Lists plans by their stored summaries. */
 	list(query: ListQuery): Promise<PlanPage>
 
-	/** Plans of every tenant that are not finished and owned by this server: what goes on after a restart. */
+	/** Lists the unfinished plans of every tenant that this server runs: those to resume after a restart. */
 	unfinished(): Promise<readonly PlanKey[]>
 
-	/** Some plans of every tenant that a limit of retention concerns, in no order; what is trimmed or removed is not named again. */
+	/** Lists plans of every tenant that exceed a retention limit, unordered; once trimmed or removed, a plan is not listed again. */
 	retirable(query: RetirableQuery): Promise<readonly PlanKey[]>
 
 	/**
-	 * Records from a number on, at most `limit`, as the store holds them at this moment: never from a cache, so that what is
-	 * checked or copied is what would be read after a restart. null for a plan without a log.
+	 * Reads at most `limit` records from a sequence number on. It never uses a cache, so that a check or a copy sees what would
+	 * be read after a restart. Returns null for a plan without a log.
 	 */
 	records(plan: PlanKey, from_seq: number, limit: number): Promise<RecordPage | null>
 
 	/**
-	 * Makes a log without events, which appends then go on from; `conflict` when there is one. A log under a {@link stagedKey}
-	 * that was not renamed is gone after a restart.
+	 * Creates a log without events, ready for appends; `conflict` when there is one. A log under a {@link toStagedKey} that was not
+	 * renamed is gone after a restart.
 	 *
-	 * @param origin - what came before its first event; null: nothing
-	 * @param state_seq - sequence number of the newest event before it that is not transient
+	 * @param origin - replaces the events before the first one; null when there were none
+	 * @param state_seq - sequence number of the newest replaced event that is not transient
 	 */
 	begin(plan: PlanKey, origin: Origin | null, state_seq: number): Promise<void>
 
-	/** Gives a log another key and a summary, in one transaction; `conflict` when there is a log under that key. */
+	/** Changes the key of a log and sets its summary, in one transaction; `conflict` when that key is in use. */
 	rename(plan: PlanKey, to: PlanKey, summary: PlanSummary): Promise<void>
 
-	/** Makes as much durable as a large event takes, and rejects as an append would. */
+	/** Writes as much as a large event takes, and rejects as an append would. */
 	probe(): Promise<void>
 
-	/** Waits for appends under way, then releases the store. */
+	/** Waits for pending appends, then releases the store. */
 	close(): Promise<void>
 }
 
-/** What stands behind the tail: a log without the bells, which the tail rings once a read can see the change. */
+/** The log behind the tail. It has no `watch`: the tail notifies the watchers once a read can see the change. */
 export type LogStore = Omit<EventLog, 'watch'>
 
-/** What a verdict needs to know of a log. */
+/** The facts about a log that a verdict depends on. */
 export interface LogFacts {
 	readonly epoch: string
 	readonly head_seq: number
@@ -261,19 +261,19 @@ export interface ResolvedPosition {
 }
 
 /**
- * What a log can do with a position. The epoch is looked at first: in another epoch the other two facts mean nothing.
+ * Resolves a position against a log. The epoch is compared first: in another epoch, sequence and fingerprint mean nothing.
  *
- * @param log - null: the plan has no log
+ * @param log - null when the plan has no log
  */
 export function resolvePosition(position: Position, log: LogFacts | null): ResolvedPosition {
-	if (log === null) return { reset: resetWithoutLog(position), from_seq: 1 }
+	if (log === null) return { reset: findResetWithoutLog(position), from_seq: 1 }
 	if (position === 'now') return { reset: null, from_seq: log.head_seq + 1 }
-	const reset = resetOf(position, log)
-	return { reset, from_seq: reset === null ? seqOf(position) + 1 : log.oldest_seq }
+	const reset = findReset(position, log)
+	return { reset, from_seq: reset === null ? getSeq(position) + 1 : log.oldest_seq }
 }
 
-function resetOf(position: Exclude<Position, 'now'>, log: LogFacts): ResetReason | null {
-	const seq = seqOf(position)
+function findReset(position: Exclude<Position, 'now'>, log: LogFacts): ResetReason | null {
+	const seq = getSeq(position)
 	const cursor = position !== 'start' && isFullCursor(position) ? position : null
 	if (cursor && cursor.epoch !== log.epoch) return 'epoch'
 	if (seq > log.head_seq) return 'rewind'
@@ -282,12 +282,12 @@ function resetOf(position: Exclude<Position, 'now'>, log: LogFacts): ResetReason
 	return null
 }
 
-function resetWithoutLog(position: Position): ResetReason | null {
+function findResetWithoutLog(position: Position): ResetReason | null {
 	if (position === 'start' || position === 'now') return null
 	if (isFullCursor(position)) return 'epoch'
 	return position.seq > 0 ? 'rewind' : null
 }
 
-function seqOf(position: Exclude<Position, 'now'>): number {
+function getSeq(position: Exclude<Position, 'now'>): number {
 	return position === 'start' ? 0 : position.seq
 }

@@ -1,37 +1,37 @@
 import { PLAN_STATUSES, type PlanSummary, PlanstreamError } from '@planstream/shared'
 import type { ListQuery, PlanPage } from './event-log.js'
 
-/** A place in the list of plans: the last one that was shown. */
+/** A position in the list of plans: the last plan of the previous page. */
 export interface ListPosition {
 	readonly created_at: string
 	readonly plan_id: string
 }
 
-/** A query with its texts made comparable, so that a scan parses nothing twice. */
+/** A query parsed once, so that a scan only compares. */
 export interface Filter {
 	readonly matches: (summary: PlanSummary) => boolean
-	/** null: from the newest plan on. */
+	/** null starts at the newest plan. */
 	readonly after: ListPosition | null
-	/** What a store can compare with {@link listedBy} to leave out most of what does not match. */
-	readonly sieve: Prefilter
+	/** Compares with {@link toListColumns}, so that a store can skip most plans that do not match. */
+	readonly prefilter: Prefilter
 }
 
-/** Texts of which each is to be found in the column of its name; an empty one always is. */
+/** Texts that the columns of the same names must contain; an empty text matches every column. */
 export interface Prefilter {
 	readonly created_after: string
 	readonly created_before: string | null
-	/** Holds every status that is asked for. */
+	/** Contains every requested status. */
 	readonly statuses: string
 	readonly label: string
 	readonly text: string
 }
 
-/** Longer texts stand in no column: they are looked at in the summary. */
+/** Longer texts are not copied to a column: they are compared in the summary. */
 const MAX_COLUMN = 512
 
-/** What the list of plans is searched by, as columns; null where only the summary knows. */
-export function listedBy({ status, labels, query }: PlanSummary) {
-	const all = Object.entries(labels).map(labelText).join('')
+/** Returns the columns that the list of plans is searched by; null where only the summary has the text. */
+export function toListColumns({ status, labels, query }: PlanSummary) {
+	const all = Object.entries(labels).map(encodeLabel).join('')
 	return {
 		status,
 		labels: all.length > MAX_COLUMN ? null : all,
@@ -39,12 +39,12 @@ export function listedBy({ status, labels, query }: PlanSummary) {
 	}
 }
 
-/** JSON holds no line break, so a label is never found inside another one. */
-function labelText(label: readonly [name: string, value: string]): string {
+/** Encodes a label between line breaks, which JSON never contains, so that no label matches inside another one. */
+function encodeLabel(label: readonly [name: string, value: string]): string {
 	return `\n${JSON.stringify(label)}\n`
 }
 
-/** @throws `bad_request` for a page token or a time that is none */
+/** @throws `bad_request` for an invalid page token or time */
 export function parseQuery(query: ListQuery): Filter {
 	const after = query.created_after === undefined ? '' : parseTime('created_after', query.created_after)
 	const before = query.created_before === undefined ? null : parseTime('created_before', query.created_before)
@@ -53,11 +53,11 @@ export function parseQuery(query: ListQuery): Filter {
 	const statuses = query.status
 	const [label] = labels
 	return {
-		sieve: {
+		prefilter: {
 			created_after: after,
 			created_before: before,
 			statuses: (statuses ?? PLAN_STATUSES).join(' '),
-			label: label === undefined ? '' : labelText(label),
+			label: label === undefined ? '' : encodeLabel(label),
 			text,
 		},
 		after: query.page === undefined ? null : parsePage(query.page),
@@ -70,15 +70,15 @@ export function parseQuery(query: ListQuery): Filter {
 	}
 }
 
-/** Newest first: by creation time, then by id. */
+/** Orders plans newest first: by creation time, then by id. */
 export function compareNewestFirst(a: ListPosition, b: ListPosition): number {
 	if (a.created_at !== b.created_at) return a.created_at > b.created_at ? -1 : 1
 	if (a.plan_id === b.plan_id) return 0
 	return a.plan_id > b.plan_id ? -1 : 1
 }
 
-/** A page of what matched, given one more than the page holds when there is more. */
-export function pageOf(matched: readonly PlanSummary[], limit: number): PlanPage {
+/** Makes a page of the matches. A match beyond `limit` shows that there is another page. */
+export function makePage(matched: readonly PlanSummary[], limit: number): PlanPage {
 	const plans = matched.slice(0, limit)
 	const last = plans.at(-1)
 	return { plans, next_page: last && matched.length > limit ? formatPage(last) : null }
@@ -89,12 +89,12 @@ function formatPage({ created_at, plan_id }: ListPosition): string {
 }
 
 function parsePage(token: string): ListPosition {
-	const place = parseJson(Buffer.from(token, 'base64url').toString())
-	if (Array.isArray(place) && place.length === 2) {
-		const [created_at, plan_id]: unknown[] = place
+	const position = parseJson(Buffer.from(token, 'base64url').toString())
+	if (Array.isArray(position) && position.length === 2) {
+		const [created_at, plan_id]: unknown[] = position
 		if (typeof created_at === 'string' && typeof plan_id === 'string') return { created_at, plan_id }
 	}
-	throw new PlanstreamError('bad_request', 'The page token was not made by this server; send next_page of the page before.', {
+	throw new PlanstreamError('bad_request', 'The page token is invalid. Send the next_page of the previous page.', {
 		path: 'page',
 	})
 }
@@ -110,7 +110,11 @@ function parseJson(text: string): unknown {
 function parseTime(path: string, text: string): string {
 	const time = new Date(text)
 	if (!Number.isNaN(time.getTime())) return time.toISOString()
-	throw new PlanstreamError('bad_request', `${path} is "${text}"; give a time in ISO 8601, such as 2026-01-31T12:00:00.000Z.`, {
-		path,
-	})
+	throw new PlanstreamError(
+		'bad_request',
+		`${path} is "${text}", which is not a time. Use ISO 8601, such as 2026-01-31T12:00:00.000Z.`,
+		{
+			path,
+		},
+	)
 }

@@ -1,4 +1,4 @@
-/** A map that forgets what was used longest ago. */
+/** A map that evicts the least recently used entries beyond its capacity. */
 export class LruMap<Value> {
 	readonly #entries = new Map<string, { readonly value: Value; readonly weight: number }>()
 	readonly #capacity: number
@@ -6,8 +6,8 @@ export class LruMap<Value> {
 	#weight = 0
 
 	/**
-	 * @param capacity - what all values together may weigh
-	 * @param weigh - of a value that does not change while it is kept
+	 * @param capacity - limit on the total weight
+	 * @param weigh - computes the weight of a value, which must not change while it is kept
 	 * @defaultValue every value weighs 1
 	 */
 	constructor(capacity: number, weigh: (value: Value) => number = () => 1) {
@@ -19,7 +19,6 @@ export class LruMap<Value> {
 		return this.#entries.size
 	}
 
-	/** What all values together weigh. */
 	get weight(): number {
 		return this.#weight
 	}

@@ -2,12 +2,12 @@ import { EMPTY_FINGERPRINT, formatCursor, type PlanSummary, PlanstreamError, typ
 import {
 	type AddedEvent,
 	canTrim,
+	createEpoch,
+	createMissingLogError,
+	createTakenError,
 	decideAppend,
 	encodeEvent,
-	newEpoch,
-	nothingToRename,
 	type Replacement,
-	takenError,
 } from './append.js'
 import {
 	type Appended,
@@ -26,33 +26,24 @@ import {
 	resolvePosition,
 	type StoredEvent,
 } from './event-log.js'
-import { compareNewestFirst, pageOf, parseQuery } from './listing.js'
-import { closedError } from './storage-errors.js'
+import { compareNewestFirst, makePage, parseQuery } from './listing.js'
+import { createClosedError } from './storage-errors.js'
 
 interface MemoryPlan {
 	key: PlanKey
 	head: Head
-	/** What stands for the trimmed events; null before the first trim. */
+	/** Replaces the trimmed events; null before the first trim. */
 	origin: Origin | null
 	/** The retained events; the first one has `head.oldest_seq`. */
 	readonly events: AddedEvent[]
-	/** The same events by their ids. */
+	/** The same events by id. */
 	readonly ids: Map<string, AddedEvent>
 }
 
-/** Characters of a large event, for which there must be room. */
+/** Size of a large event, in characters; a probe needs room for it. */
 const LARGE_EVENT = 65_536
 
-/** Settings of {@link MemoryLog}. */
-export interface MemoryLogOptions {
-	/**
-	 * Characters of event text kept in all; an append beyond it rejects with `storage_full`.
-	 * @defaultValue 1 GiB
-	 */
-	readonly maxCharacters?: number
-}
-
-/** Logs that last as long as the process: for tests, and for those who ask for it. */
+/** Keeps logs in memory, for as long as the process runs. */
 export class MemoryLog implements LogStore {
 	readonly dropped = null
 	readonly #plans = new Map<string, MemoryPlan>()
@@ -60,7 +51,8 @@ export class MemoryLog implements LogStore {
 	#characters = 0
 	#closed = false
 
-	constructor({ maxCharacters = 1_073_741_824 }: MemoryLogOptions = {}) {
+	/** @param options.maxCharacters - limit on all event text, 1 GiB by default; an append beyond it rejects with `storage_full` */
+	constructor({ maxCharacters = 1_073_741_824 }: { readonly maxCharacters?: number } = {}) {
 		this.#maxCharacters = maxCharacters
 	}
 
@@ -72,7 +64,7 @@ export class MemoryLog implements LogStore {
 			return event ? { seq: event.seq, sent_digest: event.record.sent_digest } : null
 		})
 		if (log && added.length === 0) return { head: log.head, results, events: [] }
-		this.#takeRoom(added)
+		this.#characters = this.#assertRoom(countCharacters(added))
 		const { oldest_seq, summary } = log?.head ?? { oldest_seq: 1, summary: null }
 		const head = { ...end, oldest_seq, summary: options.summary ?? summary }
 		const grown: MemoryPlan = log ?? { key: plan, head, origin: null, events: [], ids: new Map() }
@@ -82,7 +74,7 @@ export class MemoryLog implements LogStore {
 			grown.ids.set(event.record.event_id, event)
 		}
 		this.#plans.set(planKey(plan), grown)
-		return { head, results, events: added.map((event) => stored(head.epoch, event)) }
+		return { head, results, events: added.map((event) => toStoredEvent(head.epoch, event)) }
 	}
 
 	async read(plan: PlanKey, after: Position, limit: number): Promise<Page> {
@@ -105,7 +97,7 @@ export class MemoryLog implements LogStore {
 			from_seq,
 			from_cursor: { epoch, seq: from_seq - 1, fingerprint: fingerprintAt(from_seq - 1) },
 			base: reset === null ? null : (origin?.base ?? null),
-			events: events.slice(start, start + limit).map((event) => stored(epoch, event)),
+			events: events.slice(start, start + limit).map((event) => toStoredEvent(epoch, event)),
 		}
 	}
 
@@ -119,7 +111,7 @@ export class MemoryLog implements LogStore {
 		const log = this.#plans.get(planKey(plan))
 		if (!log || !canTrim(plan, log.head, before_seq)) return
 		const dropped = log.events.splice(0, before_seq - log.head.oldest_seq)
-		this.#characters -= charactersOf(dropped)
+		this.#characters -= countCharacters(dropped)
 		for (const { record } of dropped) log.ids.delete(record.event_id)
 		const fingerprint = dropped.at(-1)?.fingerprint ?? EMPTY_FINGERPRINT
 		log.head = { ...log.head, oldest_seq: before_seq }
@@ -130,7 +122,7 @@ export class MemoryLog implements LogStore {
 		this.#checkOpen()
 		const log = this.#plans.get(planKey(plan))
 		if (!log) return
-		this.#characters -= charactersOf(log.events)
+		this.#characters -= countCharacters(log.events)
 		this.#plans.delete(planKey(plan))
 	}
 
@@ -143,7 +135,7 @@ export class MemoryLog implements LogStore {
 			if (key.tenant !== query.tenant || summary === null) continue
 			if ((after === null || compareNewestFirst(after, summary) < 0) && matches(summary)) summaries.push(summary)
 		}
-		return pageOf(summaries.sort(compareNewestFirst), query.limit)
+		return makePage(summaries.sort(compareNewestFirst), query.limit)
 	}
 
 	async unfinished(): Promise<readonly PlanKey[]> {
@@ -174,17 +166,17 @@ export class MemoryLog implements LogStore {
 
 	async begin(plan: PlanKey, origin: Origin | null, state_seq: number): Promise<void> {
 		this.#checkOpen()
-		if (this.#plans.has(planKey(plan))) throw takenError(plan)
+		if (this.#plans.has(planKey(plan))) throw createTakenError(plan)
 		const { seq, fingerprint } = origin ?? { seq: 0, fingerprint: EMPTY_FINGERPRINT }
-		const head = { epoch: newEpoch(), head_seq: seq, state_seq, oldest_seq: seq + 1, fingerprint, summary: null }
+		const head = { epoch: createEpoch(), head_seq: seq, state_seq, oldest_seq: seq + 1, fingerprint, summary: null }
 		this.#plans.set(planKey(plan), { key: plan, head, origin, events: [], ids: new Map() })
 	}
 
 	async rename(plan: PlanKey, to: PlanKey, summary: PlanSummary): Promise<void> {
 		this.#checkOpen()
-		if (this.#plans.has(planKey(to))) throw takenError(to)
+		if (this.#plans.has(planKey(to))) throw createTakenError(to)
 		const log = this.#plans.get(planKey(plan))
-		if (!log) throw nothingToRename(plan)
+		if (!log) throw createMissingLogError(plan)
 		this.#plans.delete(planKey(plan))
 		this.#plans.set(planKey(to), log)
 		log.key = to
@@ -201,20 +193,16 @@ export class MemoryLog implements LogStore {
 	}
 
 	#checkOpen(): void {
-		if (this.#closed) throw closedError()
+		if (this.#closed) throw createClosedError()
 	}
 
-	#takeRoom(added: readonly AddedEvent[]): void {
-		this.#characters = this.#assertRoom(charactersOf(added))
-	}
-
-	/** Characters in all once these are added. */
+	/** Returns the total once `characters` are added; throws `storage_full` when that exceeds the limit. */
 	#assertRoom(characters: number): number {
 		const wanted = this.#characters + characters
 		if (wanted > this.#maxCharacters) {
 			const message =
-				`The log in memory would hold ${wanted} characters of events, its limit is ${this.#maxCharacters}; ` +
-				'remove finished plans, raise the limit, or keep the log in a file.'
+				`The in-memory log would hold ${wanted} characters of events; the limit is ${this.#maxCharacters}. ` +
+				'Delete finished plans, raise the limit, or store the log in a file.'
 			throw new PlanstreamError('storage_full', message, { wanted, limit: this.#maxCharacters })
 		}
 		return wanted
@@ -224,15 +212,15 @@ export class MemoryLog implements LogStore {
 function isRetirable({ summary, head_seq, oldest_seq }: Head, query: RetirableQuery): boolean {
 	if (summary === null) return false
 	if (query.kind === 'large') return summary.finished && head_seq - oldest_seq >= query.more_events_than
-	const asked = query.kind === 'finished' ? summary.finished : summary.owner === 'external' && !summary.finished
-	return asked && summary.updated_at < query.updated_before
+	const matches = query.kind === 'finished' ? summary.finished : summary.owner === 'external' && !summary.finished
+	return matches && summary.updated_at < query.updated_before
 }
 
-function charactersOf(events: readonly AddedEvent[]): number {
+function countCharacters(events: readonly AddedEvent[]): number {
 	return events.reduce((sum, { record }) => sum + record.text.length, 0)
 }
 
-function stored(epoch: string, { record, seq, fingerprint }: AddedEvent): StoredEvent {
+function toStoredEvent(epoch: string, { record, seq, fingerprint }: AddedEvent): StoredEvent {
 	const cursor = formatCursor({ epoch, seq, fingerprint })
 	return { seq, cursor, text: encodeEvent(record.text, seq, cursor) }
 }

@@ -4,15 +4,15 @@ import { PlanstreamError } from '@planstream/shared'
 import { Health } from '../ops/health.js'
 import { MemoryLog } from './memory.js'
 import { SqliteLog } from './sqlite/client.js'
-import { TailLog, tellDropped } from './tail.js'
+import { reportDropped, TailLog } from './tail.js'
 
-/** Where the logs are kept: in this process for as long as it lives, or in the file `planstream.db` of a directory. */
+/** Storage of the logs: this process's memory, or the file `planstream.db` in a directory. */
 export type LogLocation = { readonly kind: 'memory' } | { readonly kind: 'sqlite'; readonly directory: string }
 
 /**
- * Opens the logs; a directory that does not exist is made, for this user only.
+ * Opens the logs. A missing directory is created, readable by this user only.
  *
- * @param health - where the store says how it is
+ * @param health - receives the health of the store
  * @throws `storage_unavailable` when another process has the directory open or it cannot be used
  */
 export async function openLog(location: LogLocation, health = new Health()): Promise<TailLog> {
@@ -21,19 +21,21 @@ export async function openLog(location: LogLocation, health = new Health()): Pro
 	try {
 		await makeDirectory(path.resolve(directory))
 	} catch (error) {
-		throw new PlanstreamError('storage_unavailable', cannotMake(directory, error), { directory }, { cause: error })
+		const reason = error instanceof Error ? error.message : String(error)
+		const message = `The data directory ${directory} cannot be created (${reason}). Create it, or set PLANSTREAM_DATA to another directory.`
+		throw new PlanstreamError('storage_unavailable', message, { directory }, { cause: error })
 	}
 	const log = new TailLog(await SqliteLog.open(directory), { health })
-	tellDropped(health, log.dropped)
+	reportDropped(health, log.dropped)
 	return log
 }
 
-/** Not `recursive`: with it Node tries for ever where a directory is there and takes none, as in /proc. */
+/** Creates a directory and its parents. It avoids `recursive`, with which Node retries forever in a directory like /proc. */
 async function makeDirectory(directory: string): Promise<void> {
 	try {
 		await makeOne(directory)
 	} catch (error) {
-		if (codeOf(error) !== 'ENOENT') throw error
+		if (getErrorCode(error) !== 'ENOENT') throw error
 		await makeDirectory(path.dirname(directory))
 		await makeOne(directory)
 	}
@@ -43,15 +45,10 @@ async function makeOne(directory: string): Promise<void> {
 	try {
 		await mkdir(directory, { mode: 0o700 })
 	} catch (error) {
-		if (codeOf(error) !== 'EEXIST' || !(await stat(directory)).isDirectory()) throw error
+		if (getErrorCode(error) !== 'EEXIST' || !(await stat(directory)).isDirectory()) throw error
 	}
 }
 
-function codeOf(error: unknown): unknown {
+function getErrorCode(error: unknown): unknown {
 	return error instanceof Error && 'code' in error ? error.code : null
-}
-
-function cannotMake(directory: string, error: unknown): string {
-	const reason = error instanceof Error ? error.message : String(error)
-	return `The data directory ${directory} cannot be made (${reason}); make it, or set PLANSTREAM_DATA to another directory.`
 }

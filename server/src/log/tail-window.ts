@@ -1,27 +1,27 @@
 import { EMPTY_FINGERPRINT, type FullCursor, isFullCursor, type Position } from '@planstream/shared'
 import type { Appended, Head, Page, StoredEvent } from './event-log.js'
 
-/** How much of one plan is kept. */
+/** Limits on the window of one plan. */
 export interface WindowLimits {
 	readonly planEvents: number
 	/** Characters of event text. */
 	readonly planCharacters: number
 }
 
-/** What a window costs beside its events: head, summary and the objects that hold them. */
+/** Characters counted for a window besides its events: head, summary and the objects that hold them. */
 const WINDOW_COST = 1024
 
 /**
- * What the tail knows of one plan: the head, and the newest events without a gap up to it.
+ * The cached part of one plan: its head and the newest events up to it, without a gap.
  *
- * It is a cache of an append-only log, so it may forget everything at any time; it must never know something that the log has left behind.
- * Whatever does not fit onto what it knows makes it forget.
+ * The log is append-only, so the window may drop everything at any time, but it must never hold anything that the log has
+ * replaced. It drops everything when an update does not continue what it holds.
  */
 export class TailWindow {
-	/** Calls to the store under way; a window with any is not evicted. */
+	/** Pending calls to the store; a pinned window is not evicted. */
 	pins = 0
 	readonly #limits: WindowLimits
-	/** Raised by {@link TailWindow.forget}: what was asked of the store before that may be out of date. */
+	/** Raised by {@link TailWindow.forget}: a reply to an earlier request may be out of date. */
 	#version = 0
 	#head: Head | null = null
 	#events: StoredEvent[] = []
@@ -45,13 +45,13 @@ export class TailWindow {
 		return this.#events.length
 	}
 
-	/** Characters this window takes up. */
+	/** Size of the window, in characters. */
 	get cost(): number {
 		return WINDOW_COST + this.#characters
 	}
 
-	/** The page behind a position, or null when the store must be asked: for what is older, and for every reset. */
-	page(after: Position, limit: number): Page | null {
+	/** Returns the page after a position, or null when only the store can answer: for older events and for every reset. */
+	readPage(after: Position, limit: number): Page | null {
 		const head = this.#head
 		if (!head) return null
 		const seq = after === 'now' ? head.head_seq : after === 'start' ? 0 : after.seq
@@ -65,7 +65,7 @@ export class TailWindow {
 		return { verdict: { reset: null, epoch: head.epoch }, head, from_seq: seq + 1, from_cursor, base: null, events }
 	}
 
-	/** Takes in what an append made durable; `version` is the window's when the append was sent. */
+	/** Adds the events of a durable append; `version` is the window's version when the append was sent. */
 	extend({ head, events }: Appended, version: number): void {
 		const first = events[0]
 		if (!first) return
@@ -76,12 +76,12 @@ export class TailWindow {
 		} else if (first.seq === this.#head.head_seq + 1) {
 			this.#head = head
 			for (const event of events) this.#events.push(event)
-			this.#characters += charactersOf(events)
+			this.#characters += countCharacters(events)
 			this.#shrink(head)
 		}
 	}
 
-	/** Takes in what a read found; `version` is the window's when the read was sent. */
+	/** Adds the events of a read; `version` is the window's version when the read was sent. */
 	fill({ head, events, from_cursor }: Pick<Page, 'head' | 'events' | 'from_cursor'>, version: number): void {
 		if (!head || version !== this.#version) return
 		if (!this.#head) this.#adopt(head, [], head.fingerprint)
@@ -92,7 +92,7 @@ export class TailWindow {
 		if (older.length === 0 || this.#events.length >= this.#limits.planEvents) return
 		this.#before = from_cursor.fingerprint
 		this.#events = [...older, ...this.#events]
-		this.#characters += charactersOf(older)
+		this.#characters += countCharacters(older)
 		this.#shrink(this.#head)
 	}
 
@@ -103,7 +103,7 @@ export class TailWindow {
 		this.#characters = 0
 	}
 
-	/** Drops everything: the log has changed in a way that the window cannot follow. */
+	/** Drops everything after a change that the window cannot follow. */
 	forget(): void {
 		this.#version += 1
 		this.#head = null
@@ -114,11 +114,11 @@ export class TailWindow {
 		this.#head = head
 		this.#events = [...events]
 		this.#before = before
-		this.#characters = charactersOf(events)
+		this.#characters = countCharacters(events)
 		this.#shrink(head)
 	}
 
-	/** Drops the oldest events: those that were trimmed, and those beyond the limits, an eighth at once so that most appends drop none. */
+	/** Drops trimmed events and, beyond the limits, the oldest eighth at once, so that most appends drop none. */
 	#shrink(head: Head): void {
 		const { planEvents, planCharacters } = this.#limits
 		const size = this.#events.length
@@ -128,14 +128,14 @@ export class TailWindow {
 		const room = full ? 7 / 8 : 1
 		let dropped = 0
 		let characters = this.#characters
-		// The newest event stays whenever it fits at all.
+		// The newest event stays if it fits on its own.
 		const isOver = (left: number): boolean => left > planEvents * room || characters > planCharacters * (left === 1 ? 1 : room)
 		while (dropped < size && (dropped < trimmed || isOver(size - dropped))) {
 			characters -= this.#events[dropped]?.text.length ?? 0
 			dropped += 1
 		}
 		const last = this.#events[dropped - 1]
-		if (last) this.#before = fingerprintOf(last)
+		if (last) this.#before = getFingerprint(last)
 		this.#events.splice(0, dropped)
 		this.#characters = characters
 	}
@@ -150,14 +150,14 @@ export class TailWindow {
 		const index = seq - this.#firstSeq(head)
 		if (index === -1) return this.#before
 		const event = this.#events[index]
-		return event ? fingerprintOf(event) : null
+		return event ? getFingerprint(event) : null
 	}
 }
 
-function fingerprintOf({ cursor }: StoredEvent): string {
+function getFingerprint({ cursor }: StoredEvent): string {
 	return cursor.slice(-16)
 }
 
-function charactersOf(events: readonly StoredEvent[]): number {
+function countCharacters(events: readonly StoredEvent[]): number {
 	return events.reduce((sum, { text }) => sum + text.length, 0)
 }

@@ -119,14 +119,14 @@ describe('the tail', () => {
 		const store = new MemoryLog({ maxCharacters: 100_000 })
 		const log = new TailLog(store)
 		await log.append(PLAN, [record('a', { content: 'x'.repeat(50_000) })])
-		await log.writable()
+		await log.assertWritable()
 		await expect(log.append(PLAN, [record('b', { content: 'x'.repeat(60_000) })])).rejects.toMatchObject({ code: 'storage_full' })
-		await expect(log.writable()).rejects.toMatchObject({ code: 'storage_full' })
+		await expect(log.assertWritable()).rejects.toMatchObject({ code: 'storage_full' })
 		await log.append(OTHER, [record('small')])
-		await log.writable()
+		await log.assertWritable()
 		await expect(log.append(PLAN, [record('b', { content: 'x'.repeat(60_000) })])).rejects.toMatchObject({ code: 'storage_full' })
 		await log.remove(PLAN)
-		await log.writable()
+		await log.assertWritable()
 	})
 
 	it('asks the store again when a refusal shows that the log has moved without it', async () => {
@@ -259,32 +259,32 @@ async function run(
 
 describe('bells', () => {
 	it('an ear that throws does not keep the bell from the others, and its error reaches the process', async () => {
-		const bells = new Watchers()
+		const watchers = new Watchers()
 		const listeners = process.listeners('uncaughtException')
 		process.removeAllListeners('uncaughtException')
 		const uncaught = once(process, 'uncaughtException')
 		const ring = vi.fn()
-		using _first = bells.add(PLAN, () => {
+		using _first = watchers.add(PLAN, () => {
 			throw new Error('deaf')
 		})
-		using _second = bells.add(PLAN, ring)
-		bells.ring(PLAN, { summary: false })
+		using _second = watchers.add(PLAN, ring)
+		watchers.notify(PLAN, { summary: false })
 		expect(ring).toHaveBeenCalledTimes(1)
 		expect((await uncaught)[0]).toMatchObject({ message: 'deaf' })
 		for (const listener of listeners) process.on('uncaughtException', listener)
 	})
 
 	it('an ear that stops listening while the bell rings is not a problem', () => {
-		const bells = new Watchers()
+		const watchers = new Watchers()
 		const heard: string[] = []
-		const first = bells.add(PLAN, () => {
+		const first = watchers.add(PLAN, () => {
 			heard.push('first')
 			first[Symbol.dispose]()
 		})
-		using _second = bells.add(PLAN, () => heard.push('second'))
-		bells.ring(PLAN, { summary: false })
-		bells.ring(PLAN, { summary: false })
+		using _second = watchers.add(PLAN, () => heard.push('second'))
+		watchers.notify(PLAN, { summary: false })
+		watchers.notify(PLAN, { summary: false })
 		expect(heard).toEqual(['first', 'second', 'second'])
-		expect(bells.size).toBe(1)
+		expect(watchers.size).toBe(1)
 	})
 })

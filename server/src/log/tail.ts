@@ -28,50 +28,49 @@ function isSystemPlan({ plan_id }: PlanKey): boolean {
 	return plan_id === SYSTEM_PLAN_ID
 }
 
-/** Who wants to hear that a plan, or any summary of a tenant, has changed. Nothing is queued for anybody. */
+/** The callbacks to run when a plan, or any summary of a tenant, has changed. No notifications are queued. */
 export class Watchers {
 	readonly #plans = new Map<string, Set<Watcher>>()
 	readonly #tenants = new Map<string, Set<Watcher>>()
 	#size = 0
 
-	/** How many ears there are. */
 	get size(): number {
 		return this.#size
 	}
 
-	add(target: PlanKey | { readonly tenant: string }, onRing: () => void): Disposable {
+	add(target: PlanKey | { readonly tenant: string }, onChange: () => void): Disposable {
 		const [group, key] = 'plan_id' in target ? [this.#plans, planKey(target)] : [this.#tenants, target.tenant]
-		const ears = group.get(key) ?? new Set()
-		const ear = { onRing }
-		group.set(key, ears.add(ear))
+		const watchers = group.get(key) ?? new Set()
+		const watcher = { onChange }
+		group.set(key, watchers.add(watcher))
 		this.#size += 1
 		return {
 			[Symbol.dispose]: () => {
-				if (!ears.delete(ear)) return
+				if (!watchers.delete(watcher)) return
 				this.#size -= 1
-				if (ears.size === 0) group.delete(key)
+				if (watchers.size === 0) group.delete(key)
 			},
 		}
 	}
 
-	ring(plan: PlanKey, changed: { readonly summary: boolean }): void {
+	notify(plan: PlanKey, changed: { readonly summary: boolean }): void {
 		notifyAll(this.#plans.get(planKey(plan)))
 		if (changed.summary) notifyAll(this.#tenants.get(plan.tenant))
 	}
 }
 
-/** An object of its own, so that one function may listen twice. */
+/** An object, so that the same function can be added twice. */
 interface Watcher {
-	readonly onRing: () => void
+	readonly onChange: () => void
 }
 
-function notifyAll(ears: ReadonlySet<Watcher> | undefined): void {
-	if (!ears) return
-	for (const ear of [...ears]) {
+function notifyAll(watchers: ReadonlySet<Watcher> | undefined): void {
+	if (!watchers) return
+	for (const watcher of [...watchers]) {
 		try {
-			ear.onRing()
+			watcher.onChange()
 		} catch (error) {
-			// The append is durable and the other ears must hear of it; the bug is its owner's and goes to the process.
+			// The append is durable and the other watchers must be notified; the bug surfaces as an uncaught exception.
 			queueMicrotask(() => {
 				throw error
 			})
@@ -79,37 +78,36 @@ function notifyAll(ears: ReadonlySet<Watcher> | undefined): void {
 	}
 }
 
-const COMPONENT = 'store'
+const STORE_COMPONENT = 'store'
 const WAL_COMPONENT = 'write_ahead_log'
-const FULL = 'The store is full: it takes nothing new, and reads go on. Free some space.'
-const BROKEN = 'The store cannot be used. The log of the server says why.'
+const FULL = 'The store is full: it rejects appends; reads still work. Free some space.'
+const BROKEN = 'The store is unavailable. See the server log for the reason.'
 
-/** Says how the store is after it did something, or failed at it. */
-export function tellStore(health: Health, failure: PlanstreamError | null): void {
-	if (failure === null) health.tell(COMPONENT, 'ok')
-	else if (failure.code === 'storage_full') health.tell(COMPONENT, 'degraded', FULL)
-	else if (failure.code === 'storage_unavailable') health.tell(COMPONENT, 'down', BROKEN)
+/** Reports the health of the store after a call that worked, or failed. */
+export function reportStore(health: Health, failure: PlanstreamError | null): void {
+	if (failure === null) health.report(STORE_COMPONENT, 'ok')
+	else if (failure.code === 'storage_full') health.report(STORE_COMPONENT, 'degraded', FULL)
+	else if (failure.code === 'storage_unavailable') health.report(STORE_COMPONENT, 'down', BROKEN)
 }
 
-/** Says whether the store was read whole when it was opened; that does not change before the next start. */
-export function tellDropped(health: Health, dropped: Dropped | null): void {
-	if (dropped === null) health.tell(WAL_COMPONENT, 'ok')
-	else health.tell(WAL_COMPONENT, 'degraded', describeDropped(dropped))
+/** Reports whether the store was damaged when it was opened, which does not change before the next start. */
+export function reportDropped(health: Health, dropped: Dropped | null): void {
+	if (dropped === null) health.report(WAL_COMPONENT, 'ok')
+	else health.report(WAL_COMPONENT, 'degraded', describeDropped(dropped))
 }
 
-/** What was dropped, what it means and what to do. */
 export function describeDropped({ frames, commits }: Dropped): string {
 	return (
-		`The write-ahead log was damaged: ${frames} frames with ${commits} whole commits from the damage on could not be read, so the newest events ` +
-		'of that time are missing. Restore a backup; or, to go on with what is left, remove planstream.db-wal.damaged-* and start again.'
+		`The write-ahead log was damaged: ${frames} frames (${commits} commits) were unreadable, so the newest events are missing. ` +
+		'Restore a backup, or remove planstream.db-wal.damaged-* and restart to keep the rest.'
 	)
 }
 
 /** Limits of the tail; see the defaults in {@link TailLog}. */
 export interface TailOptions extends Partial<WindowLimits> {
-	/** Characters in all; beyond it the plans used longest ago are let go. */
+	/** Limit on all windows, in characters; beyond it the least recently used plans are evicted. */
 	readonly maxCharacters?: number
-	/** Where it says how the store is. @defaultValue nobody is told */
+	/** Receives the health of the store. */
 	readonly health?: Health
 }
 
@@ -121,11 +119,11 @@ export interface TailMetrics {
 }
 
 /**
- * Keeps the newest events of the plans in use in memory, in front of any store, and rings the bells. A read that falls in the tail
- * never touches the store. An event is in the tail only after the store has made it durable, and a bell rings only after that.
+ * Caches the newest events of active plans in front of a store, and notifies watchers. A read within the tail never touches the
+ * store. An event enters the tail only once the store has made it durable, and its watchers are notified only after that.
  *
- * The plan `system` is kept in memory and ends with the process, so that it can report a store that fails. No list shows it, retention
- * never removes it, and it can be neither copied nor removed.
+ * The plan `system` is kept in memory and ends with the process, so that it can report a store that fails. No list shows it,
+ * retention ignores it, and it can be neither copied nor removed.
  */
 export class TailLog implements EventLog {
 	readonly dropped: Dropped | null
@@ -133,19 +131,19 @@ export class TailLog implements EventLog {
 	readonly #system = new MemoryLog()
 	readonly #limits: WindowLimits
 	readonly #maxCharacters: number
-	readonly #bells = new Watchers()
-	/** In the order of use, the one used longest ago first. */
+	readonly #watchers = new Watchers()
+	/** In order of use, the least recently used first. */
 	readonly #windows = new Map<string, TailWindow>()
 	#characters = 0
 	readonly #health: Health
-	/** The store's last answer to something new was that it cannot take it. */
+	/** Whether the store failed the last append that reached it. */
 	#fails = false
 
-	/** 1,024 events or 1 MiB a plan, 256 MiB in all, unless the options say otherwise. */
+	/** @param options - defaults: 1,024 events or 1 MiB per plan, 256 MiB in total */
 	constructor(store: LogStore, options: TailOptions = {}) {
 		const { planEvents = 1024, planCharacters = 1_048_576, maxCharacters = 268_435_456, health = new Health() } = options
 		this.#health = health
-		tellStore(health, null)
+		reportStore(health, null)
 		this.#store = store
 		this.dropped = store.dropped
 		this.#limits = { planEvents, planCharacters }
@@ -155,10 +153,10 @@ export class TailLog implements EventLog {
 	get metrics(): TailMetrics {
 		let events = 0
 		for (const window of this.#windows.values()) events += window.size
-		return { plans: this.#windows.size, events, characters: this.#characters, watchers: this.#bells.size }
+		return { plans: this.#windows.size, events, characters: this.#characters, watchers: this.#watchers.size }
 	}
 
-	/** Not async, so that no frame of it waits until the append is durable. */
+	/** Not async, so that no stack frame is kept until the append is durable. */
 	append(plan: PlanKey, records: readonly LogRecord[], options: AppendOptions = {}): Promise<Appended> {
 		if (isSystemPlan(plan)) return this.#appendSystem(records, options)
 		const window = this.#pin(plan)
@@ -169,15 +167,15 @@ export class TailLog implements EventLog {
 				this.#unpin(plan, window)
 				if (appended.events.length > 0) {
 					this.#fails = false
-					tellStore(this.#health, null)
-					this.#bells.ring(plan, { summary: options.summary !== undefined })
+					reportStore(this.#health, null)
+					this.#watchers.notify(plan, { summary: options.summary !== undefined })
 				}
 				return appended
 			},
 			(error: unknown) => {
 				if (error instanceof PlanstreamError) {
 					if (error.code === 'storage_full' || error.code === 'storage_unavailable') this.#fails = true
-					tellStore(this.#health, error)
+					reportStore(this.#health, error)
 				}
 				if (showsOutdated(error, window.head)) this.#change(window, () => window.forget())
 				this.#unpin(plan, window)
@@ -188,7 +186,7 @@ export class TailLog implements EventLog {
 
 	async read(plan: PlanKey, after: Position, limit: number): Promise<Page> {
 		if (isSystemPlan(plan)) return this.#system.read(SYSTEM_PLAN, after, limit)
-		const page = this.#use(plan)?.page(after, limit)
+		const page = this.#use(plan)?.readPage(after, limit)
 		if (page) return page
 		using held = this.#hold(plan)
 		const { window } = held
@@ -211,18 +209,18 @@ export class TailLog implements EventLog {
 	}
 
 	watch(target: PlanKey | { readonly tenant: string }, onGrow: () => void): Disposable {
-		return this.#bells.add('plan_id' in target && isSystemPlan(target) ? SYSTEM_PLAN : target, onGrow)
+		return this.#watchers.add('plan_id' in target && isSystemPlan(target) ? SYSTEM_PLAN : target, onGrow)
 	}
 
 	async trim(plan: PlanKey, before_seq: number, replacement: Replacement): Promise<void> {
 		if (isSystemPlan(plan)) await this.#system.trim(SYSTEM_PLAN, before_seq, replacement)
 		else await this.#rewrite(plan, () => this.#store.trim(plan, before_seq, replacement))
-		this.#bells.ring(isSystemPlan(plan) ? SYSTEM_PLAN : plan, { summary: false })
+		this.#watchers.notify(isSystemPlan(plan) ? SYSTEM_PLAN : plan, { summary: false })
 	}
 
 	async remove(plan: PlanKey): Promise<void> {
 		await this.#rewrite(plan, () => this.#store.remove(plan))
-		this.#bells.ring(plan, { summary: true })
+		this.#watchers.notify(plan, { summary: true })
 	}
 
 	list(query: ListQuery): Promise<PlanPage> {
@@ -243,13 +241,13 @@ export class TailLog implements EventLog {
 
 	async begin(plan: PlanKey, origin: Origin | null, state_seq: number): Promise<void> {
 		await this.#rewrite(plan, () => this.#store.begin(plan, origin, state_seq))
-		this.#bells.ring(plan, { summary: false })
+		this.#watchers.notify(plan, { summary: false })
 	}
 
 	async rename(plan: PlanKey, to: PlanKey, summary: PlanSummary): Promise<void> {
 		await this.#rewrite(to, () => this.#rewrite(plan, () => this.#store.rename(plan, to, summary)))
-		this.#bells.ring(plan, { summary: false })
-		this.#bells.ring(to, { summary: true })
+		this.#watchers.notify(plan, { summary: false })
+		this.#watchers.notify(to, { summary: true })
 	}
 
 	probe(): Promise<void> {
@@ -257,10 +255,10 @@ export class TailLog implements EventLog {
 	}
 
 	/**
-	 * Rejects while the store takes no appends: once it could not take one, until the store shows that it can
-	 * again, which is tried here, because nobody may send appends to a server that is not ready.
+	 * Rejects while the store fails appends. After a failed append it probes the store itself: a server that is not ready
+	 * receives no appends that could show that the store has recovered.
 	 */
-	async writable(): Promise<void> {
+	async assertWritable(): Promise<void> {
 		if (!this.#fails) return
 		await this.#store.probe()
 		this.#fails = false
@@ -272,11 +270,11 @@ export class TailLog implements EventLog {
 
 	async #appendSystem(records: readonly LogRecord[], options: AppendOptions): Promise<Appended> {
 		const appended = await this.#system.append(SYSTEM_PLAN, records, options)
-		if (appended.events.length > 0) this.#bells.ring(SYSTEM_PLAN, { summary: false })
+		if (appended.events.length > 0) this.#watchers.notify(SYSTEM_PLAN, { summary: false })
 		return appended
 	}
 
-	/** What is known of the plan no longer holds once this is done, nor what was asked before: the next read asks the store. */
+	/** Runs a change that invalidates the plan's window and every pending read of it; the next read asks the store. */
 	async #rewrite(plan: PlanKey, work: () => Promise<void>): Promise<void> {
 		using held = this.#hold(plan)
 		const { window } = held
@@ -301,7 +299,7 @@ export class TailLog implements EventLog {
 		return { window, [Symbol.dispose]: () => this.#unpin(plan, window) }
 	}
 
-	/** Keeps the plan's window, new or known, while the store is asked about it, so that all who ask at once share one. */
+	/** Keeps the plan's window during a call to the store, so that concurrent calls share it. */
 	#pin(plan: PlanKey): TailWindow {
 		const window = this.#use(plan) ?? this.#add(plan)
 		window.pins += 1
@@ -346,7 +344,7 @@ export class TailLog implements EventLog {
 	}
 }
 
-/** Whether a failed append tells that the log is not where the tail believes it is. */
+/** Tells whether a failed append shows that the window is out of date. */
 function showsOutdated(error: unknown, head: Head | null): boolean {
 	if (!(error instanceof PlanstreamError)) return true
 	if (error.code === 'storage_full' || error.code === 'bad_request') return false

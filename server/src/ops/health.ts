@@ -1,26 +1,26 @@
-/** How a part of the server is: it works, it works in part, or it does not work. */
+/** The status of a component: it works, works in part, or does not work. */
 export const HEALTH_STATUSES = ['ok', 'degraded', 'down'] as const
 export type HealthStatus = (typeof HEALTH_STATUSES)[number]
 
 export interface ComponentHealth {
 	readonly component: string
 	readonly status: HealthStatus
-	/** What is wrong and what it means; null when nothing is. Everybody may read it: it names no plan, no path and no key. */
+	/** Describes the problem and its effect; null without one. It is public, so it names no plan, path or key. */
 	readonly detail: string | null
 }
 
-/** How the parts of the server are, as each of them says itself. */
+/** The health of the server's components, as each reports it. */
 export class Health {
 	readonly #components = new Map<string, ComponentHealth>()
 	readonly #listeners = new Set<(changed: ComponentHealth) => void>()
 
-	/** Every part that has said how it is, in the order of their first words. */
+	/** Every component that has reported, in the order of the first reports. */
 	get components(): readonly ComponentHealth[] {
 		return [...this.#components.values()]
 	}
 
-	/** Says how a part is; the same again is no news. */
-	tell(component: string, status: HealthStatus, detail: string | null = null): void {
+	/** Reports the status of a component; a repeated report is ignored. */
+	report(component: string, status: HealthStatus, detail: string | null = null): void {
 		const before = this.#components.get(component)
 		if (before?.status === status && before.detail === detail) return
 		const changed = { component, status, detail }
@@ -36,11 +36,11 @@ export class Health {
 }
 
 /**
- * What a Prometheus server reads: one line a part and status, 1 for the status it has and 0 for the others, then each number.
+ * Formats metrics for Prometheus: one line per component and status, 1 for its current status and 0 for the others, then each number.
  *
- * @param numbers - what is open at the moment by its name, and what was counted since the start by a name that ends in `_total`
+ * @param numbers - gauges by name, and counters since the start by a name that ends in `_total`
  */
-export function metricsText(health: Health, numbers: Readonly<Record<string, number>>): string {
+export function formatMetrics(health: Health, numbers: Readonly<Record<string, number>>): string {
 	const parts = health.components.flatMap(({ component, status }) =>
 		HEALTH_STATUSES.map((each) => {
 			const labels = `component="${component}",status="${each}"`

@@ -16,8 +16,8 @@ export type LogLevel = (typeof LOG_LEVELS)[number]
 const STDERR = 2
 
 /**
- * One JSON object a line on standard error; standard output is for what a program may read. What is logged names plans, routes
- * and failures, never bodies or credentials.
+ * Logs one JSON object per line to standard error; standard output is left to program output. Entries name plans, routes and
+ * failures, never bodies or credentials.
  */
 export function createLogger(level: LogLevel): Logger {
 	return pino(

@@ -1,6 +1,6 @@
 import { type AgentsOutput, type Json, type NormalisedStep, PlanstreamError } from '@planstream/shared'
 import * as z from 'zod'
-import { describeIssue, firstIssue } from '../ops/issues.js'
+import { describeIssue, findFirstIssue } from '../ops/issues.js'
 import type { Agent, AgentSchemas } from './agent.js'
 
 export type AgentDescription = AgentsOutput['agents'][number]
@@ -83,7 +83,7 @@ export function parseEdit(
 }
 
 function refuse(error: z.ZodError, where: readonly PropertyKey[], given: unknown): never {
-	const issue = firstIssue(error)
+	const issue = findFirstIssue(error)
 	const path = [...where, ...issue.path]
 	throw new PlanstreamError('invalid_input', describeIssue({ ...issue, path }, given), { path: path.join('.') }, { cause: error })
 }

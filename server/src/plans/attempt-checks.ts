@@ -1,7 +1,7 @@
 import { type Failure, type Json, type OutputChannel, PlanstreamError, type Usage } from '@planstream/shared'
 import { check, fraction, jsonObject, outputChannel } from '@planstream/shared/schemas'
 import * as z from 'zod'
-import { firstIssue } from '../ops/issues.js'
+import { findFirstIssue } from '../ops/issues.js'
 import type { AgentSchemas } from './agent.js'
 
 /** A result up to this size fits into its event; a larger one is an artifact. */
@@ -52,7 +52,7 @@ export function parseResult(returned: unknown, { result: schema }: AgentSchemas)
 }
 
 function refuse(error: z.ZodError, where: readonly string[]): never {
-	const issue = firstIssue(error)
+	const issue = findFirstIssue(error)
 	const path = [...where, ...issue.path].join('.')
 	const sentence = `The agent returned no result: ${path === '' ? 'it' : path} ${issue.message}. Return { data, quality_score?, checks? } with the data that the agent promises.`
 	throw new PlanstreamError('invalid_event', sentence, { path })

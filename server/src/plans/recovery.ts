@@ -57,7 +57,7 @@ export class Recovery {
 	#tell(): void {
 		const { health } = this.#options
 		const detail = `Plans that could not go on after the start: ${this.#stuck.size}. They are tried again every minute; the log says why.`
-		if (this.#stuck.size > 0) health.tell('recovery', 'degraded', detail)
-		else health.tell('recovery', 'ok')
+		if (this.#stuck.size > 0) health.report('recovery', 'degraded', detail)
+		else health.report('recovery', 'ok')
 	}
 }

@@ -53,21 +53,25 @@ export class WorkerHealth {
 	constructor(health: Health, agentTypes: Iterable<string>) {
 		this.#health = health
 		this.lingering(0)
-		for (const agent_type of agentTypes) health.tell(componentOf(agent_type), 'ok')
+		for (const agent_type of agentTypes) health.report(componentOf(agent_type), 'ok')
 	}
 
 	/** An agent whose process died is degraded until an attempt of it comes to a result. */
 	ended(agent_type: string, outcome: AttemptOutcome): void {
-		if (outcome.kind === 'result') this.#health.tell(componentOf(agent_type), 'ok')
+		if (outcome.kind === 'result') this.#health.report(componentOf(agent_type), 'ok')
 		if (outcome.kind !== 'failure' || !DEATHS.has(outcome.error.code)) return
-		this.#health.tell(componentOf(agent_type), 'degraded', `The process of its last attempt ended early: ${outcome.error.code}.`)
+		this.#health.report(
+			componentOf(agent_type),
+			'degraded',
+			`The process of its last attempt ended early: ${outcome.error.code}.`,
+		)
 	}
 
 	/** @param count - agents that go on although their attempts have ended */
 	lingering(count: number): void {
-		if (count === 0) this.#health.tell(WORKERS, 'ok')
+		if (count === 0) this.#health.report(WORKERS, 'ok')
 		else
-			this.#health.tell(WORKERS, 'degraded', `Agents that ignore their signal hold ${count} ${count === 1 ? 'slot' : 'slots'}.`)
+			this.#health.report(WORKERS, 'degraded', `Agents that ignore their signal hold ${count} ${count === 1 ? 'slot' : 'slots'}.`)
 	}
 }
 

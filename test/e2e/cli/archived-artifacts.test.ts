@@ -3,7 +3,7 @@ import { existsSync, readdirSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { EMPTY_FINGERPRINT } from '@planstream/shared'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { nextFingerprint } from '../../../server/src/log/append.js'
+import { computeFingerprint } from '../../../server/src/log/append.js'
 import { type RunningServer, startServer } from '../../../server/src/server.js'
 import { CliProcess, planstream, temporaryDirectory } from '../../support/cli-process.js'
 import { ask, post } from '../../support/http-request.js'
@@ -114,7 +114,7 @@ function renamed(archive: readonly string[], id: string): string[] {
 	const chained = kept.map((line) => {
 		const parsed = JSON.parse(line) as { event?: { event_id: string } }
 		if (parsed.event === undefined) return line.replace('"files":1', '"files":0')
-		fingerprint = nextFingerprint(fingerprint, parsed.event.event_id, JSON.stringify(parsed.event))
+		fingerprint = computeFingerprint(fingerprint, parsed.event.event_id, JSON.stringify(parsed.event))
 		return line.replace(/"fingerprint":"[^"]+"/, `"fingerprint":"${fingerprint}"`)
 	})
 	return chained.map((line, at) => (at === 0 ? line.replace(/"fingerprint":"[^"]+"/, `"fingerprint":"${fingerprint}"`) : line))

@@ -122,7 +122,7 @@ describe('planstream verify, export, import, list and show', () => {
 			expect.objectContaining({ plan_id: 'one', events: 2, head_seq: 2 }),
 		])
 		const again = await new CliProcess(['import', '--data', elsewhere.path]).input(archive).end()
-		expect(again).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('There is a plan two already.') })
+		expect(again).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('Plan two already exists.') })
 		const stateOf = async (url: string) => (await fetch(`${url}/api/v1/plans/two`)).json() as Promise<Record<string, unknown>>
 		const { cursor: _here, ...here } = await stateOf(server.url)
 		const { cursor: _there, ...there } = await stateOf(other.url)
@@ -279,7 +279,7 @@ describe('planstream verify, export, import, list and show', () => {
 		for (const words of [['serve'], ['import']]) {
 			const { code, stderr } = await planstream(words, { PLANSTREAM_DATA, PORT: '0' })
 			expect(code).not.toBe(0)
-			expect(stderr).toContain(`The data directory ${PLANSTREAM_DATA} cannot be made`)
+			expect(stderr).toContain(`The data directory ${PLANSTREAM_DATA} cannot be created`)
 		}
 	})
 

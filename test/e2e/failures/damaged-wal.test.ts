@@ -45,7 +45,7 @@ it('a flipped byte in the write-ahead log of a killed server is found by verify,
 	{
 		await using server = await serveProcess(directory)
 		const answer = await fetch(`${server.url}/api/v1/admin/plans/p/verify`)
-		const detail = expect.stringMatching(/^The write-ahead log was damaged: \d+ frames with 11 whole commits .*Restore a backup/)
+		const detail = expect.stringMatching(/^The write-ahead log was damaged: \d+ frames \(11 commits\) .*Restore a backup/)
 		const fault = { seq: 9, reason: 'dropped', detail }
 		expect((await answer.json()) as VerifyOutput).toMatchObject({ ok: false, head_seq: 9, events: 9, fault })
 		const history = await fetch(`${server.url}/api/v1/streaming/plans/p/history`)

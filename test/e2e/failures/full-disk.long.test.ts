@@ -81,7 +81,7 @@ it.skipIf(note !== '')(`a server without space for its first file says so and en
 	expect(await server.end()).toMatchObject({
 		code: 1,
 		stdout: '',
-		stderr: `The database ${directory.path}/planstream.db cannot be opened (database or disk is full). The disk is full: free some space and start again.\n`,
+		stderr: `The database ${directory.path}/planstream.db cannot be opened (database or disk is full). The disk is full: free some space and restart.\n`,
 	})
 })
 

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { eventLogSuite } from '#test/suites/event-log.suite.js'
 import { PLAN, record, records, summary } from '#test/support/plans/log-records.js'
-import { stagedKey } from '../append.js'
+import { toStagedKey } from '../append.js'
 import { openLog } from '../open.js'
 import { TailLog } from '../tail.js'
 import { SqliteLog } from './client.js'
@@ -98,15 +98,15 @@ describe('the log in SQLite', () => {
 		const { directory } = temporary
 		const before = await openLog({ kind: 'sqlite', directory })
 		await before.append(PLAN, [record('a')])
-		await before.begin(stagedKey(PLAN), { seq: 3, fingerprint: 'f'.repeat(16), base: '{}', reason: 'trimmed' }, 3)
-		await before.append(stagedKey(PLAN), records('b', 300))
+		await before.begin(toStagedKey(PLAN), { seq: 3, fingerprint: 'f'.repeat(16), base: '{}', reason: 'trimmed' }, 3)
+		await before.append(toStagedKey(PLAN), records('b', 300))
 		await before.close()
 
 		const after = await openLog({ kind: 'sqlite', directory })
-		expect(await after.head(stagedKey(PLAN))).toBeNull()
+		expect(await after.head(toStagedKey(PLAN))).toBeNull()
 		expect(await after.head(PLAN)).toMatchObject({ head_seq: 1 })
-		await after.begin(stagedKey(PLAN), null, 0)
-		expect((await after.records(stagedKey(PLAN), 1, 9))?.records).toEqual([])
+		await after.begin(toStagedKey(PLAN), null, 0)
+		expect((await after.records(toStagedKey(PLAN), 1, 9))?.records).toEqual([])
 		await after.close()
 	})
 
@@ -144,8 +144,8 @@ describe('the log in SQLite', () => {
 		const second = openLog({ kind: 'sqlite', directory })
 		await expect(second).rejects.toMatchObject({ code: 'storage_unavailable', facts: { directory, pid: process.pid } })
 		await expect(second).rejects.toThrow(
-			`Another Planstream process (pid ${process.pid}) has the data directory ${directory} open; ` +
-				'stop it, or set PLANSTREAM_DATA to another directory.',
+			`Another Planstream process (pid ${process.pid}) has the data directory ${directory} open. ` +
+				'Stop it, or set PLANSTREAM_DATA to another directory.',
 		)
 		expect((await opened.log.append(PLAN, [record('a')])).results[0]?.seq).toBe(1)
 	})
@@ -159,9 +159,13 @@ describe('the log in SQLite', () => {
 	it.each<[string, string, (file: string) => unknown]>([
 		['is no database', 'The file is damaged: restore a backup', (file) => writeFile(file, 'no database. '.repeat(1000))],
 		['is damaged behind its first page', 'The file is damaged: restore a backup', damagedPages],
-		['is of another program', 'It is no database of Planstream: move planstream.db* aside', tables(0)],
-		['is of another program that counts its formats', 'It is no database of Planstream: move planstream.db* aside', tables(3)],
-		['is a directory', 'It must be a file that this user may read and write', (file) => mkdir(file)],
+		['is of another program', 'The file is not a Planstream database: move planstream.db* aside', tables(0)],
+		[
+			'is of another program that counts its formats',
+			'The file is not a Planstream database: move planstream.db* aside',
+			tables(3),
+		],
+		['is a directory', 'Make sure that this user can read and write', (file) => mkdir(file)],
 	])('says what to do when the file %s', async (_what, advice, make) => {
 		await using temporary = await temporaryDirectory()
 		const { directory } = temporary
@@ -174,14 +178,14 @@ describe('the log in SQLite', () => {
 		expect(await readdir(directory)).not.toContain('planstream.pid')
 	})
 
-	it('says so when the directory cannot be made', async () => {
+	it('says so when the directory cannot be created', async () => {
 		await using temporary = await temporaryDirectory()
 		const { directory } = temporary
 		await writeFile(join(directory, 'planstream.db'), '')
 		for (const below of [join(directory, 'planstream.db', 'below'), '/proc/planstream/below']) {
 			await expect(openLog({ kind: 'sqlite', directory: below })).rejects.toMatchObject({
 				code: 'storage_unavailable',
-				message: expect.stringContaining('cannot be made'),
+				message: expect.stringContaining('cannot be created'),
 			})
 		}
 	})
@@ -205,7 +209,7 @@ describe('the log in SQLite', () => {
 		const log = new TailLog(await SqliteLog.open(directory, file))
 		const lost = {
 			code: 'storage_unavailable',
-			message: expect.stringMatching(/struck by lightning.*restart the server/),
+			message: expect.stringMatching(/struck by lightning.*Restart the server/),
 			facts: { directory },
 		}
 		const waiting = [log.append(PLAN, [record('a')]), log.head(PLAN)]

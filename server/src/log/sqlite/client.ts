@@ -17,8 +17,8 @@ import type {
 	RecordPage,
 	RetirableQuery,
 } from '../event-log.js'
-import { listedBy } from '../listing.js'
-import { closedError, threadGoneError } from '../storage-errors.js'
+import { toListColumns } from '../listing.js'
+import { createClosedError, createThreadGoneError } from '../storage-errors.js'
 import {
 	type AppendReply,
 	type Cells,
@@ -32,10 +32,10 @@ import {
 	type WorkerOpened,
 } from './messages.js'
 
-/** Requests that may wait for the thread at once; far above what 10,000 streams ask for. */
+/** Limit on pending requests; far above what 10,000 streams need. */
 const MAX_WAITING = 65_536
 
-/** Requests in one message to the thread, at most. */
+/** Limit on requests in one message to the thread. */
 const BATCH = 64
 
 interface Waiting {
@@ -43,7 +43,7 @@ interface Waiting {
 	readonly reject: (error: PlanstreamError) => void
 }
 
-/** The logs in one SQLite file, owned by a thread of their own. What is asked for in one turn of the event loop goes over in one message. */
+/** Stores logs in one SQLite file that a worker thread owns. The requests of one event loop turn share one message. */
 export class SqliteLog implements LogStore {
 	readonly #worker: Worker
 	readonly #directory: string
@@ -60,17 +60,17 @@ export class SqliteLog implements LogStore {
 	}
 
 	/**
-	 * Opens the database in an existing directory, or makes it.
+	 * Opens the database in an existing directory, or creates it.
 	 *
-	 * @param file - the script of the thread
-	 * @defaultValue the compiled `sqlite-worker.js`: the package's own import map leads to it from the sources, too
-	 * @throws `storage_unavailable` when another process has it open, when this installation has no SQLite, or when the file is not to be read
+	 * @param file - script of the worker thread
+	 * @defaultValue the compiled worker, which the package's import map finds from the sources, too
+	 * @throws `storage_unavailable` when another process has it open, this installation has no SQLite, or the file cannot be read
 	 */
 	static async open(directory: string, file = createRequire(import.meta.url).resolve('#log/sqlite-worker')): Promise<SqliteLog> {
-		// The process's own flags (a TypeScript loader, --input-type) are not for a plain compiled file.
+		// The process's own flags (a TypeScript loader, --input-type) do not apply to a compiled file.
 		const worker = new Worker(file, { workerData: { directory }, name: 'planstream-log', execArgv: [] })
 		const log = new SqliteLog(worker, directory)
-		await log.#opened()
+		await log.#waitUntilOpen()
 		return log
 	}
 
@@ -141,12 +141,12 @@ export class SqliteLog implements LogStore {
 	async #close(): Promise<void> {
 		if (this.#gone) return
 		const released = this.#ask({ kind: 'close' })
-		this.#gone = closedError()
+		this.#gone = createClosedError()
 		await released
 		await this.#worker.terminate()
 	}
 
-	#opened(): Promise<void> {
+	#waitUntilOpen(): Promise<void> {
 		return new Promise((resolve, reject) => {
 			this.#worker.once('message', (opened: WorkerOpened) => {
 				if (opened.problem) {
@@ -157,25 +157,25 @@ export class SqliteLog implements LogStore {
 				this.#worker.on('message', (cells: Cells) => this.#take(cells))
 				resolve()
 			})
-			const stopped = (cause: unknown): void => {
-				const error = threadGoneError(this.#directory, cause)
+			const onStop = (cause: unknown): void => {
+				const error = createThreadGoneError(this.#directory, cause)
 				reject(error)
 				this.#fail(error)
 			}
-			this.#worker.on('error', stopped)
-			this.#worker.on('messageerror', stopped)
-			this.#worker.on('exit', (code) => stopped(`it ended with code ${code}`))
+			this.#worker.on('error', onStop)
+			this.#worker.on('messageerror', onStop)
+			this.#worker.on('exit', (code) => onStop(`exit code ${code}`))
 		})
 	}
 
 	#ask<Kind extends Request['kind']>(request: Extract<Request, { kind: Kind }>): Promise<Replies[Kind]> {
 		if (this.#gone) return Promise.reject(this.#gone)
-		if (this.#waiting.size >= MAX_WAITING) return Promise.reject(tooManyWaiting())
+		if (this.#waiting.size >= MAX_WAITING) return Promise.reject(createOverloadError())
 		this.#lastId += 1
 		const id = this.#lastId
 		const size = this.#outbox.push({ id, request })
 		if (size === 1) setImmediate(() => this.#post())
-		// A full batch goes over at once, so that both threads work.
+		// A full batch is sent at once, so that both threads work.
 		else if (size === BATCH) this.#post()
 		return new Promise((resolve, reject) => {
 			// The thread answers each kind of request with its own kind of reply.
@@ -211,19 +211,19 @@ function toStored(summary: PlanSummary): StoredSummary {
 	const { created_at, updated_at, owner, finished } = summary
 	const unfinished = owner === 'managed' && !finished ? 1 : 0
 	const at_rest = finished ? 'finished' : owner === 'external' ? 'open' : null
-	return { json: JSON.stringify(summary), created_at, unfinished, at_rest, updated_at, ...listedBy(summary) }
+	return { json: JSON.stringify(summary), created_at, unfinished, at_rest, updated_at, ...toListColumns(summary) }
 }
 
-/** The summary parsed last: most appends leave that of their plan as it was. */
+/** The last parsed summary: most appends leave the summary of their plan unchanged. */
 let parsed: { readonly json: string; readonly summary: PlanSummary } | null = null
 
-function summaryOf(json: string | null): PlanSummary | null {
+function parseSummary(json: string | null): PlanSummary | null {
 	if (json === null) return null
 	if (parsed?.json !== json) parsed = { json, summary: JSON.parse(json) as PlanSummary }
 	return parsed.summary
 }
 
-function toHead(reply: HeadReply, summary = summaryOf(reply.summary)): Head {
+function toHead(reply: HeadReply, summary = parseSummary(reply.summary)): Head {
 	const { epoch, head_seq, state_seq, oldest_seq, fingerprint } = reply
 	return { epoch, head_seq, state_seq, oldest_seq, fingerprint, summary }
 }
@@ -231,22 +231,23 @@ function toHead(reply: HeadReply, summary = summaryOf(reply.summary)): Head {
 function toAppended(reply: AppendReply, records: readonly LogRecord[], summary: PlanSummary | undefined): Appended {
 	const { epoch } = reply.head
 	const duplicate = reply.fingerprints === null
-	const results = records.map(({ event_id }, index) => ({ event_id, seq: at(reply.seqs, index), duplicate }))
+	const results = records.map(({ event_id }, index) => ({ event_id, seq: requireAt(reply.seqs, index), duplicate }))
 	const events = (reply.fingerprints ?? []).map((fingerprint, index) => {
-		const seq = at(reply.seqs, index)
+		const seq = requireAt(reply.seqs, index)
 		const cursor = formatCursor({ epoch, seq, fingerprint })
-		return { seq, cursor, text: encodeEvent(at(records, index).text, seq, cursor) }
+		return { seq, cursor, text: encodeEvent(requireAt(records, index).text, seq, cursor) }
 	})
 	return { head: toHead(reply.head, duplicate ? undefined : summary), results, events }
 }
 
-function at<Item>(items: readonly Item[], index: number): Item {
+function requireAt<Item>(items: readonly Item[], index: number): Item {
 	const item = items[index]
-	if (item === undefined) throw new Error(`the log's thread answered for ${items.length} records; it was given more`)
+	if (item === undefined)
+		throw new Error(`the database thread answered ${items.length} records of a larger append; this is a bug in Planstream`)
 	return item
 }
 
-function tooManyWaiting(): PlanstreamError {
-	const message = `${MAX_WAITING} requests wait for the database already; ask again in a moment, or look for what keeps the disk busy.`
+function createOverloadError(): PlanstreamError {
+	const message = `The database already has ${MAX_WAITING} pending requests. Try again in a moment, or find out what keeps the disk busy.`
 	return new PlanstreamError('storage_unavailable', message, { limit: MAX_WAITING })
 }

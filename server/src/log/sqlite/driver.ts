@@ -3,14 +3,14 @@ import { PlanstreamError } from '@planstream/shared'
 
 export type SqlValue = string | number | null
 
-/** A prepared statement. `Row` is what its columns are, which only the SQL knows. */
+/** A prepared statement. `Row` describes its columns, which the compiler cannot check. */
 export interface SqlStatement<Row> {
 	run(...values: SqlValue[]): { readonly changes: number | bigint; readonly lastInsertRowid: number | bigint }
 	get(...values: SqlValue[]): Row | undefined
 	all(...values: SqlValue[]): Row[]
 }
 
-/** The part of SQLite's interface that this system uses; the same in Node and in the package that stands in for it. */
+/** The part of SQLite's interface that Planstream uses; identical in Node and in the fallback package. */
 export interface SqlDatabase {
 	readonly isTransaction: boolean
 	exec(sql: string): void
@@ -22,22 +22,22 @@ interface SqliteModule {
 	readonly DatabaseSync: new (location: string) => SqlDatabase
 }
 
-const STAND_IN = '@photostructure/sqlite'
+const FALLBACK_PACKAGE = '@photostructure/sqlite'
 const require = createRequire(import.meta.url)
 let loaded: SqliteModule | undefined
 
 /**
- * Opens a database file, or makes it.
+ * Opens a database file, or creates it.
  *
  * @throws `storage_unavailable` when this installation has no SQLite
  */
 export function openDatabase(file: string): SqlDatabase {
-	loaded ??= builtIn() ?? standIn()
+	loaded ??= loadBuiltIn() ?? loadFallback()
 	return new loaded.DatabaseSync(file)
 }
 
 /**
- * A private database in memory, gone with its last reference; for an index that can be made again.
+ * Opens a private database in memory, gone with its last reference; for an index that can be rebuilt.
  *
  * @throws `storage_unavailable` when this installation has no SQLite
  */
@@ -45,9 +45,9 @@ export function openMemoryDatabase(): SqlDatabase {
 	return openDatabase(':memory:')
 }
 
-/** Node's own SQLite, from the version on that has its backup function (22.16). */
-function builtIn(): SqliteModule | null {
-	const module = withoutSqliteWarning(() => process.getBuiltinModule('node:sqlite'))
+/** Loads Node's own SQLite if it has the backup function (Node 22.16 and later). */
+function loadBuiltIn(): SqliteModule | null {
+	const module = suppressSqliteWarning(() => process.getBuiltinModule('node:sqlite'))
 	return isUsable(module) ? module : null
 }
 
@@ -55,26 +55,31 @@ function isUsable(module: object | undefined): module is SqliteModule {
 	return module !== undefined && 'backup' in module && 'DatabaseSync' in module
 }
 
-function standIn(): SqliteModule {
+function loadFallback(): SqliteModule {
 	try {
-		return require(STAND_IN) as SqliteModule
+		return require(FALLBACK_PACKAGE) as SqliteModule
 	} catch (cause) {
 		const message =
-			`This installation has no SQLite: Node ${process.versions.node} has none built in that serves (22.16 and later do), and the ` +
-			`optional package ${STAND_IN} could not be loaded. Install without --omit=optional, or use a newer Node.`
-		throw new PlanstreamError('storage_unavailable', message, { node: process.versions.node, package: STAND_IN }, { cause })
+			`SQLite is not available: Node ${process.versions.node} is older than 22.16, and the optional package ` +
+			`${FALLBACK_PACKAGE} could not be loaded. Install without --omit=optional, or use a newer Node.`
+		throw new PlanstreamError(
+			'storage_unavailable',
+			message,
+			{ node: process.versions.node, package: FALLBACK_PACKAGE },
+			{ cause },
+		)
 	}
 }
 
-/** Node announces its SQLite as experimental while the module loads; that one sentence is of no use to an operator. */
-function withoutSqliteWarning<Result>(load: () => Result): Result {
+/** Suppresses the warning that SQLite is experimental, which Node prints while the module loads: operators cannot act on it. */
+function suppressSqliteWarning<Result>(load: () => Result): Result {
 	const emitWarning = process.emitWarning
-	const quiet = (warning: string | Error, ...rest: unknown[]): void => {
+	const emitOtherWarning = (warning: string | Error, ...rest: unknown[]): void => {
 		const text = typeof warning === 'string' ? warning : warning.message
 		if (rest[0] === 'ExperimentalWarning' && text.startsWith('SQLite')) return
 		Reflect.apply(emitWarning, process, [warning, ...rest])
 	}
-	process.emitWarning = quiet
+	process.emitWarning = emitOtherWarning
 	try {
 		return load()
 	} finally {

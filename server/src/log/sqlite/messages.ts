@@ -14,7 +14,7 @@ import type {
 } from '../event-log.js'
 import type { AtRest } from './schema.js'
 
-/** A summary as it is stored: its JSON, and the facts that the tables are searched by. */
+/** A summary as it is stored: its JSON, and the columns that queries search. */
 export interface StoredSummary {
 	readonly json: string
 	readonly created_at: string
@@ -41,11 +41,6 @@ export interface TrimRequest {
 	readonly replacement: Replacement
 }
 
-export interface RemoveRequest {
-	readonly kind: 'remove'
-	readonly plan: PlanKey
-}
-
 export interface BeginRequest {
 	readonly kind: 'begin'
 	readonly plan: PlanKey
@@ -58,10 +53,6 @@ export interface RenameRequest {
 	readonly plan: PlanKey
 	readonly to: PlanKey
 	readonly summary: StoredSummary
-}
-
-export interface ProbeRequest {
-	readonly kind: 'probe'
 }
 
 export interface PageRequest {
@@ -97,15 +88,17 @@ export interface RecordsRequest {
 	readonly limit: number
 }
 
-export interface CloseRequest {
-	readonly kind: 'close'
-}
-
-export type WriteRequest = AppendRequest | TrimRequest | RemoveRequest | BeginRequest | RenameRequest | ProbeRequest
+export type WriteRequest =
+	| AppendRequest
+	| TrimRequest
+	| { readonly kind: 'remove'; readonly plan: PlanKey }
+	| BeginRequest
+	| RenameRequest
+	| { readonly kind: 'probe' }
 export type ReadingRequest = PageRequest | HeadRequest | ListRequest | UnfinishedRequest | RetirableRequest | RecordsRequest
-export type Request = WriteRequest | ReadingRequest | CloseRequest
+export type Request = WriteRequest | ReadingRequest | { readonly kind: 'close' }
 
-/** A head with its summary still in JSON: text crosses between threads much faster than objects do. */
+/** A head with its summary still in JSON: threads exchange strings much faster than objects. */
 export interface HeadReply {
 	readonly epoch: string
 	readonly head_seq: number
@@ -115,13 +108,13 @@ export interface HeadReply {
 	readonly summary: string | null
 }
 
-/** What the asking thread cannot know itself; it has the records. */
+/** The part of the answer that the requesting thread cannot derive from its records. */
 export interface AppendReply {
-	/** Without the summary where it came with the append. */
+	/** Has no summary if the append set one. */
 	readonly head: HeadReply
-	/** One a record. */
+	/** One per record. */
 	readonly seqs: readonly number[]
-	/** One a record; null when all records were known. */
+	/** One per record; null when all were duplicates. */
 	readonly fingerprints: readonly string[] | null
 }
 
@@ -134,7 +127,7 @@ export interface PageReply {
 	readonly events: readonly StoredEvent[]
 }
 
-/** What each kind of request is answered with. */
+/** The reply to each kind of request. */
 export interface Replies {
 	readonly append: AppendReply
 	readonly trim: null
@@ -156,7 +149,7 @@ export interface RequestEnvelope<Kind extends Request = Request> {
 	readonly request: Kind
 }
 
-/** An answer, or the problem body of the error that is to be thrown in its place. */
+/** A reply, or the problem body of the error to throw instead. */
 export type Response = { readonly value: Replies[keyof Replies] } | { readonly problem: Problem }
 
 export interface ResponseEnvelope {
@@ -164,12 +157,12 @@ export interface ResponseEnvelope {
 	readonly outcome: Response
 }
 
-/** The thread's first message: no problem when the database is open. */
+/** The thread's first message; `problem` is null when the database is open. */
 export type WorkerOpened = { readonly problem: Problem } | { readonly problem: null; readonly dropped: Dropped | null }
 
 /**
- * Messages between the two threads, laid flat: copying an array of texts and numbers costs a quarter of copying objects of the same
- * content, and appends are most of what goes over. What is rare goes over as the object it is.
+ * A flat message between the two threads. Copying an array of strings and numbers costs a quarter of copying the same content as
+ * objects, and most messages are appends. Rare requests are sent as objects.
  */
 export type Cells = readonly unknown[]
 
@@ -197,23 +190,23 @@ export function packRequests(batch: readonly RequestEnvelope[]): Cells {
 }
 
 export function unpackRequests(cells: Cells): RequestEnvelope[] {
-	const next = reader(cells)
+	const reader = createReader(cells)
 	const batch: RequestEnvelope[] = []
-	while (next.more()) {
-		const id = next.number()
-		batch.push({ id, request: next.number() === APPEND ? nextAppend(next) : (next.any() as Request) })
+	while (reader.more()) {
+		const id = reader.number()
+		batch.push({ id, request: reader.number() === APPEND ? readAppend(reader) : (reader.any() as Request) })
 	}
 	return batch
 }
 
-function nextAppend(next: Reader): AppendRequest {
-	const plan = { tenant: next.text(), plan_id: next.text() }
-	const expected_seq = next.optional<number>()
-	const expected_state_seq = next.optional<number>()
-	const summary = nextSummary(next)
+function readAppend(reader: Reader): AppendRequest {
+	const plan = { tenant: reader.text(), plan_id: reader.text() }
+	const expected_seq = reader.optional<number>()
+	const expected_state_seq = reader.optional<number>()
+	const summary = readSummary(reader)
 	const records: LogRecord[] = []
-	for (let count = next.number(); count > 0; count -= 1) {
-		records.push({ event_id: next.text(), text: next.text(), sent_digest: next.text(), transient: next.any() === true })
+	for (let count = reader.number(); count > 0; count -= 1) {
+		records.push({ event_id: reader.text(), text: reader.text(), sent_digest: reader.text(), transient: reader.any() === true })
 	}
 	const expectations = {
 		...(expected_seq === undefined ? {} : { expected_seq }),
@@ -222,20 +215,20 @@ function nextAppend(next: Reader): AppendRequest {
 	return { kind: 'append', plan, records, expectations, summary }
 }
 
-function nextSummary(next: Reader): AppendRequest['summary'] {
-	if (next.any() !== true) return null
-	const json = next.text()
-	const created_at = next.text()
-	const unfinished = next.any() as 0 | 1
-	const at_rest = next.any() as AtRest | null
-	const updated_at = next.text()
-	const status = next.text()
-	const labels = next.nullable()
-	const query_text = next.nullable()
+function readSummary(reader: Reader): AppendRequest['summary'] {
+	if (reader.any() !== true) return null
+	const json = reader.text()
+	const created_at = reader.text()
+	const unfinished = reader.any() as 0 | 1
+	const at_rest = reader.any() as AtRest | null
+	const updated_at = reader.text()
+	const status = reader.text()
+	const labels = reader.nullable()
+	const query_text = reader.nullable()
 	return { json, created_at, unfinished, at_rest, updated_at, status, labels, query_text }
 }
 
-/** Of appends to one plan the summary goes over once: it is much longer than the rest of their answers. */
+/** Packs answers, sending a summary once for consecutive appends to a plan: it is much longer than the rest of an answer. */
 export function packAnswers(batch: readonly ResponseEnvelope[]): Cells {
 	const cells: unknown[] = []
 	let summary: string | null = null
@@ -254,44 +247,44 @@ export function packAnswers(batch: readonly ResponseEnvelope[]): Cells {
 }
 
 export function unpackAnswers(cells: Cells): ResponseEnvelope[] {
-	const next = reader(cells)
+	const reader = createReader(cells)
 	const batch: ResponseEnvelope[] = []
 	let summary: string | null = null
-	while (next.more()) {
-		const id = next.number()
-		if (next.number() !== APPEND) {
-			batch.push({ id, outcome: next.any() as Response })
+	while (reader.more()) {
+		const id = reader.number()
+		if (reader.number() !== APPEND) {
+			batch.push({ id, outcome: reader.any() as Response })
 			continue
 		}
-		const value = nextAppendReply(next, summary)
+		const value = readAppendReply(reader, summary)
 		summary = value.head.summary
 		batch.push({ id, outcome: { value } })
 	}
 	return batch
 }
 
-function nextAppendReply(next: Reader, before: string | null): AppendReply {
-	const epoch = next.text()
-	const head_seq = next.number()
-	const state_seq = next.number()
-	const oldest_seq = next.number()
-	const fingerprint = next.text()
-	const summary = next.optional<string | null>()
+function readAppendReply(reader: Reader, before: string | null): AppendReply {
+	const epoch = reader.text()
+	const head_seq = reader.number()
+	const state_seq = reader.number()
+	const oldest_seq = reader.number()
+	const fingerprint = reader.text()
+	const summary = reader.optional<string | null>()
 	const head = { epoch, head_seq, state_seq, oldest_seq, fingerprint, summary: summary === undefined ? before : summary }
-	const count = next.number()
-	const isNew = next.any() === true
-	const seqs = Array.from({ length: count }, () => next.number())
-	return { head, seqs, fingerprints: isNew ? Array.from({ length: count }, () => next.text()) : null }
+	const count = reader.number()
+	const isNew = reader.any() === true
+	const seqs = Array.from({ length: count }, () => reader.number())
+	return { head, seqs, fingerprints: isNew ? Array.from({ length: count }, () => reader.text()) : null }
 }
 
 function isAppendReply(value: object | null): value is AppendReply {
 	return value !== null && 'seqs' in value
 }
 
-type Reader = ReturnType<typeof reader>
+type Reader = ReturnType<typeof createReader>
 
-/** Both ends are this file, so a cell is what its place says. */
-function reader(cells: Cells) {
+/** Reads cells without checks: this file also packs them, so the position determines the type. */
+function createReader(cells: Cells) {
 	let index = 0
 	const any = (): unknown => {
 		const cell = cells[index]

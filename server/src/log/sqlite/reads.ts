@@ -1,7 +1,7 @@
 import { formatCursor, type PlanSummary, type Position } from '@planstream/shared'
 import { encodeEvent } from '../append.js'
 import { type PlanKey, resolvePosition, type StoredEvent, type StoredRecord } from '../event-log.js'
-import { compareNewestFirst, type Filter, type ListPosition, pageOf, parseQuery } from '../listing.js'
+import { compareNewestFirst, type Filter, type ListPosition, makePage, parseQuery } from '../listing.js'
 import type {
 	HeadRequest,
 	ListRequest,
@@ -16,19 +16,19 @@ import type {
 import type { LogRow } from './schema.js'
 import type { SqliteStore } from './store.js'
 
-/** Characters of event text after which a page is closed, so that a page of large events stays small. */
+/** Characters of event text after which a page ends, so that pages of large events stay small. */
 const PAGE_CHARACTERS = 4_194_304
 
 type Reply = Replies[keyof Replies]
 
-/** A read that is done a few rows at a time, so that it never keeps the appends waiting. */
+/** A read that runs a few rows at a time, so that appends never wait long. */
 export interface ReadJob {
-	/** Looks at up to `rows` rows. `reply` is undefined until the read is complete. */
+	/** Reads up to `rows` rows. `reply` is undefined until the read is complete. */
 	step(rows: number): { readonly rows: number; readonly reply: Reply | undefined }
 }
 
-/** @throws `bad_request` for a list query that is not well formed */
-export function readJob(store: SqliteStore, request: ReadingRequest): ReadJob {
+/** @throws `bad_request` for an invalid list query */
+export function createReadJob(store: SqliteStore, request: ReadingRequest): ReadJob {
 	if (request.kind === 'read') return new PageRead(store, request)
 	if (request.kind === 'list') return new ListRead(store, request)
 	if (request.kind === 'records') return new RecordRead(store, request)
@@ -36,18 +36,16 @@ export function readJob(store: SqliteStore, request: ReadingRequest): ReadJob {
 }
 
 function replyAtOnce(store: SqliteStore, request: HeadRequest | UnfinishedRequest | RetirableRequest): Reply {
-	if (request.kind === 'head') return headReply(store, request.plan)
-	return request.kind === 'unfinished' ? store.unfinished() : store.retirable(request.query)
-}
-
-function headReply(store: SqliteStore, plan: PlanKey): Replies['head'] {
-	const row = store.find(plan)
-	return row && store.headOf(row)
+	if (request.kind === 'head') {
+		const row = store.find(request.plan)
+		return row && store.toHeadReply(row)
+	}
+	return request.kind === 'unfinished' ? store.listUnfinished() : store.listRetirable(request.query)
 }
 
 /**
- * One page of a log. Verdict and head are those of its first turn. When the log is trimmed or removed between two turns the page ends
- * where it is, or starts over while it is empty.
+ * Reads one page of a log, with the verdict and head of its first turn. When the log is trimmed or removed between two turns, the
+ * page ends there, or starts over if it is still empty.
  */
 class PageRead implements ReadJob {
 	readonly #store: SqliteStore
@@ -67,31 +65,31 @@ class PageRead implements ReadJob {
 
 	step(rows: number): { rows: number; reply: PageReply | undefined } {
 		const row = this.#store.find(this.#plan)
-		if (!row && this.#events.length === 0) return { rows: 1, reply: this.#absent() }
-		const begun = this.#begun && this.#stillThere(this.#begun.row, row) ? this.#begun : null
-		if (!begun && this.#events.length > 0) return { rows: 1, reply: this.#reply() }
+		if (!row && this.#events.length === 0) return { rows: 1, reply: this.#makeEmptyReply() }
+		const begun = this.#begun && this.#isSameLog(this.#begun.row, row) ? this.#begun : null
+		if (!begun && this.#events.length > 0) return { rows: 1, reply: this.#makeReply() }
 		if (row && !begun) this.#begin(row)
 		const taken = this.#take(rows)
-		const complete = taken < rows || this.#characters >= PAGE_CHARACTERS || this.#nextSeq() > (this.#begun?.to_seq ?? 0)
-		return { rows: Math.max(taken, 1), reply: complete ? this.#reply() : undefined }
+		const complete = taken < rows || this.#characters >= PAGE_CHARACTERS || this.#nextSeq > (this.#begun?.to_seq ?? 0)
+		return { rows: Math.max(taken, 1), reply: complete ? this.#makeReply() : undefined }
 	}
 
 	#begin(row: LogRow): void {
-		const { reset, from_seq } = this.#store.judge(this.#after, row)
-		const from_cursor = this.#store.cursorAt(row, from_seq - 1)
-		const base = reset === null ? null : this.#store.baseOf(row)
-		const page = { verdict: { reset, epoch: row.epoch }, head: this.#store.headOf(row), from_seq, from_cursor, base }
+		const { reset, from_seq } = this.#store.resolvePosition(this.#after, row)
+		const from_cursor = this.#store.findCursor(row, from_seq - 1)
+		const base = reset === null ? null : this.#store.findBase(row)
+		const page = { verdict: { reset, epoch: row.epoch }, head: this.#store.toHeadReply(row), from_seq, from_cursor, base }
 		this.#begun = { row, page, to_seq: Math.min(row.head_seq, from_seq + this.#limit - 1) }
 	}
 
-	#stillThere(before: LogRow, now: LogRow | null): boolean {
-		return now?.log_id === before.log_id && now.oldest_seq <= this.#nextSeq()
+	#isSameLog(before: LogRow, now: LogRow | null): boolean {
+		return now?.log_id === before.log_id && now.oldest_seq <= this.#nextSeq
 	}
 
 	#take(rows: number): number {
 		if (!this.#begun) return 0
 		const { row, to_seq } = this.#begun
-		const found = this.#store.events(row, this.#nextSeq(), to_seq, rows)
+		const found = this.#store.readEvents(row, this.#nextSeq, to_seq, rows)
 		for (const { seq, fingerprint, text } of found) {
 			const cursor = formatCursor({ epoch: row.epoch, seq, fingerprint })
 			this.#events.push({ seq, cursor, text: encodeEvent(text, seq, cursor) })
@@ -100,21 +98,21 @@ class PageRead implements ReadJob {
 		return found.length
 	}
 
-	#nextSeq(): number {
+	get #nextSeq(): number {
 		return (this.#begun?.page.from_seq ?? 1) + this.#events.length
 	}
 
-	#reply(): PageReply {
-		return this.#begun ? { ...this.#begun.page, events: this.#events } : this.#absent()
+	#makeReply(): PageReply {
+		return this.#begun ? { ...this.#begun.page, events: this.#events } : this.#makeEmptyReply()
 	}
 
-	#absent(): PageReply {
+	#makeEmptyReply(): PageReply {
 		const { reset, from_seq } = resolvePosition(this.#after, null)
 		return { verdict: { reset, epoch: null }, head: null, from_seq, from_cursor: null, base: null, events: [] }
 	}
 }
 
-/** One page of a log as it is stored. When the log is trimmed or removed between two turns the page ends where it is. */
+/** Reads one page of stored records. When the log is trimmed or removed between two turns, the page ends there. */
 class RecordRead implements ReadJob {
 	readonly #store: SqliteStore
 	readonly #plan: PlanKey
@@ -136,19 +134,19 @@ class RecordRead implements ReadJob {
 		this.#begun ??= row && this.#begin(row)
 		if (this.#begun === null) return { rows: 1, reply: null }
 		const from_seq = (this.#records.at(-1)?.seq ?? this.#from_seq - 1) + 1
-		const stillThere = row?.log_id === this.#begun.row.log_id && (this.#records.length === 0 || row.oldest_seq <= from_seq)
-		const found = stillThere ? this.#take(row, Math.max(from_seq, row.oldest_seq), rows) : 0
+		const isSameLog = row?.log_id === this.#begun.row.log_id && (this.#records.length === 0 || row.oldest_seq <= from_seq)
+		const found = isSameLog ? this.#take(row, Math.max(from_seq, row.oldest_seq), rows) : 0
 		const complete = found < rows || this.#characters >= PAGE_CHARACTERS
 		return { rows: Math.max(found, 1), reply: complete ? { ...this.#begun.page, records: this.#records } : undefined }
 	}
 
 	#begin(row: LogRow) {
-		const origin = this.#from_seq <= row.oldest_seq ? this.#store.originOf(row) : null
-		return { row, page: { head: this.#store.headOf(row), origin } }
+		const origin = this.#from_seq <= row.oldest_seq ? this.#store.findOrigin(row) : null
+		return { row, page: { head: this.#store.toHeadReply(row), origin } }
 	}
 
 	#take(row: LogRow, from_seq: number, rows: number): number {
-		const found = this.#store.records(row, from_seq, Math.min(rows, this.#limit - this.#records.length))
+		const found = this.#store.readRecords(row, from_seq, Math.min(rows, this.#limit - this.#records.length))
 		for (const record of found) {
 			this.#records.push(record)
 			this.#characters += record.text.length
@@ -157,12 +155,12 @@ class RecordRead implements ReadJob {
 	}
 }
 
-/** Plans whose columns are compared in the time that a row is read. */
-const COMPARED = 16
-/** '~' comes after every digit, so it stands before the newest plan. */
+/** Plans whose columns can be compared in the time it takes to read one row. */
+const COMPARED_PER_ROW = 16
+/** Sorts before the newest plan, because '~' sorts after every digit. */
 const NEWEST: ListPosition = { created_at: '~', plan_id: '' }
 
-/** One page of the list of plans, found by a scan from the newest on. */
+/** Reads one page of the list of plans by a scan from the newest. */
 class ListRead implements ReadJob {
 	readonly #store: SqliteStore
 	readonly #tenant: string
@@ -176,18 +174,18 @@ class ListRead implements ReadJob {
 		this.#tenant = query.tenant
 		this.#limit = query.limit
 		this.#filter = parseQuery(query)
-		const { after, sieve } = this.#filter
-		const newest = sieve.created_before === null ? NEWEST : { created_at: sieve.created_before, plan_id: '' }
+		const { after, prefilter } = this.#filter
+		const newest = prefilter.created_before === null ? NEWEST : { created_at: prefilter.created_before, plan_id: '' }
 		this.#after = after !== null && compareNewestFirst(after, newest) > 0 ? after : newest
 	}
 
 	step(rows: number): { rows: number; reply: Replies['list'] | undefined } {
-		const { sieve, matches } = this.#filter
-		const last = { created_at: sieve.created_after, plan_id: '' }
-		const end = this.#store.listEnd(this.#tenant, sieve, this.#after, rows * COMPARED)
+		const { prefilter, matches } = this.#filter
+		const last = { created_at: prefilter.created_after, plan_id: '' }
+		const end = this.#store.findListEnd(this.#tenant, prefilter, this.#after, rows * COMPARED_PER_ROW)
 		const wanted = this.#limit + 1 - this.#matched.length
 		const room = Math.min(wanted, rows)
-		const found = this.#store.listed(this.#tenant, sieve, this.#after, end ?? last, room)
+		const found = this.#store.listSummaries(this.#tenant, prefilter, this.#after, end ?? last, room)
 		for (const { summary } of found) {
 			const parsed = JSON.parse(summary) as PlanSummary
 			if (matches(parsed)) this.#matched.push(parsed)
@@ -195,6 +193,6 @@ class ListRead implements ReadJob {
 		const isCut = found.length === room
 		this.#after = (isCut ? found.at(-1) : end) ?? last
 		const complete = (end === null && !isCut) || this.#matched.length > this.#limit
-		return { rows, reply: complete ? pageOf(this.#matched, this.#limit) : undefined }
+		return { rows, reply: complete ? makePage(this.#matched, this.#limit) : undefined }
 	}
 }

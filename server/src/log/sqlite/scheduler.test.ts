@@ -44,7 +44,7 @@ function read(plan: PlanKey, limit: number): ReadingRequest {
 	return { kind: 'read', plan, after: 'start', limit }
 }
 
-function codeOf({ outcome }: ResponseEnvelope): string {
+function getErrorCode({ outcome }: ResponseEnvelope): string {
 	return 'problem' in outcome ? outcome.problem.code : 'ok'
 }
 
@@ -93,10 +93,10 @@ describe('the turns of the one connection', () => {
 		log.add(append(PLAN, records('a', 10)))
 		log.settle()
 		const ids = Array.from({ length: 6 }, () => log.add(read(PLAN, 10)))
-		const { events } = log.store
-		log.store.events = (...args) => {
+		const { readEvents } = log.store
+		log.store.readEvents = (...args) => {
 			log.clock.now += 2
-			return Reflect.apply(events, log.store, args)
+			return Reflect.apply(readEvents, log.store, args)
 		}
 		expect(log.turns.serve().map(({ id }) => id)).toEqual(ids.slice(0, 3))
 		expect(log.turns.serve().map(({ id }) => id)).toEqual(ids.slice(3))
@@ -119,7 +119,7 @@ describe('the turns of the one connection', () => {
 		log.add(append(PLAN, [record('a')]))
 		log.add(append(PLAN, [record('b')], 7))
 		log.add(append(PLAN, [record('c')], 1))
-		expect(log.turns.commit().map(codeOf)).toEqual(['ok', 'conflict', 'ok'])
+		expect(log.turns.commit().map(getErrorCode)).toEqual(['ok', 'conflict', 'ok'])
 		log.add(read(PLAN, 9))
 		expect(replyOf<PageReply>(log.settle()[0]).events).toHaveLength(2)
 	})
@@ -132,7 +132,7 @@ describe('the turns of the one connection', () => {
 		log.db.exec(`PRAGMA max_page_count = ${page_count}`)
 		log.add(append(PLAN, [record('b')]))
 		log.add(append(OTHER, [record('big', { content: 'x'.repeat(200_000) })]))
-		expect(log.turns.commit().map(codeOf)).toEqual(['storage_full', 'storage_full'])
+		expect(log.turns.commit().map(getErrorCode)).toEqual(['storage_full', 'storage_full'])
 		log.add(read(PLAN, 9))
 		log.add({ kind: 'head', plan: OTHER })
 		const [page, head] = log.settle()
@@ -149,7 +149,7 @@ describe('the turns of the one connection', () => {
 		using log = open()
 		const damaged = { ...record('b'), sent_digest: null as unknown as string }
 		for (const one of [record('a'), damaged, record('c')]) log.add(append(PLAN, [one]))
-		expect(log.settle().map(codeOf)).toEqual(['ok', 'storage_unavailable', 'ok'])
+		expect(log.settle().map(getErrorCode)).toEqual(['ok', 'storage_unavailable', 'ok'])
 		log.add(read(PLAN, 9))
 		expect(replyOf<PageReply>(log.settle()[0]).head).toMatchObject({ head_seq: 2 })
 	})
@@ -166,6 +166,6 @@ describe('the turns of the one connection', () => {
 		expect(count()).toBeGreaterThan(1000)
 		log.settle()
 		expect(count()).toBe(10)
-		expect(log.store.hasDoomed).toBe(false)
+		expect(log.store.hasDeleted).toBe(false)
 	})
 })

@@ -1,18 +1,18 @@
 import { asPlanstreamError, type PlanstreamError } from '@planstream/shared'
 import { asReadError, asWriteError } from '../storage-errors.js'
 import type { ReadingRequest, Request, RequestEnvelope, Response, ResponseEnvelope, WriteRequest } from './messages.js'
-import { type ReadJob, readJob } from './reads.js'
+import { createReadJob, type ReadJob } from './reads.js'
 import type { SqliteStore } from './store.js'
 
-/** A group commit closes at this many events or characters of text; one append is never split. */
+/** A group commit ends at this many events or characters of text; an append is never split. */
 const GROUP_EVENTS = 256
 const GROUP_CHARACTERS = 262_144
 /** A read turn ends at this many rows or milliseconds. */
 const TURN_ROWS = 256
 const TURN_MS = 5
-/** Rows one reader gets before it is the next one's turn. */
+/** Rows that a reader gets before the next reader's turn. */
 const STEP_ROWS = 32
-/** Events of removed and trimmed logs that are deleted along with a group. */
+/** Events of removed and trimmed logs deleted along with each group. */
 const SWEPT_EVENTS = 256
 
 interface Reader {
@@ -21,8 +21,8 @@ interface Reader {
 }
 
 /**
- * Divides the one connection between writers and readers: while both wait, one group commit and one read turn follow each other
- * strictly in turn. Nothing here waits; whoever owns the thread calls {@link Scheduler.commit} and {@link Scheduler.serve} while there is work.
+ * Shares the one connection between writers and readers: while both wait, group commits and read turns strictly alternate. It
+ * never waits itself: the thread calls {@link Scheduler.commit} and {@link Scheduler.serve} while there is work.
  */
 export class Scheduler {
 	readonly #store: SqliteStore
@@ -31,7 +31,7 @@ export class Scheduler {
 	#writes: RequestEnvelope<WriteRequest>[] = []
 	readonly #readers: Reader[] = []
 	readonly #refused: ResponseEnvelope[] = []
-	/** Set when sweeping failed, until a write shows that the disk takes data again. */
+	/** Set when a sweep failed, until a write succeeds again. */
 	#sweepPaused = false
 
 	/** @param now - a clock in milliseconds */
@@ -45,7 +45,7 @@ export class Scheduler {
 		return this.#writes.length > 0 || this.#readers.length > 0 || this.#refused.length > 0
 	}
 
-	/** True while there is anything to do, asked for or not. */
+	/** True while there is anything to do, including sweeps. */
 	get hasWork(): boolean {
 		return this.hasRequests || this.#shouldSweep
 	}
@@ -55,9 +55,9 @@ export class Scheduler {
 		else this.#addReader(id, request)
 	}
 
-	/** Makes one group of the waiting writes durable. */
+	/** Commits one group of the waiting writes. */
 	commit(): ResponseEnvelope[] {
-		const group = this.#nextGroup()
+		const group = this.#takeGroup()
 		if (group.length > 0) return this.#commitGroup(group)
 		if (this.#shouldSweep) this.#sweepAlone()
 		return []
@@ -81,18 +81,18 @@ export class Scheduler {
 	}
 
 	get #shouldSweep(): boolean {
-		return this.#store.hasDoomed && !this.#sweepPaused
+		return this.#store.hasDeleted && !this.#sweepPaused
 	}
 
 	#addReader(id: number, request: ReadingRequest): void {
 		try {
-			this.#readers.push({ id, job: readJob(this.#store, request) })
+			this.#readers.push({ id, job: createReadJob(this.#store, request) })
 		} catch (error) {
-			this.#refused.push({ id, outcome: failed(asPlanstreamError(error)) })
+			this.#refused.push({ id, outcome: toFailure(asPlanstreamError(error)) })
 		}
 	}
 
-	#nextGroup(): RequestEnvelope<WriteRequest>[] {
+	#takeGroup(): RequestEnvelope<WriteRequest>[] {
 		let events = 0
 		let characters = 0
 		let size = 0
@@ -117,20 +117,20 @@ export class Scheduler {
 			return answers
 		} catch (thrown) {
 			const error = asWriteError(thrown, this.#directory)
-			// Not the disk's fault, so it may be one request's: alone, the others need not fail with it.
-			if (error.code !== 'storage_full' && group.length > 1) return group.flatMap((asked) => this.#commitGroup([asked]))
-			return group.map(({ id }) => ({ id, outcome: failed(error) }))
+			// The disk is not full, so one request may be the cause: retried alone, the others can succeed.
+			if (error.code !== 'storage_full' && group.length > 1) return group.flatMap((envelope) => this.#commitGroup([envelope]))
+			return group.map(({ id }) => ({ id, outcome: toFailure(error) }))
 		}
 	}
 
-	/** A refusal is an answer; everything else that is thrown ends the transaction. */
+	/** Answers with a refusal; any other error is rethrown and ends the transaction. */
 	#write(request: WriteRequest): Response {
 		try {
 			return { value: this.#store.write(request) }
 		} catch (thrown) {
 			const error = asPlanstreamError(thrown)
 			if (error !== thrown) throw thrown
-			return failed(error)
+			return toFailure(error)
 		}
 	}
 
@@ -138,7 +138,7 @@ export class Scheduler {
 		try {
 			this.#store.transaction(() => this.#store.sweep(SWEPT_EVENTS))
 		} catch {
-			// Nobody asked for this and nobody sees the doomed events; the next write that succeeds resumes it.
+			// No request waits for a sweep and deleted events are invisible; the next successful write resumes it.
 			this.#sweepPaused = true
 		}
 	}
@@ -148,7 +148,7 @@ export class Scheduler {
 			const { rows: taken, reply } = job.step(rows)
 			return { taken, outcome: reply === undefined ? null : { value: reply } }
 		} catch (thrown) {
-			return { taken: 1, outcome: failed(asReadError(thrown, this.#directory)) }
+			return { taken: 1, outcome: toFailure(asReadError(thrown, this.#directory)) }
 		}
 	}
 }
@@ -159,6 +159,6 @@ function isWrite(request: Exclude<Request, { kind: 'close' }>): request is Write
 	return WRITES.has(request.kind)
 }
 
-function failed(error: PlanstreamError): Response {
+function toFailure(error: PlanstreamError): Response {
 	return { problem: error.toProblem() }
 }

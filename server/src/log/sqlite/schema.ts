@@ -1,7 +1,7 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PlanstreamError } from '@planstream/shared'
-import type { Dropped, StoredRecord, TrimReason } from '../event-log.js'
+import type { Dropped, PlanKey, StoredRecord, TrimReason } from '../event-log.js'
 import type { ListPosition } from '../listing.js'
 import { isLocked } from '../storage-errors.js'
 import { openDatabase, type SqlDatabase } from './driver.js'
@@ -9,23 +9,23 @@ import { findDropped, type SetAside, setDamagedAside } from './wal-check.js'
 
 /** The file inside the data directory that holds every log. */
 export const DATABASE_FILE = 'planstream.db'
-/** Says which process has the database open, for the message to the next one. */
+/** Holds the id of the process that has the database open, for the error of a second one. */
 const OWNER_FILE = 'planstream.pid'
 
 const SCHEMA_VERSION = 4
 
-/** The size counts for finished plans alone, so that the log of a plan that grows is in none of these twice. */
+/** Sizes are indexed for finished plans only, so that an append to a running plan updates no size index. */
 const RETENTION_INDEXES = `
 	CREATE INDEX logs_at_rest ON logs (at_rest, updated_at) WHERE at_rest IS NOT NULL;
 	CREATE INDEX logs_by_size ON logs (head_seq - oldest_seq) WHERE at_rest = 'finished';
 `
 
-/** What `list` looks at stands in the index itself; the summary is read of the plans that match. */
+/** Covers every column that `list` compares; only the summaries of matching plans are read from the table. */
 const LIST_INDEX = 'CREATE INDEX logs_by_age ON logs (tenant, created_at, plan_id, status, labels, query_text);'
 
 /**
- * `log_id` stands for (tenant, plan_id) in one life of the log and is never used again, so that the events of a removed log
- * can be deleted a few at a time. `doomed` lists what is still to be deleted: events of `log_id` below `below_seq`.
+ * `log_id` identifies one life of (tenant, plan_id) and is never reused, so that the events of a removed log can be deleted a few
+ * at a time. `doomed` lists the events still to delete: those of `log_id` below `below_seq`.
  */
 const SCHEMA = `
 	CREATE TABLE logs (
@@ -66,7 +66,7 @@ const SCHEMA = `
 	${RETENTION_INDEXES}
 `
 
-/** From format 1, which knew nothing of retention. */
+/** Migrates from format 1, which had no retention. */
 const ADD_RETENTION = `
 	ALTER TABLE logs ADD COLUMN at_rest TEXT;
 	ALTER TABLE logs ADD COLUMN updated_at TEXT;
@@ -75,7 +75,7 @@ const ADD_RETENTION = `
 	${RETENTION_INDEXES}
 `
 
-/** From format 2, in which `list` had to read every summary; of older plans it still does where labels and text are asked for. */
+/** Migrates from format 2, in which `list` read every summary. It still does for older plans when a query has labels or text. */
 const ADD_LISTING = `
 	ALTER TABLE logs ADD COLUMN status TEXT;
 	ALTER TABLE logs ADD COLUMN labels TEXT;
@@ -85,32 +85,32 @@ const ADD_LISTING = `
 	${LIST_INDEX}
 `
 
-/** From format 3, in which the row of a log always told where it ended; whoever counts on that must not open the file again. */
+/** Migrates from format 3, in which a row always had the log's current end: a server that relies on that must not open the file. */
 const SAME_TABLES = ''
 
-/** What makes each format of the one before it. */
+/** The statements that migrate each format to the next, from format 1 on. */
 const MIGRATIONS = [ADD_RETENTION, ADD_LISTING, SAME_TABLES]
 
 /** The open database of a data directory, held by this process alone. */
 export interface OpenTables {
 	readonly db: SqlDatabase
-	/** What damage of the write-ahead log has cost; null: nothing. */
+	/** The part lost to damage of the write-ahead log; null when nothing is lost. */
 	readonly dropped: Dropped | null
 	readonly close: () => void
 }
 
 /**
- * Opens the database of a directory and makes its tables when they are not there.
+ * Opens the database of a directory and creates missing tables.
  *
- * @throws `storage_unavailable` when another process has it open or it has a later format, and what SQLite throws
+ * @throws `storage_unavailable` when another process has it open or it has a later format, and SQLite's own errors
  */
 export function openTables(directory: string): OpenTables {
-	const { db, dropped } = openOwn(directory)
+	const { db, dropped } = openExclusively(directory)
 	const ownerFile = join(directory, OWNER_FILE)
 	try {
 		writeFileSync(ownerFile, `${process.pid}\n`)
 	} catch {
-		// A full disk is no reason not to read; no name is better than the name of the process before.
+		// Reads must work on a full disk. A missing process id is better than a stale one.
 		rmSync(ownerFile, { force: true })
 	}
 	const close = (): void => {
@@ -120,7 +120,7 @@ export function openTables(directory: string): OpenTables {
 	return { db, dropped, close }
 }
 
-function openOwn(directory: string): Pick<OpenTables, 'db' | 'dropped'> {
+function openExclusively(directory: string): Pick<OpenTables, 'db' | 'dropped'> {
 	const file = join(directory, DATABASE_FILE)
 	let db: SqlDatabase | null = null
 	let aside: SetAside | null = null
@@ -128,7 +128,7 @@ function openOwn(directory: string): Pick<OpenTables, 'db' | 'dropped'> {
 		aside = setDamagedAside(file)
 		db = connect(file)
 		if (aside?.confirm()) {
-			// What is whole goes to the database, and what SQLite writes from now on to another file than the one that was kept.
+			// Closing moves the intact frames to the database; SQLite then writes to a new file instead of the copy.
 			db.close()
 			db = null
 			aside.assertReleased()
@@ -140,16 +140,16 @@ function openOwn(directory: string): Pick<OpenTables, 'db' | 'dropped'> {
 		db?.close()
 		if (!isLocked(error)) throw error
 		aside?.forget()
-		throw lockedError(directory, error)
+		throw createLockedError(directory, error)
 	}
 }
 
 function connect(file: string): SqlDatabase {
 	const db = openDatabase(file)
 	try {
-		// The order matters: a WAL that is entered in exclusive mode keeps its index in this process and no one else gets in.
+		// The order matters: with exclusive locking set first, SQLite keeps the WAL index in memory and locks out other processes.
 		db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
-		// Pages that many groups touch go to the file once in 8,192 (32 MiB of WAL) rather than once in SQLite's 1,000.
+		// Checkpoints every 8,192 pages (32 MiB of WAL) instead of 1,000 write a page that many groups change less often.
 		db.exec('PRAGMA wal_autocheckpoint = 8192; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -65536')
 		return db
 	} catch (error) {
@@ -163,8 +163,8 @@ function makeTables(db: SqlDatabase, directory: string): void {
 	const version = db.prepare<{ user_version: number }>('PRAGMA user_version').get()?.user_version ?? 0
 	if (version > SCHEMA_VERSION) {
 		const message =
-			`The database in ${directory} has format ${version}, this Planstream knows formats up to ${SCHEMA_VERSION}; ` +
-			'start the newer Planstream that wrote it, or use another directory.'
+			`The database in ${directory} has format ${version}; this Planstream supports formats up to ${SCHEMA_VERSION}. ` +
+			'Start the newer Planstream that wrote it, or use another directory.'
 		throw new PlanstreamError('storage_unavailable', message, { directory, format: version })
 	}
 	const change = version === 0 ? SCHEMA : MIGRATIONS.slice(version - 1).join('')
@@ -172,15 +172,15 @@ function makeTables(db: SqlDatabase, directory: string): void {
 	db.exec('COMMIT')
 }
 
-function lockedError(directory: string, cause: unknown): PlanstreamError {
-	const pid = ownerOf(directory)
+function createLockedError(directory: string, cause: unknown): PlanstreamError {
+	const pid = readOwner(directory)
 	const message =
-		`Another Planstream process${pid === null ? '' : ` (pid ${pid})`} has the data directory ${directory} open; ` +
-		'stop it, or set PLANSTREAM_DATA to another directory.'
+		`Another Planstream process${pid === null ? '' : ` (pid ${pid})`} has the data directory ${directory} open. ` +
+		'Stop it, or set PLANSTREAM_DATA to another directory.'
 	return new PlanstreamError('storage_unavailable', message, { directory, pid }, { cause })
 }
 
-function ownerOf(directory: string): number | null {
+function readOwner(directory: string): number | null {
 	try {
 		const pid = Number(readFileSync(join(directory, OWNER_FILE), 'utf8'))
 		return Number.isSafeInteger(pid) && pid > 0 ? pid : null
@@ -191,7 +191,7 @@ function ownerOf(directory: string): number | null {
 
 export type AtRest = 'finished' | 'open'
 
-/** A row of `logs` as the store keeps it at hand. In the table, `head_seq` and `fingerprint` may be those of an event before the newest. */
+/** A row of `logs` as it is cached. In the table, `head_seq` and `fingerprint` may be those of an older event. */
 export interface LogRow {
 	readonly log_id: number
 	readonly epoch: string
@@ -204,11 +204,11 @@ export interface LogRow {
 	readonly trim_reason: TrimReason | null
 	readonly created_at: string | null
 	readonly unfinished: 0 | 1
-	/** What retention looks for: plans that are finished, or run elsewhere and not finished; null for all others. */
+	/** `finished`, or `open` for an unfinished plan of an external system; null for plans without retention. */
 	readonly at_rest: AtRest | null
 	/** When the summary was last stored. */
 	readonly updated_at: string | null
-	/** Of the plan, and what else `list` looks for; see {@link listedBy}. */
+	/** Status of the plan; this and the next two columns are made by {@link toListColumns}. */
 	readonly status: string | null
 	readonly labels: string | null
 	readonly query_text: string | null
@@ -222,19 +222,13 @@ export interface EventRow {
 	readonly text: string
 }
 
-interface FoundPlan {
-	readonly tenant: string
-	readonly plan_id: string
-}
-
 export type Statements = ReturnType<typeof prepareStatements>
 
-/** Everything that is asked of the tables. */
 export function prepareStatements(db: SqlDatabase) {
-	return { ...logStatements(db), ...eventStatements(db) }
+	return { ...prepareLogStatements(db), ...prepareEventStatements(db) }
 }
 
-function logStatements(db: SqlDatabase) {
+function prepareLogStatements(db: SqlDatabase) {
 	return {
 		begin: db.prepare('BEGIN IMMEDIATE'),
 		commit: db.prepare('COMMIT'),
@@ -251,35 +245,33 @@ function logStatements(db: SqlDatabase) {
 				created_at = ?, unfinished = ?, at_rest = ?, updated_at = ?, status = ?, labels = ?, query_text = ?, summary = ?
 				WHERE log_id = ?`,
 		),
-		/** Touches no column of the list, so that its index stays as it is. */
+		/** Changes no column of an index of the list, so that SQLite leaves it alone. */
 		growLog: db.prepare(
 			'UPDATE logs SET head_seq = ?, state_seq = ?, fingerprint = ?, updated_at = ?, summary = ? WHERE log_id = ?',
 		),
 		renameLog: db.prepare('UPDATE logs SET tenant = ?, plan_id = ? WHERE log_id = ?'),
 		removeLog: db.prepare('DELETE FROM logs WHERE log_id = ?'),
-		/** How far so many plans reach. */
+		/** Finds the position a given number of plans further on. */
 		listEnd: db.prepare<ListPosition>(
 			`SELECT created_at, plan_id FROM logs WHERE tenant = ? AND created_at >= ? AND (created_at, plan_id) < (?, ?)
 				ORDER BY created_at DESC, plan_id DESC LIMIT 1 OFFSET ?`,
 		),
-		/** Leaves out nothing that matches; a column that is null may match anything. The first bound is what the index is searched by. */
+		/** Returns every match: a null column may match anything. The index is searched by the first bound. */
 		listLogs: db.prepare<ListPosition & { readonly summary: string }>(
 			`SELECT created_at, plan_id, summary FROM logs WHERE tenant = ? AND created_at >= ?
 				AND (created_at, plan_id) < (?, ?) AND (created_at, plan_id) >= (?, ?)
 				AND instr(?, status) AND coalesce(instr(labels, ?), 1) AND coalesce(instr(query_text, ?), 1)
 				ORDER BY created_at DESC, plan_id DESC LIMIT ?`,
 		),
-		unfinished: db.prepare<FoundPlan>('SELECT tenant, plan_id FROM logs WHERE unfinished = 1'),
-		finishedBefore: db.prepare<FoundPlan>(
-			"SELECT tenant, plan_id FROM logs WHERE at_rest = 'finished' AND updated_at < ? LIMIT ?",
-		),
-		openBefore: db.prepare<FoundPlan>("SELECT tenant, plan_id FROM logs WHERE at_rest = 'open' AND updated_at < ? LIMIT ?"),
-		finishedLarge: db.prepare<FoundPlan>(
+		unfinished: db.prepare<PlanKey>('SELECT tenant, plan_id FROM logs WHERE unfinished = 1'),
+		finishedBefore: db.prepare<PlanKey>("SELECT tenant, plan_id FROM logs WHERE at_rest = 'finished' AND updated_at < ? LIMIT ?"),
+		openBefore: db.prepare<PlanKey>("SELECT tenant, plan_id FROM logs WHERE at_rest = 'open' AND updated_at < ? LIMIT ?"),
+		finishedLarge: db.prepare<PlanKey>(
 			"SELECT tenant, plan_id FROM logs WHERE at_rest = 'finished' AND head_seq - oldest_seq >= ? LIMIT ?",
 		),
 		plansOf: db.prepare<{ plan_id: string }>('SELECT plan_id FROM logs WHERE tenant = ?'),
 		setBase: db.prepare('INSERT INTO bases (log_id, base) VALUES (?, ?) ON CONFLICT (log_id) DO UPDATE SET base = excluded.base'),
-		/** A row that belongs to no log, of the size of a large event. */
+		/** Writes a row of the size of a large event that belongs to no log. */
 		probe: db.prepare('INSERT OR REPLACE INTO bases (log_id, base) VALUES (0, hex(randomblob(32768)))'),
 		findBase: db.prepare<{ base: string }>('SELECT base FROM bases WHERE log_id = ?'),
 		removeBase: db.prepare('DELETE FROM bases WHERE log_id = ?'),
@@ -291,7 +283,7 @@ function logStatements(db: SqlDatabase) {
 	}
 }
 
-function eventStatements(db: SqlDatabase) {
+function prepareEventStatements(db: SqlDatabase) {
 	return {
 		addEvent: db.prepare('INSERT INTO events (log_id, seq, event_id, sent_digest, fingerprint, text) VALUES (?, ?, ?, ?, ?, ?)'),
 		findEvent: db.prepare<{ seq: number; sent_digest: string }>(

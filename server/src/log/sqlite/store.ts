@@ -1,5 +1,13 @@
 import { EMPTY_FINGERPRINT, type FullCursor, type Position } from '@planstream/shared'
-import { canTrim, decideAppend, type KnownEvent, newEpoch, nothingToRename, STAGING_TENANT, takenError } from '../append.js'
+import {
+	canTrim,
+	createEpoch,
+	createMissingLogError,
+	createTakenError,
+	decideAppend,
+	type KnownEvent,
+	STAGING_TENANT,
+} from '../append.js'
 import {
 	type Origin,
 	type PlanKey,
@@ -24,17 +32,17 @@ import type {
 } from './messages.js'
 import { type EventRow, type LogRow, prepareStatements, type Statements } from './schema.js'
 
-/** Columns of a row that indexes hold, but for those a growing log always changes. */
+/** Indexed columns, except those that every append changes. */
 const INDEXED = ['created_at', 'unfinished', 'at_rest', 'status', 'labels', 'query_text'] as const
 
 /**
- * Rows of `logs` that a transaction changes, written once at its end. Where a log ends is told by its newest event, so that the row of one that
- * grew by transient events alone is not written.
+ * The rows of `logs` that a transaction changes, each written once at its end. The newest event determines the end of a log, so a
+ * log that grew by transient events alone needs no write.
  */
 export class DirtyRows {
 	readonly #sql: Statements
 	readonly #rows = new Map<string, LogRow>()
-	/** What of these logs' rows must be written: what a log that grows changes, or all. */
+	/** The rows to write: `grown` writes the columns that an append changes, `moved` all of them. */
 	readonly #outdated = new Map<number, 'grown' | 'moved'>()
 
 	constructor(sql: Statements) {
@@ -49,7 +57,7 @@ export class DirtyRows {
 		return this.#rows.entries()
 	}
 
-	/** A row that stands in the table as it is. */
+	/** Adds a row that is already in the table. */
 	add(key: string, row: LogRow): void {
 		this.#rows.set(key, row)
 	}
@@ -59,12 +67,12 @@ export class DirtyRows {
 		this.#rows.set(key, after)
 		if (!INDEXED.every((column) => after[column] === before[column])) this.#outdated.set(log_id, 'moved')
 		else if (this.#outdated.has(log_id)) return
-		// The size of a finished plan is looked for in the table.
+		// Retention searches the table for the size of a finished plan.
 		else if (state_seq !== before.state_seq || summary !== before.summary || at_rest === 'finished')
 			this.#outdated.set(log_id, 'grown')
 	}
 
-	/** A row that stands elsewhere in an index than before, or may. */
+	/** Changes a row whose place in an index may change. */
 	move(key: string, row: LogRow): void {
 		this.#rows.set(key, row)
 		this.#outdated.set(row.log_id, 'moved')
@@ -100,20 +108,19 @@ export class DirtyRows {
 	}
 }
 
-/** Logs whose row is kept at hand, about 1 KiB each. */
+/** Limit on cached rows of `logs`, about 1 KiB each. */
 const CACHED_LOGS = 4096
-/** More than any sequence number. */
+/** Greater than any sequence number. */
 const EVERY_SEQ = Number.MAX_SAFE_INTEGER
 
 /**
- * The logs in their tables, without any idea of threads or waiting: every method is done when it returns.
- * The methods that write are called inside {@link SqliteStore.transaction} only.
+ * Reads and writes the tables synchronously; threads and waiting are left to its caller.
+ * Methods that write must be called inside {@link SqliteStore.transaction}.
  */
 export class SqliteStore {
 	readonly #db: SqlDatabase
 	readonly #sql: Statements
 	readonly #cache = new LruMap<LogRow>(CACHED_LOGS)
-	/** Rows changed in this transaction. */
 	readonly #changed: DirtyRows
 	#hasDeleted: boolean
 
@@ -126,11 +133,11 @@ export class SqliteStore {
 	}
 
 	/** True while events of removed or trimmed logs wait for {@link SqliteStore.sweep}. */
-	get hasDoomed(): boolean {
+	get hasDeleted(): boolean {
 		return this.#hasDeleted
 	}
 
-	/** Runs `work` and makes what it wrote durable, or leaves the tables as they were and throws. */
+	/** Runs `work` and commits its writes, or rolls back and throws. */
 	transaction<Result>(work: () => Result): Result {
 		try {
 			this.#sql.begin.run()
@@ -148,7 +155,7 @@ export class SqliteStore {
 		}
 	}
 
-	/** Refuses before it writes, so that a refusal leaves the rest of the transaction as it is. */
+	/** Refuses a request before it writes anything, so that the rest of the transaction stays valid. */
 	write(request: WriteRequest): AppendReply | null {
 		switch (request.kind) {
 			case 'append':
@@ -171,16 +178,16 @@ export class SqliteStore {
 		}
 	}
 
-	/** Deletes up to `limit` events that nobody can see any more. */
+	/** Deletes up to `limit` events of removed or trimmed logs. */
 	sweep(limit: number): void {
-		const doomed = this.#sql.findDeleted.get()
-		const oldest = doomed && this.#sql.oldestEvent.get(doomed.log_id)?.seq
-		if (doomed && typeof oldest === 'number' && oldest < doomed.below_seq) {
-			this.#sql.removeEvents.run(doomed.log_id, Math.min(oldest + limit, doomed.below_seq))
-		} else if (doomed) {
-			this.#sql.unmarkDeleted.run(doomed.log_id)
+		const deleted = this.#sql.findDeleted.get()
+		const oldest = deleted && this.#sql.oldestEvent.get(deleted.log_id)?.seq
+		if (deleted && typeof oldest === 'number' && oldest < deleted.below_seq) {
+			this.#sql.removeEvents.run(deleted.log_id, Math.min(oldest + limit, deleted.below_seq))
+		} else if (deleted) {
+			this.#sql.unmarkDeleted.run(deleted.log_id)
 		}
-		this.#hasDeleted = doomed !== undefined
+		this.#hasDeleted = deleted !== undefined
 	}
 
 	find(plan: PlanKey): LogRow | null {
@@ -196,55 +203,55 @@ export class SqliteStore {
 		return row
 	}
 
-	headOf(row: LogRow): HeadReply {
+	toHeadReply(row: LogRow): HeadReply {
 		const { epoch, head_seq, state_seq, oldest_seq, fingerprint, summary } = row
 		return { epoch, head_seq, state_seq, oldest_seq, fingerprint, summary }
 	}
 
-	/** What stands for the trimmed events; null when there are none. */
-	baseOf(row: LogRow): string | null {
+	/** Returns the replacement of the trimmed events; null when there are none. */
+	findBase(row: LogRow): string | null {
 		return row.trim_reason === null ? null : (this.#sql.findBase.get(row.log_id)?.base ?? null)
 	}
 
-	originOf(row: LogRow): Origin | null {
+	findOrigin(row: LogRow): Origin | null {
 		const { oldest_seq, before_fingerprint, trim_reason } = row
-		const base = this.baseOf(row)
+		const base = this.findBase(row)
 		if (base === null || trim_reason === null) return null
 		return { seq: oldest_seq - 1, fingerprint: before_fingerprint, base, reason: trim_reason }
 	}
 
-	judge(after: Position, row: LogRow): ResolvedPosition {
-		return resolvePosition(after, { ...row, fingerprintAt: (seq) => this.#fingerprintAt(row, seq) })
+	resolvePosition(after: Position, row: LogRow): ResolvedPosition {
+		return resolvePosition(after, { ...row, fingerprintAt: (seq) => this.#findFingerprint(row, seq) })
 	}
 
-	cursorAt(row: LogRow, seq: number): FullCursor {
-		return { epoch: row.epoch, seq, fingerprint: this.#fingerprintAt(row, seq) }
+	findCursor(row: LogRow, seq: number): FullCursor {
+		return { epoch: row.epoch, seq, fingerprint: this.#findFingerprint(row, seq) }
 	}
 
-	events(row: LogRow, from_seq: number, to_seq: number, limit: number): EventRow[] {
+	readEvents(row: LogRow, from_seq: number, to_seq: number, limit: number): EventRow[] {
 		return this.#sql.readEvents.all(row.log_id, from_seq, to_seq, limit)
 	}
 
-	records(row: LogRow, from_seq: number, limit: number): StoredRecord[] {
+	readRecords(row: LogRow, from_seq: number, limit: number): StoredRecord[] {
 		return this.#sql.readRecords.all(row.log_id, from_seq, row.head_seq, limit)
 	}
 
-	/** Where the next `count` plans of a tenant end, counted from a place in the list on; null: there are not so many. */
-	listEnd(tenant: string, { created_after }: Prefilter, after: ListPosition, count: number): ListPosition | null {
+	/** Returns the position of the `count`th plan after a position in the list; null when there are fewer. */
+	findListEnd(tenant: string, { created_after }: Prefilter, after: ListPosition, count: number): ListPosition | null {
 		return this.#sql.listEnd.get(tenant, created_after, after.created_at, after.plan_id, count - 1) ?? null
 	}
 
-	/** Summaries of the plans between two places that may match. */
-	listed(tenant: string, { statuses, label, text }: Prefilter, after: ListPosition, end: ListPosition, limit: number) {
+	/** Returns the summaries of plans between two positions that may match. */
+	listSummaries(tenant: string, { statuses, label, text }: Prefilter, after: ListPosition, end: ListPosition, limit: number) {
 		const between = [end.created_at, after.created_at, after.plan_id, end.created_at, end.plan_id] as const
 		return this.#sql.listLogs.all(tenant, ...between, statuses, label, text, limit)
 	}
 
-	unfinished(): PlanKey[] {
+	listUnfinished(): PlanKey[] {
 		return this.#sql.unfinished.all().map(({ tenant, plan_id }) => ({ tenant, plan_id }))
 	}
 
-	retirable(query: RetirableQuery): PlanKey[] {
+	listRetirable(query: RetirableQuery): PlanKey[] {
 		const { limit } = query
 		const found =
 			query.kind === 'large'
@@ -255,18 +262,18 @@ export class SqliteStore {
 
 	#append({ plan, records, expectations, summary }: AppendRequest): AppendReply {
 		const row = this.find(plan)
-		const known = (event_id: string): KnownEvent | null => (row ? this.#known(row, event_id) : null)
+		const known = (event_id: string): KnownEvent | null => (row ? this.#findKnown(row, event_id) : null)
 		const { end, results, added } = decideAppend(plan, row, records, expectations, known)
 		const seqs = results.map(({ seq }) => seq)
-		if (row && added.length === 0) return { head: this.headOf(row), seqs, fingerprints: null }
+		if (row && added.length === 0) return { head: this.toHeadReply(row), seqs, fingerprints: null }
 		const log = row ?? this.#create(plan, end.epoch, null, 0)
 		for (const { record, seq, fingerprint } of added) {
 			this.#sql.addEvent.run(log.log_id, seq, record.event_id, record.sent_digest, fingerprint, record.text)
 		}
 		const { head_seq, state_seq, fingerprint } = end
-		const grown = { ...log, head_seq, state_seq, fingerprint, ...(summary && columnsOf(summary)) }
+		const grown = { ...log, head_seq, state_seq, fingerprint, ...(summary && toColumns(summary)) }
 		this.#changed.grow(planKey(plan), log, grown)
-		const head = summary === null ? this.headOf(grown) : { ...this.headOf(grown), summary: null }
+		const head = summary === null ? this.toHeadReply(grown) : { ...this.toHeadReply(grown), summary: null }
 		return { head, seqs, fingerprints: added.map((event) => event.fingerprint) }
 	}
 
@@ -285,21 +292,21 @@ export class SqliteStore {
 	}
 
 	#begin({ plan, origin, state_seq }: BeginRequest): void {
-		if (this.find(plan)) throw takenError(plan)
-		this.#changed.add(planKey(plan), this.#create(plan, newEpoch(), origin, state_seq))
+		if (this.find(plan)) throw createTakenError(plan)
+		this.#changed.add(planKey(plan), this.#create(plan, createEpoch(), origin, state_seq))
 	}
 
 	#rename({ plan, to, summary }: RenameRequest): void {
-		if (this.find(to)) throw takenError(to)
+		if (this.find(to)) throw createTakenError(to)
 		const row = this.find(plan)
-		if (!row) throw nothingToRename(plan)
+		if (!row) throw createMissingLogError(plan)
 		this.#sql.renameLog.run(to.tenant, to.plan_id, row.log_id)
 		this.#changed.delete(planKey(plan))
 		this.#cache.delete(planKey(plan))
-		this.#changed.move(planKey(to), { ...row, ...columnsOf(summary) })
+		this.#changed.move(planKey(to), { ...row, ...toColumns(summary) })
 	}
 
-	/** Forgets what somebody was making when the process before this one ended. */
+	/** Removes logs that were under construction when the previous process ended. */
 	#forgetStaged(): void {
 		const staged = this.#sql.plansOf.all(STAGING_TENANT)
 		if (staged.length === 0) return
@@ -308,12 +315,12 @@ export class SqliteStore {
 				for (const { plan_id } of staged) this.#remove({ tenant: STAGING_TENANT, plan_id })
 			})
 		} catch {
-			// A full disk is no reason not to open; nobody sees these logs, and the next start finds them again.
+			// Opening must work on a full disk. These logs are invisible, and the next start tries again.
 		}
 	}
 
-	/** An id is remembered as long as its event is retained; a trimmed event that is not swept yet must not stand in the way. */
-	#known(row: LogRow, event_id: string): KnownEvent | null {
+	/** Finds a retained event by id. A trimmed event that is not swept yet is deleted, so that its id can be used again. */
+	#findKnown(row: LogRow, event_id: string): KnownEvent | null {
 		const event = this.#sql.findEvent.get(row.log_id, event_id)
 		if (!event) return null
 		if (event.seq >= row.oldest_seq) return event
@@ -324,7 +331,7 @@ export class SqliteStore {
 	#trim({ plan, before_seq, replacement }: TrimRequest): void {
 		const row = this.find(plan)
 		if (!row || !canTrim(plan, row, before_seq)) return
-		const before_fingerprint = this.#fingerprintAt(row, before_seq - 1)
+		const before_fingerprint = this.#findFingerprint(row, before_seq - 1)
 		this.#sql.setBase.run(row.log_id, replacement.base)
 		this.#markDeleted(row.log_id, before_seq)
 		this.#changed.move(planKey(plan), { ...row, oldest_seq: before_seq, before_fingerprint, trim_reason: replacement.reason })
@@ -345,16 +352,16 @@ export class SqliteStore {
 		this.#hasDeleted = true
 	}
 
-	#fingerprintAt(row: LogRow, seq: number): string {
+	#findFingerprint(row: LogRow, seq: number): string {
 		if (seq === row.head_seq) return row.fingerprint
 		if (seq === row.oldest_seq - 1) return row.before_fingerprint
 		const event = this.#sql.findFingerprint.get(row.log_id, seq)
-		if (!event) throw new Error(`the database holds no event ${seq} of log ${row.log_id}; the file is damaged, restore a backup`)
+		if (!event) throw new Error(`the database has no event ${seq} of log ${row.log_id}: the file is damaged, restore a backup`)
 		return event.fingerprint
 	}
 }
 
-function columnsOf({
+function toColumns({
 	json,
 	...columns
 }: StoredSummary): Pick<LogRow, keyof StoredSummary & keyof LogRow> & { readonly summary: string } {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { openDatabase } from './driver.js'
-import { type DroppedFrames, droppedFrames, findDropped, setDamagedAside } from './wal-check.js'
+import { type DroppedFrames, findDropped, findDroppedFrames, setDamagedAside } from './wal-check.js'
 
 const hasLinks = vi.hoisted(() => ({ yes: true }))
 
@@ -80,8 +80,8 @@ describe('the check of a write-ahead log', () => {
 	it('finds nothing in one that is whole, and in one that was cut anywhere', () => {
 		fc.assert(
 			fc.property(written, where, ({ wal }, place) => {
-				expect(droppedFrames(wal)).toBeNull()
-				expect(droppedFrames(wal.subarray(0, Math.floor(place * wal.length)))).toBeNull()
+				expect(findDroppedFrames(wal)).toBeNull()
+				expect(findDroppedFrames(wal.subarray(0, Math.floor(place * wal.length)))).toBeNull()
 			}),
 			{ numRuns: 40 },
 		)
@@ -92,7 +92,7 @@ describe('the check of a write-ahead log', () => {
 			fc.property(written, fc.array(where, { minLength: 20, maxLength: 20 }), mask, (log, places, bits) => {
 				for (const place of places) {
 					const at = Math.floor(place * lastCommit(log))
-					expect(droppedFrames(flipped(log.wal, at, bits)), `byte ${at}`).toMatchObject({ commits: expect.any(Number) })
+					expect(findDroppedFrames(flipped(log.wal, at, bits)), `byte ${at}`).toMatchObject({ commits: expect.any(Number) })
 				}
 			}),
 			{ numRuns: 30 },
@@ -103,11 +103,12 @@ describe('the check of a write-ahead log', () => {
 		const { wal, pageSize } = write(4096, [10, 9000, 10, 10])
 		const frame = FRAME_HEADER + pageSize
 		const count = (wal.length - HEADER) / frame
-		for (let at = 0; at < HEADER; at += 1) expect(droppedFrames(flipped(wal, at))).toMatchObject({ frames: count, commits: 5 })
+		for (let at = 0; at < HEADER; at += 1)
+			expect(findDroppedFrames(flipped(wal, at))).toMatchObject({ frames: count, commits: 5 })
 		for (let index = 0; index < count - 1; index += 1) {
 			const begin = HEADER + index * frame
 			const found: (DroppedFrames | null)[] = []
-			for (let at = begin; at < begin + FRAME_HEADER; at += 1) found.push(droppedFrames(flipped(wal, at)))
+			for (let at = begin; at < begin + FRAME_HEADER; at += 1) found.push(findDroppedFrames(flipped(wal, at)))
 			expect(found.map((dropped) => dropped?.frames)).toEqual(Array.from({ length: FRAME_HEADER }, () => count - index))
 		}
 	})
@@ -122,11 +123,11 @@ describe('the check of a write-ahead log', () => {
 					const from = Math.ceil(before.wal.length / 512 + sector) * 512
 					if (isLost) torn.fill(0, Math.min(from, torn.length), Math.min(from + 512, torn.length))
 				}
-				expect(droppedFrames(torn)).toBeNull()
+				expect(findDroppedFrames(torn)).toBeNull()
 				const gone = Buffer.from(wal)
 				gone.fill(0, before.wal.length - 2048, before.wal.length - 1024)
 				gone.fill(0xff, HEADER + FRAME_HEADER, HEADER + FRAME_HEADER + 512)
-				expect(droppedFrames(gone)).toMatchObject({ commits: expect.any(Number) })
+				expect(findDroppedFrames(gone)).toMatchObject({ commits: expect.any(Number) })
 			}),
 			{ numRuns: 30 },
 		)
@@ -144,16 +145,16 @@ describe('the check of a write-ahead log', () => {
 		const [shorter, longer] = [goesOn('shorter', 10), goesOn('longer', 30_000)]
 		base[Symbol.dispose]()
 		expect(shorter.subarray(0, HEADER)).toEqual(longer.subarray(0, HEADER))
-		expect(droppedFrames(Buffer.concat([shorter, longer.subarray(shorter.length)]))).toBeNull()
+		expect(findDroppedFrames(Buffer.concat([shorter, longer.subarray(shorter.length)]))).toBeNull()
 	})
 
 	it('says nothing of what is no log', () => {
 		fc.assert(
 			fc.property(fc.uint8Array({ maxLength: 20_000 }), (bytes) => {
-				expect(droppedFrames(Buffer.from(bytes))).toBeNull()
+				expect(findDroppedFrames(Buffer.from(bytes))).toBeNull()
 			}),
 		)
-		expect(droppedFrames(Buffer.alloc(70_000))).toBeNull()
+		expect(findDroppedFrames(Buffer.alloc(70_000))).toBeNull()
 	})
 })
 

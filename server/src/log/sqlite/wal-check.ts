@@ -3,11 +3,11 @@ import { basename, dirname, join } from 'node:path'
 import { PlanstreamError } from '@planstream/shared'
 import type { Dropped } from '../event-log.js'
 
-/** What stands in a write-ahead log behind damage, where SQLite no longer reads. */
+/** The part of a write-ahead log after damage, which SQLite ignores. */
 export interface DroppedFrames {
-	/** From the first damaged frame to the last whole one. */
+	/** Frames from the first damaged one to the last intact one. */
 	readonly frames: number
-	/** Commits behind the damage that are whole. */
+	/** Intact commits after the damage. */
 	readonly commits: number
 }
 
@@ -15,7 +15,7 @@ type Sum = readonly [number, number]
 
 interface Layout {
 	readonly pageSize: number
-	/** Whether sums are made of words with their low byte first; the fields themselves have it last. */
+	/** Whether checksums read words as little-endian; the fields themselves are always big-endian. */
 	readonly littleEndian: boolean
 }
 
@@ -23,49 +23,49 @@ const HEADER = 32
 const SUMMED_OF_HEADER = 24
 const FRAME_HEADER = 24
 const SUMMED_OF_FRAME_HEADER = 8
-/** The lowest bit says in which order the words of sums are. */
+/** The lowest bit gives the byte order of checksums. */
 const MAGIC = 0x377f0682
 const PAGE_SIZES = [512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536]
 
 /**
- * Finds damage that SQLite takes for the end of the log: it reads up to the first frame whose checksum fails and forgets the rest.
- * The end of a log that was torn by a loss of power is no damage. A frame that goes on from a commit was written only after that
- * commit was on the disk, so what fails before such a frame had been whole; in the last commit, whose pages may have reached the disk in any
- * order, only a frame in which no more than one word differs counts, because a page that was not written differs in many.
+ * Finds damage that SQLite mistakes for the end of the log: it reads up to the first frame with a wrong checksum and ignores the
+ * rest. A log end torn by a power loss does not count as damage. A frame that follows a commit was written only after that commit
+ * was on the disk, so a bad frame before it used to be intact. The pages of the last commit may reach the disk in any order; there
+ * only a frame with a single changed word counts, because a page that was never written differs in many words.
  *
  * @param wal - the whole file; see https://www.sqlite.org/walformat.html
- * @returns null when nothing is lost that was ever acknowledged
+ * @returns null when no acknowledged event is lost
  */
-export function droppedFrames(wal: Buffer): DroppedFrames | null {
+export function findDroppedFrames(wal: Buffer): DroppedFrames | null {
 	if (wal.length <= HEADER) return null
 	const magic = wal.readUInt32BE(0)
 	const stated = new Frames(wal, { pageSize: wal.readUInt32BE(8), littleEndian: magic === MAGIC }, 16)
-	if ((magic & ~1) === MAGIC && PAGE_SIZES.includes(stated.pageSize) && stated.headerIsWhole) return behindFirstBreak(stated)
+	if ((magic & ~1) === MAGIC && PAGE_SIZES.includes(stated.pageSize) && stated.headerIsWhole) return findBehindBreak(stated)
 	for (const pageSize of PAGE_SIZES) {
 		for (const littleEndian of [true, false]) {
-			const { frames, commits } = new Behind(new Frames(wal, { pageSize, littleEndian }, HEADER + 8), -1)
-			// The header is on the disk before the first frame is written.
+			const { frames, commits } = new FramesAfterBreak(new Frames(wal, { pageSize, littleEndian }, HEADER + 8), -1)
+			// The header was on the disk before the first frame was written, so with frames after it, a bad header is damage.
 			if (commits > 0) return { frames, commits }
 		}
 	}
 	return null
 }
 
-function behindFirstBreak(wal: Frames): DroppedFrames | null {
+function findBehindBreak(wal: Frames): DroppedFrames | null {
 	let broken = 0
-	while (broken < wal.count && wal.fits(broken, wal.stored(broken - 1))) broken += 1
+	while (broken < wal.count && wal.fits(broken, wal.readChecksum(broken - 1))) broken += 1
 	if (broken >= wal.count) return null
-	const { frames, commits, isProven, isAlone } = new Behind(wal, broken)
+	const { frames, commits, isProven, isAlone } = new FramesAfterBreak(wal, broken)
 	return isProven || (isAlone && commits > 0 && differsInOneWord(wal, broken)) ? { frames, commits } : null
 }
 
-/** The frames of a log that may be of any layout; number -1 stands for the header. */
+/** Accesses the frames of a log in a given layout; frame -1 is the header. */
 class Frames {
 	readonly pageSize: number
 	readonly count: number
 	readonly #view: DataView
 	readonly #littleEndian: boolean
-	/** Where the salts stand that every frame must repeat. */
+	/** Offset of the salts that every frame must repeat. */
 	readonly #saltsAt: number
 
 	constructor(wal: Buffer, { pageSize, littleEndian }: Layout, saltsAt: number) {
@@ -77,17 +77,17 @@ class Frames {
 	}
 
 	get headerIsWhole(): boolean {
-		return isSame(this.computed(-1, [0, 0]), this.stored(-1))
+		return isSame(this.computeChecksum(-1, [0, 0]), this.readChecksum(-1))
 	}
 
-	/** The checksum that stands in a frame. */
-	stored(frame: number): Sum {
+	/** Reads the checksum stored in a frame. */
+	readChecksum(frame: number): Sum {
 		const at = frame < 0 ? SUMMED_OF_HEADER : this.#at(frame) + 16
 		return [this.#view.getInt32(at), this.#view.getInt32(at + 4)]
 	}
 
-	/** The checksum that a frame should have behind one with this checksum. */
-	computed(frame: number, before: Sum): Sum {
+	/** Computes the checksum of a frame from that of the frame before it. */
+	computeChecksum(frame: number, before: Sum): Sum {
 		if (frame < 0) return this.#sum(0, SUMMED_OF_HEADER, [0, 0])
 		const at = this.#at(frame)
 		const page = at + FRAME_HEADER
@@ -95,7 +95,7 @@ class Frames {
 	}
 
 	fits(frame: number, before: Sum): boolean {
-		return this.#isSalted(frame) && isSame(this.computed(frame, before), this.stored(frame))
+		return this.#isSalted(frame) && isSame(this.computeChecksum(frame, before), this.readChecksum(frame))
 	}
 
 	isCommit(frame: number): boolean {
@@ -104,8 +104,8 @@ class Frames {
 
 	#isSalted(frame: number): boolean {
 		const at = this.#at(frame) + 8
-		const word = (place: number): number => this.#view.getUint32(place)
-		return word(at) === word(this.#saltsAt) && word(at + 4) === word(this.#saltsAt + 4)
+		const readWord = (place: number): number => this.#view.getUint32(place)
+		return readWord(at) === readWord(this.#saltsAt) && readWord(at + 4) === readWord(this.#saltsAt + 4)
 	}
 
 	#at(frame: number): number {
@@ -122,19 +122,19 @@ class Frames {
 	}
 }
 
-/** What is whole behind a frame that is not. */
-class Behind {
+/** The intact frames after a broken one. */
+class FramesAfterBreak {
 	frames = 0
 	commits = 0
-	/** Whether a frame goes on from a commit. */
+	/** Whether an intact frame follows a commit. */
 	isProven = false
-	/** Whether all frames between the broken one and the first commit are whole. */
+	/** Whether all frames between the broken one and the next commit are intact. */
 	isAlone = true
 
 	constructor(wal: Frames, broken: number) {
 		let goesOnFromCommit = false
 		for (let frame = broken + 1; frame < wal.count; frame += 1) {
-			const isWhole = wal.fits(frame, wal.stored(frame - 1)) || (frame === broken + 1 && fitsComputed(wal, frame))
+			const isWhole = wal.fits(frame, wal.readChecksum(frame - 1)) || (frame === broken + 1 && fitsComputed(wal, frame))
 			if (isWhole) {
 				this.isProven ||= goesOnFromCommit
 				this.frames = frame - Math.max(broken, 0) + 1
@@ -145,19 +145,19 @@ class Behind {
 	}
 }
 
-/** Whether a frame goes on from what the one before it holds, whatever checksum stands there. */
+/** Tells whether a frame continues the content of the previous one, whatever checksum is stored there. */
 function fitsComputed(wal: Frames, frame: number): boolean {
-	return wal.fits(frame, wal.computed(frame - 1, frame < 2 ? wal.stored(-1) : wal.stored(frame - 2)))
+	return wal.fits(frame, wal.computeChecksum(frame - 1, frame < 2 ? wal.readChecksum(-1) : wal.readChecksum(frame - 2)))
 }
 
 /**
- * Whether one changed word explains how far the checksum of a frame is off. A change of the first word of a pair moves both sums by the
- * same amount, one of the second word the second sum alone; every later pair spreads that further, which is undone here pair by pair.
+ * Tells whether one changed word explains the wrong checksum of a frame. A change of the first word of a pair moves both sums by the
+ * same amount, a change of the second word only the second sum. Every later pair spreads the difference; this undoes it pair by pair.
  */
 function differsInOneWord(wal: Frames, frame: number): boolean {
 	if (fitsComputed(wal, frame + 1)) return true
-	const [one, other] = wal.computed(frame, wal.stored(frame - 1))
-	const stored = wal.stored(frame)
+	const [one, other] = wal.computeChecksum(frame, wal.readChecksum(frame - 1))
+	const stored = wal.readChecksum(frame)
 	let [first, second] = [(stored[0] - one) | 0, (stored[1] - other) | 0]
 	for (let left = SUMMED_OF_FRAME_HEADER + wal.pageSize; left > 0; left -= 8) {
 		if (first === 0 || first === second) return true
@@ -171,81 +171,81 @@ function isSame([one, other]: Sum, [first, second]: Sum): boolean {
 	return one === first && other === second
 }
 
-/** Between the name of a write-ahead log and what tells its copy from others. */
+/** Separates the name of a write-ahead log from the suffix that identifies a copy. */
 const DAMAGED = '.damaged-'
-/** Ends the name of a copy that is not whole yet. */
+/** Suffix of an incomplete copy. */
 const UNFINISHED = '.part'
 
-/** A write-ahead log that seems to be damaged, kept under another name as it was found. */
+/** An untouched copy of a write-ahead log that seems to be damaged. */
 export interface SetAside {
-	/** Whether it is damaged still, now that no other process can be writing it. Otherwise the copy is gone. */
+	/** Checks again, now that no other process can be writing. Removes the copy if the log is not damaged. */
 	confirm(): boolean
-	/** To be called once SQLite has closed the database, so that nothing writes to the file any more that the copy may share. */
+	/** Throws if the log is still in use after SQLite has closed the database: the copy may share its file, which must not change. */
 	assertReleased(): void
-	/** Forgets a log that another process is using. */
+	/** Removes the copy: another process is using the log. */
 	forget(): void
 }
 
 /**
- * Looks at the write-ahead log of a database before SQLite does, and keeps it when it seems to be damaged. The copy is a second name of
- * the file where the file system has such, so that a full disk does not stand in its way.
+ * Checks the write-ahead log of a database before SQLite opens it, and keeps a copy if it seems to be damaged. The copy is a hard
+ * link where the file system supports one, so that it needs no space on a full disk.
  *
- * @returns null when nothing is wrong with it
+ * @returns null when the log is intact
  */
 export function setDamagedAside(database: string): SetAside | null {
-	const wal = walOf(database)
-	const bytes = read(wal)
-	if (bytes === null || droppedFrames(bytes) === null) return null
-	// The salts, which no two write-ahead logs of a database share: found again after a crash, it is the same copy.
+	const wal = toWalPath(database)
+	const bytes = readIfExists(wal)
+	if (bytes === null || findDroppedFrames(bytes) === null) return null
+	// Every write-ahead log of a database has its own salts, so the same log found after a crash gets the same copy.
 	const copy = wal + DAMAGED + bytes.toString('hex', 16, 24)
 	const isNew = !existsSync(copy)
-	if (isNew) keep(wal, copy)
+	if (isNew) keepCopy(wal, copy)
 	const forget = (): void => {
 		if (isNew) rmSync(copy, { force: true })
 	}
 	return {
 		confirm: () => {
-			const found = read(wal)
-			const isDamaged = found !== null && droppedFrames(found) !== null
+			const found = readIfExists(wal)
+			const isDamaged = found !== null && findDroppedFrames(found) !== null
 			if (!isDamaged) forget()
 			return isDamaged
 		},
 		assertReleased: () => {
 			if (!existsSync(wal) || statSync(wal).size === 0) return
 			const message =
-				`The write-ahead log of ${database} is damaged, and what is whole of it could not be written to the database, so ` +
-				'nothing was changed. Free some space and start again.'
+				`The write-ahead log of ${database} is damaged, and its intact part could not be written to the database. ` +
+				'Nothing was changed. Free some space and restart.'
 			throw new PlanstreamError('storage_full', message, { database })
 		},
 		forget,
 	}
 }
 
-/** What the copies beside a database say was dropped; null when there are none. */
+/** Sums up the damage in the copies beside a database; null when there are no copies. */
 export function findDropped(database: string): Dropped | null {
 	const directory = dirname(database)
-	const prefix = basename(walOf(database)) + DAMAGED
+	const prefix = basename(toWalPath(database)) + DAMAGED
 	const copies = readdirSync(directory).filter((name) => name.startsWith(prefix) && !name.endsWith(UNFINISHED))
 	if (copies.length === 0) return null
-	const found = copies.map((name) => droppedFrames(readFileSync(join(directory, name))))
-	const sum = (count: (dropped: DroppedFrames) => number): number =>
+	const found = copies.map((name) => findDroppedFrames(readFileSync(join(directory, name))))
+	const sumUp = (count: (dropped: DroppedFrames) => number): number =>
 		found.reduce((total, dropped) => total + (dropped === null ? 0 : count(dropped)), 0)
-	return { copies, frames: sum(({ frames }) => frames), commits: sum(({ commits }) => commits) }
+	return { copies, frames: sumUp(({ frames }) => frames), commits: sumUp(({ commits }) => commits) }
 }
 
-function walOf(database: string): string {
+function toWalPath(database: string): string {
 	return `${database}-wal`
 }
 
-function read(file: string): Buffer | null {
+function readIfExists(file: string): Buffer | null {
 	return existsSync(file) ? readFileSync(file) : null
 }
 
-function keep(file: string, copy: string): void {
+function keepCopy(file: string, copy: string): void {
 	try {
 		linkSync(file, copy)
 	} catch {
-		// Not every file system has second names.
+		// Not every file system supports hard links.
 		copyFileSync(file, copy + UNFINISHED)
 		renameSync(copy + UNFINISHED, copy)
 	}

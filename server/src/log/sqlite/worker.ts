@@ -7,7 +7,7 @@ import { Scheduler } from './scheduler.js'
 import { DATABASE_FILE, type OpenTables, openTables } from './schema.js'
 import { SqliteStore } from './store.js'
 
-/** The thread that owns the one connection. It takes batches of requests and answers in batches. */
+/** Runs the thread that owns the database connection: it receives and answers requests in batches. */
 function main(): void {
 	if (!parentPort)
 		throw new Error("sqlite-worker.js is the log's thread; open the log with openLog() instead of running this file")
@@ -18,7 +18,7 @@ function main(): void {
 		port.postMessage(opened)
 		return
 	}
-	const turns = new Scheduler(opened.store, directory, () => performance.now())
+	const scheduler = new Scheduler(opened.store, directory, () => performance.now())
 	let scheduled = false
 	let closing: number | null = null
 
@@ -31,19 +31,19 @@ function main(): void {
 	}
 	const work = (): void => {
 		scheduled = false
-		post(turns.commit())
-		post(turns.serve())
-		if (closing !== null && !turns.hasRequests) {
+		post(scheduler.commit())
+		post(scheduler.serve())
+		if (closing !== null && !scheduler.hasRequests) {
 			opened.close()
 			post([{ id: closing, outcome: { value: null } }])
 			port.close()
-		} else if (turns.hasWork) schedule()
+		} else if (scheduler.hasWork) schedule()
 	}
 
 	port.on('message', (cells: Cells) => {
 		for (const { id, request } of unpackRequests(cells)) {
 			if (request.kind === 'close') closing = id
-			else turns.add({ id, request })
+			else scheduler.add({ id, request })
 		}
 		schedule()
 	})
@@ -51,11 +51,9 @@ function main(): void {
 	schedule()
 }
 
-interface OpenStore extends Pick<OpenTables, 'dropped' | 'close'> {
-	readonly store: SqliteStore
-}
-
-function open(directory: string): OpenStore | Extract<WorkerOpened, { problem: Problem }> {
+function open(
+	directory: string,
+): (Omit<OpenTables, 'db'> & { readonly store: SqliteStore }) | Extract<WorkerOpened, { problem: Problem }> {
 	try {
 		const { db, dropped, close } = openTables(directory)
 		try {
