@@ -2,12 +2,12 @@ import { readFileSync, unwatchFile, watchFile } from 'node:fs'
 import { getHeapStatistics } from 'node:v8'
 import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
 import * as z from 'zod'
-import { describeIssue, firstIssue } from './issues.js'
+import { describeIssue, findFirstIssue } from './issues.js'
 
 const MIB = 1024 * 1024
 const WATCH_INTERVAL_MS = 500
 
-/** What one plan or one tenant may take. Sizes are in bytes. */
+/** Limits per plan or per tenant. Sizes are in bytes. */
 const tenantDefaults = {
 	/** The state of one plan. */
 	state_bytes: 8 * 1024 * 1024,
@@ -17,30 +17,30 @@ const tenantDefaults = {
 	import_bytes: 1024 * 1024 * 1024,
 }
 
-/** What the process may hold for all connections together. */
+/** Limits on the memory and time that connections take. */
 const serverDefaults = {
-	/** Bytes of answers that wait on one connection. */
+	/** Bytes of answers waiting on one connection. */
 	connection_bytes: 8 * 1024 * 1024,
-	/** Bytes of answers that wait on all connections. */
+	/** Bytes of answers waiting on all connections. */
 	answers_bytes: 256 * 1024 * 1024,
 	/** Milliseconds that the body of a request may take. */
 	body_timeout_ms: 30_000,
 }
 
-/** What clients without a valid key may take, on a server with keys. */
+/** Limits on clients without a valid key, on a server with keys. */
 const anonymousDefaults = {
-	/** Sockets in all. */
+	/** Sockets in total. */
 	sockets: 1_000,
-	/** Sockets of one address; of one /64 network with IPv6. */
+	/** Sockets per address, or per /64 network with IPv6. */
 	sockets_per_ip: 32,
-	/** Requests a second in all. */
+	/** Requests per second in total. */
 	requests: 200,
-	/** Requests a second of one address, with a burst of three times as many. */
+	/** Requests per second and address, with bursts of three times as many. */
 	requests_per_ip: 20,
 }
 
 export type TenantLimits = Readonly<typeof tenantDefaults> & {
-	/** Folders that corpus agents may read for this tenant; null: those of the server. */
+	/** Folders that corpus agents may read for this tenant; null for those of the server. */
 	readonly corpus_roots: readonly string[] | null
 }
 export type ServerLimits = Readonly<typeof serverDefaults>
@@ -61,17 +61,17 @@ const limitsDocument = z.strictObject({
 	anonymous: z.strictObject(amounts(anonymousDefaults)).optional(),
 })
 
-/** The content of a limits file. An absent name has its default, `null` stands for no limit. */
+/** The content of a limits file. An absent name has its default; `null` means no limit. */
 export type LimitsDocument = z.input<typeof limitsDocument>
 
-/** The limits in force. They change when their file does, so ask for them where they are needed and keep no copy. */
+/** The limits in force. They change with their file, so read them where they are needed and keep no copy. */
 export class Limits {
 	#document: z.output<typeof limitsDocument>
 	#server: ServerLimits
 	#anonymous: AnonymousLimits
 	readonly #tenants = new Map<string, TenantLimits>()
 
-	/** @throws PlanstreamError `bad_request` with the `path` of what is wrong */
+	/** @throws PlanstreamError `bad_request` with the `path` of the invalid value */
 	constructor(document: unknown = {}) {
 		this.#document = parseDocument(document)
 		this.#server = this.#readServer()
@@ -101,7 +101,7 @@ export class Limits {
 		return limits
 	}
 
-	/** @throws PlanstreamError `bad_request` with the `path` of what is wrong; the limits stay as they were */
+	/** @throws PlanstreamError `bad_request` with the `path` of the invalid value; the limits stay unchanged */
 	replace(document: unknown): void {
 		this.#document = parseDocument(document)
 		this.#server = this.#readServer()
@@ -109,7 +109,7 @@ export class Limits {
 		this.#tenants.clear()
 	}
 
-	/** Budgets are shares of the heap, so that a small one cannot be filled by answers alone. */
+	/** Scales the budgets with the heap, so that answers alone cannot fill a small one. */
 	#readServer(): ServerLimits {
 		const { heap_size_limit } = getHeapStatistics()
 		const { connection_bytes, answers_bytes } = serverDefaults
@@ -125,7 +125,7 @@ export class Limits {
 /** The limits of a server, and a way to read their file again. */
 export interface OpenLimits extends Disposable {
 	readonly limits: Limits
-	/** Reads the file again; one that is wrong leaves the limits as they were and is logged. */
+	/** Reads the file again. An invalid file is logged and leaves the limits unchanged. */
 	readonly reload: () => void
 }
 
@@ -133,7 +133,7 @@ export interface OpenLimits extends Disposable {
  * Reads a limits file and watches it.
  *
  * @param source - the path of a file, or the limits themselves. @defaultValue the defaults
- * @throws PlanstreamError `bad_request` for a file that cannot be read, an unknown name or a value of another kind
+ * @throws PlanstreamError `bad_request` for a file that cannot be read, an unknown name or a value of the wrong type
  */
 export function openLimits(
 	source: string | LimitsDocument | undefined,
@@ -166,7 +166,7 @@ function readDocument(file: string): unknown {
 function parseDocument(document: unknown): z.output<typeof limitsDocument> {
 	const parsed = limitsDocument.safeParse(document)
 	if (parsed.success) return parsed.data
-	const issue = firstIssue(parsed.error)
+	const issue = findFirstIssue(parsed.error)
 	const path = issue.path.join('.')
 	throw new PlanstreamError('bad_request', `The limits are not valid: ${describeIssue(issue, document)}`, { path })
 }
