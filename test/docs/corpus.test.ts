@@ -5,11 +5,11 @@ import { describe, expect, it } from 'vitest'
 import { researchAgents } from '../../server/src/agents/research/research.js'
 import { researchPlan } from '../../server/src/agents/research/research-plan.js'
 import { runSteps } from '../support/agents/run-steps.js'
-import { read, root } from './documents.js'
+import { readDocument, root } from './documents.js'
 
 /** The questions that the demo asks of these documents. */
 function demoQuestions(): string[] {
-	const [, list = ''] = /const QUESTIONS = \[([\s\S]*?)\]/.exec(read('cli/src/commands/demo.ts')) ?? []
+	const [, list = ''] = /const QUESTIONS = \[([\s\S]*?)\]/.exec(readDocument('cli/src/commands/demo.ts')) ?? []
 	return [...list.matchAll(/'([^']+)'/g)].map(([, question = '']) => question)
 }
 

@@ -3,33 +3,33 @@ import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { DOCUMENTS, fillDocument, makeTables } from '../../scripts/docs-tables.js'
 import { parseSettings } from '../../server/src/settings.js'
-import { blocksIn, documents, read, root } from './documents.js'
+import { blocksIn, listDocuments, readDocument, root } from './documents.js'
 
 const LINK = /\[[^\]]*\]\(([^)\s]+)\)/g
 
 describe('The documentation', () => {
-	it.each(documents())('%s links to files that are there', (document) => {
+	it.each(listDocuments())('%s links to files that are there', (document) => {
 		const folder = path.dirname(root + document)
-		const targets = [...read(document).matchAll(LINK)].map(([, target = '']) => target.split('#', 1)[0] ?? '')
+		const targets = [...readDocument(document).matchAll(LINK)].map(([, target = '']) => target.split('#', 1)[0] ?? '')
 		const files = targets.filter((target) => target !== '' && !/^https?:/.test(target))
 		expect(files.filter((file) => !existsSync(path.join(folder, file)))).toEqual([])
 	})
 
 	it.each(DOCUMENTS)('%s has the tables that the code gives', (document) => {
-		const text = read(document)
+		const text = readDocument(document)
 		expect(fillDocument(text, makeTables(root))).toBe(text)
 	})
 
 	it('has no block in a language that no test looks at', () => {
 		const known = ['ts', 'tsx', 'json', 'sh', 'text', 'nginx'].flatMap((language) => blocksIn(language))
 		const places = new Set(known.map(({ place }) => place))
-		const fences = documents().flatMap((document) => [...read(document).matchAll(/^```\w+$/gm)])
+		const fences = listDocuments().flatMap((document) => [...readDocument(document).matchAll(/^```\w+$/gm)])
 		expect(places.size).toBe(fences.length)
 	})
 
 	it('names only npm scripts that exist', () => {
-		const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
-		const text = documents().map(read).join('\n')
+		const { scripts } = JSON.parse(readDocument('package.json')) as { scripts: Record<string, string> }
+		const text = listDocuments().map(readDocument).join('\n')
 		const named = [...text.matchAll(/(?:`|^|&& )npm (?:run )?([a-z:]+)/gm)].map(([, name = '']) => name)
 		const missing = named.filter((name) => name !== 'ci' && scripts[name] === undefined)
 		expect(missing).toEqual([])
@@ -37,7 +37,7 @@ describe('The documentation', () => {
 })
 
 describe('README.md', () => {
-	const readme = read('README.md')
+	const readme = readDocument('README.md')
 
 	it('fits on a page and a half, with code on the first screen', () => {
 		expect(readme.split('\n').length - 1).toBeLessThan(90)
@@ -47,7 +47,7 @@ describe('README.md', () => {
 
 describe('docs/operating.md', () => {
 	it('names every setting with its default', () => {
-		const rows = [...read('docs/operating.md').matchAll(/^\| `([A-Z_]+)` \| `([^`]*)` \|/gm)].map(([, name, value]) => [
+		const rows = [...readDocument('docs/operating.md').matchAll(/^\| `([A-Z_]+)` \| `([^`]*)` \|/gm)].map(([, name, value]) => [
 			name,
 			value,
 		])

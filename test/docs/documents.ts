@@ -12,7 +12,7 @@ export interface Block {
 }
 
 /** Every document that speaks to users, by its path from the root. */
-export function documents(): readonly string[] {
+export function listDocuments(): readonly string[] {
 	const pages = readdirSync(`${root}docs`, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.md'))
 	const packages = ['shared', 'client', 'server', 'cli'].map((name) => `${name}/README.md`)
 	return [
@@ -26,19 +26,19 @@ export function documents(): readonly string[] {
 	].sort()
 }
 
-export function read(path: string): string {
+export function readDocument(path: string): string {
 	return readFileSync(root + path, 'utf8')
 }
 
 /** The fenced blocks of these documents in one language. */
-export function blocksIn(language: string, paths: readonly string[] = documents()): readonly Block[] {
+export function blocksIn(language: string, paths: readonly string[] = listDocuments()): readonly Block[] {
 	return paths.flatMap((path) => blocksOf(path)).filter((block) => block.language === language)
 }
 
 function blocksOf(path: string): Block[] {
 	const blocks: Block[] = []
 	let open: { language: string; line: number; text: string } | null = null
-	for (const [at, line] of read(path).split('\n').entries()) {
+	for (const [at, line] of readDocument(path).split('\n').entries()) {
 		const fence = /^```(\w*)$/.exec(line)
 		if (open === null && fence !== null) open = { language: fence[1] ?? '', line: at + 1, text: '' }
 		else if (open !== null && fence !== null) {

@@ -7,8 +7,8 @@ import { openAiCompatibleAgent } from '../../server/src/agents/openai-compatible
 import { scriptedAgent } from '../../server/src/agents/scripted.js'
 import { readKeys } from '../../server/src/auth/keys.js'
 import { Limits } from '../../server/src/ops/limits.js'
-import { OpenAiDouble } from '../support/agents/fake-openai.js'
-import { temporaryDirectory } from '../support/cli-process.js'
+import { FakeOpenAi } from '../support/agents/fake-openai.js'
+import { createTemporaryDirectory } from '../support/cli-process.js'
 import { startPlanstream } from '../support/plans/test-planstream.js'
 import { blocksIn } from './documents.js'
 
@@ -17,7 +17,7 @@ const withField = (name: string) => blocks.filter(({ value }) => name in value).
 
 describe('JSON in the documentation', () => {
 	it.each(withField('steps'))('%s is a plan that runs to its end', async (_place, plan) => {
-		await using model = await OpenAiDouble.start()
+		await using model = await FakeOpenAi.start()
 		const agents = [scriptedAgent(), openAiCompatibleAgent({ baseUrl: model.baseUrl, model: 'double' })]
 		await using planstream = await startPlanstream(agents)
 		const events = await planstream.run(createInput.parse(plan))
@@ -43,7 +43,7 @@ describe('JSON in the documentation', () => {
 	})
 
 	it.each(withField('0'))('%s is a file of keys', async (_place, keys) => {
-		using directory = temporaryDirectory()
+		using directory = createTemporaryDirectory()
 		const file = path.join(directory.path, 'keys.json')
 		writeFileSync(file, JSON.stringify(keys))
 		expect(await readKeys(file)).toEqual(keys)

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { DocsSandbox, hasCurl } from './docs-sandbox.js'
 import { blocksIn } from './documents.js'
-import { hasCurl, Workbench } from './workbench.js'
 
 const RUNNING_MS = 30_000
 
@@ -10,10 +10,10 @@ describe('The README, read from its top', { timeout: RUNNING_MS }, () => {
 	const [watchLine, ...others] = blocksIn('sh', ['README.md'])
 		.map(({ text }) => text)
 		.filter((text) => text.startsWith('curl'))
-	let workbench: Workbench
+	let workbench: DocsSandbox
 
 	beforeAll(async () => {
-		workbench = await Workbench.serve(serverSource)
+		workbench = await DocsSandbox.serve(serverSource)
 	}, RUNNING_MS)
 	afterAll(() => workbench[Symbol.asyncDispose]())
 

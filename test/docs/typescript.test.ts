@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { faultsOf, programOf } from '../support/packages/compile.js'
+import { createProgram, getDiagnostics } from '../support/packages/compile.js'
 import { blocksIn, root } from './documents.js'
 
 const COMPILING_MS = 120_000
@@ -12,9 +12,9 @@ describe('TypeScript in the documentation', () => {
 			const blocks = written.map(({ place, language, text }, at) => {
 				return { place, name: `${root}test/docs/block-${at}.${language}`, text }
 			})
-			const program = programOf(new Map(blocks.map(({ name, text }) => [name, text])))
+			const program = createProgram(new Map(blocks.map(({ name, text }) => [name, text])))
 			expect(blocks.length).toBeGreaterThan(0)
-			expect(Object.fromEntries(blocks.map(({ place, name }) => [place, faultsOf(program, name)]))).toEqual(
+			expect(Object.fromEntries(blocks.map(({ place, name }) => [place, getDiagnostics(program, name)]))).toEqual(
 				Object.fromEntries(blocks.map(({ place }) => [place, []])),
 			)
 		},

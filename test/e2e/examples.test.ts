@@ -11,7 +11,7 @@ import { startTestPlanstream, type TestPlanstream } from '@planstream/server/tes
 import ts from 'typescript'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { root } from '../docs/documents.js'
-import { ask, post } from '../support/http-request.js'
+import { post, sendRequest } from '../support/http-request.js'
 
 const RUNNING_MS = 60_000
 const run = promisify(execFile)
@@ -63,7 +63,7 @@ describe('The examples', { timeout: RUNNING_MS }, () => {
 
 	/** The types of a plan's events. */
 	async function typesOf(plan_id: string): Promise<string[]> {
-		const { body } = await ask(server, `/api/v1/streaming/plans/${plan_id}/history`)
+		const { body } = await sendRequest(server, `/api/v1/streaming/plans/${plan_id}/history`)
 		return (body as { readonly events: { readonly event_type: string }[] }).events.map(({ event_type }) => event_type)
 	}
 
@@ -83,16 +83,16 @@ describe('The examples', { timeout: RUNNING_MS }, () => {
 	it('mount Planstream in a Hono application with a router of its own', async () => {
 		const host = await serving('hono')
 		const headers = { 'x-user': 'ann' }
-		expect((await ask(host, '/')).text).toBe('an application')
-		expect((await ask(host, '/trpc/hello', { headers })).body).toMatchObject({ result: { data: 'Hello, ann!' } })
+		expect((await sendRequest(host, '/')).text).toBe('an application')
+		expect((await sendRequest(host, '/trpc/hello', { headers })).body).toMatchObject({ result: { data: 'Hello, ann!' } })
 		const fetchAs: typeof fetch = (input, init) => fetch(input, { ...init, headers: { ...init?.headers, ...headers } })
 		await using planstream = createPlanstream({ url: `${host.url}/planstream`, transport: 'sse', fetch: fetchAs })
 		const { plan_id, result } = await planstream.plans.run(PLAN)
 		expect(result).toEqual({ a: { n: 1 } })
 		const input = new URLSearchParams({ input: JSON.stringify({ plan_id }) })
-		const own = await ask(host, `/trpc/planstream.plans.get?${input}`, { headers })
+		const own = await sendRequest(host, `/trpc/planstream.plans.get?${input}`, { headers })
 		expect(own.body).toMatchObject({ result: { data: { status: 'completed' } } })
-		expect((await ask(host, '/planstream/api/v1/plans')).status).toBe(401)
+		expect((await sendRequest(host, '/planstream/api/v1/plans')).status).toBe(401)
 		host.child.kill('SIGTERM')
 		expect(await once(host.child, 'exit')).toEqual([0, null])
 	})

@@ -15,8 +15,8 @@ import type { Planstream, PlanstreamOptions } from '../../server/src/embed/optio
 import { createPlanstream } from '../../server/src/embed/planstream.js'
 import type { Principal } from '../../server/src/hub/stream.js'
 import { createLogger } from '../../server/src/ops/logger.js'
-import { ask, post, problemOf } from '../support/http-request.js'
-import { SocketClient, Wire } from '../support/streams/socket-client.js'
+import { getProblem, post, sendRequest } from '../support/http-request.js'
+import { SocketClient, TrpcSocketClient } from '../support/streams/socket-client.js'
 
 const PLAN = { query: 'q', steps: [{ step_id: 'a', action: 'do', agent_type: 'scripted', input: { result: { n: 1 } } }] }
 const ALL = new Set(['plans:read', 'plans:write', 'events:publish'] as const)
@@ -72,11 +72,11 @@ describe('mounted in a Hono application', () => {
 				expect(events.at(-1)?.event_type).toBe('plan_completed')
 				expect(events.at(0)?.actor).toEqual({ type: 'user', id: 'local' })
 			}
-			const { body } = await ask({ url }, `${path}/trpc/plans.list`)
+			const { body } = await sendRequest({ url }, `${path}/trpc/plans.list`)
 			expect(body).toMatchObject({ result: { data: { plans: [{ status: 'completed' }, { status: 'completed' }] } } })
-			expect((await ask({ url }, `${path}/api/v1/plans/none`)).body).toMatchObject({ code: 'not_found' })
-			expect((await ask({ url }, `${path}/nowhere`)).body).toMatchObject({ code: 'not_found' })
-			expect((await ask({ url }, '/hello')).text).toBe('hello')
+			expect((await sendRequest({ url }, `${path}/api/v1/plans/none`)).body).toMatchObject({ code: 'not_found' })
+			expect((await sendRequest({ url }, `${path}/nowhere`)).body).toMatchObject({ code: 'not_found' })
+			expect((await sendRequest({ url }, '/hello')).text).toBe('hello')
 		},
 	)
 
@@ -96,8 +96,8 @@ describe('mounted in a Hono application', () => {
 		})
 		await using own = new SocketClient<string>(`${url}/chat`)
 		expect(await own.next()).toBe('welcome')
-		await using wire = await new Wire({ url }, '/planstream/trpc').open()
-		wire.say({ id: 1, method: 'query', params: { path: 'agents.list', input: {} } })
+		await using wire = await new TrpcSocketClient({ url }, '/planstream/trpc').open()
+		wire.send({ id: 1, method: 'query', params: { path: 'agents.list', input: {} } })
 		expect((await wire.next()).result).toBeDefined()
 	})
 
@@ -105,7 +105,7 @@ describe('mounted in a Hono application', () => {
 		const planstream = await embedded()
 		const { url } = await listening(serving(new Hono().route('/p', planstream.app)))
 		for (const headers of [{ host: 'example.com' }, { origin: 'https://example.com' }, { 'x-forwarded-for': '192.0.2.1' }]) {
-			expect((await ask({ url }, '/p/api/v1/plans', { headers })).body).toMatchObject({ code: 'forbidden' })
+			expect((await sendRequest({ url }, '/p/api/v1/plans', { headers })).body).toMatchObject({ code: 'forbidden' })
 		}
 	})
 
@@ -140,14 +140,14 @@ describe('with authorize', () => {
 
 	it('takes the principal from what the application’s middleware knows, and refuses whom it does not', async () => {
 		const host = await application()
-		const made = await ask(host, '/p/api/v1/plans', {
+		const made = await sendRequest(host, '/p/api/v1/plans', {
 			method: 'POST',
 			headers: { cookie: 'user=ann', host: 'example.com' },
 			body: PLAN,
 		})
 		expect(made.status).toBe(201)
 		const { plan_id } = made.body as { plan_id: string }
-		const history = await ask(host, `/p/api/v1/streaming/plans/${plan_id}/history`, { headers: { cookie: 'user=bob' } })
+		const history = await sendRequest(host, `/p/api/v1/streaming/plans/${plan_id}/history`, { headers: { cookie: 'user=bob' } })
 		expect((history.body as HistoryOutput).events[0]).toMatchObject({ actor: { type: 'user', id: 'ann' } })
 		expect((await post(host, '/p/api/v1/plans', PLAN)).body).toMatchObject({ code: 'unauthorized', status: 401 })
 	})
@@ -160,16 +160,16 @@ describe('with authorize', () => {
 			{ headers: { authorization: 'Bearer ann' } },
 			{ protocols: ['planstream.bearer.ann'] },
 		]) {
-			await using wire = await new Wire(host, '/p/trpc', options).open()
-			wire.say(call)
+			await using wire = await new TrpcSocketClient(host, '/p/trpc', options).open()
+			wire.send(call)
 			expect((await wire.next()).result).toBeDefined()
 		}
 		await using plain = new SocketClient<{ event_type: string }>(`${host.url}/p/api/v1/streaming/ws/c1`, {
 			headers: { cookie: 'user=ann' },
 		})
 		expect(await plain.next()).toMatchObject({ event_type: 'ping' })
-		await using stranger = await new Wire(host, '/p/trpc').open()
-		stranger.say(call)
+		await using stranger = await new TrpcSocketClient(host, '/p/trpc').open()
+		stranger.send(call)
 		expect(await stranger.closed).toBe(4401)
 		await using stranded = new SocketClient<{ code: string }>(`${host.url}/p/api/v1/streaming/ws/c1`)
 		expect(await stranded.next()).toMatchObject({ frame: 'problem', code: 'unauthorized' })
@@ -183,7 +183,7 @@ describe('with authorize', () => {
 		planstream.attachWebSockets(server)
 		const { url } = await listening(server)
 		await using plain = await new SocketClient<Record<string, unknown>>(`${url}/api/v1/streaming/ws/c1`).open()
-		plain.say({ action: 'ping', timestamp: 7 })
+		plain.send({ action: 'ping', timestamp: 7 })
 		letIn(holder('ann'))
 		expect(await plain.next()).toMatchObject({ event_type: 'ping' })
 		expect(await plain.next()).toMatchObject({ event_type: 'pong', data: { timestamp: 7 } })
@@ -192,7 +192,7 @@ describe('with authorize', () => {
 	it('takes pages of its own host and of its origins alone', async () => {
 		const host = await application()
 		const status = async (origin: string) =>
-			(await ask(host, '/p/health/live', { headers: { origin, host: 'plans.example.com' } })).status
+			(await sendRequest(host, '/p/health/live', { headers: { origin, host: 'plans.example.com' } })).status
 		expect(await status('https://plans.example.com')).toBe(200)
 		expect(await status('https://app.example.com')).toBe(200)
 		expect(await status('http://localhost:5173')).toBe(403)
@@ -206,7 +206,7 @@ describe('with authorize', () => {
 	])('lets nobody in by a principal that is none: %j', async (principal) => {
 		const planstream = await embedded({ authorize: () => principal as Principal })
 		const { url } = await listening(createServer(planstream.listener))
-		expect((await ask({ url }, '/api/v1/plans')).body).toMatchObject({ code: 'internal' })
+		expect((await sendRequest({ url }, '/api/v1/plans')).body).toMatchObject({ code: 'internal' })
 	})
 })
 
@@ -221,7 +221,7 @@ describe('mounted in a server of Node', () => {
 		})
 		planstream.attachWebSockets(server, { path: '/plans/' })
 		const { url } = await listening(server)
-		expect((await ask({ url }, '/other')).text).toBe('mine')
+		expect((await sendRequest({ url }, '/other')).text).toBe('mine')
 		for (const transport of ['websocket', 'sse'] as const) {
 			expect((await follow(`${url}/plans`, transport)).at(-1)?.event_type).toBe('plan_completed')
 		}
@@ -330,14 +330,14 @@ describe('its end', () => {
 		const server = serving(new Hono().get('/hello', (context) => context.text('hello')).route('/p', planstream.app))
 		planstream.attachWebSockets(server, { path: '/p' })
 		const { url } = await listening(server)
-		await using wire = await new Wire({ url }, '/p/trpc').open()
+		await using wire = await new TrpcSocketClient({ url }, '/p/trpc').open()
 		wire.subscribe(1, 'unknown')
 		await wire.until(({ result }) => (result?.data as { data?: { frame?: string } } | undefined)?.data?.frame === 'ready')
 		const closing = planstream.close()
-		expect(problemOf(await ask({ url }, '/p/api/v1/plans'))?.code).toBe('draining')
+		expect(getProblem(await sendRequest({ url }, '/p/api/v1/plans'))?.code).toBe('draining')
 		await closing
 		expect(await wire.closed).toBe(1012)
-		expect((await ask({ url }, '/hello')).text).toBe('hello')
+		expect((await sendRequest({ url }, '/hello')).text).toBe('hello')
 		expect(server.listenerCount('upgrade')).toBe(0)
 		expect(planstream.report()).toEqual({ connections: 0, subscriptions: 0, watchers: 0, attempts: 0, timers: 0 })
 		await expect(planstream.close()).resolves.toBeUndefined()

@@ -29,7 +29,7 @@ export type OpenCompressed = (url: string, plan_id: string, after: 'start' | 'no
  *
  * @param eventOf - the text of the event in a message; null in any other message
  */
-export async function readsCompressed(open: OpenCompressed, eventOf: (message: string) => string | null): Promise<void> {
+export async function compressedSuite(open: OpenCompressed, eventOf: (message: string) => string | null): Promise<void> {
 	await using server = await StreamServer.start({ limits: { compression: true, sendBufferBytes: 64 * 1024 } })
 	await using first = await startFaultProxy(server.url)
 	await using second = await startFaultProxy(server.url)

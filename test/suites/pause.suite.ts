@@ -4,7 +4,7 @@ import { expect, it } from 'vitest'
 import { LOCAL_PRINCIPAL } from '../../server/src/hub/stream.js'
 import { openLog } from '../../server/src/log/open.js'
 import type { Command } from '../../server/src/plans/rules/input.js'
-import { HeldAgent } from '../support/agents/manual-agent.js'
+import { ManualAgent } from '../support/agents/manual-agent.js'
 import { ManualClock } from '../support/manual-clock.js'
 import { manualTime, TestPlanstream } from '../support/plans/test-planstream.js'
 
@@ -37,7 +37,7 @@ export function pauseSuite(schedules: number): void {
 		const schedule = fc.array(fc.constantFrom(...MOVES), { minLength: 10, maxLength: 30 })
 		let pauses = 0
 		const property = fc.asyncProperty(fc.boolean(), schedule, async (obedient, moves) => {
-			const agent = new HeldAgent(obedient)
+			const agent = new ManualAgent(obedient)
 			const clock = new ManualClock()
 			await using planstream = new TestPlanstream(await openLog({ kind: 'memory' }), [agent], manualTime(clock))
 			planstream.hub.on('plan_paused', () => void pauses++)
@@ -55,7 +55,7 @@ export function pauseSuite(schedules: number): void {
 	})
 }
 
-async function play(planstream: TestPlanstream, agent: HeldAgent, move: Exclude<Move, 'grace'>): Promise<void> {
+async function play(planstream: TestPlanstream, agent: ManualAgent, move: Exclude<Move, 'grace'>): Promise<void> {
 	const [first] = agent.running.values()
 	switch (move) {
 		case 'end':
@@ -75,7 +75,7 @@ async function play(planstream: TestPlanstream, agent: HeldAgent, move: Exclude<
 }
 
 /** The agents themselves are asked, also some time later: nobody but the schedule could have resumed the plan. */
-async function assertPauseHolds({ hub }: TestPlanstream, agent: HeldAgent): Promise<void> {
+async function assertPauseHolds({ hub }: TestPlanstream, agent: ManualAgent): Promise<void> {
 	if ((await hub.state(LOCAL_PRINCIPAL, 'p'))?.status !== 'paused') return
 	expect([...agent.running.keys()]).toEqual([])
 	await turns()

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { CONNECTION_LIMITS } from '../../server/src/connections/connections.js'
-import { StreamServer, watchMost } from '../support/servers/stream-server.js'
+import { StreamServer, trackMaximum } from '../support/servers/stream-server.js'
 import { STALLED_READERS } from '../support/streams/stalled-readers.js'
 import { READERS } from '../support/streams/stream-readers.js'
 
@@ -23,7 +23,7 @@ export function stalledSuite(bytes: number): void {
 			const [socket] = server.sockets
 			const others = READERS.map(([, read]) => digestOf(read(server.url, { plan_id: 'p' })))
 			await server.until(() => server.hub.report().subscriptions, 1 + READERS.length)
-			using queued = watchMost(() => socket?.writableLength ?? 0)
+			using queued = trackMaximum(() => socket?.writableLength ?? 0)
 			const count = Math.ceil(bytes / EVENT_BYTES)
 			for (let index = 0; index < count; index += EVENTS_AT_ONCE) await server.publish('p', outputs(index, EVENTS_AT_ONCE))
 			await server.publish('p', [{ event_type: 'plan_completed', data: {} }])

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 
 const BIN = fileURLToPath(new URL('../../cli/bin/planstream.js', import.meta.url))
 
-export interface Finished {
+export interface CommandResult {
 	readonly code: number | null
 	readonly stdout: string
 	readonly stderr: string
@@ -84,7 +84,7 @@ export class CliProcess implements AsyncDisposable {
 		}
 	}
 
-	async end(): Promise<Finished> {
+	async end(): Promise<CommandResult> {
 		await this.#closed
 		const stdout = this.#stdout
 		const parsed = () => this.#lines.map((line) => JSON.parse(line) as Json)
@@ -105,18 +105,18 @@ export class CliProcess implements AsyncDisposable {
 }
 
 /** Runs the command to its end. */
-export function planstream(args: readonly string[], env?: Env): Promise<Finished> {
+export function runPlanstream(args: readonly string[], env?: Env): Promise<CommandResult> {
 	return new CliProcess(args, env).input('').end()
 }
 
 /** A directory that goes when it is disposed. */
-export function temporaryDirectory(): { readonly path: string } & Disposable {
+export function createTemporaryDirectory(): { readonly path: string } & Disposable {
 	const directory = mkdtempSync(path.join(tmpdir(), 'planstream-'))
 	return { path: directory, [Symbol.dispose]: () => rmSync(directory, { recursive: true, force: true }) }
 }
 
 /** `planstream serve` on a free port, once it listens. */
-export async function serveProcess(directory: string, env: Env = {}) {
+export async function startServe(directory: string, env: Env = {}) {
 	const server = new CliProcess(['serve'], { PORT: '0', PLANSTREAM_DATA: directory, PLANSTREAM_SCRIPTED: '1', ...env })
 	await server.until(({ lines }) => lines.length > 0)
 	const [, url = ''] = /listening on (\S+)$/.exec(server.lines[0] ?? '') ?? []

@@ -1,7 +1,7 @@
 import { type IncomingHttpHeaders, type OutgoingHttpHeaders, request } from 'node:http'
 import type { Problem } from '@planstream/shared'
 
-export interface Answer {
+export interface HttpResponse {
 	readonly status: number
 	readonly headers: IncomingHttpHeaders
 	readonly text: string
@@ -9,7 +9,7 @@ export interface Answer {
 	readonly body: unknown
 }
 
-export interface Question {
+export interface RequestOptions {
 	readonly method?: string
 	readonly headers?: OutgoingHttpHeaders
 	/** Sent as it is when it is text or bytes, else as JSON; an array of bytes is sent in chunks, without a length. */
@@ -17,11 +17,11 @@ export interface Question {
 }
 
 /** One request on a connection of its own, with whatever headers and bytes a test wants to send. */
-export function ask(
+export function sendRequest(
 	server: { readonly url: string },
 	path: string,
-	{ method = 'GET', headers = {}, body }: Question = {},
-): Promise<Answer> {
+	{ method = 'GET', headers = {}, body }: RequestOptions = {},
+): Promise<HttpResponse> {
 	return new Promise((resolve, reject) => {
 		const outgoing = request(server.url, { path, method, headers: { connection: 'close', ...headers } }, (incoming) => {
 			let text = ''
@@ -45,12 +45,12 @@ export function ask(
 	})
 }
 
-export function post(server: { readonly url: string }, path: string, body?: unknown): Promise<Answer> {
-	return ask(server, path, { method: 'POST', body })
+export function post(server: { readonly url: string }, path: string, body?: unknown): Promise<HttpResponse> {
+	return sendRequest(server, path, { method: 'POST', body })
 }
 
 /** The problem an answer tells of, on its own or in tRPC's envelope; undefined when it tells of none. */
-export function problemOf({ body }: Pick<Answer, 'body'>): Problem | undefined {
+export function getProblem({ body }: Pick<HttpResponse, 'body'>): Problem | undefined {
 	const told = body as Partial<Problem> & { readonly error?: { readonly data?: { readonly problem?: Problem } } }
 	return told.error?.data?.problem ?? (told.code === undefined ? undefined : (told as Problem))
 }

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import { type PairedSocket, pairedSockets } from '#test/support/client/fake-websocket.js'
+import { createFakeWebSockets, type FakeWebSocket } from '#test/support/client/fake-websocket.js'
 import { ManualClock } from '#test/support/manual-clock.js'
 import { type Receiver, TrpcSocket } from './trpc-socket.js'
 
 function setUp() {
 	const clock = new ManualClock()
-	const { WebSocket, last } = pairedSockets()
+	const { WebSocket, last } = createFakeWebSockets()
 	const socket = new TrpcSocket({ url: 'ws://host/trpc', token: null, WebSocket, clock, heartbeatMs: 1000 })
 	return { clock, pair: last(), socket }
 }
@@ -51,7 +51,7 @@ describe('a socket that speaks the protocol of tRPC', () => {
 	})
 
 	it('closes and leaves no timer when its last subscription has left, stopped or failed', () => {
-		const endings: ((pair: PairedSocket, leave: () => void) => void)[] = [
+		const endings: ((pair: FakeWebSocket, leave: () => void) => void)[] = [
 			(_, leave) => leave(),
 			(pair) => pair.hear({ id: 1, result: { type: 'stopped' } }),
 			(pair) => pair.hear({ id: 1, error: { message: 'No.', data: { code: 'BAD_REQUEST' } } }),
@@ -66,12 +66,12 @@ describe('a socket that speaks the protocol of tRPC', () => {
 	})
 
 	it.each([
-		['a lost connection', (pair: PairedSocket) => pair.lose(1006), 'Cut'],
-		['a close code that may reconnect', (pair: PairedSocket) => pair.lose(4308, 'slow'), 'Cut'],
-		['a close code that must not reconnect', (pair: PairedSocket) => pair.lose(4401), 'PlanstreamError'],
-		['a reconnect notice', (pair: PairedSocket) => pair.hear({ id: null, method: 'reconnect' }), 'Cut'],
-		['an error of the whole connection', (pair: PairedSocket) => pair.hear({ id: null, error: {} }), 'PlanstreamError'],
-		['what is not JSON', (pair: PairedSocket) => pair.hear('{'), 'Cut'],
+		['a lost connection', (pair: FakeWebSocket) => pair.lose(1006), 'Cut'],
+		['a close code that may reconnect', (pair: FakeWebSocket) => pair.lose(4308, 'slow'), 'Cut'],
+		['a close code that must not reconnect', (pair: FakeWebSocket) => pair.lose(4401), 'PlanstreamError'],
+		['a reconnect notice', (pair: FakeWebSocket) => pair.hear({ id: null, method: 'reconnect' }), 'Cut'],
+		['an error of the whole connection', (pair: FakeWebSocket) => pair.hear({ id: null, error: {} }), 'PlanstreamError'],
+		['what is not JSON', (pair: FakeWebSocket) => pair.hear('{'), 'Cut'],
 	])('tells every subscription of %s', (_, happen, error) => {
 		const { pair, socket, clock } = setUp()
 		const [one, two] = [listener(), listener()]

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import { pairedSockets } from '#test/support/client/fake-websocket.js'
+import { createFakeWebSockets } from '#test/support/client/fake-websocket.js'
 import { ManualClock } from '#test/support/manual-clock.js'
 import type { StreamRequest } from './transport.js'
 import { Inbox, WebSocketTransport } from './websocket.js'
@@ -10,7 +10,7 @@ const MEGABYTE = 'x'.repeat(1024 * 1024)
 
 describe('the WebSocket transport', () => {
 	it('stops a stream whose reader is slow before it fills the memory, and goes on from there when it has read', async () => {
-		const { WebSocket, last } = pairedSockets()
+		const { WebSocket, last } = createFakeWebSockets()
 		const transport = new WebSocketTransport({
 			url: 'ws://host/trpc',
 			token: null,

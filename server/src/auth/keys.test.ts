@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { temporaryDirectory } from '#test/support/cli-process.js'
+import { createTemporaryDirectory } from '#test/support/cli-process.js'
 import { createKey, hashKey, readKeys, revokeKey } from './keys.js'
 
 const GRANT = { tenant: 'acme', scopes: ['plans:read'] } as const
@@ -9,7 +9,7 @@ const grant = (id: string) => ({ ...GRANT, id, scopes: [...GRANT.scopes] })
 
 describe('a file of keys', () => {
 	it('is made for its owner only, and holds no key', async () => {
-		using directory = temporaryDirectory()
+		using directory = createTemporaryDirectory()
 		const file = path.join(directory.path, 'keys.json')
 		const key = await createKey(file, grant('ci'))
 		expect(key).toMatch(/^psk_[\w-]{43}$/)
@@ -20,7 +20,7 @@ describe('a file of keys', () => {
 	})
 
 	it('keeps the keys before, names each of its own accord, and takes no id twice', async () => {
-		using directory = temporaryDirectory()
+		using directory = createTemporaryDirectory()
 		const file = path.join(directory.path, 'keys.json')
 		await createKey(file, grant('ci'))
 		await createKey(file, { tenant: 'b', scopes: ['admin'], expires_at: '2030-01-01T00:00:00+01:00' })
@@ -38,7 +38,7 @@ describe('a file of keys', () => {
 	})
 
 	it('loses a key that is revoked, by its id', async () => {
-		using directory = temporaryDirectory()
+		using directory = createTemporaryDirectory()
 		const file = path.join(directory.path, 'keys.json')
 		for (const id of ['a', 'b']) await createKey(file, grant(id))
 		await revokeKey(file, 'a')
@@ -47,7 +47,7 @@ describe('a file of keys', () => {
 	})
 
 	it('is changed by one program at a time', async () => {
-		using directory = temporaryDirectory()
+		using directory = createTemporaryDirectory()
 		const file = path.join(directory.path, 'keys.json')
 		const made = await Promise.allSettled(Array.from({ length: 8 }, (_, index) => createKey(file, grant(`k${index}`))))
 		const failed = made.filter(({ status }) => status === 'rejected')
@@ -64,7 +64,7 @@ describe('a file of keys', () => {
 		[JSON.stringify([{ ...grant('a'), hash: 'a'.repeat(64), expires_at: 'soon' }]), /ISO 8601/],
 		[JSON.stringify(['b', 'b'].map((id) => ({ ...grant(id), hash: 'a'.repeat(64) }))), /two keys one id/],
 	])('that holds %s is refused with what is wrong', async (text, sentence) => {
-		using directory = temporaryDirectory()
+		using directory = createTemporaryDirectory()
 		const file = path.join(directory.path, 'keys.json')
 		writeFileSync(file, text)
 		await expect(readKeys(file)).rejects.toMatchObject({

@@ -2,12 +2,12 @@ import { type PlanEvent, PlanstreamError, parsePosition } from '@planstream/shar
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { ManualClock } from '#test/support/manual-clock.js'
-import { PLAN, startDeliveries, type TestOutlet, turns, upTo } from '#test/support/streams/test-deliveries.js'
+import { PLAN, passTurns, seqsUpTo, startTestFanout, type TestTarget } from '#test/support/streams/test-fanout.js'
 import type { Schedule } from '../ops/clock.js'
 import { RateLimit, type Subscriber } from './fanout.js'
 
 interface Reader {
-	readonly outlet: TestOutlet
+	readonly outlet: TestTarget
 	readonly delivery: Subscriber
 	readonly step_id: string | undefined
 }
@@ -25,15 +25,15 @@ const action = fc.oneof(
 
 describe('deliveries', () => {
 	it('what is appended in one turn is one write, the same bytes for all of a class', async () => {
-		await using plan = await startDeliveries()
+		await using plan = await startTestFanout()
 		const readers = [plan.attach(), plan.attach(), plan.attach({}, 'other')]
-		await turns()
+		await passTurns()
 		for (const { outlet } of readers) outlet.writes = 0
 		await Promise.all([plan.publish(1), plan.publish(3), plan.publish(12)])
-		await turns()
-		for (const { outlet } of readers) expect([outlet.events, outlet.frames]).toEqual([upTo(16), ['ready', 'ready']])
+		await passTurns()
+		for (const { outlet } of readers) expect([outlet.events, outlet.frames]).toEqual([seqsUpTo(16), ['ready', 'ready']])
 		await Promise.all([plan.publish(1), plan.publish(3), plan.publish(12)])
-		await turns()
+		await passTurns()
 		expect(readers.map(({ outlet }) => outlet.writes)).toEqual([2, 2, 2])
 		expect(plan.deliveries.report()).toEqual({ streams: 3, waiting: 3, plans: 1, fell_behind: 0, slow: 0 })
 		expect(readers.map(({ delivery }) => delivery.delivered)).toEqual([32, 32, 32])
@@ -47,63 +47,63 @@ describe('deliveries', () => {
 			wake = callback
 			return { [Symbol.dispose]: () => undefined }
 		}
-		await using plan = await startDeliveries({ writeMs: 0.2, schedule })
+		await using plan = await startTestFanout({ writeMs: 0.2, schedule })
 		const few = [plan.attach(), plan.attach()]
-		await turns()
+		await passTurns()
 		for (let event = 0; event < 2; event++) {
 			await plan.publish(1)
-			await turns()
+			await passTurns()
 		}
-		expect(few.map(({ outlet }) => outlet.events)).toEqual([upTo(2), upTo(2)])
+		expect(few.map(({ outlet }) => outlet.events)).toEqual([seqsUpTo(2), seqsUpTo(2)])
 		expect(rests).toEqual([])
 		const many = [...few, ...Array.from({ length: 38 }, () => plan.attach())]
-		await turns()
+		await passTurns()
 		await plan.publish(1)
-		await turns()
+		await passTurns()
 		for (const { outlet } of many) outlet.writes = 0
 		for (let event = 0; event < 3; event++) {
 			await plan.publish(1)
-			await turns()
+			await passTurns()
 		}
 		expect(rests).toEqual([expect.closeTo(8)])
 		expect(many.every(({ outlet }) => outlet.writes === 0)).toBe(true)
 		wake()
-		await turns()
-		for (const { outlet } of many) expect([outlet.writes, outlet.events]).toEqual([1, upTo(6)])
+		await passTurns()
+		for (const { outlet } of many) expect([outlet.writes, outlet.events]).toEqual([1, seqsUpTo(6)])
 	})
 
 	it('a reader without room keeps nothing but its place, and nobody else notices', async () => {
-		await using plan = await startDeliveries()
+		await using plan = await startTestFanout()
 		const slow = plan.attach()
 		const other = plan.attach()
-		await turns()
+		await passTurns()
 		await plan.publish(1)
-		await turns()
+		await passTurns()
 		slow.outlet.setRoom(false)
 		for (let round = 0; round < 10; round++) {
 			await plan.publish(100)
-			await turns(1)
+			await passTurns(1)
 		}
-		await turns()
+		await passTurns()
 		const taken = slow.outlet.events.length
 		expect(taken).toBeLessThanOrEqual(101)
-		expect(other.outlet.events).toEqual(upTo(1001))
+		expect(other.outlet.events).toEqual(seqsUpTo(1001))
 		expect(plan.deliveries.report()).toMatchObject({ waiting: 1, fell_behind: 1 })
 		slow.outlet.setRoom(true)
-		await turns(20)
-		expect(slow.outlet.events).toEqual(upTo(1001))
+		await passTurns(20)
+		expect(slow.outlet.events).toEqual(seqsUpTo(1001))
 		expect(slow.delivery.delivered).toBe(1001)
 		expect(plan.deliveries.report()).toMatchObject({ waiting: 2, fell_behind: 1 })
 	})
 
 	it('a stream is told why it ends, behind what it got, whether there is room or not', async () => {
-		await using plan = await startDeliveries()
+		await using plan = await startTestFanout()
 		await plan.publish(50)
 		const readers = [plan.attach(), plan.attach()]
-		await turns()
+		await passTurns()
 		readers[1]?.outlet.setRoom(false)
 		await plan.publish(400)
-		await turns()
+		await passTurns()
 		for (const { outlet, delivery } of readers) {
 			delivery.end(new PlanstreamError('slow_consumer', 'Too slow.'))
 			const last = outlet.got.at(-1)
@@ -113,76 +113,76 @@ describe('deliveries', () => {
 		}
 		await plan.publish(1)
 		readers[1]?.outlet.setRoom(true)
-		await turns()
+		await passTurns()
 		expect(plan.deliveries.report()).toMatchObject({ streams: 0, waiting: 0, plans: 0, slow: 2 })
 		expect(plan.hub.report().subscriptions).toBe(0)
 	})
 
 	it('who reads a plan that goes away is told, and so is who waited for one that comes', async () => {
-		await using plan = await startDeliveries()
+		await using plan = await startTestFanout()
 		const early = plan.attach({ follow: 'always' })
-		await turns()
+		await passTurns()
 		await plan.publish(3)
-		await turns()
+		await passTurns()
 		expect(early.outlet.frames).toEqual(['ready', 'ready'])
 		const late = plan.attach({ after: 'now', follow: 'always' })
-		await turns()
+		await passTurns()
 		await plan.hub.remove(PLAN)
-		await turns()
+		await passTurns()
 		for (const { outlet } of [early, late]) expect(outlet.got.at(-1)).toMatchObject({ reason: 'deleted', resume: false })
 		expect(plan.deliveries.report()).toMatchObject({ streams: 0, plans: 0 })
 	})
 
 	it('who comes between an append and its delivery gets only what it asked for, and the others all', async () => {
-		await using plan = await startDeliveries()
+		await using plan = await startTestFanout()
 		await plan.publish(5)
 		const before = plan.attach()
-		await turns()
+		await passTurns()
 		const { cursor } = await plan.publish(5)
 		const now = plan.attach({ after: 'now' })
 		const behind = plan.attach({ after: parsePosition(cursor) ?? 'start' })
 		const whole = plan.attach()
-		await turns()
+		await passTurns()
 		await plan.publish(2)
-		await turns()
+		await passTurns()
 		const events = [before, now, behind, whole].map(({ outlet }) => outlet.events)
-		expect(events).toEqual([upTo(12), upTo(12, 11), upTo(12, 11), upTo(12)])
+		expect(events).toEqual([seqsUpTo(12), seqsUpTo(12, 11), seqsUpTo(12, 11), seqsUpTo(12)])
 		expect(plan.deliveries.report()).toMatchObject({ waiting: 4, plans: 1 })
 	})
 
 	it('a reader with a pace gets its portion at a time, of what there is and of what comes, and everybody else all at once', async () => {
 		const clock = new ManualClock()
-		await using plan = await startDeliveries({
+		await using plan = await startTestFanout({
 			schedule: (callback, delayMs) => ({ [Symbol.dispose]: clock.after(delayMs, callback) }),
 		})
 		await plan.publish(15)
 		const paced = plan.attach({ max_events_per_s: 100 })
 		const other = plan.attach()
 		for (const expected of [10, 15, 15]) {
-			await turns()
-			expect(paced.outlet.events).toEqual(upTo(expected))
+			await passTurns()
+			expect(paced.outlet.events).toEqual(seqsUpTo(expected))
 			clock.advance(100)
 		}
 		await plan.publish(25)
 		for (const expected of [25, 35, 40, 40]) {
-			await turns()
-			expect(paced.outlet.events).toEqual(upTo(expected))
-			expect(other.outlet.events).toEqual(upTo(40))
+			await passTurns()
+			expect(paced.outlet.events).toEqual(seqsUpTo(expected))
+			expect(other.outlet.events).toEqual(seqsUpTo(40))
 			clock.advance(100)
 		}
 		expect(clock.pending).toBe(0)
 	})
 
 	it('a store that fails is told to each reader', async () => {
-		await using plan = await startDeliveries()
+		await using plan = await startTestFanout()
 		const readers = [plan.attach(), plan.attach()]
-		await turns()
+		await passTurns()
 		const failure = new PlanstreamError('storage_unavailable', 'Try again.')
 		const read = plan.hub.read.bind(plan.hub)
 		plan.hub.read = () => Promise.reject(failure)
 		for (const { delivery } of readers) delivery.reader.read = () => Promise.reject(failure)
 		await plan.publish(1)
-		await turns()
+		await passTurns()
 		plan.hub.read = read
 		for (const { outlet } of readers) expect([outlet.failure, outlet.isOver]).toEqual([failure, true])
 		expect(plan.deliveries.report()).toMatchObject({ streams: 0, plans: 0 })
@@ -195,14 +195,14 @@ describe('deliveries', () => {
 				fc.infiniteStream(fc.constantFrom('a', 'b')),
 				fc.constantFrom(0, 0.3, 1),
 				async (actions, steps, writeMs) => {
-					await using plan = await startDeliveries({ writeMs })
+					await using plan = await startTestFanout({ writeMs })
 					const readers: Reader[] = []
 					const cursors: string[] = ['start']
 					for (const each of actions) {
 						if (each.do === 'publish') {
 							const published = plan.publish(each.count, steps.next().value).then(({ cursor }) => cursors.push(cursor))
 							if (each.wait) await published
-						} else if (each.do === 'turn') await turns(each.count)
+						} else if (each.do === 'turn') await passTurns(each.count)
 						else if (each.do === 'attach') {
 							const after = each.at === 4 ? 'now' : (parsePosition(cursors.at(-each.at) ?? 'start') ?? 'start')
 							const step_id = readers.length % 3 === 2 ? 'a' : undefined
@@ -210,7 +210,7 @@ describe('deliveries', () => {
 						} else if (each.do === 'room') readers[each.of % readers.length]?.outlet.setRoom(each.has)
 						else readers.splice(each.of % Math.max(1, readers.length), 1)[0]?.delivery[Symbol.dispose]()
 					}
-					await turns()
+					await passTurns()
 					await plan.finish()
 					for (const { outlet } of readers) outlet.setRoom(true)
 					await expect.poll(() => readers.every(({ outlet }) => outlet.isOver), { interval: 1 }).toBe(true)

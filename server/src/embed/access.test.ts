@@ -1,14 +1,14 @@
 import { rename, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { expect, it } from 'vitest'
-import { temporaryDirectory } from '#test/support/cli-process.js'
+import { createTemporaryDirectory } from '#test/support/cli-process.js'
 import { createKey, revokeKey } from '../auth/keys.js'
 import { assertHost, openAccess, readAccessKeys } from './access.js'
 
 const GRANT = { tenant: 'acme', scopes: ['plans:read' as const] }
 
 it('follows its file: new keys get in, revoked ones do not, and a file that cannot be read changes nothing and is told', async () => {
-	using directory = temporaryDirectory()
+	using directory = createTemporaryDirectory()
 	const apiKeys = path.join(directory.path, 'keys.json')
 	const problems: string[] = []
 	const [first, second] = [

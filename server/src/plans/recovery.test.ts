@@ -1,6 +1,6 @@
 import { createInput } from '@planstream/shared/schemas'
 import { expect, it, vi } from 'vitest'
-import { HeldAgent } from '#test/support/agents/manual-agent.js'
+import { ManualAgent } from '#test/support/agents/manual-agent.js'
 import { ManualClock } from '#test/support/manual-clock.js'
 import { manualTime, TestPlanstream } from '#test/support/plans/test-planstream.js'
 import { LOCAL_PRINCIPAL } from '../hub/stream.js'
@@ -11,7 +11,7 @@ const spec = (plan_id: string) =>
 
 it('goes on with every plan but the broken one, tells and counts that one, and takes it up once it can be read', async () => {
 	const log = await openLog({ kind: 'memory' })
-	const before = new TestPlanstream(log, [new HeldAgent(true)])
+	const before = new TestPlanstream(log, [new ManualAgent(true)])
 	for (const plan_id of ['p1', 'p2', 'p3']) await before.executor.create(LOCAL_PRINCIPAL, spec(plan_id))
 	await before.executor.stop()
 	const broken = { tenant: 'default', plan_id: 'p2' }
@@ -23,7 +23,7 @@ it('goes on with every plan but the broken one, tells and counts that one, and t
 	await log.rename(staged, broken, summary)
 
 	const clock = new ManualClock()
-	const agent = new HeldAgent(true)
+	const agent = new ManualAgent(true)
 	await using after = new TestPlanstream(log, [agent], manualTime(clock))
 	await after.executor.recover()
 	const stuck = 'Plans that could not go on after the start: 1. They are tried again every minute; the log says why.'

@@ -1,7 +1,7 @@
 import { normalisePlan, type PlanSpec, PlanstreamError } from '@planstream/shared'
 import { createInput, planSpec } from '@planstream/shared/schemas'
 import { describe, expect, it } from 'vitest'
-import { HeldAgent } from '#test/support/agents/manual-agent.js'
+import { ManualAgent } from '#test/support/agents/manual-agent.js'
 import { ManualClock } from '#test/support/manual-clock.js'
 import { PlanInMemory } from '#test/support/plans/plan-in-memory.js'
 import { manualTime, startPlanstream, TestPlanstream } from '#test/support/plans/test-planstream.js'
@@ -48,7 +48,7 @@ describe('names that every object has', () => {
 	})
 
 	it.each(INHERITED.filter((name) => name !== '__proto__'))('%s is an idempotency key that was not used before', async (key) => {
-		await using planstream = await startPlanstream([new HeldAgent(true)])
+		await using planstream = await startPlanstream([new ManualAgent(true)])
 		await create(planstream, { start: false })
 		const cancel = () => planstream.executor.command(LOCAL_PRINCIPAL, 'p', { kind: 'cancel' }, { idempotency_key: key })
 		const first = await cancel()
@@ -207,7 +207,7 @@ function next(planstream: TestPlanstream, event_type: Parameters<TestPlanstream[
 
 describe('a clone asked for twice under one key', () => {
 	it('is made once, also when its source has changed meanwhile; another clone under the key is refused', async () => {
-		await using planstream = await startPlanstream([new HeldAgent(true)])
+		await using planstream = await startPlanstream([new ManualAgent(true)])
 		await create(planstream, { start: false })
 		const clone = (more: object = {}) =>
 			planstream.executor.clone(LOCAL_PRINCIPAL, 'p', { start: false, idempotency_key: 'k', ...more })
@@ -220,7 +220,7 @@ describe('a clone asked for twice under one key', () => {
 
 describe('recovery', () => {
 	it("takes no attempt away from this process's own worker", async () => {
-		const agent = new HeldAgent(true)
+		const agent = new ManualAgent(true)
 		await using planstream = await startPlanstream([agent])
 		await create(planstream)
 		await agent.reaches(1)
@@ -240,7 +240,7 @@ const turns = async () => {
 describe('an agent that ignores its signal', () => {
 	it('is fenced when its grace is over: nothing it says later is appended, and the pause waits for it', async () => {
 		const clock = new ManualClock()
-		const agent = new HeldAgent(false)
+		const agent = new ManualAgent(false)
 		await using planstream = new TestPlanstream(await openLog({ kind: 'memory' }), [agent], manualTime(clock))
 		await create(planstream, { steps: [step('a', { agent_type: 'held' })] })
 		await agent.reaches(1)
@@ -281,7 +281,7 @@ describe('a full disk', () => {
 	it('holds up a lease and an outcome until there is room; the plan then goes on by itself', async () => {
 		const clock = new ManualClock()
 		const disk = filling(await openLog({ kind: 'memory' }))
-		const agent = new HeldAgent(true)
+		const agent = new ManualAgent(true)
 		await using planstream = new TestPlanstream(disk.log, [agent], manualTime(clock))
 		await create(planstream, { steps: [step('a', { agent_type: 'held' })] })
 		disk.full = 1

@@ -5,21 +5,21 @@ import { EMPTY_FINGERPRINT } from '@planstream/shared'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { computeFingerprint } from '../../../server/src/log/append.js'
 import { type RunningServer, startServer } from '../../../server/src/server.js'
-import { CliProcess, planstream, temporaryDirectory } from '../../support/cli-process.js'
-import { ask, post } from '../../support/http-request.js'
+import { CliProcess, createTemporaryDirectory, runPlanstream } from '../../support/cli-process.js'
+import { post, sendRequest } from '../../support/http-request.js'
 
 /** More than one piece of an archive, and characters of several bytes. */
 const TEXT = 'é'.repeat(100_000)
 const ID = createHash('sha256').update(TEXT).digest('hex')
 const FILE = `/api/v1/plans/p/artifacts/${ID}`
 
-const directory = temporaryDirectory()
+const directory = createTemporaryDirectory()
 let server: RunningServer
 let lines: string[]
 
 const open = (data: string) => startServer({ port: 0, store: { kind: 'sqlite', directory: data }, scripted: true })
 const exported = async (from: RunningServer) =>
-	(await ask(from, '/api/v1/admin/plans/p/export')).text.split('\n').map((line) => `${line}\n`)
+	(await sendRequest(from, '/api/v1/admin/plans/p/export')).text.split('\n').map((line) => `${line}\n`)
 const imported = (into: RunningServer, archive: readonly string[]) =>
 	post(into, '/api/v1/admin/import', Buffer.from(archive.join('')))
 
@@ -31,7 +31,7 @@ beforeAll(async () => {
 		query: 'q',
 		steps: [{ step_id: 'one', action: 'write', agent_type: 'scripted', input }],
 	})
-	await ask(server, '/api/v1/streaming/plans/p/events')
+	await sendRequest(server, '/api/v1/streaming/plans/p/events')
 	lines = (await exported(server)).slice(0, -1)
 })
 afterAll(async () => {
@@ -41,7 +41,7 @@ afterAll(async () => {
 
 /** Asks a server of its own, and says which files it holds at the end. */
 async function elsewhere<Result>(work: (other: RunningServer) => Promise<Result>): Promise<Result & { files: string[] }> {
-	using data = temporaryDirectory()
+	using data = createTemporaryDirectory()
 	await using other = await open(data.path)
 	const result = await work(other)
 	const artifacts = path.join(data.path, 'artifacts')
@@ -56,23 +56,23 @@ it('an export holds the files of a plan in pieces, and an import makes downloads
 	expect(JSON.parse(lines.at(-1) ?? '')).toMatchObject({ end: true, files: 1 })
 	const { status, text, files } = await elsewhere(async (other) => {
 		expect((await imported(other, lines)).status).toBe(201)
-		return ask(other, FILE)
+		return sendRequest(other, FILE)
 	})
 	expect({ status, files }).toEqual({ status: 200, files: [ID] })
 	expect(text === TEXT).toBe(true)
 })
 
 it('the files stay with a plan whose history was cleared, over the terminal, without a server', async () => {
-	using data = temporaryDirectory()
+	using data = createTemporaryDirectory()
 	const from = await open(data.path)
 	await imported(from, lines)
-	await ask(from, '/api/v1/streaming/plans/p/history', { method: 'DELETE' })
+	await sendRequest(from, '/api/v1/streaming/plans/p/history', { method: 'DELETE' })
 	await from[Symbol.asyncDispose]()
-	const { stdout } = await planstream(['export', '--data', data.path])
+	const { stdout } = await runPlanstream(['export', '--data', data.path])
 	const fresh = path.join(data.path, 'fresh')
 	expect(await new CliProcess(['import', '--data', fresh]).input(stdout).end()).toMatchObject({ code: 0, stderr: '' })
 	await using other = await open(fresh)
-	expect((await ask(other, FILE)).text === TEXT).toBe(true)
+	expect((await sendRequest(other, FILE)).text === TEXT).toBe(true)
 })
 
 it.each<[string, (archive: string[]) => string[], RegExp]>([
@@ -101,7 +101,7 @@ it.each<[string, (archive: string[]) => string[], RegExp]>([
 ])('an import with %s is refused and makes no plan', async (_what, change, sentence) => {
 	const { refusal, plan, files } = await elsewhere(async (other) => {
 		const { status, body } = await imported(other, change([...lines]))
-		return { refusal: { status, body }, plan: (await ask(other, '/api/v1/plans/p')).status }
+		return { refusal: { status, body }, plan: (await sendRequest(other, '/api/v1/plans/p')).status }
 	})
 	expect(refusal).toMatchObject({ status: 400, body: { code: 'bad_request', detail: expect.stringMatching(sentence) } })
 	expect({ plan, files }).toEqual({ plan: 404, files: [] })
@@ -124,8 +124,8 @@ it('events that were imported with the path of another file give nobody that fil
 	await elsewhere(async (other) => {
 		const id = `${'../'.repeat(32)}${import.meta.filename.slice(1)}`
 		expect((await imported(other, renamed(lines, id))).status).toBe(201)
-		expect((await ask(other, '/api/v1/plans/p')).text).toContain(id)
-		const { status } = await ask(other, `/api/v1/plans/p/artifacts/${encodeURIComponent(id)}`)
+		expect((await sendRequest(other, '/api/v1/plans/p')).text).toContain(id)
+		const { status } = await sendRequest(other, `/api/v1/plans/p/artifacts/${encodeURIComponent(id)}`)
 		const archive = await exported(other)
 		expect({ status, files: archive.filter((line) => line.startsWith('{"file"')) }).toEqual({ status: 404, files: [] })
 		return {}

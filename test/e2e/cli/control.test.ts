@@ -2,17 +2,17 @@ import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { PLAN_COMMANDS, STEP_COMMANDS } from '../../../server/src/plans/rules/input.js'
-import { CliProcess, planstream, serveProcess, temporaryDirectory } from '../../support/cli-process.js'
+import { CliProcess, createTemporaryDirectory, runPlanstream, startServe } from '../../support/cli-process.js'
 
 /** Each test starts several processes. */
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
-const directory = temporaryDirectory()
-let server: Awaited<ReturnType<typeof serveProcess>>
+const directory = createTemporaryDirectory()
+let server: Awaited<ReturnType<typeof startServe>>
 let env: Record<string, string>
 
 beforeAll(async () => {
-	server = await serveProcess(directory.path)
+	server = await startServe(directory.path)
 	env = { PLANSTREAM_URL: server.url }
 })
 
@@ -48,7 +48,7 @@ function file(name: string, content: unknown): string {
 
 /** What a command answers, when it succeeds without a word for people. */
 async function answer(...args: string[]): Promise<unknown> {
-	const { code, stderr, json } = await planstream(args, env)
+	const { code, stderr, json } = await runPlanstream(args, env)
 	expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
 	return json[0]
 }
@@ -64,7 +64,7 @@ describe('planstream in a second terminal', () => {
 		]
 		const edits = file('edit.json', edit)
 		expect(await answer('modify', 'p1', edits, '--expected-revision', '1')).toMatchObject({ status: 'paused', revision: 2 })
-		const stale = await planstream(['modify', 'p1', edits, '--expected-revision', '1'], env)
+		const stale = await runPlanstream(['modify', 'p1', edits, '--expected-revision', '1'], env)
 		expect(stale).toMatchObject({ code: 2, stdout: '' })
 		expect(stale.stderr).toContain('The plan is at revision 2, not 1')
 		expect(await answer('resume', 'p1')).toMatchObject({ status: 'running' })
@@ -97,10 +97,10 @@ describe('planstream in a second terminal', () => {
 			status: 'completed',
 		})
 		expect((await runner.end()).json.at(-1)).toMatchObject({ data: { result: { a: { final: 2 } } } })
-		const again = await planstream(['review', 'p2', 'a.1', 'approve'], env)
+		const again = await runPlanstream(['review', 'p2', 'a.1', 'approve'], env)
 		expect(again.code).toBe(2)
 		expect(again.stderr).toContain('Review a.1 is resolved')
-		expect((await planstream(['review', 'p2'], env)).stderr).toBe('Plan p2 has no open review.\n')
+		expect((await runPlanstream(['review', 'p2'], env)).stderr).toBe('Plan p2 has no open review.\n')
 	})
 
 	it('retries a failed step, skips another, cancels and clones', async () => {
@@ -122,25 +122,25 @@ describe('planstream in a second terminal', () => {
 	})
 
 	it('knows every word that a refusal allows', async () => {
-		const { stdout } = await planstream(['--help'], env)
+		const { stdout } = await runPlanstream(['--help'], env)
 		const words = [...stdout.matchAll(/^ {2}(\w+)/gm)].map(([, word]) => word)
 		expect(words).toEqual(expect.arrayContaining([...PLAN_COMMANDS, ...STEP_COMMANDS]))
 	})
 
 	it('lists by state, label and query, a plan a line', async () => {
 		const plan = (plan_id: string, team: string) =>
-			planstream(
+			runPlanstream(
 				['run', file(`${plan_id}.json`, { plan_id, query: `Which ${plan_id}?`, labels: { team }, steps: [step('a')] })],
 				env,
 			)
 		await plan('list_1', 'red')
 		await plan('list_2', 'blue')
-		const listed = async (...args: string[]) => (await planstream(['list', ...args], env)).json.map(({ plan_id }) => plan_id)
+		const listed = async (...args: string[]) => (await runPlanstream(['list', ...args], env)).json.map(({ plan_id }) => plan_id)
 		expect(await listed('--label', 'team=red')).toEqual(['list_1'])
 		expect(await listed('--query', 'WHICH LIST', '--status', 'completed', 'failed')).toEqual(['list_2', 'list_1'])
-		const first = await planstream(['list', '--query', 'which list', '--limit', '1'], env)
+		const first = await runPlanstream(['list', '--query', 'which list', '--limit', '1'], env)
 		expect(first.stderr).toContain('--limit shows more')
-		expect((await planstream(['list', '--query', 'nothing like it'], env)).stderr).toBe('There is no such plan.\n')
+		expect((await runPlanstream(['list', '--query', 'nothing like it'], env)).stderr).toBe('There is no such plan.\n')
 	})
 
 	it.each([
@@ -153,7 +153,7 @@ describe('planstream in a second terminal', () => {
 		[['pause', 'unknown'], 'There is no plan unknown. Check the id'],
 		[['list', '--limit', 'all'], 'It must be a whole number above 0'],
 	])('exits with 2 for %j and says what is wrong', async (args, sentence) => {
-		const { code, stdout, stderr } = await planstream(args, env)
+		const { code, stdout, stderr } = await runPlanstream(args, env)
 		expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
 		expect(stderr).toContain(sentence)
 	})

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { expect, it, vi } from 'vitest'
-import { CliProcess, planstream, serveProcess, temporaryDirectory } from '../../support/cli-process.js'
+import { CliProcess, createTemporaryDirectory, runPlanstream, startServe } from '../../support/cli-process.js'
 
 /** Each test starts several processes. */
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
@@ -32,10 +32,13 @@ function withPort3000At(url: string): string {
 }
 
 it('researches a folder, prints every event, and leaves a report that quotes it', async () => {
-	using directory = temporaryDirectory()
+	using directory = createTemporaryDirectory()
 	const folder = corpus(directory.path, SEAS)
 	const env = { PORT: '0', PLANSTREAM_DATA: path.join(directory.path, 'data') }
-	const { code, json, stderr } = await planstream(['demo', '--corpus', folder, '--question', QUESTION, '--exit', '--json'], env)
+	const { code, json, stderr } = await runPlanstream(
+		['demo', '--corpus', folder, '--question', QUESTION, '--exit', '--json'],
+		env,
+	)
 	expect({ code, stderr }).toMatchObject({ code: 0 })
 	expect(json.at(-1)).toMatchObject({ event_type: 'plan_completed', seq: json.length })
 	const { plan_id } = json[0] as { plan_id: string }
@@ -46,41 +49,41 @@ it('researches a folder, prints every event, and leaves a report that quotes it'
 })
 
 it('exits with 1 and says why when the folder does not answer the question', async () => {
-	using directory = temporaryDirectory()
+	using directory = createTemporaryDirectory()
 	const folder = corpus(directory.path, { 'cats.md': '# Cats\n\nA cat sleeps for most of the day.\n' })
 	const env = { PORT: '0', PLANSTREAM_DATA: path.join(directory.path, 'data') }
-	const { code, stderr } = await planstream(['demo', '--corpus', folder, '--question', QUESTION, '--exit'], env)
+	const { code, stderr } = await runPlanstream(['demo', '--corpus', folder, '--question', QUESTION, '--exit'], env)
 	expect(code).toBe(1)
 	expect(stderr).toContain('Step crosscheck failed')
 })
 
 it('uses a free port and says so when PORT is not set and the default port, 3000, is taken', async () => {
-	using directory = temporaryDirectory()
+	using directory = createTemporaryDirectory()
 	const folder = corpus(directory.path, SEAS)
-	await using other = await serveProcess(path.join(directory.path, 'other'))
+	await using other = await startServe(path.join(directory.path, 'other'))
 	const env = { PLANSTREAM_DATA: path.join(directory.path, 'data'), NODE_OPTIONS: withPort3000At(other.url) }
-	const { code, stderr } = await planstream(['demo', '--corpus', folder, '--question', QUESTION, '--exit', '--json'], env)
+	const { code, stderr } = await runPlanstream(['demo', '--corpus', folder, '--question', QUESTION, '--exit', '--json'], env)
 	expect({ code, stderr }).toMatchObject({ code: 0 })
 	expect(stderr).toContain('Port 3000 is taken')
 })
 
 it('refuses a named port that is taken', async () => {
-	using directory = temporaryDirectory()
-	await using other = await serveProcess(path.join(directory.path, 'other'))
+	using directory = createTemporaryDirectory()
+	await using other = await startServe(path.join(directory.path, 'other'))
 	const env = { PORT: new URL(other.url).port, PLANSTREAM_DATA: path.join(directory.path, 'data') }
-	const { code, stderr } = await planstream(['demo', '--corpus', corpus(directory.path, SEAS), '--exit'], env)
+	const { code, stderr } = await runPlanstream(['demo', '--corpus', corpus(directory.path, SEAS), '--exit'], env)
 	expect(code).toBe(2)
 	expect(stderr).toContain('is in use by another program')
 })
 
 it('refuses a folder that is not there', async () => {
-	expect(await planstream(['demo', '--corpus', 'nowhere'])).toMatchObject({ code: 2, stdout: '' })
+	expect(await runPlanstream(['demo', '--corpus', 'nowhere'])).toMatchObject({ code: 2, stdout: '' })
 })
 
 it.skipIf(!existsSync('/usr/bin/script'))(
 	'draws the plan in a terminal, goes on serving, and ends with 0 on Ctrl-C',
 	async () => {
-		using directory = temporaryDirectory()
+		using directory = createTemporaryDirectory()
 		const folder = corpus(directory.path, SEAS)
 		const env = { PORT: '0', PLANSTREAM_DATA: path.join(directory.path, 'data') }
 		await using terminal = CliProcess.inTerminal(['demo', '--corpus', folder, '--question', QUESTION], env)

@@ -2,8 +2,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import path from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { root } from '../../docs/documents.js'
-import { planstream } from '../../support/cli-process.js'
-import { faultsOf, programOf } from '../../support/packages/compile.js'
+import { runPlanstream } from '../../support/cli-process.js'
+import { createProgram, getDiagnostics } from '../../support/packages/compile.js'
 
 const COMPILING_MS = 120_000
 
@@ -125,15 +125,15 @@ function moduleOf(name: string, text: string): string {
 describe('planstream generate', { timeout: COMPILING_MS }, () => {
 	it('writes an SDK in which inputs and results are those of their agents', async () => {
 		const out = path.join(folder, 'sdk')
-		const made = await planstream(['generate', '--agents', moduleOf('agents.mjs', AGENTS), '--out', out])
+		const made = await runPlanstream(['generate', '--agents', moduleOf('agents.mjs', AGENTS), '--out', out])
 		expect(made).toMatchObject({ code: 0, stdout: '', stderr: expect.stringContaining('is written') as string })
 		const sources = new Map([
 			[path.join(out, 'index.ts'), readFileSync(path.join(out, 'index.ts'), 'utf8')],
 			[path.join(folder, 'consumer.ts'), CONSUMER],
 			[path.join(folder, 'component.ts'), COMPONENT],
 		])
-		const program = programOf(sources)
-		for (const name of sources.keys()) expect(faultsOf(program, name)).toEqual([])
+		const program = createProgram(sources)
+		for (const name of sources.keys()) expect(getDiagnostics(program, name)).toEqual([])
 	})
 
 	it.each([
@@ -146,7 +146,7 @@ describe('planstream generate', { timeout: COMPILING_MS }, () => {
 			/holds itself/,
 		],
 	])('says what is wrong with the module %j', async (text, said) => {
-		const failed = await planstream(['generate', '--agents', moduleOf('wrong.mjs', text), '--out', folder])
+		const failed = await runPlanstream(['generate', '--agents', moduleOf('wrong.mjs', text), '--out', folder])
 		expect(failed).toMatchObject({ code: 2, stderr: expect.stringMatching(said) as string })
 	})
 })

@@ -4,7 +4,7 @@ import path from 'node:path'
 import type { ImportOutput, VerifyOutput } from '@planstream/shared'
 import { describe, expect, it, vi } from 'vitest'
 import { createKey } from '../../../server/src/auth/keys.js'
-import { CliProcess, planstream, serveProcess, temporaryDirectory } from '../../support/cli-process.js'
+import { CliProcess, createTemporaryDirectory, runPlanstream, startServe } from '../../support/cli-process.js'
 
 /** Each test starts several processes. */
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
@@ -37,9 +37,9 @@ async function publishPlans(url: string): Promise<void> {
 
 /** What `planstream export` says of the plan `one`. */
 async function exported(directory: string) {
-	await using server = await serveProcess(directory)
+	await using server = await startServe(directory)
 	await publishPlans(server.url)
-	return await planstream(['export', 'one', '--data', directory])
+	return await runPlanstream(['export', 'one', '--data', directory])
 }
 
 /** Changes one byte of the file behind the place where it holds this text. */
@@ -55,8 +55,8 @@ const verified = (json: readonly unknown[]) => json as readonly VerifyOutput[]
 
 describe('server.json', () => {
 	it('names the server and its token to its user alone, while it runs', async () => {
-		using directory = temporaryDirectory()
-		await using server = await serveProcess(directory.path)
+		using directory = createTemporaryDirectory()
+		await using server = await startServe(directory.path)
 		const { url, pid, token } = await readServerFile(directory.path)
 		expect({ url, pid }).toEqual({ url: server.url, pid: server.child.pid })
 		expect(token).toMatch(/^[\w-]{43}$/)
@@ -67,10 +67,10 @@ describe('server.json', () => {
 	})
 
 	it('lets the command line into a server that wants keys, to look, steer and keep, and no further', async () => {
-		using directory = temporaryDirectory()
+		using directory = createTemporaryDirectory()
 		const PLANSTREAM_API_KEYS = path.join(directory.path, 'keys.json')
 		const key = await createKey(PLANSTREAM_API_KEYS, { tenant: 'default', scopes: ['plans:write', 'events:publish'] })
-		await using server = await serveProcess(directory.path, { PLANSTREAM_API_KEYS })
+		await using server = await startServe(directory.path, { PLANSTREAM_API_KEYS })
 		const ask = (token: string, method = 'GET', address = '/api/v1/plans') =>
 			fetch(server.url + address, { method, headers: { authorization: `Bearer ${token}` } }).then(({ status }) => status)
 		const { token } = await readServerFile(directory.path)
@@ -79,28 +79,28 @@ describe('server.json', () => {
 		expect(await ask(key, 'GET', '/api/v1/admin/plans/p/verify')).toBe(403)
 		expect(await ask(key, 'GET', '/api/v1/admin/plans/p/export')).toBe(403)
 		expect(await ask(key, 'POST', '/api/v1/admin/import')).toBe(403)
-		expect((await planstream(['verify', '--data', directory.path])).code).toBe(0)
+		expect((await runPlanstream(['verify', '--data', directory.path])).code).toBe(0)
 		const near = { PLANSTREAM_DATA: directory.path, PLANSTREAM_URL: '' }
-		const { stderr } = await planstream(['pause', 'nowhere'], near)
+		const { stderr } = await runPlanstream(['pause', 'nowhere'], near)
 		expect(stderr).toContain('There is no plan nowhere.')
-		expect((await planstream(['publish', 'p'], near)).stderr).not.toContain('could not be reached')
+		expect((await runPlanstream(['publish', 'p'], near)).stderr).not.toContain('could not be reached')
 	})
 })
 
 describe('planstream verify, export, import, list and show', () => {
 	it('ask the running server, and open the file when none runs, with the same answers', async () => {
-		using directory = temporaryDirectory()
+		using directory = createTemporaryDirectory()
 		const data = ['--data', directory.path]
 		const commands = [['list'], ['show', 'one'], ['verify'], ['verify', 'two'], ['export']]
-		const run = async () => Promise.all(commands.map((words) => planstream([...words, ...data])))
-		const server = await serveProcess(directory.path)
+		const run = async () => Promise.all(commands.map((words) => runPlanstream([...words, ...data])))
+		const server = await startServe(directory.path)
 		await publishPlans(server.url)
 		const running = await run()
 		server.child.kill('SIGKILL')
 		await server.end()
 		expect(statSync(serverFile(directory.path)).size).toBeGreaterThan(0)
 		for (const [index, words] of commands.entries()) {
-			const stopped = await planstream([...words, ...data])
+			const stopped = await runPlanstream([...words, ...data])
 			expect(stopped, words.join(' ')).toEqual(expect.objectContaining({ code: 0, stdout: running[index]?.stdout }))
 		}
 		expect(verified(running[2]?.json ?? [])).toEqual([
@@ -110,12 +110,12 @@ describe('planstream verify, export, import, list and show', () => {
 	})
 
 	it('carry plans to another server and to another directory, once', async () => {
-		using directory = temporaryDirectory()
-		await using server = await serveProcess(directory.path)
+		using directory = createTemporaryDirectory()
+		await using server = await startServe(directory.path)
 		await publishPlans(server.url)
-		const { stdout: archive } = await planstream(['export', '--data', directory.path])
-		using elsewhere = temporaryDirectory()
-		const other = await serveProcess(elsewhere.path)
+		const { stdout: archive } = await runPlanstream(['export', '--data', directory.path])
+		using elsewhere = createTemporaryDirectory()
+		const other = await startServe(elsewhere.path)
 		const imported = await new CliProcess(['import', '--data', elsewhere.path]).input(archive).end()
 		expect(imported.json as unknown as ImportOutput[]).toEqual([
 			expect.objectContaining({ plan_id: 'two', events: 0, head_seq: 3 }),
@@ -139,12 +139,12 @@ describe('planstream verify, export, import, list and show', () => {
 			.input(renamed.slice(renamed.indexOf('\n{"planstream_archive"') + 1))
 			.end()
 		expect(changed).toMatchObject({ code: 2, stderr: expect.stringContaining('does not have its fingerprint') })
-		expect((await planstream(['list', '--data', elsewhere.path])).json).toHaveLength(2)
+		expect((await runPlanstream(['list', '--data', elsewhere.path])).json).toHaveLength(2)
 	})
 
 	it('goes on with an imported plan of a server that had not come to its end', async () => {
-		using directory = temporaryDirectory()
-		const server = await serveProcess(directory.path)
+		using directory = createTemporaryDirectory()
+		const server = await startServe(directory.path)
 		const steps = [
 			{
 				step_id: 'a',
@@ -161,9 +161,9 @@ describe('planstream verify, export, import, list and show', () => {
 		})
 		server.child.kill('SIGTERM')
 		await server.end()
-		const { stdout: archive } = await planstream(['export', 'p', '--data', directory.path])
-		using elsewhere = temporaryDirectory()
-		await using other = await serveProcess(elsewhere.path)
+		const { stdout: archive } = await runPlanstream(['export', 'p', '--data', directory.path])
+		using elsewhere = createTemporaryDirectory()
+		await using other = await startServe(elsewhere.path)
 		await new CliProcess(['import', '--data', elsewhere.path]).input(archive).end()
 		const stream = await fetch(`${other.url}/api/v1/streaming/plans/p/events`)
 		let text = ''
@@ -176,12 +176,12 @@ describe('planstream verify, export, import, list and show', () => {
 	})
 
 	it('find a flipped byte in the file, in an event and in what stands for trimmed ones, and say so by their exit code', async () => {
-		using directory = temporaryDirectory()
-		const server = await serveProcess(directory.path)
+		using directory = createTemporaryDirectory()
+		const server = await startServe(directory.path)
 		await publishPlans(server.url)
 		server.child.kill('SIGTERM')
 		await server.end()
-		const verify = () => planstream(['verify', '--data', directory.path])
+		const verify = () => runPlanstream(['verify', '--data', directory.path])
 		expect((await verify()).code).toBe(0)
 		flip(path.join(directory.path, 'planstream.db'), 'second of one')
 		expect(await verify()).toMatchObject({ code: 1, stderr: expect.stringContaining('1 of 2 plans are damaged') })
@@ -192,39 +192,39 @@ describe('planstream verify, export, import, list and show', () => {
 			expect.objectContaining({ seq: 3, reason: 'base' }),
 			expect.objectContaining({ seq: 2, reason: 'changed' }),
 		])
-		await using damaged = await serveProcess(directory.path)
+		await using damaged = await startServe(directory.path)
 		const asked = (await (await fetch(`${damaged.url}/api/v1/admin/plans/one/verify`)).json()) as VerifyOutput
 		expect(asked).toMatchObject({ ok: false, fault: { seq: 2, reason: 'changed' } })
 		expect((await fetch(`${damaged.url}/api/v1/plans/two`)).status).toBe(503)
 	})
 
 	it('open the file although a server that was killed has left its name, and its number is that of another process', async () => {
-		using directory = temporaryDirectory()
-		await using other = await serveProcess(path.join(directory.path, 'other'))
-		const server = await serveProcess(directory.path)
+		using directory = createTemporaryDirectory()
+		await using other = await startServe(path.join(directory.path, 'other'))
+		const server = await startServe(directory.path)
 		await publishPlans(server.url)
 		const left = await readServerFile(directory.path)
 		server.child.kill('SIGKILL')
 		await server.end()
 		await writeFile(serverFile(directory.path), JSON.stringify({ ...left, pid: other.child.pid }))
-		expect((await planstream(['list', '--data', directory.path])).json).toHaveLength(2)
+		expect((await runPlanstream(['list', '--data', directory.path])).json).toHaveLength(2)
 	})
 
 	it('look where plans usually are when the variable that names the directory is empty', async () => {
-		using directory = temporaryDirectory()
+		using directory = createTemporaryDirectory()
 		const { stdout: archive } = await exported(directory.path)
 		const inside = (...words: string[]) => CliProcess.within(directory.path, words, { PLANSTREAM_DATA: '' })
 		const usual = path.join(directory.path, '.planstream')
 		await new CliProcess(['import', '--data', usual]).input(archive).end()
 		expect(await inside('show', 'one').end()).toMatchObject({ code: 0, json: [expect.objectContaining({ plan_id: 'one' })] })
-		await using _server = await serveProcess(usual)
+		await using _server = await startServe(usual)
 		expect(await inside('list').end()).toMatchObject({ code: 0, json: [expect.objectContaining({ plan_id: 'one' })] })
 	})
 
 	it('clear finished plans, with a server and without, and no other', async () => {
-		using directory = temporaryDirectory()
-		const clear = (...plan_ids: string[]) => planstream(['clear', ...plan_ids, '--data', directory.path])
-		const server = await serveProcess(directory.path)
+		using directory = createTemporaryDirectory()
+		const clear = (...plan_ids: string[]) => runPlanstream(['clear', ...plan_ids, '--data', directory.path])
+		const server = await startServe(directory.path)
 		await publishPlans(server.url)
 		await publish(server.url, 'three', [{ event_type: 'plan_completed', data: { result: 3 } }])
 		const open = {
@@ -238,14 +238,14 @@ describe('planstream verify, export, import, list and show', () => {
 			...open,
 			json: [expect.objectContaining({ plan_id: 'three', cleared: 1 })],
 		})
-		const { json } = await planstream(['show', 'three', '--data', directory.path])
+		const { json } = await runPlanstream(['show', 'three', '--data', directory.path])
 		expect(json).toEqual([expect.objectContaining({ status: 'completed', result: 3 })])
 	})
 
 	it('remove finished plans, with a server and without, and no other', async () => {
-		using directory = temporaryDirectory()
-		const remove = (...plan_ids: string[]) => planstream(['delete', ...plan_ids, '--data', directory.path])
-		const server = await serveProcess(directory.path)
+		using directory = createTemporaryDirectory()
+		const remove = (...plan_ids: string[]) => runPlanstream(['delete', ...plan_ids, '--data', directory.path])
+		const server = await startServe(directory.path)
 		await publishPlans(server.url)
 		await publish(server.url, 'three', [{ event_type: 'plan_completed', data: {} }])
 		const open = {
@@ -256,42 +256,44 @@ describe('planstream verify, export, import, list and show', () => {
 		server.child.kill('SIGTERM')
 		await server.end()
 		expect(await remove('three', 'one')).toMatchObject({ ...open, json: [{ plan_id: 'three', deleted: true }] })
-		const { json } = await planstream(['list', '--data', directory.path])
+		const { json } = await runPlanstream(['list', '--data', directory.path])
 		expect(json).toEqual([expect.objectContaining({ plan_id: 'one' })])
 	})
 
 	it('never ask another server than that of the directory they are given; an import makes what is not there', async () => {
-		using directory = temporaryDirectory()
-		await using server = await serveProcess(directory.path)
+		using directory = createTemporaryDirectory()
+		await using server = await startServe(directory.path)
 		await publishPlans(server.url)
-		const { stdout: archive } = await planstream(['export', 'one', '--data', directory.path])
+		const { stdout: archive } = await runPlanstream(['export', 'one', '--data', directory.path])
 		const fresh = path.join(directory.path, 'new', 'place')
 		const refused = { code: 2, stdout: '', stderr: expect.stringContaining(`${fresh} holds no plans.`) }
 		for (const words of [['list'], ['show', 'one'], ['verify'], ['export'], ['delete', 'one']]) {
-			expect(await planstream([...words, '--data', fresh])).toMatchObject(refused)
+			expect(await runPlanstream([...words, '--data', fresh])).toMatchObject(refused)
 		}
 		expect(await new CliProcess(['import', '--data', fresh]).input(archive).end()).toMatchObject({ code: 0 })
-		expect((await planstream(['verify', '--data', fresh])).json).toEqual([expect.objectContaining({ plan_id: 'one', ok: true })])
+		expect((await runPlanstream(['verify', '--data', fresh])).json).toEqual([
+			expect.objectContaining({ plan_id: 'one', ok: true }),
+		])
 	})
 
 	it('refuse a directory that cannot be made', async () => {
 		const PLANSTREAM_DATA = '/proc/planstream'
 		for (const words of [['serve'], ['import']]) {
-			const { code, stderr } = await planstream(words, { PLANSTREAM_DATA, PORT: '0' })
+			const { code, stderr } = await runPlanstream(words, { PLANSTREAM_DATA, PORT: '0' })
 			expect(code).not.toBe(0)
 			expect(stderr).toContain(`The data directory ${PLANSTREAM_DATA} cannot be created`)
 		}
 	})
 
 	it('refuse an address that is none, and a plan that is not there', async () => {
-		using directory = temporaryDirectory()
-		await using _server = await serveProcess(directory.path)
-		expect(await planstream(['verify', '--url', 'nowhere'])).toMatchObject({
+		using directory = createTemporaryDirectory()
+		await using _server = await startServe(directory.path)
+		expect(await runPlanstream(['verify', '--url', 'nowhere'])).toMatchObject({
 			code: 2,
 			stderr: expect.stringContaining('no address'),
 		})
 		for (const command of ['verify', 'export', 'show']) {
-			const refused = await planstream([command, 'none', '--data', directory.path])
+			const refused = await runPlanstream([command, 'none', '--data', directory.path])
 			expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('There is no plan none') })
 		}
 	})

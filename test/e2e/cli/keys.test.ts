@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { expect, it, vi } from 'vitest'
-import { CliProcess, planstream, serveProcess, temporaryDirectory } from '../../support/cli-process.js'
+import { CliProcess, createTemporaryDirectory, runPlanstream, startServe } from '../../support/cli-process.js'
 
 /** Each test starts several processes. */
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
@@ -9,9 +9,9 @@ vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 const EVENT = `${JSON.stringify({ event_type: 'plan_completed', data: {} })}\n`
 
 it('makes keys for a server, gives them by the environment, and takes them back', async () => {
-	using directory = temporaryDirectory()
+	using directory = createTemporaryDirectory()
 	const file = path.join(directory.path, 'keys.json')
-	const made = await planstream([
+	const made = await runPlanstream([
 		'keys',
 		'create',
 		'--tenant',
@@ -26,17 +26,17 @@ it('makes keys for a server, gives them by the environment, and takes them back'
 	expect(made).toMatchObject({ code: 0, stderr: expect.stringContaining('only time') as string })
 	const key = made.stdout.trim()
 	expect(readFileSync(file, 'utf8')).not.toContain(key)
-	await using server = await serveProcess(directory.path, { HOST: '0.0.0.0', PLANSTREAM_API_KEYS: file })
+	await using server = await startServe(directory.path, { HOST: '0.0.0.0', PLANSTREAM_API_KEYS: file })
 	const env = { PLANSTREAM_URL: server.url.replace('0.0.0.0', '127.0.0.1') }
 
-	const refused = await planstream(['watch', 'p'], env)
+	const refused = await runPlanstream(['watch', 'p'], env)
 	expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('PLANSTREAM_TOKEN')])
 	const published = await new CliProcess(['publish', 'p'], { ...env, PLANSTREAM_TOKEN: key }).input(EVENT).end()
 	expect(published.code).toBe(0)
-	const watched = await planstream(['watch', 'p'], { ...env, PLANSTREAM_TOKEN: key })
+	const watched = await runPlanstream(['watch', 'p'], { ...env, PLANSTREAM_TOKEN: key })
 	expect(watched).toMatchObject({ code: 0, json: [{ event_type: 'plan_completed', actor: { type: 'api_key', id: 'ci' } }] })
 
-	expect((await planstream(['keys', 'revoke', 'ci'], { PLANSTREAM_API_KEYS: file })).code).toBe(0)
+	expect((await runPlanstream(['keys', 'revoke', 'ci'], { PLANSTREAM_API_KEYS: file })).code).toBe(0)
 	await expect.poll(() => statusOf(`${env.PLANSTREAM_URL}/`, key), { timeout: 10_000 }).toBe(401)
 	server.child.kill('SIGTERM')
 	const { stdout, stderr } = await server.end()
@@ -44,10 +44,10 @@ it('makes keys for a server, gives them by the environment, and takes them back'
 })
 
 it('says what a key lacks', async () => {
-	using directory = temporaryDirectory()
+	using directory = createTemporaryDirectory()
 	const file = path.join(directory.path, 'keys.json')
 	const create = async (...args: string[]) => {
-		const { code, stderr } = await planstream(['keys', 'create', '--tenant', 'acme', ...args])
+		const { code, stderr } = await runPlanstream(['keys', 'create', '--tenant', 'acme', ...args])
 		return [code, stderr]
 	}
 	expect(await create('--scopes', 'plans:read')).toEqual([2, expect.stringContaining('--file')])
@@ -59,9 +59,9 @@ it('says what a key lacks', async () => {
 })
 
 it('does not open a server without keys to the network', async () => {
-	const { code, stderr } = await planstream(['serve'], { HOST: '0.0.0.0', PORT: '0' })
+	const { code, stderr } = await runPlanstream(['serve'], { HOST: '0.0.0.0', PORT: '0' })
 	expect([code, stderr]).toEqual([2, expect.stringMatching(/^HOST must be .*PLANSTREAM_API_KEYS/)])
-	const missing = await planstream(['serve'], { HOST: '0.0.0.0', PORT: '0', PLANSTREAM_API_KEYS: '/nowhere/keys.json' })
+	const missing = await runPlanstream(['serve'], { HOST: '0.0.0.0', PORT: '0', PLANSTREAM_API_KEYS: '/nowhere/keys.json' })
 	expect([missing.code, missing.stderr]).toEqual([1, expect.stringContaining('planstream keys create')])
 })
 

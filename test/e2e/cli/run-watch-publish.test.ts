@@ -1,17 +1,17 @@
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { CliProcess, planstream, serveProcess, temporaryDirectory } from '../../support/cli-process.js'
+import { CliProcess, createTemporaryDirectory, runPlanstream, startServe } from '../../support/cli-process.js'
 
 /** Each test starts several processes. */
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
-const directory = temporaryDirectory()
-let server: Awaited<ReturnType<typeof serveProcess>>
+const directory = createTemporaryDirectory()
+let server: Awaited<ReturnType<typeof startServe>>
 let env: Record<string, string>
 
 beforeAll(async () => {
-	server = await serveProcess(directory.path)
+	server = await startServe(directory.path)
 	env = { PLANSTREAM_URL: server.url }
 })
 
@@ -98,16 +98,16 @@ describe('planstream watch', () => {
 			plan('watch_1', { updates: [...QUARTERS.updates, { wait_ms: 200 }] }),
 		)
 		await runner.until(({ lines }) => lines.length > 3)
-		const watched = await planstream(['watch', 'watch_1'], env)
+		const watched = await runPlanstream(['watch', 'watch_1'], env)
 		expect(watched.stdout).toBe((await runner.end()).stdout)
 		expect(watched.code).toBe(0)
 	})
 
 	it('prints only what is behind --after, and exits by what the plan came to', async () => {
 		await new CliProcess(['run', '-'], env).input(plan('watch_2')).end()
-		const { code, json } = await planstream(['watch', 'watch_2', '--after', '16'], env)
+		const { code, json } = await runPlanstream(['watch', 'watch_2', '--after', '16'], env)
 		expect({ code, seqs: json.map(({ seq }) => seq) }).toEqual({ code: 0, seqs: [17, 18] })
-		expect(await planstream(['watch', 'watch_2', '--after', 'now'], env)).toMatchObject({ code: 0, stdout: '' })
+		expect(await runPlanstream(['watch', 'watch_2', '--after', 'now'], env)).toMatchObject({ code: 0, stdout: '' })
 	})
 
 	it('waits for a plan that is not there yet and says so', async () => {
@@ -119,12 +119,12 @@ describe('planstream watch', () => {
 
 	it('draws a plan whose history was cleared as it stands', async () => {
 		await publish('watch_6', { event_type: 'plan_started', data: { query: 'What is left?', total_steps: 1 } }, COMPLETED)
-		expect((await planstream(['clear', 'watch_6'], env)).code).toBe(0)
+		expect((await runPlanstream(['clear', 'watch_6'], env)).code).toBe(0)
 		await using terminal = CliProcess.inTerminal(['watch', 'watch_6'], env)
 		const { code, stdout } = await terminal.end()
 		expect(code).toBe(0)
 		expect(stdout).toContain('What is left?\r\nwatch_6 · completed · 0 of 0 steps')
-		expect(await planstream(['watch', 'watch_6'], env)).toMatchObject({
+		expect(await runPlanstream(['watch', 'watch_6'], env)).toMatchObject({
 			code: 0,
 			stdout: '',
 			stderr: 'Events are missing here (cleared); the plan goes on from event 3.\n',
@@ -162,14 +162,14 @@ describe('planstream publish', () => {
 		expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
 		expect(json.map(({ seq, duplicate }) => [seq, duplicate])).toEqual([1, 2, 3].map((seq) => [seq, false]))
 		expect(json[1]).toMatchObject({ event_id: 'mine' })
-		const watched = await planstream(['watch', 'publish_1'], env)
+		const watched = await runPlanstream(['watch', 'publish_1'], env)
 		expect(watched.json.map(({ event_id }) => event_id)).toEqual(json.map(({ event_id }) => event_id))
 	})
 
 	it('publishes an array from a file in as many batches as it takes', async () => {
 		const file = path.join(directory.path, 'events.json')
 		writeFileSync(file, JSON.stringify(Array.from({ length: 600 }, (_, at) => progress(at / 600))))
-		const { code, json } = await planstream(['publish', 'publish_2', file], env)
+		const { code, json } = await runPlanstream(['publish', 'publish_2', file], env)
 		expect({ code, seqs: json.map(({ seq }) => seq) }).toEqual({ code: 0, seqs: Array.from({ length: 600 }, (_, at) => at + 1) })
 	})
 

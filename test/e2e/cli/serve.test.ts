@@ -1,12 +1,12 @@
 import { expect, it, vi } from 'vitest'
-import { CliProcess, planstream, serveProcess, temporaryDirectory } from '../../support/cli-process.js'
+import { CliProcess, createTemporaryDirectory, runPlanstream, startServe } from '../../support/cli-process.js'
 
 /** Each test starts several processes. */
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 it('serves, says so in one line, and stops in order on SIGTERM', async () => {
-	using directory = temporaryDirectory()
-	await using server = await serveProcess(directory.path)
+	using directory = createTemporaryDirectory()
+	await using server = await startServe(directory.path)
 	expect((await fetch(`${server.url}/health/ready`)).status).toBe(200)
 	server.child.kill('SIGTERM')
 	expect(await server.end()).toEqual(
@@ -15,14 +15,14 @@ it('serves, says so in one line, and stops in order on SIGTERM', async () => {
 })
 
 it('refuses a setting that cannot be meant, by its name', async () => {
-	const { code, stderr } = await planstream(['serve'], { PORT: 'many' })
+	const { code, stderr } = await runPlanstream(['serve'], { PORT: 'many' })
 	expect(code).toBe(2)
 	expect(stderr).toContain('PORT')
 })
 
 it('watches on over a restart of the server and says so in one line', async () => {
-	using directory = temporaryDirectory()
-	await using first = await serveProcess(directory.path)
+	using directory = createTemporaryDirectory()
+	await using first = await startServe(directory.path)
 	const env = { PLANSTREAM_URL: first.url }
 	const event = (event_type: string) => `${JSON.stringify({ event_type, data: {} })}\n`
 	await new CliProcess(['publish', 'plan_1'], env).input(event('plan_resumed')).end()
@@ -31,7 +31,7 @@ it('watches on over a restart of the server and says so in one line', async () =
 	first.child.kill('SIGKILL')
 	await first.end()
 	await watcher.until(({ stderr }) => stderr.includes('Reconnecting'))
-	await using _second = await serveProcess(directory.path, { PORT: new URL(first.url).port })
+	await using _second = await startServe(directory.path, { PORT: new URL(first.url).port })
 	await new CliProcess(['publish', 'plan_1'], env).input(event('plan_completed')).end()
 	const { code, json, stderr } = await watcher.end()
 	expect({ code, types: json.map(({ event_type }) => event_type) }).toEqual({

@@ -1,20 +1,20 @@
 import path from 'node:path'
 import { expect, it, vi } from 'vitest'
 import { createKey } from '../../../server/src/auth/keys.js'
-import { CliProcess, planstream, serveProcess, temporaryDirectory } from '../../support/cli-process.js'
+import { CliProcess, createTemporaryDirectory, runPlanstream, startServe } from '../../support/cli-process.js'
 
 /** Each test starts several processes. */
 vi.setConfig({ testTimeout: 60_000 })
 
 it('the plans of a tenant are kept in a directory that no server has open, apart from those of others', async () => {
-	using directory = temporaryDirectory()
+	using directory = createTemporaryDirectory()
 	const PLANSTREAM_API_KEYS = path.join(directory.path, 'keys.json')
 	const PLANSTREAM_TOKEN = await createKey(PLANSTREAM_API_KEYS, { tenant: 'acme', scopes: ['plans:read', 'events:publish'] })
-	const server = await serveProcess(directory.path, { PLANSTREAM_API_KEYS })
+	const server = await startServe(directory.path, { PLANSTREAM_API_KEYS })
 	const near = { PLANSTREAM_URL: server.url, PLANSTREAM_TOKEN }
 	const events = '{"event_type":"plan_started","data":{"query":"q","total_steps":1}}\n{"event_type":"plan_completed","data":{}}\n'
 	expect(await new CliProcess(['publish', 'p'], near).input(events).end()).toMatchObject({ code: 0 })
-	const keep = (words: readonly string[], env = {}) => planstream([...words, '--data', directory.path], env)
+	const keep = (words: readonly string[], env = {}) => runPlanstream([...words, '--data', directory.path], env)
 	const refused = await keep(['list', '--tenant', 'acme'])
 	expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining(`Ask the server at ${server.url}`) })
 	server.child.kill('SIGTERM')

@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs'
 import { createContext, runInContext } from 'node:vm'
 import { expect, test } from 'vitest'
 import { WebSocket } from 'ws'
-import { ask, post } from '../../support/http-request.js'
+import { post, sendRequest } from '../../support/http-request.js'
 import { startTestServer } from '../../support/servers/test-server.js'
-import { connectPlain, type PlainMessage, type SocketClient } from '../../support/streams/socket-client.js'
+import { connectPlainSocket, type PlainMessage, type SocketClient } from '../../support/streams/socket-client.js'
 
 const SNIPPET = readFileSync(new URL('../../support/client/original-client.js', import.meta.url), 'utf8')
 const STREAMING = '/api/v1/streaming'
@@ -72,15 +72,15 @@ test('its client runs unchanged but for the address', async () => {
 
 test('a client that connects is welcomed', async () => {
 	await using server = await startTestServer()
-	await using client = await connectPlain(server.url, 'test_client_1')
-	expect((await ask(server, `${STREAMING}/clients`)).body).toMatchObject({ client_count: 1, clients: ['test_client_1'] })
+	await using client = await connectPlainSocket(server.url, 'test_client_1')
+	expect((await sendRequest(server, `${STREAMING}/clients`)).body).toMatchObject({ client_count: 1, clients: ['test_client_1'] })
 	expect(client.arrived).toEqual([])
 })
 
 test('a client that subscribes gets the events of the plan', async () => {
 	await using server = await startTestServer()
-	await using client = await connectPlain(server.url, 'test_client_2')
-	client.say({ action: 'subscribe', plan_id: 'test_plan' })
+	await using client = await connectPlainSocket(server.url, 'test_client_2')
+	client.send({ action: 'subscribe', plan_id: 'test_plan' })
 	await client.until(({ frame }) => frame === 'ready')
 	await post(server, '/api/v1/plans', plan('test_plan'))
 	const events = await eventsOf(client)
@@ -98,12 +98,12 @@ test('a client that subscribes gets the events of the plan', async () => {
 
 test('several clients of one plan get the same events', async () => {
 	await using server = await startTestServer()
-	const clients = await Promise.all([1, 2, 3].map((id) => connectPlain(server.url, `client_${id}?plan_id=shared`)))
+	const clients = await Promise.all([1, 2, 3].map((id) => connectPlainSocket(server.url, `client_${id}?plan_id=shared`)))
 	await using _all = {
 		[Symbol.asyncDispose]: async () => void (await Promise.all(clients.map((client) => client[Symbol.asyncDispose]()))),
 	}
 	await expect
-		.poll(async () => (await ask(server, `${STREAMING}/plans/shared/subscribers`)).body)
+		.poll(async () => (await sendRequest(server, `${STREAMING}/plans/shared/subscribers`)).body)
 		.toEqual({ plan_id: 'shared', subscriber_count: 3 })
 	await post(server, '/api/v1/plans', plan('shared'))
 	const [first, ...others] = await Promise.all(clients.map(eventsOf))
@@ -113,12 +113,12 @@ test('several clients of one plan get the same events', async () => {
 
 test('a client that joins late gets what was before', async () => {
 	await using server = await startTestServer()
-	await using early = await connectPlain(server.url, 'early?plan_id=history')
+	await using early = await connectPlainSocket(server.url, 'early?plan_id=history')
 	await post(server, '/api/v1/plans', plan('history'))
 	const seen = await eventsOf(early)
-	await using late = await connectPlain(server.url, 'late?plan_id=history')
+	await using late = await connectPlainSocket(server.url, 'late?plan_id=history')
 	expect(await eventsOf(late)).toEqual(seen)
-	expect((await ask(server, `${STREAMING}/plans/history/history`)).body).toMatchObject({
+	expect((await sendRequest(server, `${STREAMING}/plans/history/history`)).body).toMatchObject({
 		event_count: seen.length,
 		events: seen,
 		finished: true,
@@ -127,28 +127,31 @@ test('a client that joins late gets what was before', async () => {
 
 test('a client that unsubscribes gets nothing more', async () => {
 	await using server = await startTestServer()
-	await using client = await connectPlain(server.url, 'leaver?plan_id=left')
-	await using witness = await connectPlain(server.url, 'witness?plan_id=left')
-	client.say({ action: 'unsubscribe', plan_id: 'left' })
-	client.say({ action: 'ping', timestamp: 'after' })
+	await using client = await connectPlainSocket(server.url, 'leaver?plan_id=left')
+	await using witness = await connectPlainSocket(server.url, 'witness?plan_id=left')
+	client.send({ action: 'unsubscribe', plan_id: 'left' })
+	client.send({ action: 'ping', timestamp: 'after' })
 	await client.until(({ event_type }) => event_type === 'pong')
 	await post(server, '/api/v1/plans', plan('left'))
 	expect(types(await eventsOf(witness))).toEqual(SEVENTEEN)
-	client.say({ action: 'ping', timestamp: 'last' })
+	client.send({ action: 'ping', timestamp: 'last' })
 	expect(await client.next()).toMatchObject({ event_type: 'pong', data: { timestamp: 'last' } })
 })
 
 test('a ping is answered, and the status endpoints tell who is there', async () => {
 	await using server = await startTestServer()
-	await using client = await connectPlain(server.url, 'status?plan_id=watched')
-	client.say({ action: 'ping', timestamp: '2025-01-01T00:00:00' })
+	await using client = await connectPlainSocket(server.url, 'status?plan_id=watched')
+	client.send({ action: 'ping', timestamp: '2025-01-01T00:00:00' })
 	const [pong] = (await client.until(({ event_type }) => event_type === 'pong')).slice(-1)
 	expect(pong).toMatchObject({ event_type: 'pong', plan_id: 'system', data: { timestamp: '2025-01-01T00:00:00' } })
-	expect((await ask(server, `${STREAMING}/clients`)).body).toMatchObject({
+	expect((await sendRequest(server, `${STREAMING}/clients`)).body).toMatchObject({
 		client_count: 1,
 		connections: [{ client_id: 'status', subscribed_plans: ['watched'] }],
 	})
-	expect((await ask(server, `${STREAMING}/plans/watched/subscribers`)).body).toEqual({ plan_id: 'watched', subscriber_count: 1 })
+	expect((await sendRequest(server, `${STREAMING}/plans/watched/subscribers`)).body).toEqual({
+		plan_id: 'watched',
+		subscriber_count: 1,
+	})
 	const empty = { event_count: 0, events: [], next_cursor: '0', head_seq: 0, finished: false }
-	expect((await ask(server, `${STREAMING}/plans/watched/history`)).body).toEqual({ plan_id: 'watched', ...empty })
+	expect((await sendRequest(server, `${STREAMING}/plans/watched/history`)).body).toEqual({ plan_id: 'watched', ...empty })
 })

@@ -6,7 +6,7 @@ import { gzipSync } from 'node:zlib'
 import { build } from 'vite'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { CHROMIUM_NOTE, chromiumIsMissing, openPage } from '../../support/browser/chromium.js'
-import { execute, installClient, layOut, release, root } from '../../support/packages/packed-packages.js'
+import { execute, installAll, installClient, packRelease, root } from '../../support/packages/packed-packages.js'
 import { COMPILERS, MATRIX_NOTE, NODES } from '../../support/packages/version-matrix.js'
 import { startTestServer } from '../../support/servers/test-server.js'
 
@@ -20,7 +20,7 @@ let project = ''
 beforeAll(async () => {
 	directory = await mkdtemp(path.join(tmpdir(), 'planstream-packages-'))
 	project = path.join(directory, 'consumer')
-	await release()
+	await packRelease()
 	await installClient(project)
 }, 300_000)
 afterAll(() => rm(directory, { recursive: true, force: true }))
@@ -123,7 +123,7 @@ it('the packed server and schemas bring what the build makes of the contract', a
 
 it('the packed command runs its demo to the end', async () => {
 	const folder = path.join(directory, 'command')
-	layOut(folder)
+	installAll(folder)
 	const { stdout } = await execute(
 		process.execPath,
 		[path.join(folder, 'node_modules/planstream/bin/planstream.js'), 'demo', '--exit'],

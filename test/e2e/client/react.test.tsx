@@ -6,8 +6,8 @@ import { createRoot, hydrateRoot, type Root } from 'react-dom/client'
 import { renderToString } from 'react-dom/server'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { WebSocket } from 'ws'
-import { container } from '../../support/browser/happy-dom.js'
-import { countedClient } from '../../support/client/watch-counting-client.js'
+import { createContainer } from '../../support/browser/happy-dom.js'
+import { createWatchCountingClient } from '../../support/client/watch-counting-client.js'
 import { startTestServer } from '../../support/servers/test-server.js'
 
 const STEPS: PlanSpec = {
@@ -18,7 +18,7 @@ const STEPS: PlanSpec = {
 
 async function setUp() {
 	const server = await startTestServer()
-	const planstream = countedClient({ url: server.url, WebSocket })
+	const planstream = createWatchCountingClient({ url: server.url, WebSocket })
 	const places: { readonly root: Root; readonly element: Element }[] = []
 	const inside = (children: ReactNode) => <PlanstreamProvider client={planstream}>{children}</PlanstreamProvider>
 	onTestFinished(async () => {
@@ -27,7 +27,7 @@ async function setUp() {
 		await server.close()
 	})
 	const mount = (children: ReactNode) => {
-		const element = container()
+		const element = createContainer()
 		const root = createRoot(element)
 		places.push({ root, element })
 		root.render(inside(children))
@@ -137,7 +137,7 @@ describe(`a page of components of React ${REACT_MAJOR}`, () => {
 		const html = renderToString(app)
 		expect(html).toBe('<p>pending</p>')
 		expect(planstream.watched).toEqual([])
-		const element = container()
+		const element = createContainer()
 		element.innerHTML = html
 		const faults: unknown[] = []
 		places.push({ root: hydrateRoot(element, app, { onRecoverableError: (fault) => faults.push(fault) }), element })

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { CONNECTION_LIMITS } from '../../../server/src/connections/connections.js'
 import { bareReaders } from '../../../server/src/testing/readers.js'
 import { Target } from '../../../server/src/testing/target.js'
-import { noise } from '../../support/incompressible-text.js'
+import { incompressibleText } from '../../support/incompressible-text.js'
 import { MeasuredServer } from '../../support/servers/measured-server.js'
 import { STALLED_READERS } from '../../support/streams/stalled-readers.js'
 
@@ -93,7 +93,7 @@ test.each(STALLED_READERS)(
 		{
 			using _stalled = await stall(server.url, 'p')
 			await server.ask('begin')
-			await publish(server.url, (index) => noise(index, EVENT_BYTES))
+			await publish(server.url, (index) => incompressibleText(index, EVENT_BYTES))
 			expect((await server.ask<Report>('report')).held).toBeLessThan(MOST_BYTES)
 		}
 		const sent = async () => (await server.ask<Report>('report')).sent

@@ -3,7 +3,7 @@ import { type IncomingMessage, request } from 'node:http'
 import { createGunzip } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
-import { noise } from '../../support/incompressible-text.js'
+import { incompressibleText } from '../../support/incompressible-text.js'
 import { StreamServer } from '../../support/servers/stream-server.js'
 
 const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1 } }
@@ -74,7 +74,8 @@ describe('where streams may be compressed', () => {
 		await server.publish('p', [STARTED])
 		const incoming = await openSse(server, 'gzip')
 		incoming.on('error', () => undefined)
-		const outputs = (round: number) => Array.from({ length: 16 }, (_, index) => output(index, noise(round * 16 + index, 60_000)))
+		const outputs = (round: number) =>
+			Array.from({ length: 16 }, (_, index) => output(index, incompressibleText(round * 16 + index, 60_000)))
 		for (let round = 0; round < 20; round++) await server.publish('p', outputs(round))
 		await server.until(() => server.deliveries.report().slow, 1)
 		await server.quiet()

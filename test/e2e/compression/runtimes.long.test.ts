@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { describe, it, onTestFinished } from 'vitest'
-import { type OpenCompressed, readsCompressed } from '../../suites/compressed.suite.js'
+import { compressedSuite, type OpenCompressed } from '../../suites/compressed.suite.js'
 import { CHROMIUM_NOTE, chromiumIsMissing, openPage } from '../../support/browser/chromium.js'
 import { MATRIX_NOTE, NODES } from '../../support/packages/version-matrix.js'
 import { webSocketUrl } from '../../support/streams/stream-readers.js'
@@ -68,11 +68,11 @@ const eventOf = (message: string) => (message.startsWith('{"seq"') ? message : n
 describe('a compressed plan is read as it is stored, from its start, from its middle on and after a stall', () => {
 	it.for(NODES)('by the WebSocket of $name', async ({ command, missing }, { skip }) => {
 		skip(missing, MATRIX_NOTE)
-		await readsCompressed(openWithNode(command), eventOf)
+		await compressedSuite(openWithNode(command), eventOf)
 	})
 
 	it('by Chromium', async ({ skip }) => {
 		skip(chromiumIsMissing, CHROMIUM_NOTE)
-		await readsCompressed(openInChromium, eventOf)
+		await compressedSuite(openInChromium, eventOf)
 	})
 })

@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import { describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
-import { type OpenCompressed, readsCompressed } from '../../suites/compressed.suite.js'
+import { compressedSuite, type OpenCompressed } from '../../suites/compressed.suite.js'
 import { StreamServer } from '../../support/servers/stream-server.js'
-import { type Answer, connectPlain } from '../../support/streams/socket-client.js'
+import { connectPlainSocket, type TrpcMessage } from '../../support/streams/socket-client.js'
 import { webSocketUrl } from '../../support/streams/stream-readers.js'
 
 /** Follows a plan with the client of the package `ws`. */
@@ -24,7 +24,7 @@ function openWith(address: (url: string) => string, ask: (plan_id: string, after
 
 describe('who agrees to permessage-deflate reads each event as it is stored, whenever it comes and however it stalls', () => {
 	it('on the plain WebSocket', () =>
-		readsCompressed(
+		compressedSuite(
 			openWith(
 				(url) => webSocketUrl(url),
 				(plan_id, after) => ({ action: 'subscribe', plan_id, after }),
@@ -33,13 +33,13 @@ describe('who agrees to permessage-deflate reads each event as it is stored, whe
 		))
 
 	it('over tRPC', () =>
-		readsCompressed(
+		compressedSuite(
 			openWith(
 				(url) => `${url.replace('http', 'ws')}/trpc`,
 				(plan_id, after) => ({ id: 1, method: 'subscription', params: { path: 'plans.events', input: { plan_id, after } } }),
 			),
 			(message) => {
-				const data = (JSON.parse(message) as Answer).result?.data as { data?: { seq?: number } } | undefined
+				const data = (JSON.parse(message) as TrpcMessage).result?.data as { data?: { seq?: number } } | undefined
 				return data?.data?.seq === undefined ? null : JSON.stringify(data.data)
 			},
 		))
@@ -60,7 +60,7 @@ describe('a WebSocket', () => {
 	])('agrees to "%s" where %j is offered, and every message is whole', async (extensions, perMessageDeflate) => {
 		await using server = await StreamServer.start({ limits: { compression: true } })
 		await server.publish('p', outputs(1))
-		await using client = await connectPlain(server.url, 'c?plan_id=p', { perMessageDeflate })
+		await using client = await connectPlainSocket(server.url, 'c?plan_id=p', { perMessageDeflate })
 		expect(client.socket.extensions).toBe(extensions)
 		await server.until(() => server.watchers, 1)
 		for (const output of outputs(60)) await server.publish('p', [output])
@@ -74,19 +74,19 @@ describe('a WebSocket', () => {
 		await using server = await StreamServer.start({ limits: { compression: true } })
 		const plans = ['p', 'q', 'r']
 		for (const plan_id of plans) await server.publish(plan_id, outputs(1))
-		await using client = await connectPlain(server.url)
-		for (const plan_id of plans) client.say({ action: 'subscribe', plan_id })
+		await using client = await connectPlainSocket(server.url)
+		for (const plan_id of plans) client.send({ action: 'subscribe', plan_id })
 		await server.until(() => server.watchers, plans.length)
 		for (const [index, output] of outputs(60).entries()) {
 			for (const plan_id of plans) await server.publish(plan_id, [output])
-			if (index === 30) client.say({ action: 'subscribe', plan_id: 'p' })
-			client.say({ action: 'ping', timestamp: index })
+			if (index === 30) client.send({ action: 'subscribe', plan_id: 'p' })
+			client.send({ action: 'ping', timestamp: index })
 			await client.until(({ event_type }) => event_type === 'pong')
 		}
-		client.say({ action: 'unsubscribe', plan_id: 'p' })
-		client.say({ action: 'subscribe', plan_id: 'q', after: 'now' })
-		client.say({ action: 'subscribe', plan_id: 'r', after: 'now' })
-		client.say({ action: 'ping', timestamp: 60 })
+		client.send({ action: 'unsubscribe', plan_id: 'p' })
+		client.send({ action: 'subscribe', plan_id: 'q', after: 'now' })
+		client.send({ action: 'subscribe', plan_id: 'r', after: 'now' })
+		client.send({ action: 'ping', timestamp: 60 })
 		await client.until(({ event_type }) => event_type === 'pong')
 		await server.until(() => server.watchers, 2)
 		for (const output of outputs(60)) for (const plan_id of ['q', 'r']) await server.publish(plan_id, [output])

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import type { VerifyOutput } from '@planstream/shared'
 import { expect, it, vi } from 'vitest'
-import { planstream, serveProcess, temporaryDirectory } from '../../support/cli-process.js'
+import { createTemporaryDirectory, runPlanstream, startServe } from '../../support/cli-process.js'
 
 /** Each test starts several processes. */
 vi.setConfig({ testTimeout: 60_000 })
@@ -11,7 +11,7 @@ const EVENTS = 20
 
 /** A directory whose server was killed after it had acknowledged events one by one, and the bytes of its write-ahead log. */
 async function killed(directory: string): Promise<Buffer> {
-	await using server = await serveProcess(directory)
+	await using server = await startServe(directory)
 	for (let index = 1; index <= EVENTS; index += 1) {
 		const events = [{ event_type: 'error', event_id: `e${index}`, data: { code: 'x', message: `event ${index}.` } }]
 		const answer = await fetch(`${server.url}/api/v1/streaming/plans/p/events`, {
@@ -28,7 +28,7 @@ async function killed(directory: string): Promise<Buffer> {
 
 const walOf = (directory: string) => path.join(directory, 'planstream.db-wal')
 const copiesIn = (directory: string) => readdirSync(directory).filter((name) => name.includes('-wal.damaged-'))
-const verify = (directory: string, ...plan_ids: string[]) => planstream(['verify', ...plan_ids, '--data', directory])
+const verify = (directory: string, ...plan_ids: string[]) => runPlanstream(['verify', ...plan_ids, '--data', directory])
 
 function flip(directory: string, wal: Buffer, at: number): Buffer {
 	const bytes = Buffer.from(wal)
@@ -38,12 +38,12 @@ function flip(directory: string, wal: Buffer, at: number): Buffer {
 }
 
 it('a flipped byte in the write-ahead log of a killed server is found by verify, with a server and without, until its copy is removed', async () => {
-	using temporary = temporaryDirectory()
+	using temporary = createTemporaryDirectory()
 	const directory = temporary.path
 	const wal = await killed(directory)
 	const damaged = flip(directory, wal, wal.indexOf('event 10.'))
 	{
-		await using server = await serveProcess(directory)
+		await using server = await startServe(directory)
 		const answer = await fetch(`${server.url}/api/v1/admin/plans/p/verify`)
 		const detail = expect.stringMatching(/^The write-ahead log was damaged: \d+ frames \(11 commits\) .*Restore a backup/)
 		const fault = { seq: 9, reason: 'dropped', detail }
@@ -73,7 +73,7 @@ it('a flipped byte in the write-ahead log of a killed server is found by verify,
 })
 
 it('a damaged header of the write-ahead log, which hides every plan, is found by verify', async () => {
-	using temporary = temporaryDirectory()
+	using temporary = createTemporaryDirectory()
 	const directory = temporary.path
 	flip(directory, await killed(directory), 20)
 	expect(await verify(directory)).toMatchObject({ code: 1, json: [{ plan_id: 'system', fault: { reason: 'dropped' } }] })
@@ -81,7 +81,7 @@ it('a damaged header of the write-ahead log, which hides every plan, is found by
 })
 
 it('a write-ahead log that ends anywhere is no damage', async () => {
-	using temporary = temporaryDirectory()
+	using temporary = createTemporaryDirectory()
 	const directory = temporary.path
 	const wal = await killed(directory)
 	writeFileSync(walOf(directory), wal.subarray(0, wal.indexOf('event 10.')))

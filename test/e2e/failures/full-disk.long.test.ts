@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { expect, it } from 'vitest'
-import { CliProcess, temporaryDirectory } from '../../support/cli-process.js'
+import { CliProcess, createTemporaryDirectory } from '../../support/cli-process.js'
 import { Acknowledged, publishUntil, quickClient, watch } from '../../support/streams/crash-traffic.js'
 
 const COMMAND = path.resolve(import.meta.dirname, '../../../cli/dist/main.js')
@@ -16,7 +16,7 @@ const SERVE = [process.execPath, COMMAND, 'serve'] as const
 
 /** Where nobody may make a small disk this is left out; in CI it fails. */
 function diskIsMissing(): boolean {
-	using directory = temporaryDirectory()
+	using directory = createTemporaryDirectory()
 	const [program, ...rest] = onSmallDisk(directory.path, 'true')
 	return spawnSync(program, rest).status !== 0 && process.env.CI === undefined
 }
@@ -48,7 +48,7 @@ async function addUntilFull(url: string): Promise<number> {
 it.skipIf(note !== '')(
 	`a server that is killed on a full disk starts again on it, reads, and goes on once there is space${note}`,
 	async () => {
-		using directory = temporaryDirectory()
+		using directory = createTemporaryDirectory()
 		const env = { PORT: '0', PLANSTREAM_DATA: directory.path, LOG_LEVEL: 'silent' }
 		await using server = new CliProcess([], env, onDisk('{ "$@"; exec "$@"; }', directory.path, ...SERVE))
 		const inside = (name: string) => `/proc/${server.child.pid}/root${directory.path}/${name}`
@@ -74,7 +74,7 @@ it.skipIf(note !== '')(
 )
 
 it.skipIf(note !== '')(`a server without space for its first file says so and ends${note}`, async () => {
-	using directory = temporaryDirectory()
+	using directory = createTemporaryDirectory()
 	const env = { PORT: '0', PLANSTREAM_DATA: directory.path }
 	const filled = 'head -c 32m /dev/zero > "$0/filler" 2> /dev/null; exec "$@"'
 	await using server = new CliProcess([], env, onDisk(filled, directory.path, ...SERVE))
@@ -88,7 +88,7 @@ it.skipIf(note !== '')(`a server without space for its first file says so and en
 it.skipIf(note !== '')(
 	`a server whose disk fills up refuses what is new, goes on reading, and takes it once there is space again${note}`,
 	async () => {
-		using directory = temporaryDirectory()
+		using directory = createTemporaryDirectory()
 		const env = { PORT: '0', PLANSTREAM_DATA: directory.path, LOG_LEVEL: 'silent' }
 		await using server = new CliProcess([], env, onSmallDisk(directory.path, ...SERVE))
 		await server.until(({ lines }) => lines.length > 0)

@@ -1,8 +1,8 @@
 import { SCOPES, type Scope } from '@planstream/shared/schemas'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { ask, problemOf } from '../../support/http-request.js'
+import { getProblem, sendRequest } from '../../support/http-request.js'
 import { bearer, type KeyedServer, startKeyedServer } from '../../support/servers/keyed-server.js'
-import { connectPlain, SocketClient, Wire } from '../../support/streams/socket-client.js'
+import { connectPlainSocket, SocketClient, TrpcSocketClient } from '../../support/streams/socket-client.js'
 import { webSocketUrl } from '../../support/streams/stream-readers.js'
 
 const EVENTS = '/api/v1/streaming/plans/p/events'
@@ -18,7 +18,7 @@ afterAll(async () => {
 })
 
 const publish = (key: string, plan_id: string, event_type: string) =>
-	ask(server, `/api/v1/streaming/plans/${plan_id}/events`, {
+	sendRequest(server, `/api/v1/streaming/plans/${plan_id}/events`, {
 		method: 'POST',
 		headers: bearer(key),
 		body: { events: [{ event_type, data: {} }] },
@@ -31,20 +31,20 @@ describe('a request', () => {
 		['with another kind of credentials', { authorization: 'Basic cGxhbnM6cmVhZA==' }],
 	])('%s is told how to get in, and learns nothing else', async (_how, headers) => {
 		for (const path of ['/', '/nowhere', '/api/v1/plans', '/trpc/plans.list', '/trpc/plans.steal', EVENTS]) {
-			const answer = await ask(server, path, { headers })
+			const answer = await sendRequest(server, path, { headers })
 			expect([answer.status, answer.headers['www-authenticate']]).toEqual([401, 'Bearer'])
-			expect(problemOf(answer)).toMatchObject({ code: 'unauthorized', detail: expect.stringMatching(/Send/) as string })
+			expect(getProblem(answer)).toMatchObject({ code: 'unauthorized', detail: expect.stringMatching(/Send/) as string })
 		}
 	})
 
 	it('may ask for health, and a browser whether it may send a key, without one', async () => {
-		for (const path of ['/health/live', '/health/ready']) expect((await ask(server, path)).status).toBe(200)
+		for (const path of ['/health/live', '/health/ready']) expect((await sendRequest(server, path)).status).toBe(200)
 		const preflight = {
 			origin: 'http://localhost:5173',
 			'access-control-request-method': 'GET',
 			'access-control-request-headers': 'authorization',
 		}
-		const answer = await ask(server, '/api/v1/plans', { method: 'OPTIONS', headers: preflight })
+		const answer = await sendRequest(server, '/api/v1/plans', { method: 'OPTIONS', headers: preflight })
 		expect(answer).toMatchObject({ status: 204, headers: { 'access-control-allow-headers': 'authorization' } })
 	})
 
@@ -52,7 +52,7 @@ describe('a request', () => {
 		for (const name of ['token', 'access_token', 'key', 'authorization', 'connectionParams']) {
 			const value = name === 'connectionParams' ? JSON.stringify({ token: server.keys.all }) : server.keys.all
 			for (const path of ['/api/v1/plans', '/trpc/plans.list', EVENTS]) {
-				const answer = await ask(server, `${path}?${new URLSearchParams({ [name]: value })}`)
+				const answer = await sendRequest(server, `${path}?${new URLSearchParams({ [name]: value })}`)
 				expect(answer.status).toBe(401)
 				expect(answer.text).not.toContain(server.keys.all)
 			}
@@ -61,30 +61,30 @@ describe('a request', () => {
 
 	it('comes by any host and through proxies, from known pages only', async () => {
 		const headers = { host: 'plans.example.com', forwarded: 'for=203.0.113.9', ...bearer(server.keys.all) }
-		expect((await ask(server, '/', { headers })).status).toBe(200)
-		expect((await ask(server, '/', { headers: { ...headers, origin: 'https://plans.example.com' } })).status).toBe(200)
-		const foreign = await ask(server, '/', { headers: { ...headers, origin: 'https://evil.example' } })
+		expect((await sendRequest(server, '/', { headers })).status).toBe(200)
+		expect((await sendRequest(server, '/', { headers: { ...headers, origin: 'https://plans.example.com' } })).status).toBe(200)
+		const foreign = await sendRequest(server, '/', { headers: { ...headers, origin: 'https://evil.example' } })
 		expect(foreign).toMatchObject({ status: 403, body: { code: 'forbidden', header: 'origin' } })
 		expect(foreign.headers['access-control-allow-origin']).toBeUndefined()
 	})
 
 	it('carries its key into the events it causes', async () => {
 		expect((await publish(server.keys.publisher, 'signed', 'plan_completed')).status).toBe(200)
-		const { text } = await ask(server, '/api/v1/streaming/plans/signed/events', { headers: bearer(server.keys.reader) })
+		const { text } = await sendRequest(server, '/api/v1/streaming/plans/signed/events', { headers: bearer(server.keys.reader) })
 		expect(text).toContain('"actor":{"type":"api_key","id":"publisher"}')
 	})
 })
 
 describe('a WebSocket', () => {
 	const call = { id: 1, method: 'query', params: { path: 'agents.list', input: {} } }
-	const say = (wire: Wire, message: unknown) => wire.socket.send(JSON.stringify(message))
+	const say = (wire: TrpcSocketClient, message: unknown) => wire.socket.send(JSON.stringify(message))
 
 	it('is let in by its header, by its subprotocol or by its first message', async () => {
-		await using byHeader = await new Wire(server, '/trpc', { headers: bearer(server.keys.reader) }).open()
+		await using byHeader = await new TrpcSocketClient(server, '/trpc', { headers: bearer(server.keys.reader) }).open()
 		const protocols = ['planstream', `planstream.bearer.${server.keys.reader}`]
-		await using byProtocol = await new Wire(server, '/trpc', { protocols }).open()
-		await using byBareProtocol = await new Wire(server, '/trpc', { protocols: protocols.slice(1) }).open()
-		await using byMessage = await new Wire(server, '/trpc?connectionParams=1').open()
+		await using byProtocol = await new TrpcSocketClient(server, '/trpc', { protocols }).open()
+		await using byBareProtocol = await new TrpcSocketClient(server, '/trpc', { protocols: protocols.slice(1) }).open()
+		await using byMessage = await new TrpcSocketClient(server, '/trpc?connectionParams=1').open()
 		say(byMessage, { method: 'connectionParams', data: { token: server.keys.reader } })
 		expect([byProtocol, byBareProtocol].map(({ socket }) => socket.protocol)).toEqual(protocols)
 		for (const wire of [byHeader, byProtocol, byBareProtocol, byMessage]) {
@@ -93,7 +93,7 @@ describe('a WebSocket', () => {
 		}
 	})
 
-	it.each<[string, string, ConstructorParameters<typeof Wire>[2], unknown]>([
+	it.each<[string, string, ConstructorParameters<typeof TrpcSocketClient>[2], unknown]>([
 		['without a key', '/trpc', {}, undefined],
 		['with a wrong key in its header', '/trpc', { headers: bearer('psk_nobody') }, undefined],
 		['with a wrong key in its subprotocol', '/trpc', { protocols: ['planstream.bearer.psk_nobody'] }, undefined],
@@ -101,7 +101,7 @@ describe('a WebSocket', () => {
 		['with no key in its first message', '/trpc?connectionParams=1', {}, { data: null }],
 		['with a call as its first message', '/trpc?connectionParams=1', {}, { ...call, data: {} }],
 	])('%s is told so and closed 4401', async (_how, path, options, first) => {
-		await using wire = await new Wire(server, path, options).open()
+		await using wire = await new TrpcSocketClient(server, path, options).open()
 		if (first !== undefined) say(wire, first)
 		expect(await wire.next()).toMatchObject({ id: null, error: { data: { problem: { code: 'unauthorized' } } } })
 		expect(await wire.closed).toBe(4401)
@@ -118,12 +118,12 @@ describe('a WebSocket', () => {
 			expect(await client.next()).toMatchObject({ frame: 'problem', code: 'unauthorized' })
 			expect(await client.closed).toBe(4401)
 		}
-		await using publisher = await connectPlain(server.url, 'me?plan_id=p', { headers: bearer(server.keys.publisher) })
+		await using publisher = await connectPlainSocket(server.url, 'me?plan_id=p', { headers: bearer(server.keys.publisher) })
 		expect(await publisher.next()).toMatchObject({ frame: 'problem', code: 'forbidden', scope: 'plans:read' })
 	})
 
 	it('is held to the scopes of its key at each call', async () => {
-		await using wire = await new Wire(server, '/trpc', { headers: bearer(server.keys.publisher) }).open()
+		await using wire = await new TrpcSocketClient(server, '/trpc', { headers: bearer(server.keys.publisher) }).open()
 		wire.subscribe(1, 'p')
 		say(wire, { ...call, id: 2 })
 		for (const id of [1, 2]) {
@@ -137,7 +137,7 @@ describe('a key that is revoked', () => {
 	it('ends a long poll at once', async () => {
 		await using keyed = await startKeyedServer({ mine: grant('plans:read') })
 		const path = '/api/v1/streaming/plans/p/history?wait_ms=30000'
-		const polled = ask(keyed, path, { headers: bearer(keyed.keys.mine) })
+		const polled = sendRequest(keyed, path, { headers: bearer(keyed.keys.mine) })
 		await expect.poll(() => keyed.report().watchers, { timeout: 10_000 }).toBe(1)
 		await keyed.revoke('mine')
 		expect(await polled).toMatchObject({ status: 200, body: { event_count: 0 } })
@@ -151,11 +151,11 @@ describe('a key that is revoked', () => {
 			{ plan_id: 'p', sent: [{}], events: [{ event_type: 'plan_started', data: { query: 'q' } }] as never },
 		)
 		const input = encodeURIComponent(JSON.stringify({ plan_id: 'p' }))
-		const streams = [EVENTS, `/trpc/plans.events?input=${input}`].map((path) => ask(keyed, path, { headers }))
-		await using wire = await new Wire(keyed, '/trpc', { headers }).open()
-		await using plain = await connectPlain(keyed.url, 'mine?plan_id=p', { headers })
-		await using idle = await new Wire(keyed, '/trpc', { headers }).open()
-		await using witness = await new Wire(keyed, '/trpc', { headers: bearer(keyed.keys.other) }).open()
+		const streams = [EVENTS, `/trpc/plans.events?input=${input}`].map((path) => sendRequest(keyed, path, { headers }))
+		await using wire = await new TrpcSocketClient(keyed, '/trpc', { headers }).open()
+		await using plain = await connectPlainSocket(keyed.url, 'mine?plan_id=p', { headers })
+		await using idle = await new TrpcSocketClient(keyed, '/trpc', { headers }).open()
+		await using witness = await new TrpcSocketClient(keyed, '/trpc', { headers: bearer(keyed.keys.other) }).open()
 		for (const each of [wire, witness]) each.subscribe(1, 'p')
 		await expect.poll(() => keyed.report().watchers, { timeout: 10_000 }).toBe(5)
 		await keyed.revoke('mine')
@@ -167,7 +167,7 @@ describe('a key that is revoked', () => {
 		expect(await Promise.all([wire.closed, plain.closed, idle.closed])).toEqual([4301, 4301, 4301])
 		expect(plain.arrived.at(-1)).toMatchObject(end)
 		expect(wire.arrived.at(-1)).toMatchObject({ id: 1, result: { type: 'data', data: { data: end } } })
-		expect((await ask(keyed, EVENTS, { headers })).status).toBe(401)
+		expect((await sendRequest(keyed, EVENTS, { headers })).status).toBe(401)
 		expect(witness.socket.readyState).toBe(witness.socket.OPEN)
 		expect(keyed.report().watchers).toBe(1)
 	})

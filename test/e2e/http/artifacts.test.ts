@@ -5,8 +5,8 @@ import { describe, expect, it } from 'vitest'
 import { createLogger } from '../../../server/src/ops/logger.js'
 import type { RunningServer } from '../../../server/src/server.js'
 import { startServer } from '../../../server/src/server.js'
-import { temporaryDirectory } from '../../support/cli-process.js'
-import { ask, post } from '../../support/http-request.js'
+import { createTemporaryDirectory } from '../../support/cli-process.js'
+import { post, sendRequest } from '../../support/http-request.js'
 import { bearer, startKeyedServer } from '../../support/servers/keyed-server.js'
 import { startTestServer } from '../../support/servers/test-server.js'
 
@@ -21,7 +21,7 @@ async function makeArtifact(server: RunningServer, plan_id: string, step: object
 }
 
 const ended = async (server: RunningServer, plan_id: string) =>
-	(await ask(server, `/api/v1/streaming/plans/${plan_id}/events`)).text
+	(await sendRequest(server, `/api/v1/streaming/plans/${plan_id}/events`)).text
 const url = (plan_id: string, id = ID) => `/api/v1/plans/${plan_id}/artifacts/${id}`
 
 describe('the artifacts of a plan', () => {
@@ -29,7 +29,7 @@ describe('the artifacts of a plan', () => {
 		await using server = await startTestServer()
 		await makeArtifact(server, 'p')
 		await ended(server, 'p')
-		const answer = await ask(server, url('p'))
+		const answer = await sendRequest(server, url('p'))
 		expect(answer).toMatchObject({ status: 200, text: TEXT })
 		expect(answer.headers).toMatchObject({
 			'content-type': 'text/html',
@@ -38,13 +38,13 @@ describe('the artifacts of a plan', () => {
 			'content-disposition': "attachment; filename*=UTF-8''a%20%22n%C3%A4me%22.html%0A",
 			etag: `"${ID}"`,
 		})
-		const head = await ask(server, url('p'), { method: 'HEAD' })
+		const head = await sendRequest(server, url('p'), { method: 'HEAD' })
 		expect(head).toMatchObject({
 			status: 200,
 			text: '',
 			headers: { etag: `"${ID}"`, 'content-length': answer.headers['content-length'] },
 		})
-		const known = await ask(server, url('p'), { headers: { 'if-none-match': `"${ID}"` } })
+		const known = await sendRequest(server, url('p'), { headers: { 'if-none-match': `"${ID}"` } })
 		expect(known).toMatchObject({ status: 304, text: '' })
 	})
 
@@ -52,7 +52,7 @@ describe('the artifacts of a plan', () => {
 		await using server = await startTestServer()
 		await makeArtifact(server, 'p', {}, 'text/html\r\nset-cookie: a=b')
 		await ended(server, 'p')
-		const { status, headers } = await ask(server, url('p'))
+		const { status, headers } = await sendRequest(server, url('p'))
 		expect(status).toBe(200)
 		expect(headers).toMatchObject({ 'content-type': 'application/octet-stream' })
 		expect(headers).not.toHaveProperty('set-cookie')
@@ -73,9 +73,9 @@ describe('the artifacts of a plan', () => {
 		)) {
 			if (item.kind === 'event' && item.stored.text.includes('"review_required"')) break
 		}
-		expect((await ask(server, url('p'))).text).toBe(TEXT)
+		expect((await sendRequest(server, url('p'))).text).toBe(TEXT)
 		await post(server, '/api/v1/plans/p/reviews/one.1', { decision: 'reject' })
-		expect((await ask(server, url('p'))).text).toBe(TEXT)
+		expect((await sendRequest(server, url('p'))).text).toBe(TEXT)
 	})
 
 	it.each([
@@ -93,9 +93,9 @@ describe('the artifacts of a plan', () => {
 			query: 'q',
 			steps: [{ step_id: 'one', action: 'x', agent_type: 'scripted' }],
 		})
-		const answer = await ask(server, url(plan_id, id))
+		const answer = await sendRequest(server, url(plan_id, id))
 		expect(answer).toMatchObject({ status: 404, body: { code: 'not_found' } })
-		expect(await ask(server, url('p'), { method: 'DELETE' })).toMatchObject({
+		expect(await sendRequest(server, url('p'), { method: 'DELETE' })).toMatchObject({
 			status: 405,
 			headers: { allow: 'GET, HEAD, OPTIONS' },
 		})
@@ -108,11 +108,11 @@ describe('the artifacts of a plan', () => {
 		const data = { artifacts: [{ artifact_id: ID, name: 'x', media_type: 'text/plain', bytes: 1 }] }
 		const events = [{ event_type: 'step_completed', step_id: 'one', data }]
 		expect((await post(server, '/api/v1/streaming/plans/thief/events', { events })).status).toBe(200)
-		expect((await ask(server, url('thief'))).status).toBe(404)
+		expect((await sendRequest(server, url('thief'))).status).toBe(404)
 	})
 
 	it('are not found when their file is gone', async () => {
-		using directory = temporaryDirectory()
+		using directory = createTemporaryDirectory()
 		const store = { kind: 'sqlite', directory: directory.path } as const
 		await using server = await startServer({ store, port: 0, scripted: true, logger: createLogger('silent') })
 		await makeArtifact(server, 'p')
@@ -120,7 +120,7 @@ describe('the artifacts of a plan', () => {
 		const folder = path.join(directory.path, 'artifacts')
 		expect(readdirSync(folder)).toEqual([ID.slice(0, 2)])
 		rmSync(folder, { recursive: true })
-		expect((await ask(server, url('p'))).status).toBe(404)
+		expect((await sendRequest(server, url('p'))).status).toBe(404)
 	})
 
 	it('are for keys that may read plans, and for those of another tenant they do not exist', async () => {
@@ -132,14 +132,14 @@ describe('the artifacts of a plan', () => {
 		const headers = bearer(server.keys.maker)
 		const input = { updates: [{ artifact: { name: NAME, text: TEXT, media_type: 'text/plain' } }], result: {} }
 		const steps = [{ step_id: 'one', action: 'write', agent_type: 'scripted', input }]
-		await ask(server, '/api/v1/plans', { method: 'POST', headers, body: { plan_id: 'p', query: 'q', steps } })
-		await ask(server, '/api/v1/streaming/plans/p/events', { headers })
-		expect(await ask(server, url('p'), { headers })).toMatchObject({ status: 200, text: TEXT })
-		expect(await ask(server, url('p'), { headers: bearer(server.keys.writer) })).toMatchObject({
+		await sendRequest(server, '/api/v1/plans', { method: 'POST', headers, body: { plan_id: 'p', query: 'q', steps } })
+		await sendRequest(server, '/api/v1/streaming/plans/p/events', { headers })
+		expect(await sendRequest(server, url('p'), { headers })).toMatchObject({ status: 200, text: TEXT })
+		expect(await sendRequest(server, url('p'), { headers: bearer(server.keys.writer) })).toMatchObject({
 			status: 403,
 			body: { code: 'forbidden', scope: 'plans:read' },
 		})
-		expect((await ask(server, url('p'), { headers: bearer(server.keys.stranger) })).status).toBe(404)
-		expect((await ask(server, url('p'))).status).toBe(401)
+		expect((await sendRequest(server, url('p'), { headers: bearer(server.keys.stranger) })).status).toBe(404)
+		expect((await sendRequest(server, url('p'))).status).toBe(401)
 	})
 })

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { RunningServer } from '../../../server/src/server.js'
-import { ask, post } from '../../support/http-request.js'
+import { post, sendRequest } from '../../support/http-request.js'
 import { startTestServer } from '../../support/servers/test-server.js'
 
 const LARGE = { text: 'x'.repeat(10_000) }
@@ -8,12 +8,12 @@ const STEP = { step_id: 'one', action: 'search', agent_type: 'scripted', input: 
 const history = (plan_id: string) => `/api/v1/streaming/plans/${plan_id}/history`
 const events = (plan_id: string) => `/api/v1/streaming/plans/${plan_id}/events`
 
-const clear = (server: RunningServer, plan_id: string) => ask(server, history(plan_id), { method: 'DELETE' })
+const clear = (server: RunningServer, plan_id: string) => sendRequest(server, history(plan_id), { method: 'DELETE' })
 
 /** A plan this server runs, and one that is run elsewhere, both with a large result. */
 async function finishedPlans(server: RunningServer): Promise<readonly string[]> {
 	await post(server, '/api/v1/plans', { plan_id: 'managed', query: 'q', steps: [STEP] })
-	await ask(server, events('managed'))
+	await sendRequest(server, events('managed'))
 	const published = [
 		{ event_type: 'step_completed', step_id: 'one', data: { data: LARGE } },
 		{ event_type: 'plan_completed', data: { result: { one: LARGE } } },
@@ -26,16 +26,16 @@ describe.each(['memory', 'sqlite'] as const)('clearing the history of a plan, ke
 	it('drops the events of a finished plan, keeps its state and its results, and says so to who comes later', async () => {
 		await using server = await startTestServer({ store })
 		for (const plan_id of await finishedPlans(server)) {
-			const state = await ask(server, `/api/v1/plans/${plan_id}`)
+			const state = await sendRequest(server, `/api/v1/plans/${plan_id}`)
 			const { seq, cursor } = state.body as { seq: number; cursor: string }
 			expect(await clear(server, plan_id)).toMatchObject({ status: 200, body: { plan_id, cleared: seq, cursor } })
-			expect((await ask(server, `/api/v1/plans/${plan_id}`)).body).toEqual(state.body)
-			expect((await ask(server, `/api/v1/plans/${plan_id}/result`)).body).toEqual({ plan_id, result: { one: LARGE } })
-			expect((await ask(server, `/api/v1/plans/${plan_id}/steps/one/result`)).body).toMatchObject({ result: LARGE })
-			const stream = (await ask(server, events(plan_id))).text
+			expect((await sendRequest(server, `/api/v1/plans/${plan_id}`)).body).toEqual(state.body)
+			expect((await sendRequest(server, `/api/v1/plans/${plan_id}/result`)).body).toEqual({ plan_id, result: { one: LARGE } })
+			expect((await sendRequest(server, `/api/v1/plans/${plan_id}/steps/one/result`)).body).toMatchObject({ result: LARGE })
+			const stream = (await sendRequest(server, events(plan_id))).text
 			expect(stream).toContain('"reset":{"reason":"cleared"}')
 			expect(stream).not.toContain('event_type')
-			expect((await ask(server, `${events(plan_id)}?after=${cursor}`)).status).toBe(204)
+			expect((await sendRequest(server, `${events(plan_id)}?after=${cursor}`)).status).toBe(204)
 			expect((await clear(server, plan_id)).body).toEqual({ plan_id, cleared: 0, cursor })
 		}
 	})
@@ -50,7 +50,7 @@ describe('clearing', () => {
 			body: { code: 'illegal_transition', from: 'pending', requested: 'clear', allowed: ['start', 'cancel', 'modify', 'clone'] },
 		})
 		expect(await clear(server, 'none')).toMatchObject({ status: 404, body: { code: 'not_found', plan_id: 'none' } })
-		expect(await ask(server, '/api/v1/plans/p/result')).toMatchObject({
+		expect(await sendRequest(server, '/api/v1/plans/p/result')).toMatchObject({
 			status: 404,
 			body: { status: 404, code: 'not_found', plan_status: 'pending' },
 		})
@@ -60,10 +60,10 @@ describe('clearing', () => {
 		await using server = await startTestServer()
 		const failing = { ...STEP, input: { fail: { times: 1, code: 'x', message: 'x', retryable: false } } }
 		await post(server, '/api/v1/plans', { plan_id: 'p', query: 'q', steps: [failing] })
-		await ask(server, events('p'))
+		await sendRequest(server, events('p'))
 		const { cursor, cleared } = (await clear(server, 'p')).body as { cursor: string; cleared: number }
 		expect((await post(server, '/api/v1/plans/p/retry')).body).toMatchObject({ changed: true })
-		const stream = (await ask(server, `${events('p')}?after=${cursor}`)).text
+		const stream = (await sendRequest(server, `${events('p')}?after=${cursor}`)).text
 		expect(stream).toContain('"reset":null')
 		expect(stream).toContain(`{"seq":${cleared + 1},`)
 		expect(stream).toContain('"reason":"completed"')

@@ -3,7 +3,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { conformanceCases, startTestPlanstream } from '@planstream/server/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { planstream } from '../../support/cli-process.js'
+import { runPlanstream } from '../../support/cli-process.js'
 import { startKeyedServer } from '../../support/servers/keyed-server.js'
 
 describe('the protocol, by its address', () => {
@@ -37,11 +37,11 @@ it('is not what a server speaks that answers everything with the same', async ()
 
 it('is looked at by the command line, which says what holds', { timeout: 60_000 }, async () => {
 	await using server = await startTestPlanstream()
-	const looked = await planstream(['conformance', '--url', server.url])
+	const looked = await runPlanstream(['conformance', '--url', server.url])
 	expect(looked.code).toBe(0)
 	expect(looked.stdout).toMatch(/^ok 1 - publishing gives/)
 	expect(looked.stdout).not.toContain('not ok')
-	const away = await planstream(['conformance', '--url', 'http://127.0.0.1:9'])
+	const away = await runPlanstream(['conformance', '--url', 'http://127.0.0.1:9'])
 	expect(away).toMatchObject({ code: 1, stdout: expect.stringMatching(/^not ok 1 - /) as string })
 })
 

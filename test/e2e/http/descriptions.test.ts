@@ -2,7 +2,7 @@ import { Parser } from '@asyncapi/parser'
 import { EVENT_TYPES } from '@planstream/shared'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { ask } from '../../support/http-request.js'
+import { sendRequest } from '../../support/http-request.js'
 import { StreamServer } from '../../support/servers/stream-server.js'
 
 let server: StreamServer
@@ -17,14 +17,14 @@ interface OpenApi {
 
 describe('/openapi.json', () => {
 	it('is a valid OpenAPI 3.1 document', async () => {
-		const { body } = await ask(server, '/openapi.json')
+		const { body } = await sendRequest(server, '/openapi.json')
 		const validator = new Validator()
 		expect(await validator.validate(body as Record<string, unknown>)).toEqual({ valid: true })
 		expect(validator.version).toBe('3.1')
 	})
 
 	it('describes every route of the server, and none that is not there', async () => {
-		const { paths } = (await ask(server, '/openapi.json')).body as OpenApi
+		const { paths } = (await sendRequest(server, '/openapi.json')).body as OpenApi
 		const described = Object.entries(paths).flatMap(([path, methods]) =>
 			Object.keys(methods).map((method) => `${method.toUpperCase()} ${path.replaceAll(/\{(\w+)\}/g, ':$1')}`),
 		)
@@ -35,7 +35,7 @@ describe('/openapi.json', () => {
 	})
 
 	it('names each operation once', async () => {
-		const { paths } = (await ask(server, '/openapi.json')).body as OpenApi
+		const { paths } = (await sendRequest(server, '/openapi.json')).body as OpenApi
 		const names = Object.values(paths).flatMap((methods) => Object.values(methods).map(({ operationId }) => operationId))
 		expect(new Set(names).size).toBe(names.length)
 	})
@@ -43,7 +43,7 @@ describe('/openapi.json', () => {
 
 describe('/asyncapi.json', () => {
 	it('is a valid AsyncAPI 3.0 document with every event, frame and action', async () => {
-		const { text } = await ask(server, '/asyncapi.json')
+		const { text } = await sendRequest(server, '/asyncapi.json')
 		const { document, diagnostics } = await new Parser().parse(text)
 		expect(diagnostics.filter(({ severity }) => severity === 0)).toEqual([])
 		expect(document?.version()).toBe('3.0.0')
@@ -62,7 +62,7 @@ describe('/asyncapi.json', () => {
 
 describe('/docs', () => {
 	it('is a page whose links all lead somewhere, and which asks nothing of another place', async () => {
-		const { text, headers } = await ask(server, '/docs')
+		const { text, headers } = await sendRequest(server, '/docs')
 		expect(headers['content-type']).toBe('text/html; charset=utf-8')
 		expect(headers['content-security-policy']).toContain("default-src 'none'")
 		const ids = new Set([...text.matchAll(/ id="([^"]+)"/g)].map(([, id]) => id))

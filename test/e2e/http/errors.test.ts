@@ -2,7 +2,7 @@ import { gzipSync } from 'node:zlib'
 import type { Problem } from '@planstream/shared'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { RunningServer } from '../../../server/src/server.js'
-import { type Answer, ask, post, problemOf, type Question } from '../../support/http-request.js'
+import { getProblem, type HttpResponse, post, type RequestOptions, sendRequest } from '../../support/http-request.js'
 import { startTestServer } from '../../support/servers/test-server.js'
 
 const PLANS = '/api/v1/plans'
@@ -21,7 +21,7 @@ afterAll(async () => {
 })
 
 /** The answer is a problem with this code and these facts, and the server lives on. */
-async function expectProblem(answer: Answer, status: number, facts: Partial<Problem>): Promise<void> {
+async function expectProblem(answer: HttpResponse, status: number, facts: Partial<Problem>): Promise<void> {
 	expect(answer.body).toMatchObject({ ...facts, status })
 	expect(answer.status).toBe(status)
 	expect(answer.headers['content-type']).toBe('application/problem+json')
@@ -29,11 +29,11 @@ async function expectProblem(answer: Answer, status: number, facts: Partial<Prob
 	expect({ title, type }).toEqual({ title: expect.stringMatching(/\.$/), type: `urn:planstream:${code}` })
 	expect(detail).toMatch(/\.\)?$/)
 	expect(answer.text).not.toMatch(/zod|invalid_type|\bat .*\.[jt]s\b/i)
-	expect((await ask(server, '/health/ready')).status).toBe(200)
+	expect((await sendRequest(server, '/health/ready')).status).toBe(200)
 }
 
 it('an answer does not grow with the address that was asked for', async () => {
-	const answer = await ask(server, `/${'a'.repeat(10_000)}`)
+	const answer = await sendRequest(server, `/${'a'.repeat(10_000)}`)
 	await expectProblem(answer, 404, { code: 'not_found' })
 	expect(answer.text.length).toBeLessThan(1000)
 })
@@ -74,29 +74,32 @@ describe('a body', () => {
 		)
 	})
 
-	it.each<[string, Question]>([
+	it.each<[string, RequestOptions]>([
 		['announced', { body: 'x'.repeat(2 * 1024 * 1024) }],
 		['sent in chunks', { body: Array.from({ length: 40 }, () => Buffer.alloc(64 * 1024, 'x')) }],
 	])('over the limit, %s, is too large on every transport', async (_how, question) => {
-		await expectProblem(await ask(server, PLANS, { method: 'POST', ...question }), 413, { code: 'too_large', limit: 1024 * 1024 })
-		const trpc = await ask(server, '/trpc/plans.create', { method: 'POST', ...question })
-		expect([trpc.status, problemOf(trpc)?.code]).toEqual([413, 'too_large'])
+		await expectProblem(await sendRequest(server, PLANS, { method: 'POST', ...question }), 413, {
+			code: 'too_large',
+			limit: 1024 * 1024,
+		})
+		const trpc = await sendRequest(server, '/trpc/plans.create', { method: 'POST', ...question })
+		expect([trpc.status, getProblem(trpc)?.code]).toEqual([413, 'too_large'])
 	})
 
 	it('that is compressed is refused by that name', async () => {
 		const headers = { 'content-type': 'application/json', 'content-encoding': 'gzip' }
-		const answer = await ask(server, PLANS, { method: 'POST', headers, body: gzipSync('{}') })
+		const answer = await sendRequest(server, PLANS, { method: 'POST', headers, body: gzipSync('{}') })
 		await expectProblem(answer, 400, { code: 'bad_request', path: 'content-encoding' })
 	})
 
 	it('that is not UTF-8 is refused on tRPC too', async () => {
 		const body = Buffer.from('{"query":"\xff"}', 'latin1')
-		const answer = await ask(server, '/trpc/plans.create', {
+		const answer = await sendRequest(server, '/trpc/plans.create', {
 			method: 'POST',
 			headers: { 'content-type': 'application/json' },
 			body,
 		})
-		expect([answer.status, problemOf(answer)?.code]).toEqual([400, 'bad_request'])
+		expect([answer.status, getProblem(answer)?.code]).toEqual([400, 'bad_request'])
 	})
 })
 
@@ -131,29 +134,29 @@ describe('an address', () => {
 		['/api/v1/plans?__proto__=1', 400, { code: 'bad_request', path: '__proto__' }],
 		['/api/v1/agents?all=true', 400, { code: 'bad_request', path: 'all', allowed: [] }],
 	])('%s is answered by a problem', async (address, status, facts) => {
-		await expectProblem(await ask(server, address), status, facts)
+		await expectProblem(await sendRequest(server, address), status, facts)
 	})
 
 	it('names the parameters it takes when one is not known', async () => {
-		const answer = await ask(server, '/api/v1/plans?state=running')
+		const answer = await sendRequest(server, '/api/v1/plans?state=running')
 		const allowed = ['status', 'label', 'query', 'created_after', 'created_before', 'limit', 'page']
 		await expectProblem(answer, 400, { code: 'bad_request', path: 'state', allowed })
 	})
 
 	it('says what a time is when one is none', async () => {
-		const answer = await ask(server, '/api/v1/plans?created_after=soon')
+		const answer = await sendRequest(server, '/api/v1/plans?created_after=soon')
 		const detail = 'created_after must be an ISO 8601 time with a zone, such as 2026-01-31T12:00:00Z.'
 		await expectProblem(answer, 400, { code: 'bad_request', path: 'created_after', detail })
 	})
 
 	it.each(['user@localhost', 'localhost:port'])('asked for at the host %s is answered by a problem', async (host) => {
-		await expectProblem(await ask(server, '/', { headers: { host } }), 400, { code: 'bad_request' })
+		await expectProblem(await sendRequest(server, '/', { headers: { host } }), 400, { code: 'bad_request' })
 	})
 
 	it('names the methods it takes when one is wrong', async () => {
 		const allowed = ['GET', 'POST', 'HEAD', 'OPTIONS']
 		for (const method of ['PUT', 'DELETE', 'PATCH']) {
-			const answer = await ask(server, EVENTS, { method })
+			const answer = await sendRequest(server, EVENTS, { method })
 			await expectProblem(answer, 405, { code: 'method_not_allowed', allowed })
 			expect(answer.headers.allow).toBe('GET, POST, HEAD, OPTIONS')
 		}
@@ -202,7 +205,7 @@ describe('a published event', () => {
 		],
 	])('%s is refused, and so is its batch', async (_what, events, status, facts) => {
 		await expectProblem(await post(server, EVENTS, { events }), status, facts)
-		await expectProblem(await ask(server, '/api/v1/plans/external_1'), 404, { code: 'not_found' })
+		await expectProblem(await sendRequest(server, '/api/v1/plans/external_1'), 404, { code: 'not_found' })
 	})
 
 	it('must not name another plan in its body than in its address', async () => {
@@ -212,8 +215,8 @@ describe('a published event', () => {
 })
 
 describe('tRPC', () => {
-	const trpc = (path: string, question?: Question) => ask(server, `/trpc/${path}`, question)
-	it.each<[string, string, Question, number, string, Partial<Problem>]>([
+	const trpc = (path: string, question?: RequestOptions) => sendRequest(server, `/trpc/${path}`, question)
+	it.each<[string, string, RequestOptions, number, string, Partial<Problem>]>([
 		['an unknown procedure', 'plans.nope', {}, 404, 'NOT_FOUND', { code: 'not_found', procedure: 'plans.nope' }],
 		[
 			'a method that does not fit',

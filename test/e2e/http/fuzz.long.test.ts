@@ -3,8 +3,8 @@ import { createLogger } from '../../../server/src/ops/logger.js'
 import type { RunningServer } from '../../../server/src/server.js'
 import { httpSurface } from '../../support/fuzz/http-surface.js'
 import { seeded } from '../../support/fuzz/mutate.js'
-import { rawSurface } from '../../support/fuzz/tcp-surface.js'
-import { socketSurface } from '../../support/fuzz/websocket-surface.js'
+import { tcpSurface } from '../../support/fuzz/tcp-surface.js'
+import { webSocketSurface } from '../../support/fuzz/websocket-surface.js'
 import { post } from '../../support/http-request.js'
 import { startTestServer } from '../../support/servers/test-server.js'
 import { EVENT_READERS } from '../../support/streams/stream-readers.js'
@@ -24,9 +24,9 @@ const SURFACES = [
 	...[['REST', httpSurface('rest')] as const, ['REST', httpSurface('rest')] as const],
 	...[['tRPC over HTTP', httpSurface('trpc')] as const, ['tRPC in batches', httpSurface('batch')] as const],
 	...[['plain SSE', httpSurface('sse')] as const, ['tRPC over SSE', httpSurface('trpc-sse')] as const],
-	...[['tRPC over WebSocket', socketSurface('trpc')] as const, ['tRPC over WebSocket', socketSurface('trpc')] as const],
-	...[['plain WebSocket', socketSurface('plain')] as const, ['plain WebSocket', socketSurface('plain')] as const],
-	['raw bytes', rawSurface] as const,
+	...[['tRPC over WebSocket', webSocketSurface('trpc')] as const, ['tRPC over WebSocket', webSocketSurface('trpc')] as const],
+	...[['plain WebSocket', webSocketSurface('plain')] as const, ['plain WebSocket', webSocketSurface('plain')] as const],
+	['raw bytes', tcpSurface] as const,
 ]
 
 /** The numbers one reader is given of the plan that nobody disturbs. */

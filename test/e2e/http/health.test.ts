@@ -8,7 +8,7 @@ import { MemoryLog } from '../../../server/src/log/memory.js'
 import type { StepResult } from '../../../server/src/plans/agent.js'
 import type { RunningServer } from '../../../server/src/server.js'
 import { moduleUrl } from '../../support/agents/isolated/module-url.js'
-import { ask, post } from '../../support/http-request.js'
+import { post, sendRequest } from '../../support/http-request.js'
 import { bearer, startKeyedServer } from '../../support/servers/keyed-server.js'
 import { startTestServer } from '../../support/servers/test-server.js'
 import { EVENT_READERS, type Received } from '../../support/streams/stream-readers.js'
@@ -33,12 +33,12 @@ function failingStore(code: 'storage_full' | 'storage_unavailable'): Disposable 
 
 /** How a part was over time, as the history of the plan says. */
 async function told(server: RunningServer, component: string): Promise<string[]> {
-	const { body } = await ask(server, HISTORY)
+	const { body } = await sendRequest(server, HISTORY)
 	const { events } = body as { events: HealthUpdateEvent[] }
 	return events.filter(({ data }) => data.component === component).map(({ data }) => data.status)
 }
 
-const metrics = async (server: RunningServer) => (await ask(server, '/metrics')).text
+const metrics = async (server: RunningServer) => (await sendRequest(server, '/metrics')).text
 const plan = (agent_type: string, action: string, more = {}) => ({
 	plan_id: 'p',
 	query: 'q',
@@ -64,10 +64,10 @@ describe('the health of the server', { timeout: PROCESSES_MS }, () => {
 		{
 			using _store = failingStore('storage_full')
 			expect((await post(server, '/api/v1/streaming/plans/other/events', EVENT)).status).toBe(507)
-			expect((await ask(server, '/health/ready')).status).toBe(503)
+			expect((await sendRequest(server, '/health/ready')).status).toBe(503)
 			expect(await metrics(server)).toContain('planstream_health{component="store",status="degraded"} 1\n')
 		}
-		expect((await ask(server, '/health/ready')).status).toBe(200)
+		expect((await sendRequest(server, '/health/ready')).status).toBe(200)
 		expect(await metrics(server)).toContain('planstream_health{component="store",status="ok"} 1\n')
 		expect(await metrics(server)).toContain('# TYPE planstream_streams_slow_total counter\nplanstream_streams_slow_total 0\n')
 		const [items = [], ...others] = await Promise.all(reading)
@@ -89,7 +89,7 @@ describe('the health of the server', { timeout: PROCESSES_MS }, () => {
 		for await (const event of planstream.plans.events(SYSTEM)) {
 			if (event.event_type === 'health_update' && event.data.status === 'down') break
 		}
-		expect((await ask(server, '/health/ready')).status).toBe(503)
+		expect((await sendRequest(server, '/health/ready')).status).toBe(503)
 	})
 
 	it('says that the process of an agent died, until an attempt of it comes to a result', async () => {
@@ -109,7 +109,7 @@ describe('the health of the server', { timeout: PROCESSES_MS }, () => {
 		await using server = await startTestServer({ agents: [{ type: 'deaf', execute: () => promise }] })
 		await post(server, '/api/v1/plans', plan('deaf', 'act', { timeout_ms: 10 }))
 		await expect.poll(() => told(server, 'workers')).toEqual(['ok', 'degraded'])
-		expect((await ask(server, '/health/ready')).status).toBe(200)
+		expect((await sendRequest(server, '/health/ready')).status).toBe(200)
 		resolve({ data: {} })
 		await expect.poll(() => told(server, 'workers')).toEqual(['ok', 'degraded', 'ok'])
 	})
@@ -137,11 +137,11 @@ describe('the plan system', () => {
 			await post(server, '/api/v1/plans', { ...plan('scripted', 'act'), plan_id: 'system' }),
 			await post(server, '/api/v1/plans/system/cancel'),
 			await post(server, '/api/v1/plans/system/clone'),
-			await ask(server, '/api/v1/plans/system', { method: 'DELETE' }),
-			await ask(server, HISTORY, { method: 'DELETE' }),
+			await sendRequest(server, '/api/v1/plans/system', { method: 'DELETE' }),
+			await sendRequest(server, HISTORY, { method: 'DELETE' }),
 		]
 		for (const { status, text } of refused) expect([status, text]).toEqual([400, expect.stringContaining('reserved')])
-		expect((await ask(server, '/api/v1/plans')).body).toMatchObject({ plans: [] })
+		expect((await sendRequest(server, '/api/v1/plans')).body).toMatchObject({ plans: [] })
 	})
 
 	it('is read by every tenant with plans:read, and by nobody without', async () => {
@@ -151,10 +151,10 @@ describe('the plan system', () => {
 			writer: { tenant: 'a', scopes: ['plans:write'] },
 		})
 		const { reader, other, writer } = server.keys
-		const mine = await ask(server, HISTORY, { headers: bearer(reader) })
+		const mine = await sendRequest(server, HISTORY, { headers: bearer(reader) })
 		expect(mine.status).toBe(200)
-		expect((await ask(server, HISTORY, { headers: bearer(other) })).text).toBe(mine.text)
-		expect((await ask(server, HISTORY, { headers: bearer(writer) })).status).toBe(403)
-		expect((await ask(server, '/metrics', { headers: bearer(reader) })).status).toBe(403)
+		expect((await sendRequest(server, HISTORY, { headers: bearer(other) })).text).toBe(mine.text)
+		expect((await sendRequest(server, HISTORY, { headers: bearer(writer) })).status).toBe(403)
+		expect((await sendRequest(server, '/metrics', { headers: bearer(reader) })).status).toBe(403)
 	})
 })

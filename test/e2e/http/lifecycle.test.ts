@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createLogger } from '../../../server/src/ops/logger.js'
 import type { Agent } from '../../../server/src/plans/agent.js'
 import { type RunningServer, startServer } from '../../../server/src/server.js'
-import { ask, post } from '../../support/http-request.js'
+import { post, sendRequest } from '../../support/http-request.js'
 import { startTestServer } from '../../support/servers/test-server.js'
 
 const ZERO = { connections: 0, subscriptions: 0, watchers: 0, attempts: 0, timers: 0 }
@@ -59,7 +59,7 @@ describe('a server that stops', () => {
 		await over
 		expect(heard()).toMatch(/event: end\nid: 0\ndata: .*"reason":"draining".*"resume":true/)
 		expect(server.report()).toEqual(ZERO)
-		await expect(ask(server, '/health/live')).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+		await expect(sendRequest(server, '/health/live')).rejects.toMatchObject({ code: 'ECONNREFUSED' })
 		await server.close()
 	})
 
@@ -71,7 +71,7 @@ describe('a server that stops', () => {
 		await first.close()
 		expect(first.report()).toEqual(ZERO)
 		await using second = await startServer(options)
-		const { text: events } = await ask(second, eventsOf('plan_1'))
+		const { text: events } = await sendRequest(second, eventsOf('plan_1'))
 		const types = [...events.matchAll(/"event_type":"(\w+)"/g)].map(([, type]) => type)
 		const before = ['plan_created', 'plan_started', 'step_started', 'step_retrying']
 		expect(types).toEqual([...before, 'step_started', 'step_completed', 'plan_completed'])
@@ -97,7 +97,7 @@ describe('a server that cannot start', () => {
 			message: `Port ${first.port} of 127.0.0.1 is in use by another program. Stop that program, or set PORT to another port (0 picks a free one).`,
 		})
 		await using second = await startServer({ port: 0, store, logger })
-		expect((await ask(second, '/health/ready')).status).toBe(200)
+		expect((await sendRequest(second, '/health/ready')).status).toBe(200)
 	})
 
 	it('says that its directory is in use, and names what to do', async () => {

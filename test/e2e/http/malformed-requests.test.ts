@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createLogger } from '../../../server/src/ops/logger.js'
 import type { RunningServer } from '../../../server/src/server.js'
-import { ask, problemOf } from '../../support/http-request.js'
+import { getProblem, sendRequest } from '../../support/http-request.js'
 import { startTestServer } from '../../support/servers/test-server.js'
 
 const logged: unknown[] = []
@@ -79,9 +79,9 @@ describe('tRPC over HTTP', () => {
 		['a batch without an input for its calls', '/trpc/plans.get,plans.get?batch=1&input=1', 'GET', 400, 'bad_request'],
 		['a method that no procedure takes', '/trpc/plans.get', 'DELETE', 405, 'method_not_allowed'],
 	])('%s are refused as JSON', async (_name, path, method, status, code) => {
-		const answer = await ask(server, path, { method })
+		const answer = await sendRequest(server, path, { method })
 		expect(answer).toMatchObject({ status, headers: { 'content-type': expect.stringMatching(/^application\/json/) } })
-		expect([answer.body].flat().map((body) => problemOf({ body })?.code)).toContain(code)
+		expect([answer.body].flat().map((body) => getProblem({ body })?.code)).toContain(code)
 	})
 })
 

@@ -1,7 +1,7 @@
 import type { PublishOutput } from '@planstream/shared'
 import { describe, expect, it } from 'vitest'
 import type { RunningServer } from '../../../server/src/server.js'
-import { ask, post, problemOf } from '../../support/http-request.js'
+import { getProblem, post, sendRequest } from '../../support/http-request.js'
 import { startTestServer } from '../../support/servers/test-server.js'
 
 const STEP = { step_id: 'one', action: 'search', agent_type: 'scripted', input: { result: { found: 3 } } }
@@ -10,7 +10,7 @@ const EVENTS = '/api/v1/streaming/plans/external_1/events'
 
 /** Resolves when the plan has come to its end: the stream ends there. */
 async function finished(server: RunningServer, plan_id: string): Promise<string> {
-	return (await ask(server, `/api/v1/streaming/plans/${plan_id}/events`)).text
+	return (await sendRequest(server, `/api/v1/streaming/plans/${plan_id}/events`)).text
 }
 
 const started = (event_id: string) => ({ event_id, event_type: 'plan_started', data: { query: 'Which?', total_steps: 1 } })
@@ -29,11 +29,11 @@ describe.each(['memory', 'sqlite'] as const)('plans over REST, kept in %s', (sto
 		expect(created.body).toMatchObject({ plan_id: 'plan_1', changed: true, status: 'running', revision: 1 })
 		expect(created.headers['content-type']).toBe('application/json')
 		await finished(server, 'plan_1')
-		const state = await ask(server, '/api/v1/plans/plan_1')
+		const state = await sendRequest(server, '/api/v1/plans/plan_1')
 		expect(state.body).toMatchObject({ status: 'completed', progress: 1, result: { one: { found: 3 } } })
-		const list = await ask(server, '/api/v1/plans?status=completed,failed&label=team=a&query=WHICH&limit=1')
+		const list = await sendRequest(server, '/api/v1/plans?status=completed,failed&label=team=a&query=WHICH&limit=1')
 		expect(list.body).toMatchObject({ plans: [{ plan_id: 'plan_1', status: 'completed' }], next_page: null })
-		expect((await ask(server, '/api/v1/plans?label=team=b')).body).toEqual({ plans: [], next_page: null })
+		expect((await sendRequest(server, '/api/v1/plans?label=team=b')).body).toEqual({ plans: [], next_page: null })
 	})
 
 	it('creates without starting, and the same plan again is the same plan', async () => {
@@ -95,7 +95,7 @@ describe('who may add events', () => {
 	it('cuts microseconds off and takes a time without a zone as UTC', async () => {
 		await using server = await startTestServer()
 		await post(server, EVENTS, { events: [{ ...started('e1'), timestamp: '2026-01-31T12:00:00.123456' }] })
-		expect((await ask(server, '/api/v1/plans/external_1')).body).toMatchObject({ started_at: '2026-01-31T12:00:00.123Z' })
+		expect((await sendRequest(server, '/api/v1/plans/external_1')).body).toMatchObject({ started_at: '2026-01-31T12:00:00.123Z' })
 	})
 
 	it('compares events as they were sent, before anything is filled in', async () => {
@@ -110,26 +110,26 @@ describe('who may add events', () => {
 describe('addresses', () => {
 	it('names every address, and answers to the health checks', async () => {
 		await using server = await startTestServer()
-		const index = (await ask(server, '/')).body as { procedures: { name: string; method: string; path: string }[] }
+		const index = (await sendRequest(server, '/')).body as { procedures: { name: string; method: string; path: string }[] }
 		const publish = { name: 'events.publish', method: 'POST', path: '/api/v1/streaming/plans/{plan_id}/events' }
 		expect(index.procedures).toContainEqual(expect.objectContaining(publish))
-		expect((await ask(server, '/health/live')).body).toEqual({ status: 'live' })
-		expect((await ask(server, '/health/ready')).body).toEqual({ status: 'ready' })
-		expect((await ask(server, '/api/v1/agents')).body).toEqual({
+		expect((await sendRequest(server, '/health/live')).body).toEqual({ status: 'live' })
+		expect((await sendRequest(server, '/health/ready')).body).toEqual({ status: 'ready' })
+		expect((await sendRequest(server, '/api/v1/agents')).body).toEqual({
 			agents: expect.arrayContaining([expect.objectContaining({ agent_type: 'scripted' })]),
 		})
 	})
 
 	it('says what an address takes, to HEAD without a body and to OPTIONS without work', async () => {
 		await using server = await startTestServer()
-		expect(await ask(server, '/api/v1/plans', { method: 'HEAD' })).toMatchObject({ status: 200, text: '' })
-		const options = await ask(server, EVENTS, { method: 'OPTIONS' })
+		expect(await sendRequest(server, '/api/v1/plans', { method: 'HEAD' })).toMatchObject({ status: 200, text: '' })
+		const options = await sendRequest(server, EVENTS, { method: 'OPTIONS' })
 		expect(options).toMatchObject({ status: 204, headers: { allow: 'GET, POST, HEAD, OPTIONS' } })
 	})
 
 	it('takes an address with a slash at its end', async () => {
 		await using server = await startTestServer()
-		expect((await ask(server, '/api/v1/plans/')).body).toEqual({ plans: [], next_page: null })
+		expect((await sendRequest(server, '/api/v1/plans/')).body).toEqual({ plans: [], next_page: null })
 	})
 })
 
@@ -137,7 +137,7 @@ describe('who may ask', () => {
 	it('answers pages of this machine on any port, and their preflight', async () => {
 		await using server = await startTestServer()
 		for (const origin of ['http://localhost:5173', 'http://127.0.0.1:8080', 'http://[::1]:9']) {
-			const answer = await ask(server, '/api/v1/plans', { headers: { origin } })
+			const answer = await sendRequest(server, '/api/v1/plans', { headers: { origin } })
 			expect(answer).toMatchObject({ status: 200, headers: { 'access-control-allow-origin': origin, vary: 'origin' } })
 		}
 		const headers = {
@@ -146,7 +146,7 @@ describe('who may ask', () => {
 			'access-control-request-headers': 'content-type',
 		}
 		for (const address of ['/api/v1/plans', '/trpc/plans.create']) {
-			const preflight = await ask(server, address, { method: 'OPTIONS', headers })
+			const preflight = await sendRequest(server, address, { method: 'OPTIONS', headers })
 			expect(preflight.status).toBe(204)
 			expect(preflight.headers['access-control-allow-methods']).toContain('POST')
 			expect(preflight.headers['access-control-allow-headers']).toBe('content-type')
@@ -155,7 +155,7 @@ describe('who may ask', () => {
 
 	it('lets a page read why it was refused', async () => {
 		await using server = await startTestServer()
-		const answer = await ask(server, '/api/v1/plans/none', { headers: { origin: 'http://localhost:5173' } })
+		const answer = await sendRequest(server, '/api/v1/plans/none', { headers: { origin: 'http://localhost:5173' } })
 		expect(answer).toMatchObject({ status: 404, headers: { 'access-control-allow-origin': 'http://localhost:5173' } })
 	})
 
@@ -170,9 +170,9 @@ describe('who may ask', () => {
 	])('refuses a request with %j', async (headers, header) => {
 		await using server = await startTestServer()
 		for (const address of ['/api/v1/plans', '/trpc/plans.list?input={}', '/health/live', EVENTS]) {
-			const answer = await ask(server, address, { headers })
+			const answer = await sendRequest(server, address, { headers })
 			expect(answer.status).toBe(403)
-			expect(problemOf(answer)).toMatchObject({ code: 'forbidden', header })
+			expect(getProblem(answer)).toMatchObject({ code: 'forbidden', header })
 			expect(answer.headers['access-control-allow-origin']).toBeUndefined()
 		}
 	})

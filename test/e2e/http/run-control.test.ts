@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import type { AppRouter } from '../../../server/src/api/router.js'
 import type { RunningServer } from '../../../server/src/server.js'
-import { ask, post } from '../../support/http-request.js'
+import { post, sendRequest } from '../../support/http-request.js'
 import { startTestServer } from '../../support/servers/test-server.js'
 
 let server: RunningServer
@@ -50,7 +50,9 @@ const surfaces: readonly (readonly [string, () => Give])[] = [
 			const path = PATHS[name]?.(input) ?? `/${name.split('.')[1] ?? ''}`
 			const root = `/api/v1/plans/${plan_id}`
 			const answer =
-				name === 'plans.delete' ? await ask(server, root, { method: 'DELETE' }) : await post(server, `${root}${path}`, body)
+				name === 'plans.delete'
+					? await sendRequest(server, root, { method: 'DELETE' })
+					: await post(server, `${root}${path}`, body)
 			expect(answer.status, answer.text).toBe(name === 'plans.clone' ? 201 : 200)
 			return answer.body
 		},
@@ -120,7 +122,7 @@ describe.each(surfaces)('every command over %s', (surface, giveOn) => {
 		)
 		expect(await give('plans.cancel', { plan_id: copy })).toMatchObject({ status: 'cancelled' })
 		expect(await give('plans.delete', { plan_id: copy })).toEqual({ plan_id: copy, deleted: true })
-		expect((await ask(server, `/api/v1/plans/${copy}`)).status).toBe(404)
+		expect((await sendRequest(server, `/api/v1/plans/${copy}`)).status).toBe(404)
 	})
 })
 

@@ -2,10 +2,10 @@ import { contract, type ProcedureName, SCOPES, type Scope } from '@planstream/sh
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ROUTES } from '../../../server/src/api/rest.js'
 import { keyAuthenticator } from '../../../server/src/auth/authenticator.js'
-import { ask, type Question } from '../../support/http-request.js'
+import { type RequestOptions, sendRequest } from '../../support/http-request.js'
 import { bearer } from '../../support/servers/keyed-server.js'
 import { StreamServer } from '../../support/servers/stream-server.js'
-import { Wire } from '../../support/streams/socket-client.js'
+import { TrpcSocketClient } from '../../support/streams/socket-client.js'
 
 /** The key that has this scope and no other. */
 const keyFor = (scope: Scope) => bearer(scope.replace(':', '.'))
@@ -34,18 +34,18 @@ afterAll(async () => {
 const codeIn = (text: string): string | undefined => /"code":"([a-z_]+)"/.exec(text)?.[1]
 
 /** The scopes whose keys are not refused. */
-async function scopesFor(path: string, question: Question): Promise<Scope[]> {
+async function scopesFor(path: string, question: RequestOptions): Promise<Scope[]> {
 	const allowed: Scope[] = []
 	for (const scope of SCOPES) {
-		const { text } = await ask(server, path, { ...question, headers: { ...question.headers, ...keyFor(scope) } })
+		const { text } = await sendRequest(server, path, { ...question, headers: { ...question.headers, ...keyFor(scope) } })
 		if (codeIn(text) !== 'forbidden') allowed.push(scope)
 		else expect(text).toMatch(/"scope":"[a-z:]+"/)
 	}
 	return allowed
 }
 
-async function expectKeyed(path: string, question: Question): Promise<void> {
-	const { status, text } = await ask(server, path, question)
+async function expectKeyed(path: string, question: RequestOptions): Promise<void> {
+	const { status, text } = await sendRequest(server, path, question)
 	expect([path, status, codeIn(text)]).toEqual([path, 401, 'unauthorized'])
 }
 
@@ -63,7 +63,7 @@ it('every address but health and the descriptions wants a key and one scope, tha
 		ROUTES.map(([, { rest, scope }]) => [`${rest.method} ${rest.path.replaceAll(/\{\w+\}/g, 'x1')}?nobody=1`, scope]),
 	)
 	for (const { method, path } of addresses()) {
-		if ((await ask(server, path, { method })).status === 200) {
+		if ((await sendRequest(server, path, { method })).status === 200) {
 			open.push(`${method} ${path}`)
 			continue
 		}
@@ -104,7 +104,7 @@ describe('each procedure wants a key and its one scope', () => {
 	it('over WebSocket', async () => {
 		const found = new Map<string, Scope[]>(names.map((name) => [name, []]))
 		for (const scope of SCOPES) {
-			await using wire = await new Wire(server, '/trpc', { headers: keyFor(scope) }).open()
+			await using wire = await new TrpcSocketClient(server, '/trpc', { headers: keyFor(scope) }).open()
 			for (const [id, name] of names.entries()) {
 				wire.socket.send(JSON.stringify({ id, method: contract[name].kind, params: { path: name, input: { nobody: 1 } } }))
 				const answer = await wire.next()

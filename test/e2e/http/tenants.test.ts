@@ -2,9 +2,14 @@ import type { CommandOutput, PublishOutput } from '@planstream/shared'
 import { contract, type ProcedureName, type ProcedureSpec, SCOPES } from '@planstream/shared/schemas'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { fillRoute } from '../../../client/src/http.js'
-import { ask } from '../../support/http-request.js'
+import { sendRequest } from '../../support/http-request.js'
 import { bearer, type KeyedServer, startKeyedServer } from '../../support/servers/keyed-server.js'
-import { connectPlain, type PlainMessage, type SocketClient, Wire } from '../../support/streams/socket-client.js'
+import {
+	connectPlainSocket,
+	type PlainMessage,
+	type SocketClient,
+	TrpcSocketClient,
+} from '../../support/streams/socket-client.js'
 
 type Tenant = 'alice' | 'bob' | 'nobody'
 
@@ -19,20 +24,20 @@ const spec = (plan_id: string) => ({ plan_id, query: 'q', steps: [step] })
 const started = { event_id: 'e1', event_type: 'plan_started', data: { query: 'q', total_steps: 1 } }
 
 let server: KeyedServer<Tenant>
-let sockets: Record<Tenant, Wire>
+let sockets: Record<Tenant, TrpcSocketClient>
 /** Alice follows a plan of hers throughout. */
 let follower: SocketClient<PlainMessage>
 /** Behind the last event of Alice's own plan. */
 let cursor: string
 beforeAll(async () => {
 	server = await startKeyedServer({ alice: grant('alice'), bob: grant('bob'), nobody: grant('nobody') })
-	const open = (tenant: Tenant) => new Wire(server, '/trpc', { headers: bearer(server.keys[tenant]) }).open()
+	const open = (tenant: Tenant) => new TrpcSocketClient(server, '/trpc', { headers: bearer(server.keys[tenant]) }).open()
 	sockets = { alice: await open('alice'), bob: await open('bob'), nobody: await open('nobody') }
 	await rest('alice', 'plans.create', { ...spec(MANAGED), idempotency_key: 'k' })
-	const { text } = await ask(server, `/api/v1/streaming/plans/${MANAGED}/events`, { headers: bearer(server.keys.alice) })
+	const { text } = await sendRequest(server, `/api/v1/streaming/plans/${MANAGED}/events`, { headers: bearer(server.keys.alice) })
 	cursor = [...text.matchAll(/^id: (\S+)$/gm)].at(-1)?.[1] ?? ''
 	await rest('alice', 'events.publish', { plan_id: EXTERNAL, events: [started] })
-	follower = await connectPlain(server.url, `alices?plan_id=${EXTERNAL}`, { headers: bearer(server.keys.alice) })
+	follower = await connectPlainSocket(server.url, `alices?plan_id=${EXTERNAL}`, { headers: bearer(server.keys.alice) })
 })
 afterAll(async () => {
 	for (const wire of [follower, ...Object.values(sockets)]) await wire[Symbol.asyncDispose]()
@@ -103,10 +108,10 @@ it('over the plain WebSocket a foreign plan begins as an unknown one does', asyn
 	const addresses = ids.map((plan_id) => `bobs?plan_id=${plan_id}`)
 	const firsts: string[] = []
 	for (const [index, address] of addresses.entries()) {
-		await using client = await connectPlain(server.url, address, { headers: bearer(server.keys.bob) })
+		await using client = await connectPlainSocket(server.url, address, { headers: bearer(server.keys.bob) })
 		firsts.push(JSON.stringify(await client.next()).replaceAll(ids[index] ?? '', 'ID'))
 		for (const after of [cursor, 2, 'now']) {
-			client.say({ action: 'subscribe', plan_id: ids[index], after })
+			client.send({ action: 'subscribe', plan_id: ids[index], after })
 			firsts.push(JSON.stringify(await client.next()).replaceAll(ids[index] ?? '', 'ID'))
 		}
 	}
@@ -129,7 +134,7 @@ it('the list of who is connected and the count of subscribers end with the tenan
 it('headers tell no more than bodies, and a file of a foreign plan is none', async () => {
 	for (const path of ['/api/v1/plans/ID', `/api/v1/plans/ID/artifacts/${'0'.repeat(64)}`]) {
 		const [foreign, unknown] = await Promise.all(
-			[MANAGED, UNKNOWN].map((plan_id) => ask(server, path.replace('ID', plan_id), { headers: bearer(server.keys.bob) })),
+			[MANAGED, UNKNOWN].map((plan_id) => sendRequest(server, path.replace('ID', plan_id), { headers: bearer(server.keys.bob) })),
 		)
 		const headersOf = ({ date: _date, ...headers }: Record<string, unknown> = {}) => headers
 		expect(foreign?.status).toBe(404)
@@ -170,7 +175,7 @@ it('the same id in two tenants is two plans, created and published', async () =>
 })
 
 it('who waits for a plan hears nothing of a foreign one of that id', async () => {
-	await using waiting = await new Wire(server, '/trpc', { headers: bearer(server.keys.bob) }).open()
+	await using waiting = await new TrpcSocketClient(server, '/trpc', { headers: bearer(server.keys.bob) }).open()
 	waiting.subscribe(1, 'later')
 	const next = async () => (await waiting.next()).result
 	expect(await next()).toMatchObject({ type: 'started' })

@@ -3,8 +3,8 @@ import { EventSource } from 'eventsource'
 import { expect, test } from 'vitest'
 import type { AppRouter } from '../../../server/src/api/router.js'
 import { StreamServer } from '../../support/servers/stream-server.js'
-import { connectPlain, SocketClient } from '../../support/streams/socket-client.js'
-import { StockSocket, sseUrl } from '../../support/streams/stream-readers.js'
+import { connectPlainSocket, SocketClient } from '../../support/streams/socket-client.js'
+import { NodeWebSocket, sseUrl } from '../../support/streams/stream-readers.js'
 
 const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1 } }
 
@@ -21,9 +21,9 @@ test('nobody is connected to a new server', async () => {
 test('a client with two connections is one client, and each subscription counts', async () => {
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED])
-	await using first = await connectPlain(server.url, 'a?plan_id=p&plan_id=q')
-	await using _second = await connectPlain(server.url, 'a?plan_id=p')
-	await using _third = await connectPlain(server.url, 'b')
+	await using first = await connectPlainSocket(server.url, 'a?plan_id=p&plan_id=q')
+	await using _second = await connectPlainSocket(server.url, 'a?plan_id=p')
+	await using _third = await connectPlainSocket(server.url, 'b')
 	await first.until(({ seq }) => seq === 1)
 	await server.until(() => server.watchers, 3)
 	const connection = { transport: 'websocket', lagging: false }
@@ -51,8 +51,8 @@ test('a client with two connections is one client, and each subscription counts'
 test('every transport has a client id: the one it was given, or one of its own', async () => {
 	await using server = await StreamServer.start()
 	const url = `${server.url.replace('http', 'ws')}/trpc`
-	const named = createWSClient({ url: `${url}?client_id=by-query`, WebSocket: StockSocket })
-	const given = createWSClient({ url, WebSocket: StockSocket, connectionParams: { client_id: 'by-params' } })
+	const named = createWSClient({ url: `${url}?client_id=by-query`, WebSocket: NodeWebSocket })
+	const given = createWSClient({ url, WebSocket: NodeWebSocket, connectionParams: { client_id: 'by-params' } })
 	const links: TRPCLink<AppRouter>[] = [
 		wsLink({ client: named }),
 		wsLink({ client: given }),
@@ -104,7 +104,7 @@ test.each(['tRPC over SSE', 'plain SSE'])(
 
 test('a connection is shown to its own tenant only', async () => {
 	await using server = await StreamServer.start()
-	await using _client = await connectPlain(server.url, 'a?plan_id=p')
+	await using _client = await connectPlainSocket(server.url, 'a?plan_id=p')
 	expect(server.connections.report('other')).toEqual([])
 	expect(server.connections.subscribers('other', 'p')).toBe(0)
 	expect(server.connections.subscribers('default', 'p')).toBe(1)

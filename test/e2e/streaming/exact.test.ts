@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { exactSuite } from '../../suites/exact.suite.js'
 import { StreamServer } from '../../support/servers/stream-server.js'
-import { WIRES } from '../../support/streams/raw-streams.js'
+import { RAW_STREAMS } from '../../support/streams/raw-streams.js'
 
 exactSuite(25)
 
@@ -11,7 +11,7 @@ const EVENTS = [
 	{ event_type: 'plan_completed', data: { result: { '10': 'x', '9': 'y' } } },
 ]
 
-describe.each(WIRES)('over %s', (_name, read) => {
+describe.each(RAW_STREAMS)('over %s', (_name, read) => {
 	it('the bytes of each event are those that are stored', async () => {
 		await using server = await StreamServer.start()
 		await server.publish('p', EVENTS)

@@ -1,10 +1,10 @@
 import { once } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, it, test } from 'vitest'
-import { startStoppedClient } from '../../support/client/suspended-client.js'
+import { startSuspendedClient } from '../../support/client/suspended-client.js'
 import { startSilentServer } from '../../support/servers/silent-server.js'
 import { StreamServer } from '../../support/servers/stream-server.js'
-import { connectPlain, Wire } from '../../support/streams/socket-client.js'
+import { connectPlainSocket, TrpcSocketClient } from '../../support/streams/socket-client.js'
 import { sseUrl, webSocketUrl } from '../../support/streams/stream-readers.js'
 
 const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1 } }
@@ -31,8 +31,8 @@ describe('a client whose process is stopped while its connection stays open', ()
 	])('is let go on the %s with all it had, and one that lives stays', { timeout: 20_000 }, async (_name, address, first) => {
 		await using server = await StreamServer.start({ limits: { pingIntervalMs: 50, pongTimeoutMs: 1000 } })
 		await server.publish('p', [STARTED])
-		await using living = await connectPlain(server.url, 'living?plan_id=p')
-		await using _stopped = await startStoppedClient(address(server.url), first)
+		await using living = await connectPlainSocket(server.url, 'living?plan_id=p')
+		await using _stopped = await startSuspendedClient(address(server.url), first)
 		expect(server.hub.report().subscriptions).toBe(2)
 		await server.until(() => server.report().map(({ client_id }) => client_id), ['living'])
 		await server.until(() => server.hub.report().subscriptions, 1)
@@ -70,7 +70,7 @@ describe('while there is much to say, signs of life come too', () => {
 	test('over WebSocket', async () => {
 		await using server = await StreamServer.start({ limits: { pingIntervalMs: 20 } })
 		await server.publish('p', [STARTED])
-		await using wire = await new Wire(server).open()
+		await using wire = await new TrpcSocketClient(server).open()
 		wire.subscribe(1, 'p')
 		const pinged = once(wire.socket, 'ping').then(() => once(wire.socket, 'ping'))
 		await meanwhile(server, pinged)

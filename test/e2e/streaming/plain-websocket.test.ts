@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { StreamServer, watchMost } from '../../support/servers/stream-server.js'
-import { connectPlain, type PlainMessage, SocketClient } from '../../support/streams/socket-client.js'
+import { StreamServer, trackMaximum } from '../../support/servers/stream-server.js'
+import { connectPlainSocket, type PlainMessage, SocketClient } from '../../support/streams/socket-client.js'
 
 const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1 } }
 const COMPLETED = { event_type: 'plan_completed', data: {} }
@@ -35,7 +35,7 @@ test('plans in the address are subscribed to at once, and each ends by itself', 
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED, COMPLETED])
 	await server.publish('q', [STARTED])
-	await using client = await connectPlain(server.url, 'c?plan_id=p&plan_id=q&plan_id=p')
+	await using client = await connectPlainSocket(server.url, 'c?plan_id=p&plan_id=q&plan_id=p')
 	const messages = await client.until((message) => kind(message) === 'end p')
 	await server.until(() => server.report()[0]?.subscribed_plans, ['q'])
 	await server.publish('q', [COMPLETED])
@@ -44,7 +44,7 @@ test('plans in the address are subscribed to at once, and each ends by itself', 
 	expect(of('p')).toEqual(['ready p', 'plan_started p', 'plan_completed p', 'end p'])
 	expect(of('q')).toEqual(['ready q', 'plan_started q', 'plan_completed q', 'end q'])
 	expect(server.report()[0]).toMatchObject({ subscribed_plans: [], delivered: 4 })
-	client.say({ action: 'ping', timestamp: 'still here' })
+	client.send({ action: 'ping', timestamp: 'still here' })
 	expect(await client.next()).toMatchObject({ event_type: 'pong', plan_id: 'system', data: { timestamp: 'still here' } })
 })
 
@@ -52,24 +52,24 @@ test('subscribe takes a position, filters, a snapshot and follow', async () => {
 	await using server = await StreamServer.start()
 	const { cursor } = await server.publish('p', [STARTED, ...outputs(2, 1)])
 	await server.publish('p', [COMPLETED])
-	await using client = await connectPlain(server.url)
-	client.say({ action: 'subscribe', plan_id: 'p', after: cursor })
+	await using client = await connectPlainSocket(server.url)
+	client.send({ action: 'subscribe', plan_id: 'p', after: cursor })
 	expect((await client.until(({ frame }) => frame === 'end')).map(kind)).toEqual(['ready p', 'plan_completed p', 'end p'])
-	client.say({ action: 'subscribe', plan_id: 'p', after: 1, event_types: ['step_output'], step_id: 's' })
+	client.send({ action: 'subscribe', plan_id: 'p', after: 1, event_types: ['step_output'], step_id: 's' })
 	expect((await client.until(({ frame }) => frame === 'end')).map(({ seq }) => seq)).toEqual([undefined, 2, 3, undefined])
-	client.say({ action: 'subscribe', plan_id: 'p', after: 'now', snapshot: true, follow: 'always' })
+	client.send({ action: 'subscribe', plan_id: 'p', after: 'now', snapshot: true, follow: 'always' })
 	expect(await client.next()).toMatchObject({ frame: 'ready', from_seq: 5, state: { status: 'completed' } })
-	client.say({ action: 'ping' })
+	client.send({ action: 'ping' })
 	expect(await client.next()).toMatchObject({ event_type: 'pong', data: { timestamp: null } })
 })
 
 test('a second subscribe to a plan replaces the first, and nothing of the first comes after it', async () => {
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED, ...outputs(200, 1000)])
-	await using client = await connectPlain(server.url)
-	client.say({ action: 'subscribe', plan_id: 'p', step_id: 's' })
+	await using client = await connectPlainSocket(server.url)
+	client.send({ action: 'subscribe', plan_id: 'p', step_id: 's' })
 	await client.until(({ seq }) => seq === 2)
-	client.say({ action: 'subscribe', plan_id: 'p', after: 'now' })
+	client.send({ action: 'subscribe', plan_id: 'p', after: 'now' })
 	const before = await client.until(({ frame }) => frame === 'ready')
 	expect(before.slice(0, -1).every(({ step_id }) => step_id === 's')).toBe(true)
 	await server.publish('p', [COMPLETED])
@@ -80,11 +80,11 @@ test('a second subscribe to a plan replaces the first, and nothing of the first 
 test('after unsubscribe nothing more comes of that plan', async () => {
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED])
-	await using client = await connectPlain(server.url, 'c?plan_id=p&plan_id=q')
+	await using client = await connectPlainSocket(server.url, 'c?plan_id=p&plan_id=q')
 	await client.until(({ seq }) => seq === 1)
-	client.say({ action: 'unsubscribe', plan_id: 'p' })
-	client.say({ action: 'unsubscribe', plan_id: 'never' })
-	client.say({ action: 'ping', timestamp: 1 })
+	client.send({ action: 'unsubscribe', plan_id: 'p' })
+	client.send({ action: 'unsubscribe', plan_id: 'never' })
+	client.send({ action: 'ping', timestamp: 1 })
 	await client.until(isPong)
 	await server.until(() => server.hub.report().subscriptions, 1)
 	await server.publish('p', [COMPLETED])
@@ -106,23 +106,23 @@ test.each([
 	['a timestamp that is none', '{"action":"ping","timestamp":{}}', 'timestamp'],
 ])('%s is answered by a problem that says what is allowed, and the connection goes on', async (_name, frame, path) => {
 	await using server = await StreamServer.start()
-	await using client = await connectPlain(server.url)
+	await using client = await connectPlainSocket(server.url)
 	client.socket.send(frame)
 	const problem = await client.next()
 	expect(problem).toMatchObject({ frame: 'problem', plan_id: null, cursor: null, status: 400, code: 'bad_request' })
 	expect(problem.allowed).toBeInstanceOf(Array)
 	expect(problem.detail).toMatch(/\.$/)
 	if (path !== undefined) expect(problem.path).toBe(path)
-	client.say({ action: 'ping' })
+	client.send({ action: 'ping' })
 	expect(isPong(await client.next())).toBe(true)
 	expect(server.problems).toEqual([])
 })
 
 test('three frames in a row that make no sense close 4400; one that does starts the count again', async () => {
 	await using server = await StreamServer.start()
-	await using client = await connectPlain(server.url, 'c?plan_id=p')
+	await using client = await connectPlainSocket(server.url, 'c?plan_id=p')
 	for (const frame of ['1', '2']) client.socket.send(frame)
-	client.say({ action: 'ping' })
+	client.send({ action: 'ping' })
 	for (const frame of ['1', '2', '3', '4']) client.socket.send(frame)
 	expect(await client.closed).toBe(4400)
 	expect(client.arrived.filter(({ frame }) => frame === 'problem')).toHaveLength(5)
@@ -150,10 +150,10 @@ test('an upgrade that cannot be served is refused with what is wrong', async () 
 
 test('a connection has a hundred plans and no more; replacing one is no more', async () => {
 	await using server = await StreamServer.start()
-	await using client = await connectPlain(server.url)
-	for (let plan = 1; plan <= 101; plan++) client.say({ action: 'subscribe', plan_id: `p${plan}` })
-	client.say({ action: 'subscribe', plan_id: 'p1' })
-	client.say({ action: 'ping' })
+	await using client = await connectPlainSocket(server.url)
+	for (let plan = 1; plan <= 101; plan++) client.send({ action: 'subscribe', plan_id: `p${plan}` })
+	client.send({ action: 'subscribe', plan_id: 'p1' })
+	client.send({ action: 'ping' })
 	const messages = await client.until(isPong)
 	expect(messages.filter(({ frame }) => frame === 'problem')).toMatchObject([{ code: 'bad_request', limit: 100 }])
 	expect(server.report()[0]?.subscribed_plans).toHaveLength(100)
@@ -163,7 +163,7 @@ test('a connection has a hundred plans and no more; replacing one is no more', a
 
 test('a frame of more than 64 KiB closes 1009', async () => {
 	await using server = await StreamServer.start()
-	await using client = await connectPlain(server.url)
+	await using client = await connectPlainSocket(server.url)
 	client.socket.send('x'.repeat(64 * 1024))
 	expect(await client.next()).toMatchObject({ frame: 'problem' })
 	client.socket.send('x'.repeat(64 * 1024 + 1))
@@ -174,8 +174,8 @@ test('a frame of more than 64 KiB closes 1009', async () => {
 test('when the server stops, each subscription ends with end, then the socket closes 1012', async () => {
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED])
-	await using client = await connectPlain(server.url, 'c?plan_id=p&plan_id=q')
-	await using idle = await connectPlain(server.url, 'idle')
+	await using client = await connectPlainSocket(server.url, 'c?plan_id=p&plan_id=q')
+	await using idle = await connectPlainSocket(server.url, 'idle')
 	await client.until(({ seq }) => seq === 1)
 	server.drain()
 	expect(await Promise.all([client.closed, idle.closed])).toEqual([1012, 1012])
@@ -191,11 +191,11 @@ test('when the server stops, each subscription ends with end, then the socket cl
 test('a hundred plans on a socket that takes nothing cost one send buffer, and then each gets its share', async () => {
 	await using server = await StreamServer.start()
 	const plans = Array.from({ length: 100 }, (_, index) => `p${index}`)
-	await using client = await connectPlain(server.url, `c?${plans.map((plan_id) => `plan_id=${plan_id}`).join('&')}`)
+	await using client = await connectPlainSocket(server.url, `c?${plans.map((plan_id) => `plan_id=${plan_id}`).join('&')}`)
 	await server.until(() => server.watchers, 100)
 	const [socket] = server.sockets
 	client.socket.pause()
-	using queued = watchMost(() => socket?.writableLength ?? 0)
+	using queued = trackMaximum(() => socket?.writableLength ?? 0)
 	for (const plan of plans) await server.publish(plan, [...outputs(6, 60_000), COMPLETED])
 	await server.until(() => server.report()[0]?.lagging, true)
 	client.socket.resume()
@@ -217,10 +217,10 @@ test('a hundred plans on a socket that takes nothing cost one send buffer, and t
 
 test('a client that asks on and on and takes no answer is not read from, costs one send buffer, and is let go', async () => {
 	await using server = await StreamServer.start({ limits: { stallTimeoutMs: 300, sendBufferBytes: 65_536 } })
-	await using client = await connectPlain(server.url)
+	await using client = await connectPlainSocket(server.url)
 	const [socket] = server.sockets
 	client.socket.pause()
-	using queued = watchMost(() => socket?.writableLength ?? 0)
+	using queued = trackMaximum(() => socket?.writableLength ?? 0)
 	const ping = JSON.stringify({ action: 'ping', timestamp: 'x'.repeat(100) })
 	const flood = setInterval(() => {
 		for (let count = 0; count < 2000 && client.socket.bufferedAmount < 1_000_000; count++) client.socket.send(ping)

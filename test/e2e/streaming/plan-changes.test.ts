@@ -2,7 +2,7 @@ import { type ChangesOutput, createPlanstream } from '@planstream/client'
 import { expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { StreamServer } from '../../support/servers/stream-server.js'
-import { Wire } from '../../support/streams/socket-client.js'
+import { TrpcSocketClient } from '../../support/streams/socket-client.js'
 
 const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1 } }
 const COMPLETED = { event_type: 'plan_completed', data: {} }
@@ -60,8 +60,8 @@ test('plain SSE gives a message an item, without ids, and ends when the server s
 
 test('over tRPC the list is cut when the server stops, so that the stock client asks for it again', async () => {
 	await using server = await StreamServer.start()
-	await using wire = await new Wire(server).open()
-	wire.say({ id: 1, method: 'subscription', params: { path: 'plans.changes' } })
+	await using wire = await new TrpcSocketClient(server).open()
+	wire.send({ id: 1, method: 'subscription', params: { path: 'plans.changes' } })
 	expect((await wire.next()).result?.type).toBe('started')
 	expect(await wire.next()).toMatchObject({ id: 1, result: { type: 'data', data: { reset: true } } })
 	server.drain()

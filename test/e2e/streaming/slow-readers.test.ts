@@ -5,10 +5,10 @@ import { expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { LOCAL_PRINCIPAL } from '../../../server/src/hub/stream.js'
 import { Target } from '../../../server/src/testing/target.js'
-import { ask } from '../../support/http-request.js'
+import { sendRequest } from '../../support/http-request.js'
 import { StreamServer } from '../../support/servers/stream-server.js'
 import { startTestServer } from '../../support/servers/test-server.js'
-import { connectPlain, Wire } from '../../support/streams/socket-client.js'
+import { connectPlainSocket, TrpcSocketClient } from '../../support/streams/socket-client.js'
 import { READERS } from '../../support/streams/stream-readers.js'
 import { trpcPath } from '../../support/streams/trpc-transcripts.js'
 
@@ -90,7 +90,7 @@ test.each([
 test('a reader that falls behind and catches up has every event once', async () => {
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED])
-	await using client = await connectPlain(server.url, 'c?plan_id=p')
+	await using client = await connectPlainSocket(server.url, 'c?plan_id=p')
 	await client.until(({ seq }) => seq === 1)
 	const seqs: unknown[] = []
 	for (let round = 0; round < 3; round++) {
@@ -110,9 +110,9 @@ test('who is behind, and how often readers fell behind, stands at /metrics', asy
 	await using server = await startTestServer()
 	const target = new Target(server.url)
 	const metric = async (name: string) =>
-		new RegExp(`^planstream_streams_${name} (\\d+)$`, 'm').exec((await ask(server, '/metrics')).text)?.[1]
+		new RegExp(`^planstream_streams_${name} (\\d+)$`, 'm').exec((await sendRequest(server, '/metrics')).text)?.[1]
 	await target.publish('p', [STARTED])
-	await using client = await connectPlain(server.url, 'c?plan_id=p')
+	await using client = await connectPlainSocket(server.url, 'c?plan_id=p')
 	await client.until(({ seq }) => seq === 1)
 	await expect.poll(() => metric('behind')).toBe('0')
 	expect(await metric('fell_behind_total')).toBe('0')
@@ -168,10 +168,10 @@ test.each(READERS)(
 
 test('a pace that is none is refused', async () => {
 	await using server = await StreamServer.start()
-	await using wire = await new Wire(server).open()
+	await using wire = await new TrpcSocketClient(server).open()
 	for (const max_events_per_s of [0, -1, 1.5, 1e9]) {
 		const input = { plan_id: 'p', max_events_per_s }
-		wire.say({ id: 1, method: 'subscription', params: { path: 'plans.events', input } })
+		wire.send({ id: 1, method: 'subscription', params: { path: 'plans.events', input } })
 		expect((await wire.next()).error?.data.problem.code).toBe('bad_request')
 	}
 })

@@ -4,7 +4,7 @@ import { Hub } from '../../../server/src/hub/hub.js'
 import { PlanReader } from '../../../server/src/hub/reader.js'
 import { LOCAL_PRINCIPAL } from '../../../server/src/hub/stream.js'
 import { READERS, type Received } from '../../support/streams/stream-readers.js'
-import { answersOfBoth, SocketPair, StreamPair, startBoth, trpcPath } from '../../support/streams/trpc-transcripts.js'
+import { fetchFromBoth, SocketPair, StreamPair, startBothServers, trpcPath } from '../../support/streams/trpc-transcripts.js'
 
 const STARTED = { event_type: 'plan_started', data: { query: 'Ω "that"\n\u2028', total_steps: 1 } }
 const COMPLETED = { event_type: 'plan_completed', data: { result: { '10': 'x', b: 1, '9': '😀' } } }
@@ -23,7 +23,7 @@ function outputs(count: number, step_id = 's'): Record<string, unknown>[] {
 }
 
 /** Clients of both servers, over both transports, that have got the first event of a plan. */
-async function follow({ server, urls }: Awaited<ReturnType<typeof startBoth>>) {
+async function follow({ server, urls }: Awaited<ReturnType<typeof startBothServers>>) {
 	await server.publish('p', [STARTED])
 	const pair = await SocketPair.open(urls)
 	const streams = await StreamPair.open(urls, trpcPath({ plan_id: 'p' }))
@@ -44,7 +44,7 @@ test.each([
 	['a text', 'Ω "1"', { jsonrpc: '2.0' }],
 	['no version', 7, {}],
 ])('a whole plan under %s as id, from started to stopped', async (_name, id, head) => {
-	await using both = await startBoth()
+	await using both = await startBothServers()
 	await both.server.publish('p', WHOLE)
 	using pair = await SocketPair.open(both.urls)
 	pair.say({ id, ...head, method: 'subscription', params: { path: 'plans.events', input: { plan_id: 'p' } } })
@@ -52,7 +52,7 @@ test.each([
 })
 
 test('what is published one by one, in batches and to nobody yet; a stop', async () => {
-	await using both = await startBoth()
+	await using both = await startBothServers()
 	using pair = await SocketPair.open(both.urls)
 	pair.subscribe(1, { plan_id: 'p', follow: 'always' })
 	await pair.hears('"frame":"ready"')
@@ -71,7 +71,7 @@ test('what is published one by one, in batches and to nobody yet; a stop', async
 })
 
 test('two subscriptions of one plan on one connection, one with a filter, one behind a cursor', async () => {
-	await using both = await startBoth()
+	await using both = await startBothServers()
 	const { cursor } = await both.server.publish('p', [STARTED, ...outputs(5, 'a')])
 	using pair = await SocketPair.open(both.urls)
 	pair.subscribe(1, { plan_id: 'p', step_id: 'b' })
@@ -94,20 +94,20 @@ test.each([
 	['a procedure nobody knows', 'plans.steal', {}],
 	['a procedure that is a query', 'plans.list', {}],
 ])('a subscription to %s is refused, before the stream or in it', async (_name, path, input) => {
-	await using both = await startBoth()
+	await using both = await startBothServers()
 	using pair = await SocketPair.open(both.urls)
 	pair.say({ id: 1, jsonrpc: '2.0', method: 'subscription', params: { path, input } })
 	await pair.hears(ERROR)
 	pair.say('PING')
 	await pair.hears('PONG')
-	await answersOfBoth(
+	await fetchFromBoth(
 		both.urls,
 		`/trpc/${path}${input === undefined ? '' : `?input=${encodeURIComponent(JSON.stringify(input))}`}`,
 	)
 })
 
 test('calls, batches of them, and what is no call', async () => {
-	await using both = await startBoth()
+	await using both = await startBothServers()
 	await both.server.publish('p', WHOLE)
 	using pair = await SocketPair.open(both.urls)
 	const call = (id: unknown, path: string, input: unknown, method = 'query') => ({ id, method, params: { path, input } })
@@ -141,7 +141,7 @@ test('calls, batches of them, and what is no call', async () => {
 })
 
 test('an id that is in use is refused, and free after a stop', async () => {
-	await using both = await startBoth()
+	await using both = await startBothServers()
 	using pair = await SocketPair.open(both.urls)
 	pair.subscribe(1, { plan_id: 'p' })
 	await pair.hears('"frame":"ready"')
@@ -156,7 +156,7 @@ test('an id that is in use is refused, and free after a stop', async () => {
 })
 
 test('a plan that is removed, and one that appears', async () => {
-	await using both = await startBoth()
+	await using both = await startBothServers()
 	using following = await follow(both)
 	const { pair, streams } = following
 	await both.server.hub.trim(PLAN, 2)
@@ -169,15 +169,15 @@ test('a plan that is removed, and one that appears', async () => {
 })
 
 test('cursors that cannot be honoured', async () => {
-	await using both = await startBoth()
+	await using both = await startBothServers()
 	const { cursor } = await both.server.publish('p', [STARTED, ...outputs(3)])
 	await both.server.publish('p', [...outputs(3), COMPLETED])
 	using pair = await SocketPair.open(both.urls)
 	const other = `other.${cursor.split('.').slice(1).join('.')}`
 	for (const [id, lastEventId] of [other, '99', 'nonsense', cursor.replace(/.$/, 'x')].entries()) {
 		pair.subscribe(id, { plan_id: 'p' }, { lastEventId })
-		await answersOfBoth(both.urls, trpcPath({ plan_id: 'p' }), { headers: { 'last-event-id': lastEventId } })
-		await answersOfBoth(both.urls, trpcPath({ plan_id: 'p', lastEventId: cursor }, 'plans.events', { lastEventId }))
+		await fetchFromBoth(both.urls, trpcPath({ plan_id: 'p' }), { headers: { 'last-event-id': lastEventId } })
+		await fetchFromBoth(both.urls, trpcPath({ plan_id: 'p', lastEventId: cursor }, 'plans.events', { lastEventId }))
 	}
 	const got = await pair.hears(STOPPED, 4)
 	expect(got.filter((text) => text.includes('"recovered":false'))).toHaveLength(4)
@@ -188,7 +188,7 @@ test.each([
 	['what stays', new PlanstreamError('not_found', 'The log is gone.')],
 	['what nobody foresaw', new TypeError('secret')],
 ])('a log that breaks in mid-stream by %s, and streams anew', async (_name, failure) => {
-	await using both = await startBoth()
+	await using both = await startBothServers()
 	using following = await follow(both)
 	const { pair, streams } = following
 	await both.server.until(() => both.server.watchers, 4)
@@ -202,7 +202,7 @@ test.each([
 })
 
 test('parameters of the connection, and signs of life before them', async () => {
-	await using both = await startBoth()
+	await using both = await startBothServers()
 	await both.server.publish('p', [STARTED, COMPLETED])
 	using pair = await SocketPair.open(both.urls, '/trpc?connectionParams=1')
 	pair.say('PING')
@@ -217,11 +217,11 @@ test('parameters of the connection, and signs of life before them', async () => 
 		expect(codes[0]).toBe(codes[1])
 		expect(await refused.hears(ERROR)).toHaveLength(1)
 	}
-	await answersOfBoth(both.urls, trpcPath({ plan_id: 'p' }, 'plans.events', { connectionParams: '{"client_id":"c"}' }))
+	await fetchFromBoth(both.urls, trpcPath({ plan_id: 'p' }, 'plans.events', { connectionParams: '{"client_id":"c"}' }))
 })
 
 test('server-sent events: a whole plan, live, behind an id, with filters', async () => {
-	await using both = await startBoth()
+	await using both = await startBothServers()
 	using live = await StreamPair.open(both.urls, trpcPath({ plan_id: 'p' }))
 	await live.gets('"plan_status":"unknown"')
 	const { cursor } = await both.server.publish('p', [STARTED, ...outputs(20)])
@@ -229,23 +229,23 @@ test('server-sent events: a whole plan, live, behind an id, with filters', async
 	for (const output of outputs(20)) await both.server.publish('p', [output])
 	await both.server.publish('p', [...outputs(300), COMPLETED])
 	expect(await live.gets('event: return')).toContain('event: connected')
-	await answersOfBoth(both.urls, trpcPath({ plan_id: 'p' }))
-	await answersOfBoth(both.urls, trpcPath({ plan_id: 'p', after: cursor }))
-	await answersOfBoth(both.urls, trpcPath({ plan_id: 'p', event_types: ['plan_completed'], snapshot: true }))
-	const resumed = await answersOfBoth(both.urls, trpcPath({ plan_id: 'p' }), { headers: { 'last-event-id': cursor } })
+	await fetchFromBoth(both.urls, trpcPath({ plan_id: 'p' }))
+	await fetchFromBoth(both.urls, trpcPath({ plan_id: 'p', after: cursor }))
+	await fetchFromBoth(both.urls, trpcPath({ plan_id: 'p', event_types: ['plan_completed'], snapshot: true }))
+	const resumed = await fetchFromBoth(both.urls, trpcPath({ plan_id: 'p' }), { headers: { 'last-event-id': cursor } })
 	expect(resumed).toContain('"from_seq":22')
 })
 
 test('server-sent events: what is no subscription, or not asked as one', async () => {
-	await using both = await startBoth()
-	await answersOfBoth(both.urls, trpcPath('nonsense'))
-	await answersOfBoth(both.urls, trpcPath('"text"'), { headers: { 'last-event-id': '3' } })
-	await answersOfBoth(both.urls, '/trpc/plans.events', { headers: { 'last-event-id': '3' } })
-	await answersOfBoth(both.urls, trpcPath({ 0: { plan_id: 'p' } }, 'plans.events', { batch: '1' }))
+	await using both = await startBothServers()
+	await fetchFromBoth(both.urls, trpcPath('nonsense'))
+	await fetchFromBoth(both.urls, trpcPath('"text"'), { headers: { 'last-event-id': '3' } })
+	await fetchFromBoth(both.urls, '/trpc/plans.events', { headers: { 'last-event-id': '3' } })
+	await fetchFromBoth(both.urls, trpcPath({ 0: { plan_id: 'p' } }, 'plans.events', { batch: '1' }))
 })
 
 test('the live list of plans, which has no ids', async () => {
-	await using both = await startBoth()
+	await using both = await startBothServers()
 	await both.server.publish('p', [STARTED])
 	using pair = await SocketPair.open(both.urls)
 	using streams = await StreamPair.open(both.urls, trpcPath({}, 'plans.changes'))
@@ -260,7 +260,7 @@ test('the live list of plans, which has no ids', async () => {
 })
 
 test('a client that is gone has left nothing behind', async () => {
-	await using both = await startBoth()
+	await using both = await startBothServers()
 	const pair = await SocketPair.open(both.urls)
 	using streams = await StreamPair.open(both.urls, trpcPath({ plan_id: 'p' }))
 	for (let id = 0; id < 10; id++) pair.subscribe(id, { plan_id: id % 2 === 0 ? 'p' : 'q' })
@@ -272,7 +272,7 @@ test('a client that is gone has left nothing behind', async () => {
 })
 
 test.each(READERS.slice(0, 2))("tRPC's own client reads the same from both, by %s", async (_name, read) => {
-	await using both = await startBoth()
+	await using both = await startBothServers()
 	await both.server.publish('p', [STARTED])
 	const readings = both.urls.map(async (url) => {
 		const items: Received[] = []

@@ -5,9 +5,9 @@ import { json } from 'node:stream/consumers'
 import { createTRPCClient, createWSClient, httpBatchLink, wsLink } from '@trpc/client'
 import { expect, test } from 'vitest'
 import type { AppRouter } from '../../../server/src/api/router.js'
-import { StreamServer, watchMost } from '../../support/servers/stream-server.js'
-import { type Answer, Wire } from '../../support/streams/socket-client.js'
-import { StockSocket } from '../../support/streams/stream-readers.js'
+import { StreamServer, trackMaximum } from '../../support/servers/stream-server.js'
+import { type TrpcMessage, TrpcSocketClient } from '../../support/streams/socket-client.js'
+import { NodeWebSocket } from '../../support/streams/stream-readers.js'
 
 const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1 } }
 
@@ -35,7 +35,7 @@ function refusal(server: StreamServer, path: string, headers: Record<string, str
 
 test('queries and mutations go over the WebSocket, and over HTTP in batches', async () => {
 	await using server = await StreamServer.start()
-	const client = createWSClient({ url: `${server.url.replace('http', 'ws')}/trpc`, WebSocket: StockSocket })
+	const client = createWSClient({ url: `${server.url.replace('http', 'ws')}/trpc`, WebSocket: NodeWebSocket })
 	const overSocket = createTRPCClient<AppRouter>({ links: [wsLink({ client })] })
 	const events = [{ event_type: 'plan_started' as const, data: { query: 'Which?', total_steps: 1 } }]
 	const published = await overSocket.events.publish.mutate({ plan_id: 'p', events })
@@ -49,7 +49,7 @@ test('queries and mutations go over the WebSocket, and over HTTP in batches', as
 
 test('a frame of a megabyte is taken, a larger one closes 1009', async () => {
 	await using server = await StreamServer.start()
-	await using wire = await new Wire(server).open()
+	await using wire = await new TrpcSocketClient(server).open()
 	const call = (size: number) =>
 		JSON.stringify({ id: 1, method: 'query', params: { path: 'plans.get', input: { plan_id: 'x'.repeat(size) } } })
 	wire.socket.send(call(1024 * 1024 - 100))
@@ -72,7 +72,7 @@ test.each([
 	['a subscription to no plan', JSON.stringify({ id: 1, method: 'subscription', params: { path: 'plans.events' } })],
 ])('%s is answered by a typed error, and the connection goes on', async (_name, frame) => {
 	await using server = await StreamServer.start()
-	await using wire = await new Wire(server).open()
+	await using wire = await new TrpcSocketClient(server).open()
 	wire.socket.send(frame)
 	const { error } = await wire.next()
 	expect(['bad_request', 'not_found']).toContain(error?.data.problem.code)
@@ -86,10 +86,10 @@ test.each([
 test('frames that break the WebSocket protocol, and resets at any time, disturb nobody', async () => {
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED])
-	await using witness = await new Wire(server).open()
+	await using witness = await new TrpcSocketClient(server).open()
 	witness.subscribe(1, 'p')
 	for (const [bytes] of [[Buffer.from([0xff, 0xff, 0xff])], [Buffer.from([0x81, 0x05])], [Buffer.alloc(0)]] as const) {
-		await using wire = await new Wire(server).open()
+		await using wire = await new TrpcSocketClient(server).open()
 		wire.subscribe(1, 'p')
 		await wire.next()
 		const raw = Reflect.get(wire.socket, '_socket') as ReturnType<typeof connect>
@@ -150,20 +150,20 @@ test('sockets that vanish before, during and after the upgrade leave nothing beh
 
 test('a connection beyond the limit is refused with 503, whatever its transport, until one leaves', async () => {
 	await using server = await StreamServer.start({ maxConnections: 2 })
-	await using first = await new Wire(server).open()
-	await using _second = await new Wire(server).open()
+	await using first = await new TrpcSocketClient(server).open()
+	await using _second = await new TrpcSocketClient(server).open()
 	expect(await refusal(server, '/trpc')).toMatchObject({ status: 503, body: { code: 'too_many_connections', limit: 2 } })
 	await first[Symbol.asyncDispose]()
 	await server.until(() => server.report().length, 1)
-	await using _third = await new Wire(server).open()
+	await using _third = await new TrpcSocketClient(server).open()
 	expect(server.report().map(({ transport }) => transport)).toEqual(['trpc-websocket', 'trpc-websocket'])
 })
 
 test('one connection carries a hundred subscriptions and refuses one more', async () => {
 	await using server = await StreamServer.start()
-	await using wire = await new Wire(server).open()
+	await using wire = await new TrpcSocketClient(server).open()
 	for (let id = 1; id <= 101; id++) wire.subscribe(id, `plan_${id}`)
-	let refused: Answer | null = null
+	let refused: TrpcMessage | null = null
 	for (let ready = 0; refused === null || ready < 100; ) {
 		const answer = await wire.next()
 		if (answer.error !== undefined) refused = answer
@@ -178,8 +178,8 @@ test('one connection carries a hundred subscriptions and refuses one more', asyn
 test('when the server stops, each stream ends with end, then the socket closes 1012 and no other gets in', async () => {
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED])
-	await using wire = await new Wire(server).open()
-	await using idle = await new Wire(server).open()
+	await using wire = await new TrpcSocketClient(server).open()
+	await using idle = await new TrpcSocketClient(server).open()
 	wire.subscribe(1, 'p')
 	wire.subscribe(2, 'q')
 	for (let seen = 0; seen < 5; seen++) expect((await wire.next()).result?.type).toMatch(/^(started|data)$/)
@@ -196,10 +196,10 @@ test('when the server stops, each stream ends with end, then the socket closes 1
 
 test('a client that announces credentials and does not send them is closed 4401', async () => {
 	await using server = await StreamServer.start({ limits: { credentialsTimeoutMs: 20 } })
-	await using silent = await new Wire(server, '/trpc?connectionParams=1').open()
-	await using pinging = await new Wire(server, '/trpc?connectionParams=1').open()
+	await using silent = await new TrpcSocketClient(server, '/trpc?connectionParams=1').open()
+	await using pinging = await new TrpcSocketClient(server, '/trpc?connectionParams=1').open()
 	pinging.socket.send('PONG')
-	await using prompt = await new Wire(server, '/trpc?connectionParams=1').open()
+	await using prompt = await new TrpcSocketClient(server, '/trpc?connectionParams=1').open()
 	prompt.socket.send(JSON.stringify({ method: 'connectionParams', data: null }))
 	expect(await Promise.all([silent.closed, pinging.closed])).toEqual([4401, 4401])
 	prompt.socket.send(JSON.stringify({ id: 1, method: 'query', params: { path: 'agents.list', input: {} } }))
@@ -208,8 +208,8 @@ test('a client that announces credentials and does not send them is closed 4401'
 
 test('a client that answers no ping is let go, one that does stays', async () => {
 	await using server = await StreamServer.start({ limits: { pingIntervalMs: 20, pongTimeoutMs: 40 } })
-	await using deaf = await new Wire(server, '/trpc', { autoPong: false }).open()
-	await using well = await new Wire(server).open()
+	await using deaf = await new TrpcSocketClient(server, '/trpc', { autoPong: false }).open()
+	await using well = await new TrpcSocketClient(server).open()
 	expect(await deaf.closed).toBe(1006)
 	await once(well.socket, 'ping')
 	await once(well.socket, 'ping')
@@ -218,7 +218,7 @@ test('a client that answers no ping is let go, one that does stays', async () =>
 
 test('a WebSocket that takes nothing for too long is let go', async () => {
 	await using server = await StreamServer.start({ limits: { stallTimeoutMs: 200 } })
-	await using wire = await new Wire(server).open()
+	await using wire = await new TrpcSocketClient(server).open()
 	wire.socket.pause()
 	wire.subscribe(1, 'p')
 	const delta = 'x'.repeat(60_000)
@@ -233,13 +233,13 @@ test('a WebSocket that takes nothing for too long is let go', async () => {
 
 test('many subscriptions on one socket that takes nothing cost one send buffer together', async () => {
 	await using server = await StreamServer.start()
-	await using wire = await new Wire(server).open()
+	await using wire = await new TrpcSocketClient(server).open()
 	const plans = Array.from({ length: 50 }, (_, index) => `p${index}`)
 	for (const [id, plan] of plans.entries()) wire.subscribe(id, plan)
 	await server.until(() => server.watchers, plans.length)
 	const [socket] = server.sockets
 	wire.socket.pause()
-	using queued = watchMost(() => socket?.writableLength ?? 0)
+	using queued = trackMaximum(() => socket?.writableLength ?? 0)
 	const data = { channel: 'text', delta: 'x'.repeat(60_000) }
 	const events = Array.from({ length: 10 }, () => ({ event_type: 'step_output', step_id: 's', data }))
 	for (const plan of plans) await server.publish(plan, [...events, { event_type: 'plan_completed', data: {} }])
@@ -263,10 +263,10 @@ test.each([
 ])('a client that asks for %s on and on and takes none costs one send buffer, and is let go', async (_name, params, above) => {
 	await using server = await StreamServer.start({ limits: { stallTimeoutMs: 300, sendBufferBytes: CHUNK } })
 	await server.publish('p', [{ event_type: 'plan_started', data: { query: 'x'.repeat(10_000), total_steps: 1 } }])
-	await using wire = await new Wire(server).open()
+	await using wire = await new TrpcSocketClient(server).open()
 	const [socket] = server.sockets
 	wire.socket.pause()
-	using queued = watchMost(() => socket?.writableLength ?? 0)
+	using queued = trackMaximum(() => socket?.writableLength ?? 0)
 	const call = JSON.stringify({ id: 1, method: 'query', params })
 	const flood = setInterval(() => {
 		for (let count = 0; count < 2000 && wire.socket.bufferedAmount < 1_000_000; count++) wire.socket.send(call)
@@ -280,10 +280,10 @@ test.each([
 
 test('more calls than are worked on at one time are all answered', async () => {
 	await using server = await StreamServer.start()
-	await using wire = await new Wire(server).open()
+	await using wire = await new TrpcSocketClient(server).open()
 	const ids = Array.from({ length: 300 }, (_, id) => id)
 	const input = { plan_id: 'p', wait_ms: 60_000 }
-	for (const id of ids) wire.say({ id, method: 'query', params: { path: 'plans.history', input } })
+	for (const id of ids) wire.send({ id, method: 'query', params: { path: 'plans.history', input } })
 	await server.until(() => server.watchers, 100)
 	await server.publish('p', [STARTED])
 	const answered = new Set<number | null>()
@@ -294,9 +294,9 @@ test('more calls than are worked on at one time are all answered', async () => {
 
 test('calls that wait end with their connection', async () => {
 	await using server = await StreamServer.start()
-	await using wire = await new Wire(server).open()
+	await using wire = await new TrpcSocketClient(server).open()
 	const input = { plan_id: 'p', wait_ms: 60_000 }
-	for (const id of [1, 2]) wire.say({ id, method: 'query', params: { path: 'plans.history', input } })
+	for (const id of [1, 2]) wire.send({ id, method: 'query', params: { path: 'plans.history', input } })
 	await server.until(() => server.watchers, 2)
 	await wire[Symbol.asyncDispose]()
 	await server.quiet()

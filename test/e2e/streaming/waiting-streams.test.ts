@@ -2,11 +2,11 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { expect, it } from 'vitest'
 import type { RunningServer } from '../../../server/src/server.js'
-import { ask } from '../../support/http-request.js'
+import { sendRequest } from '../../support/http-request.js'
 import { startTestServer } from '../../support/servers/test-server.js'
 
 const connections = async (server: RunningServer) =>
-	/^planstream_connections (\d+)$/m.exec((await ask(server, '/metrics')).text)?.[1]
+	/^planstream_connections (\d+)$/m.exec((await sendRequest(server, '/metrics')).text)?.[1]
 
 it('a live list that waits behind another answer is let go of with its connection', async () => {
 	await using server = await startTestServer()

@@ -11,7 +11,7 @@ export interface CorpusFolder extends AsyncDisposable {
 }
 
 /** A folder of documents that is gone when the test ends. */
-export async function corpusFolder(files: Readonly<Record<string, string | Uint8Array>>): Promise<CorpusFolder> {
+export async function createCorpusFolder(files: Readonly<Record<string, string | Uint8Array>>): Promise<CorpusFolder> {
 	const folder = await realpath(await mkdtemp(path.join(tmpdir(), 'planstream-corpus-')))
 	const documents = path.join(folder, 'documents')
 	const indexes = path.join(folder, 'indexes')

@@ -4,14 +4,14 @@ import type { AddressInfo } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
 
 /** One request as the double got it. */
-export interface DoubleRequest {
+export interface FakeOpenAiRequest {
 	readonly path: string
 	readonly headers: IncomingHttpHeaders
 	readonly body: Readonly<Record<string, unknown>>
 }
 
 /** What the double answers a request with. */
-export interface DoubleReply {
+export interface FakeOpenAiReply {
 	readonly status?: number
 	readonly headers?: Readonly<Record<string, string>>
 	/** Written one by one. */
@@ -24,10 +24,10 @@ export interface DoubleReply {
  * A test double of a model server: an HTTP server that speaks the wire format of OpenAI's streamed chat completions and says what a
  * test tells it to. It holds no model.
  */
-export class OpenAiDouble implements AsyncDisposable {
-	readonly requests: DoubleRequest[] = []
+export class FakeOpenAi implements AsyncDisposable {
+	readonly requests: FakeOpenAiRequest[] = []
 	/** Answers in turn; the last one is given again and again. */
-	replies: DoubleReply[] = [{ parts: [streamed(['Hello', ', ', 'world'])] }]
+	replies: FakeOpenAiReply[] = [{ parts: [streamedReply(['Hello', ', ', 'world'])] }]
 	readonly #server: Server
 	#open = 0
 
@@ -35,9 +35,9 @@ export class OpenAiDouble implements AsyncDisposable {
 		this.#server = server
 	}
 
-	static async start(): Promise<OpenAiDouble> {
+	static async start(): Promise<FakeOpenAi> {
 		const server = createServer((request, response) => void double.#answer(request, response))
-		const double = new OpenAiDouble(server)
+		const double = new FakeOpenAi(server)
 		server.listen(0, '127.0.0.1')
 		await once(server, 'listening')
 		return double
@@ -85,7 +85,7 @@ export class OpenAiDouble implements AsyncDisposable {
 }
 
 /** A whole streamed answer as a model server writes it. */
-export function streamed(deltas: readonly string[], { finish_reason = 'stop', model = 'double-1' } = {}): string {
+export function streamedReply(deltas: readonly string[], { finish_reason = 'stop', model = 'double-1' } = {}): string {
 	const chunk = (fields: object) => `data: ${JSON.stringify({ id: 'c1', object: 'chat.completion.chunk', model, ...fields })}\n\n`
 	const choice = (delta: object, reason: string | null = null) => chunk({ choices: [{ index: 0, delta, finish_reason: reason }] })
 	const usage = { prompt_tokens: 5, completion_tokens: deltas.length, total_tokens: 5 + deltas.length, details: { cached: 0 } }

@@ -1,15 +1,15 @@
 import type { Agent, StepContext } from '../../../server/src/plans/agent.js'
 
 /** An agent whose attempts end when the test lets them, deaf to their signal unless told otherwise. */
-export class HeldAgent implements Agent {
+export class ManualAgent implements Agent {
 	readonly type = 'held'
 	readonly running = new Map<string, { end: () => void; fail: () => void; context: StepContext }>()
 	readonly started: string[] = []
-	readonly obedient: boolean
+	readonly stopsOnAbort: boolean
 	#wanted: { count: number; resolve: () => void } | null = null
 
 	constructor(obedient: boolean) {
-		this.obedient = obedient
+		this.stopsOnAbort = obedient
 	}
 
 	execute(step: { readonly step_id: string }, context: StepContext): Promise<{ data: Record<string, string> }> {
@@ -24,7 +24,7 @@ export class HeldAgent implements Agent {
 				gone()
 				reject(new Error('told to stop'))
 			}
-			if (this.obedient) context.signal.addEventListener('abort', fail, { once: true })
+			if (this.stopsOnAbort) context.signal.addEventListener('abort', fail, { once: true })
 			this.running.set(step.step_id, { end, fail, context })
 			if (this.#wanted !== null && this.running.size >= this.#wanted.count) this.#wanted.resolve()
 		})

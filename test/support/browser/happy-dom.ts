@@ -7,7 +7,7 @@ for (const [name, value] of Object.entries({ window: page, document: page.docume
 }
 
 /** An element of the page for one test. */
-export function container(): Element {
+export function createContainer(): Element {
 	const element: HappyElement = page.document.createElement('div')
 	page.document.body.append(element)
 	return element as unknown as Element

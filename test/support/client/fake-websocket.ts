@@ -1,7 +1,7 @@
 import type { WebSocketConstructor, WebSocketLike } from '../../../client/src/transports/trpc-socket.js'
 
 /** A WebSocket whose other side is the test. */
-export class PairedSocket implements WebSocketLike {
+export class FakeWebSocket implements WebSocketLike {
 	readonly sent: unknown[] = []
 	readonly #listeners: { readonly type: string; readonly listener: (event: never) => void }[] = []
 	readyState = 0
@@ -39,15 +39,15 @@ export class PairedSocket implements WebSocketLike {
 }
 
 /** A WebSocket class for the client, and the last one it made. */
-export function pairedSockets(): { readonly WebSocket: WebSocketConstructor; last(): PairedSocket } {
-	const made: PairedSocket[] = []
-	class WebSocket extends PairedSocket {
+export function createFakeWebSockets(): { readonly WebSocket: WebSocketConstructor; last(): FakeWebSocket } {
+	const made: FakeWebSocket[] = []
+	class WebSocket extends FakeWebSocket {
 		constructor() {
 			super()
 			made.push(this)
 		}
 	}
-	const last = (): PairedSocket => {
+	const last = (): FakeWebSocket => {
 		const socket = made.at(-1)
 		if (socket === undefined) throw new Error('The client has opened no WebSocket yet.')
 		return socket

@@ -12,7 +12,7 @@ socket.on('message', (data) => String(data).includes('"ready"') && process.stdou
 `
 
 /** A client in a process of its own that reads a plan over a WebSocket and is then stopped: its system keeps the connection open. */
-export async function startStoppedClient(url: string, first: object): Promise<AsyncDisposable> {
+export async function startSuspendedClient(url: string, first: object): Promise<AsyncDisposable> {
 	const child = spawn(process.execPath, ['--input-type=module', '-e', SCRIPT, url, JSON.stringify(first)], {
 		cwd: path.resolve(import.meta.dirname, '../../..'),
 		stdio: ['ignore', 'pipe', 'inherit'],

@@ -1,15 +1,15 @@
 import { createPlanstream, type Planstream, type PlanstreamOptions, type WatchPlanOptions } from '@planstream/client'
 
-export interface CountedClient extends Planstream {
+export interface WatchCountingClient extends Planstream {
 	/** How each plan was watched, in order. */
 	readonly watched: { readonly plan_id: string; readonly from: WatchPlanOptions['from'] }[]
 }
 
 /** A client that notes the plans that are watched with it. */
-export function countedClient(options: PlanstreamOptions): CountedClient {
+export function createWatchCountingClient(options: PlanstreamOptions): WatchCountingClient {
 	const planstream = createPlanstream(options)
 	const { plans } = planstream
-	const watched: CountedClient['watched'] = []
+	const watched: WatchCountingClient['watched'] = []
 	const watch: Planstream['plans']['watch'] = (plan_id, watchOptions = {}) => {
 		watched.push({ plan_id, from: watchOptions.from })
 		return plans.watch(plan_id, watchOptions)

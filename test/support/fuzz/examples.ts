@@ -1,6 +1,6 @@
 import { contract, type ProcedureName, type ProcedureSpec } from '@planstream/shared/schemas'
 import * as z from 'zod'
-import { below, pick, type Random } from './mutate.js'
+import { pick, type Random, randomBelow } from './mutate.js'
 
 export const PROCEDURES = Object.entries(contract) as readonly (readonly [ProcedureName, ProcedureSpec])[]
 
@@ -81,7 +81,7 @@ export class Examples {
 
 	/** @param age - plans of other ages are other plans, so that none grows without end */
 	inputOf(random: Random, procedure: ProcedureName, age: number): Record<string, unknown> {
-		const plan_id = `p${age}_${below(random, 3)}`
+		const plan_id = `p${age}_${randomBelow(random, 3)}`
 		const fields = (this.#fields.get(procedure) ?? []).filter(({ required }) => required || random() < 0.2)
 		return Object.fromEntries(
 			fields.map(({ name }) => [name, name === 'plan_id' ? plan_id : pick(random, FIELDS[name] ?? ['x'])]),

@@ -1,9 +1,9 @@
 import { Agent } from 'node:http'
 import { Examples } from './examples.js'
 import type { Random } from './mutate.js'
-import { QUESTIONS, type Question } from './random-requests.js'
-import { httpFault, shown } from './response-faults.js'
-import { askBriefly } from './send-request.js'
+import { type FuzzRequest, RANDOM_REQUESTS } from './random-requests.js'
+import { findHttpFault, shorten } from './response-faults.js'
+import { sendFuzzRequest } from './send-request.js'
 import type { Surface } from './surface.js'
 
 /** Whole requests whose input, address, method, header or body was changed, over one connection. */
@@ -11,17 +11,17 @@ class HttpSurface implements Surface {
 	readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 })
 	readonly #examples = new Examples()
 	readonly #url: string
-	readonly #question: (typeof QUESTIONS)[keyof typeof QUESTIONS]
+	readonly #question: (typeof RANDOM_REQUESTS)[keyof typeof RANDOM_REQUESTS]
 
 	constructor(url: string, question: HttpQuestion) {
 		this.#url = url
-		this.#question = QUESTIONS[question]
+		this.#question = RANDOM_REQUESTS[question]
 	}
 
 	async probe(random: Random, age: number): Promise<string | null> {
 		const question = this.#question(random, (name) => this.#examples.inputOf(random, name, age))
-		const asked = askBriefly(this.#agent, this.#url, question)
-		const fault = await asked.then(httpFault, (error: unknown) => `no answer: ${String(error)}`)
+		const asked = sendFuzzRequest(this.#agent, this.#url, question)
+		const fault = await asked.then(findHttpFault, (error: unknown) => `no answer: ${String(error)}`)
 		return fault === null ? null : `${described(question)}: ${fault}`
 	}
 
@@ -31,10 +31,10 @@ class HttpSurface implements Surface {
 	}
 }
 
-type HttpQuestion = keyof typeof QUESTIONS
+type HttpQuestion = keyof typeof RANDOM_REQUESTS
 
-function described({ method, path, headers, body }: Question): string {
-	return `${method} ${shown(path)} ${shown(headers)} ${shown(body?.toString('latin1') ?? '')}`
+function described({ method, path, headers, body }: FuzzRequest): string {
+	return `${method} ${shorten(path)} ${shorten(headers)} ${shorten(body?.toString('latin1') ?? '')}`
 }
 
 export const httpSurface =

@@ -12,12 +12,12 @@ export function seeded(seed: number): Random {
 	}
 }
 
-export function below(random: Random, limit: number): number {
+export function randomBelow(random: Random, limit: number): number {
 	return Math.floor(random() * limit)
 }
 
 export function pick<Item>(random: Random, items: readonly Item[]): Item {
-	const item = items[below(random, items.length)]
+	const item = items[randomBelow(random, items.length)]
 	if (item === undefined) throw new RangeError('There is nothing to pick from.')
 	return item
 }
@@ -93,14 +93,14 @@ const VALUES: readonly unknown[] = [
 
 /** One to three changes, one after another. */
 function times(random: Random): number {
-	return 1 + below(random, 3)
+	return 1 + randomBelow(random, 3)
 }
 
 /** A text with letters, words or parts of itself put in, taken out or doubled. */
 export function mutateText(random: Random, text: string): string {
 	let mutated = text
 	for (let left = times(random); left > 0; left--) {
-		const [from = 0, to = 0] = [below(random, mutated.length + 1), below(random, mutated.length + 1)].sort(
+		const [from = 0, to = 0] = [randomBelow(random, mutated.length + 1), randomBelow(random, mutated.length + 1)].sort(
 			(one, other) => one - other,
 		)
 		const part = mutated.slice(from, to)
@@ -109,7 +109,7 @@ export function mutateText(random: Random, text: string): string {
 			part + part,
 			pick(random, TEXTS),
 			pick(random, TEXTS) + part,
-			String.fromCharCode(below(random, 256)),
+			String.fromCharCode(randomBelow(random, 256)),
 		])
 		mutated = mutated.slice(0, from) + put + mutated.slice(random() < 0.7 ? Math.min(to, from + 8) : to)
 	}
@@ -120,15 +120,15 @@ export function mutateText(random: Random, text: string): string {
 export function mutateBytes(random: Random, bytes: Buffer): Buffer {
 	let mutated = Buffer.from(bytes)
 	for (let left = times(random); left > 0; left--) {
-		const at = below(random, mutated.length + 1)
-		const length = below(random, 1 + below(random, 64))
+		const at = randomBelow(random, mutated.length + 1)
+		const length = randomBelow(random, 1 + randomBelow(random, 64))
 		const before = mutated.subarray(0, at)
 		const put = pick(random, [
-			Buffer.of(below(random, 256)),
+			Buffer.of(randomBelow(random, 256)),
 			Buffer.alloc(0),
 			mutated.subarray(at, at + length),
 			Buffer.from(pick(random, TEXTS)),
-			Buffer.of((mutated[at] ?? 0) ^ (1 << below(random, 8))),
+			Buffer.of((mutated[at] ?? 0) ^ (1 << randomBelow(random, 8))),
 		])
 		mutated = Buffer.concat([before, put, mutated.subarray(at + (random() < 0.5 ? 1 : length))])
 	}
@@ -140,7 +140,7 @@ export function mutateJson(random: Random, value: unknown): unknown {
 	if (typeof value !== 'object' || value === null || random() < 0.05) return otherValue(random, value)
 	if (Array.isArray(value)) return mutateArray(random, value)
 	const entries = Object.entries(value)
-	const at = below(random, entries.length + 1)
+	const at = randomBelow(random, entries.length + 1)
 	const [name, inner] = entries[at] ?? [pick(random, TEXTS), otherValue(random, null)]
 	const others = entries.filter((_, index) => index !== at)
 	const change = pick<() => readonly (readonly [string, unknown])[]>(random, [
@@ -156,7 +156,7 @@ export function mutateJson(random: Random, value: unknown): unknown {
 }
 
 function mutateArray(random: Random, items: readonly unknown[]): unknown[] {
-	const at = below(random, items.length)
+	const at = randomBelow(random, items.length)
 	const item = items[at]
 	const change = pick<() => readonly unknown[]>(random, [
 		() => [],

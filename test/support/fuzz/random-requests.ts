@@ -3,7 +3,7 @@ import { PROCEDURES } from './examples.js'
 import { mutateBytes, mutateJson, mutateText, pick, type Random } from './mutate.js'
 
 /** A request over HTTP. */
-export interface Question {
+export interface FuzzRequest {
 	readonly method: string
 	readonly path: string
 	readonly headers: Readonly<Record<string, string>>
@@ -29,7 +29,7 @@ function asJson(value: unknown): string {
 }
 
 /** A procedure as its REST route: fields in the path, the others in the query or the body. */
-function overRest([, { rest }]: Row, input: unknown): Question {
+function overRest([, { rest }]: Row, input: unknown): FuzzRequest {
 	const given = new Map(Object.entries(Object(input) as object))
 	const path = rest.path.replaceAll(/\{(\w+)\}/g, (_, name: string) => {
 		const value: unknown = given.get(name) ?? 'x'
@@ -43,20 +43,20 @@ function overRest([, { rest }]: Row, input: unknown): Question {
 }
 
 /** A procedure as tRPC has it over HTTP. */
-function overTrpc([name, { kind }]: Row, input: unknown): Question {
+function overTrpc([name, { kind }]: Row, input: unknown): FuzzRequest {
 	if (kind === 'mutation') return { method: 'POST', path: `/trpc/${name}`, headers: JSON_TYPE, body: Buffer.from(asJson(input)) }
 	return { method: 'GET', path: `/trpc/${name}?input=${encoded(input)}`, headers: {}, body: null }
 }
 
 /** Several procedures of one kind in one request. */
-function overBatch(rows: readonly Row[], inputs: unknown): Question {
+function overBatch(rows: readonly Row[], inputs: unknown): FuzzRequest {
 	const [path, mutation] = [`/trpc/${rows.map(([name]) => name).join()}?batch=1`, rows[0]?.[1].kind === 'mutation']
 	if (mutation) return { method: 'POST', path, headers: JSON_TYPE, body: Buffer.from(asJson(inputs)) }
 	return { method: 'GET', path: `${path}&input=${encoded(inputs)}`, headers: {}, body: null }
 }
 
 /** Changes the input, the body's bytes, the address, the method or a header. */
-function changed(random: Random, build: (input: unknown) => Question, input: Record<string, unknown>): Question {
+function changed(random: Random, build: (input: unknown) => FuzzRequest, input: Record<string, unknown>): FuzzRequest {
 	const part = random()
 	if (part < 0.5) return build(mutateJson(random, input))
 	const question = build(input)
@@ -99,7 +99,7 @@ const HEADER_TEXTS = [
 ]
 
 /** One random request that was changed, by what it is to become. */
-export const QUESTIONS = {
+export const RANDOM_REQUESTS = {
 	rest: (random, example) => {
 		const row = pick(random, CALLS)
 		return changed(random, (input) => overRest(row, input), example(row[0]))
@@ -121,4 +121,4 @@ export const QUESTIONS = {
 		const row = pick(random, STREAMS)
 		return changed(random, (input) => overTrpc(row, input), example(row[0]))
 	},
-} as const satisfies Record<string, (random: Random, example: Example) => Question>
+} as const satisfies Record<string, (random: Random, example: Example) => FuzzRequest>

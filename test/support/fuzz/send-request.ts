@@ -1,6 +1,6 @@
 import { type Agent, type IncomingMessage, request } from 'node:http'
-import type { Question } from './random-requests.js'
-import type { HttpAnswer } from './response-faults.js'
+import type { FuzzRequest } from './random-requests.js'
+import type { FuzzResponse } from './response-faults.js'
 
 const NOT_IN_A_PATH = /[^\x21-\xff]/g
 const NOT_IN_A_HEADER = /[^\t\x20-\x7e\x80-\xff]/g
@@ -9,21 +9,21 @@ const NOT_IN_A_HEADER = /[^\t\x20-\x7e\x80-\xff]/g
  * Sends one request; of a stream it takes what it begins with, up to its first item. A kept connection that the server closed as idle
  * in that very moment is no answer, and it is sent again.
  */
-export function askBriefly(agent: Agent, url: string, question: Question): Promise<HttpAnswer> {
+export function sendFuzzRequest(agent: Agent, url: string, question: FuzzRequest): Promise<FuzzResponse> {
 	const { method, path, headers, body } = question
 	const sendable = Object.entries(headers).map(([name, value]) => [name, value.replaceAll(NOT_IN_A_HEADER, '')] as const)
 	return new Promise((resolve, reject) => {
 		const options = { agent, method, path: path.replaceAll(NOT_IN_A_PATH, '%00'), headers: Object.fromEntries(sendable) }
 		const outgoing = request(url, options, (incoming) => takeAnswer(incoming, resolve, reject))
 		const fail = (error: Error): void => {
-			if (outgoing.reusedSocket) resolve(askBriefly(agent, url, question))
+			if (outgoing.reusedSocket) resolve(sendFuzzRequest(agent, url, question))
 			else reject(error)
 		}
 		outgoing.on('error', fail).end(body ?? undefined)
 	})
 }
 
-function takeAnswer(incoming: IncomingMessage, resolve: (answer: HttpAnswer) => void, reject: (error: Error) => void): void {
+function takeAnswer(incoming: IncomingMessage, resolve: (answer: FuzzResponse) => void, reject: (error: Error) => void): void {
 	const { statusCode: status = 0, headers } = incoming
 	const type = headers['content-type'] ?? ''
 	let text = ''

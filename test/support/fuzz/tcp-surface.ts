@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { mutateBytes, pick, type Random } from './mutate.js'
-import { httpFault, shown } from './response-faults.js'
+import { findHttpFault, shorten } from './response-faults.js'
 import type { Surface } from './surface.js'
 
 const HANDSHAKE =
@@ -58,7 +58,7 @@ class RawSurface implements Surface {
 		if (isOpenEnded(Buffer.concat(chunks))) socket.destroy()
 		await closed
 		const fault = rawFault(Buffer.concat(chunks))
-		return fault === null ? null : `${shown(JSON.stringify(bytes.toString('latin1')))}: ${fault}`
+		return fault === null ? null : `${shorten(JSON.stringify(bytes.toString('latin1')))}: ${fault}`
 	}
 
 	async #patience(socket: Socket): Promise<void> {
@@ -83,13 +83,13 @@ function rawFault(bytes: Buffer): string | null {
 	const text = bytes.toString('latin1')
 	const [head, status = '', fields = ''] = HEAD.exec(text) ?? []
 	if (text === '') return null
-	if (head === undefined) return `no answer of HTTP: ${shown(JSON.stringify(text))}`
+	if (head === undefined) return `no answer of HTTP: ${shorten(JSON.stringify(text))}`
 	const after = bytes.subarray(head.length)
 	if (status === '100') return rawFault(after)
 	const type = /^content-type: ([^\r]+)/im.exec(fields)?.[1] ?? ''
 	if (status === '101' || type.startsWith('text/event-stream')) return null
 	const body = bodyOf(fields, after)
-	return body && (httpFault({ status: Number(status), type, text: body.text }) ?? rawFault(after.subarray(body.length)))
+	return body && (findHttpFault({ status: Number(status), type, text: body.text }) ?? rawFault(after.subarray(body.length)))
 }
 
 /** The body of an answer and how many bytes it takes; null while it is not whole. */
@@ -111,6 +111,6 @@ function bodyOf(fields: string, bytes: Buffer): { readonly text: string; readonl
 	}
 }
 
-export function rawSurface(url: string): Promise<Surface> {
+export function tcpSurface(url: string): Promise<Surface> {
 	return Promise.resolve(new RawSurface(url))
 }

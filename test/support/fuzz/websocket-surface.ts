@@ -1,8 +1,8 @@
 import { WebSocket } from 'ws'
 import { webSocketUrl } from '../streams/stream-readers.js'
 import { Examples, PROCEDURES } from './examples.js'
-import { below, mutateBytes, mutateJson, mutateText, pick, type Random } from './mutate.js'
-import { problemFault, shown, trpcFault } from './response-faults.js'
+import { mutateBytes, mutateJson, mutateText, pick, type Random, randomBelow } from './mutate.js'
+import { findProblemFault, findTrpcFault, shorten } from './response-faults.js'
 import type { Surface } from './surface.js'
 
 type Message = Readonly<Record<string, unknown>>
@@ -21,7 +21,7 @@ interface Protocol {
 const trpc: Protocol = {
 	address: (url) => `${url.replace('http', 'ws')}/trpc`,
 	frame: (random, examples, age) => {
-		const id = below(random, 20)
+		const id = randomBelow(random, 20)
 		const [path, { kind: method }] = pick(random, PROCEDURES)
 		const call = { id, jsonrpc: '2.0', method, params: { path, input: examples.inputOf(random, path, age) } }
 		return pick<Message>(random, [
@@ -35,7 +35,7 @@ const trpc: Protocol = {
 	},
 	question: (number) => ({ id: number, method: 'query', params: { path: 'agents.list', input: {} } }),
 	answers: ({ id }, number) => id === number,
-	fault: (message) => (message.method === 'reconnect' ? null : trpcFault(message)),
+	fault: (message) => (message.method === 'reconnect' ? null : findTrpcFault(message)),
 }
 
 const plain: Protocol = {
@@ -49,7 +49,7 @@ const plain: Protocol = {
 	question: (number) => ({ action: 'ping', timestamp: number }),
 	answers: ({ event_type, data }, number) => event_type === 'pong' && (data as { timestamp: unknown }).timestamp === number,
 	fault: (message) => {
-		if (message.frame === 'problem') return problemFault(message)
+		if (message.frame === 'problem') return findProblemFault(message)
 		return 'frame' in message || 'event_type' in message ? null : 'neither an event nor a frame'
 	},
 }
@@ -77,7 +77,7 @@ class SocketSurface implements Surface {
 		const socket = await this.#open()
 		const frame = changed(random, this.#protocol.frame(random, this.#examples, age))
 		const fault = await this.#answer(socket, frame, 1_000_000 + this.#probes)
-		return fault === null ? null : `${shown(frame.toString())}: ${fault}`
+		return fault === null ? null : `${shorten(frame.toString())}: ${fault}`
 	}
 
 	/** The connection there is, or the next one. */
@@ -132,7 +132,7 @@ function changed(random: Random, message: Message): string | Buffer {
 
 const PROTOCOLS = { trpc, plain }
 
-export const socketSurface =
+export const webSocketSurface =
 	(protocol: keyof typeof PROTOCOLS) =>
 	(url: string): Promise<Surface> =>
 		Promise.resolve(new SocketSurface(url, PROTOCOLS[protocol]))

@@ -2,7 +2,7 @@ import ts from 'typescript'
 import { root } from '../../docs/documents.js'
 
 /** Sources as files of one program, under the options of the workspaces; they see the packages as built, as a user does. */
-export function programOf(sources: ReadonlyMap<string, string>): ts.Program {
+export function createProgram(sources: ReadonlyMap<string, string>): ts.Program {
 	const base = ts.readConfigFile(`${root}tsconfig.base.json`, ts.sys.readFile).config as object
 	const { options } = ts.parseJsonConfigFileContent({ ...base, files: [] }, ts.sys, root, undefined, `${root}tsconfig.base.json`)
 	const own = { ...options, paths: {}, noEmit: true, composite: false, declaration: false, sourceMap: false }
@@ -18,7 +18,7 @@ export function programOf(sources: ReadonlyMap<string, string>): ts.Program {
 }
 
 /** What the compiler says of one of them. */
-export function faultsOf(program: ts.Program, name: string): string[] {
+export function getDiagnostics(program: ts.Program, name: string): string[] {
 	const file = program.getSourceFile(name)
 	const faults = [...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)]
 	return faults.map(({ messageText, start = 0 }) => {

@@ -11,7 +11,7 @@ const CONSUMER = path.join(root, 'test/support/packages/consumer')
 export const execute = promisify(execFile)
 
 /** Packs everything as for a release; it fails when the packages are not in order. */
-export async function release(): Promise<void> {
+export async function packRelease(): Promise<void> {
 	await execute(process.execPath, [path.join(root, 'dist/scripts/release.js')], { cwd: root })
 }
 
@@ -25,7 +25,7 @@ export async function installClient(folder: string): Promise<void> {
 }
 
 /** Lays out all packed packages in a new project, beside what this repository has installed of others. */
-export function layOut(folder: string): void {
+export function installAll(folder: string): void {
 	const modules = path.join(folder, 'node_modules')
 	mkdirSync(path.join(modules, '@planstream'), { recursive: true })
 	for (const name of ['shared', 'client', 'server'])

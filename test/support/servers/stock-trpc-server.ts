@@ -10,7 +10,7 @@ import { LOCAL_PRINCIPAL } from '../../../server/src/hub/stream.js'
 const MAX_BATCH_CALLS = 100
 
 /** The same procedures over the same plans behind tRPC's own adapters, which know nothing of what is special about a plan's events. */
-export class StockServer implements AsyncDisposable {
+export class StockTrpcServer implements AsyncDisposable {
 	readonly #http: Server
 	readonly #sockets: WebSocketServer
 
@@ -22,8 +22,8 @@ export class StockServer implements AsyncDisposable {
 		applyWSSHandler({ ...options, wss: this.#sockets })
 	}
 
-	static async start(services: Services): Promise<StockServer> {
-		const server = new StockServer(services)
+	static async start(services: Services): Promise<StockTrpcServer> {
+		const server = new StockTrpcServer(services)
 		server.#http.listen(0, '127.0.0.1')
 		await once(server.#http, 'listening')
 		return server

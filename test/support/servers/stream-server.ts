@@ -147,7 +147,7 @@ export class StreamServer implements AsyncDisposable {
 }
 
 /** The most a figure has been, looked at in every turn of the event loop. */
-export function watchMost(read: () => number): { readonly most: number } & Disposable {
+export function trackMaximum(read: () => number): { readonly most: number } & Disposable {
 	let most = 0
 	let next: NodeJS.Immediate
 	const look = (): void => {

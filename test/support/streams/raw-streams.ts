@@ -3,24 +3,24 @@ import { WebSocket } from 'ws'
 import { sseUrl, webSocketUrl } from './stream-readers.js'
 
 /** All that comes over the wire of a finished plan, as text and as it came. */
-export type ReadBytes = (url: string, plan_id: string) => Promise<string>
+export type ReadRawStream = (url: string, plan_id: string) => Promise<string>
 
-const overTrpcWebSocket: ReadBytes = async (url, plan_id) => {
+const overTrpcWebSocket: ReadRawStream = async (url, plan_id) => {
 	const socket = new WebSocket(`${url.replace('http', 'ws')}/trpc`)
 	await once(socket, 'open')
 	socket.send(JSON.stringify({ id: 1, method: 'subscription', params: { path: 'plans.events', input: { plan_id } } }))
 	return until(socket, '"type":"stopped"')
 }
 
-const overTrpcSse: ReadBytes = (url, plan_id) =>
+const overTrpcSse: ReadRawStream = (url, plan_id) =>
 	textOf(`${url}/trpc/plans.events?input=${encodeURIComponent(JSON.stringify({ plan_id }))}`)
 
-const overSse: ReadBytes = (url, plan_id) => textOf(sseUrl(url, { plan_id }))
+const overSse: ReadRawStream = (url, plan_id) => textOf(sseUrl(url, { plan_id }))
 
-const overWebSocket: ReadBytes = (url, plan_id) =>
+const overWebSocket: ReadRawStream = (url, plan_id) =>
 	until(new WebSocket(`${webSocketUrl(url)}?plan_id=${plan_id}`), '"frame":"end"')
 
-const overHistory: ReadBytes = (url, plan_id) => textOf(`${url}/api/v1/streaming/plans/${plan_id}/history`)
+const overHistory: ReadRawStream = (url, plan_id) => textOf(`${url}/api/v1/streaming/plans/${plan_id}/history`)
 
 async function textOf(address: string): Promise<string> {
 	return (await fetch(address)).text()
@@ -37,7 +37,7 @@ async function until(socket: WebSocket, last: string): Promise<string> {
 	return text
 }
 
-export const WIRES: readonly (readonly [string, ReadBytes])[] = [
+export const RAW_STREAMS: readonly (readonly [string, ReadRawStream])[] = [
 	['tRPC over WebSocket', overTrpcWebSocket],
 	['tRPC over SSE', overTrpcSse],
 	['plain SSE', overSse],

@@ -3,7 +3,7 @@ import { type ClientOptions, WebSocket } from 'ws'
 import { webSocketUrl } from './stream-readers.js'
 
 /** What the server says over tRPC's WebSocket. */
-export interface Answer {
+export interface TrpcMessage {
 	readonly id: number | null
 	readonly result?: { readonly type: string; readonly id?: string; readonly data?: unknown }
 	readonly error?: { readonly data: { readonly problem: { readonly code: string; readonly detail: string } } }
@@ -59,7 +59,7 @@ export class SocketClient<Message> implements AsyncDisposable {
 		return messages
 	}
 
-	say(message: unknown): void {
+	send(message: unknown): void {
 		this.socket.send(JSON.stringify(message))
 	}
 
@@ -71,13 +71,13 @@ export class SocketClient<Message> implements AsyncDisposable {
 }
 
 /** A client of tRPC's WebSocket. */
-export class Wire extends SocketClient<Answer> {
+export class TrpcSocketClient extends SocketClient<TrpcMessage> {
 	constructor(server: { readonly url: string }, path = '/trpc', options: SocketOptions = {}) {
 		super(`${server.url}${path}`, options)
 	}
 
 	subscribe(id: number, plan_id: string): void {
-		this.say({ id, method: 'subscription', params: { path: 'plans.events', input: { plan_id } } })
+		this.send({ id, method: 'subscription', params: { path: 'plans.events', input: { plan_id } } })
 	}
 }
 
@@ -93,7 +93,7 @@ export interface PlainMessage {
 }
 
 /** A client of the plain WebSocket that has been welcomed. */
-export async function connectPlain(
+export async function connectPlainSocket(
 	url: string,
 	address = 'client_1',
 	options: SocketOptions = {},

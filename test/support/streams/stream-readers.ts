@@ -24,11 +24,11 @@ async function* subscribe(link: TRPCLink<AppRouter>, request: SubscribeInput): A
 }
 
 /** What Node 20 lacks; the types of `ws` and of browsers differ in what nobody here uses. */
-export const StockSocket = WebSocket as unknown as typeof globalThis.WebSocket
+export const NodeWebSocket = WebSocket as unknown as typeof globalThis.WebSocket
 
 /** The stock client over WebSocket. */
 const readTrpcWebSocket: ReadStream = async function* (url, request) {
-	const client = createWSClient({ url: `${url.replace('http', 'ws')}/trpc`, WebSocket: StockSocket, retryDelayMs: () => 0 })
+	const client = createWSClient({ url: `${url.replace('http', 'ws')}/trpc`, WebSocket: NodeWebSocket, retryDelayMs: () => 0 })
 	try {
 		yield* subscribe(wsLink({ client }), request)
 	} finally {

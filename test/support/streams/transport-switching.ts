@@ -5,15 +5,15 @@ import type { StreamServer } from '../servers/stream-server.js'
 import { EVENT_READERS, READERS, type ReadStream, type Received } from './stream-readers.js'
 
 /** Part of a way through a plan: one transport, left after so many items. */
-interface Leg {
+interface Segment {
 	readonly reader: number
 	readonly items: number
 }
 
 /** One reader's way through a plan that is published meanwhile. */
-export interface Way {
+export interface SwitchingRun {
 	/** All but the last, which is read to the end. */
-	readonly legs: readonly Leg[]
+	readonly segments: readonly Segment[]
 	readonly last: number
 	readonly filter: Pick<SubscribeInput, 'event_types' | 'step_id'>
 	/** Sizes of the batches the plan is published in, and the turns of the event loop before each. */
@@ -29,19 +29,23 @@ const filter = fc.oneof(
 	fc.record({ step_id: fc.constantFrom('step_0', 'step_1', 'step_9') }),
 )
 
-export const arbitraryWay: fc.Arbitrary<Way> = fc.record({
-	legs: fc.array(fc.record({ reader, items: fc.integer({ min: 1, max: 12 }) }), { maxLength: 6 }),
+export const arbitrarySwitchingRun: fc.Arbitrary<SwitchingRun> = fc.record({
+	segments: fc.array(fc.record({ reader, items: fc.integer({ min: 1, max: 12 }) }), { maxLength: 6 }),
 	last: reader,
 	filter,
 	batches: fc.array(fc.record({ size: fc.integer({ min: 1, max: 8 }), turns: fc.nat({ max: 40 }) }), { maxLength: 8 }),
 })
 
 /** The event texts a reader of the way gets, and those it should get. */
-export async function walk(server: StreamServer, plan_id: string, way: Way): Promise<{ seen: string[]; expected: string[] }> {
+export async function readWithSwitches(
+	server: StreamServer,
+	plan_id: string,
+	way: SwitchingRun,
+): Promise<{ seen: string[]; expected: string[] }> {
 	const publishing = publishAll(server, plan_id, way)
 	const seen: string[] = []
 	let after = 'start'
-	for (const { reader, items } of way.legs) {
+	for (const { reader, items } of way.segments) {
 		const read = readerAt(reader, way.filter)(server.url, { plan_id, after, ...way.filter })
 		let left = items
 		for await (const received of read) {
@@ -56,7 +60,7 @@ export async function walk(server: StreamServer, plan_id: string, way: Way): Pro
 }
 
 /** History pages know no filters; a stream stands for them where there is one. */
-function readerAt(index: number, filter: Way['filter']): ReadStream {
+function readerAt(index: number, filter: SwitchingRun['filter']): ReadStream {
 	const readers = Object.keys(filter).length === 0 ? EVENT_READERS : READERS
 	const [, read] = readers[index % readers.length] ?? []
 	if (read === undefined) throw new RangeError(`There is no reader ${index}.`)
@@ -69,12 +73,12 @@ function take({ id, item, text }: Received, seen: string[]): string {
 	return id
 }
 
-function passes(text: string, { event_types, step_id }: Way['filter']): boolean {
+function passes(text: string, { event_types, step_id }: SwitchingRun['filter']): boolean {
 	const event = JSON.parse(text) as { readonly event_type: EventType; readonly step_id: string | null }
 	return (event_types?.includes(event.event_type) ?? true) && (step_id === undefined || event.step_id === step_id)
 }
 
-async function publishAll(server: StreamServer, plan_id: string, { batches }: Way): Promise<void> {
+async function publishAll(server: StreamServer, plan_id: string, { batches }: SwitchingRun): Promise<void> {
 	let published = 0
 	for (const { size, turns } of batches) {
 		for (let count = 0; count < turns; count++) await turn()

@@ -1,13 +1,13 @@
 import { once } from 'node:events'
 import { expect } from 'vitest'
 import { WebSocket } from 'ws'
-import { StockServer } from '../servers/stock-trpc-server.js'
+import { StockTrpcServer } from '../servers/stock-trpc-server.js'
 import { StreamServer } from '../servers/stream-server.js'
 
 /** One plan, two servers: ours, and tRPC's own adapters as the reference. */
-export async function startBoth() {
+export async function startBothServers() {
 	const server = await StreamServer.start()
-	const stock = await StockServer.start(server.services)
+	const stock = await StockTrpcServer.start(server.services)
 	return {
 		server,
 		urls: [server.url, stock.url] as const,
@@ -93,7 +93,7 @@ function byId(got: readonly string[] = []): Readonly<Record<string, readonly str
 const HEADERS = ['content-type', 'cache-control', 'x-accel-buffering', 'vary', 'allow']
 
 /** What both servers answer to one request: the same status, headers and bytes. */
-export async function answersOfBoth(urls: readonly string[], path: string, init: RequestInit = {}): Promise<string> {
+export async function fetchFromBoth(urls: readonly string[], path: string, init: RequestInit = {}): Promise<string> {
 	const [ours, stock] = await Promise.all(
 		urls.map(async (url) => {
 			const response = await fetch(`${url}${path}`, init)

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { agentSuite } from '#test/suites/agent.suite.js'
-import { OpenAiDouble, streamed } from '#test/support/agents/fake-openai.js'
+import { FakeOpenAi, streamedReply } from '#test/support/agents/fake-openai.js'
 import { outputOf, type RecordingOptions, recordingContext } from '#test/support/agents/recording-context.js'
 import { startPlanstream } from '#test/support/plans/test-planstream.js'
 import { callAgent } from '../../plans/agent.js'
@@ -12,10 +12,10 @@ const REFUSED = { status: 401, parts: [JSON.stringify({ error: { message: `Incor
 const BUSY = { status: 429, headers: { 'retry-after': '7' }, parts: ['{}'] }
 const FAILING = { status: 503, parts: ['<html>overloaded</html>'] }
 
-let double: OpenAiDouble
+let double: FakeOpenAi
 let waits: number[]
 beforeEach(async () => {
-	double = await OpenAiDouble.start()
+	double = await FakeOpenAi.start()
 	waits = []
 })
 afterEach(() => double[Symbol.asyncDispose]())
@@ -79,7 +79,7 @@ describe('the OpenAI-compatible agent', () => {
 	})
 
 	it('joins an answer that comes byte by byte, in characters of any length', async () => {
-		const bytes = [...new TextEncoder().encode(streamed(['grüße ', '😀', ' 日本']))]
+		const bytes = [...new TextEncoder().encode(streamedReply(['grüße ', '😀', ' 日本']))]
 		double.replies = [{ parts: bytes.map((byte) => Uint8Array.of(byte)) }]
 		const { context, result } = ask()
 		await expect(result).resolves.toMatchObject({ data: { text: 'grüße 😀 日本' } })
@@ -117,12 +117,12 @@ describe('the OpenAI-compatible agent', () => {
 		['nothing', { parts: [] }, { code: 'upstream_unavailable', retryable: true }],
 		[
 			'half an answer',
-			{ parts: [streamed(['a']).split('data: {"id":"c1"').slice(0, 3).join('data: {"id":"c1"')] },
+			{ parts: [streamedReply(['a']).split('data: {"id":"c1"').slice(0, 3).join('data: {"id":"c1"')] },
 			{ code: 'upstream_unavailable' },
 		],
 		[
 			'a broken connection',
-			{ parts: [streamed(['a', 'b']).slice(0, 200)], ending: 'cut' as const },
+			{ parts: [streamedReply(['a', 'b']).slice(0, 200)], ending: 'cut' as const },
 			{ code: 'upstream_unavailable' },
 		],
 		[
@@ -132,7 +132,7 @@ describe('the OpenAI-compatible agent', () => {
 		],
 		[
 			'too long an answer',
-			{ parts: [streamed(['x'.repeat(40_000), 'y'.repeat(40_000)])] },
+			{ parts: [streamedReply(['x'.repeat(40_000), 'y'.repeat(40_000)])] },
 			{ code: 'too_large', retryable: false },
 		],
 	])('fails with a code when it gets %s', async (_what, reply, failure) => {
@@ -141,7 +141,7 @@ describe('the OpenAI-compatible agent', () => {
 	})
 
 	it('ends with its signal when the server hangs, before the answer and in the middle of it', async () => {
-		double.replies = [{ parts: [streamed(['a', 'b']).slice(0, 400)], ending: 'hang' }]
+		double.replies = [{ parts: [streamedReply(['a', 'b']).slice(0, 400)], ending: 'hang' }]
 		const midway = new AbortController()
 		const stopped = ask({}, { signal: midway.signal, onReport: () => setImmediate(() => midway.abort(new Error('enough'))) })
 		await expect(stopped.result).rejects.toThrow('enough')
@@ -164,7 +164,7 @@ describe('the OpenAI-compatible agent', () => {
 			retryable: true,
 			message: expect.stringContaining(baseUrl),
 		})
-		double = await OpenAiDouble.start()
+		double = await FakeOpenAi.start()
 	})
 
 	it.each(['ftp://host/v1', 'host/v1', 'https://me:secret@host/v1', 'https://host/v1?key=1'])(

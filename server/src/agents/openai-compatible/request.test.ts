@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { streamed } from '#test/support/agents/fake-openai.js'
+import { streamedReply } from '#test/support/agents/fake-openai.js'
 import { readChunks } from './request.js'
 
 async function* cutAt(bytes: Uint8Array, cuts: readonly number[]): AsyncGenerator<Uint8Array> {
@@ -22,7 +22,7 @@ describe('a streamed answer', () => {
 		})
 		await fc.assert(
 			fc.asyncProperty(deltas, fc.array(fc.nat(), { maxLength: 20 }), async (given, cuts) => {
-				const bytes = new TextEncoder().encode(streamed(given))
+				const bytes = new TextEncoder().encode(streamedReply(given))
 				expect(await textOf(cutAt(bytes, cuts))).toBe(given.join(''))
 			}),
 		)

@@ -2,7 +2,7 @@ import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type CorpusFolder, corpusFolder, TIDES } from '#test/support/agents/corpus-folder.js'
+import { type CorpusFolder, createCorpusFolder, TIDES } from '#test/support/agents/corpus-folder.js'
 import { openMemoryDatabase } from '../../log/sqlite/driver.js'
 import { openCorpus } from './corpus.js'
 import { IndexStore } from './index-store.js'
@@ -19,7 +19,7 @@ async function prepare(folder: CorpusFolder) {
 
 describe('the index of a corpus', () => {
 	it('finds passages in the very order of a plain FTS5 table', async () => {
-		await using folder = await corpusFolder({
+		await using folder = await createCorpusFolder({
 			...TIDES,
 			'more.md': 'moon\n\nmoon moon tide\n\ntide of the moon and the sea, the sea\n\nsea\n',
 		})
@@ -50,7 +50,7 @@ describe('the index of a corpus', () => {
 	})
 
 	it('takes any question as words, whatever operators and quotes are in it', async () => {
-		await using folder = await corpusFolder(TIDES)
+		await using folder = await createCorpusFolder(TIDES)
 		const { corpus, inventory, store } = await prepare(folder)
 		using index = await store.build(corpus, inventory, signal)
 		const hostile = ['tide AND NOT (moon', 'NEAR(tide, 5)', '"tide" * ^ - + : {', 'heading: tide', "'; DROP TABLE words; --"]
@@ -65,7 +65,7 @@ describe('the index of a corpus', () => {
 	})
 
 	it('is built once and then found', async () => {
-		await using folder = await corpusFolder(TIDES)
+		await using folder = await createCorpusFolder(TIDES)
 		const { corpus, inventory, store } = await prepare(folder)
 		;(await store.build(corpus, inventory, signal))[Symbol.dispose]()
 		const indexed: number[] = []
@@ -75,7 +75,7 @@ describe('the index of a corpus', () => {
 	})
 
 	it('is built beside what a killed process left half written, which it deletes', async () => {
-		await using folder = await corpusFolder(TIDES)
+		await using folder = await createCorpusFolder(TIDES)
 		const { corpus, inventory, store } = await prepare(folder)
 		await mkdir(folder.indexes)
 		const left = `${inventory.digest}.${process.pid}.0f0e0d0c-0000-4000-8000-000000000000.building`
@@ -89,7 +89,7 @@ describe('the index of a corpus', () => {
 		['empty', ''],
 		['no database', 'garbage '.repeat(1000)],
 	])('replaces a file of its name that is %s', async (_, content) => {
-		await using folder = await corpusFolder(TIDES)
+		await using folder = await createCorpusFolder(TIDES)
 		const { corpus, inventory, store } = await prepare(folder)
 		await mkdir(folder.indexes)
 		await writeFile(path.join(folder.indexes, `${inventory.digest}.v1.sqlite`), content)
@@ -98,7 +98,7 @@ describe('the index of a corpus', () => {
 	})
 
 	it('survives being built many times at once', async () => {
-		await using folder = await corpusFolder(TIDES)
+		await using folder = await createCorpusFolder(TIDES)
 		const { corpus, inventory } = await prepare(folder)
 		const built = await Promise.all(
 			Array.from({ length: 6 }, () => new IndexStore(folder.indexes).build(corpus, inventory, signal)),
@@ -112,7 +112,7 @@ describe('the index of a corpus', () => {
 	})
 
 	it('leaves nothing behind when it is aborted', async () => {
-		await using folder = await corpusFolder(TIDES)
+		await using folder = await createCorpusFolder(TIDES)
 		const { corpus, inventory, store } = await prepare(folder)
 		const abort = new AbortController()
 		const building = store.build(corpus, inventory, abort.signal, () => abort.abort(new Error('enough')))
@@ -121,7 +121,7 @@ describe('the index of a corpus', () => {
 	})
 
 	it('is built again from the corpus when it was lost, and not from another corpus', async () => {
-		await using folder = await corpusFolder(TIDES)
+		await using folder = await createCorpusFolder(TIDES)
 		const { corpus, inventory, store } = await prepare(folder)
 		using rebuilt = await store.open(corpus, inventory.digest, signal)
 		expect(rebuilt.passages).toBe(4)
@@ -131,14 +131,14 @@ describe('the index of a corpus', () => {
 	})
 
 	it('refuses a file that changed since the inventory', async () => {
-		await using folder = await corpusFolder(TIDES)
+		await using folder = await createCorpusFolder(TIDES)
 		const { corpus, inventory, store } = await prepare(folder)
 		await folder.write('moon.md', 'Cheese.')
 		await expect(store.build(corpus, inventory, signal)).rejects.toMatchObject({ code: 'corpus_changed' })
 	})
 
 	it('keeps at most eight indexes', async () => {
-		await using folder = await corpusFolder(TIDES)
+		await using folder = await createCorpusFolder(TIDES)
 		for (let version = 0; version < 10; version++) {
 			await folder.write('bread.md', `Rye, version ${version}.`)
 			const { corpus, inventory, store } = await prepare(folder)

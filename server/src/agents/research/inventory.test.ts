@@ -1,7 +1,7 @@
 import { symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { corpusFolder, TIDES } from '#test/support/agents/corpus-folder.js'
+import { createCorpusFolder, TIDES } from '#test/support/agents/corpus-folder.js'
 import { MAX_FILE_BYTES, openCorpus, readDocument } from './corpus.js'
 import { takeInventory } from './inventory.js'
 
@@ -13,7 +13,7 @@ async function inventoryOf(folder: string) {
 
 describe('takeInventory', () => {
 	it('lists documents in order and leaves out what is none', async () => {
-		await using folder = await corpusFolder({
+		await using folder = await createCorpusFolder({
 			...TIDES,
 			'.hidden/secret.md': 'hidden',
 			'.dot.md': 'hidden',
@@ -37,7 +37,7 @@ describe('takeInventory', () => {
 
 	// Other systems refuse such a name.
 	it.runIf(process.platform === 'linux')('names what it could not read and goes on', async () => {
-		await using folder = await corpusFolder(TIDES)
+		await using folder = await createCorpusFolder(TIDES)
 		const nameOfNoText = Buffer.concat([Buffer.from(`${folder.documents}/`), Buffer.from([0xff]), Buffer.from('.md')])
 		await writeFile(nameOfNoText, 'Its name is no UTF-8.')
 		const { files, skipped } = await inventoryOf(folder.documents)
@@ -46,8 +46,8 @@ describe('takeInventory', () => {
 	})
 
 	it('gives equal folders equal digests and changed ones another', async () => {
-		await using one = await corpusFolder(TIDES)
-		await using other = await corpusFolder(Object.fromEntries(Object.entries(TIDES).reverse()))
+		await using one = await createCorpusFolder(TIDES)
+		await using other = await createCorpusFolder(Object.fromEntries(Object.entries(TIDES).reverse()))
 		const before = await inventoryOf(one.documents)
 		expect((await inventoryOf(other.documents)).digest).toBe(before.digest)
 		await one.write('bread.md', 'Rye.')
@@ -55,8 +55,8 @@ describe('takeInventory', () => {
 	})
 
 	it('skips symbolic links to files and follows none to folders', async () => {
-		await using outside = await corpusFolder({ 'secret.md': 'A secret.' })
-		await using folder = await corpusFolder(TIDES)
+		await using outside = await createCorpusFolder({ 'secret.md': 'A secret.' })
+		await using folder = await createCorpusFolder(TIDES)
 		await symlink(path.join(outside.documents, 'secret.md'), path.join(folder.documents, 'link.md'))
 		await symlink(outside.documents, path.join(folder.documents, 'linked'))
 		const { files, skipped } = await inventoryOf(folder.documents)
@@ -67,8 +67,8 @@ describe('takeInventory', () => {
 
 describe('readDocument', () => {
 	it('refuses a path that leads out of the corpus, by dots, by root or by a symbolic link', async () => {
-		await using outside = await corpusFolder({ 'secret.md': 'A secret.' })
-		await using folder = await corpusFolder(TIDES)
+		await using outside = await createCorpusFolder({ 'secret.md': 'A secret.' })
+		await using folder = await createCorpusFolder(TIDES)
 		const secret = path.join(outside.documents, 'secret.md')
 		await symlink(secret, path.join(folder.documents, 'link.md'))
 		await symlink(outside.documents, path.join(folder.documents, 'linked'))
@@ -80,13 +80,13 @@ describe('readDocument', () => {
 	})
 
 	it('refuses a folder beside the corpus whose name begins with the name of the corpus', async () => {
-		await using folder = await corpusFolder({ 'docs/a.md': 'a', 'docs-private/b.md': 'b' })
+		await using folder = await createCorpusFolder({ 'docs/a.md': 'a', 'docs-private/b.md': 'b' })
 		const corpus = await openCorpus(path.join(folder.documents, 'docs'), { defaultCorpus: '.' })
 		await expect(readDocument(corpus, '../docs-private/b.md', signal)).rejects.toMatchObject({ code: 'corpus_refused' })
 	})
 
 	it('says that a file is gone', async () => {
-		await using folder = await corpusFolder(TIDES)
+		await using folder = await createCorpusFolder(TIDES)
 		const corpus = await openCorpus(folder.documents, { defaultCorpus: '.' })
 		await expect(readDocument(corpus, 'gone.md', signal)).rejects.toMatchObject({ code: 'corpus_changed' })
 	})
@@ -94,15 +94,15 @@ describe('readDocument', () => {
 
 describe('openCorpus', () => {
 	it('says when there is no such folder', async () => {
-		await using folder = await corpusFolder(TIDES)
+		await using folder = await createCorpusFolder(TIDES)
 		for (const given of [path.join(folder.documents, 'nowhere'), path.join(folder.documents, 'moon.md')]) {
 			await expect(openCorpus(given, { defaultCorpus: '.' })).rejects.toMatchObject({ code: 'corpus_not_found' })
 		}
 	})
 
 	it('takes a plan to the allowed folders only, and the default anywhere', async () => {
-		await using allowed = await corpusFolder(TIDES)
-		await using forbidden = await corpusFolder(TIDES)
+		await using allowed = await createCorpusFolder(TIDES)
+		await using forbidden = await createCorpusFolder(TIDES)
 		const policy = { defaultCorpus: forbidden.documents, corpusRoots: [allowed.documents] }
 		await expect(openCorpus(path.join(allowed.documents, 'coast'), policy)).resolves.toMatchObject({ given: expect.any(String) })
 		await expect(openCorpus(forbidden.documents, policy)).rejects.toMatchObject({ code: 'corpus_refused' })

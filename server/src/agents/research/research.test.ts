@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { agentSuite } from '#test/suites/agent.suite.js'
-import { type CorpusFolder, corpusFolder, TIDES } from '#test/support/agents/corpus-folder.js'
+import { type CorpusFolder, createCorpusFolder, TIDES } from '#test/support/agents/corpus-folder.js'
 import { outputOf, recordingContext } from '#test/support/agents/recording-context.js'
 import { runSteps } from '#test/support/agents/run-steps.js'
 import type { Agent, StepInput } from '../../plans/agent.js'
@@ -13,7 +13,7 @@ const QUESTIONS = ['Where does the moon pull the tide?', 'When is the sea at hig
 
 let tides: CorpusFolder
 beforeAll(async () => {
-	tides = await corpusFolder(TIDES)
+	tides = await createCorpusFolder(TIDES)
 })
 afterAll(() => tides[Symbol.asyncDispose]())
 
@@ -116,7 +116,7 @@ describe('corpus research', () => {
 	})
 
 	it('fails its gate with coverage 0 on an unrelated corpus, and names each question', async () => {
-		await using folder = await corpusFolder({
+		await using folder = await createCorpusFolder({
 			'bread.md': TIDES['bread.md'],
 			'cake.md': '# Cake\n\nThree eggs and sugar are beaten with butter.\n',
 		})
@@ -130,14 +130,14 @@ describe('corpus research', () => {
 	})
 
 	it('fails its gate on an empty corpus', async () => {
-		await using folder = await corpusFolder({})
+		await using folder = await createCorpusFolder({})
 		const { score, checks } = await research(folder)
 		expect(score).toBe(0)
 		expect(checks.every(({ passed }) => !passed)).toBe(true)
 	})
 
 	it('finds a quote false when its source changed or went after the extraction', async () => {
-		await using folder = await corpusFolder(TIDES)
+		await using folder = await createCorpusFolder(TIDES)
 		const before = await runSteps(researchPlan({ questions: QUESTIONS }), agentsOf(folder), 'crosscheck')
 		const inputs = Object.fromEntries(['extract_1', 'extract_2'].map((id) => [id, before.get(id)?.data ?? null]))
 		const crosscheck = () =>
@@ -157,7 +157,7 @@ describe('corpus research', () => {
 	})
 
 	it('quotes nothing from a file that changed after it was indexed', async () => {
-		await using folder = await corpusFolder(TIDES)
+		await using folder = await createCorpusFolder(TIDES)
 		const before = await runSteps(researchPlan({ questions: QUESTIONS }), agentsOf(folder), 'extract_1')
 		await folder.write('moon.md', `${TIDES['moon.md']}!`)
 		const inputs = { retrieve_1: before.get('retrieve_1')?.data }

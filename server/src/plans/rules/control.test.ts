@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { PlanEvent, PlanSpec } from '@planstream/shared'
 import { createInput, eventInput } from '@planstream/shared/schemas'
 import { describe, expect, it } from 'vitest'
-import { HeldAgent } from '#test/support/agents/manual-agent.js'
+import { ManualAgent } from '#test/support/agents/manual-agent.js'
 import { startPlanstream, TestPlanstream } from '#test/support/plans/test-planstream.js'
 import { LOCAL_PRINCIPAL } from '../../hub/stream.js'
 import { openLog } from '../../log/open.js'
@@ -43,7 +43,7 @@ const interrupt: Command = { kind: 'pause', mode: 'interrupt' }
 
 describe('a pause', () => {
 	it('by drain waits for what runs, counts its results and starts nothing new', async () => {
-		const agent = new HeldAgent(false)
+		const agent = new ManualAgent(false)
 		await using planstream = await startPlanstream([agent])
 		await create(planstream)
 		await agent.reaches(2)
@@ -62,7 +62,7 @@ describe('a pause', () => {
 	})
 
 	it('by interrupt tells agents to stop; what was cut runs again after the resume and costs no failure', async () => {
-		const agent = new HeldAgent(true)
+		const agent = new ManualAgent(true)
 		await using planstream = await startPlanstream([agent])
 		await create(planstream)
 		await agent.reaches(2)
@@ -84,7 +84,7 @@ describe('a pause', () => {
 
 describe('cancelling', () => {
 	it('says cancelled when the last agent has ended, and no result counts', async () => {
-		const agent = new HeldAgent(false)
+		const agent = new ManualAgent(false)
 		await using planstream = await startPlanstream([agent])
 		await create(planstream)
 		await agent.reaches(2)
@@ -104,7 +104,7 @@ describe('cancelling', () => {
 const turn = () => new Promise<void>((resolve) => void setImmediate(resolve))
 
 it('reaches an attempt whose lease is on its way to the disk', async () => {
-	const agent = new HeldAgent(true)
+	const agent = new ManualAgent(true)
 	const directory = mkdtempSync(join(tmpdir(), 'planstream-'))
 	await using planstream = new TestPlanstream(await openLog({ kind: 'sqlite', directory }), [agent])
 	const steps = [step('a')]
@@ -120,7 +120,7 @@ it('reaches an attempt whose lease is on its way to the disk', async () => {
 
 describe('editing a plan while it runs', () => {
 	it('takes effect: an added step runs, a removed one does not', async () => {
-		const agent = new HeldAgent(true)
+		const agent = new ManualAgent(true)
 		await using planstream = await startPlanstream([agent])
 		await create(planstream)
 		await agent.reaches(2)
@@ -148,7 +148,7 @@ describe('editing a plan while it runs', () => {
 describe('a command with an idempotency key', () => {
 	it('acts once and answers the same, at once, later and after a restart', async () => {
 		const log = await openLog({ kind: 'memory' })
-		const agent = new HeldAgent(true)
+		const agent = new ManualAgent(true)
 		const planstream = new TestPlanstream(log, [agent])
 		await create(planstream)
 		await agent.reaches(2)
@@ -166,7 +166,7 @@ describe('a command with an idempotency key', () => {
 	})
 
 	it('finds its plan again when create made the id', async () => {
-		await using planstream = await startPlanstream([new HeldAgent(true)])
+		await using planstream = await startPlanstream([new ManualAgent(true)])
 		const spec = createInput.parse({ query: 'q', steps: [step('a')], start: false, idempotency_key: 'k' })
 		const first = await planstream.executor.create(LOCAL_PRINCIPAL, spec)
 		expect(await planstream.executor.create(LOCAL_PRINCIPAL, spec)).toEqual(first)
@@ -180,7 +180,7 @@ async function eventTypes(planstream: TestPlanstream): Promise<string[]> {
 
 describe("a plan's own time", () => {
 	it('ends it as failed when it is over, after what ran has ended', async () => {
-		const agent = new HeldAgent(true)
+		const agent = new ManualAgent(true)
 		await using planstream = await startPlanstream([agent])
 		const failed = next(planstream, 'plan_failed')
 		await create(planstream, { timeout_ms: 20 })
@@ -192,7 +192,7 @@ describe("a plan's own time", () => {
 
 describe('clone and delete', () => {
 	it('makes a new plan from one as it stands, and removes a finished one', async () => {
-		const agent = new HeldAgent(true)
+		const agent = new ManualAgent(true)
 		await using planstream = await startPlanstream([agent])
 		await create(planstream, { start: false } as Partial<PlanSpec>)
 		await expect(deletePlan(planstream.hub, LOCAL_PRINCIPAL, 'p')).rejects.toMatchObject({ code: 'illegal_transition' })

@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import { startPlanstream } from '#test/support/plans/test-planstream.js'
-import { TestRoom, turns, WHOLE } from '#test/support/streams/test-deliveries.js'
+import { passTurns, TestSendBuffer, WHOLE } from '#test/support/streams/test-fanout.js'
 import { MessageReader } from '#test/support/streams/websocket-messages.js'
 import { Fanout } from '../../delivery/fanout.js'
 import type { StreamTarget } from '../../delivery/target.js'
@@ -48,7 +48,7 @@ interface Got {
 }
 
 /** A connection with several streams, whose reader takes what it gets when the test says so. */
-class TestConnection extends TestRoom {
+class TestConnection extends TestSendBuffer {
 	readonly reader = new MessageReader()
 	readonly writes: Buffer[] = []
 	readonly streams: TestStream[] = []
@@ -164,7 +164,7 @@ const action = fc.oneof(
 
 /** Ends both plans: every stream that was not stopped has got all that it was to get. */
 async function finish(plan: Awaited<ReturnType<typeof start>>, connections: readonly TestConnection[]): Promise<void> {
-	await turns()
+	await passTurns()
 	for (const plan_id of ['p', 'q']) await plan.publish(plan_id, [{ event_type: 'plan_completed', data: {} }])
 	for (const connection of connections) connection.setRoom(true)
 	const isOver = () => connections.every(({ streams }) => streams.every(({ isOver }) => isOver))
@@ -201,10 +201,10 @@ describe('framings', () => {
 		plan.attach(second, 'p')
 		for (let index = 1; index <= 20; index++) {
 			if (index === 8) plan.attach(late, 'p', { after: 'now' })
-			await turns()
+			await passTurns()
 			await publish(index)
 		}
-		await turns()
+		await passTurns()
 		expect(second.writes.at(3)).toBe(first.writes.at(3))
 		expect(late.writes.at(2)?.equals(first.writes.at(10) ?? Buffer.of())).toBe(false)
 		expect(late.writes.at(-1)).toBe(first.writes.at(-1))
@@ -252,7 +252,7 @@ describe('framings', () => {
 					else if (each.do === 'room') pick(each.of).setRoom(each.has)
 					else if (each.do === 'answer') pick(each.of).sink.write(textFrame(`answer ${each.text}`))
 					else pick(each.of).streams.at(-1)?.[Symbol.dispose]()
-					await turns(each.turnsAfter)
+					await passTurns(each.turnsAfter)
 				}
 				await finish(plan, connections)
 			}),

@@ -12,7 +12,7 @@ const WRITTEN = 'http://localhost:3000'
 export const hasCurl = spawnSync('curl', ['--version']).status === 0
 
 /** A folder below the repository, where Node finds the packages, with the server of a document and what is run against it. */
-export class Workbench implements AsyncDisposable {
+export class DocsSandbox implements AsyncDisposable {
 	readonly #folder: string
 	readonly #server: ChildProcess
 	#files = 0
@@ -26,8 +26,8 @@ export class Workbench implements AsyncDisposable {
 	}
 
 	/** Resolves when the server of a document says that it listens. */
-	static async serve(source = ''): Promise<Workbench> {
-		const workbench = new Workbench(source)
+	static async serve(source = ''): Promise<DocsSandbox> {
+		const workbench = new DocsSandbox(source)
 		const { stdout } = workbench.#server
 		if (stdout === null) throw new Error('the output of the server is piped')
 		for await (const line of createInterface({ input: stdout })) {

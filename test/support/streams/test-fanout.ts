@@ -21,7 +21,7 @@ interface Got {
 }
 
 /** The room of a connection whose reader takes what it gets when the test says so. */
-export class TestRoom {
+export class TestSendBuffer {
 	hasRoom = true
 	#waiting: (() => void)[] = []
 
@@ -38,7 +38,7 @@ export class TestRoom {
 }
 
 /** A connection of one stream, whose reader takes what it gets when the test says so. */
-export class TestOutlet extends TestRoom implements StreamTarget {
+export class TestTarget extends TestSendBuffer implements StreamTarget {
 	readonly wire
 	readonly got: Got[] = []
 	writes = 0
@@ -81,7 +81,7 @@ export class TestOutlet extends TestRoom implements StreamTarget {
 }
 
 /** Deliveries of a hub in memory, by a clock on which nothing takes time but a write. */
-export async function startDeliveries({
+export async function startTestFanout({
 	writeMs = 0,
 	schedule = processSchedule,
 }: {
@@ -108,18 +108,18 @@ export async function startDeliveries({
 		return hub.publish(LOCAL_PRINCIPAL, { plan_id: 'p', sent, events: sent.map((event) => eventInput.parse(event)) })
 	}
 	const attach = (request: Partial<ReadOptions> = {}, key = 'wire') => {
-		const outlet = new TestOutlet(key, onWrite)
+		const outlet = new TestTarget(key, onWrite)
 		return { outlet, delivery: deliveries.deliver(LOCAL_PRINCIPAL, 'p', { ...WHOLE, ...request }, outlet) }
 	}
 	return { hub, deliveries, publish, finish, attach, [Symbol.asyncDispose]: () => planstream[Symbol.asyncDispose]() }
 }
 
 /** Lets so many turns of the event loop pass. */
-export async function turns(count = 5): Promise<void> {
+export async function passTurns(count = 5): Promise<void> {
 	for (let turn = 0; turn < count; turn++) await new Promise(setImmediate)
 }
 
 /** The numbers of events from one to another. */
-export function upTo(head: number, from = 1): number[] {
+export function seqsUpTo(head: number, from = 1): number[] {
 	return Array.from({ length: head - from + 1 }, (_, index) => from + index)
 }
