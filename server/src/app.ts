@@ -63,7 +63,7 @@ export function createApp({ services, artifacts, authority, limits, ready, metri
 	const { draining, onProblem } = services
 	const contextOf = ({ var: { principal } }: Context<Env>) => ({ principal })
 	const router = createRouter(services)
-	const deliveries = new Fanout(services.hub, services.schedule, () => performance.now())
+	const deliveries = new Fanout(services.hub, { ...services, clock: () => performance.now() })
 	const transport = { ...services, deliveries, router, authority, limits, contextOf }
 	const app: Routes = new Hono<Env>({ strict: false })
 	answerFailures(app, onProblem)

@@ -18,6 +18,7 @@ import { tenant as tenantName } from './auth/keys.js'
 import { SERVER_FILE } from './embed/data-directory.js'
 import { Hub } from './hub/hub.js'
 import { LOCAL_PRINCIPAL } from './hub/stream.js'
+import { verifyPlan } from './hub/verify.js'
 import { openLog } from './log/open.js'
 import { DATABASE_FILE } from './log/sqlite/schema.js'
 import { Artifacts } from './plans/artifacts.js'
@@ -110,7 +111,7 @@ export async function openKeptPlans(directory: string, { make, tenant }: KeptPla
 	return {
 		list: (input) => listPlans(hub, principal, listInput.parse(input)),
 		get: async (plan_id) => (await foldOf(hub, principal, plan_id)).state,
-		verify: (plan_id) => hub.verify(principal, plan_id),
+		verify: (plan_id) => verifyPlan(log, { tenant: principal.tenant, plan_id }),
 		export: (plan_id) => hub.archive(principal, plan_id, (artifact_id) => artifacts.open(artifact_id)),
 		import: async (lines) => hub.restore(principal, await readArchive(lines, artifacts)),
 		clear: (plan_id) => clearPlan(hub, principal, plan_id),

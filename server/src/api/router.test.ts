@@ -25,11 +25,12 @@ function start({
 	const problems: string[] = []
 	const draining = new AbortController()
 	const reader = new AbortController()
-	const { hub, executor } = planstream
+	const { hub, log, executor } = planstream
 	const onProblem = (sentence: string) => void problems.push(sentence)
 	const connections = new Connections({ limit: 10, draining: draining.signal, clock: Date.now })
 	const router = createRouter({
 		hub,
+		log,
 		executor,
 		connections,
 		schedule: processSchedule,

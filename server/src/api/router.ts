@@ -12,6 +12,8 @@ import type * as z from 'zod'
 import type { Connections } from '../connections/connections.js'
 import type { Hub } from '../hub/hub.js'
 import type { Principal } from '../hub/stream.js'
+import { verifyPlan } from '../hub/verify.js'
+import type { EventLog } from '../log/event-log.js'
 import type { Schedule } from '../ops/clock.js'
 import type { Executor } from '../plans/executor.js'
 import { clearPlan, deletePlan } from '../plans/remove.js'
@@ -60,6 +62,7 @@ interface Typed<Spec extends ProcedureSpec, Output> {
 /** What the procedures work with. */
 export interface Services {
 	readonly hub: Hub
+	readonly log: EventLog
 	readonly executor: Executor
 	readonly connections: Connections
 	readonly schedule: Schedule
@@ -78,7 +81,7 @@ export type AppRouter = ReturnType<typeof createRouter>
  *
  * @param admit - whose a call is. @defaultValue the transport has said so
  */
-export function createRouter({ hub, executor, connections, schedule, draining, onProblem }: Services, admit = authenticate) {
+export function createRouter({ hub, log, executor, connections, schedule, draining, onProblem }: Services, admit = authenticate) {
 	const procedure = (name: ProcedureName) => baseProcedure(name, onProblem, admit)
 	const command = (
 		ctx: Pick<Context, 'principal'>,
@@ -195,7 +198,7 @@ export function createRouter({ hub, executor, connections, schedule, draining, o
 		admin: {
 			verify: procedure('admin.verify')
 				.input(contract['admin.verify'].input)
-				.query(({ ctx, input: { plan_id } }) => hub.verify(ctx.principal, plan_id)),
+				.query(({ ctx, input: { plan_id } }) => verifyPlan(log, { tenant: ctx.principal.tenant, plan_id })),
 		},
 		agents: {
 			list: procedure('agents.list')

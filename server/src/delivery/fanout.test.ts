@@ -178,12 +178,12 @@ describe('deliveries', () => {
 		const readers = [plan.attach(), plan.attach()]
 		await passTurns()
 		const failure = new PlanstreamError('storage_unavailable', 'Try again.')
-		const read = plan.hub.read.bind(plan.hub)
-		plan.hub.read = () => Promise.reject(failure)
+		const { read } = plan.log
+		plan.log.read = () => Promise.reject(failure)
 		for (const { delivery } of readers) delivery.reader.read = () => Promise.reject(failure)
 		await plan.publish(1)
 		await passTurns()
-		plan.hub.read = read
+		plan.log.read = read
 		for (const { outlet } of readers) expect([outlet.failure, outlet.isOver]).toEqual([failure, true])
 		expect(plan.deliveries.report()).toMatchObject({ streams: 0, plans: 0 })
 	})
@@ -214,7 +214,7 @@ describe('deliveries', () => {
 					await plan.finish()
 					for (const { outlet } of readers) outlet.setRoom(true)
 					await expect.poll(() => readers.every(({ outlet }) => outlet.isOver), { interval: 1 }).toBe(true)
-					const { events } = await plan.hub.read(PLAN, 'start', 100_000)
+					const { events } = await plan.log.read(PLAN, 'start', 100_000)
 					const stepOf = ({ text }: { readonly text: string }) => (JSON.parse(text) as PlanEvent).step_id
 					for (const { outlet, delivery, step_id } of readers) {
 						const from = outlet.got.findLast(({ frame }) => frame === 'ready')?.from_seq ?? 0
@@ -251,7 +251,7 @@ describe('a pace', () => {
 	it('after so many events it rests as long as they may take', async () => {
 		const { clock, pace } = start(50)
 		let rested = false
-		const resting = pace.after(5).then(() => {
+		const resting = pace.waitAfter(5).then(() => {
 			rested = true
 		})
 		clock.advance(99)
@@ -259,13 +259,13 @@ describe('a pace', () => {
 		expect(rested).toBe(false)
 		clock.advance(1)
 		await resting
-		await pace.after(0)
+		await pace.waitAfter(0)
 		expect(clock.pending).toBe(0)
 	})
 
 	it('a rest ends with its stream', async () => {
 		const { clock, pace } = start(1)
-		const resting = pace.after(1)
+		const resting = pace.waitAfter(1)
 		pace[Symbol.dispose]()
 		await resting
 		expect(clock.pending).toBe(0)

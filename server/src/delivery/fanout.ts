@@ -5,16 +5,16 @@ import type { Principal, StreamItem } from '../hub/stream.js'
 import { endReason } from '../hub/subscribe.js'
 import { type PlanKey, planKey } from '../log/event-log.js'
 import type { Schedule } from '../ops/clock.js'
-import { takeChunk } from './group.js'
-import { PlanLoop } from './plan-loop.js'
-import type { Member, Seat, StreamTarget } from './target.js'
+import { type BroadcastGroup, type Member, takeChunk } from './group.js'
+import { PlanLoop, type PlanLoopSource } from './plan-loop.js'
+import type { StreamTarget } from './target.js'
 
-/** How many portions a second is cut into. */
+/** Portions that one second is divided into. */
 const PORTIONS = 10
 
-/** Lets a reader have so many events a second, in portions. Disposing it ends a wait. */
+/** Limits the events per second of one reader, in portions. Disposing it ends a wait. */
 export class RateLimit implements Disposable {
-	/** Events at one time. */
+	/** Events per portion. */
 	readonly portion: number
 	readonly #perSecond: number
 	readonly #schedule: Schedule
@@ -26,8 +26,8 @@ export class RateLimit implements Disposable {
 		this.#schedule = schedule
 	}
 
-	/** Waits as long as so many events are to take. */
-	async after(events: number): Promise<void> {
+	/** Waits for as long as this many events take at the limit. */
+	async waitAfter(events: number): Promise<void> {
 		if (events === 0) return
 		let resolve = (): void => undefined
 		const promise = new Promise<void>((done) => {
@@ -43,45 +43,44 @@ export class RateLimit implements Disposable {
 	}
 }
 
-/** What is counted of all deliveries together. */
+/** Counters over all streams. */
 export interface FanoutCounts {
-	/** How often a reader had no room for more and was served from the log. */
+	/** Number of times a reader had no room for more and went back to reading from the log. */
 	fellBehind: number
-	/** Streams that were ended because nothing moved. */
+	/** Streams ended because their reader had stalled. */
 	slow: number
 }
 
-/** What the deliveries of one plan share. */
+/** The parts that the streams of one plan share. */
 export interface SubscribedPlan {
 	readonly loop: PlanLoop
 	readonly counts: FanoutCounts
-	/** One of them is over. */
+	/** Called once per stream, when it is over. */
 	readonly leave: () => void
 }
 
 /**
- * One stream on its way to its reader: it reads from the log and hands over while there is room, and is a member of the plan's loop when
- * it has come to the head. Start, resume, a change of the verdict and a reader that had no room are one and the same. It keeps nothing
- * but a position. Disposing it ends it without a word.
+ * One stream to one reader. It reads from the log and writes while there is room, and joins the plan's loop at the head. Start, resume, a
+ * reset and recovery from backpressure are the same code. It stores nothing but a position. Disposing it ends it without an `end` frame.
  */
 export class Subscriber implements Member, Disposable {
 	readonly reader: PlanReader
-	readonly outlet: StreamTarget
+	readonly target: StreamTarget
 	readonly #plan: SubscribedPlan
 	readonly #rate: RateLimit | null
-	group: Seat | null = null
+	group: BroadcastGroup | null = null
 	sent = 0
-	/** The first frame was handed over, and a last one may be. */
+	/** Whether the first frame was written, so that an `end` frame may follow. */
 	#begun = false
 	#ending: PlanstreamError | null = null
 	#over = false
 
-	/** @param pace - null: as fast as the reader takes it */
-	constructor(reader: PlanReader, outlet: StreamTarget, room: SubscribedPlan, pace: RateLimit | null) {
+	/** @param rate - null: as fast as the client reads */
+	constructor(reader: PlanReader, target: StreamTarget, plan: SubscribedPlan, rate: RateLimit | null) {
 		this.reader = reader
-		this.outlet = outlet
-		this.#plan = room
-		this.#rate = pace
+		this.target = target
+		this.#plan = plan
+		this.#rate = rate
 	}
 
 	get plan_id(): string {
@@ -92,7 +91,7 @@ export class Subscriber implements Member, Disposable {
 		return this.#rate !== null
 	}
 
-	/** Starts, or goes on when there is more, or room again. */
+	/** Starts or continues to read from the log. */
 	resume(): void {
 		if (!this.#over) void this.#readToHead()
 	}
@@ -102,28 +101,28 @@ export class Subscriber implements Member, Disposable {
 		this.resume()
 	}
 
-	/** How many events were handed over. */
+	/** Number of events written. */
 	get delivered(): number {
 		return this.sent + (this.group?.events ?? 0)
 	}
 
-	/** Where the reader resumes. */
+	/** The cursor from which the client resumes. */
 	get cursor(): string {
 		return this.group === null ? this.reader.cursor : this.#plan.loop.cursor
 	}
 
-	/** Ends the stream with a last frame, whether there is room or not, so that its reader resumes elsewhere. */
-	end(why: PlanstreamError): void {
+	/** Ends the stream with an `end` frame, whether there is room or not, so that the client resumes elsewhere. */
+	end(cause: PlanstreamError): void {
 		if (this.#over || this.reader.endFrame !== null) return
-		this.#ending = why
+		this.#ending = cause
 		if (!this.#begun) return
 		this.#plan.loop.leave(this)
-		const reason = endReason(why) ?? 'draining'
+		const reason = endReason(cause) ?? 'draining'
 		if (reason === 'slow') this.#plan.counts.slow++
 		const end = this.reader.end(reason, true)
-		this.outlet.sink.write(this.outlet.wire.encode(end))
+		this.target.sink.write(this.target.wire.encode(end))
 		this[Symbol.dispose]()
-		this.outlet.ended(end.frame)
+		this.target.ended(end.frame)
 	}
 
 	[Symbol.dispose](): void {
@@ -141,11 +140,11 @@ export class Subscriber implements Member, Disposable {
 		} catch (thrown) {
 			if (this.#over) return
 			this[Symbol.dispose]()
-			this.outlet.failed(thrown, this.reader.cursor)
+			this.target.failed(thrown, this.reader.cursor)
 		}
 	}
 
-	/** @returns whether to go on reading */
+	/** @returns whether to read another page */
 	async #readPage(): Promise<boolean> {
 		const { reader } = this
 		const page = await reader.read()
@@ -157,13 +156,13 @@ export class Subscriber implements Member, Disposable {
 		if (this.#over) return false
 		if (reader.endFrame === null) return !(reader.atHead && this.#plan.loop.join(this))
 		this[Symbol.dispose]()
-		this.outlet.ended(reader.endFrame)
+		this.target.ended(reader.endFrame)
 		return false
 	}
 
 	#begin(): boolean {
-		const { pendingReady: news } = this.reader
-		if (news === null || this.outlet.begin?.(news) !== false) return true
+		const { pendingReady } = this.reader
+		if (pendingReady === null || this.target.begin?.(pendingReady) !== false) return true
 		this[Symbol.dispose]()
 		return false
 	}
@@ -172,17 +171,17 @@ export class Subscriber implements Member, Disposable {
 	async #sendNext(items: Iterator<StreamItem>): Promise<boolean> {
 		const events = await this.#send(items, this.#rate?.portion)
 		if (events === null) return false
-		await this.#rate?.after(events)
+		await this.#rate?.waitAfter(events)
 		return !this.#over
 	}
 
-	/** @returns how many events were handed over; null when there was nothing, or when nobody wants it any more */
+	/** @returns the number of events written; null at the end of the items or after the stream is over */
 	async #send(items: Iterator<StreamItem>, most?: number): Promise<number | null> {
-		using _turn = await this.outlet.turn()
+		using _turn = await this.target.turn()
 		if (this.#over) return null
-		const chunk = takeChunk(items, this.outlet.wire, most)
+		const chunk = takeChunk(items, this.target.wire, most)
 		if (chunk === null) return null
-		this.outlet.sink.write(chunk.bytes)
+		this.target.sink.write(chunk.bytes)
 		this.sent += chunk.events
 		this.#begun = true
 		if (this.#ending !== null) this.end(this.#ending)
@@ -193,13 +192,13 @@ export class Subscriber implements Member, Disposable {
 export interface FanoutReport {
 	/** Streams that are open. */
 	readonly streams: number
-	/** Those whose reader has everything. */
+	/** Streams at the head of their plan. */
 	readonly waiting: number
-	/** Plans that have such readers. */
+	/** Plans with streams at the head. */
 	readonly plans: number
-	/** How often a reader had no room for more and was served from the log, since the start. */
+	/** Number of times a reader had no room for more and went back to reading from the log, since the start. */
 	readonly fell_behind: number
-	/** Streams that were ended because their reader took nothing, since the start. */
+	/** Streams ended because their reader had stalled, since the start. */
 	readonly slow: number
 }
 
@@ -208,34 +207,32 @@ interface OpenPlan extends SubscribedPlan {
 	streams: number
 }
 
-/** Every stream of plan events, whatever its transport; those of one plan share one loop. */
+/** All streams of plan events, over every transport. The streams of one plan share one loop. */
 export class Fanout {
 	readonly #hub: Hub
-	readonly #schedule: Schedule
-	readonly #clock: () => number
+	readonly #source: PlanLoopSource
 	readonly #plans = new Map<string, OpenPlan>()
 	readonly #counts: FanoutCounts = { fellBehind: 0, slow: 0 }
 
-	/** @param clock - in milliseconds, never set back */
-	constructor(hub: Hub, schedule: Schedule, clock: () => number) {
+	constructor(hub: Hub, source: PlanLoopSource) {
 		this.#hub = hub
-		this.#schedule = schedule
-		this.#clock = clock
+		this.#source = source
 	}
 
-	/** Begins to deliver a plan's events; disposing what it returns ends that without a word. */
-	deliver(principal: Principal, plan_id: string, request: ReadOptions, outlet: StreamTarget): Subscriber {
+	/** Starts to deliver the events of a plan. Disposing the result stops without an `end` frame. */
+	deliver(principal: Principal, plan_id: string, request: ReadOptions, target: StreamTarget): Subscriber {
 		const open = this.#open({ tenant: principal.tenant, plan_id })
 		open.streams++
-		const pace = request.max_events_per_s === undefined ? null : new RateLimit(request.max_events_per_s, this.#schedule)
-		const delivery = new Subscriber(this.#hub.reader(open.plan, request), outlet, open, pace)
-		delivery.resume()
-		return delivery
+		const { max_events_per_s } = request
+		const rate = max_events_per_s === undefined ? null : new RateLimit(max_events_per_s, this.#source.schedule)
+		const subscriber = new Subscriber(this.#hub.reader(open.plan, request), target, open, rate)
+		subscriber.resume()
+		return subscriber
 	}
 
 	report(): FanoutReport {
 		const plans = [...this.#plans.values()]
-		const waiting = plans.map(({ loop: live }) => live.waiting)
+		const waiting = plans.map(({ loop }) => loop.waiting)
 		return {
 			streams: plans.reduce((sum, { streams }) => sum + streams, 0),
 			waiting: waiting.reduce((sum, count) => sum + count, 0),
@@ -245,7 +242,7 @@ export class Fanout {
 		}
 	}
 
-	/** What belongs to a plan is there once, however many streams it has. */
+	/** Finds the open plan, or opens it for its first stream. */
 	#open(plan: PlanKey): OpenPlan {
 		const key = planKey(plan)
 		const known = this.#plans.get(key)
@@ -253,17 +250,8 @@ export class Fanout {
 		const leave = (): void => {
 			if (--open.streams === 0) this.#plans.delete(key)
 		}
-		const open: OpenPlan = { plan, loop: this.#live(plan), counts: this.#counts, streams: 0, leave }
+		const open: OpenPlan = { plan, loop: new PlanLoop(plan, this.#source), counts: this.#counts, streams: 0, leave }
 		this.#plans.set(key, open)
 		return open
-	}
-
-	#live(plan: PlanKey): PlanLoop {
-		return new PlanLoop({
-			read: (after, limit) => this.#hub.read(plan, after, limit),
-			watch: (onGrow) => this.#hub.watch(plan, onGrow),
-			schedule: this.#schedule,
-			clock: this.#clock,
-		})
 	}
 }

@@ -1,25 +1,25 @@
-import { type EventFilter, positionAfter, type ReaderPosition } from '../hub/reader.js'
+import { type EventFilter, type PlanReader, positionAfter, type ReaderPosition } from '../hub/reader.js'
 import type { StreamItem } from '../hub/stream.js'
 import type { StoredEvent } from '../log/event-log.js'
-import type { ByteSink, CompressionState, Encoder, Encoding, HeadPosition, Member, Seat } from './target.js'
+import type { ByteSink, CompressionState, Encoder, Encoding, StreamTarget } from './target.js'
 
-/** Items are joined until they have so many bytes, so that many small ones cost one write and a large one is alone. */
+/** Items are joined up to this size: many small ones cost one write, and a large one is written alone. */
 const JOINED_BYTES = 16 * 1024
 
 /** Items as the bytes of one write. */
 export interface Chunk {
 	readonly bytes: Buffer
-	/** How many of the items are events. */
+	/** Number of events among the items. */
 	readonly events: number
-	/** Behind the last event; null without one. */
+	/** Position after the last event; null without one. */
 	readonly position: ReaderPosition | null
 }
 
 /**
- * Takes the next items that go together.
+ * Takes the next items that fit into one write.
  *
- * @param most - events at most
- * @returns null when there are no more items
+ * @param most - maximum number of events
+ * @returns null at the end of the items
  */
 export function takeChunk(items: Iterator<StreamItem>, { encode }: Encoder, most = Number.POSITIVE_INFINITY): Chunk | null {
 	const parts: Buffer[] = []
@@ -41,32 +41,56 @@ export function takeChunk(items: Iterator<StreamItem>, { encode }: Encoder, most
 	return { bytes: parts.length === 1 ? first : Buffer.concat(parts, size), events, position }
 }
 
-/** All items, in as many chunks as they need. */
-function chunksOf(items: Iterable<StreamItem>, encoder: Encoder): readonly Chunk[] {
-	const left = items[Symbol.iterator]()
+function splitIntoChunks(items: Iterable<StreamItem>, encoder: Encoder): readonly Chunk[] {
+	const rest = items[Symbol.iterator]()
 	const chunks: Chunk[] = []
-	for (let chunk = takeChunk(left, encoder); chunk !== null; chunk = takeChunk(left, encoder)) chunks.push(chunk)
+	for (let chunk = takeChunk(rest, encoder); chunk !== null; chunk = takeChunk(rest, encoder)) chunks.push(chunk)
 	return chunks
 }
 
-/** Of a wire that needs none. */
+/** Position of a plan's loop in the log. */
+export interface HeadPosition {
+	readonly position: ReaderPosition
+	/** null while the plan has no log. */
+	readonly epoch: string | null
+	readonly headSeq: number
+}
+
+/** A reader as the loop of its plan sees it. */
+export interface Member {
+	readonly reader: PlanReader
+	readonly target: StreamTarget
+	/** Whether it has a rate limit, and therefore always reads individually. */
+	readonly isPaced: boolean
+	/** The group whose bytes it receives; null while it reads individually. */
+	group: BroadcastGroup | null
+	/** Events it has received; in a group, less the number that the group had sent before it joined. */
+	sent: number
+	/** Reads individually from the reader's position, after the group was left. */
+	resume(): void
+	/** Resumes like {@link Member.resume} because the connection has no room for more. */
+	onBackpressure(): void
+}
+
+/** Stands in for an encoding whose bytes never depend on those before. */
 const NO_CONTEXT = { isNew: () => true, isFull: () => true } as const
 
 /**
- * The readers at the head of a plan that get the very same bytes. Unless a filter hides events, their position is the loop's. What is
- * looked at for each of a thousand readers costs more than what is done, so that an event touches no more of a reader than its sink.
+ * Readers at the head of a plan that receive identical bytes. Unless a filter hides events, their position is that of the loop. This is
+ * the hot path: with 1,000 readers, memory access per reader costs more than the work, so `deliver` touches only the sink of each.
  */
-export class BroadcastGroup implements Seat {
+export class BroadcastGroup {
 	readonly #context: CompressionState
 	readonly #filter: EventFilter | null
 	readonly #sinks = new Map<Member, ByteSink>()
 	#events = 0
 
-	constructor(wire: Encoding, filter: EventFilter | null) {
-		this.#context = wire.context?.() ?? { ...NO_CONTEXT, encode: wire.encode }
+	constructor(encoding: Encoding, filter: EventFilter | null) {
+		this.#context = encoding.context?.() ?? { ...NO_CONTEXT, encode: encoding.encode }
 		this.#filter = filter
 	}
 
+	/** Events sent to the group since it was made. */
 	get events(): number {
 		return this.#events
 	}
@@ -75,126 +99,125 @@ export class BroadcastGroup implements Seat {
 		return this.#sinks.size
 	}
 
-	/** Whether a newcomer can read what comes. */
+	/** Whether a newcomer can decode what comes next. */
 	get isOpen(): boolean {
 		return this.#context.isNew()
 	}
 
-	/** Whether what comes is the same in every class that is full. */
+	/** Whether the next bytes are the same in every full group. */
 	get isFull(): boolean {
 		return this.#context.isFull()
 	}
 
 	add(member: Member): void {
-		this.#sinks.set(member, member.outlet.sink)
+		this.#sinks.set(member, member.target.sink)
 		member.sent -= this.#events
 		member.group = this
 	}
 
-	leave(member: Member, { position: place, headSeq }: HeadPosition, filtered?: boolean): void {
+	/** Removes a member and moves its reader to where the loop is. */
+	leave(member: Member, { position, headSeq }: HeadPosition, isFiltered?: boolean): void {
 		member.sent += this.#events
 		this.#sinks.delete(member)
 		member.group = null
-		member.reader.moveTo(place, headSeq, filtered)
+		member.reader.moveTo(position, headSeq, isFiltered)
 	}
 
-	/** Hands all members over to another class that is full, too. */
-	mergeInto(other: BroadcastGroup, point: HeadPosition): void {
+	/** Moves all members into another full group. */
+	mergeInto(other: BroadcastGroup, head: HeadPosition): void {
 		for (const member of this.#sinks.keys()) {
-			this.leave(member, point)
+			this.leave(member, head)
 			other.add(member)
 		}
 	}
 
-	/** Hands over what the loop has read. Who has no room for more reads on from the log by itself. */
-	deliver(events: readonly StoredEvent[], point: HeadPosition): void {
+	/** Sends what the loop has read. A member without room for more leaves the group and reads on from the log. */
+	deliver(events: readonly StoredEvent[], head: HeadPosition): void {
 		const shown = this.#filter === null ? events : events.filter(this.#filter.shows)
-		const filtered = shown.at(-1) !== events.at(-1)
-		const chunks = chunksOf(shown.map(toItem), this.#context)
-		for (const [index, chunk] of chunks.entries()) {
-			const reached = index < chunks.length - 1 && chunk.position !== null ? { ...point, position: chunk.position } : point
-			this.#send(chunk, reached, filtered)
+		const isFiltered = shown.at(-1) !== events.at(-1)
+		const items = shown.map((stored): StreamItem => ({ kind: 'event', stored }))
+		const chunks = splitIntoChunks(items, this.#context)
+		for (const [index, { bytes, events, position }] of chunks.entries()) {
+			const isLast = index === chunks.length - 1
+			const reached: HeadPosition = isLast || position === null ? head : { ...head, position }
+			this.#send(bytes, events, reached, isFiltered)
 		}
-		if (this.#filter !== null) this.#move(point, filtered)
+		if (this.#filter !== null) this.#moveReaders(head, isFiltered)
 	}
 
-	/** Lets every reader that is chosen read on by itself, from where the loop is. */
-	release(point: HeadPosition, isChosen: (member: Member) => boolean): void {
+	/** Lets every chosen member resume individually from where the loop is. */
+	release(head: HeadPosition, isChosen: (member: Member) => boolean): void {
 		for (const member of this.#sinks.keys()) {
 			if (!isChosen(member)) continue
-			this.leave(member, point)
+			this.leave(member, head)
 			member.resume()
 		}
 	}
 
-	/** @param reached - where a reader is that has the chunk */
-	#send({ bytes, events }: Chunk, reached: HeadPosition, filtered: boolean): void {
+	/** @param reached - position of a reader that has these bytes */
+	#send(bytes: Buffer, events: number, reached: HeadPosition, isFiltered: boolean): void {
 		this.#events += events
 		for (const [member, sink] of this.#sinks) {
 			if (sink.write(bytes)) continue
-			this.leave(member, reached, filtered)
+			this.leave(member, reached, isFiltered)
 			member.onBackpressure()
 		}
 	}
 
-	/** Readers that are shown little are told where they are, from time to time. */
-	#move({ position: place, headSeq }: HeadPosition, filtered: boolean): void {
+	/** Moves filtered readers along, and sends them their position from time to time. */
+	#moveReaders({ position, headSeq }: HeadPosition, isFiltered: boolean): void {
 		for (const [{ reader }, sink] of this.#sinks) {
-			reader.moveTo(place, headSeq, filtered)
-			const moved = place.seq === headSeq ? reader.movedByFilter() : null
+			reader.moveTo(position, headSeq, isFiltered)
+			const moved = position.seq === headSeq ? reader.movedByFilter() : null
 			if (moved !== null) sink.write(this.#context.encode(moved))
 		}
 	}
 }
 
-function toItem(stored: StoredEvent): StreamItem {
-	return { kind: 'event', stored }
-}
-
 /**
- * The readers at the head of a plan that are shown the same on the same wire. Where bytes refer to those before them, a newcomer cannot
- * read what the others get, so those who came since the same event are a class of their own until that makes no difference any more.
+ * Readers at the head of a plan that share a filter and an encoding. When bytes refer to earlier ones, a newcomer cannot decode what the
+ * others receive, so readers that joined after the same event form a group of their own until the difference no longer matters.
  */
 export class BroadcastGroups {
-	readonly #wire: Encoding
+	readonly #encoding: Encoding
 	readonly #filter: EventFilter | null
 	/** The oldest first. */
-	#classes: readonly BroadcastGroup[] = []
+	#groups: readonly BroadcastGroup[] = []
 
-	constructor(wire: Encoding, filter: EventFilter | null) {
-		this.#wire = wire
+	constructor(encoding: Encoding, filter: EventFilter | null) {
+		this.#encoding = encoding
 		this.#filter = filter
 	}
 
 	get size(): number {
-		return this.#classes.reduce((sum, { size }) => sum + size, 0)
+		return this.#groups.reduce((sum, { size }) => sum + size, 0)
 	}
 
 	add(member: Member): void {
-		const newest = this.#classes.at(-1)
+		const newest = this.#groups.at(-1)
 		if (newest?.isOpen === true) newest.add(member)
 		else {
-			const opened = new BroadcastGroup(this.#wire, this.#filter)
-			this.#classes = [...this.#classes, opened]
+			const opened = new BroadcastGroup(this.#encoding, this.#filter)
+			this.#groups = [...this.#groups, opened]
 			opened.add(member)
 		}
 	}
 
-	deliver(events: readonly StoredEvent[], point: HeadPosition): void {
-		for (const one of this.#classes) one.deliver(events, point)
-		if (this.#classes.length > 1) this.#unite(point)
+	deliver(events: readonly StoredEvent[], head: HeadPosition): void {
+		for (const group of this.#groups) group.deliver(events, head)
+		if (this.#groups.length > 1) this.#mergeFull(head)
 	}
 
-	/** Lets every reader that is chosen read on by itself, from where the loop is. */
-	release(point: HeadPosition, isChosen: (member: Member) => boolean): void {
-		for (const one of this.#classes) one.release(point, isChosen)
+	/** Lets every chosen member resume individually from where the loop is. */
+	release(head: HeadPosition, isChosen: (member: Member) => boolean): void {
+		for (const group of this.#groups) group.release(head, isChosen)
 	}
 
-	/** Those that have seen enough to be told the same in the same bytes become one. */
-	#unite(point: HeadPosition): void {
-		const [oldest, ...younger] = this.#classes.filter(({ size }) => size > 0)
+	/** Merges the groups that have seen enough to receive the same bytes from here on. */
+	#mergeFull(head: HeadPosition): void {
+		const [oldest, ...younger] = this.#groups.filter(({ size }) => size > 0)
 		if (oldest === undefined) return
-		for (const one of younger) if (one.isFull) one.mergeInto(oldest, point)
-		this.#classes = [oldest, ...younger.filter(({ size }) => size > 0)]
+		for (const group of younger) if (group.isFull) group.mergeInto(oldest, head)
+		this.#groups = [oldest, ...younger.filter(({ size }) => size > 0)]
 	}
 }

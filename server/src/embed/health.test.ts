@@ -9,8 +9,9 @@ it('keeps no more than a few hundred events: who watches misses none, who comes 
 	const health = new Health()
 	const problems: string[] = []
 	const onProblem = (sentence: string) => void problems.push(sentence)
-	const hub = new Hub({ log: await openLog({ kind: 'memory' }, health), clock: Date.now, health, onProblem })
-	using _events = new HealthEvents({ hub, health, onProblem })
+	const log = await openLog({ kind: 'memory' }, health)
+	const hub = new Hub({ log, clock: Date.now, health, onProblem })
+	using _events = new HealthEvents({ hub, log, health, onProblem })
 	const over = new AbortController()
 	const request = { after: 'start', snapshot: false, follow: 'until_done', signal: over.signal } as const
 	const watched: (string | undefined)[] = []

@@ -1,7 +1,10 @@
 import { type Actor, asPlanstreamError, DEFAULT_TENANT, type ParsedEvent } from '@planstream/shared'
 import type { OnProblem } from '../api/procedure.js'
 import type { Hub } from '../hub/hub.js'
+
+import type { EventLog } from '../log/event-log.js'
 import { reportStore, SYSTEM_PLAN, type TailLog } from '../log/tail.js'
+
 import type { Schedule } from '../ops/clock.js'
 import type { ComponentHealth, Health } from '../ops/health.js'
 
@@ -11,6 +14,7 @@ const SERVER: Actor = { type: 'system', id: 'planstream' }
 
 export interface HealthEventsOptions {
 	readonly hub: Hub
+	readonly log: EventLog
 	readonly health: Health
 	readonly onProblem: OnProblem
 }
@@ -39,11 +43,11 @@ export class HealthEvents implements Disposable {
 	}
 
 	async #append(changed: readonly ComponentHealth[]): Promise<void> {
-		const { hub, health } = this.#options
+		const { hub, log, health } = this.#options
 		if ((await hub.tell(changed.map(toDraft))) < KEPT_EVENTS) return
 		const { components } = health
 		await hub.tell(components.map(toDraft))
-		const head = await hub.head(SYSTEM_PLAN)
+		const head = await log.head(SYSTEM_PLAN)
 		if (head !== null) await hub.trim(SYSTEM_PLAN, head.head_seq - components.length + 1)
 	}
 }

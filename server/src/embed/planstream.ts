@@ -119,11 +119,26 @@ export class OpenPlanstream implements Planstream {
 		this.#store = new StoreWatch({ log, health, schedule: processSchedule })
 		const artifacts = new Artifacts(directory.path)
 		this.executor = createExecutor(this.hub, agentsOf(options, directory.path), artifacts, opened)
-		this.#healthEvents = new HealthEvents({ hub: this.hub, health, onProblem })
-		this.#retention = new Retention({ ...retention, hub: this.hub, clock: Date.now, schedule: processSchedule, onProblem })
+		this.#healthEvents = new HealthEvents({ hub: this.hub, log, health, onProblem })
+		this.#retention = new Retention({
+			...retention,
+			hub: this.hub,
+			log,
+			clock: Date.now,
+			schedule: processSchedule,
+			onProblem,
+		})
 		this.#connections = new Connections({ limit: maxConnections, draining, clock: Date.now })
 		const { hub, executor } = this
-		const services: Services = { hub, executor, connections: this.#connections, schedule: processSchedule, draining, onProblem }
+		const services: Services = {
+			hub,
+			log,
+			executor,
+			connections: this.#connections,
+			schedule: processSchedule,
+			draining,
+			onProblem,
+		}
 		this.router = createRouter(services, hostAuthentication(entrance.authority))
 		this.#inner = createApp({
 			services,
@@ -237,9 +252,16 @@ export class OpenPlanstream implements Planstream {
 	}
 }
 
-function createExecutor(hub: Hub, agents: readonly Agent[], artifacts: Artifacts, { health, onProblem }: Opened): Executor {
+function createExecutor(
+	hub: Hub,
+	log: EventLog,
+	agents: readonly Agent[],
+	artifacts: Artifacts,
+	{ log, health, onProblem }: Opened,
+): Executor {
 	return new Executor({
 		hub,
+		log,
 		agents,
 		queue: new InProcessQueue({
 			schedule: keepAliveSchedule,

@@ -20,11 +20,14 @@ class Keeper {
 	#due: (() => void) | null = null
 	#waits: () => void = () => undefined
 
+	readonly #log: EventLog
+
 	constructor(log: EventLog, limits: RetentionLimits = {}) {
+		this.#log = log
 		const clock = () => this.now
 		const onProblem = (sentence: string) => void this.problems.push(sentence)
 		this.hub = new Hub({ log, clock, onProblem })
-		this.retention = new Retention({ ...limits, hub: this.hub, clock, schedule: this.#schedule, onProblem })
+		this.retention = new Retention({ ...limits, hub: this.hub, log, clock, schedule: this.#schedule, onProblem })
 		this.retention.start()
 	}
 
@@ -63,7 +66,7 @@ class Keeper {
 	}
 
 	head(plan_id: string) {
-		return this.hub.head({ tenant: 'default', plan_id })
+		return this.#log.head({ tenant: 'default', plan_id })
 	}
 }
 

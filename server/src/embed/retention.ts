@@ -1,6 +1,6 @@
 import { asPlanstreamError } from '@planstream/shared'
 import type { Hub } from '../hub/hub.js'
-import type { PlanKey } from '../log/event-log.js'
+import type { EventLog, PlanKey } from '../log/event-log.js'
 import type { Schedule } from '../ops/clock.js'
 
 const DAY_MS = 86_400_000
@@ -28,6 +28,7 @@ export interface RetentionLimits {
 
 export interface RetentionOptions extends RetentionLimits {
 	readonly hub: Hub
+	readonly log: EventLog
 	/** Milliseconds since 1970. */
 	readonly clock: () => number
 	readonly schedule: Schedule
@@ -40,6 +41,7 @@ export interface RetentionOptions extends RetentionLimits {
  */
 export class Retention {
 	readonly #hub: Hub
+	readonly #log: EventLog
 	readonly #options: RetentionOptions
 	readonly #limits: Required<RetentionLimits>
 	#timer: Disposable | null = null
@@ -49,6 +51,7 @@ export class Retention {
 	constructor(options: RetentionOptions) {
 		const { finishedMs = FINISHED_DAYS * DAY_MS, finishedEvents = FINISHED_EVENTS, silentMs = SILENT_DAYS * DAY_MS } = options
 		this.#hub = options.hub
+		this.#log = options.log
 		this.#options = options
 		this.#limits = { finishedMs, finishedEvents, silentMs }
 	}
@@ -92,7 +95,7 @@ export class Retention {
 
 	async #remove(kind: 'finished' | 'open', age_ms: number): Promise<boolean> {
 		const updated_before = new Date(this.#options.clock() - age_ms).toISOString()
-		const plans = await this.#hub.retirable({ kind, updated_before, limit: REMOVED_PLANS })
+		const plans = await this.#log.retirable({ kind, updated_before, limit: REMOVED_PLANS })
 		for (const plan of plans) {
 			if (this.#stopped) break
 			await this.#hub.remove(plan)
@@ -103,7 +106,7 @@ export class Retention {
 	async #trimLarge(): Promise<boolean> {
 		const { finishedEvents } = this.#limits
 		if (finishedEvents === null) return true
-		const plans = await this.#hub.retirable({ kind: 'large', more_events_than: finishedEvents, limit: TRIMMED_PLANS })
+		const plans = await this.#log.retirable({ kind: 'large', more_events_than: finishedEvents, limit: TRIMMED_PLANS })
 		for (const plan of plans) {
 			if (this.#stopped) break
 			await this.#trim(plan, finishedEvents)
@@ -112,7 +115,7 @@ export class Retention {
 	}
 
 	async #trim(plan: PlanKey, kept: number): Promise<void> {
-		const head = await this.#hub.head(plan)
+		const head = await this.#log.head(plan)
 		if (head === null) return
 		await this.#hub.trim(plan, Math.min(head.head_seq - kept + 1, head.oldest_seq + TRIMMED_EVENTS))
 	}

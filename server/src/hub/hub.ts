@@ -10,17 +10,14 @@ import {
 	PlanstreamError,
 	type Position,
 	type PublishOutput,
-	type VerifyOutput,
 } from '@planstream/shared'
 import {
 	type Appended,
 	type EventLog,
-	type Head,
 	type ListQuery,
 	type Page,
 	type PlanKey,
 	planKey,
-	type RetirableQuery,
 	type StoredEvent,
 	type TrimReason,
 } from '../log/event-log.js'
@@ -34,7 +31,6 @@ import { assertOpenToProducers, assertPublishable, type PublishRequest } from '.
 import { PlanReader, type ReaderSource, type ReadOptions } from './reader.js'
 import { eventOf, type Principal, type StreamItem } from './stream.js'
 import { type ChangesRequest, planChanges, Signal, type SubscribeRequest, subscription } from './subscribe.js'
-import { verifyPlan } from './verify.js'
 import {
 	type CommitOptions,
 	type Committed,
@@ -182,23 +178,13 @@ export class Hub {
 	async *subscribe(principal: Principal, plan_id: string, request: SubscribeRequest): AsyncGenerator<StreamItem, void, void> {
 		const plan = { tenant: principal.tenant, plan_id }
 		using reader = this.reader(plan, request)
-		yield* subscription(reader, request.signal, (onGrow) => this.watch(plan, onGrow))
+		yield* subscription(reader, request.signal, (onGrow) => this.#log.watch(plan, onGrow))
 	}
 
 	/** A way through a plan's log, which counts as a subscription until it is disposed. */
 	reader(plan: PlanKey, request: ReadOptions): PlanReader {
 		this.#subscriptions++
 		return new PlanReader(this.#source, plan, request)
-	}
-
-	/** Rings when there is more to read of a plan, or when what has been read no longer holds. */
-	watch(plan: PlanKey, onGrow: () => void): Disposable {
-		return this.#log.watch(plan, onGrow)
-	}
-
-	/** What is behind a position, as the log has it. */
-	read(plan: PlanKey, after: Position, limit: number): Promise<Page> {
-		return this.#log.read(plan, after, limit)
 	}
 
 	/**
@@ -260,11 +246,6 @@ export class Hub {
 		return before_seq - head.oldest_seq
 	}
 
-	/** Compares what is stored of a plan with its fingerprints. */
-	verify(principal: Principal, plan_id: string): Promise<VerifyOutput> {
-		return verifyPlan(this.#log, { tenant: principal.tenant, plan_id })
-	}
-
 	/** The log of a plan and its files as lines of JSON. */
 	archive(principal: Principal, plan_id: string, open: KeptFiles['open']): AsyncGenerator<string, void, void> {
 		const plan = { tenant: principal.tenant, plan_id }
@@ -282,21 +263,6 @@ export class Hub {
 		await this.#log.remove(plan)
 		this.#states.forget(plan)
 		this.#writers.delete(planKey(plan))
-	}
-
-	/** Plans this server owns that have not come to their end: what goes on after a restart. */
-	unfinished(): Promise<readonly PlanKey[]> {
-		return this.#log.unfinished()
-	}
-
-	/** Plans of every tenant that a limit of retention concerns. */
-	retirable(query: RetirableQuery): Promise<readonly PlanKey[]> {
-		return this.#log.retirable(query)
-	}
-
-	/** Where the log of a plan stands; null for a plan without one. */
-	head(plan: PlanKey): Promise<Head | null> {
-		return this.#log.head(plan)
 	}
 
 	/** Calls `handler` with each event of a type that this process appends, after it is durable. */

@@ -15,7 +15,7 @@ import type { Archive } from '../hub/archive.js'
 import type { Hub } from '../hub/hub.js'
 import type { PlanFold } from '../hub/plan-fold.js'
 import { getOwn, type Principal, unknownPlan } from '../hub/stream.js'
-import type { PlanKey } from '../log/event-log.js'
+import type { EventLog, PlanKey } from '../log/event-log.js'
 import type { Schedule } from '../ops/clock.js'
 import { Health } from '../ops/health.js'
 import type { Agent } from './agent.js'
@@ -41,6 +41,7 @@ interface Creation {
 
 export interface ExecutorOptions {
 	readonly hub: Hub
+	readonly log: EventLog
 	readonly agents: readonly Agent[]
 	readonly queue: StepQueue
 	readonly artifacts: Artifacts
@@ -60,6 +61,7 @@ export interface ExecutorOptions {
  */
 export class Executor {
 	readonly #hub: Hub
+	readonly #log: EventLog
 	readonly #agents: ReadonlyMap<string, Agent>
 	/** The agents a step may name, in alphabetical order of their types. */
 	readonly agents: readonly AgentDescription[]
@@ -71,8 +73,20 @@ export class Executor {
 	readonly #onProblem: ExecutorOptions['onProblem']
 	#stopping = false
 
-	constructor({ hub, agents, queue, artifacts, clock, random, schedule, health = new Health(), onProblem }: ExecutorOptions) {
+	constructor({
+		hub,
+		log,
+		agents,
+		queue,
+		artifacts,
+		clock,
+		random,
+		schedule,
+		health = new Health(),
+		onProblem,
+	}: ExecutorOptions) {
 		this.#hub = hub
+		this.#log = log
 		this.#onProblem = onProblem
 		this.#agents = new Map(agents.map((agent) => [agent.type, agent]))
 		this.agents = agents.map(describeAgent).sort((one, other) => (one.agent_type < other.agent_type ? -1 : 1))
@@ -161,7 +175,7 @@ export class Executor {
 
 	/** Goes on with every plan that had not come to its end when the process before this one ended; attempts of this process run on. */
 	async recover(): Promise<void> {
-		await this.#recovery.run(await this.#hub.unfinished())
+		await this.#recovery.run(await this.#log.unfinished())
 	}
 
 	/**

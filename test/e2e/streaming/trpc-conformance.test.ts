@@ -1,6 +1,5 @@
 import { PlanstreamError } from '@planstream/shared'
 import { afterEach, expect, test, vi } from 'vitest'
-import { Hub } from '../../../server/src/hub/hub.js'
 import { PlanReader } from '../../../server/src/hub/reader.js'
 import { LOCAL_PRINCIPAL } from '../../../server/src/hub/stream.js'
 import { READERS, type Received } from '../../support/streams/stream-readers.js'
@@ -192,7 +191,7 @@ test.each([
 	using following = await follow(both)
 	const { pair, streams } = following
 	await both.server.until(() => both.server.watchers, 4)
-	for (const reading of [Hub.prototype, PlanReader.prototype]) vi.spyOn(reading, 'read').mockRejectedValue(failure)
+	for (const reading of [both.server.services.log, PlanReader.prototype]) vi.spyOn(reading, 'read').mockRejectedValue(failure)
 	await both.server.publish('p', outputs(1))
 	expect((await pair.hears(STOPPED)).at(-2)).toContain(ERROR)
 	await streams.gets('event: serialized-error')

@@ -45,6 +45,7 @@ export class TestPlanstream implements AsyncDisposable {
 		this.hub = new Hub({ log, clock: now, onProblem })
 		this.executor = new Executor({
 			hub: this.hub,
+			log,
 			agents,
 			queue: new InProcessQueue({ schedule, onProblem }),
 			artifacts: this.artifacts,

@@ -50,7 +50,7 @@ export class StreamServer implements AsyncDisposable {
 		const draining = this.#draining.signal
 		const onProblem = (sentence: string, error?: Error) => void problems.push(`${sentence} ${error?.stack ?? ''}`)
 		this.connections = new Connections({ limit: maxConnections, draining, clock: Date.now })
-		this.services = { hub, executor, connections: this.connections, schedule: processSchedule, draining, onProblem }
+		this.services = { hub, log, executor, connections: this.connections, schedule: processSchedule, draining, onProblem }
 		const { fetch, upgrade, routes, deliveries } = createApp({
 			services: this.services,
 			artifacts,

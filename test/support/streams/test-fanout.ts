@@ -1,6 +1,7 @@
 import { eventInput } from '@planstream/shared/schemas'
 import { expect } from 'vitest'
 import { Fanout } from '../../../server/src/delivery/fanout.js'
+import type { FanoutLog } from '../../../server/src/delivery/plan-loop.js'
 import type { StreamTarget } from '../../../server/src/delivery/target.js'
 import type { ReadOptions } from '../../../server/src/hub/reader.js'
 import { LOCAL_PRINCIPAL, textOf } from '../../../server/src/hub/stream.js'
@@ -90,8 +91,12 @@ export async function startTestFanout({
 } = {}) {
 	const planstream = await startPlanstream()
 	const { hub } = planstream
+	const log: FanoutLog = {
+		read: (...position) => planstream.log.read(...position),
+		watch: (...target) => planstream.log.watch(...target),
+	}
 	let now = 0
-	const deliveries = new Fanout(hub, schedule, () => now)
+	const deliveries = new Fanout(hub, { log, schedule, clock: () => now })
 	const onWrite = () => {
 		now += writeMs
 	}
@@ -111,7 +116,7 @@ export async function startTestFanout({
 		const outlet = new TestTarget(key, onWrite)
 		return { outlet, delivery: deliveries.deliver(LOCAL_PRINCIPAL, 'p', { ...WHOLE, ...request }, outlet) }
 	}
-	return { hub, deliveries, publish, finish, attach, [Symbol.asyncDispose]: () => planstream[Symbol.asyncDispose]() }
+	return { hub, log, deliveries, publish, finish, attach, [Symbol.asyncDispose]: () => planstream[Symbol.asyncDispose]() }
 }
 
 /** Lets so many turns of the event loop pass. */

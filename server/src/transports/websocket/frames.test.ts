@@ -90,8 +90,8 @@ interface TestStream extends Disposable {
 /** Fanout of a hub in memory. */
 async function start() {
 	const planstream = await startPlanstream()
-	const { hub } = planstream
-	const deliveries = new Fanout(hub, processSchedule, () => 0)
+	const { hub, log } = planstream
+	const deliveries = new Fanout(hub, { log, schedule: processSchedule, clock: () => 0 })
 	const publish = (plan_id: string, sent: readonly Record<string, unknown>[]) =>
 		hub.publish(LOCAL_PRINCIPAL, { plan_id, sent, events: sent.map((event) => eventInput.parse(event)) })
 	let index = 0
@@ -122,7 +122,7 @@ async function start() {
 		connection.streams.push(stream)
 		return stream
 	}
-	return { hub, publish, output, attach, [Symbol.asyncDispose]: () => planstream[Symbol.asyncDispose]() }
+	return { hub, log, publish, output, attach, [Symbol.asyncDispose]: () => planstream[Symbol.asyncDispose]() }
 }
 
 /** What was said before is said again, so that messages refer to those before. */
@@ -170,7 +170,7 @@ async function finish(plan: Awaited<ReturnType<typeof start>>, connections: read
 	const isOver = () => connections.every(({ streams }) => streams.every(({ isOver }) => isOver))
 	await expect.poll(isOver, { interval: 1 }).toBe(true)
 	for (const plan_id of ['p', 'q']) {
-		const { events } = await plan.hub.read({ tenant: LOCAL_PRINCIPAL.tenant, plan_id }, 'start', 100_000)
+		const { events } = await plan.log.read({ tenant: LOCAL_PRINCIPAL.tenant, plan_id }, 'start', 100_000)
 		const all = events.map(({ text }) => JSON.parse(text) as PlanEvent)
 		for (const connection of connections) {
 			const got = connection.got(plan_id)
