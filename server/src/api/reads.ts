@@ -8,7 +8,7 @@ import {
 import type { listInput } from '@planstream/shared/schemas'
 import type * as z from 'zod'
 import type { Hub } from '../hub/hub.js'
-import { type PlanFold, resultOf, stepOf } from '../hub/plan-fold.js'
+import { findStep, getResult, type PlanFold } from '../hub/plan-fold.js'
 import { getOwn, type Principal, unknownPlan } from '../hub/stream.js'
 import type { ListQuery } from '../log/event-log.js'
 
@@ -49,7 +49,7 @@ export async function stepResult(
 	{ plan_id, step_id }: { readonly plan_id: string; readonly step_id: string },
 ): Promise<StepResultOutput> {
 	const fold = await foldOf(hub, principal, plan_id)
-	const step = stepOf(fold.state, step_id)
+	const step = findStep(fold.state, step_id)
 	if (step === undefined) throw new PlanstreamError('not_found', `Plan ${plan_id} has no step ${step_id}.`, { plan_id, step_id })
 	if (step.status !== 'completed') {
 		const sentence = `Step ${step_id} is ${step.status}; only a completed step has a result.`
@@ -57,7 +57,7 @@ export async function stepResult(
 	}
 	const result =
 		step.result_seq === undefined
-			? resultOf(fold, step_id)
+			? getResult(fold, step_id)
 			: await hub.resultAt({ tenant: principal.tenant, plan_id }, step.result_seq)
 	return { plan_id, step_id, attempt: step.attempt, result: result as StepResultOutput['result'] }
 }

@@ -150,7 +150,7 @@ export function createRouter({ hub, log, executor, connections, schedule, draini
 			subscribers: procedure('plans.subscribers')
 				.input(contract['plans.subscribers'].input)
 				.query(({ ctx, input: { plan_id } }) => {
-					return { plan_id, subscriber_count: connections.subscribers(ctx.principal.tenant, plan_id) }
+					return { plan_id, subscriber_count: connections.countSubscribers(ctx.principal.tenant, plan_id) }
 				}),
 		},
 		steps: {

@@ -10,7 +10,7 @@ import type { changesInput, historyInput } from '@planstream/shared/schemas'
 import { type TrackedEnvelope, tracked } from '@trpc/server'
 import type * as z from 'zod'
 import type { Hub } from '../hub/hub.js'
-import { cursorOf, eventOf, type Principal } from '../hub/stream.js'
+import { getResumeCursor, type Principal, parseEvent } from '../hub/stream.js'
 import type { Schedule } from '../ops/clock.js'
 import { toTrpcError, typedError } from './errors.js'
 import { positionOf, toReadRequest } from './input.js'
@@ -103,8 +103,8 @@ async function* trackedItems(options: PlanEventsOptions): AsyncGenerator<Tracked
 	const request = toReadRequest(input)
 	let cursor = formatPosition(request.after)
 	for await (const item of hub.subscribe(principal, input.plan_id, { ...request, signal: ending.signal })) {
-		cursor = cursorOf(item) ?? cursor
-		yield tracked(cursor, item.kind === 'event' ? eventOf(item.stored) : item.frame)
+		cursor = getResumeCursor(item) ?? cursor
+		yield tracked(cursor, item.kind === 'event' ? parseEvent(item.stored) : item.frame)
 		if (item.kind === 'frame' && item.frame.frame === 'end' && !item.frame.resume) return
 	}
 	await aborted(signal)
@@ -157,5 +157,5 @@ export async function planHistory({ hub, principal, input, ends, schedule }: Pla
 	if (wait_ms === 0) over.abort()
 	using waiting = joinSignals(over.signal, ...ends)
 	const page = await hub.page(principal, plan_id, { after: positionOf(after), limit, waiting: waiting.signal })
-	return { plan_id, event_count: page.events.length, ...page, events: page.events.map(eventOf) }
+	return { plan_id, event_count: page.events.length, ...page, events: page.events.map(parseEvent) }
 }

@@ -6,7 +6,7 @@ test('who waits for nothing to be open hears of it once, each time', async () =>
 	const open = new OpenSet<string>()
 	const heard: string[] = []
 	const wait = async (name: string) => {
-		await open.empty()
+		await open.waitUntilEmpty()
 		heard.push(name)
 	}
 	await wait('at once')

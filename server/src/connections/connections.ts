@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import { type ClientsOutput, PlanstreamError } from '@planstream/shared'
 
-/** What is open at the moment. */
+/** A set of open items that can be waited on until it is empty. */
 export class OpenSet<Item> extends Set<Item> {
 	readonly #waiting: (() => void)[] = []
 
@@ -12,70 +12,70 @@ export class OpenSet<Item> extends Set<Item> {
 		return wasOpen
 	}
 
-	/** Resolves when nothing is open. */
-	async empty(): Promise<void> {
+	/** Resolves once the set is empty. */
+	async waitUntilEmpty(): Promise<void> {
 		if (this.size > 0) await new Promise<void>((resolve) => this.#waiting.push(resolve))
 	}
 }
 
-/** Streams one connection carries at most; see PROTOCOL.md section 7. */
+/** Maximum streams per connection; see PROTOCOL.md section 7. */
 const MAX_STREAMS = 100
 const RETRY_AFTER_MS = 1000
 
-/** What is told of one connection. */
+/** The public description of a connection. */
 export type ConnectionReport = ClientsOutput['connections'][number]
 export type Transport = ConnectionReport['transport']
 
-/** How a transport gives up a connection. */
+/** The controls that a transport gives for one connection. */
 export interface ConnectionEnds {
 	readonly transport: Transport
-	/** Whether more waits for the peer than it takes. */
+	/** Whether bytes are buffered because the peer reads too slowly. */
 	readonly lagging: boolean
-	/** Closes it in order, once no stream is left on it. A connection that is one stream ends with that. */
+	/** Closes the connection gracefully once it has no streams. Absent when the connection is a single stream and ends with it. */
 	leave?(reason: PlanstreamError): void
-	/** Closes it at once. */
+	/** Closes the connection at once. */
 	terminate(): void
 }
 
-/** Whose connection it is. */
+/** The authenticated peer of a connection. */
 export interface ConnectionOwner {
 	readonly tenant: string
-	/** What the peer calls itself. @defaultValue the connection's id */
+	/** The id that the client chose for itself. @defaultValue the connection's id */
 	readonly client_id?: string | undefined
-	/** Aborts with a {@link PlanstreamError} when the peer may not stay. @defaultValue never */
+	/** Aborts with a {@link PlanstreamError} when the peer's credentials expire. @defaultValue never */
 	readonly expired?: AbortSignal | undefined
 }
 
 /** One stream on a connection. */
 export interface CarriedStream {
-	/** null for a stream of no plan. */
+	/** null for a stream without a plan. */
 	readonly plan_id: string | null
-	/** How many events of a plan were given over to the connection. */
+	/** Number of plan events written to the connection. */
 	readonly delivered: number
-	/** Called when the connection is to leave; the stream then ends by itself. */
+	/** Ends the stream because its connection closes. */
 	end(reason: PlanstreamError): void
 }
 
 export interface ConnectionsOptions {
-	/** Connections at one time, all transports together. */
+	/** Maximum open connections over all transports. */
 	readonly limit: number
 	/** Aborts with a {@link PlanstreamError} `draining` when the server stops; every open stream listens to it. */
 	readonly draining: AbortSignal
-	/** Milliseconds since 1970. */
+	/** Unix time in milliseconds. */
 	readonly clock: () => number
 }
 
-/** Every open connection that carries streams, counted against one limit. */
+/** All open connections that carry streams, counted against one limit. */
 export class Connections {
 	readonly #limit: number
 	readonly #draining: AbortSignal
 	readonly #open = new OpenSet<Connection>()
-	readonly #home: Home
+	readonly #shared: SharedContext
 
 	constructor({ limit, draining, clock }: ConnectionsOptions) {
 		this.#limit = limit
 		this.#draining = draining
-		this.#home = { clock, close: (connection) => void this.#open.delete(connection) }
+		this.#shared = { clock, close: (connection) => void this.#open.delete(connection) }
 		setMaxListeners(0, draining)
 		draining.addEventListener('abort', () => this.#leave(draining.reason as PlanstreamError), { once: true })
 	}
@@ -83,52 +83,52 @@ export class Connections {
 	/** @throws PlanstreamError `too_many_connections`, `draining` */
 	assertRoom(): void {
 		if (this.#draining.aborted) {
-			const sentence = 'The server is stopping and takes no new connections. Connect again in a moment.'
-			throw new PlanstreamError('draining', sentence, { retry_after_ms: RETRY_AFTER_MS })
+			const message = 'The server is stopping and accepts no new connections. Reconnect in a moment.'
+			throw new PlanstreamError('draining', message, { retry_after_ms: RETRY_AFTER_MS })
 		}
 		if (this.#open.size >= this.#limit) {
-			const sentence = `The server holds ${this.#limit} connections, which is its limit. Connect again when others have left.`
-			throw new PlanstreamError('too_many_connections', sentence, { limit: this.#limit, retry_after_ms: RETRY_AFTER_MS })
+			const message = `The server has reached its limit of ${this.#limit} connections. Reconnect later.`
+			throw new PlanstreamError('too_many_connections', message, { limit: this.#limit, retry_after_ms: RETRY_AFTER_MS })
 		}
 	}
 
 	/**
-	 * Counts a connection in until it is disposed.
+	 * Adds a connection, which counts until it is disposed.
 	 *
 	 * @throws PlanstreamError `too_many_connections`, `draining`
 	 */
 	open(ends: ConnectionEnds): Connection {
 		this.assertRoom()
-		const connection = new Connection(ends, this.#home)
+		const connection = new Connection(ends, this.#shared)
 		this.#open.add(connection)
 		return connection
 	}
 
-	/** The connections of a tenant. */
+	/** Describes the connections of a tenant. */
 	report(tenant: string): readonly ConnectionReport[] {
-		return this.#of(tenant).map((connection) => connection.report())
+		return this.#listOf(tenant).map((connection) => connection.report())
 	}
 
-	/** How many streams of a tenant's plan are open. */
-	subscribers(tenant: string, plan_id: string): number {
-		return this.#of(tenant).reduce((count, connection) => count + connection.streamsOf(plan_id), 0)
+	/** Counts the open streams of a tenant's plan. */
+	countSubscribers(tenant: string, plan_id: string): number {
+		return this.#listOf(tenant).reduce((count, connection) => count + connection.countStreams(plan_id), 0)
 	}
 
-	/** How many connections are open, whosever they are. */
+	/** Number of open connections, over all tenants. */
 	get size(): number {
 		return this.#open.size
 	}
 
-	#of(tenant: string): readonly Connection[] {
+	#listOf(tenant: string): readonly Connection[] {
 		return [...this.#open].filter((connection) => connection.owner?.tenant === tenant)
 	}
 
-	/** Resolves when no connection is left. */
-	empty(): Promise<void> {
-		return this.#open.empty()
+	/** Resolves once no connection is open. */
+	waitUntilEmpty(): Promise<void> {
+		return this.#open.waitUntilEmpty()
 	}
 
-	/** Closes what is still open, at once. */
+	/** Closes all open connections at once. */
 	terminate(): void {
 		for (const connection of this.#open) connection.terminate()
 	}
@@ -138,8 +138,8 @@ export class Connections {
 	}
 }
 
-/** What all connections share. */
-interface Home {
+/** Resources that all connections share. */
+interface SharedContext {
 	readonly clock: () => number
 	readonly close: (connection: Connection) => void
 }
@@ -147,23 +147,23 @@ interface Home {
 /** One connection and the streams on it. */
 export class Connection implements Disposable, EventListenerObject {
 	readonly ends: ConnectionEnds
-	readonly #home: Home
+	readonly #shared: SharedContext
 	readonly #connectedAt: number
-	/** Made when somebody asks for it. */
+	/** Made on first use. */
 	#id: string | null = null
-	/** Made anew when it changes: an array that grows keeps room for many more, and most connections carry one. */
+	/** Copied on change: a growing array reserves room for many more, and most connections carry one stream. */
 	#streams: readonly CarriedStream[] = []
 	#owner: ConnectionOwner | null = null
 	#lastSeenAt: number
 	#leaving: PlanstreamError | null = null
-	/** By the streams that are over. */
+	/** Events delivered by streams that have ended. */
 	#delivered = 0
 	#disposed = false
 
-	constructor(ends: ConnectionEnds, home: Home) {
+	constructor(ends: ConnectionEnds, shared: SharedContext) {
 		this.ends = ends
-		this.#home = home
-		this.#connectedAt = home.clock()
+		this.#shared = shared
+		this.#connectedAt = shared.clock()
 		this.#lastSeenAt = this.#connectedAt
 	}
 
@@ -172,41 +172,41 @@ export class Connection implements Disposable, EventListenerObject {
 		return this.#id
 	}
 
-	/** null until the peer has said who it is. */
+	/** null until the peer is authenticated. */
 	get owner(): ConnectionOwner | null {
 		return this.#owner
 	}
 
-	/** The peer has said who it is; from now on it shows among its tenant's connections, and leaves when it may not stay. */
+	/** Sets the authenticated peer. The connection now appears among its tenant's, and closes when the credentials expire. */
 	identify(owner: ConnectionOwner): void {
 		this.#owner = owner
 		if (!this.#disposed) owner.expired?.addEventListener('abort', this)
 	}
 
 	/**
-	 * Counts a stream in until it is {@link over}.
+	 * Adds a stream, which counts until {@link Connection.removeStream}.
 	 *
-	 * @throws PlanstreamError `bad_request` when the connection carries as many as it may
+	 * @throws PlanstreamError `bad_request` at the limit of streams per connection
 	 */
-	begin(stream: CarriedStream): void {
+	addStream(stream: CarriedStream): void {
 		if (this.#streams.length >= MAX_STREAMS) {
-			const sentence = `This connection carries ${MAX_STREAMS} subscriptions, which is its limit. Stop one, or open another connection.`
-			throw new PlanstreamError('bad_request', sentence, { limit: MAX_STREAMS })
+			const message = `This connection has reached its limit of ${MAX_STREAMS} subscriptions. Stop one, or open another connection.`
+			throw new PlanstreamError('bad_request', message, { limit: MAX_STREAMS })
 		}
 		this.#streams = this.#streams.concat(stream)
 		const leaving = this.#leaving
 		if (leaving !== null) queueMicrotask(() => stream.end(leaving))
 	}
 
-	/** A stream has ended; does nothing for one that has not begun here. */
-	over(stream: CarriedStream): void {
+	/** Removes an ended stream; does nothing for one that was not added. */
+	removeStream(stream: CarriedStream): void {
 		if (!this.#streams.includes(stream)) return
 		this.#streams = this.#streams.filter((other) => other !== stream)
 		this.#delivered += stream.delivered
 		this.#leaveWhenIdle()
 	}
 
-	/** Ends the streams, and closes the connection as soon as they have ended. */
+	/** Ends all streams, then closes the connection. */
 	leave(reason: PlanstreamError): void {
 		if (this.#leaving !== null) return
 		this.#leaving = reason
@@ -214,17 +214,16 @@ export class Connection implements Disposable, EventListenerObject {
 		this.#leaveWhenIdle()
 	}
 
-	/** Closes it at once. */
 	terminate(): void {
 		this.ends.terminate()
 	}
 
-	/** The peer gave a sign of life. */
+	/** Records a sign of life of the peer. */
 	touch(): void {
-		this.#lastSeenAt = this.#home.clock()
+		this.#lastSeenAt = this.#shared.clock()
 	}
 
-	streamsOf(plan_id: string): number {
+	countStreams(plan_id: string): number {
 		return this.#streams.filter((stream) => stream.plan_id === plan_id).length
 	}
 
@@ -246,10 +245,10 @@ export class Connection implements Disposable, EventListenerObject {
 		if (this.#disposed) return
 		this.#disposed = true
 		this.#owner?.expired?.removeEventListener('abort', this)
-		this.#home.close(this)
+		this.#shared.close(this)
 	}
 
-	/** Its owner may not stay. */
+	/** Closes the connection when its owner's credentials expire. */
 	handleEvent({ target }: Event): void {
 		this.leave((target as AbortSignal).reason as PlanstreamError)
 	}
@@ -261,19 +260,19 @@ export class Connection implements Disposable, EventListenerObject {
 
 /** Limits of one connection; see PROTOCOL.md section 7. */
 export interface ConnectionLimits {
-	/** Milliseconds between two pings on a WebSocket. */
+	/** Time between two pings on a WebSocket, in milliseconds. */
 	readonly pingIntervalMs: number
-	/** Milliseconds a WebSocket has to answer one. */
+	/** Time for a WebSocket to answer a ping, in milliseconds. */
 	readonly pongTimeoutMs: number
-	/** Milliseconds between two signs of life on plain SSE. */
+	/** Time between two heartbeats on plain SSE, in milliseconds. */
 	readonly heartbeatMs: number
-	/** Bytes that may wait for a reader; the item that crosses the limit is still taken. */
+	/** Bytes that may be buffered per connection; the item that crosses the limit is still written. */
 	readonly sendBufferBytes: number
-	/** Milliseconds a reader may take nothing of what waits for it. */
+	/** Time that a client may read nothing of its buffered bytes, in milliseconds. */
 	readonly stallTimeoutMs: number
-	/** Milliseconds a WebSocket that announces credentials has to send them. */
+	/** Time for a WebSocket that announces credentials to send them, in milliseconds. */
 	readonly credentialsTimeoutMs: number
-	/** Whether streams are compressed for who asks for it: it takes CPU time, and for SSE memory for each reader. */
+	/** Whether streams are compressed on request: this costs CPU time, and on SSE memory per reader. */
 	readonly compression: boolean
 }
 

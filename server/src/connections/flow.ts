@@ -1,26 +1,26 @@
-/** What a connection is written to: its socket, or the compressor before it. */
+/** The stream that a connection is written to: its socket, or the compressor before it. */
 export interface Writable {
-	/** True when a write found the buffer full and `drain` has not come since. */
+	/** True after a write found the buffer full, until `drain`. */
 	readonly writableNeedDrain: boolean
 	on(event: 'drain' | 'close', listener: () => void): unknown
 	off(event: 'drain' | 'close', listener: () => void): unknown
 }
 
-/** The writing end of a connection, and how much may wait in it. */
+/** The writing end of a connection, and the limit of its buffer. */
 export interface SendBuffer {
 	readonly writable: Writable
-	/** Bytes that wait. */
+	/** Buffered bytes. */
 	readonly queued: number
-	/** Bytes from which on nothing more is written. */
+	/** Buffered bytes at which writing stops. */
 	readonly limit: number
 }
 
-/** Whether the reader has to take something before more is written. */
+/** Whether the client must read before more is written. */
 function isFull(buffer: SendBuffer): boolean {
 	return buffer.writable.writableNeedDrain && buffer.queued >= buffer.limit
 }
 
-/** Resolves at once while there is room; else when what was written has drained or the connection has closed, or the signal aborts. */
+/** Resolves at once while there is room; else on drain, on close, or when the signal aborts. */
 async function waitForRoom(buffer: SendBuffer, signal?: AbortSignal): Promise<void> {
 	while (signal?.aborted !== true && isFull(buffer)) await waitForDrain(buffer.writable, signal)
 }
@@ -40,8 +40,8 @@ function waitForDrain(writable: Writable, signal?: AbortSignal): Promise<void> {
 }
 
 /**
- * The writing end of a connection that several share. Who wants to write waits in line, writes one item a turn and only while fewer
- * than `limit` bytes wait: so each gets its share, and what waits is at most the limit and the one item that crosses it.
+ * Fair write queue for a connection shared by several streams. Each turn writes one item, and none starts while `limit` bytes or more are
+ * buffered, so the buffer never exceeds the limit by more than one item.
  */
 export class WriteQueue {
 	readonly #buffer: SendBuffer
@@ -52,24 +52,23 @@ export class WriteQueue {
 		this.#buffer = buffer
 	}
 
-	/** Whether the reader has to take something before more is written. */
+	/** Whether the client must read before more is written. */
 	get full(): boolean {
 		return isFull(this.#buffer)
 	}
 
 	/**
-	 * Resolves when it is the caller's turn and there is room; nobody else writes until the turn is disposed. Once the signal has
-	 * aborted nobody waits for room any more.
+	 * Resolves when it is the caller's turn and there is room. The turn lasts until it is disposed. An aborted signal ends the wait for room.
 	 *
 	 * @returns null when the signal aborted and there is no room
 	 */
 	async take(signal?: AbortSignal): Promise<Disposable | null> {
-		if (this.#taken && !(await this.#called(signal))) return null
+		if (this.#taken && !(await this.#waitInLine(signal))) return null
 		this.#taken = true
 		await waitForRoom(this.#buffer, signal)
 		let passed = false
 		const pass = (): void => {
-			if (!passed) this.#next()
+			if (!passed) this.#passTurn()
 			passed = true
 		}
 		if (!this.full) return { [Symbol.dispose]: pass }
@@ -77,8 +76,8 @@ export class WriteQueue {
 		return null
 	}
 
-	/** Waits in line; false for who gave up. */
-	#called(signal?: AbortSignal): Promise<boolean> {
+	/** Waits in line. Resolves to false when the signal aborts while there is no room. */
+	#waitInLine(signal?: AbortSignal): Promise<boolean> {
 		return new Promise((resolve) => {
 			const call = (): void => {
 				signal?.removeEventListener('abort', giveUp)
@@ -96,8 +95,8 @@ export class WriteQueue {
 		})
 	}
 
-	/** The turn goes to the first in line without being free in between. */
-	#next(): void {
+	/** Passes the turn directly to the first in line. */
+	#passTurn(): void {
 		const first = this.#line.shift()
 		if (first === undefined) this.#taken = false
 		else first()
@@ -110,7 +109,7 @@ export interface Pausable {
 	resume(): void
 }
 
-/** The reading end of a connection that several may hold up; it goes on when none of them does. */
+/** Pauses the reading end of a connection while at least one hold is open. */
 export class ReadGate {
 	readonly #source: Pausable
 	#holds = 0
@@ -119,7 +118,7 @@ export class ReadGate {
 		this.#source = source
 	}
 
-	/** Reads nothing more until it is disposed. */
+	/** Pauses reading until the result is disposed. */
 	hold(): Disposable {
 		if (this.#holds++ === 0) this.#source.pause()
 		let held = true
@@ -132,12 +131,12 @@ export class ReadGate {
 	}
 }
 
-/** The calls on one connection: so many are worked on at one time, the others wait, and while they do nothing more is read. */
+/** Limits the concurrent calls of one connection. Further calls wait in order, and reading is paused while any of them waits. */
 export class CallLimiter {
 	readonly #limit: number
 	readonly #reading: ReadGate
 	readonly #waiting: (() => void)[] = []
-	#atWork = 0
+	#running = 0
 
 	constructor(limit: number, reading: ReadGate) {
 		this.#limit = limit
@@ -145,18 +144,18 @@ export class CallLimiter {
 	}
 
 	async run<Answer>(work: () => Promise<Answer>): Promise<Answer> {
-		if (this.#atWork < this.#limit) this.#atWork++
-		else await this.#place()
+		if (this.#running < this.#limit) this.#running++
+		else await this.#waitForSlot()
 		try {
 			return await work()
 		} finally {
 			const next = this.#waiting.shift()
-			if (next === undefined) this.#atWork--
+			if (next === undefined) this.#running--
 			else next()
 		}
 	}
 
-	async #place(): Promise<void> {
+	async #waitForSlot(): Promise<void> {
 		using _hold = this.#reading.hold()
 		await new Promise<void>((resolve) => this.#waiting.push(resolve))
 	}

@@ -3,45 +3,40 @@ import type { Schedule } from '../ops/clock.js'
 
 /** The part of a WebSocket that a heartbeat needs. */
 export interface PingableSocket {
-	/** `flushed` is called when the frame has left this process, or with the reason why it has not. */
+	/** Calls `flushed` once the frame has left this process, or with the error that kept it. */
 	ping(data: string, mask: boolean, flushed: (error?: Error | null) => void): void
 	terminate(): void
-	/** True while this process has chosen to read nothing, and could not see an answer. */
+	/** True while this process has paused reading and cannot see an answer. */
 	readonly isPaused: boolean
 	on(event: 'pong' | 'message', listener: () => void): unknown
 }
 
 export interface HeartbeatOptions {
-	/** Milliseconds from one answer to the next ping. */
+	/** Time from an answer to the next ping, in milliseconds. */
 	readonly pingIntervalMs: number
-	/** Milliseconds for an answer, counted from when the ping has left: a slow reader first has to take what is queued before it. */
+	/** Time for an answer in milliseconds, from when the ping was flushed: a slow client first has to read what is queued before it. */
 	readonly pongTimeoutMs: number
 	readonly schedule: Schedule
 }
 
-/** Who is told of each sign of life. */
-export interface Monitored {
-	touch(): void
-}
-
-/** Pings a WebSocket until it is disposed, and terminates it when nothing comes after a ping. */
+/** Pings a WebSocket until it is disposed, and terminates the connection when a ping gets no answer. */
 export class Heartbeat implements Disposable {
 	readonly #socket: PingableSocket
 	readonly #options: HeartbeatOptions
 	#timer: Disposable
-	/** For an answer. */
+	/** Whether a ping was sent and not answered yet. */
 	#isWaiting = false
 
-	constructor(socket: PingableSocket, living: Monitored, options: HeartbeatOptions) {
+	constructor(socket: PingableSocket, peer: { touch(): void }, options: HeartbeatOptions) {
 		this.#socket = socket
 		this.#options = options
 		this.#timer = this.#pingLater()
-		const alive = (): void => {
-			living.touch()
-			if (this.#isWaiting) this.#goOn()
+		const onAlive = (): void => {
+			peer.touch()
+			if (this.#isWaiting) this.#restart()
 		}
-		socket.on('pong', alive)
-		socket.on('message', alive)
+		socket.on('pong', onAlive)
+		socket.on('message', onAlive)
 	}
 
 	[Symbol.dispose](): void {
@@ -53,7 +48,7 @@ export class Heartbeat implements Disposable {
 		return this.#options.schedule(() => this.#ping(), this.#options.pingIntervalMs)
 	}
 
-	#goOn(): void {
+	#restart(): void {
 		this[Symbol.dispose]()
 		this.#timer = this.#pingLater()
 	}
@@ -65,7 +60,7 @@ export class Heartbeat implements Disposable {
 		})
 	}
 
-	/** Two pings may leave at once when what was queued before them is taken; one answer is due then. */
+	/** Starts the timer for an answer. Two pings may be flushed together after a stall; one answer is enough for both. */
 	#expectAnswer(): void {
 		this.#timer[Symbol.dispose]()
 		this.#timer = this.#options.schedule(() => {
@@ -75,30 +70,30 @@ export class Heartbeat implements Disposable {
 	}
 }
 
-/** What tells that nothing has moved on a connection for as long as was set. */
+/** Emits `timeout` when a connection was idle for the time that was set. */
 export interface IdleSource {
 	on(event: 'timeout', listener: () => void): unknown
 	off(event: 'timeout', listener: () => void): unknown
 }
 
-/** A connection that notices how long nothing has moved on it. */
+/** A socket with an idle timeout. */
 export interface IdleSocket extends IdleSource {
 	readonly writableNeedDrain: boolean
 	setTimeout(delayMs: number): unknown
 	once(event: 'drain', listener: () => void): unknown
 }
 
-/** How a connection is given up that takes nothing. */
+/** The two ways to close a stalled connection. */
 export interface StallEnds {
-	/** Asks it to end; what waits for it may still be taken. */
+	/** Closes gracefully; buffered bytes may still be read. */
 	leave(reason: PlanstreamError): void
-	/** Closes it at once. */
+	/** Closes at once. */
 	terminate(): void
 }
 
 /**
- * Ends a connection that has taken nothing of what waits for it for so long, and closes it when that lasts as long again. A connection
- * that takes what it gets has neither a timer nor a listener.
+ * Ends a connection whose client has read nothing of its buffered bytes for the timeout, and terminates it after the same time again. A
+ * connection whose client keeps up has neither a timer nor a listener.
  */
 export class SlowConsumerTimer {
 	readonly #socket: IdleSocket
@@ -108,7 +103,7 @@ export class SlowConsumerTimer {
 	#isArmed = false
 	#isLeaving = false
 
-	/** @param idle - who tells of the socket's silence. @defaultValue the socket itself */
+	/** @param idle - emits the idle timeout of the socket. @defaultValue the socket itself */
 	constructor(socket: IdleSocket, timeoutMs: number, ends: StallEnds, idle: IdleSource = socket) {
 		this.#socket = socket
 		this.#idle = idle
@@ -116,7 +111,7 @@ export class SlowConsumerTimer {
 		this.#ends = ends
 	}
 
-	/** To be called when a write finds no room. */
+	/** Starts to watch for a stall. Called when a write finds no room. */
 	arm(): void {
 		if (this.#isArmed) return
 		this.#isArmed = true
@@ -133,12 +128,8 @@ export class SlowConsumerTimer {
 	#giveUp(): void {
 		if (!this.#socket.writableNeedDrain) return
 		if (this.#isLeaving) this.#ends.terminate()
-		else this.#ends.leave(isStalled())
+		else this.#ends.leave(new PlanstreamError('slow_consumer', 'The client stopped reading. Reconnect to resume.'))
 		this.#isLeaving = true
 		this.#socket.setTimeout(this.#timeoutMs)
 	}
-}
-
-function isStalled(): PlanstreamError {
-	return new PlanstreamError('slow_consumer', 'Nothing was taken of what waits for this connection. Connect again to go on.')
 }

@@ -2,7 +2,7 @@ import type { PlanstreamError } from '@planstream/shared'
 import type { Hub } from '../hub/hub.js'
 import type { PlanReader, ReadOptions } from '../hub/reader.js'
 import type { Principal, StreamItem } from '../hub/stream.js'
-import { endReason } from '../hub/subscribe.js'
+import { toEndReason } from '../hub/subscribe.js'
 import { type PlanKey, planKey } from '../log/event-log.js'
 import type { Schedule } from '../ops/clock.js'
 import { type BroadcastGroup, type Member, takeChunk } from './group.js'
@@ -117,7 +117,7 @@ export class Subscriber implements Member, Disposable {
 		this.#ending = cause
 		if (!this.#begun) return
 		this.#plan.loop.leave(this)
-		const reason = endReason(cause) ?? 'draining'
+		const reason = toEndReason(cause) ?? 'draining'
 		if (reason === 'slow') this.#plan.counts.slow++
 		const end = this.reader.end(reason, true)
 		this.target.sink.write(this.target.wire.encode(end))

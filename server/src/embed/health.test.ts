@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { Hub } from '../hub/hub.js'
-import { eventOf, LOCAL_PRINCIPAL } from '../hub/stream.js'
+import { LOCAL_PRINCIPAL, parseEvent } from '../hub/stream.js'
 import { openLog } from '../log/open.js'
 import { Health } from '../ops/health.js'
 import { HealthEvents } from './health.js'
@@ -17,7 +17,7 @@ it('keeps no more than a few hundred events: who watches misses none, who comes 
 	const watched: (string | undefined)[] = []
 	const watching = (async () => {
 		for await (const item of hub.subscribe(LOCAL_PRINCIPAL, 'system', request)) {
-			const event = item.kind === 'event' ? eventOf(item.stored) : null
+			const event = item.kind === 'event' ? parseEvent(item.stored) : null
 			if (event?.event_type === 'health_update' && event.data.component === 'part') watched.push(event.data.detail)
 		}
 	})()
@@ -33,7 +33,7 @@ it('keeps no more than a few hundred events: who watches misses none, who comes 
 	const page = await hub.page(LOCAL_PRINCIPAL, 'system', { after: 'start', limit: 1000, waiting: AbortSignal.abort() })
 	const latest = new Map(
 		page.events
-			.map(eventOf)
+			.map(parseEvent)
 			.flatMap((event) => (event.event_type === 'health_update' ? [[event.data.component, event.data]] : [])),
 	)
 	expect(page.events.length).toBeLessThan(300)

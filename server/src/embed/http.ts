@@ -197,7 +197,7 @@ export class OpenRequests {
 
 	/** Resolves when none is left. */
 	answered(): Promise<void> {
-		return this.#open.empty()
+		return this.#open.waitUntilEmpty()
 	}
 
 	/** Cuts what is still being answered. */

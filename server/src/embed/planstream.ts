@@ -235,7 +235,7 @@ export class OpenPlanstream implements Planstream {
 		this.#store[Symbol.dispose]()
 		this.#healthEvents[Symbol.dispose]()
 		this.#draining.abort(new PlanstreamError('draining', 'The server is stopping. Connect again to go on.'))
-		const ended = [this.#connections.empty(), this.executor.stop(), this.#retention.stop(), this.#requests.answered()]
+		const ended = [this.#connections.waitUntilEmpty(), this.executor.stop(), this.#retention.stop(), this.#requests.answered()]
 		await within(STOP_MS, Promise.all(ended))
 		this.#connections.terminate()
 		this.#requests.cut()
@@ -252,13 +252,7 @@ export class OpenPlanstream implements Planstream {
 	}
 }
 
-function createExecutor(
-	hub: Hub,
-	log: EventLog,
-	agents: readonly Agent[],
-	artifacts: Artifacts,
-	{ log, health, onProblem }: Opened,
-): Executor {
+function createExecutor(hub: Hub, agents: readonly Agent[], artifacts: Artifacts, { log, health, onProblem }: Opened): Executor {
 	return new Executor({
 		hub,
 		log,

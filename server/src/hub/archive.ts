@@ -11,45 +11,44 @@ import {
 import { ARCHIVE_VERSION, type ArchiveHead } from '@planstream/shared/schemas'
 import { computeFingerprint, createTakenError, toStagedKey } from '../log/append.js'
 import type { EventLog, Head, LogRecord, Origin, PlanKey, RecordPage } from '../log/event-log.js'
-import { foldOfSnapshot } from './fold-cache.js'
+import { decodeFold } from './fold-cache.js'
 import { foldEvent, initialFold, type PlanFold, summarise } from './plan-fold.js'
 import { unknownPlan } from './stream.js'
 
 const PAGE = 256
 
-/** The files that the steps of plans have made. */
+/** Artifacts of a plan. */
 export interface KeptFiles {
-	/** Which ones a plan has. */
 	readonly ids: () => Promise<readonly string[]>
-	/** The content of one, null when it is not there any more. */
+	/** Content of an artifact; null when it no longer exists. */
 	readonly open: (id: string) => Promise<AsyncIterable<Uint8Array> | null>
 }
 
 /**
- * The log of a plan as lines of JSON: its head, its records as they are stored, its files in pieces, an end.
+ * Exports a plan as lines of JSON: its head, its records as stored, its artifacts in chunks, and an end line.
  *
- * @throws PlanstreamError `not_found`; `conflict` when the plan is trimmed or removed meanwhile, and then there is no end
+ * @throws PlanstreamError `not_found`; `conflict` when the plan is trimmed or removed meanwhile, which leaves the export without its end line
  */
 export async function* archivePlan(log: EventLog, plan: PlanKey, files: KeptFiles): AsyncGenerator<string, void, void> {
 	const first = await log.records(plan, 0, PAGE)
 	const summary = first?.head.summary ?? null
 	if (first === null || summary === null) throw unknownPlan(plan.plan_id)
 	const { head, origin } = first
-	yield `${JSON.stringify(headLine(plan, head, summary, origin))}\n`
+	yield `${JSON.stringify(toHeadLine(plan, head, summary, origin))}\n`
 	let seq = head.oldest_seq - 1
 	for (let page: RecordPage | null = first; seq < head.head_seq; page = await log.records(plan, seq + 1, PAGE)) {
-		for (const { seq: next, fingerprint, sent_digest, text } of recordsBehind(plan, seq, head, page)) {
+		for (const { seq: next, fingerprint, sent_digest, text } of takeRecordsAfter(plan, seq, head, page)) {
 			if (next > head.head_seq) break
 			yield `{"seq":${next},"fingerprint":"${fingerprint}","sent_digest":"${sent_digest}","event":${text}}\n`
 			seq = next
 		}
 	}
-	const kept = yield* fileLines(files)
+	const kept = yield* exportFiles(files)
 	yield `${JSON.stringify({ end: true, events: head.head_seq - head.oldest_seq + 1, files: kept })}\n`
 }
 
-/** @returns how many files there were */
-async function* fileLines({ ids, open }: KeptFiles): AsyncGenerator<string, number, void> {
+/** @returns the number of artifacts */
+async function* exportFiles({ ids, open }: KeptFiles): AsyncGenerator<string, number, void> {
 	let kept = 0
 	for (const file of await ids()) {
 		const content = await open(file)
@@ -57,7 +56,7 @@ async function* fileLines({ ids, open }: KeptFiles): AsyncGenerator<string, numb
 		kept += 1
 		const head = `${JSON.stringify({ file })}\n`
 		let isBegun = false
-		// Whoever wants no more after any of these lines leaves the loop, which closes the file.
+		// A consumer that stops at any of these lines leaves the loop, which closes the file.
 		for await (const bytes of content) {
 			if (!isBegun) yield head
 			isBegun = true
@@ -68,73 +67,72 @@ async function* fileLines({ ids, open }: KeptFiles): AsyncGenerator<string, numb
 	return kept
 }
 
-function headLine({ plan_id }: PlanKey, head: Head, { owner }: PlanSummary, origin: RecordPage['origin']): ArchiveHead {
+function toHeadLine({ plan_id }: PlanKey, head: Head, { owner }: PlanSummary, origin: RecordPage['origin']): ArchiveHead {
 	const { head_seq, state_seq, fingerprint } = head
 	return { planstream_archive: ARCHIVE_VERSION, plan_id, owner, head_seq, state_seq, fingerprint, origin }
 }
 
-function recordsBehind({ plan_id }: PlanKey, seq: number, { epoch }: Head, page: RecordPage | null): RecordPage['records'] {
+function takeRecordsAfter({ plan_id }: PlanKey, seq: number, { epoch }: Head, page: RecordPage | null): RecordPage['records'] {
 	if (page?.head.epoch === epoch && page.records[0]?.seq === seq + 1) return page.records
-	const sentence = `Plan ${plan_id} was trimmed or removed while it was exported. Export it again.`
-	throw new PlanstreamError('conflict', sentence, { plan_id, seq })
+	const message = `Plan ${plan_id} was trimmed or removed during the export. Export it again.`
+	throw new PlanstreamError('conflict', message, { plan_id, seq })
 }
 
-/** Records of one append, and the characters after which it is closed. */
+/** Maximum records per append, and the characters after which an append is sent. */
 const BATCH = 256
 const BATCH_CHARACTERS = 1_048_576
 
-/** What a line of an archive says of an event. */
+/** An event as a line of an archive holds it. */
 export interface ArchivedRecord {
 	readonly seq: number
 	readonly fingerprint: string
 	readonly sent_digest: string
-	/** The event as it is stored. */
+	/** The event as stored. */
 	readonly text: string
 	readonly event: Omit<PlanEvent, 'seq' | 'cursor'>
 }
 
-/** An archive, read as far as its head. */
+/** An archive whose head has been read. */
 export interface Archive {
 	readonly head: ArchiveHead
-	/** Throws where the archive is not well formed or has no end. */
+	/** Throws when the archive is malformed or has no end line. */
 	readonly records: AsyncIterable<ArchivedRecord>
 }
 
 /**
- * Makes a plan of an archive: the same numbers, ids, times, owner and fingerprints, under a new epoch. Nobody sees the plan until it is
- * whole; what goes wrong leaves nothing behind.
+ * Imports a plan from an archive with the same sequence numbers, ids, times, owner and fingerprints, under a new epoch. The plan becomes
+ * visible once it is complete; a failed import leaves nothing behind.
  *
  * @param now - the time of the import (ISO 8601), from which retention counts
- * @throws PlanstreamError `conflict` when there is such a plan, `bad_request` when the archive contradicts itself, and what its records throw
+ * @throws PlanstreamError `conflict` when the plan exists, `bad_request` when the archive contradicts itself, and errors of `records`
  */
 export async function restorePlan(log: EventLog, tenant: string, { head, records }: Archive, now: string): Promise<ImportOutput> {
 	const plan = { tenant, plan_id: head.plan_id }
 	const staged = toStagedKey(plan)
-	await assertFree(log, plan)
+	// Fails early; `rename` checks again.
+	if ((await log.head(plan)) !== null) throw createTakenError(plan)
 	await log.begin(staged, head.origin, Math.min(head.state_seq, head.origin?.seq ?? 0))
 	try {
-		const restoring = new Restoring(log, staged, head)
-		for await (const record of records) await restoring.add(record)
-		const fold = await restoring.end()
+		const staging = new Import(log, staged, head)
+		for await (const record of records) await staging.add(record)
+		const fold = await staging.finish()
 		await log.rename(staged, plan, summarise(fold.state, now))
 	} catch (error) {
 		await log.remove(staged)
 		throw error
 	}
 	const made = await log.head(plan)
-	if (made === null) throw new PlanstreamError('conflict', `Plan ${head.plan_id} was removed at once.`, { plan_id: head.plan_id })
+	if (made === null) {
+		const message = `Plan ${head.plan_id} was deleted right after its import. Import it again.`
+		throw new PlanstreamError('conflict', message, { plan_id: head.plan_id })
+	}
 	const { epoch, head_seq, oldest_seq, fingerprint } = made
 	const cursor = formatCursor({ epoch, seq: head_seq, fingerprint })
 	return { plan_id: head.plan_id, events: head_seq - oldest_seq + 1, head_seq, cursor }
 }
 
-/** Says before any work what the end would refuse. */
-async function assertFree(log: EventLog, plan: PlanKey): Promise<void> {
-	if ((await log.head(plan)) !== null) throw createTakenError(plan)
-}
-
-/** The log of an archive as far as it has been added. */
-class Restoring {
+/** Appends the records of an archive to a staged log, and checks each against its fingerprint. */
+class Import {
 	readonly #log: EventLog
 	readonly #staged: PlanKey
 	readonly #head: ArchiveHead
@@ -148,15 +146,15 @@ class Restoring {
 		this.#staged = staged
 		this.#head = head
 		this.#last = head.origin ?? { seq: 0, fingerprint: EMPTY_FINGERPRINT }
-		this.#fold = head.origin === null ? initialFold(head.plan_id, head.owner) : foldOf(head, head.origin)
+		this.#fold = head.origin === null ? initialFold(head.plan_id, head.owner) : decodeOrigin(head, head.origin)
 	}
 
 	async add({ seq, fingerprint, sent_digest, text, event }: ArchivedRecord): Promise<void> {
 		const { plan_id } = this.#head
-		if (seq !== this.#last.seq + 1) throw broken(`event ${this.#last.seq + 1} of plan ${plan_id} is not where it should be`)
-		if (event.plan_id !== plan_id) throw broken(`event ${seq} is of plan ${event.plan_id}, not of ${plan_id}`)
+		if (seq !== this.#last.seq + 1) throw archiveError(`event ${this.#last.seq + 1} of plan ${plan_id} is missing`)
+		if (event.plan_id !== plan_id) throw archiveError(`event ${seq} belongs to plan ${event.plan_id}, not to ${plan_id}`)
 		if (fingerprint !== computeFingerprint(this.#last.fingerprint, event.event_id, text)) {
-			throw broken(`event ${seq} of plan ${plan_id} does not have its fingerprint`)
+			throw archiveError(`event ${seq} of plan ${plan_id} does not match its fingerprint`)
 		}
 		this.#last = { seq, fingerprint }
 		this.#fold = foldEvent(this.#fold, { ...event, seq, cursor: '' } as PlanEvent)
@@ -165,12 +163,12 @@ class Restoring {
 		if (this.#batch.length >= BATCH || this.#characters >= BATCH_CHARACTERS) await this.#append()
 	}
 
-	/** The fold of the whole log, once all of it is durable. */
-	async end(): Promise<PlanFold> {
+	/** Appends the remaining records and returns the fold of the whole log. */
+	async finish(): Promise<PlanFold> {
 		if (this.#batch.length > 0) await this.#append()
 		const { head_seq, fingerprint, plan_id } = this.#head
 		if (this.#last.seq === head_seq && this.#last.fingerprint === fingerprint) return this.#fold
-		throw broken(`plan ${plan_id} should end with event ${head_seq} and ends with ${this.#last.seq}`)
+		throw archiveError(`plan ${plan_id} ends with event ${this.#last.seq} instead of ${head_seq}`)
 	}
 
 	async #append(): Promise<void> {
@@ -181,24 +179,24 @@ class Restoring {
 	}
 }
 
-function foldOf({ plan_id, owner }: ArchiveHead, { base, seq, fingerprint }: Origin): PlanFold {
-	const fold = wholeFold(base, plan_id, { epoch: '-', seq, fingerprint })
+function decodeOrigin({ plan_id, owner }: ArchiveHead, { base, seq, fingerprint }: Origin): PlanFold {
+	const fold = decodeBase(base, plan_id, { epoch: '-', seq, fingerprint })
 	if (fold.state.plan_id === plan_id && fold.state.owner === owner) return fold
-	throw broken(`what stands for the trimmed events is that of another plan than ${plan_id}`)
+	throw archiveError(`the snapshot belongs to another plan than ${plan_id}`)
 }
 
-function wholeFold(base: string, plan_id: string, at: FullCursor): PlanFold {
+function decodeBase(base: string, plan_id: string, at: FullCursor): PlanFold {
 	try {
-		return foldOfSnapshot(base, { plan_id }, at)
+		return decodeFold(base, { plan_id }, at)
 	} catch (cause) {
-		throw broken(`what stands for the trimmed events of plan ${plan_id} was changed`, cause)
+		throw archiveError(`the snapshot of plan ${plan_id} was changed`, cause)
 	}
 }
 
-function broken(what: string, cause?: unknown): PlanstreamError {
+function archiveError(what: string, cause?: unknown): PlanstreamError {
 	return new PlanstreamError(
 		'bad_request',
-		`The archive is not what was exported: ${what}. Export the plan again.`,
+		`The archive was changed after its export: ${what}. Export the plan again.`,
 		{},
 		{ cause },
 	)

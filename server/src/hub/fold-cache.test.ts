@@ -9,7 +9,7 @@ const RESULT = { text: 'x'.repeat(3000) }
 
 async function withPlans(count: number) {
 	const log = new TailLog(new MemoryLog())
-	const hub = new Hub({ log, clock: () => 0, onProblem: (sentence) => expect.unreachable(sentence) })
+	const hub = new Hub({ log, clock: () => 0, onProblem: (message) => expect.unreachable(message) })
 	const principal: Principal = { tenant: 'default', actor: { type: 'user', id: 'u' }, scopes: new Set(['events:publish']) }
 	const plans = Array.from({ length: count }, (_, index) => ({ tenant: 'default', plan_id: `p${index}` }))
 	const data = { status: 'success', data: RESULT, quality_score: null, progress: 1, artifacts: [] } as const

@@ -4,35 +4,35 @@ import type { Health } from '../ops/health.js'
 const QUEUE_LIMIT = 10_000
 const COMPONENT = 'event_handlers'
 
-/** Called with each event of a type once, on the process that appended it, after it is durable. */
+/** Receives each event of a type once, in the process that appended it, after it is durable. */
 export type EventHandler<Type extends EventType> = (event: EventOf<Type>, tenant: string) => void | Promise<void>
 
 interface Registration {
 	readonly queue: { readonly event: PlanEvent; readonly tenant: string }[]
 	readonly call: (event: PlanEvent, tenant: string) => void | Promise<void>
 	running: boolean
-	/** It misses events until its queue is empty. */
+	/** Whether its queue was full: it misses events until the queue is empty. */
 	overflowing: boolean
 }
 
 export interface HandlerReport {
 	readonly registered: number
-	/** Events a handler never got because its queue was full. */
+	/** Events that a handler missed because its queue was full. */
 	readonly overflowed: number
 }
 
 /**
- * Event handlers: at most once over a crash, in the order of the log, one at a time each. A slow or failing
- * handler holds up neither delivery nor other handlers. Who needs every event for sure subscribes instead.
+ * Calls event handlers at most once per event, in log order, one event at a time each. A slow or failing handler delays neither delivery
+ * nor other handlers. A crash loses queued events: code that needs every event subscribes instead.
  */
 export class Handlers {
 	readonly #byType = new Map<EventType, Set<Registration>>()
-	readonly #onProblem: (sentence: string, error?: Error) => void
+	readonly #onProblem: (message: string, error?: Error) => void
 	readonly #health: Health
 	#overflowed = 0
 	#overflowing = 0
 
-	constructor(onProblem: (sentence: string, error?: Error) => void, health: Health) {
+	constructor(onProblem: (message: string, error?: Error) => void, health: Health) {
 		this.#onProblem = onProblem
 		this.#health = health
 		health.report(COMPONENT, 'ok')
@@ -52,12 +52,12 @@ export class Handlers {
 				registrations.delete(registration)
 				if (registrations.size === 0 && this.#byType.get(event_type) === registrations) this.#byType.delete(event_type)
 				registration.queue.length = 0
-				this.#caughtUp(registration)
+				this.#clearOverflow(registration)
 			},
 		}
 	}
 
-	/** Whether anybody listens at all, so that nobody parses events for nothing. */
+	/** Whether a handler exists, so that events are not parsed needlessly. */
 	get any(): boolean {
 		return this.#byType.size > 0
 	}
@@ -83,11 +83,11 @@ export class Handlers {
 				await registration.call(next.event, next.tenant)
 			} catch (thrown) {
 				const error = asPlanstreamError(thrown)
-				this.#onProblem(`An event handler for ${next.event.event_type} failed; the event was not given to it again.`, error)
+				this.#onProblem(`An event handler for ${next.event.event_type} failed. It does not get this event again.`, error)
 			}
 		}
 		registration.running = false
-		this.#caughtUp(registration)
+		this.#clearOverflow(registration)
 	}
 
 	#overflow(registration: Registration, event: PlanEvent): void {
@@ -95,19 +95,19 @@ export class Handlers {
 		if (registration.overflowing) return
 		registration.overflowing = true
 		this.#overflowing++
-		this.#tell()
-		this.#onProblem(`A handler for ${event.event_type} has ${QUEUE_LIMIT} events waiting; it misses events until it catches up.`)
+		this.#reportHealth()
+		this.#onProblem(`A handler for ${event.event_type} has ${QUEUE_LIMIT} queued events and misses new ones until it catches up.`)
 	}
 
-	#caughtUp(registration: Registration): void {
+	#clearOverflow(registration: Registration): void {
 		if (!registration.overflowing) return
 		registration.overflowing = false
 		this.#overflowing--
-		this.#tell()
+		this.#reportHealth()
 	}
 
-	#tell(): void {
-		const missing = `${this.#overflowing} have ${QUEUE_LIMIT} events waiting and miss events until they catch up.`
+	#reportHealth(): void {
+		const missing = `${this.#overflowing} handlers have ${QUEUE_LIMIT} queued events and miss new ones until they catch up.`
 		if (this.#overflowing === 0) this.#health.report(COMPONENT, 'ok')
 		else this.#health.report(COMPONENT, 'degraded', missing)
 	}

@@ -6,11 +6,11 @@ import { describe, expect, it } from 'vitest'
 import type { EventLog } from '../log/event-log.js'
 import { openLog } from '../log/open.js'
 import { Hub } from './hub.js'
-import { eventOf, LOCAL_PRINCIPAL, type StreamItem } from './stream.js'
+import { LOCAL_PRINCIPAL, parseEvent, type StreamItem } from './stream.js'
 import type { SubscribeRequest } from './subscribe.js'
 
 const problems: string[] = []
-const hubOn = (log: EventLog) => new Hub({ log, clock: Date.now, onProblem: (sentence) => void problems.push(sentence) })
+const hubOn = (log: EventLog) => new Hub({ log, clock: Date.now, onProblem: (message) => void problems.push(message) })
 const openHub = async () => {
 	const log = await openLog({ kind: 'memory' })
 	return { log, hub: hubOn(log) }
@@ -44,7 +44,8 @@ async function take(hub: Hub, request: Partial<SubscribeRequest> = {}, until: (i
 	}
 	return items
 }
-const eventsOf = (items: readonly StreamItem[]) => items.flatMap((item) => (item.kind === 'event' ? [eventOf(item.stored)] : []))
+const eventsOf = (items: readonly StreamItem[]) =>
+	items.flatMap((item) => (item.kind === 'event' ? [parseEvent(item.stored)] : []))
 const framesOf = (items: readonly StreamItem[]) => items.flatMap((item) => (item.kind === 'frame' ? [item.frame] : []))
 
 describe('publishing', () => {

@@ -29,8 +29,8 @@ import { type EventHandler, type HandlerReport, Handlers } from './handlers.js'
 import type { PlanFold } from './plan-fold.js'
 import { assertOpenToProducers, assertPublishable, type PublishRequest } from './publish-rules.js'
 import { PlanReader, type ReaderSource, type ReadOptions } from './reader.js'
-import { eventOf, type Principal, type StreamItem } from './stream.js'
-import { type ChangesRequest, planChanges, Signal, type SubscribeRequest, subscription } from './subscribe.js'
+import { type Principal, parseEvent, type StreamItem } from './stream.js'
+import { type ChangesRequest, Signal, type SubscribeRequest, streamItems, watchPlans } from './subscribe.js'
 import {
 	type CommitOptions,
 	type Committed,
@@ -44,9 +44,9 @@ import {
 
 export interface PageRequest {
 	readonly after: Position
-	/** Events at most. */
+	/** Maximum number of events. */
 	readonly limit: number
-	/** Aborts when nobody waits for an event any more; one that has aborted before asks for no wait. */
+	/** Aborts to stop waiting for an event; pass an aborted signal for no wait. */
 	readonly waiting: AbortSignal
 }
 
@@ -54,30 +54,30 @@ export interface HistoryPage {
 	readonly events: readonly StoredEvent[]
 	readonly next_cursor: string
 	readonly head_seq: number
-	/** Whether the plan is done and the page reaches its end. */
+	/** Whether the plan is finished and the page reaches its end. */
 	readonly finished: boolean
 }
 
 /**
- * Reads one page, and waits for it when there is nothing yet. `start` is the oldest event that is kept.
+ * Reads one page, and waits while it is empty. `start` is the oldest retained event.
  *
- * @throws PlanstreamError `cursor_gone` when the events behind any other position are not to be had
+ * @throws PlanstreamError `cursor_gone` when the events after any other position are no longer available
  */
 async function readPage(log: EventLog, plan: PlanKey, { after, limit, waiting }: PageRequest): Promise<HistoryPage> {
-	const bell = new Signal()
-	using _watch = log.watch(plan, () => bell.ring())
+	const growth = new Signal()
+	using _watch = log.watch(plan, () => growth.ring())
 	let position = after
 	for (;;) {
 		const page = await log.read(plan, position, limit)
 		if (page.verdict.reset !== null && position !== 'start') throw cursorGone(plan, page)
-		const reached = pageOf(page)
-		if (reached.events.length > 0 || reached.finished || waiting.aborted) return reached
+		const found = toHistoryPage(page)
+		if (found.events.length > 0 || found.finished || waiting.aborted) return found
 		position = page.from_cursor ?? { seq: 0 }
-		await bell.wait(waiting)
+		await growth.wait(waiting)
 	}
 }
 
-function pageOf({ head, events, from_seq, from_cursor }: Page): HistoryPage {
+function toHistoryPage({ head, events, from_seq, from_cursor }: Page): HistoryPage {
 	const next_cursor = events.at(-1)?.cursor ?? (from_cursor === null ? '0' : formatPosition(from_cursor))
 	if (head === null) return { events, next_cursor, head_seq: 0, finished: false }
 	const atHead = from_seq + events.length > head.head_seq
@@ -92,40 +92,39 @@ function pageOf({ head, events, from_seq, from_cursor }: Page): HistoryPage {
 function cursorGone({ plan_id }: PlanKey, { verdict, head, from_cursor }: Page): PlanstreamError {
 	const resume_after = from_cursor === null ? '0' : formatPosition(from_cursor)
 	const oldest_seq = head?.oldest_seq ?? 1
-	const sentence = `The events of plan ${plan_id} behind this position cannot be had (${verdict.reset}). Go on after ${resume_after}, or ask for the plan's state.`
-	return new PlanstreamError('cursor_gone', sentence, { reason: verdict.reset, oldest_seq, resume_after })
+	const message = `Events of plan ${plan_id} after this cursor are no longer available (${verdict.reset}). Continue after ${resume_after}, or fetch the plan's state.`
+	return new PlanstreamError('cursor_gone', message, { reason: verdict.reset, oldest_seq, resume_after })
 }
 
 export interface HubOptions {
 	readonly log: EventLog
-	/** Milliseconds since 1970; passed in so that tests own the clock. */
+	/** Unix time in milliseconds. */
 	readonly clock: () => number
-	readonly onProblem: (sentence: string, error?: Error) => void
-	/** Where it says how event handlers are. @defaultValue nobody is told */
+	readonly onProblem: (message: string, error?: Error) => void
+	/** Receives the health of the event handlers. @defaultValue a private one */
 	readonly health?: Health
 }
 
 export interface HubReport {
 	readonly subscriptions: number
 	readonly handlers: HandlerReport
-	/** Plans whose state is kept, and about how many bytes that takes. */
+	/** Plans in the fold cache, and their estimated bytes. */
 	readonly states: { readonly plans: number; readonly bytes: number }
-	/** Plans that something is being committed to. */
+	/** Plans with a commit under way. */
 	readonly writers: number
 }
 
 /**
- * The middle of the house: everything that changes a plan is appended here, everything that watches one reads here.
- * It folds plans and knows their owners; order and durability are the log's.
+ * Connects producers and readers of plans: every change of a plan is appended here, and every subscription reads here.
+ * It folds plans and checks who owns them; the log guarantees order and durability.
  */
 export class Hub {
 	readonly #log: EventLog
 	readonly #clock: () => number
 	readonly #states: FoldCache
 	readonly #handlers: Handlers
-	/** What its readers read. */
 	readonly #source: ReaderSource
-	/** Of the plans that something is being committed to. */
+	/** Writers of the plans with a commit under way. */
 	readonly #writers = new Map<string, PlanWriter>()
 	#subscriptions = 0
 
@@ -138,7 +137,7 @@ export class Hub {
 	}
 
 	/**
-	 * Adds events of a plan that is run elsewhere: all or nothing, durable when it resolves. The first publish to an unknown id makes the plan.
+	 * Appends events of an external plan: all or nothing, durable when it resolves. The first publish to an unknown id creates the plan.
 	 *
 	 * @throws PlanstreamError `plan_managed`, `illegal_transition`, `conflict`, `plan_full`, `too_large`, `invalid_event`, `storage_full`, `storage_unavailable`
 	 */
@@ -152,51 +151,52 @@ export class Hub {
 			return drafts
 		}
 		const committing = this.#commit(plan, { owner: 'external', ...expected }, decide)
-		const { appended } = await committing.catch((refusal) => this.#repeat(plan, drafts, refusal))
+		const { appended } = await committing.catch((refusal) => this.#answerRepeated(plan, drafts, refusal))
 		const last = appended?.results.at(-1)
-		if (appended == null || last === undefined) throw new TypeError('a publish of at least one event was appended')
+		if (appended == null || last === undefined)
+			throw new TypeError('A publish appended no events, although its schema asks for at least one.')
 		const cursor = appended.events.at(-1)?.cursor ?? (await this.cursorAt(plan, last.seq))
 		return { epoch: appended.head.epoch, cursor, results: [...appended.results] }
 	}
 
-	/** Appends what `decide` makes of the plan's state; for plans this server runs. */
+	/** Appends the events that `decide` returns for the plan's state; for plans that this server runs. */
 	commit(plan: PlanKey, decide: Decide): Promise<Committed> {
 		return this.#commit(plan, { owner: 'managed' }, decide)
 	}
 
 	/**
-	 * Adds what the server says of itself to the live-only plan `system`.
+	 * Appends events about the server to the live-only plan `system`.
 	 *
-	 * @returns how many of its events are kept
+	 * @returns the number of its retained events
 	 */
 	async tell(drafts: readonly Draft[]): Promise<number> {
 		const { appended } = await this.#commit(SYSTEM_PLAN, { owner: 'external' }, () => drafts)
 		return appended === null ? 0 : appended.head.head_seq - appended.head.oldest_seq + 1
 	}
 
-	/** A plan's events behind a position, then each new one. */
+	/** Yields a plan's events after a position, then each new one. */
 	async *subscribe(principal: Principal, plan_id: string, request: SubscribeRequest): AsyncGenerator<StreamItem, void, void> {
 		const plan = { tenant: principal.tenant, plan_id }
 		using reader = this.reader(plan, request)
-		yield* subscription(reader, request.signal, (onGrow) => this.#log.watch(plan, onGrow))
+		yield* streamItems(reader, request.signal, (onGrow) => this.#log.watch(plan, onGrow))
 	}
 
-	/** A way through a plan's log, which counts as a subscription until it is disposed. */
+	/** Creates a reader of a plan's log, which counts as a subscription until it is disposed. */
 	reader(plan: PlanKey, request: ReadOptions): PlanReader {
 		this.#subscriptions++
 		return new PlanReader(this.#source, plan, request)
 	}
 
 	/**
-	 * One page of a plan's events; waits for the first one until the signal aborts, unless the plan is done.
+	 * Reads one page of a plan's events, and waits for the first one until the signal aborts, unless the plan is finished.
 	 *
-	 * @throws PlanstreamError `cursor_gone` when the events behind the position are not to be had
+	 * @throws PlanstreamError `cursor_gone` when the events after the position are no longer available
 	 */
 	async page(principal: Principal, plan_id: string, request: PageRequest): Promise<HistoryPage> {
 		return readPage(this.#log, { tenant: principal.tenant, plan_id }, request)
 	}
 
-	/** The state of a plan; null for one this principal does not have. */
+	/** Returns the state of a plan; null for one that the principal does not have. */
 	async state(principal: Principal, plan_id: string): Promise<PlanState | null> {
 		return (await this.fold({ tenant: principal.tenant, plan_id }))?.state ?? null
 	}
@@ -210,32 +210,32 @@ export class Hub {
 		return { plans: [...plans], next_page }
 	}
 
-	/** The newest plans that match, then what changes among them, at most four times a second. */
+	/** Yields the newest plans that match, then the changes among them, at most four times a second. */
 	changes(
 		{ tenant }: Principal,
 		query: Omit<ListQuery, 'tenant'>,
 		waiting: Omit<ChangesRequest, 'query'>,
 	): AsyncGenerator<ChangesOutput, void, void> {
-		return planChanges(this.#log, { ...waiting, query: { ...query, tenant } })
+		return watchPlans(this.#log, { ...waiting, query: { ...query, tenant } })
 	}
 
-	/** The cursor behind an event; the bare number of one that is no longer kept. */
+	/** Returns the cursor of an event; the bare sequence number once the event was trimmed. */
 	async cursorAt(plan: PlanKey, seq: number): Promise<string> {
 		const page = await this.#log.read(plan, { seq: seq - 1 }, 1)
 		const [stored] = page.events
 		return stored?.seq === seq ? stored.cursor : String(seq)
 	}
 
-	/** The result that a `step_completed` or `plan_completed` event of a plan holds, also when it has been trimmed. */
+	/** Reads the result in a `step_completed` or `plan_completed` event, even after the event was trimmed. */
 	resultAt(plan: PlanKey, seq: number): Promise<Json> {
 		return resultAt(this.#log, plan, seq)
 	}
 
 	/**
-	 * Drops the events before a number and keeps what they came to, with every result that is named by its event, in their place. Sequence,
-	 * epoch and fingerprints go on; readers behind the trim are told and go on from the oldest event with the state before it.
+	 * Replaces the events before a sequence number with a snapshot of the state and of every result that the state refers to. Sequence, epoch
+	 * and fingerprints continue; a reader behind the trim gets a reset and continues at the oldest event with the state before it.
 	 *
-	 * @returns how many events were dropped
+	 * @returns the number of dropped events
 	 */
 	async trim(plan: PlanKey, before_seq: number, reason: TrimReason = 'trimmed'): Promise<number> {
 		const head = await this.#log.head(plan)
@@ -246,26 +246,26 @@ export class Hub {
 		return before_seq - head.oldest_seq
 	}
 
-	/** The log of a plan and its files as lines of JSON. */
+	/** Exports the log and the artifacts of a plan as lines of JSON. */
 	archive(principal: Principal, plan_id: string, open: KeptFiles['open']): AsyncGenerator<string, void, void> {
 		const plan = { tenant: principal.tenant, plan_id }
 		const ids = async () => Object.keys((await this.fold(plan))?.artifacts ?? {})
 		return archivePlan(this.#log, plan, { ids, open })
 	}
 
-	/** Makes a plan of the lines that {@link Hub.archive} gave, here or elsewhere. */
+	/** Imports a plan that {@link Hub.archive} has exported, on this server or another. */
 	restore(principal: Principal, archive: Archive): Promise<ImportOutput> {
 		return restorePlan(this.#log, principal.tenant, archive, new Date(this.#clock()).toISOString())
 	}
 
-	/** Forgets a plan; who reads it is told, and a later plan of that id has nothing to do with it. */
+	/** Deletes a plan. Its readers get an `end` frame, and a later plan with this id is unrelated. */
 	async remove(plan: PlanKey): Promise<void> {
 		await this.#log.remove(plan)
 		this.#states.forget(plan)
 		this.#writers.delete(planKey(plan))
 	}
 
-	/** Calls `handler` with each event of a type that this process appends, after it is durable. */
+	/** Registers a handler for the events of a type that this process appends. Disposing the result removes it. */
 	on<Type extends EventType>(event_type: Type, handler: EventHandler<Type>): Disposable {
 		return this.#handlers.on(event_type, handler)
 	}
@@ -275,20 +275,20 @@ export class Hub {
 		return { subscriptions: this.#subscriptions, handlers, states: this.#states.metrics, writers: this.#writers.size }
 	}
 
-	/** A publish that is refused may still be one that was accepted before: then it is answered as it was then. */
-	async #repeat(plan: PlanKey, drafts: readonly Draft[], refusal: unknown): Promise<{ readonly appended: Appended }> {
-		const states = refusal instanceof PlanstreamError && ['illegal_transition', 'plan_full'].includes(refusal.code)
-		if (!states || drafts.some((draft) => draft.event.event_id === undefined)) throw refusal
+	/** Answers a refused publish as before when the same events were accepted earlier. */
+	async #answerRepeated(plan: PlanKey, drafts: readonly Draft[], refusal: unknown): Promise<{ readonly appended: Appended }> {
+		const mayBeRepeated = refusal instanceof PlanstreamError && ['illegal_transition', 'plan_full'].includes(refusal.code)
+		if (!mayBeRepeated || drafts.some((draft) => draft.event.event_id === undefined)) throw refusal
 		const records = drafts.map((draft) => encode(draft, plan.plan_id, '').record)
 		try {
-			// Succeeds for events that are all in the log already; an append of anything new is made to fail.
+			// Succeeds only when the log has all of these events already.
 			return { appended: await this.#log.append(plan, records, KNOWN_ONLY) }
 		} catch (error) {
 			throw error instanceof PlanstreamError && contradicts(error) ? error : refusal
 		}
 	}
 
-	/** All who write to a plan at once share its writer; afterwards what it knew is in the log and the cache of states. */
+	/** Concurrent commits to a plan share its writer, which is dropped after the last one: the log and the cache have all it knows. */
 	async #commit(plan: PlanKey, options: CommitOptions, decide: Decide): Promise<Committed> {
 		const key = planKey(plan)
 		const writer = this.#writers.get(key) ?? new PlanWriter(plan, this.#log, this.#states, this.#clock)
@@ -296,7 +296,7 @@ export class Hub {
 		try {
 			const committed = await writer.commit(options, decide)
 			if (this.#handlers.any)
-				for (const stored of committed.appended?.events ?? []) this.#handlers.emit(eventOf(stored), plan.tenant)
+				for (const stored of committed.appended?.events ?? []) this.#handlers.emit(parseEvent(stored), plan.tenant)
 			return committed
 		} finally {
 			if (writer.idle && this.#writers.get(key) === writer) this.#writers.delete(key)

@@ -16,15 +16,15 @@ import {
 } from '@planstream/shared'
 import { getOwn } from './stream.js'
 
-/** What one step's attempts have left behind that a viewer has no use for. */
+/** Bookkeeping of a step's attempts that viewers never see. */
 interface StepLease {
-	/** The worker of the current attempt: with `attempt` it fences results and progress. */
+	/** Worker of the current attempt; with `attempt` it fences results and progress. */
 	readonly worker_id: string
 	/** Workers lost since the last progress or result; `retry.max_lost` ends a crash loop. */
 	readonly losses: number
 }
 
-/** How a command with an idempotency key was answered. */
+/** The answer to a command with an idempotency key. */
 export interface CommandAnswer {
 	readonly name: string
 	readonly digest: string
@@ -34,40 +34,40 @@ export interface CommandAnswer {
 	readonly revision: number
 }
 
-/** Everything a server needs to go on with a plan: what viewers see, the graph with its policies, and what its control has to remember. */
+/** Everything needed to continue a plan: the state that viewers see, the graph with its policies, and the bookkeeping of control. */
 export interface PlanFold {
 	readonly state: PlanState
-	/** The plan as it stands after all modifications; null for a plan run elsewhere that never said it. */
+	/** The plan after all modifications; null for an external plan without `plan_created`. */
 	readonly plan: NormalisedPlan | null
-	/** The plan as it was created: what the same create again is compared with. */
+	/** The plan as created, which a repeated create is compared with. */
 	readonly created: NormalisedPlan | null
-	/** By step id; of completed steps none. */
+	/** Leases by step id, without completed steps. */
 	readonly leases: Readonly<Record<string, StepLease>>
-	/** Results of managed plans that are too large to stand in the state, by step id. */
+	/** Results of managed plans that are too large for the state, by step id. */
 	readonly large_results: Readonly<Record<string, Json>>
-	/** Characters of output in all. */
+	/** Total characters of output. */
 	readonly output_characters: number
-	/** Every file its steps have made, by id; a plan that is run elsewhere has none here, whatever it says. */
+	/** Artifacts of all steps, by id; empty for an external plan, whatever its events list. */
 	readonly artifacts: Readonly<Record<string, Artifact>>
-	/** What is held back until its review is answered, by step id. */
+	/** Results held back until their review is answered, by step id. */
 	readonly held: Readonly<Record<string, Json>>
-	/** From when the plan's timeout counts. */
+	/** Start of the plan's timeout. */
 	readonly clock_from: string | null
-	/** The pause under way or in force, and since when. */
+	/** The pause under way or in force. */
 	readonly pause: { readonly mode: 'drain' | 'interrupt'; readonly reason: string | null; readonly since: string } | null
-	/** The cancelling under way; one by the plan's timeout ends as failed. */
+	/** The cancellation under way; one caused by the plan's timeout ends as failed. */
 	readonly cancel: { readonly reason: string | null; readonly timed_out: boolean } | null
-	/** For each skipped step the failed one that caused it, or null when somebody skipped it or its gate did. */
+	/** The failed step that caused each skip, by step id; null for a skip by command or by gate. */
 	readonly skipped_by: Readonly<Record<string, string | null>>
-	/** Reviews that have been answered. */
+	/** Ids of answered reviews. */
 	readonly resolved: readonly string[]
-	/** Reviews that nobody can answer any more, by their ids: what has become of their steps instead. */
+	/** Reviews that ended without an answer, by id, with the outcome of their step. */
 	readonly closed: Readonly<Record<string, 'skipped' | 'cancelled'>>
-	/** Ids of removed steps, which are never used again. */
+	/** Ids of removed steps, which are never reused. */
 	readonly removed: readonly string[]
-	/** Answers to commands by their idempotency keys. */
+	/** Answers to commands, by idempotency key. */
 	readonly commands: Readonly<Record<string, CommandAnswer>>
-	/** The command whose events are being folded, until its last one. */
+	/** The command whose events are being folded; null after its last event. */
 	readonly command: { readonly key: string; readonly name: string; readonly digest: string; readonly last_seq: number } | null
 }
 
@@ -93,7 +93,7 @@ export function initialFold(plan_id: string, owner: PlanOwner): PlanFold {
 	}
 }
 
-/** The fold after one more event: pure and total, like the reducer it wraps. */
+/** Returns the fold after one more event: pure and total, like the reducer it wraps. */
 export function foldEvent(fold: PlanFold, event: PlanEvent): PlanFold {
 	const next = { ...fold, state: applyEvent(fold.state, event) }
 	return foldCommand(event.step_id === null ? foldPlanEvent(next, event) : foldStepEvent(next, event, event.step_id), event)
@@ -105,7 +105,7 @@ function foldPlanEvent(fold: PlanFold, event: PlanEvent): PlanFold {
 		case 'plan_created':
 			return { ...fold, plan: event.data.spec, created: event.data.spec }
 		case 'plan_modified':
-			return modified(fold, event.data.steps)
+			return applyModification(fold, event.data.steps)
 		case 'plan_started':
 			return { ...fold, clock_from: timestamp }
 		case 'plan_pausing':
@@ -124,49 +124,49 @@ function foldStepEvent(fold: PlanFold, event: PlanEvent, step_id: string): PlanF
 	const lease = getOwn(fold.leases, step_id)
 	switch (event.event_type) {
 		case 'step_started':
-			return withLease(fold, step_id, { worker_id: event.data.worker_id ?? '', losses: lease?.losses ?? 0 })
+			return setLease(fold, step_id, { worker_id: event.data.worker_id ?? '', losses: lease?.losses ?? 0 })
 		case 'step_output':
 			return { ...fold, output_characters: fold.output_characters + (event.data.delta?.length ?? 0) }
 		case 'step_progress':
-			return lease === undefined || lease.losses === 0 ? fold : withLease(fold, step_id, { ...lease, losses: 0 })
+			return lease === undefined || lease.losses === 0 ? fold : setLease(fold, step_id, { ...lease, losses: 0 })
 		case 'step_retrying':
-			if (event.data.reason === 'manual') return { ...fold, skipped_by: without(fold.skipped_by, step_id) }
+			if (event.data.reason === 'manual') return { ...fold, skipped_by: omit(fold.skipped_by, step_id) }
 			if (event.data.reason !== 'worker_lost') return fold
-			return withLease(fold, step_id, { worker_id: '', losses: (lease?.losses ?? 0) + 1 })
+			return setLease(fold, step_id, { worker_id: '', losses: (lease?.losses ?? 0) + 1 })
 		case 'step_skipped':
 			return {
-				...withoutReview(fold, step_id, 'skipped'),
+				...closeReview(fold, step_id, 'skipped'),
 				skipped_by: { ...fold.skipped_by, [step_id]: event.data.cause_step_id ?? null },
 			}
 		case 'step_cancelled':
-			return withoutReview(fold, step_id, 'cancelled')
+			return closeReview(fold, step_id, 'cancelled')
 		case 'step_completed': {
-			const ended = lease === undefined ? fold : { ...fold, leases: without(fold.leases, step_id) }
+			const ended = lease === undefined ? fold : { ...fold, leases: omit(fold.leases, step_id) }
 			if (fold.state.owner === 'external') return ended
-			const kept = withArtifacts(ended, event.data.artifacts)
-			if (stepOf(fold.state, step_id)?.result_seq === undefined) return kept
+			const kept = addArtifacts(ended, event.data.artifacts)
+			if (findStep(fold.state, step_id)?.result_seq === undefined) return kept
 			return { ...kept, large_results: { ...fold.large_results, [step_id]: event.data.data } }
 		}
 		case 'review_required': {
 			if (fold.state.owner === 'external') return fold
 			const { payload } = event.data
-			return { ...withArtifacts(fold, artifactsIn(payload)), held: { ...fold.held, [step_id]: payload } }
+			return { ...addArtifacts(fold, listArtifacts(payload)), held: { ...fold.held, [step_id]: payload } }
 		}
 		case 'review_resolved':
-			return { ...fold, held: without(fold.held, step_id), resolved: [...fold.resolved, event.data.review_id] }
+			return { ...fold, held: omit(fold.held, step_id), resolved: [...fold.resolved, event.data.review_id] }
 		default:
 			return fold
 	}
 }
 
-function modified(fold: PlanFold, steps: NormalisedPlan['steps']): PlanFold {
+function applyModification(fold: PlanFold, steps: NormalisedPlan['steps']): PlanFold {
 	if (fold.plan === null) return fold
 	const kept = new Set(steps.map((step) => step.step_id))
 	const gone = fold.plan.steps.flatMap(({ step_id }) => (kept.has(step_id) ? [] : [step_id]))
 	return { ...fold, plan: { ...fold.plan, steps }, removed: [...fold.removed, ...gone] }
 }
 
-/** Remembers how a command with a key was answered: the fold at its last event. */
+/** Records the answer to a command with a key: status and revision at its last event. */
 function foldCommand(fold: PlanFold, event: PlanEvent): PlanFold {
 	const { seq, event_id } = event
 	const mark = event.command
@@ -180,51 +180,51 @@ function foldCommand(fold: PlanFold, event: PlanEvent): PlanFold {
 	return { ...fold, command: null, commands: { ...fold.commands, [key]: { name, digest, seq, status, revision } } }
 }
 
-function withArtifacts(fold: PlanFold, artifacts: readonly Artifact[]): PlanFold {
+function addArtifacts(fold: PlanFold, artifacts: readonly Artifact[]): PlanFold {
 	if (artifacts.length === 0) return fold
 	const added = Object.fromEntries(artifacts.map((artifact) => [artifact.artifact_id, artifact]))
 	return { ...fold, artifacts: { ...fold.artifacts, ...added } }
 }
 
-/** The files of a result that is held back, as this server wrote them into the review. */
-function artifactsIn(payload: Json): readonly Artifact[] {
+/** Lists the artifacts of a held-back result, as this server wrote them into the review. */
+function listArtifacts(payload: Json): readonly Artifact[] {
 	if (typeof payload !== 'object' || payload === null || !('artifacts' in payload)) return []
 	return payload.artifacts as unknown as readonly Artifact[]
 }
 
-/** The name of the review of a step's current attempt. */
-export function reviewIdOf({ step_id, attempt }: Pick<StepState, 'step_id' | 'attempt'>): string {
+/** Returns the id of the review of a step's current attempt. */
+export function formatReviewId({ step_id, attempt }: Pick<StepState, 'step_id' | 'attempt'>): string {
 	return `${step_id}.${attempt}`
 }
 
-/** Lets go of what is held back for a review when its step has ended in another way. */
-function withoutReview(fold: PlanFold, step_id: string, instead: 'skipped' | 'cancelled'): PlanFold {
-	const step = stepOf(fold.state, step_id)
+/** Drops a held-back result when its step was skipped or cancelled instead of reviewed. */
+function closeReview(fold: PlanFold, step_id: string, instead: 'skipped' | 'cancelled'): PlanFold {
+	const step = findStep(fold.state, step_id)
 	if (step === undefined || getOwn(fold.held, step_id) === undefined) return fold
-	return { ...fold, held: without(fold.held, step_id), closed: { ...fold.closed, [reviewIdOf(step)]: instead } }
+	return { ...fold, held: omit(fold.held, step_id), closed: { ...fold.closed, [formatReviewId(step)]: instead } }
 }
 
-function without<Value>(record: Readonly<Record<string, Value>>, key: string): Readonly<Record<string, Value>> {
+function omit<Value>(record: Readonly<Record<string, Value>>, key: string): Readonly<Record<string, Value>> {
 	const { [key]: _gone, ...rest } = record
 	return rest
 }
 
-export function stepOf(state: PlanState, step_id: string): StepState | undefined {
+export function findStep(state: PlanState, step_id: string): StepState | undefined {
 	return state.steps[indexSteps(state.steps).places.get(step_id) ?? -1]
 }
 
-/** The result of a completed step; null for any other. */
-export function resultOf(fold: PlanFold, step_id: string): Json {
-	const step = stepOf(fold.state, step_id)
+/** Returns the result of a completed step; null for any other. */
+export function getResult(fold: PlanFold, step_id: string): Json {
+	const step = findStep(fold.state, step_id)
 	if (step?.status !== 'completed') return null
 	return step.result ?? getOwn(fold.large_results, step_id) ?? null
 }
 
-function withLease(fold: PlanFold, step_id: string, lease: StepLease): PlanFold {
+function setLease(fold: PlanFold, step_id: string, lease: StepLease): PlanFold {
 	return { ...fold, leases: { ...fold.leases, [step_id]: lease } }
 }
 
-/** The line of the plan list that a state stands for. */
+/** Makes the entry of the plan list for a state. */
 export function summarise(state: PlanState, updated_at: string): PlanSummary {
 	const { plan_id, owner, status, query, labels, revision, progress, created_at, started_at, finished_at } = state
 	const times = { created_at: created_at ?? updated_at, started_at, finished_at, updated_at }

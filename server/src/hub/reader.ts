@@ -11,27 +11,27 @@ import {
 } from '@planstream/shared'
 import type { EventLog, Page, PlanKey, StoredEvent } from '../log/event-log.js'
 import type { FoldCache } from './fold-cache.js'
-import { type EndItem, eventOf, type StreamItem } from './stream.js'
+import { type EndItem, parseEvent, type StreamItem } from './stream.js'
 
-/** Which of a plan's events a reader wants to see. */
+/** Selects the events that a reader receives. */
 export interface FilterRequest {
 	readonly event_types?: ReadonlySet<EventType>
 	readonly step_id?: string
 }
 
 export interface EventFilter {
-	/** The same for filters that show the same. */
+	/** Equal for filters that show the same events. */
 	readonly key: string
 	readonly shows: (stored: StoredEvent) => boolean
 }
 
-/** @returns null for who wants to see everything */
-function eventFilter({ event_types, step_id }: FilterRequest): EventFilter | null {
+/** @returns null when every event is shown */
+function createFilter({ event_types, step_id }: FilterRequest): EventFilter | null {
 	if (event_types === undefined && step_id === undefined) return null
 	return {
 		key: JSON.stringify([event_types === undefined ? null : [...event_types].sort(), step_id ?? null]),
 		shows: (stored) => {
-			const event = eventOf(stored)
+			const event = parseEvent(stored)
 			return (event_types?.has(event.event_type) ?? true) && (step_id === undefined || event.step_id === step_id)
 		},
 	}
@@ -40,68 +40,68 @@ function eventFilter({ event_types, step_id }: FilterRequest): EventFilter | nul
 const PAGE = 256
 const POSITION_INTERVAL_MS = 1000
 
-/** What a reader of a plan asks for. */
+/** Options of a reader. */
 export interface ReadOptions extends FilterRequest {
 	readonly after: Position
-	/** Put the state into the first `ready`. */
+	/** Whether the first `ready` frame carries the state. */
 	readonly snapshot: boolean
 	readonly follow: 'until_done' | 'always'
-	/** Events a second at most; what comes faster waits in the log. @defaultValue as they come */
+	/** Maximum events per second; the rest waits in the log. @defaultValue no limit */
 	readonly max_events_per_s?: number
 }
 
-/** Behind which event somebody is. */
+/** The last event that a reader has passed. */
 export interface ReaderPosition {
 	readonly seq: number
 	readonly cursor: string
 }
 
-/** What all readers share. */
+/** Resources that all readers share. */
 export interface ReaderSource {
 	readonly log: EventLog
 	readonly states: FoldCache
-	/** Milliseconds since 1970. */
+	/** Unix time in milliseconds. */
 	readonly clock: () => number
-	/** A reader is done. */
+	/** Called once by each reader when it is disposed. */
 	readonly leave: () => void
 }
 
 /**
- * One reader's way through a plan's log: where it is, and what it is told. It keeps no events and waits for nothing; replay, resume and
- * live are the same reads. Each change of the verdict on the position, the first included, is a `ready` frame; the way ends at the head
- * of a finished plan unless `follow` is `always`.
+ * The position of one reader in a plan's log, and the items it receives. It stores no events and never waits; replay, resume and live are
+ * the same reads. Every verdict on the position, the first included, becomes a `ready` frame. The items end at the head of a finished
+ * plan, unless `follow` is `always`.
  */
 export class PlanReader implements Disposable {
 	readonly plan: PlanKey
 	readonly request: ReadOptions
 	readonly filter: EventFilter | null
 	readonly #source: ReaderSource
-	#news: ReadyFrame | null = null
-	#place: ReaderPosition | null = null
+	#pendingReady: ReadyFrame | null = null
+	#position: ReaderPosition | null = null
 	#epoch: string | null = null
 	#headSeq = 0
-	/** The newest events behind the position were not shown. */
-	#hid = false
+	/** Whether the newest events up to the position were filtered out. */
+	#isFiltered = false
 	#lastFrameAt = 0
 	#atHead = false
-	#lastWord: EndFrame | null = null
+	#endFrame: EndFrame | null = null
 	#disposed = false
 
 	constructor(source: ReaderSource, plan: PlanKey, request: ReadOptions) {
 		this.#source = source
 		this.plan = plan
 		this.request = request
-		this.filter = eventFilter(request)
+		this.filter = createFilter(request)
 	}
 
 	/** null before the first page. */
 	get position(): ReaderPosition | null {
-		return this.#place
+		return this.#position
 	}
 
-	/** What the reader is to be told of its position; null once it was taken, and before the first page. */
+	/** The `ready` frame until its page is consumed or replaced; null before the first page. */
 	get pendingReady(): ReadyFrame | null {
-		return this.#news
+		return this.#pendingReady
 	}
 
 	/** null while the plan has no log. */
@@ -109,43 +109,43 @@ export class PlanReader implements Disposable {
 		return this.#epoch
 	}
 
-	/** Where the log stood at the last look. */
+	/** Head of the log at the last read. */
 	get headSeq(): number {
 		return this.#headSeq
 	}
 
-	/** Whether all of the last page's items were taken and nothing is behind it. */
+	/** Whether all items of the last page were consumed and the log has no more. */
 	get atHead(): boolean {
 		return this.#atHead
 	}
 
-	/** The `end` after which nothing comes, once it was taken. */
+	/** The final `end` frame, once it was yielded. */
 	get endFrame(): EndFrame | null {
-		return this.#lastWord
+		return this.#endFrame
 	}
 
-	/** Where the reader resumes. */
+	/** The cursor from which the reader resumes. */
 	get cursor(): string {
-		return this.#place?.cursor ?? formatPosition(this.request.after)
+		return this.#position?.cursor ?? formatPosition(this.request.after)
 	}
 
-	/** Reads on behind the position. */
+	/** Reads the page after the position. */
 	read(): Promise<Page> {
-		const position = this.#place === null ? this.request.after : (parsePosition(this.#place.cursor) ?? { seq: 0 })
+		const position = this.#position === null ? this.request.after : (parsePosition(this.#position.cursor) ?? { seq: 0 })
 		return this.#source.log.read(this.plan, position, PAGE)
 	}
 
-	/** What a page tells: the position moves behind each item as it is taken, so that it may be left at any. */
+	/** Turns a page into items. The position advances with each item, so iteration may stop at any of them. */
 	async items(page: Page): Promise<Iterable<StreamItem>> {
 		const { head, verdict } = page
 		this.#atHead = false
 		this.#headSeq = head?.head_seq ?? 0
-		if (head === null && this.#epoch !== null) return this.#last(this.end('deleted', false))
-		const isNews = this.#place === null || verdict.reset !== null || verdict.epoch !== this.#epoch
-		return this.#items(page, isNews ? await this.#ready(page) : null)
+		if (head === null && this.#epoch !== null) return this.#finish(this.end('deleted', false))
+		const needsReady = this.#position === null || verdict.reset !== null || verdict.epoch !== this.#epoch
+		return this.#items(page, needsReady ? await this.#ready(page) : null)
 	}
 
-	/** The last word on this way. */
+	/** Makes the final `end` frame. */
 	end(reason: EndReason, resume: boolean): EndItem {
 		const { plan_id } = this.plan
 		return {
@@ -155,20 +155,20 @@ export class PlanReader implements Disposable {
 	}
 
 	/**
-	 * Others have read on for this reader.
+	 * Moves the reader past events that were delivered to it from a shared read.
 	 *
-	 * @param hid - whether the newest events on the way were not shown. @defaultValue as it was
+	 * @param isFiltered - whether the newest of them were filtered out. @defaultValue unchanged
 	 */
-	moveTo(place: ReaderPosition, headSeq: number, hid = this.#hid): void {
-		this.#place = place
+	moveTo(position: ReaderPosition, headSeq: number, isFiltered = this.#isFiltered): void {
+		this.#position = position
 		this.#headSeq = headSeq
-		this.#hid = hid
+		this.#isFiltered = isFiltered
 	}
 
-	/** Tells a reader at the head that its position moved although it was shown nothing, at most once a second. */
+	/** Makes a `position` frame for a reader at the head whose newest events were filtered out, at most once a second. */
 	movedByFilter(): StreamItem | null {
-		if (!this.#hid || this.#source.clock() - this.#lastFrameAt < POSITION_INTERVAL_MS) return null
-		this.#hid = false
+		if (!this.#isFiltered || this.#source.clock() - this.#lastFrameAt < POSITION_INTERVAL_MS) return null
+		this.#isFiltered = false
 		this.#lastFrameAt = this.#source.clock()
 		return { kind: 'frame', frame: { frame: 'position', plan_id: this.plan.plan_id, cursor: this.cursor } }
 	}
@@ -179,38 +179,38 @@ export class PlanReader implements Disposable {
 	}
 
 	*#items(page: Page, ready: StreamItem | null): Generator<StreamItem, void, void> {
-		this.#news = null
+		this.#pendingReady = null
 		if (ready !== null) yield ready
 		for (const stored of page.events) {
-			this.#place = positionAfter(stored)
-			this.#hid = this.filter?.shows(stored) === false
-			if (!this.#hid) yield { kind: 'event', stored }
+			this.#position = positionAfter(stored)
+			this.#isFiltered = this.filter?.shows(stored) === false
+			if (!this.#isFiltered) yield { kind: 'event', stored }
 		}
 		this.#atHead = page.head === null || page.from_seq + page.events.length > page.head.head_seq
 		if (!this.#atHead) return
 		const status = page.head?.summary?.status
 		if (this.request.follow === 'until_done' && status !== undefined && isFinished(status)) {
-			yield* this.#last(this.end(status, false))
+			yield* this.#finish(this.end(status, false))
 			return
 		}
 		const moved = this.movedByFilter()
 		if (moved !== null) yield moved
 	}
 
-	*#last(end: EndItem): Generator<StreamItem, void, void> {
-		this.#lastWord = end.frame
+	*#finish(end: EndItem): Generator<StreamItem, void, void> {
+		this.#endFrame = end.frame
 		yield end
 	}
 
 	async #ready(page: Page): Promise<StreamItem> {
 		const { head, verdict, from_seq, from_cursor } = page
-		const snapshot = this.#place === null && this.request.snapshot
+		const snapshot = this.#position === null && this.request.snapshot
 		const cursor = formatPosition(from_cursor ?? { seq: 0 })
-		const state = await this.#stateFor(page, snapshot || verdict.reset !== null)
+		const state = await this.#readState(page, snapshot || verdict.reset !== null)
 		this.#epoch = verdict.epoch
-		this.#place = { seq: from_cursor?.seq ?? 0, cursor }
+		this.#position = { seq: from_cursor?.seq ?? 0, cursor }
 		this.#lastFrameAt = this.#source.clock()
-		this.#news = {
+		this.#pendingReady = {
 			frame: 'ready',
 			plan_id: this.plan.plan_id,
 			cursor,
@@ -224,16 +224,17 @@ export class PlanReader implements Disposable {
 			plan_status: head?.summary?.status ?? 'unknown',
 			owner: head?.summary?.owner ?? null,
 		}
-		return { kind: 'frame', frame: this.#news }
+		return { kind: 'frame', frame: this.#pendingReady }
 	}
 
-	#stateFor(page: Page, wanted: boolean): Promise<PlanState | null> {
-		if (!wanted || page.head === null) return Promise.resolve(null)
-		return this.#source.states.at(this.plan, page.from_seq - 1)
+	async #readState(page: Page, isWanted: boolean): Promise<PlanState | null> {
+		if (!isWanted || page.head === null) return null
+		const fold = await this.#source.states.foldAt(this.plan, page.from_seq - 1)
+		return fold?.state ?? null
 	}
 }
 
-/** The place behind an event, without the event. */
+/** Returns the position after an event, without keeping the event alive. */
 export function positionAfter({ seq, cursor }: StoredEvent): ReaderPosition {
 	return { seq, cursor }
 }

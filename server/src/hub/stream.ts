@@ -7,7 +7,7 @@ export type StreamItem =
 	| { readonly kind: 'event'; readonly stored: StoredEvent }
 	| { readonly kind: 'frame'; readonly frame: ControlFrame }
 
-/** The last one. */
+/** The last item of a stream. */
 export interface EndItem {
 	readonly kind: 'frame'
 	readonly frame: EndFrame
@@ -15,8 +15,8 @@ export interface EndItem {
 
 const parsed = new WeakMap<StoredEvent, PlanEvent>()
 
-/** The event behind a stored text, parsed once a process however many readers it has. */
-export function eventOf(stored: StoredEvent): PlanEvent {
+/** Parses a stored event, once per process however many readers it has. */
+export function parseEvent(stored: StoredEvent): PlanEvent {
 	const known = parsed.get(stored)
 	if (known !== undefined) return known
 	const event = JSON.parse(stored.text) as PlanEvent
@@ -24,23 +24,23 @@ export function eventOf(stored: StoredEvent): PlanEvent {
 	return event
 }
 
-/** The item as JSON text, the same bytes on every transport. */
-export function textOf(item: StreamItem): string {
+/** Encodes an item as JSON text, the same on every transport. */
+export function encodeItem(item: StreamItem): string {
 	return item.kind === 'event' ? item.stored.text : JSON.stringify(item.frame)
 }
 
-/** Where a reader resumes that has seen this item; null when the item does not move it. */
-export function cursorOf(item: StreamItem): string | null {
+/** Returns the cursor from which to resume after an item; null when the item does not move the position. */
+export function getResumeCursor(item: StreamItem): string | null {
 	return item.kind === 'event' ? item.stored.cursor : item.frame.cursor
 }
 
-/** Who asks. Every service call takes one; the tenant decides which plans exist for them. */
+/** The identity behind a call. Its tenant decides which plans exist for it. */
 export interface Principal {
 	readonly tenant: string
-	/** Goes into the events this principal causes. */
+	/** Recorded in the events that this principal causes. */
 	readonly actor: Actor
 	readonly scopes: ReadonlySet<Scope>
-	/** Aborts with a {@link PlanstreamError} `auth_expired` when its credentials are no longer valid; absent where nothing expires. */
+	/** Aborts with a {@link PlanstreamError} `auth_expired` when its credentials expire. @defaultValue they never expire */
 	readonly expired?: AbortSignal
 }
 
@@ -51,12 +51,12 @@ export const LOCAL_PRINCIPAL: Principal = {
 	scopes: new Set(['plans:read', 'plans:write', 'events:publish', 'admin']),
 }
 
-/** Says that a tenant has no plan of an id; one of another tenant is unknown like one that never was. */
+/** Makes the error for an unknown plan. A plan of another tenant is just as unknown as one that never existed. */
 export function unknownPlan(plan_id: string): PlanstreamError {
 	return new PlanstreamError('not_found', `There is no plan ${plan_id}. Check the id, or create the plan first.`, { plan_id })
 }
 
-/** What a record holds under a key that somebody else chose; never what every object inherits, such as `constructor`. */
+/** Looks up a key from outside in a record, without inherited properties such as `constructor`. */
 export function getOwn<Value>(record: Readonly<Record<string, Value>>, key: string): Value | undefined {
 	return Object.hasOwn(record, key) ? record[key] : undefined
 }

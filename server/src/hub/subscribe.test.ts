@@ -2,7 +2,7 @@ import type { PlanStatus, PlanSummary } from '@planstream/shared'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { openLog } from '../log/open.js'
-import { CHANGES_INTERVAL_MS, changeOf, planChanges } from './subscribe.js'
+import { CHANGES_INTERVAL_MS, diffPlans, watchPlans } from './subscribe.js'
 
 function summary(plan_id: string, status: PlanStatus = 'running', created_at = '2026-01-01T00:00:00.000Z'): PlanSummary {
 	const times = { created_at, started_at: null, finished_at: null, updated_at: created_at }
@@ -24,14 +24,14 @@ test('who takes every change has the last page, whatever the pages were', () => 
 			let shown: Map<string, string> | null = null
 			for (const page of all) {
 				const plans = page.map(({ id, status }) => summary(`p${id}`, status))
-				const change = changeOf(shown, plans)
+				const change = diffPlans(shown, plans)
 				shown = new Map(plans.map((plan) => [plan.plan_id, JSON.stringify(plan)]))
 				if (change?.reset) view = new Map()
 				for (const plan of change?.plans ?? []) view.set(plan.plan_id, plan)
 				for (const plan_id of change?.removed ?? []) view.delete(plan_id)
 				const expected = new Map(plans.map((plan) => [plan.plan_id, plan]))
 				expect(Object.fromEntries(view)).toEqual(Object.fromEntries(expected))
-				expect(changeOf(shown, plans)).toBeNull()
+				expect(diffPlans(shown, plans)).toBeNull()
 			}
 		}),
 	)
@@ -49,7 +49,7 @@ test('what changes within the pause is told once, after it; a reader that leaves
 	await append('p', 'running')
 	const pauses: { run: () => void; delayMs: number }[] = []
 	const left = new AbortController()
-	const changes = planChanges(log, {
+	const changes = watchPlans(log, {
 		query: { tenant: 't', limit: 2 },
 		signal: left.signal,
 		schedule: (run, delayMs) => {

@@ -4,10 +4,7 @@ import type { Schedule } from '../ops/clock.js'
 import type { PlanReader, ReadOptions } from './reader.js'
 import type { StreamItem } from './stream.js'
 
-/**
- * A flag somebody can wait for. It may ring early or twice, never not at all: a ring between two waits
- * makes the next wait return at once.
- */
+/** An auto-reset event. Spurious wake-ups are possible; a missed one is not: a ring between two waits ends the next wait at once. */
 export class Signal {
 	#rung = false
 	#wake: (() => void) | null = null
@@ -17,7 +14,7 @@ export class Signal {
 		this.#wake?.()
 	}
 
-	/** Resolves at the next ring, or at once if it rang since the last wait, or when the signal aborts. */
+	/** Resolves at the next ring, at once if it rang since the last wait, or when the signal aborts. */
 	async wait(signal: AbortSignal): Promise<void> {
 		if (!this.#rung && !signal.aborted) {
 			const { promise, resolve } = withResolvers()
@@ -40,36 +37,36 @@ function withResolvers(): { promise: Promise<void>; resolve: () => void } {
 }
 
 export interface SubscribeRequest extends ReadOptions {
-	/** Ends the subscription; with a {@link PlanstreamError} that {@link endReason} knows after a last `end` frame. */
+	/** Ends the subscription, after an `end` frame when {@link toEndReason} maps the signal's reason to one. */
 	readonly signal: AbortSignal
 }
 
 /**
- * A reader's items for whoever asks for one after the other: it queues nothing, and who does not ask costs nothing.
+ * Yields the items of a reader on demand: it queues nothing, and an idle consumer costs nothing.
  *
- * @param watch - tells when there is more to read
+ * @param watch - calls back when there is more to read
  */
-export async function* subscription(
+export async function* streamItems(
 	reader: PlanReader,
 	signal: AbortSignal,
 	watch: (onGrow: () => void) => Disposable,
 ): AsyncGenerator<StreamItem, void, void> {
-	const bell = new Signal()
-	using _watch = watch(() => bell.ring())
+	const growth = new Signal()
+	using _watch = watch(() => growth.ring())
 	do {
 		for (const item of await reader.items(await reader.read())) {
 			yield item
 			if (signal.aborted) break
 		}
 		if (reader.endFrame !== null) return
-		if (reader.atHead) await bell.wait(signal)
+		if (reader.atHead) await growth.wait(signal)
 	} while (!signal.aborted)
-	const reason = endReason(signal.reason)
+	const reason = toEndReason(signal.reason)
 	if (reason !== null) yield reader.end(reason, true)
 }
 
-/** What a reader is told when its stream is to end; null for a reason that goes without a word. */
-export function endReason(reason: unknown): EndReason | null {
+/** Maps the reason of an abort to that of an `end` frame; null to end without a frame. */
+export function toEndReason(reason: unknown): EndReason | null {
 	if (!(reason instanceof PlanstreamError)) return null
 	switch (reason.code) {
 		case 'draining':
@@ -82,42 +79,42 @@ export function endReason(reason: unknown): EndReason | null {
 	}
 }
 
-/** Milliseconds from one item to the next at least: changes in between become one. */
+/** Minimum time between two items; changes in between are merged. */
 export const CHANGES_INTERVAL_MS = 250
 
-/** What somebody was shown: the text of each summary by its plan. */
+/** The last page that was sent: the JSON of each summary by plan id. */
 type Shown = ReadonlyMap<string, string>
 
 export interface ChangesRequest {
-	/** Whose plans, which of them, and how many of the newest. */
+	/** Selects the tenant, the plans, and how many of the newest. */
 	readonly query: ListQuery
 	readonly signal: AbortSignal
 	readonly schedule: Schedule
 }
 
-/** The newest plans that match, then what changes among them, until the signal aborts. */
-export async function* planChanges(log: EventLog, request: ChangesRequest): AsyncGenerator<ChangesOutput, void, void> {
+/** Yields the newest plans that match, then the changes among them, until the signal aborts. */
+export async function* watchPlans(log: EventLog, request: ChangesRequest): AsyncGenerator<ChangesOutput, void, void> {
 	const { query, signal, schedule } = request
-	const bell = new Signal()
-	using _watch = log.watch({ tenant: query.tenant }, () => bell.ring())
+	const growth = new Signal()
+	using _watch = log.watch({ tenant: query.tenant }, () => growth.ring())
 	let shown: Shown | null = null
 	while (!signal.aborted) {
 		const { plans } = await log.list(query)
-		const change = changeOf(shown, plans)
+		const change = diffPlans(shown, plans)
 		shown = new Map(plans.map((plan) => [plan.plan_id, JSON.stringify(plan)]))
 		if (change !== null) yield change
 		await pause(schedule, signal)
-		await bell.wait(signal)
+		await growth.wait(signal)
 	}
 }
 
 /**
- * What to tell somebody who was shown a page and is to see another one.
+ * Computes the change from the last page to the next.
  *
  * @param shown - null before the first page
- * @returns null when nothing differs
+ * @returns null when the pages are equal
  */
-export function changeOf(shown: Shown | null, plans: readonly PlanSummary[]): ChangesOutput | null {
+export function diffPlans(shown: Shown | null, plans: readonly PlanSummary[]): ChangesOutput | null {
 	if (shown === null) return { reset: true, plans, removed: [] }
 	const changed = plans.filter((plan) => shown.get(plan.plan_id) !== JSON.stringify(plan))
 	const kept = new Set(plans.map(({ plan_id }) => plan_id))

@@ -10,7 +10,7 @@ const PLAN = { tenant: 'default', plan_id: 'p' }
 /** Two hubs on one log, and how often it was read. */
 async function twoHubs() {
 	const log = await openLog({ kind: 'memory' })
-	const hubOn = () => new Hub({ log, clock: Date.now, onProblem: (sentence) => expect.unreachable(sentence) })
+	const hubOn = () => new Hub({ log, clock: Date.now, onProblem: (message) => expect.unreachable(message) })
 	return { log, hub: hubOn(), other: hubOn(), read: vi.spyOn(log, 'read') }
 }
 

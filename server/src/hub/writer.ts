@@ -14,28 +14,28 @@ import type { Appended, AppendOptions, EventLog, LogRecord, PlanKey } from '../l
 import type { FoldCache, FoldedHead } from './fold-cache.js'
 import { foldEvent, initialFold, type PlanFold, summarise } from './plan-fold.js'
 
-/** Limits of one event's stored text; see PROTOCOL.md section 7. */
+/** Limits of the stored text of one event; see PROTOCOL.md section 7. */
 const MAX_EVENT_BYTES = 64 * 1024
 const MAX_LARGE_EVENT_BYTES = 1024 * 1024
 
-/** An event on its way into the log: checked by its schema, not yet given a place. */
+/** An event to append: parsed by its schema, without a sequence number. */
 export interface Draft {
 	readonly event: ParsedEvent
 	readonly actor: Actor
-	/** The event as its producer sent it, which is what "the same event again" compares. */
+	/** The event as sent, which a repeated append is compared with. */
 	readonly sent: unknown
 	readonly event_id?: string
 	readonly command?: CommandMark
 }
 
-/** The record the log keeps of a draft, and the event it will be once it has a sequence number. */
+/** The log record of a draft, and the event it becomes with a sequence number. */
 export interface Encoded {
 	readonly record: LogRecord
 	readonly event: Omit<PlanEvent, 'seq' | 'cursor'>
 }
 
 /**
- * Fills in what the producer left open and makes the stored text, once for every reader.
+ * Fills in the fields that the producer left out, and encodes the stored text once for all readers.
  *
  * @throws PlanstreamError `too_large` when the text is over the limit of its type
  */
@@ -48,7 +48,7 @@ export function encode(draft: Draft, plan_id: string, now: string): Encoded {
 		step_id,
 		data,
 		timestamp: timestamp ?? now,
-		// What is undefined is not in the text.
+		// Undefined fields are left out of the text.
 		attempt,
 		actor: draft.actor,
 		command: draft.command,
@@ -66,46 +66,45 @@ function assertSize(text: string, event: { readonly event_id: string; readonly e
 	const bytes = Buffer.byteLength(text)
 	if (bytes <= limit) return
 	const { event_id, event_type } = event
-	const sentence = `An event of type ${event_type} has ${bytes} bytes; the limit is ${limit}. Store large content elsewhere and name it in the event.`
-	throw new PlanstreamError('too_large', sentence, { event_id, event_type, bytes, limit })
+	const message = `An event of type ${event_type} has ${bytes} bytes; the limit is ${limit}. Store large content elsewhere and refer to it in the event.`
+	throw new PlanstreamError('too_large', message, { event_id, event_type, bytes, limit })
 }
 
 const ATTEMPTS = 10
-/** How long the summary of a plan run elsewhere may be out of date; its retention is counted in days. */
+/** Maximum age of the summary of an active external plan; retention counts in days. */
 const SUMMARY_INTERVAL_MS = 3_600_000
 
-/** No head is there, so an append succeeds when all its events are known, and adds none that is not. */
+/** No log has this head, so an append succeeds only when all of its events are known, and never adds any. */
 export const KNOWN_ONLY: AppendOptions = { expected_seq: Number.MAX_SAFE_INTEGER }
 
-/** What a plan looks like to somebody who decides what comes next; `fold` is null for a plan without a log. */
+/** Decides the next events of a plan from its state; `fold` is null for a plan without a log. */
 export type Decide = (fold: PlanFold | null) => readonly Draft[]
 
 export interface CommitOptions {
-	/** Who owns the plan if this append makes its log. */
+	/** Owner of the plan if this append creates its log. */
 	readonly owner: PlanOwner
 	readonly expected_seq?: number
 }
 
 export interface Committed {
-	/** null when the decision was to change nothing. */
+	/** null when the decision was to append nothing. */
 	readonly appended: Appended | null
 	/** The fold after the decision. */
 	readonly fold: PlanFold | null
 }
 
-/** The state including everything on its way into the log. */
+/** The state including all appends under way. */
 interface Tip {
-	/** Its cursor is known once the append that made it has settled; nothing that is decided looks at it before. */
+	/** Its cursor is set once the append that made it has settled; no decision reads it before. */
 	readonly fold: PlanFold | null
 	readonly state_seq: number
-	/** From before this writer was: enough for an append, which the log compares, but nobody is refused by it. */
+	/** From the cache, which may be stale: good enough for an append, which the log checks, but not for a refusal. */
 	readonly remembered: boolean
 }
 
 /**
- * Appends to one plan's log what is decided from the plan's state. Decisions do not wait for one another: each sees the
- * state that the appends under way will have made, and the log refuses it (`expected_state_seq`) if they did not; it is then
- * decided again from what the log holds.
+ * Appends decisions to the log of one plan. Decisions do not wait for each other: each sees the state that the appends under way will
+ * produce. If one of these fails, the log refuses the decision (`expected_state_seq`), and it is made again from the log.
  */
 export class PlanWriter {
 	readonly #plan: PlanKey
@@ -113,32 +112,34 @@ export class PlanWriter {
 	readonly #states: FoldCache
 	readonly #clock: () => number
 	#tip: Tip | null = null
-	/** Raised whenever the tip turned out not to come true. */
+	/** Number of tips that failed to come true. */
 	#broken = 0
 	#loading: Promise<void> | null = null
 	#commits = 0
-	/** Ids of the events on their way: whoever sends one of them again asks whether it has arrived. */
+	/** Ids of the events under way, to recognise a repeated one before the log knows it. */
 	readonly #idsUnderWay = new Set<string>()
 	#summarisedAt = 0
 	#lastAppend: Promise<unknown> = Promise.resolve()
 
-	/** @param clock - milliseconds since 1970 */
+	/** @param clock - Unix time in milliseconds */
 	constructor(plan: PlanKey, log: EventLog, states: FoldCache, clock: () => number) {
 		this.#plan = plan
 		this.#log = log
 		this.#states = states
 		this.#clock = clock
 		const recent = states.recent(plan)
-		if (recent !== null) this.#tip = this.#tipOf(recent, true)
+		if (recent !== null) this.#tip = this.#toTip(recent, true)
 	}
 
-	/** True when nothing is on its way; the writer can then be forgotten. */
+	/** Whether no commit is under way, so that the writer can be dropped. */
 	get idle(): boolean {
 		return this.#commits === 0
 	}
 
 	/**
-	 * @throws PlanstreamError whatever `decide` refuses with; `conflict`; `storage_unavailable` after ten rounds against other writers
+	 * Decides and appends, and decides again when another writer was faster.
+	 *
+	 * @throws PlanstreamError errors of `decide`; `conflict`; `storage_unavailable` after ten rounds against other writers
 	 */
 	async commit(options: CommitOptions, decide: Decide): Promise<Committed> {
 		this.#commits++
@@ -152,8 +153,8 @@ export class PlanWriter {
 		} finally {
 			this.#commits--
 		}
-		const sentence = `Other writers changed plan ${this.#plan.plan_id} ${ATTEMPTS} times in a row while this change was decided. Try again.`
-		throw new PlanstreamError('storage_unavailable', sentence, { retry_after_ms: 1000 })
+		const message = `Other writers changed plan ${this.#plan.plan_id} ${ATTEMPTS} times in a row during this change. Try again.`
+		throw new PlanstreamError('storage_unavailable', message, { retry_after_ms: 1000 })
 	}
 
 	#try(tip: Tip, options: CommitOptions, decide: Decide): Promise<Committed | 'again'> {
@@ -176,14 +177,14 @@ export class PlanWriter {
 		return append
 	}
 
-	/** An answer without an append, which holds where the state it was decided from has come true. */
+	/** Answers without an append, once the state behind the decision has come true. */
 	async #answer(tip: Tip, answer: () => Committed): Promise<Committed | 'again'> {
 		if (tip.remembered) this.#break()
-		else if (await this.#cameTrue()) return answer()
+		else if (await this.#waitForTip()) return answer()
 		return 'again'
 	}
 
-	/** Sends what is on its way already behind itself: the log knows it by then, or it is decided again. */
+	/** Appends records that are under way already a second time: by then the log knows them, or they are decided again. */
 	async #repeat(tip: Tip, records: readonly LogRecord[]): Promise<Committed | 'again'> {
 		try {
 			return { appended: await this.#log.append(this.#plan, records, KNOWN_ONLY), fold: tip.fold }
@@ -196,27 +197,27 @@ export class PlanWriter {
 	async #append(tip: Tip, next: Tip, records: readonly LogRecord[], options: CommitOptions): Promise<Committed | 'again'> {
 		for (const { event_id } of records) this.#idsUnderWay.add(event_id)
 		try {
-			const appended = await this.#log.append(this.#plan, records, this.#expectations(tip, next, records, options))
+			const appended = await this.#log.append(this.#plan, records, this.#buildOptions(tip, next, records, options))
 			const { head, results, events } = appended
 			const last = results.at(-1)
 			const { fold } = next
 			const cursor = events.at(-1)?.cursor
-			// Nobody else has this state yet, so that it need not be copied once more.
+			// This state is not shared yet, so it is changed in place.
 			if (fold !== null && cursor !== undefined) Object.assign(fold.state, { cursor })
 			if (last?.duplicate === true || last?.seq !== fold?.state.seq) this.#break()
 			else if (fold !== null && this.#tip === next) this.#states.remember(this.#plan, { fold, head })
 			return { appended, fold }
 		} catch (error) {
 			this.#break()
-			if (!lostRace(error, options)) throw error
+			if (!isLostRace(error, options)) throw error
 			return 'again'
 		} finally {
 			for (const { event_id } of records) this.#idsUnderWay.delete(event_id)
 		}
 	}
 
-	#expectations(tip: Tip, next: Tip, records: readonly LogRecord[], options: CommitOptions): AppendOptions {
-		// A log whose state has never changed looks, by that alone, like one that is not there.
+	#buildOptions(tip: Tip, next: Tip, records: readonly LogRecord[], options: CommitOptions): AppendOptions {
+		// state_seq 0 does not tell a log without state changes from a missing one, so the head is compared instead.
 		const state = tip.state_seq === 0 ? { expected_seq: tip.fold?.state.seq ?? 0 } : { expected_state_seq: tip.state_seq }
 		const given = options.expected_seq === undefined ? {} : { expected_seq: options.expected_seq }
 		const transient = records.every((record) => record.transient) && tip.fold !== null
@@ -225,19 +226,19 @@ export class PlanWriter {
 		return { ...state, ...given, summary: summarise(next.fold.state, new Date(this.#summarisedAt).toISOString()) }
 	}
 
-	/** Whether the list must hear that a plan run elsewhere lives, although all it tells of is its progress. */
+	/** Whether an external plan that only reports progress needs a new summary, so that retention sees it is alive. */
 	#isSummaryDue(fold: PlanFold): boolean {
 		return fold.state.owner === 'external' && this.#clock() - this.#summarisedAt >= SUMMARY_INTERVAL_MS
 	}
 
-	/** Waits for the appends the decision was built on; false when one of them did not come to be. */
-	async #cameTrue(): Promise<boolean> {
+	/** Waits for the appends this decision depends on. Returns false if any of them failed. */
+	async #waitForTip(): Promise<boolean> {
 		const broken = this.#broken
-		await this.#settled()
+		await this.#waitForAppend()
 		return this.#broken === broken
 	}
 
-	#settled(): Promise<unknown> {
+	#waitForAppend(): Promise<unknown> {
 		return this.#lastAppend.catch(() => undefined)
 	}
 
@@ -246,17 +247,17 @@ export class PlanWriter {
 		this.#broken++
 	}
 
-	#tipOf({ fold, head }: FoldedHead, remembered: boolean): Tip {
+	#toTip({ fold, head }: FoldedHead, remembered: boolean): Tip {
 		this.#summarisedAt = head.summary === null ? 0 : Date.parse(head.summary.updated_at)
 		return { fold, state_seq: head.state_seq, remembered }
 	}
 
-	/** Takes the state from the log, once for all who wait for it, and never while appends of an overtaken state are under way. */
+	/** Loads the state from the log, once for all waiting commits, and never while appends of a discarded state are under way. */
 	#load(): Promise<void> {
-		this.#loading ??= this.#settled()
+		this.#loading ??= this.#waitForAppend()
 			.then(() => this.#states.current(this.#plan))
 			.then((found) => {
-				this.#tip = found === null ? { fold: null, state_seq: 0, remembered: false } : this.#tipOf(found, false)
+				this.#tip = found === null ? { fold: null, state_seq: 0, remembered: false } : this.#toTip(found, false)
 			})
 			.finally(() => {
 				this.#loading = null
@@ -265,7 +266,7 @@ export class PlanWriter {
 	}
 }
 
-/** The tip once these events are in the log. */
+/** Returns the tip after these events. */
 function advance(tip: Tip, encoded: readonly Encoded[], plan_id: string, owner: PlanOwner): Tip {
 	let fold = tip.fold ?? initialFold(plan_id, owner)
 	let state_seq = tip.state_seq
@@ -277,8 +278,8 @@ function advance(tip: Tip, encoded: readonly Encoded[], plan_id: string, owner: 
 	return { fold, state_seq, remembered: false }
 }
 
-/** Whether an append was refused because the state had moved on, rather than for what its sender said. */
-function lostRace(error: unknown, options: CommitOptions): boolean {
+/** Whether an append was refused because another writer was faster, rather than for the request itself. */
+function isLostRace(error: unknown, options: CommitOptions): boolean {
 	if (!isConflict(error) || contradicts(error)) return false
 	return options.expected_seq === undefined || error.facts.head_seq === options.expected_seq
 }
@@ -287,7 +288,7 @@ function isConflict(error: unknown): error is PlanstreamError {
 	return error instanceof PlanstreamError && error.code === 'conflict'
 }
 
-/** Whether the log holds other events under the ids that were sent, or only a part of them. */
+/** Whether the log holds different events under these ids, or only some of them. */
 export function contradicts({ facts }: PlanstreamError): boolean {
 	return 'event_id' in facts || 'duplicates' in facts
 }

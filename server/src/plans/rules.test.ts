@@ -5,7 +5,7 @@ import { ManualAgent } from '#test/support/agents/manual-agent.js'
 import { ManualClock } from '#test/support/manual-clock.js'
 import { PlanInMemory } from '#test/support/plans/plan-in-memory.js'
 import { manualTime, startPlanstream, TestPlanstream } from '#test/support/plans/test-planstream.js'
-import { resultOf } from '../hub/plan-fold.js'
+import { getResult } from '../hub/plan-fold.js'
 import { LOCAL_PRINCIPAL } from '../hub/stream.js'
 import type { EventLog } from '../log/event-log.js'
 import { openLog } from '../log/open.js'
@@ -41,7 +41,7 @@ describe('names that every object has', () => {
 		plan.complete(id, 0.7)
 		const review = { kind: 'review', review_id: `${id}.2`, decision: 'approve' } as const
 		expect(changed(plan, review)).toEqual([`review_resolved ${id}`, `step_completed ${id}`])
-		expect(resultOf(plan.fold, id)).toEqual({ from: id })
+		expect(getResult(plan.fold, id)).toEqual({ from: id })
 		expect(changed(plan, { kind: 'retry_step', step_id: id, cascade: false })).toEqual([`step_retrying ${id}`])
 		expect(changed(plan, { kind: 'skip_step', step_id: id })).toEqual([`step_skipped ${id}`])
 		expect(changed(plan, { kind: 'skip_step', step_id: id })).toEqual([])

@@ -1,6 +1,6 @@
 import { type Actor, asPlanstreamError, type ParsedEvent, PlanstreamError } from '@planstream/shared'
 import { v7 as uuidv7 } from 'uuid'
-import { type PlanFold, resultOf } from '../hub/plan-fold.js'
+import { getResult, type PlanFold } from '../hub/plan-fold.js'
 import { type PlanKey, planKey } from '../log/event-log.js'
 import type { Schedule } from '../ops/clock.js'
 import type { Health } from '../ops/health.js'
@@ -193,7 +193,7 @@ export class Runner {
 		const { spec } = stepIn(fold, lease.step_id)
 		const agent = agents.get(spec.agent_type) ?? missingAgent(spec.agent_type)
 		const { plan_id, query, research_type, labels } = fold.state
-		const inputs = Object.fromEntries(spec.depends_on.map((id) => [id, resultOf(fold, id)]))
+		const inputs = Object.fromEntries(spec.depends_on.map((id) => [id, getResult(fold, id)]))
 		const input = fold.plan?.input ?? {}
 		const step_key = `${plan.tenant}/${plan_id}/${lease.step_id}`
 		const given = { plan: { plan_id, query, research_type, labels, input }, inputs, step_key }

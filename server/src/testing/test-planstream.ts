@@ -1,7 +1,7 @@
 import type { PlanEvent, PlanSpec, PlanState } from '@planstream/shared'
 import { createInput } from '@planstream/shared/schemas'
 import type { Hub } from '../hub/hub.js'
-import { eventOf, LOCAL_PRINCIPAL } from '../hub/stream.js'
+import { LOCAL_PRINCIPAL, parseEvent } from '../hub/stream.js'
 import { createLogger } from '../ops/logger.js'
 import type { Executor } from '../plans/executor.js'
 import { type RunningServer, type ServerOptions, startServer } from '../server.js'
@@ -29,7 +29,7 @@ export async function eventsOf(hub: Hub, plan_id: string): Promise<PlanEvent[]> 
 	const request = { after: 'start', snapshot: false, follow: 'until_done', signal } as const
 	const events: PlanEvent[] = []
 	for await (const item of hub.subscribe(LOCAL_PRINCIPAL, plan_id, request)) {
-		if (item.kind === 'event') events.push(eventOf(item.stored))
+		if (item.kind === 'event') events.push(parseEvent(item.stored))
 	}
 	if (signal.aborted)
 		throw new Error(`The plan ${plan_id} was not done after ${RUN_MS} ms; its last event was ${events.at(-1)?.event_type}.`)

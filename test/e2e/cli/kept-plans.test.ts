@@ -138,7 +138,7 @@ describe('planstream verify, export, import, list and show', () => {
 		const changed = await new CliProcess(['import', '--data', elsewhere.path])
 			.input(renamed.slice(renamed.indexOf('\n{"planstream_archive"') + 1))
 			.end()
-		expect(changed).toMatchObject({ code: 2, stderr: expect.stringContaining('does not have its fingerprint') })
+		expect(changed).toMatchObject({ code: 2, stderr: expect.stringContaining('does not match its fingerprint') })
 		expect((await runPlanstream(['list', '--data', elsewhere.path])).json).toHaveLength(2)
 	})
 

@@ -106,8 +106,8 @@ test('a connection is shown to its own tenant only', async () => {
 	await using server = await StreamServer.start()
 	await using _client = await connectPlainSocket(server.url, 'a?plan_id=p')
 	expect(server.connections.report('other')).toEqual([])
-	expect(server.connections.subscribers('other', 'p')).toBe(0)
-	expect(server.connections.subscribers('default', 'p')).toBe(1)
+	expect(server.connections.countSubscribers('other', 'p')).toBe(0)
+	expect(server.connections.countSubscribers('default', 'p')).toBe(1)
 })
 
 test('a client id that is none is refused by its name', async () => {

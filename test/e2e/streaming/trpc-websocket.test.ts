@@ -190,7 +190,7 @@ test('when the server stops, each stream ends with end, then the socket closes 1
 	expect(wire.arrived).toHaveLength(2)
 	expect(wire.arrived).toMatchObject(ends)
 	expect(await refusal(server, '/trpc')).toMatchObject({ status: 503, body: { code: 'draining' } })
-	await server.connections.empty()
+	await server.connections.waitUntilEmpty()
 	await server.quiet()
 })
 

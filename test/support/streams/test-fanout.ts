@@ -4,7 +4,7 @@ import { Fanout } from '../../../server/src/delivery/fanout.js'
 import type { FanoutLog } from '../../../server/src/delivery/plan-loop.js'
 import type { StreamTarget } from '../../../server/src/delivery/target.js'
 import type { ReadOptions } from '../../../server/src/hub/reader.js'
-import { LOCAL_PRINCIPAL, textOf } from '../../../server/src/hub/stream.js'
+import { encodeItem, LOCAL_PRINCIPAL } from '../../../server/src/hub/stream.js'
 import { processSchedule, type Schedule } from '../../../server/src/ops/clock.js'
 import { startPlanstream } from '../plans/test-planstream.js'
 
@@ -50,7 +50,7 @@ export class TestTarget extends TestSendBuffer implements StreamTarget {
 	constructor(key: string, onWrite: () => void) {
 		super()
 		this.#onWrite = onWrite
-		this.wire = { key, encode: (item: Parameters<typeof textOf>[0]) => Buffer.from(`${textOf(item)}\n`) }
+		this.wire = { key, encode: (item: Parameters<typeof encodeItem>[0]) => Buffer.from(`${encodeItem(item)}\n`) }
 	}
 
 	readonly sink = {

@@ -1,5 +1,5 @@
 import type { ParsedEvent, StepState } from '@planstream/shared'
-import { type PlanFold, stepOf } from '../../hub/plan-fold.js'
+import { findStep, type PlanFold } from '../../hub/plan-fold.js'
 import { getOwn } from '../../hub/stream.js'
 import { dependentsBelow } from './graph.js'
 import {
@@ -48,7 +48,7 @@ export function skipStep(fold: PlanFold, { step_id, reason }: StepInputOf<'skip_
 /** A step that was skipped because of a failed one waits for that one to be retried. */
 function assertCauseIsGone(fold: PlanFold, step: StepState): void {
 	const cause = step.status === 'skipped' ? getOwn(fold.skipped_by, step.step_id) : null
-	if (typeof cause !== 'string' || stepOf(fold.state, cause)?.status !== 'failed') return
+	if (typeof cause !== 'string' || findStep(fold.state, cause)?.status !== 'failed') return
 	refuseTransition(`Step ${step.step_id}, skipped because step ${cause} failed,`, 'skipped', 'retry', [])
 }
 

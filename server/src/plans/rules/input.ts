@@ -14,7 +14,7 @@ import {
 	type Usage,
 } from '@planstream/shared'
 import type { ModifyOp } from '@planstream/shared/schemas'
-import { foldEvent, type PlanFold, stepOf } from '../../hub/plan-fold.js'
+import { findStep, foldEvent, type PlanFold } from '../../hub/plan-fold.js'
 import type { AgentSchemas } from '../agent.js'
 
 /** Everything somebody may ask of a plan or of one of its steps, in the words of the addresses, the SDK and the command line. */
@@ -157,7 +157,7 @@ export function runningSteps(fold: PlanFold, live: ReadonlySet<string>): string[
 export function countRunning({ state }: PlanFold, live: ReadonlySet<string>): number {
 	let running = indexSteps(state.steps).counts.running
 	for (const step_id of live) {
-		const step = stepOf(state, step_id)
+		const step = findStep(state, step_id)
 		if (step !== undefined && step.status !== 'running') running += 1
 	}
 	return running

@@ -7,7 +7,7 @@ import {
 	type StepStatus,
 } from '@planstream/shared'
 import { MAX_STEPS, type ModifyOp, normalisedStep } from '@planstream/shared/schemas'
-import { type PlanFold, stepOf } from '../../hub/plan-fold.js'
+import { findStep, type PlanFold } from '../../hub/plan-fold.js'
 import { assertInputs } from '../agent-schemas.js'
 import { assertGraph } from './graph.js'
 import { ALLOWED_ON_PLAN, allowedOnStep, type DecisionContext, refuseOnPlan, refuseTransition } from './input.js'
@@ -88,7 +88,7 @@ class Edit {
 	#add({ step, after }: Extract<ModifyOp, { op: 'add_step' }>, path: string): void {
 		const { step_id } = step
 		const taken = this.#steps.some((each) => each.step_id === step_id)
-		if (taken || this.#fold.removed.includes(step_id) || stepOf(this.#fold.state, step_id) !== undefined) {
+		if (taken || this.#fold.removed.includes(step_id) || findStep(this.#fold.state, step_id) !== undefined) {
 			refuse(`${path}.step.step_id`, `The id ${step_id} is or was a step of this plan. Choose an id that was never used in it.`)
 		}
 		const place = after === undefined ? this.#steps.length : this.#placeOf(after, `${path}.after`) + 1

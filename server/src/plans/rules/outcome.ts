@@ -1,5 +1,5 @@
 import type { Check, Failure, Json, NormalisedStep, ParsedEvent, QualityPolicy, StepState } from '@planstream/shared'
-import { type PlanFold, reviewIdOf } from '../../hub/plan-fold.js'
+import { formatReviewId, type PlanFold } from '../../hub/plan-fold.js'
 import { getOwn } from '../../hub/stream.js'
 import type { AttemptResult, DecisionContext, Input, LossReason } from './input.js'
 
@@ -179,7 +179,7 @@ function reviewRequired(
 		step_id,
 		attempt,
 		data: {
-			review_id: reviewIdOf(state),
+			review_id: formatReviewId(state),
 			reason,
 			quality_score,
 			options: ['approve', 'reject', 'edit'],

@@ -1,5 +1,5 @@
 import { type Failure, indexSteps, isFinished, type Json, type ParsedEvent, type StepStatus } from '@planstream/shared'
-import { type PlanFold, resultOf } from '../../hub/plan-fold.js'
+import { getResult, type PlanFold } from '../../hub/plan-fold.js'
 import { getOwn } from '../../hub/stream.js'
 import { countRunning, type DecisionContext, foldAhead } from './input.js'
 
@@ -120,11 +120,11 @@ function completed(fold: PlanFold, now: number): ParsedEvent {
 function planResult(fold: PlanFold): Record<string, Json> {
 	const { dependents } = indexSteps(fold.state.steps)
 	const last = fold.state.steps.filter((step) => !dependents.has(step.step_id))
-	const whole = Object.fromEntries(last.map((step) => [step.step_id, resultOf(fold, step.step_id)]))
+	const whole = Object.fromEntries(last.map((step) => [step.step_id, getResult(fold, step.step_id)]))
 	if (Buffer.byteLength(JSON.stringify(whole)) <= MAX_PLAN_RESULT) return whole
 	const named = last.map(({ step_id, result_seq }) => [
 		step_id,
-		result_seq === undefined ? resultOf(fold, step_id) : { result_seq },
+		result_seq === undefined ? getResult(fold, step_id) : { result_seq },
 	])
 	return Object.fromEntries(named) as Record<string, Json>
 }

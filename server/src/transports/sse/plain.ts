@@ -18,7 +18,7 @@ import { pathFields, queryParameters, readQuery, routePath } from '../../api/res
 import type { Fanout } from '../../delivery/fanout.js'
 import type { Hub } from '../../hub/hub.js'
 import type { ReadOptions } from '../../hub/reader.js'
-import { type StreamItem, textOf } from '../../hub/stream.js'
+import { encodeItem, type StreamItem } from '../../hub/stream.js'
 import { type SseBeginning, type SseDialect, SsePlanStream } from './plan-stream.js'
 import { type SseContent, type SseContext, type SsePeer, SseStream, type SseStreamOptions } from './stream.js'
 
@@ -36,7 +36,7 @@ function openingBlock(random: () => number): string {
  * EventSource resumes, which a problem does not move.
  */
 function itemBlock(item: StreamItem): string {
-	const data = dataBlock(textOf(item))
+	const data = dataBlock(encodeItem(item))
 	if (item.kind === 'event') return `id: ${item.stored.cursor}\n${data}`
 	const { frame, cursor } = item.frame
 	return frame === 'problem' ? `event: problem\n${data}` : `event: ${frame}\nid: ${cursor}\n${data}`

@@ -114,7 +114,7 @@ export class SseStream implements ConnectionEnds, SendBuffer, Disposable {
 		const { tenant, expired } = peer.principal
 		this.connection = options.connections.open(this)
 		this.connection.identify({ tenant, client_id: peer.client_id, expired })
-		this.connection.begin(content)
+		this.connection.addStream(content)
 		socket.on('close', this.#left)
 		if (socket.destroyed) queueMicrotask(this.#left)
 	}
@@ -204,7 +204,7 @@ export class SseStream implements ConnectionEnds, SendBuffer, Disposable {
 		this.#heartbeat?.[Symbol.dispose]()
 		this.#closing?.[Symbol.dispose]()
 		this.#socket.off('close', this.#left)
-		this.connection.over(this.#content)
+		this.connection.removeStream(this.#content)
 		this.connection[Symbol.dispose]()
 		if (!this.isOpen || this.#response.destroyed) this.#gzip?.destroy()
 		else if (this.#gzip === null) this.#response.end()

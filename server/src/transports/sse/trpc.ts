@@ -8,7 +8,7 @@ import type { Context, OnProblem } from '../../api/procedure.js'
 import type { AppRouter } from '../../api/router.js'
 import { controllerFor, PlanEvents } from '../../api/streams.js'
 import type { Fanout } from '../../delivery/fanout.js'
-import { cursorOf, type StreamItem, textOf } from '../../hub/stream.js'
+import { encodeItem, getResumeCursor, type StreamItem } from '../../hub/stream.js'
 import { type FailedCall, resumedInput, TrpcFailures } from '../trpc-errors.js'
 import { type SseDialect, SsePlanStream } from './plan-stream.js'
 import { type SseContent, type SseContext, type SsePeer, SseStream, type SseStreamOptions } from './stream.js'
@@ -16,7 +16,7 @@ import { type SseContent, type SseContext, type SsePeer, SseStream, type SseStre
 /** Server-sent events as tRPC's own adapter writes them: the id behind the data, and an empty line more than is needed. */
 
 function trpcItemBlock(item: StreamItem): string {
-	return `data: ${textOf(item)}\nid: ${cursorOf(item) ?? ''}\n\n\n`
+	return `data: ${encodeItem(item)}\nid: ${getResumeCursor(item) ?? ''}\n\n\n`
 }
 
 /** An item of a stream that cannot be resumed. */

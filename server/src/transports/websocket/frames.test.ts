@@ -11,7 +11,7 @@ import { MessageReader } from '#test/support/streams/websocket-messages.js'
 import { Fanout } from '../../delivery/fanout.js'
 import type { StreamTarget } from '../../delivery/target.js'
 import type { ReadOptions } from '../../hub/reader.js'
-import { LOCAL_PRINCIPAL, textOf } from '../../hub/stream.js'
+import { encodeItem, LOCAL_PRINCIPAL } from '../../hub/stream.js'
 import { processSchedule } from '../../ops/clock.js'
 import { type Framing, Framings, messageEncoding, PLAIN, textFrame, WITH_CONTEXT, WITHOUT_CONTEXT } from './frames.js'
 
@@ -106,7 +106,7 @@ async function start() {
 		const outlet: StreamTarget = {
 			sink: connection.sink,
 			get wire() {
-				return messageEncoding(plan_id, connection.framings.of(stream), (item) => `${plan_id}${textOf(item)}`)
+				return messageEncoding(plan_id, connection.framings.of(stream), (item) => `${plan_id}${encodeItem(item)}`)
 			},
 			turn: () => connection.turn(),
 			ended: over,
@@ -217,9 +217,9 @@ describe('framings', () => {
 	})
 
 	it('a control frame refers to nothing, and nothing refers to it', () => {
-		const context = messageEncoding('wire', WITH_CONTEXT, textOf).context?.()
+		const context = messageEncoding('wire', WITH_CONTEXT, encodeItem).context?.()
 		const item = { kind: 'frame', frame: { frame: 'position', plan_id: 'p', cursor: '1' } } as const
-		expect(context?.encode(item)).toEqual(textFrame(textOf(item)))
+		expect(context?.encode(item)).toEqual(textFrame(encodeItem(item)))
 		expect(context?.isNew()).toBe(true)
 	})
 

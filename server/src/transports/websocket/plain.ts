@@ -12,7 +12,7 @@ import { ReadGate } from '../../connections/flow.js'
 import type { Fanout, Subscriber } from '../../delivery/fanout.js'
 import type { ByteSink, Encoding, StreamTarget } from '../../delivery/target.js'
 import type { ReadOptions } from '../../hub/reader.js'
-import { type Principal, textOf } from '../../hub/stream.js'
+import { encodeItem, type Principal } from '../../hub/stream.js'
 import type { Schedule } from '../../ops/clock.js'
 import { type AcceptedSocket, acceptWebSockets, resolveToken, type WebSocketCredentials } from './connection.js'
 import { messageEncoding } from './frames.js'
@@ -106,7 +106,7 @@ class SubscribedPlan implements StreamTarget, CarriedStream, Disposable {
 
 	/** @throws PlanstreamError `bad_request` when the connection carries as many streams as it may */
 	follow(deliveries: Fanout, principal: Principal, request: ReadOptions): void {
-		this.#session.accepted.connection.begin(this)
+		this.#session.accepted.connection.addStream(this)
 		this.#delivery = deliveries.deliver(principal, this.plan_id, request, this)
 	}
 
@@ -115,7 +115,7 @@ class SubscribedPlan implements StreamTarget, CarriedStream, Disposable {
 	}
 
 	get wire(): Encoding {
-		return messageEncoding('websocket', this.#session.accepted.framings.of(this), textOf)
+		return messageEncoding('websocket', this.#session.accepted.framings.of(this), encodeItem)
 	}
 
 	get delivered(): number {
@@ -141,7 +141,7 @@ class SubscribedPlan implements StreamTarget, CarriedStream, Disposable {
 	[Symbol.dispose](): void {
 		this.#delivery?.[Symbol.dispose]()
 		const { connection, framings } = this.#session.accepted
-		connection.over(this)
+		connection.removeStream(this)
 		framings.over(this)
 	}
 }
@@ -275,7 +275,7 @@ function liveText(event_type: 'ping' | 'pong', data: Record<string, Json>): stri
 
 /** What a client is told of a failure. */
 function problemText(error: PlanstreamError, plan_id: string | null = null, cursor: string | null = null): string {
-	return textOf({ kind: 'frame', frame: { frame: 'problem', plan_id, cursor, ...error.toProblem() } })
+	return encodeItem({ kind: 'frame', frame: { frame: 'problem', plan_id, cursor, ...error.toProblem() } })
 }
 
 /** What a client asks for is small. */

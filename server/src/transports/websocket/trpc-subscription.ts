@@ -6,7 +6,7 @@ import type { CarriedStream, Connection } from '../../connections/connections.js
 import type { WriteQueue } from '../../connections/flow.js'
 import type { Fanout, Subscriber } from '../../delivery/fanout.js'
 import type { ByteSink, Encoding, StreamTarget } from '../../delivery/target.js'
-import { cursorOf, textOf } from '../../hub/stream.js'
+import { encodeItem, getResumeCursor } from '../../hub/stream.js'
 import type { FailedCall, TrpcFailures } from '../trpc-errors.js'
 import { type Framing, type Framings, messageEncoding } from './frames.js'
 
@@ -35,8 +35,8 @@ export function answerText({ id, jsonrpc }: RequestHead, answer: Answer): string
 function trpcSocketEncoding({ id, jsonrpc }: RequestHead, framing: Framing): Encoding {
 	const before = `${JSON.stringify({ id, jsonrpc }).slice(0, -1)},"result":{"type":"data","data":{"id":`
 	return messageEncoding(`trpc-websocket ${before}`, framing, (item) => {
-		const cursor = JSON.stringify(cursorOf(item) ?? '')
-		return `${before}${cursor},"data":${textOf(item)}},"id":${cursor}}}`
+		const cursor = JSON.stringify(getResumeCursor(item) ?? '')
+		return `${before}${cursor},"data":${encodeItem(item)}},"id":${cursor}}}`
 	})
 }
 
@@ -132,7 +132,7 @@ export class TrpcSubscription implements StreamTarget, CarriedStream {
 
 	/** After an end that asks to resume nothing comes: it would tell the stock client to stop. Its connection closes. */
 	ended({ resume }: EndFrame): void {
-		if (resume) this.#host.connection.over(this)
+		if (resume) this.#host.connection.removeStream(this)
 		else this.#finish(STOPPED)
 	}
 
@@ -150,7 +150,7 @@ export class TrpcSubscription implements StreamTarget, CarriedStream {
 	#deliver({ principal, input }: PlanEvents): void {
 		const { connection, deliveries } = this.#host
 		const request = toReadRequest(input)
-		connection.begin(this)
+		connection.addStream(this)
 		this.#delivery = deliveries.deliver(principal, input.plan_id, request, this)
 	}
 
@@ -158,7 +158,7 @@ export class TrpcSubscription implements StreamTarget, CarriedStream {
 	async #pump(items: AsyncIterable<unknown>): Promise<void> {
 		const { connection, turns } = this.#host
 		const signal = this.#left?.signal
-		connection.begin(this)
+		connection.addStream(this)
 		for await (const data of items) {
 			using turn = await turns.take(signal)
 			if (turn === null || signal?.aborted === true) break
@@ -180,7 +180,7 @@ export class TrpcSubscription implements StreamTarget, CarriedStream {
 		this.#left?.abort()
 		this.#delivery?.[Symbol.dispose]()
 		const { connection, framings } = this.#host
-		connection.over(this)
+		connection.removeStream(this)
 		framings.over(this)
 	}
 }
