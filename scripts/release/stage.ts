@@ -26,8 +26,11 @@ export async function stage(root: string, name: Package, into: string): Promise<
 	return published
 }
 
+/** Files that only the build uses: the compiler's notes, and the code that makes the descriptions. */
+const BUILD_ONLY = /[.]tsbuildinfo$|[\\/]server[\\/]dist[\\/]descriptions[\\/].*[.](?:js|map|ts)$/
+
 function isPublished(file: string): boolean {
-	return !file.endsWith('.tsbuildinfo')
+	return !BUILD_ONLY.test(file)
 }
 
 /** What the bundle holds need not be installed beside it. */
