@@ -1,7 +1,7 @@
 import { createInput } from '@planstream/shared/schemas'
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { LOCAL_PRINCIPAL } from '../../server/src/hub/stream.js'
+import { LOCAL_PRINCIPAL } from '../../server/src/hub/principal.js'
 import { openLog } from '../../server/src/log/open.js'
 import type { Command } from '../../server/src/plans/rules/input.js'
 import { ManualAgent } from '../support/agents/manual-agent.js'

@@ -2,7 +2,7 @@ import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
 import { contract, type ProcedureName, type Scope } from '@planstream/shared/schemas'
 import { initTRPC } from '@trpc/server'
 import type { Authenticator } from '../auth/authenticator.js'
-import type { Principal } from '../hub/stream.js'
+import type { Principal } from '../hub/principal.js'
 import { formatError, toTrpcError, typedError } from './errors.js'
 import { checkJson } from './input.js'
 

@@ -8,9 +8,10 @@ import {
 import type { listInput } from '@planstream/shared/schemas'
 import type * as z from 'zod'
 import type { Hub } from '../hub/hub.js'
-import { findStep, getResult, type PlanFold } from '../hub/plan-fold.js'
-import { getOwn, type Principal, unknownPlan } from '../hub/stream.js'
+import { findStep, getResult, type PlanFold, unknownPlan } from '../hub/plan-fold.js'
+import type { Principal } from '../hub/principal.js'
 import type { ListQuery } from '../log/event-log.js'
+import { getOwn } from '../ops/records.js'
 
 /**
  * Everything known of a plan.

@@ -11,7 +11,7 @@ import type { TRPCMutationProcedure, TRPCQueryProcedure, TRPCSubscriptionProcedu
 import type * as z from 'zod'
 import type { Connections } from '../connections/connections.js'
 import type { Hub } from '../hub/hub.js'
-import type { Principal } from '../hub/stream.js'
+import type { Principal } from '../hub/principal.js'
 import { verifyPlan } from '../hub/verify.js'
 import type { EventLog } from '../log/event-log.js'
 import type { Schedule } from '../ops/clock.js'

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { LOCAL_PRINCIPAL } from '../hub/stream.js'
+import { LOCAL_PRINCIPAL } from '../hub/principal.js'
 import {
 	type AccessRequest,
 	bearerToken,
@@ -58,7 +58,7 @@ describe('authorities', () => {
 	})
 
 	it.each(['127.0.0.1', '127.3.2.1', '::1', '::ffff:127.0.0.1'])(
-		'without keys takes requests of its getOwn machine, from %s',
+		'without keys takes requests of its own machine, from %s',
 		(remoteAddress) => {
 			expect(() =>
 				LOCAL_AUTHENTICATOR.checkOrigin({ headers: { host: 'localhost:3000' }, socket: { remoteAddress } }),

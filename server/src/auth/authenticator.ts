@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { PlanstreamError } from '@planstream/shared'
-import { LOCAL_PRINCIPAL, type Principal } from '../hub/stream.js'
+import { LOCAL_PRINCIPAL, type Principal } from '../hub/principal.js'
 
 /** Before the key in a subprotocol, which is where a browser can put one at a WebSocket upgrade. */
 const BEARER_PROTOCOL = 'planstream.bearer.'

@@ -1,7 +1,7 @@
 import { PlanstreamError } from '@planstream/shared'
 import { SCOPES } from '@planstream/shared/schemas'
 import * as z from 'zod'
-import type { Principal } from '../hub/stream.js'
+import type { Principal } from '../hub/principal.js'
 import { describeIssue } from '../ops/issues.js'
 import { type AccessRequest, type Authenticator, assertKnownPage, readToken } from './authenticator.js'
 import { tenant } from './keys.js'

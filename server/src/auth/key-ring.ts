@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import { PlanstreamError } from '@planstream/shared'
-import type { Principal } from '../hub/stream.js'
+import type { Principal } from '../hub/principal.js'
 import type { Schedule } from '../ops/clock.js'
 import { type ApiKey, hashKey } from './keys.js'
 

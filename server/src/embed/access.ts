@@ -4,7 +4,7 @@ import { type Authenticator, isLoopback, keyAuthenticator, LOCAL_AUTHENTICATOR, 
 import { type Authorize, hostAuthenticator } from '../auth/host-authenticator.js'
 import { KeyRing } from '../auth/key-ring.js'
 import { type ApiKey, readKeys, watchKeys } from '../auth/keys.js'
-import type { Principal } from '../hub/stream.js'
+import type { Principal } from '../hub/principal.js'
 import { processSchedule } from '../ops/clock.js'
 
 /** Who gets in. Disposing it lets go of the file of keys. */

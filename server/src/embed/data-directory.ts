@@ -3,7 +3,7 @@ import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { DEFAULT_TENANT } from '@planstream/shared'
-import type { Principal } from '../hub/stream.js'
+import type { Principal } from '../hub/principal.js'
 import type { LogLocation } from '../log/open.js'
 
 /** The file in the data directory by which the command line finds the server that has it open. */

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest'
 import { Hub } from '../hub/hub.js'
-import { LOCAL_PRINCIPAL, parseEvent } from '../hub/stream.js'
+import { LOCAL_PRINCIPAL } from '../hub/principal.js'
+import { parseEvent } from '../hub/stream.js'
 import { openLog } from '../log/open.js'
 import { Health } from '../ops/health.js'
 import { HealthEvents } from './health.js'

@@ -8,7 +8,7 @@ import type { EventLog } from '../log/event-log.js'
 import { openLog } from '../log/open.js'
 import { archivePlan } from './archive.js'
 import { Hub } from './hub.js'
-import { LOCAL_PRINCIPAL } from './stream.js'
+import { LOCAL_PRINCIPAL } from './principal.js'
 import { verifyPlan } from './verify.js'
 
 const PLAN = { tenant: 'default', plan_id: 'p' }

@@ -12,8 +12,7 @@ import { ARCHIVE_VERSION, type ArchiveHead } from '@planstream/shared/schemas'
 import { computeFingerprint, createTakenError, toStagedKey } from '../log/append.js'
 import type { EventLog, Head, LogRecord, Origin, PlanKey, RecordPage } from '../log/event-log.js'
 import { decodeFold } from './fold-cache.js'
-import { foldEvent, initialFold, type PlanFold, summarise } from './plan-fold.js'
-import { unknownPlan } from './stream.js'
+import { foldEvent, initialFold, type PlanFold, summarise, unknownPlan } from './plan-fold.js'
 
 const PAGE = 256
 

@@ -3,7 +3,7 @@ import { MemoryLog } from '../log/memory.js'
 import { TailLog } from '../log/tail.js'
 import { FoldCache } from './fold-cache.js'
 import { Hub } from './hub.js'
-import type { Principal } from './stream.js'
+import type { Principal } from './principal.js'
 
 const RESULT = { text: 'x'.repeat(3000) }
 

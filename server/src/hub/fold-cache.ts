@@ -12,8 +12,9 @@ import {
 } from '@planstream/shared'
 import { type EventLog, type Head, type Page, type PlanKey, planKey } from '../log/event-log.js'
 import { LruMap } from '../log/lru.js'
+import { getOwn } from '../ops/records.js'
 import { foldEvent, initialFold, type PlanFold } from './plan-fold.js'
-import { getOwn, parseEvent } from './stream.js'
+import { parseEvent } from './stream.js'
 
 /** Replaces the trimmed events of a plan. */
 export interface Snapshot {

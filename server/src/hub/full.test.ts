@@ -4,7 +4,7 @@ import { openLog } from '../log/open.js'
 import { encodeSnapshot } from './fold-cache.js'
 import { Hub } from './hub.js'
 import { initialFold, summarise } from './plan-fold.js'
-import { LOCAL_PRINCIPAL } from './stream.js'
+import { LOCAL_PRINCIPAL } from './principal.js'
 
 const PLAN = { tenant: 'default', plan_id: 'p' }
 const NOW = '2026-01-01T00:00:00.000Z'

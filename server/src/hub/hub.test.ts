@@ -6,7 +6,8 @@ import { describe, expect, it } from 'vitest'
 import type { EventLog } from '../log/event-log.js'
 import { openLog } from '../log/open.js'
 import { Hub } from './hub.js'
-import { LOCAL_PRINCIPAL, parseEvent, type StreamItem } from './stream.js'
+import { LOCAL_PRINCIPAL } from './principal.js'
+import { parseEvent, type StreamItem } from './stream.js'
 import type { SubscribeRequest } from './subscribe.js'
 
 const problems: string[] = []

@@ -27,9 +27,10 @@ import { type Archive, archivePlan, type KeptFiles, restorePlan } from './archiv
 import { FoldCache, makeSnapshot, resultAt } from './fold-cache.js'
 import { type EventHandler, type HandlerReport, Handlers } from './handlers.js'
 import type { PlanFold } from './plan-fold.js'
+import type { Principal } from './principal.js'
 import { assertOpenToProducers, assertPublishable, type PublishRequest } from './publish-rules.js'
 import { PlanReader, type ReaderSource, type ReadOptions } from './reader.js'
-import { type Principal, parseEvent, type StreamItem } from './stream.js'
+import { parseEvent, type StreamItem } from './stream.js'
 import { type ChangesRequest, Signal, type SubscribeRequest, streamItems, watchPlans } from './subscribe.js'
 import {
 	type CommitOptions,

@@ -12,9 +12,10 @@ import {
 	type PlanState,
 	type PlanStatus,
 	type PlanSummary,
+	PlanstreamError,
 	type StepState,
 } from '@planstream/shared'
-import { getOwn } from './stream.js'
+import { getOwn } from '../ops/records.js'
 
 /** Bookkeeping of a step's attempts that viewers never see. */
 interface StepLease {
@@ -69,6 +70,11 @@ export interface PlanFold {
 	readonly commands: Readonly<Record<string, CommandAnswer>>
 	/** The command whose events are being folded; null after its last event. */
 	readonly command: { readonly key: string; readonly name: string; readonly digest: string; readonly last_seq: number } | null
+}
+
+/** Makes the error for an unknown plan. A plan of another tenant is just as unknown as one that never existed. */
+export function unknownPlan(plan_id: string): PlanstreamError {
+	return new PlanstreamError('not_found', `There is no plan ${plan_id}. Check the id, or create the plan first.`, { plan_id })
 }
 
 export function initialFold(plan_id: string, owner: PlanOwner): PlanFold {

@@ -7,8 +7,8 @@ import type { EventLog } from '../log/event-log.js'
 import { openLog } from '../log/open.js'
 import { decodeSnapshot, FoldCache } from './fold-cache.js'
 import { Hub } from './hub.js'
+import { LOCAL_PRINCIPAL } from './principal.js'
 import type { StreamItem } from './stream.js'
-import { LOCAL_PRINCIPAL } from './stream.js'
 import type { SubscribeRequest } from './subscribe.js'
 
 const PLAN = { tenant: 'default', plan_id: 'p' }

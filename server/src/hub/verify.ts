@@ -3,7 +3,7 @@ import { computeFingerprint } from '../log/append.js'
 import type { EventLog, PlanKey, RecordPage, StoredRecord } from '../log/event-log.js'
 import { describeDropped } from '../log/tail.js'
 import { decodeSnapshot } from './fold-cache.js'
-import { unknownPlan } from './stream.js'
+import { unknownPlan } from './plan-fold.js'
 
 const PAGE = 256
 

@@ -3,7 +3,7 @@ import { eventInput } from '@planstream/shared/schemas'
 import { expect, it, vi } from 'vitest'
 import { openLog } from '../log/open.js'
 import { Hub } from './hub.js'
-import { LOCAL_PRINCIPAL } from './stream.js'
+import { LOCAL_PRINCIPAL } from './principal.js'
 
 const PLAN = { tenant: 'default', plan_id: 'p' }
 

@@ -3,7 +3,7 @@ import type { PlanEvent, PlanSpec } from '@planstream/shared'
 import { createInput } from '@planstream/shared/schemas'
 import { describe, expect, it } from 'vitest'
 import { startPlanstream, TestPlanstream } from '#test/support/plans/test-planstream.js'
-import { LOCAL_PRINCIPAL } from '../hub/stream.js'
+import { LOCAL_PRINCIPAL } from '../hub/principal.js'
 import { openLog } from '../log/open.js'
 import type { Agent, StepContext } from './agent.js'
 

@@ -3,7 +3,7 @@ import { expect, it, vi } from 'vitest'
 import { ManualAgent } from '#test/support/agents/manual-agent.js'
 import { ManualClock } from '#test/support/manual-clock.js'
 import { manualTime, TestPlanstream } from '#test/support/plans/test-planstream.js'
-import { LOCAL_PRINCIPAL } from '../hub/stream.js'
+import { LOCAL_PRINCIPAL } from '../hub/principal.js'
 import { openLog } from '../log/open.js'
 
 const spec = (plan_id: string) =>

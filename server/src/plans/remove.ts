@@ -1,6 +1,7 @@
 import { type ClearOutput, type DeleteOutput, isFinished, type PlanState, PlanstreamError } from '@planstream/shared'
 import type { Hub } from '../hub/hub.js'
-import { type Principal, unknownPlan } from '../hub/stream.js'
+import { unknownPlan } from '../hub/plan-fold.js'
+import type { Principal } from '../hub/principal.js'
 import { ALLOWED_ON_PLAN, refuseTransition } from './rules/input.js'
 
 /**

@@ -2,7 +2,7 @@ import { createInput } from '@planstream/shared/schemas'
 import { describe, expect, it } from 'vitest'
 import { ManualClock } from '#test/support/manual-clock.js'
 import { manualTime, TestPlanstream } from '#test/support/plans/test-planstream.js'
-import { LOCAL_PRINCIPAL } from '../hub/stream.js'
+import { LOCAL_PRINCIPAL } from '../hub/principal.js'
 import { openLog } from '../log/open.js'
 import type { StepContext, StepResult } from './agent.js'
 

@@ -3,7 +3,7 @@ import { type IncomingMessage, request } from 'node:http'
 import { buffer } from 'node:stream/consumers'
 import { gunzipSync } from 'node:zlib'
 import { expect, test } from 'vitest'
-import { LOCAL_PRINCIPAL } from '../../../server/src/hub/stream.js'
+import { LOCAL_PRINCIPAL } from '../../../server/src/hub/principal.js'
 import { StreamServer } from '../../support/servers/stream-server.js'
 
 const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1 } }

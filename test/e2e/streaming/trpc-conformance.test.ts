@@ -1,7 +1,7 @@
 import { PlanstreamError } from '@planstream/shared'
 import { afterEach, expect, test, vi } from 'vitest'
+import { LOCAL_PRINCIPAL } from '../../../server/src/hub/principal.js'
 import { PlanReader } from '../../../server/src/hub/reader.js'
-import { LOCAL_PRINCIPAL } from '../../../server/src/hub/stream.js'
 import { READERS, type Received } from '../../support/streams/stream-readers.js'
 import { fetchFromBoth, SocketPair, StreamPair, startBothServers, trpcPath } from '../../support/streams/trpc-transcripts.js'
 

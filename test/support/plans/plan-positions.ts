@@ -1,7 +1,7 @@
 import { formatCursor, type ParsedEvent, type PlanOwner, parsePosition } from '@planstream/shared'
 import { eventInput } from '@planstream/shared/schemas'
 import type { PositionName } from '../../../scripts/docs-verdicts.js'
-import { LOCAL_PRINCIPAL } from '../../../server/src/hub/stream.js'
+import { LOCAL_PRINCIPAL } from '../../../server/src/hub/principal.js'
 import type { StreamServer } from '../servers/stream-server.js'
 
 /** A plan with a position in it, as one row of the table of verdicts describes both. */

@@ -5,7 +5,7 @@ import { createHTTPHandler } from '@trpc/server/adapters/standalone'
 import { applyWSSHandler } from '@trpc/server/adapters/ws'
 import { WebSocketServer } from 'ws'
 import { createRouter, type Services } from '../../../server/src/api/router.js'
-import { LOCAL_PRINCIPAL } from '../../../server/src/hub/stream.js'
+import { LOCAL_PRINCIPAL } from '../../../server/src/hub/principal.js'
 
 const MAX_BATCH_CALLS = 100
 

@@ -15,7 +15,7 @@ import {
 } from '../../../server/src/connections/connections.js'
 import { createHttpServer, listen, requestListener } from '../../../server/src/embed/http.js'
 import type { Hub } from '../../../server/src/hub/hub.js'
-import { LOCAL_PRINCIPAL } from '../../../server/src/hub/stream.js'
+import { LOCAL_PRINCIPAL } from '../../../server/src/hub/principal.js'
 import { openLog } from '../../../server/src/log/open.js'
 import type { TailLog } from '../../../server/src/log/tail.js'
 import { processSchedule } from '../../../server/src/ops/clock.js'

@@ -1,6 +1,6 @@
 import type { ParsedEvent, StepState } from '@planstream/shared'
 import { findStep, type PlanFold } from '../../hub/plan-fold.js'
-import { getOwn } from '../../hub/stream.js'
+import { getOwn } from '../../ops/records.js'
 import { dependentsBelow } from './graph.js'
 import {
 	ALLOWED_ON_PLAN,

@@ -1,6 +1,6 @@
 import type { Check, Failure, Json, NormalisedStep, ParsedEvent, QualityPolicy, StepState } from '@planstream/shared'
 import { formatReviewId, type PlanFold } from '../../hub/plan-fold.js'
-import { getOwn } from '../../hub/stream.js'
+import { getOwn } from '../../ops/records.js'
 import type { AttemptResult, DecisionContext, Input, LossReason } from './input.js'
 
 /** What an agent said of its own result. */

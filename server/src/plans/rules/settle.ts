@@ -1,6 +1,6 @@
 import { type Failure, indexSteps, isFinished, type Json, type ParsedEvent, type StepStatus } from '@planstream/shared'
 import { getResult, type PlanFold } from '../../hub/plan-fold.js'
-import { getOwn } from '../../hub/stream.js'
+import { getOwn } from '../../ops/records.js'
 import { countRunning, type DecisionContext, foldAhead } from './input.js'
 
 /** A plan's result up to this size stands in its last event; a larger one names the events that hold its parts. */

@@ -1,8 +1,9 @@
 import type { EndFrame, PlanstreamError, ReadyFrame } from '@planstream/shared'
 import type { Fanout, Subscriber } from '../../delivery/fanout.js'
 import type { Encoding, StreamTarget } from '../../delivery/target.js'
+import type { Principal } from '../../hub/principal.js'
 import type { ReadOptions } from '../../hub/reader.js'
-import type { Principal, StreamItem } from '../../hub/stream.js'
+import type { StreamItem } from '../../hub/stream.js'
 import { bodyBytes, type SseContent, type SseContext, type SsePeer, SseStream, type SseStreamOptions } from './stream.js'
 
 /** What one dialect of server-sent events does that the other does not; all its streams share it. */

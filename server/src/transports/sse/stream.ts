@@ -14,7 +14,7 @@ import type {
 } from '../../connections/connections.js'
 import { type SendBuffer, WriteQueue } from '../../connections/flow.js'
 import { SlowConsumerTimer } from '../../connections/liveness.js'
-import type { Principal } from '../../hub/stream.js'
+import type { Principal } from '../../hub/principal.js'
 import type { Schedule } from '../../ops/clock.js'
 
 /** Text as it stands in the body of a response: in a chunk of its own (RFC 9112 section 7.1), or as it is. */

@@ -7,7 +7,7 @@ import type { Connection, ConnectionEnds, ConnectionLimits, Connections, Transpo
 import { type SendBuffer, WriteQueue } from '../../connections/flow.js'
 import { Heartbeat, SlowConsumerTimer } from '../../connections/liveness.js'
 import type { ByteSink } from '../../delivery/target.js'
-import type { Principal } from '../../hub/stream.js'
+import type { Principal } from '../../hub/principal.js'
 import type { Schedule } from '../../ops/clock.js'
 import { chooseOffer, type DeflateOffer, WINDOW_BITS } from './deflate.js'
 import { Framings, PLAIN, textFrame, WITH_CONTEXT, WITHOUT_CONTEXT } from './frames.js'

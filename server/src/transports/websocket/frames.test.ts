@@ -10,8 +10,9 @@ import { passTurns, TestSendBuffer, WHOLE } from '#test/support/streams/test-fan
 import { MessageReader } from '#test/support/streams/websocket-messages.js'
 import { Fanout } from '../../delivery/fanout.js'
 import type { StreamTarget } from '../../delivery/target.js'
+import { LOCAL_PRINCIPAL } from '../../hub/principal.js'
 import type { ReadOptions } from '../../hub/reader.js'
-import { encodeItem, LOCAL_PRINCIPAL } from '../../hub/stream.js'
+import { encodeItem } from '../../hub/stream.js'
 import { processSchedule } from '../../ops/clock.js'
 import { type Framing, Framings, messageEncoding, PLAIN, textFrame, WITH_CONTEXT, WITHOUT_CONTEXT } from './frames.js'
 
