@@ -3,7 +3,7 @@ import { modifyOp, planState } from '@planstream/shared/schemas'
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import type { PlanFold } from '../../server/src/hub/plan-fold.js'
-import { decide, dueAttempts, freeSlots } from '../../server/src/plans/rules/decide.js'
+import { countFreeSlots, decide, listDueAttempts } from '../../server/src/plans/rules/decide.js'
 import { assertGraph } from '../../server/src/plans/rules/graph.js'
 import type { Command, Input, Occurrence } from '../../server/src/plans/rules/input.js'
 import { arbitraryPlan } from '../support/plans/arbitrary-plan.js'
@@ -24,7 +24,7 @@ const choice: fc.Arbitrary<Choice> = fc.record({
 
 /** What a worker does next: a due attempt is leased when there is room, else a running one ends as chosen. */
 function work(fold: PlanFold, live: ReadonlySet<string>, { pick, outcome }: Choice): Occurrence | null {
-	const due = freeSlots(fold, live) > 0 ? dueAttempts(fold).filter((attempt) => !live.has(attempt.step_id)) : []
+	const due = countFreeSlots(fold, live) > 0 ? listDueAttempts(fold).filter((attempt) => !live.has(attempt.step_id)) : []
 	const running = fold.state.steps.filter((step) => step.status === 'running')
 	const place = pick % Math.max(1, due.length + running.length)
 	const attempt = due[place]
@@ -175,7 +175,7 @@ export function decideSuite(runs: { readonly plans: number; readonly sequences: 
 /** The agents that ignored their signal come to their end, and the plan is told. */
 function endAgents(plan: PlanInMemory, now: number): void {
 	plan.live.clear()
-	plan.put({ kind: 'quiet' }, now)
+	plan.put({ kind: 'idle' }, now)
 }
 
 /** A pause means that nothing runs; the plan's steps are those of its graph; the state is well formed. */

@@ -2,16 +2,16 @@ import { describe, expect, it } from 'vitest'
 import { LOCAL_PRINCIPAL } from '../hub/principal.js'
 import {
 	type AccessRequest,
-	bearerToken,
 	chooseProtocol,
-	keyAuthenticator,
+	createKeyAuthenticator,
 	LOCAL_AUTHENTICATOR,
-	upgradeToken,
+	readBearerToken,
+	readUpgradeToken,
 } from './authenticator.js'
 
 const FIRST = { ...LOCAL_PRINCIPAL, tenant: 'first' }
 const SECOND = { ...LOCAL_PRINCIPAL, tenant: 'second' }
-const authority = keyAuthenticator({
+const authority = createKeyAuthenticator({
 	holders: [(token) => (token === 'a' ? FIRST : null), (token) => (token === 'a' || token === 'b' ? SECOND : null)],
 	origins: ['https://app.example.com'],
 })
@@ -82,22 +82,22 @@ describe('credentials of a request', () => {
 		['Bearer psk_a-b_c', 'psk_a-b_c'],
 		['bearer  abc== ', 'abc=='],
 	])('reads a key from the header %s', (authorization, token) => {
-		expect(bearerToken({ ...(authorization !== undefined && { authorization }) })).toBe(token)
+		expect(readBearerToken({ ...(authorization !== undefined && { authorization }) })).toBe(token)
 	})
 
 	it.each(['Basic abc', 'Bearer', 'Bearer a b', 'psk_abc', ''])(
 		'refuses the header "%s" and says what it should be',
 		(authorization) => {
-			expect(() => bearerToken({ authorization })).toThrow(/"Bearer KEY"/)
+			expect(() => readBearerToken({ authorization })).toThrow(/"Bearer KEY"/)
 		},
 	)
 
 	it('reads a key from the subprotocol of an upgrade, when its header has none', () => {
 		const protocol = { 'sec-websocket-protocol': 'planstream, planstream.bearer.abc' }
-		expect(upgradeToken(protocol)).toBe('abc')
-		expect(upgradeToken({ ...protocol, authorization: 'Bearer def' })).toBe('def')
-		expect(upgradeToken({ 'sec-websocket-protocol': 'planstream' })).toBeNull()
-		expect(upgradeToken({})).toBeNull()
+		expect(readUpgradeToken(protocol)).toBe('abc')
+		expect(readUpgradeToken({ ...protocol, authorization: 'Bearer def' })).toBe('def')
+		expect(readUpgradeToken({ 'sec-websocket-protocol': 'planstream' })).toBeNull()
+		expect(readUpgradeToken({})).toBeNull()
 	})
 
 	it('agrees to a protocol without a key where it can', () => {

@@ -10,7 +10,7 @@ const BEARER_PROTOCOL = 'planstream.bearer.'
  *
  * @throws PlanstreamError `unauthorized` for a header of another form
  */
-export function bearerToken({ authorization }: IncomingHttpHeaders): string | null {
+export function readBearerToken({ authorization }: IncomingHttpHeaders): string | null {
 	if (authorization === undefined) return null
 	const [, token] = /^bearer +([\w.~+/=-]+) *$/i.exec(authorization) ?? []
 	if (token !== undefined) return token
@@ -22,10 +22,10 @@ export function bearerToken({ authorization }: IncomingHttpHeaders): string | nu
  *
  * @throws PlanstreamError `unauthorized` for a header of another form
  */
-export function upgradeToken(headers: IncomingHttpHeaders): string | null {
+export function readUpgradeToken(headers: IncomingHttpHeaders): string | null {
 	const offered = headers['sec-websocket-protocol']?.split(',').map((protocol) => protocol.trim()) ?? []
 	const bearer = offered.find((protocol) => protocol.startsWith(BEARER_PROTOCOL))
-	return bearerToken(headers) ?? bearer?.slice(BEARER_PROTOCOL.length) ?? null
+	return readBearerToken(headers) ?? bearer?.slice(BEARER_PROTOCOL.length) ?? null
 }
 
 /** The subprotocol that is agreed to: one without a key when there is one, because what is answered may be logged on its way. */
@@ -136,7 +136,7 @@ export interface KeyAuthenticatorOptions {
 }
 
 /** Lets in whoever has a key, from any address. */
-export function keyAuthenticator({ holders, origins }: KeyAuthenticatorOptions): Authenticator {
+export function createKeyAuthenticator({ holders, origins }: KeyAuthenticatorOptions): Authenticator {
 	return {
 		checkOrigin: ({ headers }) => {
 			const { origin } = headers
@@ -166,15 +166,15 @@ const WRONG_KEY =
  * @throws PlanstreamError `unauthorized` for a header of another form
  */
 export function readToken({ via, headers, token }: AccessRequest): string | null {
-	return (via === 'websocket' ? upgradeToken(headers) : bearerToken(headers)) ?? token
+	return (via === 'websocket' ? readUpgradeToken(headers) : readBearerToken(headers)) ?? token
 }
 
 /** Nobody but the host knows who calls the router under the host's adapter. */
 function refuseRouterCalls(via: AccessRequest['via']): void {
 	if (via !== 'router') return
-	const sentence =
+	const message =
 		'Nobody may call this router, because createPlanstream was given no `authorize`. Give it one that knows your context.'
-	throw new PlanstreamError('unauthorized', sentence)
+	throw new PlanstreamError('unauthorized', message)
 }
 
 /**
@@ -185,8 +185,8 @@ function refuseRouterCalls(via: AccessRequest['via']): void {
 export function assertKnownPage({ origin, host }: IncomingHttpHeaders, origins: readonly string[]): void {
 	if (origin === undefined || origins.includes(origin)) return
 	if (URL.canParse(origin) && new URL(origin).host === host) return
-	const sentence = `The request comes from a page of "${origin}", which is not known here. Add that origin to PLANSTREAM_ORIGINS, or to \`origins\`, to let its pages in.`
-	throw new PlanstreamError('forbidden', sentence, { header: 'origin' })
+	const message = `The request comes from a page of "${origin}", which is not known here. Add that origin to PLANSTREAM_ORIGINS, or to \`origins\`, to let its pages in.`
+	throw new PlanstreamError('forbidden', message, { header: 'origin' })
 }
 
 /**
@@ -197,6 +197,6 @@ export function assertKnownPage({ origin, host }: IncomingHttpHeaders, origins: 
 export function assertOneHost({ rawHeaders }: Pick<IncomingMessage, 'rawHeaders'>): void {
 	const hosts = rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === 'host').length
 	if (hosts <= 1) return
-	const sentence = `The request has ${hosts} Host headers, and nobody can tell which of them it means. Send one.`
-	throw new PlanstreamError('bad_request', sentence, { path: 'host' })
+	const message = `The request has ${hosts} Host headers, and nobody can tell which of them it means. Send one.`
+	throw new PlanstreamError('bad_request', message, { path: 'host' })
 }

@@ -27,25 +27,25 @@ const principal = z.looseObject({
  *
  * @param origins - of pages that may use it besides
  */
-export function hostAuthenticator(authorize: Authorize, origins: readonly string[]): Authenticator {
+export function createHostAuthenticator(authorize: Authorize, origins: readonly string[]): Authenticator {
 	return {
 		checkOrigin: ({ headers }) => assertKnownPage(headers, origins),
 		identify: async (request, ctx) => {
-			const authorized = await authorize(ctx, { ...request, token: readableToken(request) })
-			if (authorized !== null) return checkPrincipal(authorized)
+			const authorized = await authorize(ctx, { ...request, token: readBearerOnly(request) })
+			if (authorized !== null) return assertPrincipal(authorized)
 			throw new PlanstreamError('unauthorized', 'This application does not know who asks. Sign in, or send valid credentials.')
 		},
 	}
 }
 
 /** Other schemes in the header are the application's business. */
-function readableToken(request: AccessRequest): string | null {
+function readBearerOnly(request: AccessRequest): string | null {
 	const { authorization = 'bearer ' } = request.headers
 	return /^bearer /i.test(authorization) ? readToken(request) : null
 }
 
 /** A wrong tenant would be other people's plans, so a mistake of the application stops here. */
-function checkPrincipal(authorized: Principal): Principal {
+function assertPrincipal(authorized: Principal): Principal {
 	const { success, error } = principal.safeParse(authorized)
 	if (success) return authorized
 	const [issue] = error.issues

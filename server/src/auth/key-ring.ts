@@ -78,8 +78,8 @@ class HeldKey implements Disposable {
 	/** Ends everything its holder has open. */
 	expire(): void {
 		this[Symbol.dispose]()
-		const sentence = `The key ${this.#id} was revoked, changed or is over. Connect again with a valid one.`
-		this.#end.abort(new PlanstreamError('auth_expired', sentence))
+		const message = `The key ${this.#id} was revoked, changed or is over. Connect again with a valid one.`
+		this.#end.abort(new PlanstreamError('auth_expired', message))
 	}
 
 	[Symbol.dispose](): void {

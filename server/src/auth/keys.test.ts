@@ -63,14 +63,14 @@ describe('a file of keys', () => {
 		[JSON.stringify([{ ...grant('a'), hash: 'a'.repeat(64), scopes: ['plans:steal'] }]), /\[0\]\.scopes\[0\] must be one of/],
 		[JSON.stringify([{ ...grant('a'), hash: 'a'.repeat(64), expires_at: 'soon' }]), /ISO 8601/],
 		[JSON.stringify(['b', 'b'].map((id) => ({ ...grant(id), hash: 'a'.repeat(64) }))), /two keys one id/],
-	])('that holds %s is refused with what is wrong', async (text, sentence) => {
+	])('that holds %s is refused with what is wrong', async (text, message) => {
 		using directory = createTemporaryDirectory()
 		const file = path.join(directory.path, 'keys.json')
 		writeFileSync(file, text)
 		await expect(readKeys(file)).rejects.toMatchObject({
 			code: 'bad_request',
 			facts: { file },
-			message: expect.stringMatching(sentence),
+			message: expect.stringMatching(message),
 		})
 	})
 

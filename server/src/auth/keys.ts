@@ -62,9 +62,13 @@ export interface NewKey {
  */
 export async function readKeys(file: string): Promise<ApiKey[]> {
 	const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-		throw refusal(file, `cannot be read (${reasonOf(cause)}). \`planstream keys create --file ${file}\` makes one`, cause)
+		throw makeFileError(
+			file,
+			`cannot be read (${describeCause(cause)}). \`planstream keys create --file ${file}\` makes one`,
+			cause,
+		)
 	})
-	return parse(file, text)
+	return parseKeys(file, text)
 }
 
 /**
@@ -75,7 +79,7 @@ export async function readKeys(file: string): Promise<ApiKey[]> {
  */
 export async function createKey(file: string, { id, ...given }: NewKey): Promise<string> {
 	const key = makeKey()
-	const added = checkKeys({ id: id ?? `key_${randomBytes(4).toString('hex')}`, hash: hashKey(key).toString('hex'), ...given })
+	const added = parseKey({ id: id ?? `key_${randomBytes(4).toString('hex')}`, hash: hashKey(key).toString('hex'), ...given })
 	await change(file, (before) => {
 		if (!before.some((each) => each.id === added.id)) return [...before, added]
 		throw new PlanstreamError(
@@ -111,13 +115,14 @@ export function watchKeys(file: string, onChange: () => void): Disposable {
 async function change(file: string, edit: (before: readonly ApiKey[]) => readonly ApiKey[]): Promise<void> {
 	const beside = `${file}.new`
 	const handle = await open(beside, 'wx', 0o600).catch((cause: unknown) => {
-		if (codeOf(cause) !== 'EEXIST') throw refusal(file, `cannot be written (${reasonOf(cause)}). Name another with --file`, cause)
-		const sentence = `Another program is changing ${file}, or was stopped while it did. If none is, delete ${beside}.`
-		throw new PlanstreamError('conflict', sentence, { file }, { cause })
+		if (readCode(cause) !== 'EEXIST')
+			throw makeFileError(file, `cannot be written (${describeCause(cause)}). Name another with --file`, cause)
+		const message = `Another program is changing ${file}, or was stopped while it did. If none is, delete ${beside}.`
+		throw new PlanstreamError('conflict', message, { file }, { cause })
 	})
 	try {
 		const after = JSON.stringify(edit(await readCurrentKeys(file)), null, '\t')
-		parse(file, after)
+		parseKeys(file, after)
 		await handle.writeFile(`${after}\n`)
 		await handle.sync()
 		await rename(beside, file)
@@ -131,43 +136,43 @@ async function change(file: string, edit: (before: readonly ApiKey[]) => readonl
 
 async function readCurrentKeys(file: string): Promise<ApiKey[]> {
 	const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-		if (codeOf(cause) === 'ENOENT') return '[]'
-		throw refusal(file, `cannot be read (${reasonOf(cause)}). Name another with --file`, cause)
+		if (readCode(cause) === 'ENOENT') return '[]'
+		throw makeFileError(file, `cannot be read (${describeCause(cause)}). Name another with --file`, cause)
 	})
-	return parse(file, text)
+	return parseKeys(file, text)
 }
 
-function checkKeys(key: unknown): ApiKey {
+function parseKey(key: unknown): ApiKey {
 	const parsed = apiKey.safeParse(key)
 	if (parsed.success) return parsed.data
 	const issue = findFirstIssue(parsed.error)
-	const sentence = `A key cannot be made so: ${describeIssue(issue, key)}`
-	throw new PlanstreamError('bad_request', sentence, { path: showPath(issue.path) }, { cause: parsed.error })
+	const message = `A key cannot be made so: ${describeIssue(issue, key)}`
+	throw new PlanstreamError('bad_request', message, { path: showPath(issue.path) }, { cause: parsed.error })
 }
 
-function parse(file: string, text: string): ApiKey[] {
-	const value = json(file, text)
+function parseKeys(file: string, text: string): ApiKey[] {
+	const value = parseJson(file, text)
 	const parsed = keyFile.safeParse(value)
 	if (parsed.success) return parsed.data
-	throw refusal(file, `is no file of keys. ${describeIssue(findFirstIssue(parsed.error), value)} Correct it`, parsed.error)
+	throw makeFileError(file, `is no file of keys. ${describeIssue(findFirstIssue(parsed.error), value)} Correct it`, parsed.error)
 }
 
-function json(file: string, text: string): unknown {
+function parseJson(file: string, text: string): unknown {
 	try {
 		return JSON.parse(text)
 	} catch (cause) {
-		throw refusal(file, 'is not JSON. It holds an array of keys', cause)
+		throw makeFileError(file, 'is not JSON. It holds an array of keys', cause)
 	}
 }
 
-function refusal(file: string, what: string, cause: unknown): PlanstreamError {
+function makeFileError(file: string, what: string, cause: unknown): PlanstreamError {
 	return new PlanstreamError('bad_request', `The file of keys ${file} ${what}.`, { file }, { cause })
 }
 
-function codeOf(thrown: unknown): string | null {
+function readCode(thrown: unknown): string | null {
 	return thrown instanceof Error && 'code' in thrown ? String(thrown.code) : null
 }
 
-function reasonOf(thrown: unknown): string {
-	return codeOf(thrown) ?? String(thrown)
+function describeCause(thrown: unknown): string {
+	return readCode(thrown) ?? String(thrown)
 }

@@ -1,7 +1,13 @@
 import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
 import type { OnProblem } from '../api/procedure.js'
-import { type Authenticator, isLoopback, keyAuthenticator, LOCAL_AUTHENTICATOR, LOOPBACK_HOSTS } from '../auth/authenticator.js'
-import { type Authorize, hostAuthenticator } from '../auth/host-authenticator.js'
+import {
+	type Authenticator,
+	createKeyAuthenticator,
+	isLoopback,
+	LOCAL_AUTHENTICATOR,
+	LOOPBACK_HOSTS,
+} from '../auth/authenticator.js'
+import { type Authorize, createHostAuthenticator } from '../auth/host-authenticator.js'
 import { KeyRing } from '../auth/key-ring.js'
 import { type ApiKey, readKeys, watchKeys } from '../auth/keys.js'
 import type { Principal } from '../hub/principal.js'
@@ -59,7 +65,8 @@ export function openAccess(
 	{ keys, holder }: { readonly keys: readonly ApiKey[]; readonly holder: (token: string) => Principal | null },
 	onProblem: OnProblem,
 ): AccessControl {
-	if (authorize !== undefined) return { authority: hostAuthenticator(authorize, origins), [Symbol.dispose]: () => undefined }
+	if (authorize !== undefined)
+		return { authority: createHostAuthenticator(authorize, origins), [Symbol.dispose]: () => undefined }
 	if (apiKeys === undefined) return { authority: LOCAL_AUTHENTICATOR, [Symbol.dispose]: () => undefined }
 	const ring = new KeyRing({ clock: Date.now, schedule: processSchedule })
 	ring.replace(keys)
@@ -71,7 +78,7 @@ export function openAccess(
 			)
 	})
 	return {
-		authority: keyAuthenticator({ holders: [holder, (token) => ring.find(token)], origins }),
+		authority: createKeyAuthenticator({ holders: [holder, (token) => ring.find(token)], origins }),
 		[Symbol.dispose]: () => {
 			watch[Symbol.dispose]()
 			ring[Symbol.dispose]()

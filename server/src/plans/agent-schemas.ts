@@ -41,8 +41,8 @@ function toJsonSchema(schema: z.ZodType, role: 'input' | 'result', type: string)
 		unrepresentable: 'any',
 		override: ({ zodSchema }) => {
 			if (!NOT_JSON.has(zodSchema._zod.def.type)) return
-			const sentence = `The schema of the ${role} of the agent ${type} holds a ${zodSchema._zod.def.type}, which JSON does not have. Describe it as JSON.`
-			throw new PlanstreamError('bad_request', sentence, { agent_type: type })
+			const message = `The schema of the ${role} of the agent ${type} holds a ${zodSchema._zod.def.type}, which JSON does not have. Describe it as JSON.`
+			throw new PlanstreamError('bad_request', message, { agent_type: type })
 		},
 	})
 	return described as unknown as Record<string, Json>
@@ -63,7 +63,7 @@ export function assertInputs(
 	for (const [index, { step_id, agent_type, input }] of steps.entries()) {
 		const unchanged = known.get(step_id)?.input === input && known.get(step_id)?.agent_type === agent_type
 		const parsed = unchanged ? undefined : agents.get(agent_type)?.input?.safeParse(input)
-		if (parsed?.success === false) refuse(parsed.error, ['steps', index, 'input'], { steps })
+		if (parsed?.success === false) refuseInput(parsed.error, ['steps', index, 'input'], { steps })
 	}
 }
 
@@ -78,11 +78,11 @@ export function parseEdit(
 ): Readonly<Record<string, Json>> {
 	const parsed = schema?.safeParse(payload)
 	if (parsed === undefined) return payload
-	if (!parsed.success) refuse(parsed.error, ['payload'], { payload })
+	if (!parsed.success) refuseInput(parsed.error, ['payload'], { payload })
 	return parsed.data as Readonly<Record<string, Json>>
 }
 
-function refuse(error: z.ZodError, where: readonly PropertyKey[], given: unknown): never {
+function refuseInput(error: z.ZodError, where: readonly PropertyKey[], given: unknown): never {
 	const issue = findFirstIssue(error)
 	const path = [...where, ...issue.path]
 	throw new PlanstreamError('invalid_input', describeIssue({ ...issue, path }, given), { path: path.join('.') }, { cause: error })

@@ -11,7 +11,7 @@ export const MAX_ARTIFACT_BYTES = 64 * 1024 * 1024
 const DIGEST = /^[0-9a-f]{64}$/
 
 /** Where the content of an artifact lies below the artifacts' directory: `ab/abcdef...`. */
-function artifactPath(directory: string, artifact_id: string): string {
+function locateArtifact(directory: string, artifact_id: string): string {
 	return join(directory, artifact_id.slice(0, 2), artifact_id)
 }
 
@@ -32,7 +32,7 @@ export class Artifacts {
 	async put(name: string, bytes: Uint8Array, media_type: string): Promise<Artifact> {
 		assertSize(name, bytes.byteLength)
 		const artifact_id = createHash('sha256').update(bytes).digest('hex')
-		const path = artifactPath(this.#directory, artifact_id)
+		const path = locateArtifact(this.#directory, artifact_id)
 		if (!(await exists(path))) await this.#write(path, bytes)
 		return { artifact_id, name, media_type, bytes: bytes.byteLength }
 	}
@@ -43,14 +43,14 @@ export class Artifacts {
 	 * @throws PlanstreamError `too_large`, `bad_request` when it is not the content of that id
 	 */
 	async take(artifact_id: string, pieces: AsyncIterable<Uint8Array>): Promise<void> {
-		await this.#write(artifactPath(this.#directory, artifact_id), checked(artifact_id, pieces))
+		await this.#write(locateArtifact(this.#directory, artifact_id), verifyDigest(artifact_id, pieces))
 	}
 
 	/** The content of an artifact; null when it is not there any more, or when no artifact has such an id. */
 	async open(artifact_id: string): Promise<Readable | null> {
 		if (!DIGEST.test(artifact_id)) return null
 		try {
-			return (await open(artifactPath(this.#directory, artifact_id))).createReadStream()
+			return (await open(locateArtifact(this.#directory, artifact_id))).createReadStream()
 		} catch (error) {
 			if (isMissing(error)) return null
 			throw error
@@ -76,7 +76,7 @@ export class Artifacts {
 }
 
 /** The pieces as they come; throws behind the last one when they are not the content of this id. */
-async function* checked(artifact_id: string, pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
+async function* verifyDigest(artifact_id: string, pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
 	const hash = createHash('sha256')
 	let bytes = 0
 	for await (const piece of pieces) {
@@ -86,14 +86,14 @@ async function* checked(artifact_id: string, pieces: AsyncIterable<Uint8Array>):
 		yield piece
 	}
 	if (hash.digest('hex') === artifact_id) return
-	const sentence = `The ${bytes} bytes given as the artifact ${artifact_id} are not its content. Export the plan again.`
-	throw new PlanstreamError('bad_request', sentence, { artifact_id })
+	const message = `The ${bytes} bytes given as the artifact ${artifact_id} are not its content. Export the plan again.`
+	throw new PlanstreamError('bad_request', message, { artifact_id })
 }
 
 function assertSize(name: string, bytes: number): void {
 	if (bytes <= MAX_ARTIFACT_BYTES) return
-	const sentence = `The artifact ${name} has ${bytes} bytes; the limit is ${MAX_ARTIFACT_BYTES}. Split it.`
-	throw new PlanstreamError('too_large', sentence, { bytes, limit: MAX_ARTIFACT_BYTES })
+	const message = `The artifact ${name} has ${bytes} bytes; the limit is ${MAX_ARTIFACT_BYTES}. Split it.`
+	throw new PlanstreamError('too_large', message, { bytes, limit: MAX_ARTIFACT_BYTES })
 }
 
 async function exists(path: string): Promise<boolean> {

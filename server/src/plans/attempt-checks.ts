@@ -12,20 +12,20 @@ const MAX_RESULT_BYTES = 60 * 1024
  *
  * @throws PlanstreamError `invalid_event` for what cannot be JSON, `too_large` for what does not fit into an event
  */
-export function resultText(returned: unknown): string | undefined {
-	const text = toText(returned)
+export function stringifyResult(returned: unknown): string | undefined {
+	const text = stringify(returned)
 	const bytes = Buffer.byteLength(text ?? '')
 	if (bytes <= MAX_RESULT_BYTES) return text
-	const sentence = `The result has ${bytes} bytes; the limit is ${MAX_RESULT_BYTES}. Store large content with context.artifact and name it in the result.`
-	throw new PlanstreamError('too_large', sentence, { bytes, limit: MAX_RESULT_BYTES })
+	const message = `The result has ${bytes} bytes; the limit is ${MAX_RESULT_BYTES}. Store large content with context.artifact and name it in the result.`
+	throw new PlanstreamError('too_large', message, { bytes, limit: MAX_RESULT_BYTES })
 }
 
-function toText(returned: unknown): string | undefined {
+function stringify(returned: unknown): string | undefined {
 	try {
 		return JSON.stringify(returned)
 	} catch (cause) {
-		const sentence = 'The agent returned what cannot be written as JSON (a cycle or a bigint).'
-		throw new PlanstreamError('invalid_event', sentence, {}, { cause })
+		const message = 'The agent returned what cannot be written as JSON (a cycle or a bigint).'
+		throw new PlanstreamError('invalid_event', message, {}, { cause })
 	}
 }
 
@@ -42,20 +42,20 @@ type ParsedResult = z.output<typeof result>
  * @throws PlanstreamError `invalid_event` for what is no result, `too_large` for one that does not fit into an event
  */
 export function parseResult(returned: unknown, { result: schema }: AgentSchemas): ParsedResult {
-	const text = resultText(returned)
+	const text = stringifyResult(returned)
 	const parsed = result.safeParse(text === undefined ? undefined : JSON.parse(text))
-	if (!parsed.success) refuse(parsed.error, [])
+	if (!parsed.success) refuseResult(parsed.error, [])
 	const data = schema?.safeParse(parsed.data.data)
 	if (data === undefined) return parsed.data
-	if (!data.success) refuse(data.error, ['data'])
+	if (!data.success) refuseResult(data.error, ['data'])
 	return { ...parsed.data, data: data.data as ParsedResult['data'] }
 }
 
-function refuse(error: z.ZodError, where: readonly string[]): never {
+function refuseResult(error: z.ZodError, where: readonly string[]): never {
 	const issue = findFirstIssue(error)
 	const path = [...where, ...issue.path].join('.')
-	const sentence = `The agent returned no result: ${path === '' ? 'it' : path} ${issue.message}. Return { data, quality_score?, checks? } with the data that the agent promises.`
-	throw new PlanstreamError('invalid_event', sentence, { path })
+	const message = `The agent returned no result: ${path === '' ? 'it' : path} ${issue.message}. Return { data, quality_score?, checks? } with the data that the agent promises.`
+	throw new PlanstreamError('invalid_event', message, { path })
 }
 
 const units = z.object({ current: z.number(), total: z.number(), unit: z.string() })
@@ -74,33 +74,33 @@ export function parseProgress(called: {
 	message: string | undefined
 	units: z.input<typeof units> | undefined
 }) {
-	return parse('progress', progressCall, called)
+	return parseCall('progress', progressCall, called)
 }
 
 export function parseOutput(called: { delta: string; channel?: OutputChannel | undefined; level?: string | undefined }) {
-	return parse('output', outputCall, called)
+	return parseCall('output', outputCall, called)
 }
 
 export function parseArtifact(called: { name: string; content: string | Uint8Array; media_type: string }) {
-	return parse('artifact', artifactCall, called)
+	return parseCall('artifact', artifactCall, called)
 }
 
 /** @returns what has been used in all, under each name that was given */
 export function parseUsage(used: Usage, before: ReadonlyMap<string, number>): [string, number][] {
 	return Object.entries(used).map(([name, more]) => {
-		const { amount } = parse('usage', usageCall, { name, amount: more + (before.get(name) ?? 0) })
+		const { amount } = parseCall('usage', usageCall, { name, amount: more + (before.get(name) ?? 0) })
 		return [name, amount]
 	})
 }
 
 /** @throws PlanstreamError `bad_request`, which fails the attempt unless the agent catches it */
-function parse<Schema extends z.ZodType>(call: string, schema: Schema, called: unknown): z.output<Schema> {
+function parseCall<Schema extends z.ZodType>(call: string, schema: Schema, called: unknown): z.output<Schema> {
 	const parsed = schema.safeParse(called)
 	if (parsed.success) return parsed.data
 	const [issue] = parsed.error.issues
 	const path = [call, ...(issue?.path ?? [])].join('.')
-	const sentence = `The agent called context.${call} with what it does not take: ${path}: ${issue?.message ?? 'is wrong'}. Correct the agent.`
-	throw new PlanstreamError('bad_request', sentence, { path })
+	const message = `The agent called context.${call} with what it does not take: ${path}: ${issue?.message ?? 'is wrong'}. Correct the agent.`
+	throw new PlanstreamError('bad_request', message, { path })
 }
 
 const MAX_MESSAGE = 4096
@@ -109,14 +109,14 @@ const CODE = /^[A-Za-z0-9._-]{1,128}$/
 /** What an event says of something an agent threw: its own `code` and `retryable` where it gave them. Takes whatever can be thrown. */
 export function toFailure(thrown: unknown): Failure {
 	try {
-		return described(thrown)
+		return describeThrown(thrown)
 	} catch {
 		const message = 'The agent threw something that cannot be read. Throw an Error.'
 		return { code: 'agent_error', message, retryable: true }
 	}
 }
 
-function described(thrown: unknown): Failure {
+function describeThrown(thrown: unknown): Failure {
 	const facts: { readonly code?: Json; readonly retryable?: Json } = typeof thrown === 'object' && thrown !== null ? thrown : {}
 	const { code, retryable } = facts
 	const text = String(thrown instanceof Error ? thrown.message : thrown)

@@ -96,10 +96,10 @@ export class Attempt {
 			await this.#outbox.flushed()
 			if (this.#reportFailure !== null) throw this.#reportFailure.error
 			const usage = this.#usage.size === 0 ? null : Object.fromEntries(this.#usage)
-			const result = { data, quality_score, checks, artifacts: this.#artifacts, usage, duration_ms: this.#duration() }
+			const result = { data, quality_score, checks, artifacts: this.#artifacts, usage, duration_ms: this.#measureDuration() }
 			return { kind: 'result', result }
 		} catch (thrown) {
-			return await this.#failed(thrown)
+			return await this.#handleThrown(thrown)
 		} finally {
 			this.#grace?.[Symbol.dispose]()
 			this.#outbox.close()
@@ -107,8 +107,8 @@ export class Attempt {
 		}
 	}
 
-	async #failed(thrown: unknown): Promise<AttemptOutcome> {
-		const duration_ms = this.#duration()
+	async #handleThrown(thrown: unknown): Promise<AttemptOutcome> {
+		const duration_ms = this.#measureDuration()
 		if (this.#timedOut) {
 			const message = `The attempt took longer than its ${this.#options.step.timeout_ms} ms. Raise timeout_ms or do less in one step.`
 			return { kind: 'failure', reason: 'timeout', error: { code: 'timeout', message, retryable: true }, duration_ms }
@@ -174,7 +174,7 @@ export class Attempt {
 		for (const [name, amount] of parseUsage(used, this.#usage)) this.#usage.set(name, amount)
 	}
 
-	#duration(): number {
+	#measureDuration(): number {
 		return Math.max(0, this.#options.clock() - this.#startedAt)
 	}
 }

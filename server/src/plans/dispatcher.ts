@@ -23,7 +23,7 @@ export interface DispatcherOptions {
 	/** Uniform from 0 to 1. */
 	readonly random: () => number
 	readonly schedule: Schedule
-	readonly onProblem: (sentence: string, error?: Error) => void
+	readonly onProblem: (message: string, error?: Error) => void
 	readonly agents: ReadonlyMap<string, AgentSchemas>
 	/** Steps of a plan whose agent goes on although its attempt has ended. */
 	readonly live: (plan: PlanKey) => ReadonlySet<string>
@@ -118,11 +118,11 @@ export class IdempotencyGuard implements CommandGuard {
 	readonly mark: CommandGuard['mark']
 	readonly #expected: number | undefined
 
-	constructor(asked: CommandRequest, { idempotency_key, expected_revision }: CommandTerms) {
+	constructor(request: CommandRequest, { idempotency_key, expected_revision }: CommandTerms) {
 		this.#expected = expected_revision
-		const text = JSON.stringify([asked, expected_revision ?? null])
+		const text = JSON.stringify([request, expected_revision ?? null])
 		const digest = createHash('sha1').update(text).digest('hex')
-		this.mark = idempotency_key === undefined ? null : { key: idempotency_key, name: asked.name, digest }
+		this.mark = idempotency_key === undefined ? null : { key: idempotency_key, name: request.name, digest }
 	}
 
 	/** @throws PlanstreamError `idempotency_mismatch`, `stale_revision` */
@@ -136,14 +136,14 @@ export class IdempotencyGuard implements CommandGuard {
 		}
 		const revision = fold?.state.revision
 		if (revision === undefined || this.#expected === undefined || revision === this.#expected) return 'decide'
-		const sentence = `The plan is at revision ${revision}, not ${this.#expected}. Read its state and decide again.`
-		throw new PlanstreamError('stale_revision', sentence, { revision, expected_revision: this.#expected })
+		const message = `The plan is at revision ${revision}, not ${this.#expected}. Read its state and decide again.`
+		throw new PlanstreamError('stale_revision', message, { revision, expected_revision: this.#expected })
 	}
 
 	#assertSame({ key, name, digest }: NonNullable<CommandGuard['mark']>, known: CommandAnswer): void {
 		if (known.name === name && known.digest === digest) return
 		const before = known.name === name ? `another ${name}` : `a ${known.name}`
-		const sentence = `The idempotency key ${key} was used for ${before}. Use a new key for each new command.`
-		throw new PlanstreamError('idempotency_mismatch', sentence, { idempotency_key: key })
+		const message = `The idempotency key ${key} was used for ${before}. Use a new key for each new command.`
+		throw new PlanstreamError('idempotency_mismatch', message, { idempotency_key: key })
 	}
 }

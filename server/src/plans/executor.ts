@@ -32,12 +32,12 @@ import { Deadlines, MetricsReporter } from './timers.js'
 
 export type ParsedCreate = z.output<typeof createInput>
 
-/** A plan to be made, and how that was asked for when it was not by the plan itself. */
+/** A plan to be made, and how that was request for when it was not by the plan itself. */
 interface Creation {
 	readonly plan: NormalisedPlan
 	readonly start: boolean
 	readonly idempotency_key?: string | undefined
-	readonly asked?: CommandRequest
+	readonly request?: CommandRequest
 }
 
 export interface ExecutorOptions {
@@ -53,7 +53,7 @@ export interface ExecutorOptions {
 	readonly schedule: Schedule
 	/** Where it says how agents and workers are. @defaultValue nobody is told */
 	readonly health?: Health
-	readonly onProblem: (sentence: string, error?: Error) => void
+	readonly onProblem: (message: string, error?: Error) => void
 }
 
 /**
@@ -66,10 +66,10 @@ export class Executor {
 	readonly #agents: ReadonlyMap<string, Agent>
 	/** The agents a step may name, in alphabetical order of their types. */
 	readonly agents: readonly AgentDescription[]
-	readonly #ledger: Dispatcher
+	readonly #dispatcher: Dispatcher
 	readonly #runner: Runner
 	readonly #deadlines: Deadlines
-	readonly #meters: MetricsReporter
+	readonly #metrics: MetricsReporter
 	readonly #recovery: Recovery
 	readonly #onProblem: ExecutorOptions['onProblem']
 	#stopping = false
@@ -91,30 +91,30 @@ export class Executor {
 		this.#onProblem = onProblem
 		this.#agents = new Map(agents.map((agent) => [agent.type, agent]))
 		this.agents = agents.map(describeAgent).sort((one, other) => (one.agent_type < other.agent_type ? -1 : 1))
-		this.#ledger = new Dispatcher({
+		this.#dispatcher = new Dispatcher({
 			hub,
 			clock,
 			random,
 			schedule,
 			onProblem,
 			agents: this.#agents,
-			live: (plan) => this.#runner.lingering.of(plan),
+			live: (plan) => this.#runner.orphans.get(plan),
 			changed: (plan, fold) => this.#follow(plan, fold),
 		})
 		const shared = { queue, artifacts, health, clock, schedule, onProblem }
-		this.#runner = new Runner({ ...shared, agents: this.#agents, ledger: this.#ledger })
+		this.#runner = new Runner({ ...shared, agents: this.#agents, dispatcher: this.#dispatcher })
 		this.#deadlines = new Deadlines({
 			clock,
 			schedule,
-			onDue: (plan, occurrence) => this.#attend(plan, this.#ledger.dispatchUntilStored(plan, occurrence, SYSTEM)),
+			onDue: (plan, occurrence) => this.#reportFailure(plan, this.#dispatcher.dispatchUntilStored(plan, occurrence, SYSTEM)),
 		})
-		this.#meters = new MetricsReporter({
+		this.#metrics = new MetricsReporter({
 			clock,
 			schedule,
-			report: (plan, window_ms, guard) => this.#ledger.dispatch(plan, { kind: 'metrics', window_ms }, SYSTEM, guard),
+			report: (plan, window_ms, guard) => this.#dispatcher.dispatch(plan, { kind: 'metrics', window_ms }, SYSTEM, guard),
 			onProblem: (plan, thrown) => onProblem(`The numbers of plan ${plan.plan_id} were not appended.`, asPlanstreamError(thrown)),
 		})
-		this.#recovery = new Recovery({ takeUp: (plan) => this.#takeUp(plan), schedule, health, onProblem })
+		this.#recovery = new Recovery({ resume: (plan) => this.#resume(plan), schedule, health, onProblem })
 	}
 
 	/**
@@ -123,7 +123,7 @@ export class Executor {
 	 * @throws PlanstreamError `bad_request` and `invalid_input` with `path`, `conflict`, `plan_external`, `too_large`, `idempotency_mismatch`, `draining`
 	 */
 	async create(principal: Principal, { start, idempotency_key, ...spec }: ParsedCreate): Promise<CommandOutput> {
-		const plan_id = spec.plan_id ?? newPlanId(principal.tenant, idempotency_key)
+		const plan_id = spec.plan_id ?? makePlanId(principal.tenant, idempotency_key)
 		return await this.#create(principal, { plan: normalisePlan(spec, plan_id), start, idempotency_key })
 	}
 
@@ -140,12 +140,12 @@ export class Executor {
 		const source = await this.#hub.fold({ tenant: principal.tenant, plan_id: source_id })
 		if (source === null) throw unknownPlan(source_id)
 		if (source.plan === null || source.state.owner === 'external') {
-			const sentence = `Plan ${source_id} is run elsewhere; only plans of this server can be cloned.`
-			throw new PlanstreamError('plan_external', sentence, { plan_id: source_id })
+			const message = `Plan ${source_id} is run elsewhere; only plans of this server can be cloned.`
+			throw new PlanstreamError('plan_external', message, { plan_id: source_id })
 		}
-		const plan_id = given.plan_id ?? newPlanId(principal.tenant, given.idempotency_key)
-		const asked = { name: 'clone', of: source_id, ...given }
-		return await this.#create(principal, { ...given, plan: { ...source.plan, plan_id }, asked })
+		const plan_id = given.plan_id ?? makePlanId(principal.tenant, given.idempotency_key)
+		const request = { name: 'clone', of: source_id, ...given }
+		return await this.#create(principal, { ...given, plan: { ...source.plan, plan_id }, request })
 	}
 
 	/**
@@ -158,16 +158,16 @@ export class Executor {
 		plan_id: string,
 		command: Command,
 		terms: CommandTerms = {},
-		asked: CommandRequest = { ...command, name: command.kind },
+		request: CommandRequest = { ...command, name: command.kind },
 	): Promise<CommandOutput> {
 		if (this.#stopping) {
 			throw new PlanstreamError('draining', 'The server is stopping and takes no more commands. Send it again in a moment.')
 		}
 		const plan = { tenant: principal.tenant, plan_id }
-		const repeat = new IdempotencyGuard(asked, terms)
-		const { changed, fold } = await this.#ledger.dispatch(plan, command, principal.actor, repeat)
-		if (repeat.answer !== null) {
-			const { seq, status, revision } = repeat.answer
+		const guard = new IdempotencyGuard(request, terms)
+		const { changed, fold } = await this.#dispatcher.dispatch(plan, command, principal.actor, guard)
+		if (guard.answer !== null) {
+			const { seq, status, revision } = guard.answer
 			return { plan_id, cursor: await this.#hub.cursorAt(plan, seq), changed: true, status, revision }
 		}
 		const { cursor, status, revision } = fold.state
@@ -188,7 +188,7 @@ export class Executor {
 		const imported = await this.#hub.restore(principal, archive)
 		const plan = { tenant: principal.tenant, plan_id: imported.plan_id }
 		const state = await this.#hub.state(principal, plan.plan_id)
-		if (state?.owner === 'managed' && !isFinished(state.status)) await this.#takeUp(plan)
+		if (state?.owner === 'managed' && !isFinished(state.status)) await this.#resume(plan)
 		return imported
 	}
 
@@ -196,40 +196,40 @@ export class Executor {
 	async stop(): Promise<void> {
 		this.#stopping = true
 		this.#deadlines.stop()
-		this.#meters.stop()
+		this.#metrics.stop()
 		this.#recovery.stop()
-		this.#ledger.close()
+		this.#dispatcher.close()
 		await this.#runner.stop()
 	}
 
 	report(): { readonly attempts: number; readonly deadlines: number } {
-		return { attempts: this.#runner.running, deadlines: this.#deadlines.waiting + this.#meters.waiting }
+		return { attempts: this.#runner.running, deadlines: this.#deadlines.waiting + this.#metrics.waiting }
 	}
 
-	async #create(principal: Principal, { plan, start, idempotency_key, asked }: Creation): Promise<CommandOutput> {
+	async #create(principal: Principal, { plan, start, idempotency_key, request }: Creation): Promise<CommandOutput> {
 		assertGraph(plan, this.#agents)
 		assertInputs(plan.steps, this.#agents)
-		return await this.command(principal, plan.plan_id, { kind: 'create', plan, start }, { idempotency_key }, asked)
+		return await this.command(principal, plan.plan_id, { kind: 'create', plan, start }, { idempotency_key }, request)
 	}
 
-	async #takeUp(plan: PlanKey): Promise<void> {
+	async #resume(plan: PlanKey): Promise<void> {
 		const fold = await this.#hub.fold(plan)
 		if (fold === null) return
 		for (const { step_id, attempt, status } of fold.state.steps) {
 			if (status !== 'running' || getOwn(fold.leases, step_id)?.worker_id === this.#runner.workerId) continue
-			await this.#ledger.dispatch(plan, { kind: 'lost', step_id, attempt, reason: 'worker_lost' }, SYSTEM)
+			await this.#dispatcher.dispatch(plan, { kind: 'lost', step_id, attempt, reason: 'worker_lost' }, SYSTEM)
 		}
-		await this.#ledger.dispatch(plan, { kind: 'quiet' }, SYSTEM)
+		await this.#dispatcher.dispatch(plan, { kind: 'idle' }, SYSTEM)
 	}
 
 	#follow(plan: PlanKey, fold: PlanFold): void {
 		this.#runner.follow(plan, fold)
 		if (this.#stopping) return
 		this.#deadlines.watch(plan, fold)
-		this.#meters.watch(plan, fold)
+		this.#metrics.watch(plan, fold)
 	}
 
-	#attend(plan: PlanKey, work: Promise<unknown>): void {
+	#reportFailure(plan: PlanKey, work: Promise<unknown>): void {
 		work.catch((thrown: unknown) => {
 			this.#onProblem(`Something due in plan ${plan.plan_id} could not be appended.`, asPlanstreamError(thrown))
 		})
@@ -237,7 +237,7 @@ export class Executor {
 }
 
 /** A new id; with an idempotency key always the same one, so that a repeated create finds its plan. */
-function newPlanId(tenant: string, idempotency_key: string | undefined): string {
+function makePlanId(tenant: string, idempotency_key: string | undefined): string {
 	if (idempotency_key === undefined) return `plan_${uuidv7()}`
 	return `plan_${createHash('sha256').update(`${tenant}\n${idempotency_key}`).digest('hex').slice(0, 32)}`
 }

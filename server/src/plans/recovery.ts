@@ -8,10 +8,10 @@ const AGAIN_MS = 60_000
 
 export interface RecoveryOptions {
 	/** Goes on with a plan. Rejects while that cannot be done. */
-	readonly takeUp: (plan: PlanKey) => Promise<void>
+	readonly resume: (plan: PlanKey) => Promise<void>
 	readonly schedule: Schedule
 	readonly health: Health
-	readonly onProblem: (sentence: string, error?: Error) => void
+	readonly onProblem: (message: string, error?: Error) => void
 }
 
 /** Goes on with plans after a start. One that cannot be taken up keeps no other from it: it is told once, counted in the health, and tried again. */
@@ -29,9 +29,9 @@ export class Recovery {
 	async run(plans: Iterable<PlanKey>): Promise<void> {
 		for (const plan of plans) {
 			if (this.#stopped) return
-			await this.#take(plan)
+			await this.#resume(plan)
 		}
-		this.#tell()
+		this.#reportHealth()
 		if (this.#stuck.size > 0 && !this.#stopped)
 			this.#again = this.#options.schedule(() => void this.run([...this.#stuck.values()]), AGAIN_MS)
 	}
@@ -41,20 +41,20 @@ export class Recovery {
 		this.#again?.[Symbol.dispose]()
 	}
 
-	async #take(plan: PlanKey): Promise<void> {
+	async #resume(plan: PlanKey): Promise<void> {
 		const key = planKey(plan)
 		try {
-			await this.#options.takeUp(plan)
+			await this.#options.resume(plan)
 			this.#stuck.delete(key)
 		} catch (thrown) {
 			if (this.#stopped || this.#stuck.has(key)) return
 			this.#stuck.set(key, plan)
-			const sentence = `Plan ${plan.plan_id} could not go on after the start; the others do, and it is tried again every minute.`
-			this.#options.onProblem(sentence, asPlanstreamError(thrown))
+			const message = `Plan ${plan.plan_id} could not go on after the start; the others do, and it is tried again every minute.`
+			this.#options.onProblem(message, asPlanstreamError(thrown))
 		}
 	}
 
-	#tell(): void {
+	#reportHealth(): void {
 		const { health } = this.#options
 		const detail = `Plans that could not go on after the start: ${this.#stuck.size}. They are tried again every minute; the log says why.`
 		if (this.#stuck.size > 0) health.report('recovery', 'degraded', detail)

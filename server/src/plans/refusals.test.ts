@@ -18,8 +18,8 @@ describe('a refusal names what is wrong, not all that would be right', () => {
 		[['a', 'b'], 'ops[0].step_ids: Step c is not listed. List each of the 3 steps that may move.'],
 		[['a', 'b', 'a'], 'ops[0].step_ids[2]: Step a is listed twice. List it once.'],
 		[['a', 'b', 'z'], 'ops[0].step_ids[2]: There is no step z in this plan.'],
-	])('of the order %j', (step_ids, sentence) => {
-		expect(() => planOf().put({ kind: 'modify', ops: [{ op: 'reorder', step_ids }] })).toThrow(sentence)
+	])('of the order %j', (step_ids, message) => {
+		expect(() => planOf().put({ kind: 'modify', ops: [{ op: 'reorder', step_ids }] })).toThrow(message)
 	})
 
 	it.each(['approve', 'reject'] as const)('of a payload that is sent to %s a result, which stays as it is', (decision) => {

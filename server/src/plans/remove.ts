@@ -10,7 +10,7 @@ import { ALLOWED_ON_PLAN, refuseTransition } from './rules/input.js'
  * @throws PlanstreamError `not_found`, `illegal_transition`
  */
 export async function deletePlan(hub: Hub, principal: Principal, plan_id: string): Promise<DeleteOutput> {
-	await finished(hub, principal, { plan_id, requested: 'delete' })
+	await requireFinished(hub, principal, { plan_id, requested: 'delete' })
 	await hub.remove({ tenant: principal.tenant, plan_id })
 	return { plan_id, deleted: true }
 }
@@ -21,7 +21,7 @@ export async function deletePlan(hub: Hub, principal: Principal, plan_id: string
  * @throws PlanstreamError `not_found`, `illegal_transition`
  */
 export async function clearPlan(hub: Hub, principal: Principal, plan_id: string): Promise<ClearOutput> {
-	const { seq, cursor } = await finished(hub, principal, { plan_id, requested: 'clear' })
+	const { seq, cursor } = await requireFinished(hub, principal, { plan_id, requested: 'clear' })
 	const cleared = await hub.trim({ tenant: principal.tenant, plan_id }, seq + 1, 'cleared')
 	return { plan_id, cleared, cursor }
 }
@@ -31,12 +31,12 @@ interface RemovalRequest {
 	readonly requested: 'delete' | 'clear'
 }
 
-async function finished(hub: Hub, principal: Principal, { plan_id, requested }: RemovalRequest): Promise<PlanState> {
+async function requireFinished(hub: Hub, principal: Principal, { plan_id, requested }: RemovalRequest): Promise<PlanState> {
 	const state = await hub.state(principal, plan_id)
 	if (state === null) throw unknownPlan(plan_id)
 	const { owner, status } = state
 	if (isFinished(status)) return state
 	if (owner === 'managed') refuseTransition(`Plan ${plan_id}`, status, requested, ALLOWED_ON_PLAN[status])
-	const sentence = `Plan ${plan_id} is ${status}, so ${requested} was refused. It is run elsewhere: publish the event that ends it first.`
-	throw new PlanstreamError('illegal_transition', sentence, { from: status, requested, allowed: [] })
+	const message = `Plan ${plan_id} is ${status}, so ${requested} was refused. It is run elsewhere: publish the event that ends it first.`
+	throw new PlanstreamError('illegal_transition', message, { from: status, requested, allowed: [] })
 }

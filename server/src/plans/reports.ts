@@ -33,7 +33,7 @@ export class Outbox {
 
 	push(event: ParsedEvent): void {
 		if (this.#closed) return
-		this.#characters += costOf(event)
+		this.#characters += estimateCost(event)
 		if (this.#characters > OUTPUT_LIMIT) {
 			this.#fail(overflow())
 			return
@@ -62,7 +62,7 @@ export class Outbox {
 			while (this.#waiting.length > 0) {
 				const batch = this.#waiting.splice(0, BATCH)
 				await this.#append(batch)
-				for (const event of batch) this.#characters -= costOf(event)
+				for (const event of batch) this.#characters -= estimateCost(event)
 			}
 		} catch (error) {
 			this.#fail(error)
@@ -78,13 +78,13 @@ export class Outbox {
 	}
 }
 
-function costOf(event: ParsedEvent): number {
+function estimateCost(event: ParsedEvent): number {
 	return event.event_type === 'step_output' ? (event.data.delta?.length ?? 0) + EVENT_COST : 0
 }
 
 function overflow(): PlanstreamError {
-	const sentence = `The attempt has more than ${OUTPUT_LIMIT} characters of output waiting. Write less, or store large content as an artifact.`
-	return new PlanstreamError('too_large', sentence, { limit: OUTPUT_LIMIT })
+	const message = `The attempt has more than ${OUTPUT_LIMIT} characters of output waiting. Write less, or store large content as an artifact.`
+	return new PlanstreamError('too_large', message, { limit: OUTPUT_LIMIT })
 }
 
 /** Text of one channel is joined for this long, or up to this length, before it becomes an event. */
@@ -136,7 +136,7 @@ export class Output {
 	#flush(name: OutputChannel, channel: Channel, keep: number): void {
 		let start = 0
 		while (channel.text.length - start >= Math.max(keep, 1)) {
-			const end = pieceEnd(channel.text, start)
+			const end = findPieceEnd(channel.text, start)
 			const { level } = channel
 			const piece = { channel: name, delta: channel.text.slice(start, end), index: channel.index++ }
 			const data = level === undefined ? piece : { ...piece, level }
@@ -148,7 +148,7 @@ export class Output {
 }
 
 /** Where a piece from `start` ends: never between the two halves of a surrogate pair. */
-function pieceEnd(text: string, start: number): number {
+function findPieceEnd(text: string, start: number): number {
 	const end = Math.min(start + OUTPUT_CHARACTERS, text.length)
 	const splits = end < text.length && isHighSurrogate(text.charCodeAt(end - 1))
 	return splits ? end - 1 : end

@@ -9,8 +9,8 @@ import type { Artifacts } from './artifacts.js'
 import { Attempt, type AttemptOutcome } from './attempt.js'
 import { toFailure } from './attempt-checks.js'
 import { type Dispatcher, SYSTEM } from './dispatcher.js'
-import { dueAttempts, freeSlots } from './rules/decide.js'
-import { type Lease, stepIn } from './rules/input.js'
+import { countFreeSlots, listDueAttempts } from './rules/decide.js'
+import { getStep, type Lease } from './rules/input.js'
 import type { StepJob, StepQueue } from './step-queue.js'
 
 const NONE: ReadonlySet<string> = new Set()
@@ -19,7 +19,7 @@ const NONE: ReadonlySet<string> = new Set()
 class OrphanedSteps {
 	readonly #steps = new Map<string, Set<string>>()
 
-	of(plan: PlanKey): ReadonlySet<string> {
+	get(plan: PlanKey): ReadonlySet<string> {
 		return this.#steps.get(planKey(plan)) ?? NONE
 	}
 
@@ -41,7 +41,7 @@ class OrphanedSteps {
 }
 
 const WORKERS = 'workers'
-const componentOf = (agent_type: string): string => `agent:${agent_type}`
+const nameComponent = (agent_type: string): string => `agent:${agent_type}`
 
 /** How an attempt fails when the process of its agent did not live to the end of it. */
 const DEATHS: ReadonlySet<string> = new Set(['agent_crashed', 'agent_exited', 'agent_not_loaded', 'agent_out_of_memory'])
@@ -52,23 +52,23 @@ export class WorkerHealth {
 
 	constructor(health: Health, agentTypes: Iterable<string>) {
 		this.#health = health
-		this.lingering(0)
-		for (const agent_type of agentTypes) health.report(componentOf(agent_type), 'ok')
+		this.reportOrphans(0)
+		for (const agent_type of agentTypes) health.report(nameComponent(agent_type), 'ok')
 	}
 
 	/** An agent whose process died is degraded until an attempt of it comes to a result. */
-	ended(agent_type: string, outcome: AttemptOutcome): void {
-		if (outcome.kind === 'result') this.#health.report(componentOf(agent_type), 'ok')
+	recordOutcome(agent_type: string, outcome: AttemptOutcome): void {
+		if (outcome.kind === 'result') this.#health.report(nameComponent(agent_type), 'ok')
 		if (outcome.kind !== 'failure' || !DEATHS.has(outcome.error.code)) return
 		this.#health.report(
-			componentOf(agent_type),
+			nameComponent(agent_type),
 			'degraded',
 			`The process of its last attempt ended early: ${outcome.error.code}.`,
 		)
 	}
 
 	/** @param count - agents that go on although their attempts have ended */
-	lingering(count: number): void {
+	reportOrphans(count: number): void {
 		if (count === 0) this.#health.report(WORKERS, 'ok')
 		else
 			this.#health.report(WORKERS, 'degraded', `Agents that ignore their signal hold ${count} ${count === 1 ? 'slot' : 'slots'}.`)
@@ -82,17 +82,17 @@ export interface RunnerOptions {
 	readonly agents: ReadonlyMap<string, Agent>
 	readonly queue: StepQueue
 	readonly artifacts: Artifacts
-	readonly ledger: Dispatcher
+	readonly dispatcher: Dispatcher
 	readonly health: Health
 	readonly clock: () => number
 	readonly schedule: Schedule
-	readonly onProblem: (sentence: string, error?: Error) => void
+	readonly onProblem: (message: string, error?: Error) => void
 }
 
 /** Runs attempts: takes what is due from the queue, calls the agent, appends how it ended. */
 export class Runner {
 	/** Agents that go on although their attempt has ended. */
-	readonly lingering = new OrphanedSteps()
+	readonly orphans = new OrphanedSteps()
 	readonly #options: RunnerOptions
 	/** Stands in `step_started` of each attempt this process runs. */
 	readonly workerId = `worker_${uuidv7()}`
@@ -131,10 +131,10 @@ export class Runner {
 	}
 
 	#schedule(plan: PlanKey, fold: PlanFold): void {
-		const live = this.lingering.of(plan)
+		const live = this.orphans.get(plan)
 		const now = this.#options.clock()
-		let free = freeSlots(fold, live)
-		for (const { step_id, attempt, at } of dueAttempts(fold, Math.max(0, free) + live.size)) {
+		let free = countFreeSlots(fold, live)
+		for (const { step_id, attempt, at } of listDueAttempts(fold, Math.max(0, free) + live.size)) {
 			if (live.has(step_id)) continue
 			if (at <= now && free-- <= 0) continue
 			this.#options.queue.add({ ...plan, step_id, attempt }, at - now)
@@ -147,7 +147,7 @@ export class Runner {
 		const lease = { step_id, attempt, worker_id: this.workerId }
 		const fold = await this.#lease(plan, lease)
 		if (fold === null) return
-		const running = this.#attempt(plan, lease, fold)
+		const running = this.#createAttempt(plan, lease, fold)
 		const attempts = this.#attempts.get(planKey(plan)) ?? new Set()
 		this.#attempts.set(planKey(plan), attempts.add(running))
 		try {
@@ -155,9 +155,9 @@ export class Runner {
 			if (this.#stopping) running.cut('shutdown', 0)
 			else if (this.#stopped.has(planKey(plan))) running.cut('paused', GRACE_MS)
 			const outcome = await ended
-			if (running.agentRuns) this.#linger(plan, step_id, running)
-			const { agent_type } = stepIn(fold, step_id).spec
-			this.#health.ended(agent_type, outcome)
+			if (running.agentRuns) this.#trackOrphan(plan, step_id, running)
+			const { agent_type } = getStep(fold, step_id).spec
+			this.#health.recordOutcome(agent_type, outcome)
 			await this.#settle(plan, lease, outcome, { type: 'agent', id: agent_type })
 		} finally {
 			attempts.delete(running)
@@ -168,7 +168,7 @@ export class Runner {
 	/** Takes the attempt; null when it is no longer due, which a job may find out as late as this. */
 	async #lease(plan: PlanKey, lease: Lease): Promise<PlanFold | null> {
 		try {
-			return await this.#options.ledger.dispatchUntilStored(plan, { kind: 'lease', lease }, SYSTEM)
+			return await this.#options.dispatcher.dispatchUntilStored(plan, { kind: 'lease', lease }, SYSTEM)
 		} catch (error) {
 			if (error instanceof PlanstreamError && ['illegal_transition', 'not_found'].includes(error.code)) return null
 			throw error
@@ -176,22 +176,22 @@ export class Runner {
 	}
 
 	/** Keeps the slot of an attempt whose agent ignored its signal, until the agent really ends. */
-	#linger(plan: PlanKey, step_id: string, attempt: Attempt): void {
-		this.lingering.add(plan, step_id)
-		this.#health.lingering(this.lingering.size)
+	#trackOrphan(plan: PlanKey, step_id: string, attempt: Attempt): void {
+		this.orphans.add(plan, step_id)
+		this.#health.reportOrphans(this.orphans.size)
 		void attempt.agentEnded.then(async () => {
-			this.lingering.remove(plan, step_id)
-			this.#health.lingering(this.lingering.size)
-			await this.#options.ledger.dispatchUntilStored(plan, { kind: 'quiet' }, SYSTEM).catch((thrown: unknown) => {
+			this.orphans.remove(plan, step_id)
+			this.#health.reportOrphans(this.orphans.size)
+			await this.#options.dispatcher.dispatchUntilStored(plan, { kind: 'idle' }, SYSTEM).catch((thrown: unknown) => {
 				this.#options.onProblem(`Plan ${plan.plan_id} did not learn that step ${step_id} has ended.`, asPlanstreamError(thrown))
 			})
 		})
 	}
 
-	#attempt(plan: PlanKey, lease: Lease, fold: PlanFold): Attempt {
-		const { agents, ledger, artifacts, clock, schedule } = this.#options
-		const { spec } = stepIn(fold, lease.step_id)
-		const agent = agents.get(spec.agent_type) ?? missingAgent(spec.agent_type)
+	#createAttempt(plan: PlanKey, lease: Lease, fold: PlanFold): Attempt {
+		const { agents, dispatcher, artifacts, clock, schedule } = this.#options
+		const { spec } = getStep(fold, lease.step_id)
+		const agent = agents.get(spec.agent_type) ?? makeMissingAgent(spec.agent_type)
 		const { plan_id, query, research_type, labels } = fold.state
 		const inputs = Object.fromEntries(spec.depends_on.map((id) => [id, getResult(fold, id)]))
 		const input = fold.plan?.input ?? {}
@@ -199,7 +199,7 @@ export class Runner {
 		const given = { plan: { plan_id, query, research_type, labels, input }, inputs, step_key }
 		const actor: Actor = { type: 'agent', id: spec.agent_type }
 		const report = async (events: readonly ParsedEvent[]) => {
-			await ledger.dispatch(plan, { kind: 'report', lease, events }, actor)
+			await dispatcher.dispatch(plan, { kind: 'report', lease, events }, actor)
 		}
 		return new Attempt({ agent, step: spec, attempt: lease.attempt, given, report, artifacts, clock, schedule })
 	}
@@ -209,8 +209,12 @@ export class Runner {
 		const { step_id, attempt } = lease
 		try {
 			if (outcome.kind === 'cut')
-				await this.#options.ledger.dispatchUntilStored(plan, { kind: 'lost', step_id, attempt, reason: outcome.reason }, SYSTEM)
-			else await this.#options.ledger.dispatchUntilStored(plan, { ...outcome, lease }, actor)
+				await this.#options.dispatcher.dispatchUntilStored(
+					plan,
+					{ kind: 'lost', step_id, attempt, reason: outcome.reason },
+					SYSTEM,
+				)
+			else await this.#options.dispatcher.dispatchUntilStored(plan, { ...outcome, lease }, actor)
 		} catch (thrown) {
 			const error = asPlanstreamError(thrown)
 			if (outcome.kind === 'result' && error.code === 'too_large') {
@@ -222,7 +226,7 @@ export class Runner {
 }
 
 /** Stands in for an agent a plan was made with and this server no longer has. */
-function missingAgent(type: string): Agent {
+function makeMissingAgent(type: string): Agent {
 	const message = `There is no agent ${type} on this server any more. Start the server with it and retry the step.`
 	return { type, execute: () => Promise.reject(new PlanstreamError('not_found', message, { agent_type: type })) }
 }

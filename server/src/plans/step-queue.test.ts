@@ -2,13 +2,13 @@ import { describe, expect, it } from 'vitest'
 import { stepQueueSuite } from '#test/suites/step-queue.suite.js'
 import { ManualClock } from '#test/support/manual-clock.js'
 import { manualTime } from '#test/support/plans/test-planstream.js'
-import { InProcessQueue, jobId } from './step-queue.js'
+import { InProcessQueue, makeJobId } from './step-queue.js'
 
 describe('the queue of one process', () => {
 	stepQueueSuite(() => {
 		const clock = new ManualClock()
 		const problems: string[] = []
-		const onProblem = (sentence: string) => void problems.push(sentence)
+		const onProblem = (message: string) => void problems.push(message)
 		const queue = new InProcessQueue({ schedule: manualTime(clock).schedule, onProblem })
 		const turn = () => new Promise<void>((resolve) => void setImmediate(resolve))
 		return { queue, problems, advance: (ms) => clock.advance(ms), settled: () => turn().then(turn) }
@@ -27,7 +27,7 @@ describe('the queue of one process', () => {
 describe('the id of a job', () => {
 	it('has no character that another queue refuses, and no two jobs share it', () => {
 		const job = { tenant: 'default', plan_id: 'p', step_id: 'a', attempt: 11 }
-		expect(jobId(job)).toBe('default.p.a.11')
-		expect(jobId({ ...job, plan_id: 'p-a', step_id: '1' })).not.toBe(jobId({ ...job, plan_id: 'p', step_id: 'a-1' }))
+		expect(makeJobId(job)).toBe('default.p.a.11')
+		expect(makeJobId({ ...job, plan_id: 'p-a', step_id: '1' })).not.toBe(makeJobId({ ...job, plan_id: 'p', step_id: 'a-1' }))
 	})
 })

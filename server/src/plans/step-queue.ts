@@ -28,13 +28,13 @@ export interface StepQueue {
 }
 
 /** The id of a job, unique over all plans; of letters, digits, `_`, `-` and `.`, which every queue takes. */
-export function jobId({ tenant, plan_id, step_id, attempt }: StepJob): string {
+export function makeJobId({ tenant, plan_id, step_id, attempt }: StepJob): string {
 	return [tenant, plan_id, step_id, attempt].join('.')
 }
 
 export interface InProcessQueueOptions {
 	readonly schedule: Schedule
-	readonly onProblem: (sentence: string, thrown: unknown) => void
+	readonly onProblem: (message: string, thrown: unknown) => void
 }
 
 /** The queue of one process: jobs wait on timers and run on this event loop. What it forgets in a crash the log brings back. */
@@ -53,7 +53,7 @@ export class InProcessQueue implements StepQueue {
 	}
 
 	add(job: StepJob, delay_ms: number): void {
-		const id = jobId(job)
+		const id = makeJobId(job)
 		if (this.#closed || this.#due.has(id)) return
 		const running = this.#running.get(id)
 		if (running !== undefined) {
@@ -69,7 +69,7 @@ export class InProcessQueue implements StepQueue {
 			if (this.#run === null) this.#due.set(id, job)
 			else this.#begin(this.#run, id, job)
 		}
-		this.#waiting.set(id, { isDue, timer: isDue ? nextTurn(begin) : this.#options.schedule(begin, delay_ms) })
+		this.#waiting.set(id, { isDue, timer: isDue ? scheduleNextTurn(begin) : this.#options.schedule(begin, delay_ms) })
 	}
 
 	start(run: RunJob): void {
@@ -101,7 +101,7 @@ export class InProcessQueue implements StepQueue {
 }
 
 /** What is due at once waits for no timer. */
-function nextTurn(run: () => void): Disposable {
+function scheduleNextTurn(run: () => void): Disposable {
 	const turn = setImmediate(run)
 	return { [Symbol.dispose]: () => clearImmediate(turn) }
 }

@@ -3,7 +3,7 @@ import type { PlanFold } from '../hub/plan-fold.js'
 import { type PlanKey, planKey } from '../log/event-log.js'
 import type { Schedule } from '../ops/clock.js'
 import type { CommandGuard } from './dispatcher.js'
-import { timeoutAt } from './rules/control.js'
+import { findTimeout } from './rules/control.js'
 import { isMetered } from './rules/decide.js'
 import type { Occurrence } from './rules/input.js'
 
@@ -39,7 +39,7 @@ export class Deadlines {
 		const key = planKey(plan)
 		this.#waiting.get(key)?.[Symbol.dispose]()
 		this.#waiting.delete(key)
-		const next = nextDeadline(fold)
+		const next = findNextDeadline(fold)
 		if (next !== null) this.#wait({ tenant: plan.tenant, plan_id: plan.plan_id }, key, next)
 	}
 
@@ -62,10 +62,10 @@ export class Deadlines {
 	}
 }
 
-function nextDeadline(fold: PlanFold): Deadline | null {
+function findNextDeadline(fold: PlanFold): Deadline | null {
 	const { status, steps } = fold.state
 	if (status !== 'running' && status !== 'pausing' && status !== 'paused') return null
-	const timeout = timeoutAt(fold)
+	const timeout = findTimeout(fold)
 	let next: Deadline | null = timeout === null ? null : { at: timeout, occurrence: { kind: 'plan_timeout' } }
 	if (indexSteps(steps).counts.awaiting_review === 0) return next
 	for (const { review } of steps) {

@@ -1,7 +1,7 @@
 import { contract, type ProcedureName, SCOPES, type Scope } from '@planstream/shared/schemas'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ROUTES } from '../../../server/src/api/rest.js'
-import { keyAuthenticator } from '../../../server/src/auth/authenticator.js'
+import { createKeyAuthenticator } from '../../../server/src/auth/authenticator.js'
 import { type RequestOptions, sendRequest } from '../../support/http-request.js'
 import { bearer } from '../../support/servers/keyed-server.js'
 import { StreamServer } from '../../support/servers/stream-server.js'
@@ -10,7 +10,7 @@ import { TrpcSocketClient } from '../../support/streams/socket-client.js'
 /** The key that has this scope and no other. */
 const keyFor = (scope: Scope) => bearer(scope.replace(':', '.'))
 
-const authority = keyAuthenticator({
+const authority = createKeyAuthenticator({
 	holders: [
 		(token) => ({
 			tenant: 't',

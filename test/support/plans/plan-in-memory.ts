@@ -18,8 +18,8 @@ export class PlanInMemory {
 
 	/** Decides and appends. @returns the events the input made */
 	put(input: Input, now = 0, random = 0.5): readonly ParsedEvent[] {
-		const world = { now, random, live: this.live, agents: new Map([['any', {}]]) }
-		const decided = decide('p', this.#fold, input, world)
+		const context = { now, random, live: this.live, agents: new Map([['any', {}]]) }
+		const decided = decide('p', this.#fold, input, context)
 		for (const event of decided) {
 			const seq = this.events.length + 1
 			const timestamp = new Date(now).toISOString()

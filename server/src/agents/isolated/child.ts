@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import { AGENT_TYPE_PATTERN } from '@planstream/shared'
 import { type Agent, callAgent } from '../../plans/agent.js'
-import { resultText, toFailure } from '../../plans/attempt-checks.js'
+import { stringifyResult, toFailure } from '../../plans/attempt-checks.js'
 import { agentError } from '../define-agent.js'
 import { RemoteContext } from './remote-context.js'
 import type { FromChild, Start, ToChild } from './reports.js'
@@ -29,7 +29,7 @@ async function attempt({ module, step, given }: Start, say: (message: FromChild)
 	process.on('message', (message: Exclude<ToChild, Start>) => context.told(message))
 	const ended = await load(module)
 		.then((agent) => callAgent(agent, step, context))
-		.then((returned): FromChild => ({ kind: 'result', text: resultText(returned) ?? 'null' }))
+		.then((returned): FromChild => ({ kind: 'result', text: stringifyResult(returned) ?? 'null' }))
 		.catch((thrown: unknown): FromChild => ({ kind: 'failure', failure: toFailure(thrown) }))
 	await context.drained()
 	say(ended)

@@ -8,17 +8,17 @@ import {
 	ALLOWED_ON_PLAN,
 	countRunning,
 	type DecisionContext,
+	getStep,
 	type Input,
 	type Lease,
 	REACHED_BY_PLAN,
 	refuseOnPlan,
 	refuseTransition,
-	stepIn,
 } from './input.js'
 import { modify } from './modify.js'
-import { afterFailure, afterLoss, afterResult } from './outcome.js'
+import { handleFailure, handleLoss, handleResult } from './outcome.js'
 import { answerReview, expireReview } from './review.js'
-import { settle, stepCancelled } from './settle.js'
+import { makeStepCancelled, settle } from './settle.js'
 
 /** Whether a plan is one that reports numbers, and at work. */
 export function isMetered({ plan, state }: PlanFold): boolean {
@@ -30,7 +30,7 @@ export function isMetered({ plan, state }: PlanFold): boolean {
  *
  * @param window_ms - the time since the numbers before these
  */
-function metricsOf({ state, output_characters }: PlanFold, window_ms: number): ParsedEvent {
+function makeMetricsUpdate({ state, output_characters }: PlanFold, window_ms: number): ParsedEvent {
 	const data: Record<string, number> = { window_ms }
 	for (const status of STEP_STATUSES) data[`steps_${status}`] = state.steps.filter((step) => step.status === status).length
 	data.attempts = state.steps.reduce((sum, step) => sum + step.attempt, 0)
@@ -44,87 +44,88 @@ function metricsOf({ state, output_characters }: PlanFold, window_ms: number): P
 
 /**
  * What an input does to a plan: the events to append, in order, or none when its target is already reached. Pure and total:
- * the same fold, input and world give the same events, and whatever is not allowed is a typed refusal.
+ * the same fold, input and context give the same events, and whatever is not allowed is a typed refusal.
  *
  * @param fold - null when there is no such plan
  * @throws PlanstreamError `bad_request`, `not_found`, `conflict`, `plan_external`, `illegal_transition`
  */
-export function decide(plan_id: string, fold: PlanFold | null, input: Input, world: DecisionContext): readonly ParsedEvent[] {
+export function decide(plan_id: string, fold: PlanFold | null, input: Input, context: DecisionContext): readonly ParsedEvent[] {
 	if (input.kind === 'create') return create(fold, input.plan, input.start)
 	const managed = assertManaged(plan_id, fold)
 	switch (input.kind) {
 		case 'start':
 			return start(managed)
 		case 'pause':
-			return pause(managed, input, world)
+			return pause(managed, input, context)
 		case 'resume':
-			return resume(managed, world)
+			return resume(managed, context)
 		case 'cancel':
-			return cancel(managed, input, world)
+			return cancel(managed, input, context)
 		case 'retry':
-			return retryPlan(managed, world)
+			return retryPlan(managed, context)
 		case 'modify':
-			return modify(managed, input.ops, world)
+			return modify(managed, input.ops, context)
 		case 'retry_step':
-			return retryStep(managed, input, world)
+			return retryStep(managed, input, context)
 		case 'skip_step':
-			return skipStep(managed, input, world)
+			return skipStep(managed, input, context)
 		case 'review':
-			return answerReview(managed, input, world)
+			return answerReview(managed, input, context)
 		case 'review_expired':
-			return expireReview(managed, input.review_id, world)
+			return expireReview(managed, input.review_id, context)
 		case 'plan_timeout':
-			return timeOut(managed, world)
+			return timeOut(managed, context)
 		case 'metrics':
-			return isMetered(managed) ? [metricsOf(managed, input.window_ms)] : []
-		case 'quiet':
-			return settle(managed, [], world)
+			return isMetered(managed) ? [makeMetricsUpdate(managed, input.window_ms)] : []
+		case 'idle':
+			return settle(managed, [], context)
 		case 'lease':
-			return lease(managed, input.lease, world)
+			return lease(managed, input.lease, context)
 		case 'report':
 			assertCurrent(managed, input.lease, 'report')
 			assertRoom(managed.state.plan_id, managed, input.events.length)
 			return input.events
 		default:
-			return attemptEnded(managed, input, world)
+			return endAttempt(managed, input, context)
 	}
 }
 
 type AttemptEnd = Extract<Input, { kind: 'result' | 'failure' | 'lost' }>
 
-function attemptEnded(fold: PlanFold, input: AttemptEnd, world: DecisionContext): readonly ParsedEvent[] {
+function endAttempt(fold: PlanFold, input: AttemptEnd, context: DecisionContext): readonly ParsedEvent[] {
 	if (input.kind === 'lost') {
-		const { state, spec } = stepIn(fold, input.step_id)
+		const { state, spec } = getStep(fold, input.step_id)
 		if (state.status !== 'running' || state.attempt !== input.attempt) return []
 		return settle(
 			fold,
-			counts(fold) ? afterLoss(fold, state, spec, input.reason) : [stepCancelled(input.step_id, 'plan_cancelled')],
-			world,
+			acceptsResults(fold) ? handleLoss(fold, state, spec, input.reason) : [makeStepCancelled(input.step_id, 'plan_cancelled')],
+			context,
 		)
 	}
 	const { state, spec } = assertCurrent(fold, input.lease, input.kind)
-	if (!counts(fold)) return settle(fold, [stepCancelled(state.step_id, 'plan_cancelled')], world)
-	const after = input.kind === 'result' ? afterResult(state, spec, input.result, world) : afterFailure(state, spec, input, world)
-	return settle(fold, after, world)
+	if (!acceptsResults(fold)) return settle(fold, [makeStepCancelled(state.step_id, 'plan_cancelled')], context)
+	const after =
+		input.kind === 'result' ? handleResult(state, spec, input.result, context) : handleFailure(state, spec, input, context)
+	return settle(fold, after, context)
 }
 
 /** Nothing that comes out of a plan counts once it is being cancelled. */
-function counts(fold: PlanFold): boolean {
+function acceptsResults(fold: PlanFold): boolean {
 	return fold.state.status !== 'cancelling'
 }
 
 function assertManaged(plan_id: string, fold: PlanFold | null): PlanFold {
 	if (fold === null) throw unknownPlan(plan_id)
 	if (fold.state.owner === 'managed') return fold
-	const sentence = `Plan ${plan_id} is run elsewhere; this server streams it and takes no commands for it.`
-	throw new PlanstreamError('plan_external', sentence, { plan_id })
+	const message = `Plan ${plan_id} is run elsewhere; this server streams it and takes no commands for it.`
+	throw new PlanstreamError('plan_external', message, { plan_id })
 }
 
 function create(fold: PlanFold | null, plan: NormalisedPlan, startNow: boolean): readonly ParsedEvent[] {
 	if (fold === null) {
 		const total_steps = plan.steps.length
 		const created: ParsedEvent = { event_type: 'plan_created', step_id: null, data: { spec: plan, total_steps } }
-		return startNow ? [created, started(plan)] : [created]
+		return startNow ? [created, makePlanStarted(plan)] : [created]
 	}
 	const { plan_id, owner } = fold.state
 	if (owner === 'external') {
@@ -133,28 +134,28 @@ function create(fold: PlanFold | null, plan: NormalisedPlan, startNow: boolean):
 		})
 	}
 	if (isDeepStrictEqual(fold.created, plan)) return []
-	const sentence = `There is a plan ${plan_id} already, and it differs from this one. Choose another plan_id, or leave it out to get one.`
-	throw new PlanstreamError('conflict', sentence, { plan_id })
+	const message = `There is a plan ${plan_id} already, and it differs from this one. Choose another plan_id, or leave it out to get one.`
+	throw new PlanstreamError('conflict', message, { plan_id })
 }
 
 function start(fold: PlanFold): readonly ParsedEvent[] {
 	const { status } = fold.state
 	if (REACHED_BY_PLAN[status].includes('start')) return []
 	if (!ALLOWED_ON_PLAN[status].includes('start') || fold.plan === null) refuseOnPlan(fold, 'start')
-	return [started(fold.plan)]
+	return [makePlanStarted(fold.plan)]
 }
 
-function started({ query, research_type, steps }: NormalisedPlan): ParsedEvent {
+function makePlanStarted({ query, research_type, steps }: NormalisedPlan): ParsedEvent {
 	return { event_type: 'plan_started', step_id: null, data: { query, total_steps: steps.length, research_type } }
 }
 
 /** Gives an attempt to a worker, if the step may run now. */
 function lease(fold: PlanFold, { step_id, attempt, worker_id }: Lease, { live }: DecisionContext): readonly ParsedEvent[] {
-	const { state, spec } = stepIn(fold, step_id)
+	const { state, spec } = getStep(fold, step_id)
 	const { status, plan_id, steps } = fold.state
 	if (status !== 'running') refuseTransition(`Plan ${plan_id}`, status, 'lease', [])
 	const open = state.status === 'ready' || (state.status === 'retrying' && isFree(state, steps))
-	if (!open || attempt !== state.attempt + 1 || live.has(step_id) || freeSlots(fold, live) <= 0)
+	if (!open || attempt !== state.attempt + 1 || live.has(step_id) || countFreeSlots(fold, live) <= 0)
 		refuseTransition(`Step ${step_id}`, state.status, 'lease', [])
 	const { name, action, agent_type, depends_on, timeout_ms, retry } = spec
 	const step_number = steps.indexOf(state) + 1
@@ -173,8 +174,8 @@ function lease(fold: PlanFold, { step_id, attempt, worker_id }: Lease, { live }:
 }
 
 /** The step of a lease that is still the current one; anything else comes late and is refused. */
-function assertCurrent(fold: PlanFold, lease: Lease, requested: string): ReturnType<typeof stepIn> {
-	const step = stepIn(fold, lease.step_id)
+function assertCurrent(fold: PlanFold, lease: Lease, requested: string): ReturnType<typeof getStep> {
+	const step = getStep(fold, lease.step_id)
 	const { status, attempt } = step.state
 	const current =
 		status === 'running' && attempt === lease.attempt && getOwn(fold.leases, lease.step_id)?.worker_id === lease.worker_id
@@ -183,7 +184,7 @@ function assertCurrent(fold: PlanFold, lease: Lease, requested: string): ReturnT
 }
 
 /** How many more attempts the plan's `max_concurrency` allows; an agent that outlived its attempt keeps its place. */
-export function freeSlots(fold: PlanFold, live: ReadonlySet<string>): number {
+export function countFreeSlots(fold: PlanFold, live: ReadonlySet<string>): number {
 	return (fold.plan?.max_concurrency ?? 0) - countRunning(fold, live)
 }
 
@@ -200,7 +201,7 @@ export interface Due {
  *
  * @param room - of the steps that wait for nothing but a slot, how many to name at most
  */
-export function dueAttempts({ state }: PlanFold, room = Number.POSITIVE_INFINITY): Due[] {
+export function listDueAttempts({ state }: PlanFold, room = Number.POSITIVE_INFINITY): Due[] {
 	if (state.status !== 'running') return []
 	const { steps } = state
 	const { counts, ended } = indexSteps(steps)

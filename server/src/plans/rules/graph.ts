@@ -13,7 +13,7 @@ export function assertGraph(plan: Pick<NormalisedPlan, 'steps'>, agents: KnownAg
 	plan.steps.forEach((step, index) => {
 		const first = places.get(step.step_id)
 		if (first !== undefined) {
-			refuse(`steps[${index}].step_id`, `${step.step_id} is the id of steps[${first}] too. Give each step its own id.`)
+			refuseAt(`steps[${index}].step_id`, `${step.step_id} is the id of steps[${first}] too. Give each step its own id.`)
 		}
 		places.set(step.step_id, index)
 	})
@@ -27,7 +27,7 @@ export function assertGraph(plan: Pick<NormalisedPlan, 'steps'>, agents: KnownAg
 function assertAgent(step: NormalisedStep, index: number, agents: KnownAgents): void {
 	if (agents.has(step.agent_type)) return
 	const known = [...agents.keys()].sort().join(', ')
-	refuse(`steps[${index}].agent_type`, `There is no agent ${step.agent_type} here. Use one of: ${known}.`)
+	refuseAt(`steps[${index}].agent_type`, `There is no agent ${step.agent_type} here. Use one of: ${known}.`)
 }
 
 function assertDependencies(step: NormalisedStep, index: number, places: ReadonlyMap<string, number>): void {
@@ -35,8 +35,8 @@ function assertDependencies(step: NormalisedStep, index: number, places: Readonl
 	const seen = new Set<string>()
 	for (const id of step.depends_on) {
 		if (!places.has(id))
-			refuse(path, `Step ${step.step_id} depends on ${id}, which is no step of this plan. Add the step or drop the dependency.`)
-		if (seen.has(id)) refuse(path, `Step ${step.step_id} names its dependency ${id} twice. Name it once.`)
+			refuseAt(path, `Step ${step.step_id} depends on ${id}, which is no step of this plan. Add the step or drop the dependency.`)
+		if (seen.has(id)) refuseAt(path, `Step ${step.step_id} names its dependency ${id} twice. Name it once.`)
 		seen.add(id)
 	}
 }
@@ -44,7 +44,7 @@ function assertDependencies(step: NormalisedStep, index: number, places: Readonl
 /** Takes away what depends on nothing that is left, until nothing is left: what stays is a cycle or waits for one. */
 function assertAcyclic(steps: readonly NormalisedStep[], places: ReadonlyMap<string, number>): void {
 	const open = new Map(steps.map((step) => [step.step_id, step.depends_on.length]))
-	const dependents = dependentsOf(steps)
+	const dependents = mapDependents(steps)
 	const free = steps.filter((step) => step.depends_on.length === 0).map((step) => step.step_id)
 	for (let id = free.pop(); id !== undefined; id = free.pop()) {
 		open.delete(id)
@@ -56,13 +56,16 @@ function assertAcyclic(steps: readonly NormalisedStep[], places: ReadonlyMap<str
 	}
 	const [inside] = open.keys()
 	if (inside === undefined) return
-	const cycle = cycleThrough(inside, steps, open)
+	const cycle = findCycle(inside, steps, open)
 	const place = places.get(cycle[0] ?? inside) ?? 0
-	refuse(`steps[${place}].depends_on`, `The steps ${cycle.join(' -> ')} wait for one another. Remove one of these dependencies.`)
+	refuseAt(
+		`steps[${place}].depends_on`,
+		`The steps ${cycle.join(' -> ')} wait for one another. Remove one of these dependencies.`,
+	)
 }
 
 /** Walks back along open dependencies until a step comes up again. */
-function cycleThrough(start: string, steps: readonly NormalisedStep[], open: ReadonlyMap<string, number>): string[] {
+function findCycle(start: string, steps: readonly NormalisedStep[], open: ReadonlyMap<string, number>): string[] {
 	const byId = new Map(steps.map((step) => [step.step_id, step]))
 	const path: string[] = []
 	for (let id: string | undefined = start; id !== undefined; ) {
@@ -75,7 +78,7 @@ function cycleThrough(start: string, steps: readonly NormalisedStep[], open: Rea
 }
 
 /** For each step that others depend on, the ids of these. */
-function dependentsOf(steps: readonly Pick<NormalisedStep, 'step_id' | 'depends_on'>[]): Map<string, string[]> {
+function mapDependents(steps: readonly Pick<NormalisedStep, 'step_id' | 'depends_on'>[]): Map<string, string[]> {
 	const dependents = new Map<string, string[]>()
 	for (const step of steps) {
 		for (const id of step.depends_on) {
@@ -88,13 +91,13 @@ function dependentsOf(steps: readonly Pick<NormalisedStep, 'step_id' | 'depends_
 }
 
 /** The ids of all steps that depend on one, directly or through others. */
-export function dependentsBelow(steps: readonly Pick<NormalisedStep, 'step_id' | 'depends_on'>[], step_id: string): Set<string> {
-	const dependents = dependentsOf(steps)
+export function findDependents(steps: readonly Pick<NormalisedStep, 'step_id' | 'depends_on'>[], step_id: string): Set<string> {
+	const dependents = mapDependents(steps)
 	const below = new Set(dependents.get(step_id))
 	for (const id of below) for (const next of dependents.get(id) ?? []) below.add(next)
 	return below
 }
 
-function refuse(path: string, sentence: string): never {
-	throw new PlanstreamError('bad_request', `${path}: ${sentence}`, { path })
+function refuseAt(path: string, message: string): never {
+	throw new PlanstreamError('bad_request', `${path}: ${message}`, { path })
 }

@@ -3,7 +3,7 @@ import { planSpec } from '@planstream/shared/schemas'
 import { describe, expect, it } from 'vitest'
 import { PlanInMemory } from '#test/support/plans/plan-in-memory.js'
 import type { Command } from './input.js'
-import { ALLOWED_ON_PLAN, allowedOnStep, STEP_COMMANDS, type StepCommand } from './input.js'
+import { ALLOWED_ON_PLAN, listStepCommands, STEP_COMMANDS, type StepCommand } from './input.js'
 
 const gate = { min_score: 0.5, approve_score: 0.95 }
 const step = (step_id: string, more: object = {}) => ({ step_id, action: 'act', agent_type: 'any', ...more })
@@ -190,7 +190,7 @@ describe.each(Object.keys(around) as PlanStatus[])('in a plan that is %s', (plan
 			expect(plan.fold.state.steps.find((each) => each.step_id === step_id)?.status).toBe(stepStatus)
 			const command = commandOn(name, plan, step_id)
 			const reached = name === 'skip' && stepStatus === 'skipped'
-			if (reached || allowedOnStep(planStatus, stepStatus).includes(name)) {
+			if (reached || listStepCommands(planStatus, stepStatus).includes(name)) {
 				expect(plan.put(command).map((event) => event.event_type)).toEqual(reached ? [] : does[name](stepStatus))
 				return
 			}
@@ -200,7 +200,7 @@ describe.each(Object.keys(around) as PlanStatus[])('in a plan that is %s', (plan
 			else
 				expect(refusal).toMatchObject({
 					code: 'illegal_transition',
-					facts: { from: stepStatus, requested: name, allowed: allowedOnStep(planStatus, stepStatus) },
+					facts: { from: stepStatus, requested: name, allowed: listStepCommands(planStatus, stepStatus) },
 				})
 			expect(plan.fold).toBe(before)
 		})
@@ -230,7 +230,7 @@ describe('run control', () => {
 		const cut = plan.put({ kind: 'lost', step_id: 'a', attempt: 1, reason: 'paused' })
 		expect(cut.map((event) => event.event_type)).toEqual(['step_retrying'])
 		plan.live.delete('a')
-		expect(plan.put({ kind: 'quiet' }).map((event) => event.event_type)).toEqual(['plan_paused'])
+		expect(plan.put({ kind: 'idle' }).map((event) => event.event_type)).toEqual(['plan_paused'])
 	})
 
 	it('ends a plan that is pausing when no step is left, rather than pause it', () => {

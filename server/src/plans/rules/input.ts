@@ -62,7 +62,7 @@ const STEPS_THAT_TAKE: Readonly<Record<StepCommand, readonly StepStatus[]>> = {
 }
 
 /** The commands that change a step in its state, in a plan in its state. */
-export function allowedOnStep(plan: PlanStatus, step: StepStatus): StepCommand[] {
+export function listStepCommands(plan: PlanStatus, step: StepStatus): StepCommand[] {
 	return STEP_COMMANDS.filter((command) => PLANS_THAT_TAKE[command].includes(plan) && STEPS_THAT_TAKE[command].includes(step))
 }
 
@@ -119,7 +119,7 @@ export type Occurrence =
 	  }
 	| { readonly kind: 'lost'; readonly step_id: string; readonly attempt: number; readonly reason: LossReason }
 	/** An agent that outlived its attempt has ended, or the server found the plan so at its start. */
-	| { readonly kind: 'quiet' }
+	| { readonly kind: 'idle' }
 	| { readonly kind: 'review_expired'; readonly review_id: string }
 	| { readonly kind: 'plan_timeout' }
 	/** The plan's numbers are due. */
@@ -127,7 +127,7 @@ export type Occurrence =
 
 export type Input = Command | Occurrence
 
-/** The world as far as a decision may know it. */
+/** The context as far as a decision may know it. */
 export interface DecisionContext {
 	/** Milliseconds since 1970. */
 	readonly now: number
@@ -149,7 +149,7 @@ export function foldAhead(fold: PlanFold, events: readonly ParsedEvent[], now: n
 }
 
 /** Steps in which something runs: an attempt, or an agent that outlived one. */
-export function runningSteps(fold: PlanFold, live: ReadonlySet<string>): string[] {
+export function listRunningSteps(fold: PlanFold, live: ReadonlySet<string>): string[] {
 	return fold.state.steps.flatMap(({ step_id, status }) => (status === 'running' || live.has(step_id) ? [step_id] : []))
 }
 
@@ -164,13 +164,13 @@ export function countRunning({ state }: PlanFold, live: ReadonlySet<string>): nu
 }
 
 /** The state and the specification of a step the decision is about. */
-export function stepIn(fold: PlanFold, step_id: string): { readonly state: StepState; readonly spec: NormalisedStep } {
+export function getStep(fold: PlanFold, step_id: string): { readonly state: StepState; readonly spec: NormalisedStep } {
 	const place = indexSteps(fold.state.steps).places.get(step_id) ?? -1
 	const state = fold.state.steps[place]
 	const spec = fold.plan?.steps[place]
 	if (state !== undefined && spec !== undefined) return { state, spec }
-	const sentence = `Plan ${fold.state.plan_id} has no step ${step_id}. Its steps are in the plan's state.`
-	throw new PlanstreamError('not_found', sentence, { step_id })
+	const message = `Plan ${fold.state.plan_id} has no step ${step_id}. Its steps are in the plan's state.`
+	throw new PlanstreamError('not_found', message, { step_id })
 }
 
 export function refuseOnPlan(fold: PlanFold, requested: PlanCommand): never {
@@ -180,12 +180,12 @@ export function refuseOnPlan(fold: PlanFold, requested: PlanCommand): never {
 
 /** Refuses a command that a step, in the state its plan is in, does not take. */
 export function assertStepTakes(fold: PlanFold, step: StepState, requested: StepCommand): void {
-	const allowed = allowedOnStep(fold.state.status, step.status)
+	const allowed = listStepCommands(fold.state.status, step.status)
 	if (!allowed.includes(requested)) refuseTransition(`Step ${step.step_id}`, step.status, requested, allowed)
 }
 
 export function refuseTransition(subject: string, from: string, requested: string, allowed: readonly string[]): never {
 	const next = allowed.length === 0 ? 'Nothing is allowed in this state.' : `Allowed now: ${allowed.join(', ')}.`
-	const sentence = `${subject} is ${from}, so ${requested} was refused. ${next}`
-	throw new PlanstreamError('illegal_transition', sentence, { from, requested, allowed: [...allowed] })
+	const message = `${subject} is ${from}, so ${requested} was refused. ${next}`
+	throw new PlanstreamError('illegal_transition', message, { from, requested, allowed: [...allowed] })
 }

@@ -10,8 +10,8 @@ import { MAX_STEPS, type ModifyOp, normalisedStep } from '@planstream/shared/sch
 import { findStep, type PlanFold } from '../../hub/plan-fold.js'
 import { assertInputs } from '../agent-schemas.js'
 import { assertGraph } from './graph.js'
-import { ALLOWED_ON_PLAN, allowedOnStep, type DecisionContext, refuseOnPlan, refuseTransition } from './input.js'
-import { settle, stepCancelled } from './settle.js'
+import { ALLOWED_ON_PLAN, type DecisionContext, listStepCommands, refuseOnPlan, refuseTransition } from './input.js'
+import { makeStepCancelled, settle } from './settle.js'
 
 const FROZEN: ReadonlySet<StepStatus> = new Set(['running', 'awaiting_review', 'completed'])
 
@@ -20,14 +20,14 @@ const FROZEN: ReadonlySet<StepStatus> = new Set(['running', 'awaiting_review', '
  *
  * @throws PlanstreamError `illegal_transition` for a frozen step or plan, `bad_request` with the `path` of the operation or of the step that is wrong after all of them, `invalid_input`
  */
-export function modify(fold: PlanFold, ops: readonly ModifyOp[], world: DecisionContext): ParsedEvent[] {
+export function modify(fold: PlanFold, ops: readonly ModifyOp[], context: DecisionContext): ParsedEvent[] {
 	const { status, revision, steps: before } = fold.state
 	if (!ALLOWED_ON_PLAN[status].includes('modify') || fold.plan === null) refuseOnPlan(fold, 'modify')
 	const edit = new Edit(fold, fold.plan.steps)
 	for (const [index, op] of ops.entries()) edit.apply(op, `ops[${index}]`)
 	const steps = edit.finish()
-	assertGraph({ steps }, world.agents)
-	assertInputs(steps, world.agents, fold.plan.steps)
+	assertGraph({ steps }, context.agents)
+	assertInputs(steps, context.agents, fold.plan.steps)
 	const kept = new Set(steps.map((step) => step.step_id))
 	const removed = before.filter((step) => !kept.has(step.step_id))
 	const modified: ParsedEvent = {
@@ -35,7 +35,7 @@ export function modify(fold: PlanFold, ops: readonly ModifyOp[], world: Decision
 		step_id: null,
 		data: { from_revision: revision, revision: revision + 1, ops: ops as unknown as Record<string, Json>[], steps },
 	}
-	return settle(fold, [modified, ...removed.map((step) => stepCancelled(step.step_id, 'removed'))], world)
+	return settle(fold, [modified, ...removed.map((step) => makeStepCancelled(step.step_id, 'removed'))], context)
 }
 
 /** The graph while it is edited. */
@@ -77,10 +77,10 @@ class Edit {
 	}
 
 	finish(): NormalisedStep[] {
-		if (this.#steps.length === 0) refuse('ops', 'A plan needs at least one step. Keep one, or cancel the plan.')
+		if (this.#steps.length === 0) refuseAt('ops', 'A plan needs at least one step. Keep one, or cancel the plan.')
 		if (this.#steps.length > MAX_STEPS)
-			refuse('ops', `The plan would have ${this.#steps.length} steps; the limit is ${MAX_STEPS}.`)
-		const steps = this.#relink ? this.#steps.map((step, index) => this.#linked(step, index)) : this.#steps
+			refuseAt('ops', `The plan would have ${this.#steps.length} steps; the limit is ${MAX_STEPS}.`)
+		const steps = this.#relink ? this.#steps.map((step, index) => this.#link(step, index)) : this.#steps
 		if (this.#reordered !== null) assertOrder(steps, this.#reordered)
 		return steps
 	}
@@ -89,9 +89,9 @@ class Edit {
 		const { step_id } = step
 		const taken = this.#steps.some((each) => each.step_id === step_id)
 		if (taken || this.#fold.removed.includes(step_id) || findStep(this.#fold.state, step_id) !== undefined) {
-			refuse(`${path}.step.step_id`, `The id ${step_id} is or was a step of this plan. Choose an id that was never used in it.`)
+			refuseAt(`${path}.step.step_id`, `The id ${step_id} is or was a step of this plan. Choose an id that was never used in it.`)
 		}
-		const place = after === undefined ? this.#steps.length : this.#placeOf(after, `${path}.after`) + 1
+		const place = after === undefined ? this.#steps.length : this.#findPlace(after, `${path}.after`) + 1
 		const previous = this.#steps[place - 1]?.step_id ?? null
 		this.#steps.splice(place, 0, normaliseStep(step, previous))
 		this.#relink = true
@@ -99,7 +99,7 @@ class Edit {
 
 	#replace(step_id: string, path: string, change: (step: NormalisedStep) => NormalisedStep): void {
 		this.#assertThawed(step_id, path)
-		const place = this.#placeOf(step_id, `${path}.step_id`)
+		const place = this.#findPlace(step_id, `${path}.step_id`)
 		this.#steps = this.#steps.map((step, index) => (index === place ? change(step) : step))
 	}
 
@@ -110,13 +110,16 @@ class Edit {
 		const seen = new Set<string>()
 		for (const [index, id] of step_ids.entries()) {
 			const place = `${path}.step_ids[${index}]`
-			if (seen.has(id)) refuse(place, `Step ${id} is listed twice. List it once.`)
+			if (seen.has(id)) refuseAt(place, `Step ${id} is listed twice. List it once.`)
 			seen.add(id)
 			if (!order.has(id)) this.#assertThawed(id, place)
 		}
 		const missing = movable.find(({ step_id }) => !seen.has(step_id))
 		if (missing !== undefined)
-			refuse(`${path}.step_ids`, `Step ${missing.step_id} is not listed. List each of the ${movable.length} steps that may move.`)
+			refuseAt(
+				`${path}.step_ids`,
+				`Step ${missing.step_id} is not listed. List each of the ${movable.length} steps that may move.`,
+			)
 		const listed = step_ids.values()
 		this.#steps = this.#steps.map((step) =>
 			this.#frozen.has(step.step_id) ? step : (order.get(listed.next().value ?? '') ?? step),
@@ -126,22 +129,22 @@ class Edit {
 	}
 
 	/** A step whose dependency is implied depends on the step before it. */
-	#linked(step: NormalisedStep, index: number): NormalisedStep {
+	#link(step: NormalisedStep, index: number): NormalisedStep {
 		if (!step.implied || this.#frozen.has(step.step_id)) return step
 		const previous = this.#steps[index - 1]
 		return { ...step, depends_on: previous === undefined ? [] : [previous.step_id] }
 	}
 
 	#assertThawed(step_id: string, path: string): void {
-		this.#placeOf(step_id, path)
+		this.#findPlace(step_id, path)
 		const status = this.#frozen.get(step_id)
 		if (status === undefined) return
-		refuseTransition(`Step ${step_id}`, status, 'modify', allowedOnStep(this.#fold.state.status, status))
+		refuseTransition(`Step ${step_id}`, status, 'modify', listStepCommands(this.#fold.state.status, status))
 	}
 
-	#placeOf(step_id: string, path: string): number {
+	#findPlace(step_id: string, path: string): number {
 		const place = this.#steps.findIndex((step) => step.step_id === step_id)
-		return place >= 0 ? place : refuse(path, `There is no step ${step_id} in this plan. Its steps are in the plan's state.`)
+		return place >= 0 ? place : refuseAt(path, `There is no step ${step_id} in this plan. Its steps are in the plan's state.`)
 	}
 }
 
@@ -153,7 +156,7 @@ function applyPatch(step: NormalisedStep, { retry, quality, ...fields }: Patch, 
 	const merged = normalisedStep.safeParse({ ...step, ...given, retry: { ...step.retry, ...retry }, quality: gate })
 	if (merged.success) return merged.data
 	const [issue] = merged.error.issues
-	return refuse(`${path}.patch.${issue?.path.join('.') ?? ''}`, `${issue?.message ?? 'is wrong'}.`)
+	return refuseAt(`${path}.patch.${issue?.path.join('.') ?? ''}`, `${issue?.message ?? 'is wrong'}.`)
 }
 
 /** A new order may not put a step before one it names as its dependency. */
@@ -162,10 +165,10 @@ function assertOrder(steps: readonly NormalisedStep[], path: string): void {
 	for (const [index, step] of steps.entries()) {
 		const late = step.depends_on.find((id) => (places.get(id) ?? -1) > index)
 		if (late !== undefined)
-			refuse(path, `Step ${step.step_id} depends on ${late}, which would come after it. Change the order or the dependency.`)
+			refuseAt(path, `Step ${step.step_id} depends on ${late}, which would come after it. Change the order or the dependency.`)
 	}
 }
 
-function refuse(path: string, sentence: string): never {
-	throw new PlanstreamError('bad_request', `${path}: ${sentence}`, { path })
+function refuseAt(path: string, message: string): never {
+	throw new PlanstreamError('bad_request', `${path}: ${message}`, { path })
 }

@@ -1,7 +1,7 @@
 import { planSpec } from '@planstream/shared/schemas'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { assessQuality, retryDelay } from './outcome.js'
+import { assessQuality, computeRetryDelay } from './outcome.js'
 
 const { steps } = planSpec.parse({
 	query: 'q',
@@ -14,14 +14,14 @@ const gate = spec.quality
 describe('the delay before a retry', () => {
 	it('follows min(max_ms, initial_ms * factor^(failures - 1))', () => {
 		const policy = { ...spec.retry, jitter: false, initial_ms: 100, factor: 3, max_ms: 1000 }
-		expect([1, 2, 3, 4, 5].map((failures) => retryDelay(policy, failures, 0.5))).toEqual([100, 300, 900, 1000, 1000])
+		expect([1, 2, 3, 4, 5].map((failures) => computeRetryDelay(policy, failures, 0.5))).toEqual([100, 300, 900, 1000, 1000])
 	})
 
 	it('is drawn uniformly from 0 to the formula with jitter', () => {
 		fc.assert(
 			fc.property(fc.integer({ min: 1, max: 20 }), fc.double({ min: 0, max: 1, noNaN: true }), (failures, random) => {
-				const ceiling = retryDelay({ ...spec.retry, jitter: false }, failures, 0)
-				expect(retryDelay(spec.retry, failures, random)).toBe(Math.round(ceiling * random))
+				const ceiling = computeRetryDelay({ ...spec.retry, jitter: false }, failures, 0)
+				expect(computeRetryDelay(spec.retry, failures, random)).toBe(Math.round(ceiling * random))
 			}),
 		)
 	})

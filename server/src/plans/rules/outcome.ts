@@ -11,7 +11,7 @@ export interface Scored {
 
 export interface QualityVerdict {
 	readonly decision: 'approved' | 'rejected' | 'review_required' | 'retry_suggested'
-	/** One sentence for each thing that kept the result from being approved. */
+	/** One message for each thing that kept the result from being approved. */
 	readonly reasons: string[]
 }
 
@@ -26,7 +26,7 @@ export function assessQuality(
 	{ quality_score, checks = [] }: Scored,
 	failuresLeft: boolean,
 ): QualityVerdict {
-	const reasons = shortfalls(policy, quality_score, checks)
+	const reasons = listShortfalls(policy, quality_score, checks)
 	if (reasons.length > 0) {
 		return { decision: policy.on_reject === 'retry' && failuresLeft ? 'retry_suggested' : 'rejected', reasons }
 	}
@@ -36,7 +36,7 @@ export function assessQuality(
 	return { decision: 'review_required', reasons: [reason] }
 }
 
-function shortfalls(policy: QualityPolicy, score: number | undefined, checks: readonly Check[]): string[] {
+function listShortfalls(policy: QualityPolicy, score: number | undefined, checks: readonly Check[]): string[] {
 	const reasons: string[] = []
 	if (score === undefined) reasons.push('The result has no quality score.')
 	else if (score < policy.min_score) reasons.push(`The score ${score} is below ${policy.min_score}.`)
@@ -57,63 +57,68 @@ type FailureInput = Extract<Input, { kind: 'failure' }>
  * @param random - 0..1
  * @returns milliseconds
  */
-export function retryDelay(policy: NormalisedStep['retry'], failures: number, random: number): number {
+export function computeRetryDelay(policy: NormalisedStep['retry'], failures: number, random: number): number {
 	const ceiling = Math.min(policy.max_ms, policy.initial_ms * policy.factor ** (failures - 1))
 	return Math.round(policy.jitter ? ceiling * random : ceiling)
 }
 
 /** What follows from an attempt that threw or ran out of time. */
-export function afterFailure(state: StepState, spec: NormalisedStep, input: FailureInput, world: DecisionContext): ParsedEvent[] {
+export function handleFailure(
+	state: StepState,
+	spec: NormalisedStep,
+	input: FailureInput,
+	context: DecisionContext,
+): ParsedEvent[] {
 	const { reason, error, duration_ms } = input
 	const failures = state.failures + 1
-	if (!error.retryable || failures >= spec.retry.max_attempts) return [stepFailed(state, error, duration_ms)]
-	return [retrying(state, reason, retryDelay(spec.retry, failures, world.random), error)]
+	if (!error.retryable || failures >= spec.retry.max_attempts) return [makeStepFailed(state, error, duration_ms)]
+	return [makeStepRetrying(state, reason, computeRetryDelay(spec.retry, failures, context.random), error)]
 }
 
 /** What follows from an attempt whose worker is gone. A planned stop and a pause cost nothing; a crash loop has its own limit. */
-export function afterLoss(fold: PlanFold, state: StepState, spec: NormalisedStep, reason: LossReason): ParsedEvent[] {
+export function handleLoss(fold: PlanFold, state: StepState, spec: NormalisedStep, reason: LossReason): ParsedEvent[] {
 	const losses = (getOwn(fold.leases, state.step_id)?.losses ?? 0) + 1
-	if (reason !== 'worker_lost') return [retrying(state, reason, 0)]
-	if (losses <= spec.retry.max_lost) return [retrying(state, reason, 0)]
+	if (reason !== 'worker_lost') return [makeStepRetrying(state, reason, 0)]
+	if (losses <= spec.retry.max_lost) return [makeStepRetrying(state, reason, 0)]
 	const message = `The worker was lost ${losses} times without any progress between.`
-	return [stepFailed(state, { code: 'worker_lost', message, retryable: true })]
+	return [makeStepFailed(state, { code: 'worker_lost', message, retryable: true })]
 }
 
 /** What follows from a result: straight to its end, or through the gate. */
-export function afterResult(
+export function handleResult(
 	state: StepState,
 	spec: NormalisedStep,
 	result: AttemptResult,
-	world: DecisionContext,
+	context: DecisionContext,
 ): ParsedEvent[] {
-	if (spec.quality === null) return [stepCompleted(state, result)]
+	if (spec.quality === null) return [makeStepCompleted(state, result)]
 	const failuresLeft = state.failures + 1 < spec.retry.max_attempts
 	const judgement = assessQuality(spec.quality, result, failuresLeft)
-	const checked = qualityCheck(state, spec.quality, result, judgement)
+	const checked = makeQualityCheck(state, spec.quality, result, judgement)
 	const why = judgement.reasons.join(' ')
 	switch (judgement.decision) {
 		case 'approved':
-			return [checked, stepCompleted(state, result)]
+			return [checked, makeStepCompleted(state, result)]
 		case 'review_required':
-			return [checked, reviewRequired(state, spec.quality, result, why, world.now)]
+			return [checked, makeReviewRequired(state, spec.quality, result, why, context.now)]
 		case 'retry_suggested':
 		case 'rejected':
-			return [checked, rejected(state, spec, why, world)]
+			return [checked, rejectResult(state, spec, why, context)]
 	}
 }
 
 /** What follows from a result that was turned down, by the gate or by a reviewer. */
-export function rejected(state: StepState, spec: NormalisedStep, why: string, world: DecisionContext): ParsedEvent {
+export function rejectResult(state: StepState, spec: NormalisedStep, why: string, context: DecisionContext): ParsedEvent {
 	const { step_id, attempt } = state
 	const failures = state.failures + 1
 	const error = { code: 'quality_rejected', message: why, retryable: true }
 	const on_reject = spec.quality?.on_reject ?? 'fail'
 	if (on_reject === 'skip') return { event_type: 'step_skipped', step_id, attempt, data: { reason: 'quality_rejected' } }
-	if (on_reject === 'fail' || failures >= spec.retry.max_attempts) return stepFailed(state, error)
-	return retrying(state, 'quality', retryDelay(spec.retry, failures, world.random), error)
+	if (on_reject === 'fail' || failures >= spec.retry.max_attempts) return makeStepFailed(state, error)
+	return makeStepRetrying(state, 'quality', computeRetryDelay(spec.retry, failures, context.random), error)
 }
 
-export function stepCompleted(state: StepState, result: AttemptResult): ParsedEvent {
+export function makeStepCompleted(state: StepState, result: AttemptResult): ParsedEvent {
 	const { step_id, attempt, agent_type } = state
 	const { data, quality_score = null, artifacts, usage, duration_ms } = result
 	return {
@@ -133,13 +138,13 @@ export function stepCompleted(state: StepState, result: AttemptResult): ParsedEv
 	}
 }
 
-export function stepFailed(state: StepState, error: Failure, duration_ms?: number): ParsedEvent {
+export function makeStepFailed(state: StepState, error: Failure, duration_ms?: number): ParsedEvent {
 	const { step_id, attempt } = state
 	const data = { error, attempt, ...(duration_ms !== undefined && { duration_ms }) }
 	return { event_type: 'step_failed', step_id, attempt, data }
 }
 
-function retrying(
+function makeStepRetrying(
 	state: StepState,
 	reason: 'error' | 'timeout' | 'quality' | LossReason,
 	delay_ms: number,
@@ -150,7 +155,7 @@ function retrying(
 	return { event_type: 'step_retrying', step_id, attempt, data }
 }
 
-function qualityCheck(
+function makeQualityCheck(
 	state: StepState,
 	gate: NonNullable<NormalisedStep['quality']>,
 	{ quality_score = null, checks = [] }: { quality_score?: number | null | undefined; checks?: AttemptResult['checks'] },
@@ -163,7 +168,7 @@ function qualityCheck(
 	return { event_type: 'quality_check', step_id, attempt, data }
 }
 
-function reviewRequired(
+function makeReviewRequired(
 	state: StepState,
 	gate: NonNullable<NormalisedStep['quality']>,
 	result: AttemptResult,

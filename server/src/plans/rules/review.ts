@@ -4,20 +4,20 @@ import { getOwn } from '../../ops/records.js'
 import { parseEdit } from '../agent-schemas.js'
 import {
 	type AttemptResult,
-	allowedOnStep,
 	assertStepTakes,
 	type DecisionContext,
+	getStep,
+	listStepCommands,
 	type ReviewAnswer,
 	refuseTransition,
-	stepIn,
 } from './input.js'
-import { rejected, stepCompleted, stepFailed } from './outcome.js'
+import { makeStepCompleted, makeStepFailed, rejectResult } from './outcome.js'
 import { settle } from './settle.js'
 
 type ReviewDecision = ReviewAnswer['decision'] | 'expired'
 
 /** Answers an open review. A second answer is refused whatever it says. */
-export function answerReview(fold: PlanFold, answer: ReviewAnswer, world: DecisionContext): ParsedEvent[] {
+export function answerReview(fold: PlanFold, answer: ReviewAnswer, context: DecisionContext): ParsedEvent[] {
 	const step = findReview(fold, answer.review_id)
 	assertStepTakes(fold, step, 'review')
 	if (answer.decision === 'edit' && answer.payload === undefined) {
@@ -26,8 +26,8 @@ export function answerReview(fold: PlanFold, answer: ReviewAnswer, world: Decisi
 		})
 	}
 	if (answer.decision !== 'edit' && answer.payload !== undefined) {
-		const sentence = `payload: To ${answer.decision} is to leave the result as it is. Leave payload out, or edit to put it in place.`
-		throw new PlanstreamError('bad_request', sentence, { path: 'payload' })
+		const message = `payload: To ${answer.decision} is to leave the result as it is. Leave payload out, or edit to put it in place.`
+		throw new PlanstreamError('bad_request', message, { path: 'payload' })
 	}
 	const { decision, comment, payload } = answer
 	return resolve(
@@ -35,15 +35,15 @@ export function answerReview(fold: PlanFold, answer: ReviewAnswer, world: Decisi
 		step,
 		decision,
 		{ ...(comment !== undefined && { comment }), ...(payload !== undefined && { payload }) },
-		world,
+		context,
 	)
 }
 
 /** Acts as the step declared for a review that nobody answered in time. */
-export function expireReview(fold: PlanFold, review_id: string, world: DecisionContext): ParsedEvent[] {
+export function expireReview(fold: PlanFold, review_id: string, context: DecisionContext): ParsedEvent[] {
 	const step = fold.state.steps.find((each) => each.review?.review_id === review_id)
-	if (step === undefined || !allowedOnStep(fold.state.status, step.status).includes('review')) return []
-	return resolve(fold, step, 'expired', {}, world)
+	if (step === undefined || !listStepCommands(fold.state.status, step.status).includes('review')) return []
+	return resolve(fold, step, 'expired', {}, context)
 }
 
 function findReview(fold: PlanFold, review_id: string): StepState {
@@ -52,8 +52,8 @@ function findReview(fold: PlanFold, review_id: string): StepState {
 	if (fold.resolved.includes(review_id)) refuseTransition(`Review ${review_id}`, 'resolved', 'review', [])
 	const closed = getOwn(fold.closed, review_id)
 	if (closed !== undefined) refuseTransition(`The step of review ${review_id}`, closed, 'review', [])
-	const sentence = `Plan ${fold.state.plan_id} has no review ${review_id}. Its open reviews stand in the state of its steps.`
-	throw new PlanstreamError('not_found', sentence, { review_id })
+	const message = `Plan ${fold.state.plan_id} has no review ${review_id}. Its open reviews stand in the state of its steps.`
+	throw new PlanstreamError('not_found', message, { review_id })
 }
 
 function resolve(
@@ -61,34 +61,34 @@ function resolve(
 	step: StepState,
 	decision: ReviewDecision,
 	said: { readonly comment?: string; readonly payload?: Readonly<Record<string, Json>> },
-	world: DecisionContext,
+	context: DecisionContext,
 ): ParsedEvent[] {
 	const { step_id, attempt, review } = step
 	const data = { review_id: review?.review_id ?? '', decision, ...said }
 	const resolved: ParsedEvent = { event_type: 'review_resolved', step_id, attempt, data }
-	return settle(fold, [resolved, ...consequence(fold, step, decision, said.payload, world)], world)
+	return settle(fold, [resolved, ...applyDecision(fold, step, decision, said.payload, context)], context)
 }
 
-function consequence(
+function applyDecision(
 	fold: PlanFold,
 	step: StepState,
 	decision: ReviewDecision,
 	payload: Readonly<Record<string, Json>> | undefined,
-	world: DecisionContext,
+	context: DecisionContext,
 ): ParsedEvent[] {
-	const { spec } = stepIn(fold, step.step_id)
+	const { spec } = getStep(fold, step.step_id)
 	const gate = spec.quality
 	const held = getOwn(fold.held, step.step_id) as unknown as AttemptResult
-	const approved = () => [stepCompleted(step, { ...held, quality_score: step.quality_score ?? undefined })]
-	const refused = () => [rejected(step, spec, 'The review rejected the result.', world)]
+	const approved = () => [makeStepCompleted(step, { ...held, quality_score: step.quality_score ?? undefined })]
+	const refused = () => [rejectResult(step, spec, 'The review rejected the result.', context)]
 	switch (decision) {
 		case 'approve':
 			return approved()
 		case 'edit':
 			return [
-				stepCompleted(step, {
+				makeStepCompleted(step, {
 					...held,
-					data: payload === undefined ? held.data : parseEdit(world.agents.get(step.agent_type)?.result, payload),
+					data: payload === undefined ? held.data : parseEdit(context.agents.get(step.agent_type)?.result, payload),
 					quality_score: step.quality_score ?? undefined,
 				}),
 			]
@@ -97,7 +97,7 @@ function consequence(
 		case 'expired': {
 			if (gate?.review.on_expiry === 'approve') return approved()
 			if (gate?.review.on_expiry === 'reject') return refused()
-			return [stepFailed(step, { code: 'review_expired', message: 'Nobody answered the review in time.', retryable: true })]
+			return [makeStepFailed(step, { code: 'review_expired', message: 'Nobody answered the review in time.', retryable: true })]
 		}
 	}
 }

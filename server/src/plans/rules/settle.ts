@@ -11,14 +11,14 @@ const ACTIVE: readonly StepStatus[] = ['ready', 'running', 'retrying', 'awaiting
 const OPEN: ReadonlySet<StepStatus> = new Set(['pending', 'ready', 'running', 'retrying', 'awaiting_review'])
 
 /** The events and everything that follows from them by itself: skipped dependents, then the end, the pause or the cancellation. */
-export function settle(fold: PlanFold, events: readonly ParsedEvent[], world: DecisionContext): ParsedEvent[] {
-	const after = foldAhead(fold, events, world.now)
-	const skipped = isFinished(after.state.status) ? [] : skippedDependents(after)
-	return [...events, ...skipped, ...planEnding(foldAhead(after, skipped, world.now), world)]
+export function settle(fold: PlanFold, events: readonly ParsedEvent[], context: DecisionContext): ParsedEvent[] {
+	const after = foldAhead(fold, events, context.now)
+	const skipped = isFinished(after.state.status) ? [] : skipDependents(after)
+	return [...events, ...skipped, ...advancePlan(foldAhead(after, skipped, context.now), context)]
 }
 
 /** Steps that wait for a step which failed with `skip_dependents`, directly or through others. */
-function skippedDependents(fold: PlanFold): ParsedEvent[] {
+function skipDependents(fold: PlanFold): ParsedEvent[] {
 	const { steps } = fold.state
 	const { dependents, counts } = indexSteps(steps)
 	if (counts.failed === 0) return []
@@ -44,59 +44,59 @@ function skippedDependents(fold: PlanFold): ParsedEvent[] {
 }
 
 /** Where the plan arrives by itself, now that this has happened. */
-function planEnding(fold: PlanFold, world: DecisionContext): ParsedEvent[] {
+function advancePlan(fold: PlanFold, context: DecisionContext): ParsedEvent[] {
 	const { status } = fold.state
-	const still = countRunning(fold, world.live) > 0
+	const still = countRunning(fold, context.live) > 0
 	switch (status) {
 		case 'running':
-			return ending(fold, world.now)
+			return endPlan(fold, context.now)
 		case 'pausing': {
-			const end = ending(fold, world.now)
-			return end.length > 0 || still ? end : [paused(fold)]
+			const end = endPlan(fold, context.now)
+			return end.length > 0 || still ? end : [makePlanPaused(fold)]
 		}
 		case 'cancelling':
-			return still ? [] : cancelled(fold, world.now)
+			return still ? [] : cancelPlan(fold, context.now)
 		default:
 			return []
 	}
 }
 
 /** The plan's last event, when nothing more can happen by itself. */
-function ending(fold: PlanFold, now: number): ParsedEvent[] {
+function endPlan(fold: PlanFold, now: number): ParsedEvent[] {
 	const { steps } = fold.state
 	const { counts } = indexSteps(steps)
 	const decisive =
 		counts.failed === 0 ? undefined : steps.find(({ status, on_failure }) => status === 'failed' && on_failure === 'fail')
 	const ended = counts.completed + counts.skipped + counts.failed === steps.length
-	if (ended && decisive === undefined) return [completed(fold, now)]
+	if (ended && decisive === undefined) return [makePlanCompleted(fold, now)]
 	if (decisive === undefined || ACTIVE.some((status) => counts[status] > 0)) return []
 	const message = `Step ${decisive.step_id} failed: ${decisive.error?.message ?? 'it gave no reason.'}`
-	return [failed(fold, { code: 'step_failed', message, retryable: true }, now)]
+	return [makePlanFailed(fold, { code: 'step_failed', message, retryable: true }, now)]
 }
 
-function paused({ pause }: PlanFold): ParsedEvent {
+function makePlanPaused({ pause }: PlanFold): ParsedEvent {
 	const reason = pause?.reason ?? null
 	const data = { mode: pause?.mode ?? ('drain' as const), ...(reason !== null && { reason }), running_step_ids: [] }
 	return { event_type: 'plan_paused', step_id: null, data }
 }
 
 /** The end of a cancelled plan: every open step, then the plan. */
-function cancelled(fold: PlanFold, now: number): ParsedEvent[] {
+function cancelPlan(fold: PlanFold, now: number): ParsedEvent[] {
 	const { cancel, state, plan } = fold
 	const reason = cancel?.reason ?? null
 	const why = cancel?.timed_out === true ? 'plan_timeout' : 'plan_cancelled'
-	const steps = state.steps.filter((step) => OPEN.has(step.status)).map((step) => stepCancelled(step.step_id, why))
+	const steps = state.steps.filter((step) => OPEN.has(step.status)).map((step) => makeStepCancelled(step.step_id, why))
 	const message = `The plan took longer than its ${plan?.timeout_ms} ms. Retry it, or give the next one more time.`
-	if (cancel?.timed_out === true) return [...steps, failed(fold, { code: 'timeout', message, retryable: true }, now)]
-	const data = { ...(reason !== null && { reason }), duration_ms: durationOf(fold, now) }
+	if (cancel?.timed_out === true) return [...steps, makePlanFailed(fold, { code: 'timeout', message, retryable: true }, now)]
+	const data = { ...(reason !== null && { reason }), duration_ms: measureDuration(fold, now) }
 	return [...steps, { event_type: 'plan_cancelled', step_id: null, data }]
 }
 
-export function stepCancelled(step_id: string, reason: string): ParsedEvent {
+export function makeStepCancelled(step_id: string, reason: string): ParsedEvent {
 	return { event_type: 'step_cancelled', step_id, data: { reason } }
 }
 
-function completed(fold: PlanFold, now: number): ParsedEvent {
+function makePlanCompleted(fold: PlanFold, now: number): ParsedEvent {
 	const { steps } = fold.state
 	const { counts } = indexSteps(steps)
 	const scores = steps.flatMap((step) => (step.quality_score === null ? [] : [step.quality_score]))
@@ -109,15 +109,15 @@ function completed(fold: PlanFold, now: number): ParsedEvent {
 			completed_steps: counts.completed,
 			skipped_steps: counts.skipped,
 			failed_steps: counts.failed,
-			result: planResult(fold),
+			result: collectResult(fold),
 			quality_score: scores.length === 0 ? null : Math.min(...scores),
-			duration_ms: durationOf(fold, now),
+			duration_ms: measureDuration(fold, now),
 		},
 	}
 }
 
 /** Results of the steps nothing depends on, by step id. */
-function planResult(fold: PlanFold): Record<string, Json> {
+function collectResult(fold: PlanFold): Record<string, Json> {
 	const { dependents } = indexSteps(fold.state.steps)
 	const last = fold.state.steps.filter((step) => !dependents.has(step.step_id))
 	const whole = Object.fromEntries(last.map((step) => [step.step_id, getResult(fold, step.step_id)]))
@@ -129,11 +129,11 @@ function planResult(fold: PlanFold): Record<string, Json> {
 	return Object.fromEntries(named) as Record<string, Json>
 }
 
-function failed(fold: PlanFold, error: Failure, now: number): ParsedEvent {
+function makePlanFailed(fold: PlanFold, error: Failure, now: number): ParsedEvent {
 	const failed_step_ids = fold.state.steps.flatMap((step) => (step.status === 'failed' ? [step.step_id] : []))
-	return { event_type: 'plan_failed', step_id: null, data: { error, failed_step_ids, duration_ms: durationOf(fold, now) } }
+	return { event_type: 'plan_failed', step_id: null, data: { error, failed_step_ids, duration_ms: measureDuration(fold, now) } }
 }
 
-function durationOf(fold: PlanFold, now: number): number {
+function measureDuration(fold: PlanFold, now: number): number {
 	return fold.clock_from === null ? 0 : Math.max(0, now - Date.parse(fold.clock_from))
 }
