@@ -306,7 +306,7 @@ describe('its router in an application’s own', () => {
 				.catch((thrown: unknown) => thrown)
 			return error instanceof TRPCClientError ? [error.data?.code, error.message] : error
 		}
-		expect(await failing(null, 'p')).toEqual(['UNAUTHORIZED', expect.stringContaining('does not know who asks')])
+		expect(await failing(null, 'p')).toEqual(['UNAUTHORIZED', expect.stringContaining('does not recognise the caller')])
 		expect(await failing('ann', 'p')).toEqual(['NOT_FOUND', expect.stringContaining('There is no plan p')])
 		expect(await failing('ann', 'no plan')).toEqual(['BAD_REQUEST', expect.stringContaining('plan_id must be')])
 	})
@@ -320,7 +320,7 @@ describe('its router in an application’s own', () => {
 
 	it('answers nobody without authorize', async () => {
 		const { url } = await application(await embedded())
-		await expect(clientOf(url, 'ann').planstream.plans.list.query()).rejects.toThrow(/no `authorize`/)
+		await expect(clientOf(url, 'ann').planstream.plans.list.query()).rejects.toThrow(/need the option `authorize`/)
 	})
 })
 

@@ -134,7 +134,7 @@ describe('A typed agent', () => {
 		const agent = { ...wordCount, result: z.object({ field }) }
 		await expect(startTestServer({ agents: [agent] })).rejects.toMatchObject({
 			code: 'bad_request',
-			message: expect.stringContaining('The schema of the result of the agent word_count holds a'),
+			message: expect.stringContaining('The result schema of the agent word_count holds a'),
 		})
 	})
 })

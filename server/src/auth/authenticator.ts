@@ -2,11 +2,11 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { PlanstreamError } from '@planstream/shared'
 import { LOCAL_PRINCIPAL, type Principal } from '../hub/principal.js'
 
-/** Before the key in a subprotocol, which is where a browser can put one at a WebSocket upgrade. */
+/** Prefix of a subprotocol that carries a key: browsers cannot set headers on a WebSocket upgrade. */
 const BEARER_PROTOCOL = 'planstream.bearer.'
 
 /**
- * The key a request carries in its header; null when it has none.
+ * Reads the key from the Authorization header; null when there is none.
  *
  * @throws PlanstreamError `unauthorized` for a header of another form
  */
@@ -14,11 +14,11 @@ export function readBearerToken({ authorization }: IncomingHttpHeaders): string 
 	if (authorization === undefined) return null
 	const [, token] = /^bearer +([\w.~+/=-]+) *$/i.exec(authorization) ?? []
 	if (token !== undefined) return token
-	throw new PlanstreamError('unauthorized', 'The header Authorization is not of the form "Bearer KEY". Send it so.')
+	throw new PlanstreamError('unauthorized', 'The Authorization header is malformed. Send it as "Bearer KEY".')
 }
 
 /**
- * The key a WebSocket upgrade carries in its header, else in its subprotocol; null when it has none.
+ * Reads the key of a WebSocket upgrade from its header, else from its subprotocol; null when there is none.
  *
  * @throws PlanstreamError `unauthorized` for a header of another form
  */
@@ -28,30 +28,30 @@ export function readUpgradeToken(headers: IncomingHttpHeaders): string | null {
 	return readBearerToken(headers) ?? bearer?.slice(BEARER_PROTOCOL.length) ?? null
 }
 
-/** The subprotocol that is agreed to: one without a key when there is one, because what is answered may be logged on its way. */
+/** Chooses the subprotocol to accept: preferably one without a key, because proxies may log the response. */
 export function chooseProtocol(offered: ReadonlySet<string>): string | false {
 	const [first = false] = offered
 	return [...offered].find((protocol) => !protocol.startsWith(BEARER_PROTOCOL)) ?? first
 }
 
-/** What a request says of where it comes from. */
+/** Origin of a request: its headers and the address of its peer. */
 export interface RequestOrigin {
 	readonly headers: IncomingHttpHeaders
 	readonly socket: { readonly remoteAddress?: string | undefined }
 }
 
-/** Names of this machine for itself. A server without authentication listens on one of these, and takes requests to no other. */
+/** Host names of the local machine. A server without authentication listens on one of these and rejects requests for any other. */
 export const LOOPBACK_HOSTS = ['127.0.0.1', 'localhost', '::1'] as const
 
-const ADVICE = 'Without authentication this server answers programs and pages of its own machine only; ask for http://localhost.'
+const ADVICE = 'Without authentication, this server only accepts requests from its own machine. Use http://localhost.'
 
 export function isLoopback(host: string): boolean {
 	return LOOPBACK_HOSTS.some((name) => name === host)
 }
 
 /**
- * Refuses requests that come from another machine, through a foreign web page, a foreign name or a proxy: a browser on this machine can be
- * made to send them, and without authentication they would be obeyed. For requests and for WebSocket upgrades alike.
+ * Rejects requests from another machine, a foreign web page, a foreign host name or a proxy. A browser on this machine can be tricked into
+ * sending them, and without authentication they would be obeyed. Applies to requests and to WebSocket upgrades.
  *
  * @throws PlanstreamError `forbidden`
  */
@@ -71,17 +71,17 @@ function assertLocal({ headers, socket }: RequestOrigin): void {
 	}
 	const forwarded = Object.keys(headers).find((name) => name === 'forwarded' || name.startsWith('x-forwarded-'))
 	if (forwarded === undefined) return
-	throw new PlanstreamError('forbidden', `The request came through a proxy, as its header ${forwarded} says. ${ADVICE}`, {
+	throw new PlanstreamError('forbidden', `The request came through a proxy (header ${forwarded}). ${ADVICE}`, {
 		header: forwarded,
 	})
 }
 
-/** Whether a page of this origin is served by this machine. */
+/** Tells whether this machine serves the pages of an origin. */
 function isLoopbackOrigin(origin: string): boolean {
 	return /^https?:/.test(origin) && isLoopbackUrl(origin)
 }
 
-/** Whether a peer of this address is on this machine, by IPv4, IPv6 or the one in the other. */
+/** Tells whether an address is on this machine: IPv4, IPv6, or IPv4 mapped into IPv6. */
 function isLoopbackAddress(address: string): boolean {
 	return address === '::1' || /^(::ffff:)?127\.\d+\.\d+\.\d+$/.test(address)
 }
@@ -92,34 +92,34 @@ function isLoopbackUrl(text: string): boolean {
 	return isLoopback(hostname.startsWith('[') ? hostname.slice(1, -1) : hostname)
 }
 
-/** What somebody asks to be let in with. */
+/** Credentials of a request, a WebSocket upgrade or a router call. */
 export interface AccessRequest {
-	/** How they came: by a request, by the upgrade of a WebSocket, or by a call of the router under an adapter that is not this server's. */
+	/** How the call arrived: as a request, as a WebSocket upgrade, or through the router under a host's own adapter. */
 	readonly via: 'http' | 'websocket' | 'router'
-	/** Of the request or the upgrade; none for a call. */
+	/** Headers of the request or the upgrade; empty for a router call. */
 	readonly headers: IncomingHttpHeaders
-	/** A key that is not in the headers: what a client sends over its WebSocket. */
+	/** A key outside the headers, which a client sends over its WebSocket. */
 	readonly token: string | null
 }
 
-/** Decides who gets in, and as whom; the same for requests and WebSocket upgrades. */
+/** Authenticates requests and WebSocket upgrades by the same rules. */
 export interface Authenticator {
 	/**
-	 * Looks at where a request comes from, before anything else.
+	 * Checks where a request comes from, before anything else.
 	 *
-	 * @throws PlanstreamError `forbidden` with what was refused
+	 * @throws PlanstreamError `forbidden` with the header or the address that was rejected
 	 */
 	checkOrigin(request: RequestOrigin): void
 	/**
-	 * Who asks.
+	 * Identifies the caller.
 	 *
-	 * @param ctx - what a host that this server is a part of knows of them; null when there is no host
+	 * @param ctx - context of the application that hosts this server; null without one
 	 * @throws PlanstreamError `unauthorized`, at once or as a rejection
 	 */
 	identify(request: AccessRequest, ctx: unknown): Principal | Promise<Principal>
 }
 
-/** Whoever reaches a server without keys is its user, and comes from its own machine. */
+/** Accepts local requests only, all as the one local user: for a server without keys. */
 export const LOCAL_AUTHENTICATOR: Authenticator = {
 	checkOrigin: assertLocal,
 	identify: ({ via }) => {
@@ -129,13 +129,13 @@ export const LOCAL_AUTHENTICATOR: Authenticator = {
 }
 
 export interface KeyAuthenticatorOptions {
-	/** Asked in order for who holds a token; null says that it is none of theirs. */
+	/** Lookups of a token, tried in order; null means that the token is unknown. */
 	readonly holders: readonly ((token: string) => Principal | null)[]
-	/** Origins of pages that may use the server, besides its own and those of its machine. */
+	/** Origins of pages that may use the server, besides its own and those of this machine. */
 	readonly origins: readonly string[]
 }
 
-/** Lets in whoever has a key, from any address. */
+/** Creates an authenticator that accepts requests with a valid key, from any address. */
 export function createKeyAuthenticator({ holders, origins }: KeyAuthenticatorOptions): Authenticator {
 	return {
 		checkOrigin: ({ headers }) => {
@@ -155,13 +155,11 @@ export function createKeyAuthenticator({ holders, origins }: KeyAuthenticatorOpt
 	}
 }
 
-const NO_KEY =
-	'This server wants a key and the request has none. Send it in the header "Authorization: Bearer KEY"; `planstream keys create` makes one.'
-const WRONG_KEY =
-	'The key of the request is not valid: it is unknown, was revoked or is over. Send another; `planstream keys create` makes one.'
+const NO_KEY = 'The request has no API key. Send one as "Authorization: Bearer KEY"; `planstream keys create` makes one.'
+const WRONG_KEY = 'The API key is unknown, revoked or expired. Send a valid one; `planstream keys create` makes one.'
 
 /**
- * The key a request carries, wherever its transport puts it; null when there is none.
+ * Reads the key from wherever the transport carries it; null when there is none.
  *
  * @throws PlanstreamError `unauthorized` for a header of another form
  */
@@ -169,34 +167,34 @@ export function readToken({ via, headers, token }: AccessRequest): string | null
 	return (via === 'websocket' ? readUpgradeToken(headers) : readBearerToken(headers)) ?? token
 }
 
-/** Nobody but the host knows who calls the router under the host's adapter. */
+/** Rejects router calls: under a host's adapter, only the host can identify the caller. */
 function refuseRouterCalls(via: AccessRequest['via']): void {
 	if (via !== 'router') return
 	const message =
-		'Nobody may call this router, because createPlanstream was given no `authorize`. Give it one that knows your context.'
+		'Router calls need the option `authorize` of createPlanstream, which is missing. Pass one that reads your context.'
 	throw new PlanstreamError('unauthorized', message)
 }
 
 /**
- * A page's requests carry its origin. A key is never sent by a browser on its own, so with keys this is the second line, not the first.
+ * Rejects requests from pages of unknown origins. A browser never sends a key on its own, so with keys this is only the second line of defence.
  *
- * @throws PlanstreamError `forbidden` for a page that is neither of the server's own host nor of one of these origins
+ * @throws PlanstreamError `forbidden` for a page that is neither on the server's own host nor of one of these origins
  */
 export function assertKnownPage({ origin, host }: IncomingHttpHeaders, origins: readonly string[]): void {
 	if (origin === undefined || origins.includes(origin)) return
 	if (URL.canParse(origin) && new URL(origin).host === host) return
-	const message = `The request comes from a page of "${origin}", which is not known here. Add that origin to PLANSTREAM_ORIGINS, or to \`origins\`, to let its pages in.`
+	const message = `Pages of "${origin}" may not use this server. Add the origin to PLANSTREAM_ORIGINS or to \`origins\` to allow them.`
 	throw new PlanstreamError('forbidden', message, { header: 'origin' })
 }
 
 /**
- * Refuses a request that names its host twice, as RFC 9112, 3.2 asks: what stands before this server may have looked at the other one.
+ * Rejects a request with several Host headers, as RFC 9112, 3.2 requires: a proxy in front of this server may have checked another one.
  *
  * @throws PlanstreamError `bad_request`
  */
 export function assertOneHost({ rawHeaders }: Pick<IncomingMessage, 'rawHeaders'>): void {
 	const hosts = rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === 'host').length
 	if (hosts <= 1) return
-	const message = `The request has ${hosts} Host headers, and nobody can tell which of them it means. Send one.`
+	const message = `The request has ${hosts} Host headers. Send exactly one.`
 	throw new PlanstreamError('bad_request', message, { path: 'host' })
 }

@@ -7,12 +7,12 @@ import { type AccessRequest, type Authenticator, assertKnownPage, readToken } fr
 import { tenant } from './keys.js'
 
 /**
- * Says who asks, for an application that knows its users. It is called for each request, each WebSocket and each call of the router.
+ * Identifies callers for an application that knows its users. It is called for each request, each WebSocket and each router call.
  *
- * @param ctx - by request: the Hono context the application's middleware has filled, null without Hono; by the router: the context of
- *   the application's own tRPC adapter; by WebSocket: null
- * @param request - how they came, with the headers and the bearer token of a request or a WebSocket
- * @returns null to let nobody in
+ * @param ctx - for a request: the Hono context as the application's middleware filled it, null without Hono; for a router call: the context of
+ *   the application's own tRPC adapter; for a WebSocket: null
+ * @param request - how the call arrived, with the headers and the bearer token of a request or a WebSocket
+ * @returns null to reject the caller
  */
 export type Authorize = (ctx: unknown, request: AccessRequest) => Principal | null | Promise<Principal | null>
 
@@ -23,9 +23,10 @@ const principal = z.looseObject({
 })
 
 /**
- * Lets in whom the application lets in. A browser sends cookies on its own, so pages must be of the application's host.
+ * Creates an authenticator that accepts the callers an application accepts. Browsers send cookies on their own, so pages must be on the
+ * application's host.
  *
- * @param origins - of pages that may use it besides
+ * @param origins - further origins whose pages may use the server
  */
 export function createHostAuthenticator(authorize: Authorize, origins: readonly string[]): Authenticator {
 	return {
@@ -33,21 +34,24 @@ export function createHostAuthenticator(authorize: Authorize, origins: readonly 
 		identify: async (request, ctx) => {
 			const authorized = await authorize(ctx, { ...request, token: readBearerOnly(request) })
 			if (authorized !== null) return assertPrincipal(authorized)
-			throw new PlanstreamError('unauthorized', 'This application does not know who asks. Sign in, or send valid credentials.')
+			throw new PlanstreamError(
+				'unauthorized',
+				'The application does not recognise the caller. Sign in, or send valid credentials.',
+			)
 		},
 	}
 }
 
-/** Other schemes in the header are the application's business. */
+/** Reads a bearer token; other schemes in the header are left to the application. */
 function readBearerOnly(request: AccessRequest): string | null {
 	const { authorization = 'bearer ' } = request.headers
 	return /^bearer /i.test(authorization) ? readToken(request) : null
 }
 
-/** A wrong tenant would be other people's plans, so a mistake of the application stops here. */
+/** Stops a malformed principal of the application here: a wrong tenant would expose other tenants' plans. */
 function assertPrincipal(authorized: Principal): Principal {
 	const { success, error } = principal.safeParse(authorized)
 	if (success) return authorized
 	const [issue] = error.issues
-	throw new TypeError(`What authorize returned is no Principal: ${issue === undefined ? '' : describeIssue(issue, authorized)}`)
+	throw new TypeError(`authorize returned an invalid Principal: ${issue === undefined ? '' : describeIssue(issue, authorized)}`)
 }

@@ -5,7 +5,7 @@ import type { Principal } from '../hub/principal.js'
 import type { Schedule } from '../ops/clock.js'
 import { type ApiKey, hashKey } from './keys.js'
 
-/** What a timer takes at most; a key that lives longer is looked at again then. */
+/** Longest delay of a timer (about 24.8 days); a key that lives longer is checked again then. */
 const MAX_DELAY_MS = 2 ** 31 - 1
 
 export interface KeyRingOptions {
@@ -14,7 +14,7 @@ export interface KeyRingOptions {
 	readonly schedule: Schedule
 }
 
-/** The keys that are valid now, and who holds them. */
+/** The keys that are valid now, and their principals. */
 export class KeyRing implements Disposable {
 	readonly #options: KeyRingOptions
 	#held: readonly HeldKey[] = []
@@ -23,7 +23,7 @@ export class KeyRing implements Disposable {
 		this.#options = options
 	}
 
-	/** Takes these keys in place of all before. A key that is the same as before goes on; what any other has open ends. */
+	/** Replaces all keys. Unchanged keys stay valid; everything open under any other key ends. */
 	replace(keys: readonly ApiKey[]): void {
 		const before = new Map(this.#held.map((held) => [held.text, held]))
 		this.#held = keys.map((key) => {
@@ -34,12 +34,12 @@ export class KeyRing implements Disposable {
 		for (const revoked of before.values()) revoked.expire()
 	}
 
-	/** Who holds a key; null for one that is unknown, revoked or over. The time this takes tells nothing of the keys. */
+	/** Finds the principal of a key; null if it is unknown, revoked or expired. Its duration reveals nothing about the keys. */
 	find(token: string): Principal | null {
 		const digest = hashKey(token)
 		let found: HeldKey | null = null
 		for (const held of this.#held) if (timingSafeEqual(held.digest, digest)) found = held
-		return found === null || found.over ? null : found.principal
+		return found === null || found.isExpired ? null : found.principal
 	}
 
 	[Symbol.dispose](): void {
@@ -47,9 +47,9 @@ export class KeyRing implements Disposable {
 	}
 }
 
-/** One key for as long as it is valid. */
+/** One key while it is valid. */
 class HeldKey implements Disposable {
-	/** Equal for equal keys. */
+	/** JSON of the key, by which equal keys are recognised. */
 	readonly text: string
 	readonly digest: Buffer
 	readonly principal: Principal
@@ -71,14 +71,14 @@ class HeldKey implements Disposable {
 		this.#watch()
 	}
 
-	get over(): boolean {
+	get isExpired(): boolean {
 		return this.#options.clock() >= this.#expiresAt
 	}
 
-	/** Ends everything its holder has open. */
+	/** Ends everything open under this key. */
 	expire(): void {
 		this[Symbol.dispose]()
-		const message = `The key ${this.#id} was revoked, changed or is over. Connect again with a valid one.`
+		const message = `The key ${this.#id} was revoked or changed, or has expired. Reconnect with a valid one.`
 		this.#end.abort(new PlanstreamError('auth_expired', message))
 	}
 

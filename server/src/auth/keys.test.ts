@@ -57,12 +57,12 @@ describe('a file of keys', () => {
 
 	it.each([
 		['nonsense', /is not JSON/],
-		['{}', /is no file of keys. The input must be an array, but is an object. Correct it.$/],
+		['{}', /is invalid. The input must be an array, but is an object. Correct it.$/],
 		['[{"id":"a"}]', /\[0\]\.hash is missing/],
 		[JSON.stringify([{ ...grant('a'), hash: 'A'.repeat(64) }]), /SHA-256/],
 		[JSON.stringify([{ ...grant('a'), hash: 'a'.repeat(64), scopes: ['plans:steal'] }]), /\[0\]\.scopes\[0\] must be one of/],
 		[JSON.stringify([{ ...grant('a'), hash: 'a'.repeat(64), expires_at: 'soon' }]), /ISO 8601/],
-		[JSON.stringify(['b', 'b'].map((id) => ({ ...grant(id), hash: 'a'.repeat(64) }))), /two keys one id/],
+		[JSON.stringify(['b', 'b'].map((id) => ({ ...grant(id), hash: 'a'.repeat(64) }))), /two keys the same id/],
 	])('that holds %s is refused with what is wrong', async (text, message) => {
 		using directory = createTemporaryDirectory()
 		const file = path.join(directory.path, 'keys.json')

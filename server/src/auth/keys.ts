@@ -7,13 +7,13 @@ import * as z from 'zod'
 import { describeIssue, findFirstIssue, showPath } from '../ops/issues.js'
 
 const KEY_BYTES = 32
-/** Lets people and programs that look for leaked secrets know one when they see it. */
+/** Lets people and secret scanners recognise a leaked key. */
 const KEY_PREFIX = 'psk_'
 
-/** Whose plans somebody reaches. */
+/** Name of a tenant: principals only reach the plans of theirs. */
 export const tenant = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be 1 to 64 letters, digits, "_" or "-"')
 
-/** A key as the file of keys holds it: what it may do, and nothing that could be sent in its place. */
+/** A key as the key file stores it: its permissions and its hash, nothing that could authenticate a request. */
 export const apiKey = z.strictObject({
 	/** Names the key in events, logs and errors. */
 	id: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be 1 to 64 letters, digits, ".", "_" or "-"'),
@@ -25,29 +25,29 @@ export const apiKey = z.strictObject({
 
 export type ApiKey = z.output<typeof apiKey>
 
-/** A new key, as its holder keeps it. */
+/** Generates a random key. */
 export function makeKey(): string {
 	return `${KEY_PREFIX}${randomBytes(KEY_BYTES).toString('base64url')}`
 }
 
-/** What is kept of a key. It was drawn from 32 random bytes, so nobody finds it by trying, and a slow hash would protect nothing. */
+/** Hashes a key for storage. A key is 32 random bytes, which cannot be guessed, so a slow hash would protect nothing. */
 export function hashKey(key: string): Buffer {
 	return createHash('sha256').update(key).digest()
 }
 
-/** Keys in one file: each request is compared with all of them. */
+/** Most keys in one file: each request is compared with all of them. */
 const MAX_KEYS = 1000
-/** Milliseconds between two looks at the file. */
+/** Time between two checks of the file. */
 const WATCH_INTERVAL_MS = 500
 
 const keyFile = z
 	.array(apiKey)
 	.max(MAX_KEYS)
-	.refine((keys) => new Set(keys.map(({ id }) => id)).size === keys.length, 'must not give two keys one id')
+	.refine((keys) => new Set(keys.map(({ id }) => id)).size === keys.length, 'must not give two keys the same id')
 
-/** What a new key is for. */
+/** Properties of a new key. */
 export interface NewKey {
-	/** @defaultValue made at random */
+	/** @defaultValue a random id */
 	readonly id?: string | undefined
 	readonly tenant: string
 	readonly scopes: readonly string[]
@@ -56,9 +56,9 @@ export interface NewKey {
 }
 
 /**
- * The keys in a file.
+ * Reads the keys in a file.
  *
- * @throws PlanstreamError `bad_request` with the `file`, when it cannot be read or holds something else
+ * @throws PlanstreamError `bad_request` with the `file`, when it cannot be read or is invalid
  */
 export async function readKeys(file: string): Promise<ApiKey[]> {
 	const text = await readFile(file, 'utf8').catch((cause: unknown) => {
@@ -72,9 +72,9 @@ export async function readKeys(file: string): Promise<ApiKey[]> {
 }
 
 /**
- * Makes a key and adds its hash to a file, which is made when there is none. Only the file's owner may read it.
+ * Creates a key and adds its hash to a file, which is created if it does not exist. Only the file's owner may read it.
  *
- * @returns the key, which is nowhere else
+ * @returns the key, which is stored nowhere else
  * @throws PlanstreamError `bad_request`; `conflict` for an id that another key has, and while another program changes the file
  */
 export async function createKey(file: string, { id, ...given }: NewKey): Promise<string> {
@@ -82,42 +82,38 @@ export async function createKey(file: string, { id, ...given }: NewKey): Promise
 	const added = parseKey({ id: id ?? `key_${randomBytes(4).toString('hex')}`, hash: hashKey(key).toString('hex'), ...given })
 	await change(file, (before) => {
 		if (!before.some((each) => each.id === added.id)) return [...before, added]
-		throw new PlanstreamError(
-			'conflict',
-			`The file of keys ${file} has a key ${added.id} already. Give the new one another id.`,
-			{ file },
-		)
+		throw new PlanstreamError('conflict', `The key file ${file} already has a key ${added.id}. Choose another id.`, { file })
 	})
 	return key
 }
 
 /**
- * Takes a key out of a file; a server that watches it lets its holder in no more.
+ * Removes a key from a file; servers that watch the file stop accepting it.
  *
- * @throws PlanstreamError `not_found` for an id that no key has; `bad_request` with the `file`; `conflict` while another program changes it
+ * @throws PlanstreamError `not_found` for an unknown id; `bad_request` with the `file`; `conflict` while another program changes it
  */
 export async function revokeKey(file: string, id: string): Promise<void> {
 	await change(file, (before) => {
 		const after = before.filter((key) => key.id !== id)
 		if (after.length < before.length) return after
 		const ids = before.map((key) => key.id)
-		throw new PlanstreamError('not_found', `The file of keys ${file} has no key ${id}. It has: ${ids.join(', ')}.`, { file, ids })
+		throw new PlanstreamError('not_found', `The key file ${file} has no key ${id}. It has: ${ids.join(', ')}.`, { file, ids })
 	})
 }
 
-/** Calls back after each change of a file, until it is disposed. */
+/** Calls back after each change of a file, until disposed. */
 export function watchKeys(file: string, onChange: () => void): Disposable {
 	watchFile(file, { interval: WATCH_INTERVAL_MS, persistent: false }, onChange)
 	return { [Symbol.dispose]: () => unwatchFile(file, onChange) }
 }
 
-/** Writes beside the file and renames, so that a reader sees the old keys or the new ones, and one program at a time changes them. */
+/** Writes a new file and renames it, so that readers see the old keys or the new ones, and only one program changes them at a time. */
 async function change(file: string, edit: (before: readonly ApiKey[]) => readonly ApiKey[]): Promise<void> {
 	const beside = `${file}.new`
 	const handle = await open(beside, 'wx', 0o600).catch((cause: unknown) => {
 		if (readCode(cause) !== 'EEXIST')
 			throw makeFileError(file, `cannot be written (${describeCause(cause)}). Name another with --file`, cause)
-		const message = `Another program is changing ${file}, or was stopped while it did. If none is, delete ${beside}.`
+		const message = `Another program is changing ${file}, or stopped midway. If none is running, delete ${beside}.`
 		throw new PlanstreamError('conflict', message, { file }, { cause })
 	})
 	try {
@@ -146,7 +142,7 @@ function parseKey(key: unknown): ApiKey {
 	const parsed = apiKey.safeParse(key)
 	if (parsed.success) return parsed.data
 	const issue = findFirstIssue(parsed.error)
-	const message = `A key cannot be made so: ${describeIssue(issue, key)}`
+	const message = `The key was not created. ${describeIssue(issue, key)}`
 	throw new PlanstreamError('bad_request', message, { path: showPath(issue.path) }, { cause: parsed.error })
 }
 
@@ -154,19 +150,19 @@ function parseKeys(file: string, text: string): ApiKey[] {
 	const value = parseJson(file, text)
 	const parsed = keyFile.safeParse(value)
 	if (parsed.success) return parsed.data
-	throw makeFileError(file, `is no file of keys. ${describeIssue(findFirstIssue(parsed.error), value)} Correct it`, parsed.error)
+	throw makeFileError(file, `is invalid. ${describeIssue(findFirstIssue(parsed.error), value)} Correct it`, parsed.error)
 }
 
 function parseJson(file: string, text: string): unknown {
 	try {
 		return JSON.parse(text)
 	} catch (cause) {
-		throw makeFileError(file, 'is not JSON. It holds an array of keys', cause)
+		throw makeFileError(file, 'is not JSON. Expected an array of keys', cause)
 	}
 }
 
 function makeFileError(file: string, what: string, cause: unknown): PlanstreamError {
-	return new PlanstreamError('bad_request', `The file of keys ${file} ${what}.`, { file }, { cause })
+	return new PlanstreamError('bad_request', `The key file ${file} ${what}.`, { file }, { cause })
 }
 
 function readCode(thrown: unknown): string | null {

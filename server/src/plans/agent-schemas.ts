@@ -5,7 +5,7 @@ import type { Agent, AgentSchemas } from './agent.js'
 
 export type AgentDescription = AgentsOutput['agents'][number]
 
-/** What JSON does not have, and JSON Schema does not say. */
+/** Types that JSON lacks; `z.toJSONSchema` would describe them as any value. */
 const NOT_JSON: ReadonlySet<string> = new Set([
 	'bigint',
 	'date',
@@ -22,9 +22,9 @@ const NOT_JSON: ReadonlySet<string> = new Set([
 ])
 
 /**
- * What clients are told of an agent.
+ * Describes an agent for clients.
  *
- * @throws PlanstreamError `bad_request` for a schema of what is not JSON
+ * @throws PlanstreamError `bad_request` for a schema of a type that JSON lacks
  */
 export function describeAgent({ type, input, result }: Agent): AgentDescription {
 	return {
@@ -34,14 +34,14 @@ export function describeAgent({ type, input, result }: Agent): AgentDescription 
 	}
 }
 
-/** An input is described as it is given, a result as the schema leaves it. */
+/** Describes an input as it is sent, and a result as the schema outputs it. */
 function toJsonSchema(schema: z.ZodType, role: 'input' | 'result', type: string): Record<string, Json> {
 	const described = z.toJSONSchema(schema, {
 		io: role === 'input' ? 'input' : 'output',
 		unrepresentable: 'any',
 		override: ({ zodSchema }) => {
 			if (!NOT_JSON.has(zodSchema._zod.def.type)) return
-			const message = `The schema of the ${role} of the agent ${type} holds a ${zodSchema._zod.def.type}, which JSON does not have. Describe it as JSON.`
+			const message = `The ${role} schema of the agent ${type} holds a ${zodSchema._zod.def.type}, which JSON does not have. Use a JSON type.`
 			throw new PlanstreamError('bad_request', message, { agent_type: type })
 		},
 	})
@@ -49,9 +49,9 @@ function toJsonSchema(schema: z.ZodType, role: 'input' | 'result', type: string)
 }
 
 /**
- * Refuses inputs that their agents do not take.
+ * Rejects inputs that do not match the schemas of their agents.
  *
- * @param before - the steps of the plan until now; what did not change is not looked at again
+ * @param before - the steps of the plan so far; unchanged ones are not checked again
  * @throws PlanstreamError `invalid_input` with the `path` of the first fault
  */
 export function assertInputs(
@@ -68,7 +68,7 @@ export function assertInputs(
 }
 
 /**
- * An edited result as its agent's schema makes it.
+ * Parses an edited result with its agent's schema.
  *
  * @throws PlanstreamError `invalid_input` with the `path` of the first fault
  */

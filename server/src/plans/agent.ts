@@ -1,7 +1,7 @@
 import type { Artifact, Check, OutputChannel, Usage } from '@planstream/shared'
 import type * as z from 'zod'
 
-/** What a step asks of its agent. */
+/** A step as its agent receives it. */
 export interface StepInput<Input = Readonly<Record<string, unknown>>> {
 	readonly step_id: string
 	readonly name: string
@@ -10,7 +10,7 @@ export interface StepInput<Input = Readonly<Record<string, unknown>>> {
 	readonly input: Input
 }
 
-/** What the attempt offers its agent. */
+/** Tools and facts that an attempt offers its agent. */
 export interface StepContext {
 	readonly plan: {
 		readonly plan_id: string
@@ -19,59 +19,59 @@ export interface StepContext {
 		readonly labels: Readonly<Record<string, string>>
 		readonly input: Readonly<Record<string, unknown>>
 	}
-	/** Results of the steps this one depends on, by step id; null for a skipped or failed one. */
+	/** Results of the steps this one depends on, by step id; null if that step was skipped or failed. */
 	readonly inputs: Readonly<Record<string, unknown>>
-	/** 1-based, never repeated within a step. */
+	/** 1-based; never repeats within a step. */
 	readonly attempt: number
-	/** Stable over all attempts of the step: the idempotency key for calls to the outside. */
+	/** The same for all attempts of the step: use it as the idempotency key of external calls. */
 	readonly step_key: string
-	/** Aborted on timeout, cancel, interrupt and shutdown. An agent that goes on is fenced: nothing of it counts. */
+	/** Aborted on timeout, cancel, interrupt and shutdown. An agent that continues is fenced: nothing it reports counts. */
 	readonly signal: AbortSignal
-	/** Aborted when nothing the agent does counts any more, which on an interrupt is later than `signal`: what it holds may be ended by force. */
+	/** Aborted when nothing the agent does can count; after an interrupt that is later than `signal`. Its resources may then be closed by force. */
 	readonly over: AbortSignal
 	/**
 	 * Reports how much of the step's real work is done.
 	 *
-	 * @param fraction - 0..1; what would fall back is raised to the last value
+	 * @param fraction - 0..1; a value below the last one is raised to it
 	 */
 	progress(fraction: number, message?: string, units?: { current: number; total: number; unit: string }): void
-	/** Streams text to whoever watches. Deltas are joined before they are stored; no character is lost or moved. */
+	/** Streams text to viewers. Deltas are joined before they are stored; no character is lost or moved. */
 	output(delta: string, options?: { channel?: OutputChannel; level?: string }): void
-	/** Stores a file of the step, addressed by its content. @returns what the event will say of it */
+	/** Stores a file of the step, addressed by its content. @returns the artifact as its event will describe it */
 	artifact(name: string, bytes: Uint8Array | string, media_type: string): Promise<Artifact>
-	/** Adds to what the attempt has used. */
+	/** Adds to the usage of the attempt. */
 	usage(used: Usage): void
-	/** Resolves when the log has caught up with the reports so far, or takes no more of them: who writes much waits for it on the way. */
+	/** Resolves when the log has all reports so far, or accepts no more. Await it from time to time when you write a lot. */
 	drained(): Promise<void>
 }
 
-/** What a step came to. */
+/** The result of a step. */
 export interface StepResult<Data = Readonly<Record<string, unknown>>> {
-	/** Becomes `step_completed.data` and the input of the steps that depend on this one: JSON, at most 60 KiB; more belongs into an artifact. */
+	/** Becomes `step_completed.data` and the input of the steps that depend on this one: JSON, at most 60 KiB. Store larger content as an artifact. */
 	readonly data: Data
-	/** 0..1; what the step's gate compares with its limits. */
+	/** 0..1; the step's gate compares it with its limits. */
 	readonly quality_score?: number
-	/** Named scores the quality score is made of. */
+	/** Named scores that make up the quality score. */
 	readonly checks?: readonly Check[]
 }
 
-/** What an agent that yields, rather than calls its context, may say on its way. The last item is the result. */
+/** An item from an agent that yields instead of calling its context. The last item is the result. */
 export type StepUpdate<Data = Readonly<Record<string, unknown>>> =
 	| { readonly progress: number; readonly message?: string }
 	| { readonly output: string; readonly channel?: OutputChannel }
 	| { readonly usage: Usage }
 	| { readonly result: StepResult<Data> }
 
-/** What an agent takes and gives, so that it is checked and clients know it. They are read without waiting: no asynchronous checks. */
+/** Schemas of an agent's input and result, which are validated and shown to clients. Validation is synchronous: no async checks. */
 export interface AgentSchemas {
-	/** Of a step's `input`: a plan with another one is refused. @defaultValue any object */
+	/** Schema of a step's `input`; a plan with an invalid one is rejected. @defaultValue any object */
 	readonly input?: z.ZodType | undefined
-	/** Of a result's `data`: an attempt with another one fails. The step's result is what the schema makes of it. @defaultValue any object */
+	/** Schema of a result's `data`; an attempt with an invalid one fails. The step's result is the schema's output. @defaultValue any object */
 	readonly result?: z.ZodType | undefined
 }
 
 /**
- * Does one kind of step. It is called once an attempt and may be called for many steps at once.
+ * Does one kind of step. It is called once per attempt and may run many steps at once.
  * It throws to fail; an error's `code` (text) and `retryable` (boolean, true when absent) go into the event.
  */
 export interface Agent extends AgentSchemas {
@@ -79,13 +79,13 @@ export interface Agent extends AgentSchemas {
 	execute(step: StepInput, context: StepContext): Promise<StepResult> | AsyncIterable<StepUpdate>
 }
 
-/** Has an agent do a step, whichever of the two forms it has. Rejects for everything it throws. */
+/** Calls an agent of either form: one that returns a promise or one that yields. Rejects with anything it throws. */
 export async function callAgent(agent: Agent, step: StepInput, context: StepContext): Promise<StepResult> {
 	const returned = agent.execute(step, context)
 	return Symbol.asyncIterator in returned ? follow(returned, context) : returned
 }
 
-/** Takes an agent's updates one by one; the next is asked for when the last is in the log. */
+/** Reports an agent's updates one by one; requests the next once the last is in the log. */
 async function follow(updates: AsyncIterable<StepUpdate>, context: StepContext): Promise<StepResult> {
 	for await (const update of updates) {
 		if (context.signal.aborted) break

@@ -7,15 +7,15 @@ import { type Artifact, PlanstreamError } from '@planstream/shared'
 /** Limit of one artifact; see PROTOCOL.md section 7. */
 export const MAX_ARTIFACT_BYTES = 64 * 1024 * 1024
 
-/** What an artifact's id is. Events that were imported may name anything, which must not lead out of the directory. */
+/** Form of an artifact's id. Imported events may contain any id, which must not lead out of the directory. */
 const DIGEST = /^[0-9a-f]{64}$/
 
-/** Where the content of an artifact lies below the artifacts' directory: `ab/abcdef...`. */
+/** Builds the path of an artifact's content below the artifacts' directory: `ab/abcdef...`. */
 function locateArtifact(directory: string, artifact_id: string): string {
 	return join(directory, artifact_id.slice(0, 2), artifact_id)
 }
 
-/** Files addressed by the sha256 of their content: the same content is stored once, and what is there never changes. */
+/** Files addressed by the SHA-256 of their content: equal content is stored once, and a stored file never changes. */
 export class Artifacts {
 	readonly #directory: string
 
@@ -25,7 +25,7 @@ export class Artifacts {
 	}
 
 	/**
-	 * Stores content durably and says what an event tells of it.
+	 * Stores content durably and returns its description for an event.
 	 *
 	 * @throws PlanstreamError `too_large`
 	 */
@@ -38,15 +38,15 @@ export class Artifacts {
 	}
 
 	/**
-	 * Stores content whose id is known, as it comes, durably.
+	 * Stores a stream of content under its known id, durably.
 	 *
-	 * @throws PlanstreamError `too_large`, `bad_request` when it is not the content of that id
+	 * @throws PlanstreamError `too_large`, `bad_request` when the content does not match the id
 	 */
 	async take(artifact_id: string, pieces: AsyncIterable<Uint8Array>): Promise<void> {
 		await this.#write(locateArtifact(this.#directory, artifact_id), verifyDigest(artifact_id, pieces))
 	}
 
-	/** The content of an artifact; null when it is not there any more, or when no artifact has such an id. */
+	/** Opens the content of an artifact; null when it is gone or the id is malformed. */
 	async open(artifact_id: string): Promise<Readable | null> {
 		if (!DIGEST.test(artifact_id)) return null
 		try {
@@ -57,7 +57,7 @@ export class Artifacts {
 		}
 	}
 
-	/** Writes beside and renames, so that nobody ever sees half a file. */
+	/** Writes a temporary file and renames it, so that readers never see half a file. */
 	async #write(path: string, content: Uint8Array | AsyncIterable<Uint8Array>): Promise<void> {
 		await mkdir(join(path, '..'), { recursive: true, mode: 0o700 })
 		const temporary = `${path}.${randomUUID()}.tmp`
@@ -75,7 +75,7 @@ export class Artifacts {
 	}
 }
 
-/** The pieces as they come; throws behind the last one when they are not the content of this id. */
+/** Passes the pieces through and throws after the last one if they do not match the id. */
 async function* verifyDigest(artifact_id: string, pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
 	const hash = createHash('sha256')
 	let bytes = 0
@@ -86,7 +86,7 @@ async function* verifyDigest(artifact_id: string, pieces: AsyncIterable<Uint8Arr
 		yield piece
 	}
 	if (hash.digest('hex') === artifact_id) return
-	const message = `The ${bytes} bytes given as the artifact ${artifact_id} are not its content. Export the plan again.`
+	const message = `The ${bytes} bytes of the artifact ${artifact_id} do not match its id. Export the plan again.`
 	throw new PlanstreamError('bad_request', message, { artifact_id })
 }
 

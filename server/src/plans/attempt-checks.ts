@@ -4,19 +4,19 @@ import * as z from 'zod'
 import { findFirstIssue } from '../ops/issues.js'
 import type { AgentSchemas } from './agent.js'
 
-/** A result up to this size fits into its event; a larger one is an artifact. */
+/** Largest result that fits into its event; larger content belongs in an artifact. */
 const MAX_RESULT_BYTES = 60 * 1024
 
 /**
- * What an agent returned as JSON text; undefined for what is nothing in JSON.
+ * Serialises an agent's return value; undefined for a value without a JSON form.
  *
- * @throws PlanstreamError `invalid_event` for what cannot be JSON, `too_large` for what does not fit into an event
+ * @throws PlanstreamError `invalid_event` for a value that cannot be serialised, `too_large` for one that does not fit into an event
  */
 export function stringifyResult(returned: unknown): string | undefined {
 	const text = stringify(returned)
 	const bytes = Buffer.byteLength(text ?? '')
 	if (bytes <= MAX_RESULT_BYTES) return text
-	const message = `The result has ${bytes} bytes; the limit is ${MAX_RESULT_BYTES}. Store large content with context.artifact and name it in the result.`
+	const message = `The result has ${bytes} bytes; the limit is ${MAX_RESULT_BYTES}. Store large content with context.artifact and refer to it in the result.`
 	throw new PlanstreamError('too_large', message, { bytes, limit: MAX_RESULT_BYTES })
 }
 
@@ -24,7 +24,7 @@ function stringify(returned: unknown): string | undefined {
 	try {
 		return JSON.stringify(returned)
 	} catch (cause) {
-		const message = 'The agent returned what cannot be written as JSON (a cycle or a bigint).'
+		const message = 'The agent returned a value that cannot be written as JSON (a cycle or a bigint). Return plain JSON.'
 		throw new PlanstreamError('invalid_event', message, {}, { cause })
 	}
 }
@@ -37,9 +37,9 @@ const result = z.object({
 type ParsedResult = z.output<typeof result>
 
 /**
- * An agent's result as plain JSON of its own, so that nothing the agent does later can change it.
+ * Parses an agent's result into a copy, so that the agent cannot change it later.
  *
- * @throws PlanstreamError `invalid_event` for what is no result, `too_large` for one that does not fit into an event
+ * @throws PlanstreamError `invalid_event` for an invalid result, `too_large` for one that does not fit into an event
  */
 export function parseResult(returned: unknown, { result: schema }: AgentSchemas): ParsedResult {
 	const text = stringifyResult(returned)
@@ -54,7 +54,7 @@ export function parseResult(returned: unknown, { result: schema }: AgentSchemas)
 function refuseResult(error: z.ZodError, where: readonly string[]): never {
 	const issue = findFirstIssue(error)
 	const path = [...where, ...issue.path].join('.')
-	const message = `The agent returned no result: ${path === '' ? 'it' : path} ${issue.message}. Return { data, quality_score?, checks? } with the data that the agent promises.`
+	const message = `The agent returned an invalid result: ${path === '' ? 'it' : path} ${issue.message}. Return { data, quality_score?, checks? } as the agent's result schema says.`
 	throw new PlanstreamError('invalid_event', message, { path })
 }
 
@@ -68,7 +68,7 @@ const artifactCall = z.object({
 	content: z.union([z.string(), z.instanceof(Uint8Array)]),
 })
 
-/** What an agent passed to its context, checked before anything is made of it: TypeScript does not reach every agent. */
+/** Validates a context call before it takes effect: not every agent is written in TypeScript. */
 export function parseProgress(called: {
 	fraction: number
 	message: string | undefined
@@ -85,7 +85,7 @@ export function parseArtifact(called: { name: string; content: string | Uint8Arr
 	return parseCall('artifact', artifactCall, called)
 }
 
-/** @returns what has been used in all, under each name that was given */
+/** @returns the new total under each name of the call */
 export function parseUsage(used: Usage, before: ReadonlyMap<string, number>): [string, number][] {
 	return Object.entries(used).map(([name, more]) => {
 		const { amount } = parseCall('usage', usageCall, { name, amount: more + (before.get(name) ?? 0) })
@@ -99,19 +99,19 @@ function parseCall<Schema extends z.ZodType>(call: string, schema: Schema, calle
 	if (parsed.success) return parsed.data
 	const [issue] = parsed.error.issues
 	const path = [call, ...(issue?.path ?? [])].join('.')
-	const message = `The agent called context.${call} with what it does not take: ${path}: ${issue?.message ?? 'is wrong'}. Correct the agent.`
+	const message = `The agent called context.${call} with an invalid argument: ${path}: ${issue?.message ?? 'is wrong'}. Correct the agent.`
 	throw new PlanstreamError('bad_request', message, { path })
 }
 
 const MAX_MESSAGE = 4096
 const CODE = /^[A-Za-z0-9._-]{1,128}$/
 
-/** What an event says of something an agent threw: its own `code` and `retryable` where it gave them. Takes whatever can be thrown. */
+/** Converts a thrown value into a failure, keeping its own `code` and `retryable` if it has them. Accepts any value. */
 export function toFailure(thrown: unknown): Failure {
 	try {
 		return describeThrown(thrown)
 	} catch {
-		const message = 'The agent threw something that cannot be read. Throw an Error.'
+		const message = 'The agent threw a value that cannot be read. Throw an Error.'
 		return { code: 'agent_error', message, retryable: true }
 	}
 }

@@ -6,7 +6,7 @@ import { parseArtifact, parseOutput, parseProgress, parseResult, parseUsage, toF
 import { Outbox, Output } from './reports.js'
 import type { AttemptResult } from './rules/input.js'
 
-/** How an attempt ended. `cut` is not the agent's doing: the server stops, or somebody paused or cancelled the plan. */
+/** How an attempt ended. `cut` is not the agent's doing: the server is stopping, or the plan was paused or cancelled. */
 export type AttemptOutcome =
 	| { readonly kind: 'result'; readonly result: AttemptResult }
 	| { readonly kind: 'failure'; readonly reason: 'error' | 'timeout'; readonly error: Failure; readonly duration_ms: number }
@@ -18,21 +18,21 @@ export interface AttemptOptions {
 	readonly agent: Agent
 	readonly step: NormalisedStep
 	readonly attempt: number
-	/** What the context says of the plan and of the results before. */
+	/** The context's view of the plan and of earlier results. */
 	readonly given: Pick<StepContext, 'plan' | 'inputs' | 'step_key'>
-	/** Appends reports of the attempt; rejects when they come too late. */
+	/** Appends the attempt's reports; rejects when they come too late. */
 	readonly report: (events: readonly ParsedEvent[]) => Promise<void>
 	readonly artifacts: Artifacts
 	readonly clock: () => number
 	readonly schedule: Schedule
 }
 
-/** One attempt of one step: calls the agent, carries its reports, and says how it ended. */
+/** One attempt of one step: calls the agent, forwards its reports and returns the outcome. */
 export class Attempt {
 	readonly #options: AttemptOptions
-	/** What the agent is told. */
+	/** Controls the agent's `signal`. */
 	readonly #abort = new AbortController()
-	/** When nothing it does counts any more. */
+	/** Controls the agent's `over`. */
 	readonly #over = new AbortController()
 	readonly #outbox: Outbox
 	readonly #output: Output
@@ -58,17 +58,17 @@ export class Attempt {
 		this.#output = new Output(options.step.step_id, options.attempt, emit, options.schedule)
 	}
 
-	/** Whether the agent has not come to its end yet, although {@link run} may have. */
+	/** Whether the agent is still running, even if {@link run} has resolved. */
 	get agentRuns(): boolean {
 		return this.#agentRuns
 	}
 
-	/** Resolves when the agent has really ended, which one that ignores its signal may do long after {@link run}. */
+	/** Resolves when the agent has really ended; one that ignores its signal may outlive {@link run} by far. */
 	get agentEnded(): Promise<void> {
 		return this.#agentEnded
 	}
 
-	/** Asks the agent to end. A result within the grace counts, or so the plan decides; what comes later does not. */
+	/** Asks the agent to stop. A result within the grace period may still count, as the plan decides; a later one does not. */
 	cut(reason: CutReason, grace_ms: number): void {
 		if (this.#over.signal.aborted || this.#cut === 'shutdown' || this.#cut === reason) return
 		this.#cut = reason
@@ -79,7 +79,7 @@ export class Attempt {
 		else this.#grace = this.#options.schedule(() => this.#end(message), grace_ms)
 	}
 
-	/** Calls the agent and resolves with the outcome, at the latest when the step's time is over. */
+	/** Calls the agent and resolves with the outcome, at the latest when the step times out. */
 	async run(): Promise<AttemptOutcome> {
 		const { step, schedule } = this.#options
 		using _timeout = step.timeout_ms === null ? null : schedule(() => this.#timeOut(), step.timeout_ms)
@@ -93,7 +93,7 @@ export class Attempt {
 			const returned = await Promise.race([called, rejectOnAbort(this.#over.signal)])
 			const { data, quality_score, checks } = parseResult(returned, this.#options.agent)
 			this.#output.flush()
-			await this.#outbox.flushed()
+			await this.#outbox.drain()
 			if (this.#reportFailure !== null) throw this.#reportFailure.error
 			const usage = this.#usage.size === 0 ? null : Object.fromEntries(this.#usage)
 			const result = { data, quality_score, checks, artifacts: this.#artifacts, usage, duration_ms: this.#measureDuration() }
@@ -117,13 +117,13 @@ export class Attempt {
 			return { kind: 'failure', reason: 'error', error: toFailure(this.#reportFailure.error), duration_ms }
 		if (this.#cut !== null) return { kind: 'cut', reason: this.#cut }
 		this.#output.flush()
-		await this.#outbox.flushed()
+		await this.#outbox.drain()
 		return { kind: 'failure', reason: 'error', error: toFailure(thrown), duration_ms }
 	}
 
 	#timeOut(): void {
 		this.#timedOut = true
-		this.#end(new DOMException('The step is out of time.', 'TimeoutError'))
+		this.#end(new DOMException('The step timed out.', 'TimeoutError'))
 	}
 
 	#end(reason: unknown): void {
@@ -158,7 +158,7 @@ export class Attempt {
 				return stored
 			},
 			usage: (used) => this.#use(used),
-			drained: () => this.#outbox.flushed(),
+			drained: () => this.#outbox.drain(),
 		}
 	}
 

@@ -10,10 +10,10 @@ import type { AgentSchemas } from './agent.js'
 import { decide } from './rules/decide.js'
 import type { Input, Occurrence } from './rules/input.js'
 
-/** The cause of everything nobody asked for. */
+/** Actor of everything that no principal caused. */
 export const SYSTEM: Actor = { type: 'system', id: 'planstream' }
 
-/** Pause before something the store could not take is tried again. */
+/** Delay before a failed write to the store is retried. */
 const STORAGE_RETRY_MS = 1000
 
 export interface DispatcherOptions {
@@ -25,21 +25,21 @@ export interface DispatcherOptions {
 	readonly schedule: Schedule
 	readonly onProblem: (message: string, error?: Error) => void
 	readonly agents: ReadonlyMap<string, AgentSchemas>
-	/** Steps of a plan whose agent goes on although its attempt has ended. */
+	/** Returns the steps of a plan whose agent is still running after its attempt has ended. */
 	readonly live: (plan: PlanKey) => ReadonlySet<string>
-	/** Told of the plan after each decision but reports. */
-	readonly changed: (plan: PlanKey, fold: PlanFold) => void
+	/** Called with the plan after each decision except reports. */
+	readonly onChange: (plan: PlanKey, fold: PlanFold) => void
 }
 
-/** What a command adds to its decision. */
+/** A check before a decision, and a mark on its first event. */
 export interface CommandGuard {
-	/** Looks at the plan before the decision: throws to refuse it, or says `skip` to change nothing. */
+	/** Inspects the plan before the decision: throws to reject it, or returns `skip` to change nothing. */
 	readonly check: (fold: PlanFold | null) => 'decide' | 'skip'
 	/** Marks the command's first event, so that the log remembers its key. */
 	readonly mark: { readonly key: string; readonly name: string; readonly digest: string } | null
 }
 
-/** Decides what an input does to a plan and appends it: the one way a managed plan changes. */
+/** Decides what an input does to a plan and appends the events: the only way a managed plan changes. */
 export class Dispatcher {
 	readonly #options: DispatcherOptions
 	#closed = false
@@ -48,9 +48,9 @@ export class Dispatcher {
 		this.#options = options
 	}
 
-	/** @throws PlanstreamError what {@link decide} or the guard refuses with, and what the hub's commit throws */
+	/** @throws PlanstreamError whatever {@link decide}, the guard or the hub's commit throws */
 	async dispatch(plan: PlanKey, input: Input, actor: Actor, guard?: CommandGuard): Promise<{ changed: boolean; fold: PlanFold }> {
-		const { hub, clock, random, agents, live, changed } = this.#options
+		const { hub, clock, random, agents, live, onChange } = this.#options
 		const now = clock()
 		const draw = random()
 		const { appended, fold } = await hub.commit(plan, (before) => {
@@ -59,15 +59,15 @@ export class Dispatcher {
 			const drafts = events.map((event) => ({ event, actor: attributeTo(event.step_id, actor), sent: event }))
 			return guard?.mark == null ? drafts : markCommand(drafts, guard.mark)
 		})
-		if (fold === null) throw new TypeError('every decision is made on a plan or makes one')
-		if (input.kind !== 'report') changed(plan, fold)
+		if (fold === null) throw new TypeError('a decision needs a plan or creates one')
+		if (input.kind !== 'report') onChange(plan, fold)
 		return { changed: appended !== null, fold }
 	}
 
 	/**
-	 * Puts what nobody will ask for a second time: while the store cannot take it, it is tried again until it can or the ledger is closed.
+	 * Dispatches an occurrence that will not come again: retries while the store is full or unavailable, until the dispatcher is closed.
 	 *
-	 * @throws PlanstreamError what {@link dispatch} throws for another reason
+	 * @throws PlanstreamError whatever {@link dispatch} throws for another reason
 	 */
 	async dispatchUntilStored(plan: PlanKey, occurrence: Occurrence, actor: Actor): Promise<PlanFold> {
 		const { schedule, onProblem } = this.#options
@@ -77,19 +77,19 @@ export class Dispatcher {
 			} catch (thrown) {
 				const error = asPlanstreamError(thrown)
 				if (this.#closed || (error.code !== 'storage_full' && error.code !== 'storage_unavailable')) throw error
-				onProblem(`What happened in plan ${plan.plan_id} could not be stored; it is tried again.`, error)
+				onProblem(`An event of plan ${plan.plan_id} could not be stored; retrying.`, error)
 				await new Promise<void>((resolve) => void schedule(resolve, STORAGE_RETRY_MS))
 			}
 		}
 	}
 
-	/** Gives up what the store cannot take. */
+	/** Stops retrying. */
 	close(): void {
 		this.#closed = true
 	}
 }
 
-/** What happens to the plan as a whole because of an agent is the server's doing. */
+/** Attributes events of the whole plan to the server, even if an agent's report led to them. */
 function attributeTo(step_id: string | null, actor: Actor): Actor {
 	return step_id === null && actor.type === 'agent' ? SYSTEM : actor
 }
@@ -99,21 +99,21 @@ function markCommand(drafts: readonly Draft[], { key, name, digest }: NonNullabl
 	return drafts.map((draft, index) => (index === 0 ? { ...draft, event_id: `${COMMAND_ID_PREFIX}${key}`, command } : draft))
 }
 
-/** What every command may carry beside what it asks for. */
+/** Conditions that any command may carry. */
 export interface CommandTerms {
 	readonly idempotency_key?: string | undefined
 	readonly expected_revision?: number | undefined
 }
 
-/** What somebody asked for, in full: two commands under one key are the same when this is. */
+/** A command with all its arguments: two commands under one key are the same if these are equal. */
 export interface CommandRequest {
 	readonly name: string
 	readonly [field: string]: unknown
 }
 
-/** Tells a command that was decided before by its key, and refuses one that rests on an old revision. */
+/** Recognises a repeated command by its key, and rejects one based on an outdated revision. */
 export class IdempotencyGuard implements CommandGuard {
-	/** The answer of the first time, when this is a repetition. */
+	/** The first answer, if this is a repetition. */
 	answer: CommandAnswer | null = null
 	readonly mark: CommandGuard['mark']
 	readonly #expected: number | undefined

@@ -32,7 +32,7 @@ import { Deadlines, MetricsReporter } from './timers.js'
 
 export type ParsedCreate = z.output<typeof createInput>
 
-/** A plan to be made, and how that was request for when it was not by the plan itself. */
+/** A plan to create, and the request behind it unless the plan itself was sent. */
 interface Creation {
 	readonly plan: NormalisedPlan
 	readonly start: boolean
@@ -51,20 +51,20 @@ export interface ExecutorOptions {
 	/** Uniform from 0 to 1. */
 	readonly random: () => number
 	readonly schedule: Schedule
-	/** Where it says how agents and workers are. @defaultValue nobody is told */
+	/** Receives the health of agents and workers. @defaultValue a health that is not shown */
 	readonly health?: Health
 	readonly onProblem: (message: string, error?: Error) => void
 }
 
 /**
- * Runs the plans this server owns. It keeps no state of a plan: every change is decided from the plan's log and appended to
- * it, and the attempts that are due follow from what is there.
+ * Runs the plans this server owns. It keeps no plan state: every change is decided from the plan's log and appended to it, and
+ * the due attempts follow from the log.
  */
 export class Executor {
 	readonly #hub: Hub
 	readonly #log: EventLog
 	readonly #agents: ReadonlyMap<string, Agent>
-	/** The agents a step may name, in alphabetical order of their types. */
+	/** Descriptions of the agents a step may name, sorted by type. */
 	readonly agents: readonly AgentDescription[]
 	readonly #dispatcher: Dispatcher
 	readonly #runner: Runner
@@ -99,7 +99,7 @@ export class Executor {
 			onProblem,
 			agents: this.#agents,
 			live: (plan) => this.#runner.orphans.get(plan),
-			changed: (plan, fold) => this.#follow(plan, fold),
+			onChange: (plan, fold) => this.#follow(plan, fold),
 		})
 		const shared = { queue, artifacts, health, clock, schedule, onProblem }
 		this.#runner = new Runner({ ...shared, agents: this.#agents, dispatcher: this.#dispatcher })
@@ -112,13 +112,13 @@ export class Executor {
 			clock,
 			schedule,
 			report: (plan, window_ms, guard) => this.#dispatcher.dispatch(plan, { kind: 'metrics', window_ms }, SYSTEM, guard),
-			onProblem: (plan, thrown) => onProblem(`The numbers of plan ${plan.plan_id} were not appended.`, asPlanstreamError(thrown)),
+			onProblem: (plan, thrown) => onProblem(`The metrics of plan ${plan.plan_id} were not stored.`, asPlanstreamError(thrown)),
 		})
 		this.#recovery = new Recovery({ resume: (plan) => this.#resume(plan), schedule, health, onProblem })
 	}
 
 	/**
-	 * Makes a plan, and starts it unless told otherwise. The same plan under the same id again changes nothing.
+	 * Creates a plan, and starts it unless `start` is false. Creating the same plan under the same id again changes nothing.
 	 *
 	 * @throws PlanstreamError `bad_request` and `invalid_input` with `path`, `conflict`, `plan_external`, `too_large`, `idempotency_mismatch`, `draining`
 	 */
@@ -128,7 +128,7 @@ export class Executor {
 	}
 
 	/**
-	 * Makes a new plan from a plan as it stands, with all its modifications and none of its history.
+	 * Creates a plan from the current form of another one, with all its modifications and none of its history.
 	 *
 	 * @throws PlanstreamError `not_found`, `plan_external`, `conflict`, `idempotency_mismatch`, `draining`
 	 */
@@ -149,7 +149,7 @@ export class Executor {
 	}
 
 	/**
-	 * Decides a command on a plan and appends what it does.
+	 * Decides a command on a plan and appends the resulting events.
 	 *
 	 * @throws PlanstreamError `not_found`, `plan_external`, `illegal_transition`, `bad_request`, `stale_revision`, `idempotency_mismatch`, `draining`
 	 */
@@ -161,7 +161,7 @@ export class Executor {
 		request: CommandRequest = { ...command, name: command.kind },
 	): Promise<CommandOutput> {
 		if (this.#stopping) {
-			throw new PlanstreamError('draining', 'The server is stopping and takes no more commands. Send it again in a moment.')
+			throw new PlanstreamError('draining', 'The server is stopping and accepts no commands. Retry in a moment.')
 		}
 		const plan = { tenant: principal.tenant, plan_id }
 		const guard = new IdempotencyGuard(request, terms)
@@ -174,15 +174,15 @@ export class Executor {
 		return { plan_id, cursor, changed, status, revision }
 	}
 
-	/** Goes on with every plan that had not come to its end when the process before this one ended; attempts of this process run on. */
+	/** Resumes every plan that was unfinished when the previous process ended; attempts of this process continue. */
 	async recover(): Promise<void> {
 		await this.#recovery.run(await this.#log.unfinished())
 	}
 
 	/**
-	 * Makes a plan of an archive and goes on with it where it is a plan of a server that has not come to its end.
+	 * Creates a plan from an archive and resumes it if it is managed and unfinished.
 	 *
-	 * @throws PlanstreamError `conflict` when there is such a plan, `bad_request`, `draining`
+	 * @throws PlanstreamError `conflict` when the plan exists, `bad_request`, `draining`
 	 */
 	async restore(principal: Principal, archive: Archive): Promise<ImportOutput> {
 		const imported = await this.#hub.restore(principal, archive)
@@ -192,7 +192,7 @@ export class Executor {
 		return imported
 	}
 
-	/** Takes no more work, cuts the attempts that run (they run again after the next start) and waits for their last events. */
+	/** Accepts no more work, cuts running attempts (they run again after the next start) and waits for their last events. */
 	async stop(): Promise<void> {
 		this.#stopping = true
 		this.#deadlines.stop()
@@ -231,12 +231,12 @@ export class Executor {
 
 	#reportFailure(plan: PlanKey, work: Promise<unknown>): void {
 		work.catch((thrown: unknown) => {
-			this.#onProblem(`Something due in plan ${plan.plan_id} could not be appended.`, asPlanstreamError(thrown))
+			this.#onProblem(`A deadline of plan ${plan.plan_id} has passed, but could not be recorded.`, asPlanstreamError(thrown))
 		})
 	}
 }
 
-/** A new id; with an idempotency key always the same one, so that a repeated create finds its plan. */
+/** Makes a plan id. An idempotency key always gives the same id, so that a repeated create finds its plan. */
 function makePlanId(tenant: string, idempotency_key: string | undefined): string {
 	if (idempotency_key === undefined) return `plan_${uuidv7()}`
 	return `plan_${createHash('sha256').update(`${tenant}\n${idempotency_key}`).digest('hex').slice(0, 32)}`

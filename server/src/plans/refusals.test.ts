@@ -27,7 +27,9 @@ describe('a refusal names what is wrong, not all that would be right', () => {
 		plan.lease('a')
 		plan.complete('a', 0.7)
 		const answer = { kind: 'review', review_id: 'a.1', decision } as const
-		expect(() => plan.put({ ...answer, payload: { mine: true } })).toThrow(`payload: To ${decision} is to leave the result`)
+		expect(() => plan.put({ ...answer, payload: { mine: true } })).toThrow(
+			`payload: The decision ${decision} does not change the result`,
+		)
 		expect(plan.put(answer)[0]).toMatchObject({ event_type: 'review_resolved', data: { decision } })
 	})
 

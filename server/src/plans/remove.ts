@@ -5,7 +5,7 @@ import type { Principal } from '../hub/principal.js'
 import { ALLOWED_ON_PLAN, refuseTransition } from './rules/input.js'
 
 /**
- * Removes a finished plan with its log, whoever runs it.
+ * Deletes a finished plan and its log, managed or external.
  *
  * @throws PlanstreamError `not_found`, `illegal_transition`
  */
@@ -16,7 +16,7 @@ export async function deletePlan(hub: Hub, principal: Principal, plan_id: string
 }
 
 /**
- * Drops the events of a finished plan and keeps what they came to, whoever runs it.
+ * Drops the events of a finished plan and keeps its final state, managed or external.
  *
  * @throws PlanstreamError `not_found`, `illegal_transition`
  */

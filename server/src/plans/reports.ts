@@ -1,18 +1,18 @@
 import { type OutputChannel, type ParsedEvent, PlanstreamError } from '@planstream/shared'
 import type { Schedule } from '../ops/clock.js'
 
-/** Events an attempt may have waiting; beyond this a newer progress takes the place of an older one. */
+/** Most events an attempt may have waiting; above this, a newer progress replaces an older one. */
 const PROGRESS_LIMIT = 256
-/** Output an attempt may have waiting, in characters; beyond this it fails. */
+/** Most output an attempt may have waiting, in characters; above this it fails. */
 const OUTPUT_LIMIT = 8 * 1024 * 1024
-/** What an event of output costs beside its text, so that no number of small ones is free. */
+/** Fixed cost of an output event besides its text, so that many small ones are not free. */
 const EVENT_COST = 256
 /** Events in one append. */
 const BATCH = 64
 
 /**
- * An attempt's reports on their way into the log: in order, one append under way at a time, what comes
- * meanwhile goes together into the next one.
+ * Forwards an attempt's reports to the log: in order and one append at a time. Reports that arrive meanwhile share
+ * the next append.
  */
 export class Outbox {
 	readonly #append: (events: readonly ParsedEvent[]) => Promise<void>
@@ -24,7 +24,7 @@ export class Outbox {
 
 	/**
 	 * @param append - makes the events durable, all or nothing
-	 * @param onFailure - told once why the attempt can report no more
+	 * @param onFailure - called once, with the reason why the attempt can report no more
 	 */
 	constructor(append: (events: readonly ParsedEvent[]) => Promise<void>, onFailure: (error: unknown) => void) {
 		this.#append = append
@@ -35,7 +35,8 @@ export class Outbox {
 		if (this.#closed) return
 		this.#characters += estimateCost(event)
 		if (this.#characters > OUTPUT_LIMIT) {
-			this.#fail(overflow())
+			const message = `The attempt has more than ${OUTPUT_LIMIT} characters of output waiting. Write less, or store large content as an artifact.`
+			this.#fail(new PlanstreamError('too_large', message, { limit: OUTPUT_LIMIT }))
 			return
 		}
 		const last = this.#waiting.at(-1)
@@ -47,11 +48,11 @@ export class Outbox {
 	}
 
 	/** Resolves when everything pushed so far is in the log, or can no longer get there. */
-	async flushed(): Promise<void> {
+	async drain(): Promise<void> {
 		while (this.#sending !== null) await this.#sending
 	}
 
-	/** Drops what waits and takes no more. */
+	/** Drops waiting events and accepts no more. */
 	close(): void {
 		this.#closed = true
 		this.#waiting = []
@@ -80,11 +81,6 @@ export class Outbox {
 
 function estimateCost(event: ParsedEvent): number {
 	return event.event_type === 'step_output' ? (event.data.delta?.length ?? 0) + EVENT_COST : 0
-}
-
-function overflow(): PlanstreamError {
-	const message = `The attempt has more than ${OUTPUT_LIMIT} characters of output waiting. Write less, or store large content as an artifact.`
-	return new PlanstreamError('too_large', message, { limit: OUTPUT_LIMIT })
 }
 
 /** Text of one channel is joined for this long, or up to this length, before it becomes an event. */
@@ -125,14 +121,14 @@ export class Output {
 		}
 	}
 
-	/** Emits what waits in every channel. */
+	/** Emits all waiting text. */
 	flush(): void {
 		this.#pending?.[Symbol.dispose]()
 		this.#pending = null
 		for (const [name, channel] of this.#channels) this.#flush(name, channel, 0)
 	}
 
-	/** Emits whole pieces until at most `keep - 1` characters wait; with 0, everything. */
+	/** Emits whole pieces until fewer than `keep` characters wait; with 0, everything. */
 	#flush(name: OutputChannel, channel: Channel, keep: number): void {
 		let start = 0
 		while (channel.text.length - start >= Math.max(keep, 1)) {
@@ -147,7 +143,7 @@ export class Output {
 	}
 }
 
-/** Where a piece from `start` ends: never between the two halves of a surrogate pair. */
+/** Finds the end of the piece from `start`: never between the two halves of a surrogate pair. */
 function findPieceEnd(text: string, start: number): number {
 	const end = Math.min(start + OUTPUT_CHARACTERS, text.length)
 	const splits = end < text.length && isHighSurrogate(text.charCodeAt(end - 1))

@@ -15,7 +15,7 @@ import type { StepJob, StepQueue } from './step-queue.js'
 
 const NONE: ReadonlySet<string> = new Set()
 
-/** Steps whose agent ignores its signal and goes on after its attempt has ended: each holds its slot and its step. */
+/** Steps whose agent ignores its signal and outlives its attempt: each still holds its slot and its step. */
 class OrphanedSteps {
 	readonly #steps = new Map<string, Set<string>>()
 
@@ -23,7 +23,7 @@ class OrphanedSteps {
 		return this.#steps.get(planKey(plan)) ?? NONE
 	}
 
-	/** How many there are in all plans. */
+	/** Number of orphaned steps in all plans. */
 	get size(): number {
 		return [...this.#steps.values()].reduce((sum, steps) => sum + steps.size, 0)
 	}
@@ -43,10 +43,10 @@ class OrphanedSteps {
 const WORKERS = 'workers'
 const nameComponent = (agent_type: string): string => `agent:${agent_type}`
 
-/** How an attempt fails when the process of its agent did not live to the end of it. */
+/** Failure codes of attempts whose agent process died. */
 const DEATHS: ReadonlySet<string> = new Set(['agent_crashed', 'agent_exited', 'agent_not_loaded', 'agent_out_of_memory'])
 
-/** Says how agents and the workers that call them are. */
+/** Reports the health of agents and of the workers that call them. */
 export class WorkerHealth {
 	readonly #health: Health
 
@@ -56,7 +56,7 @@ export class WorkerHealth {
 		for (const agent_type of agentTypes) health.report(nameComponent(agent_type), 'ok')
 	}
 
-	/** An agent whose process died is degraded until an attempt of it comes to a result. */
+	/** Marks an agent whose process died as degraded, until one of its attempts returns a result. */
 	recordOutcome(agent_type: string, outcome: AttemptOutcome): void {
 		if (outcome.kind === 'result') this.#health.report(nameComponent(agent_type), 'ok')
 		if (outcome.kind !== 'failure' || !DEATHS.has(outcome.error.code)) return
@@ -67,7 +67,7 @@ export class WorkerHealth {
 		)
 	}
 
-	/** @param count - agents that go on although their attempts have ended */
+	/** @param count - agents that outlived their attempts */
 	reportOrphans(count: number): void {
 		if (count === 0) this.#health.report(WORKERS, 'ok')
 		else
@@ -75,7 +75,7 @@ export class WorkerHealth {
 	}
 }
 
-/** How long an interrupted agent may take to end before it is fenced. */
+/** Time an interrupted agent has to end before it is fenced. */
 const GRACE_MS = 10_000
 
 export interface RunnerOptions {
@@ -89,15 +89,15 @@ export interface RunnerOptions {
 	readonly onProblem: (message: string, error?: Error) => void
 }
 
-/** Runs attempts: takes what is due from the queue, calls the agent, appends how it ended. */
+/** Runs attempts: takes due jobs from the queue, calls the agent, appends the outcome. */
 export class Runner {
-	/** Agents that go on although their attempt has ended. */
+	/** Steps whose agent outlived its attempt. */
 	readonly orphans = new OrphanedSteps()
 	readonly #options: RunnerOptions
-	/** Stands in `step_started` of each attempt this process runs. */
+	/** Recorded in `step_started` of each attempt this process runs. */
 	readonly workerId = `worker_${uuidv7()}`
 	readonly #attempts = new Map<string, Set<Attempt>>()
-	/** Plans in which nothing may go on: an attempt whose lease was on its way when its plan was stopped is cut when it begins. */
+	/** Plans that are stopping: an attempt whose lease was under way at that moment is cut when it begins. */
 	readonly #stopped = new Set<string>()
 	readonly #health: WorkerHealth
 	#stopping = false
@@ -108,7 +108,7 @@ export class Runner {
 		options.queue.start((job) => this.#run(job))
 	}
 
-	/** Starts what has become due and stops what may not go on. */
+	/** Queues the attempts that have become due, or cuts the running ones of a plan that is stopping. */
 	follow(plan: PlanKey, fold: PlanFold): void {
 		const { status } = fold.state
 		const key = planKey(plan)
@@ -119,7 +119,7 @@ export class Runner {
 		if (!this.#stopping) this.#schedule(plan, fold)
 	}
 
-	/** Takes no more work, cuts the attempts that run (they run again after the next start) and waits for their last events. */
+	/** Accepts no more work, cuts running attempts (they run again after the next start) and waits for their last events. */
 	async stop(): Promise<void> {
 		this.#stopping = true
 		for (const attempts of this.#attempts.values()) for (const attempt of attempts) attempt.cut('shutdown', 0)
@@ -165,7 +165,7 @@ export class Runner {
 		}
 	}
 
-	/** Takes the attempt; null when it is no longer due, which a job may find out as late as this. */
+	/** Leases the attempt; null when it is no longer due, which a job may learn only here. */
 	async #lease(plan: PlanKey, lease: Lease): Promise<PlanFold | null> {
 		try {
 			return await this.#options.dispatcher.dispatchUntilStored(plan, { kind: 'lease', lease }, SYSTEM)
@@ -183,7 +183,10 @@ export class Runner {
 			this.orphans.remove(plan, step_id)
 			this.#health.reportOrphans(this.orphans.size)
 			await this.#options.dispatcher.dispatchUntilStored(plan, { kind: 'idle' }, SYSTEM).catch((thrown: unknown) => {
-				this.#options.onProblem(`Plan ${plan.plan_id} did not learn that step ${step_id} has ended.`, asPlanstreamError(thrown))
+				this.#options.onProblem(
+					`The end of step ${step_id} of plan ${plan.plan_id} could not be recorded.`,
+					asPlanstreamError(thrown),
+				)
 			})
 		})
 	}
@@ -204,7 +207,7 @@ export class Runner {
 		return new Attempt({ agent, step: spec, attempt: lease.attempt, given, report, artifacts, clock, schedule })
 	}
 
-	/** Appends the outcome. One that comes too late is refused and told; a result too large for its event is a failure of the step. */
+	/** Appends the outcome. One that comes too late is rejected and logged; a result too large for its event fails the step. */
 	async #settle(plan: PlanKey, lease: Lease, outcome: AttemptOutcome, actor: Actor): Promise<void> {
 		const { step_id, attempt } = lease
 		try {
@@ -220,13 +223,13 @@ export class Runner {
 			if (outcome.kind === 'result' && error.code === 'too_large') {
 				const { duration_ms } = outcome.result
 				await this.#settle(plan, lease, { kind: 'failure', reason: 'error', error: toFailure(error), duration_ms }, actor)
-			} else this.#options.onProblem(`The outcome of step ${step_id} of plan ${plan.plan_id} was not appended.`, error)
+			} else this.#options.onProblem(`The outcome of step ${step_id} of plan ${plan.plan_id} was not stored.`, error)
 		}
 	}
 }
 
-/** Stands in for an agent a plan was made with and this server no longer has. */
+/** Makes a stand-in for an agent that this server no longer has. */
 function makeMissingAgent(type: string): Agent {
-	const message = `There is no agent ${type} on this server any more. Start the server with it and retry the step.`
+	const message = `This server has no agent ${type}. Start it with that agent and retry the step.`
 	return { type, execute: () => Promise.reject(new PlanstreamError('not_found', message, { agent_type: type })) }
 }

@@ -7,27 +7,27 @@ export interface StepJob extends PlanKey {
 	readonly attempt: number
 }
 
-/** Runs a job; it settles when the attempt has ended. A job whose attempt is no longer due ends at once. */
+/** Runs a job and settles when the attempt has ended; at once if the attempt is no longer due. */
 export type RunJob = (job: StepJob) => Promise<void>
 
 /**
- * Where attempts wait for a worker. The queue knows no plan: a job may be stale by the time it runs, it may run on another
- * machine, and it may be lost or taken twice; whoever runs it asks the log first. A job is told from others by its id.
+ * Queue of attempts that wait for a worker. It knows nothing about plans: a job may be stale by the time it runs, it may run on
+ * another machine, and it may be lost or run twice; its runner checks the log first. Jobs with the same id are the same job.
  */
 export interface StepQueue {
 	/**
-	 * Adds a job to run after a delay. The same job again, while it waits, changes nothing, unless it is due now: then it waits no
-	 * longer. While it runs, it is begun once more when it has ended, however often it was added: it may have asked the log before
-	 * that held what it was added for.
+	 * Adds a job to run after a delay. Adding a waiting job again changes nothing, unless it is due now: then it runs at once.
+	 * A job that is added while it runs starts once more when it has ended, however often it was added: it may have read the log
+	 * before the event that made it due again.
 	 */
 	add(job: StepJob, delay_ms: number): void
-	/** Starts taking jobs, those that were added before included. A job that throws is told of and harms no other. */
+	/** Starts running jobs, including those added before. A job that throws is logged and affects no other. */
 	start(run: RunJob): void
-	/** Takes no more jobs and forgets those that wait; resolves when the running ones have ended. */
+	/** Accepts no more jobs and drops waiting ones; resolves when the running ones have ended. */
 	close(): Promise<void>
 }
 
-/** The id of a job, unique over all plans; of letters, digits, `_`, `-` and `.`, which every queue takes. */
+/** Makes the id of a job, unique over all plans, of letters, digits, `_`, `-` and `.`, which every queue accepts. */
 export function makeJobId({ tenant, plan_id, step_id, attempt }: StepJob): string {
 	return [tenant, plan_id, step_id, attempt].join('.')
 }
@@ -37,13 +37,13 @@ export interface InProcessQueueOptions {
 	readonly onProblem: (message: string, thrown: unknown) => void
 }
 
-/** The queue of one process: jobs wait on timers and run on this event loop. What it forgets in a crash the log brings back. */
+/** A queue in this process: jobs wait on timers and run on this event loop. Jobs lost in a crash follow from the log again. */
 export class InProcessQueue implements StepQueue {
 	readonly #options: InProcessQueueOptions
 	readonly #waiting = new Map<string, { readonly timer: Disposable; readonly isDue: boolean }>()
-	/** Jobs that are due before anybody takes them. */
+	/** Jobs that became due before the queue was started. */
 	readonly #due = new Map<string, StepJob>()
-	/** Jobs that run, and after what delay each is begun once more; null: not at all. */
+	/** Running jobs, and the delay before each runs once more; null if it does not. */
 	readonly #running = new Map<string, { readonly ended: Promise<void>; again_ms: number | null }>()
 	#run: RunJob | null = null
 	#closed = false
@@ -100,7 +100,7 @@ export class InProcessQueue implements StepQueue {
 	}
 }
 
-/** What is due at once waits for no timer. */
+/** Runs a job that is due now in the next turn, without a timer. */
 function scheduleNextTurn(run: () => void): Disposable {
 	const turn = setImmediate(run)
 	return { [Symbol.dispose]: () => clearImmediate(turn) }

@@ -7,17 +7,17 @@ import { findTimeout } from './rules/control.js'
 import { isMetered } from './rules/decide.js'
 import type { Occurrence } from './rules/input.js'
 
-/** The longest a timer of this runtime can wait; a later deadline is looked at again when it is over. */
+/** Longest delay of a timer (about 24.8 days); a later deadline is checked again then. */
 const LONGEST_WAIT_MS = 2_147_483_647
 
-/** What happens, and when: all that is kept of a plan until then. */
+/** The next deadline of a plan: all that is kept of the plan until then. */
 interface Deadline {
 	/** Milliseconds since 1970. */
 	readonly at: number
 	readonly occurrence: Extract<Occurrence, { kind: 'plan_timeout' | 'review_expired' }>
 }
 
-/** The times at which something happens to plans by itself: their timeouts and those of their reviews. */
+/** Deadlines of plans: their own timeouts and those of their reviews. */
 export class Deadlines {
 	readonly #clock: () => number
 	readonly #schedule: Schedule
@@ -34,7 +34,7 @@ export class Deadlines {
 		this.#onDue = options.onDue
 	}
 
-	/** Waits for the plan's next deadline, in place of what was waited for before. */
+	/** Waits for the plan's next deadline instead of the previous one. */
 	watch(plan: PlanKey, fold: PlanFold): void {
 		const key = planKey(plan)
 		this.#waiting.get(key)?.[Symbol.dispose]()
@@ -77,9 +77,9 @@ function findNextDeadline(fold: PlanFold): Deadline | null {
 }
 
 interface PlanMeter {
-	/** Sequence number of the last numbers; 0 before the first. */
+	/** Sequence number of the last metrics; 0 before the first. */
 	reported: number
-	/** From when the next numbers count. */
+	/** Start of the current window. */
 	since: number
 	timer: Disposable | null
 }
@@ -87,7 +87,7 @@ interface PlanMeter {
 export interface MetricsReporterOptions {
 	readonly clock: () => number
 	readonly schedule: Schedule
-	/** Appends the numbers of a plan, unless the guard says that there are none. Resolves with the plan after them. */
+	/** Appends the metrics of a plan, unless the guard skips them. Resolves with the plan afterwards. */
 	readonly report: (
 		plan: PlanKey,
 		window_ms: number,
@@ -96,7 +96,7 @@ export interface MetricsReporterOptions {
 	readonly onProblem: (plan: PlanKey, thrown: unknown) => void
 }
 
-/** Plans that asked for numbers get them, at most once an interval while they run, and only if something has happened since. */
+/** Reports metrics of plans that request them: at most once per interval while they run, and only if the plan has changed. */
 export class MetricsReporter {
 	readonly #options: MetricsReporterOptions
 	readonly #meters = new Map<string, PlanMeter>()
@@ -105,7 +105,7 @@ export class MetricsReporter {
 		this.#options = options
 	}
 
-	/** Waits for the plan's next interval, unless that is under way; forgets a plan that does not run. */
+	/** Waits for the plan's next interval, unless it already does; forgets a plan that is not running. */
 	watch(plan: PlanKey, fold: PlanFold): void {
 		const key = planKey(plan)
 		const meter = this.#meters.get(key) ?? { reported: 0, since: this.#options.clock(), timer: null }

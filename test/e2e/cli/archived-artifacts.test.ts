@@ -76,11 +76,11 @@ it('the files stay with a plan whose history was cleared, over the terminal, wit
 })
 
 it.each<[string, (archive: string[]) => string[], RegExp]>([
-	['a changed byte', (archive) => archive.map((line) => line.replace('{"base64":"w6', '{"base64":"x6')), /are not its content/],
+	['a changed byte', (archive) => archive.map((line) => line.replace('{"base64":"w6', '{"base64":"x6')), /do not match its id/],
 	[
 		'a piece that is missing',
 		(archive) => archive.filter((line, at) => !(line.startsWith('{"base64"') && archive[at + 1]?.includes('"end"'))),
-		/are not its content/,
+		/do not match its id/,
 	],
 	[
 		'a file that is missing',

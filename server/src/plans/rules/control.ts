@@ -16,12 +16,12 @@ import {
 } from './input.js'
 import { settle } from './settle.js'
 
-type StepInputOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
+type CommandOf<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
 
-/** Runs a step again, and with cascade what was made from its result. A failed plan is reopened for it. */
+/** Retries a step; with `cascade`, also the steps that used its result. Reopens a failed plan. */
 export function retryStep(
 	fold: PlanFold,
-	{ step_id, cascade }: StepInputOf<'retry_step'>,
+	{ step_id, cascade }: CommandOf<'retry_step'>,
 	context: DecisionContext,
 ): ParsedEvent[] {
 	const { state } = getStep(fold, step_id)
@@ -37,22 +37,22 @@ function makeStepRetrying({ step_id, attempt }: StepState): ParsedEvent {
 	return { event_type: 'step_retrying', step_id, data: { reason: 'manual', next_attempt: attempt + 1, delay_ms: 0 } }
 }
 
-/** Counts a step as done without a result. */
-export function skipStep(fold: PlanFold, { step_id, reason }: StepInputOf<'skip_step'>, context: DecisionContext): ParsedEvent[] {
+/** Skips a step: it counts as done, without a result. */
+export function skipStep(fold: PlanFold, { step_id, reason }: CommandOf<'skip_step'>, context: DecisionContext): ParsedEvent[] {
 	const { state } = getStep(fold, step_id)
 	if (state.status === 'skipped' && getOwn(fold.skipped_by, step_id) === null) return []
 	assertStepTakes(fold, state, 'skip')
 	return settle(fold, [{ event_type: 'step_skipped', step_id, data: { reason: reason ?? 'manual' } }], context)
 }
 
-/** A step that was skipped because of a failed one waits for that one to be retried. */
+/** Rejects the retry of a step that was skipped because another one failed: that one must be retried first. */
 function assertCauseIsGone(fold: PlanFold, step: StepState): void {
 	const cause = step.status === 'skipped' ? getOwn(fold.skipped_by, step.step_id) : null
 	if (typeof cause !== 'string' || findStep(fold.state, cause)?.status !== 'failed') return
 	refuseTransition(`Step ${step.step_id}, skipped because step ${cause} failed,`, 'skipped', 'retry', [])
 }
 
-/** Completed steps made from a step's result, directly or through others, and steps skipped because of it. */
+/** Finds the completed steps that used a step's result, directly or through others, and the steps skipped because of it. */
 function findAffected(fold: PlanFold, step_id: string): StepState[] {
 	const below = findDependents(fold.state.steps, step_id)
 	return fold.state.steps.filter(({ step_id: id, status }) => {
@@ -61,13 +61,11 @@ function findAffected(fold: PlanFold, step_id: string): StepState[] {
 	})
 }
 
-type Of<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>
-
 /**
- * Pauses at once when nothing runs; else says what is still running, and the pause takes hold when that has ended. An interrupt that
- * hurries a pause on and gives no reason keeps that of the pause.
+ * Pauses at once when nothing runs; otherwise lists the running steps, and the plan pauses when they have ended. An interrupt that
+ * speeds up a pause and gives no reason keeps the reason of that pause.
  */
-export function pause(fold: PlanFold, { mode, ...said }: Of<'pause'>, context: DecisionContext): ParsedEvent[] {
+export function pause(fold: PlanFold, { mode, ...said }: CommandOf<'pause'>, context: DecisionContext): ParsedEvent[] {
 	if (!mayChange(fold, 'pause')) return []
 	if (fold.state.status === 'pausing' && (mode === 'drain' || fold.pause?.mode === 'interrupt')) return []
 	const running_step_ids = listRunningSteps(fold, context.live)
@@ -84,13 +82,13 @@ export function resume(fold: PlanFold, context: DecisionContext): ParsedEvent[] 
 	return settle(fold, [{ event_type: 'plan_resumed', step_id: null, data: { reason: 'manual', ...paused_ms } }], context)
 }
 
-/** Cancels at once when nothing runs; else what runs is told to stop, and counts no more. */
-export function cancel(fold: PlanFold, { reason }: Of<'cancel'>, context: DecisionContext): ParsedEvent[] {
+/** Cancels at once when nothing runs; otherwise stops the running steps, whose results no longer count. */
+export function cancel(fold: PlanFold, { reason }: CommandOf<'cancel'>, context: DecisionContext): ParsedEvent[] {
 	if (!mayChange(fold, 'cancel')) return []
 	return stop(fold, { ...(reason !== undefined && { reason }), timed_out: false }, context)
 }
 
-/** The plan's own time is over: it is stopped like a cancelled one and ends as failed. */
+/** Stops a plan that has reached its timeout, like a cancelled one; it ends as failed. */
 export function timeOut(fold: PlanFold, context: DecisionContext): ParsedEvent[] {
 	const { status } = fold.state
 	if (status !== 'running' && status !== 'pausing' && status !== 'paused') return []
@@ -99,7 +97,7 @@ export function timeOut(fold: PlanFold, context: DecisionContext): ParsedEvent[]
 	return stop(fold, { reason: 'timeout', timed_out: true }, context)
 }
 
-/** When the plan's own time is over, in milliseconds since 1970; null for a plan without such a time. */
+/** Computes when the plan times out, in milliseconds since 1970; null for a plan without a timeout. */
 export function findTimeout({ plan, clock_from }: PlanFold): number | null {
 	return plan?.timeout_ms == null || clock_from === null ? null : Date.parse(clock_from) + plan.timeout_ms
 }
@@ -115,7 +113,7 @@ function stop(
 	return running_step_ids.length === 0 ? settled.slice(1) : settled
 }
 
-/** Reopens a failed or cancelled plan: what failed, was cancelled or was skipped because of a failure runs again. */
+/** Reopens a failed or cancelled plan and retries the steps that failed, were cancelled, or were skipped because of a failure. */
 export function retryPlan(fold: PlanFold, context: DecisionContext): ParsedEvent[] {
 	if (!mayChange(fold, 'retry')) return []
 	const resumed: ParsedEvent = { event_type: 'plan_resumed', step_id: null, data: { reason: 'retry' } }
@@ -126,7 +124,7 @@ export function retryPlan(fold: PlanFold, context: DecisionContext): ParsedEvent
 	return settle(fold, [resumed, ...again.map(makeStepRetrying)], context)
 }
 
-/** False when the plan is there already. */
+/** Returns false if the plan has already reached the target of the command. */
 function mayChange(fold: PlanFold, command: PlanCommand): boolean {
 	const { status } = fold.state
 	if (REACHED_BY_PLAN[status].includes(command)) return false

@@ -20,15 +20,15 @@ import { handleFailure, handleLoss, handleResult } from './outcome.js'
 import { answerReview, expireReview } from './review.js'
 import { makeStepCancelled, settle } from './settle.js'
 
-/** Whether a plan is one that reports numbers, and at work. */
+/** Tells whether a plan reports metrics and is running. */
 export function isMetered({ plan, state }: PlanFold): boolean {
 	return plan?.metrics_interval_ms != null && (state.status === 'running' || state.status === 'pausing')
 }
 
 /**
- * How a plan stands, in numbers: its steps by their status, attempts, events, output, and what completed steps have used.
+ * Makes the metrics of a plan: its steps by status, attempts, events, output, and the usage of completed steps.
  *
- * @param window_ms - the time since the numbers before these
+ * @param window_ms - time since the previous metrics
  */
 function makeMetricsUpdate({ state, output_characters }: PlanFold, window_ms: number): ParsedEvent {
 	const data: Record<string, number> = { window_ms }
@@ -43,10 +43,10 @@ function makeMetricsUpdate({ state, output_characters }: PlanFold, window_ms: nu
 }
 
 /**
- * What an input does to a plan: the events to append, in order, or none when its target is already reached. Pure and total:
- * the same fold, input and context give the same events, and whatever is not allowed is a typed refusal.
+ * Decides which events an input adds to a plan, in order; none when its target is already reached. Pure and total: the same
+ * fold, input and context give the same events, and anything that is not allowed throws a typed error.
  *
- * @param fold - null when there is no such plan
+ * @param fold - null when the plan does not exist
  * @throws PlanstreamError `bad_request`, `not_found`, `conflict`, `plan_external`, `illegal_transition`
  */
 export function decide(plan_id: string, fold: PlanFold | null, input: Input, context: DecisionContext): readonly ParsedEvent[] {
@@ -109,7 +109,7 @@ function endAttempt(fold: PlanFold, input: AttemptEnd, context: DecisionContext)
 	return settle(fold, after, context)
 }
 
-/** Nothing that comes out of a plan counts once it is being cancelled. */
+/** Tells whether results still count, which ends when the plan is being cancelled. */
 function acceptsResults(fold: PlanFold): boolean {
 	return fold.state.status !== 'cancelling'
 }
@@ -117,7 +117,7 @@ function acceptsResults(fold: PlanFold): boolean {
 function assertManaged(plan_id: string, fold: PlanFold | null): PlanFold {
 	if (fold === null) throw unknownPlan(plan_id)
 	if (fold.state.owner === 'managed') return fold
-	const message = `Plan ${plan_id} is run elsewhere; this server streams it and takes no commands for it.`
+	const message = `Plan ${plan_id} is run elsewhere; this server streams it, but accepts no commands for it.`
 	throw new PlanstreamError('plan_external', message, { plan_id })
 }
 
@@ -134,7 +134,7 @@ function create(fold: PlanFold | null, plan: NormalisedPlan, startNow: boolean):
 		})
 	}
 	if (isDeepStrictEqual(fold.created, plan)) return []
-	const message = `There is a plan ${plan_id} already, and it differs from this one. Choose another plan_id, or leave it out to get one.`
+	const message = `Plan ${plan_id} already exists and differs from this one. Choose another plan_id, or leave it out to get one.`
 	throw new PlanstreamError('conflict', message, { plan_id })
 }
 
@@ -149,7 +149,7 @@ function makePlanStarted({ query, research_type, steps }: NormalisedPlan): Parse
 	return { event_type: 'plan_started', step_id: null, data: { query, total_steps: steps.length, research_type } }
 }
 
-/** Gives an attempt to a worker, if the step may run now. */
+/** Leases an attempt to a worker, if the step may run now. */
 function lease(fold: PlanFold, { step_id, attempt, worker_id }: Lease, { live }: DecisionContext): readonly ParsedEvent[] {
 	const { state, spec } = getStep(fold, step_id)
 	const { status, plan_id, steps } = fold.state
@@ -173,7 +173,7 @@ function lease(fold: PlanFold, { step_id, attempt, worker_id }: Lease, { live }:
 	return [{ event_type: 'step_started', step_id, attempt, data: facts }]
 }
 
-/** The step of a lease that is still the current one; anything else comes late and is refused. */
+/** Returns the step of a lease that is still current; rejects any other lease as late. */
 function assertCurrent(fold: PlanFold, lease: Lease, requested: string): ReturnType<typeof getStep> {
 	const step = getStep(fold, lease.step_id)
 	const { status, attempt } = step.state
@@ -183,12 +183,12 @@ function assertCurrent(fold: PlanFold, lease: Lease, requested: string): ReturnT
 	return step
 }
 
-/** How many more attempts the plan's `max_concurrency` allows; an agent that outlived its attempt keeps its place. */
+/** Counts the attempts that `max_concurrency` still allows; an agent that outlived its attempt keeps its slot. */
 export function countFreeSlots(fold: PlanFold, live: ReadonlySet<string>): number {
 	return (fold.plan?.max_concurrency ?? 0) - countRunning(fold, live)
 }
 
-/** An attempt that may start at a time. */
+/** An attempt and the time it may start. */
 export interface Due {
 	readonly step_id: string
 	readonly attempt: number
@@ -197,9 +197,9 @@ export interface Due {
 }
 
 /**
- * The attempts that may start now or at a known time, in the order of the plan; slots are counted when one is leased.
+ * Lists the attempts that may start now or at a known time, in the order of the plan; slots are checked on lease.
  *
- * @param room - of the steps that wait for nothing but a slot, how many to name at most
+ * @param room - most steps to list that wait for nothing but a slot
  */
 export function listDueAttempts({ state }: PlanFold, room = Number.POSITIVE_INFINITY): Due[] {
 	if (state.status !== 'running') return []

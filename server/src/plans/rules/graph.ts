@@ -1,19 +1,20 @@
-import { type NormalisedPlan, type NormalisedStep, PlanstreamError } from '@planstream/shared'
+import type { NormalisedPlan, NormalisedStep } from '@planstream/shared'
+import { refuseAt } from './input.js'
 
-/** The agents there are, by their types. */
+/** The available agents, by type. */
 type KnownAgents = Pick<ReadonlyMap<string, unknown>, 'has' | 'keys'>
 
 /**
- * Refuses a graph that could never run to its end.
+ * Rejects a graph that could never finish.
  *
- * @throws PlanstreamError `bad_request` with the `path` of the first fault: a doubled id, an unknown dependency, a cycle, an unknown agent
+ * @throws PlanstreamError `bad_request` with the `path` of the first fault: a duplicate id, an unknown dependency, a cycle, an unknown agent
  */
 export function assertGraph(plan: Pick<NormalisedPlan, 'steps'>, agents: KnownAgents): void {
 	const places = new Map<string, number>()
 	plan.steps.forEach((step, index) => {
 		const first = places.get(step.step_id)
 		if (first !== undefined) {
-			refuseAt(`steps[${index}].step_id`, `${step.step_id} is the id of steps[${first}] too. Give each step its own id.`)
+			refuseAt(`steps[${index}].step_id`, `${step.step_id} is also the id of steps[${first}]. Give each step its own id.`)
 		}
 		places.set(step.step_id, index)
 	})
@@ -27,7 +28,7 @@ export function assertGraph(plan: Pick<NormalisedPlan, 'steps'>, agents: KnownAg
 function assertAgent(step: NormalisedStep, index: number, agents: KnownAgents): void {
 	if (agents.has(step.agent_type)) return
 	const known = [...agents.keys()].sort().join(', ')
-	refuseAt(`steps[${index}].agent_type`, `There is no agent ${step.agent_type} here. Use one of: ${known}.`)
+	refuseAt(`steps[${index}].agent_type`, `There is no agent ${step.agent_type}. Use one of: ${known}.`)
 }
 
 function assertDependencies(step: NormalisedStep, index: number, places: ReadonlyMap<string, number>): void {
@@ -35,13 +36,13 @@ function assertDependencies(step: NormalisedStep, index: number, places: Readonl
 	const seen = new Set<string>()
 	for (const id of step.depends_on) {
 		if (!places.has(id))
-			refuseAt(path, `Step ${step.step_id} depends on ${id}, which is no step of this plan. Add the step or drop the dependency.`)
+			refuseAt(path, `Step ${step.step_id} depends on ${id}, which is not in this plan. Add that step or remove the dependency.`)
 		if (seen.has(id)) refuseAt(path, `Step ${step.step_id} names its dependency ${id} twice. Name it once.`)
 		seen.add(id)
 	}
 }
 
-/** Takes away what depends on nothing that is left, until nothing is left: what stays is a cycle or waits for one. */
+/** Removes steps without remaining dependencies until none is left; any that remain are in a cycle or behind one. */
 function assertAcyclic(steps: readonly NormalisedStep[], places: ReadonlyMap<string, number>): void {
 	const open = new Map(steps.map((step) => [step.step_id, step.depends_on.length]))
 	const dependents = mapDependents(steps)
@@ -58,13 +59,10 @@ function assertAcyclic(steps: readonly NormalisedStep[], places: ReadonlyMap<str
 	if (inside === undefined) return
 	const cycle = findCycle(inside, steps, open)
 	const place = places.get(cycle[0] ?? inside) ?? 0
-	refuseAt(
-		`steps[${place}].depends_on`,
-		`The steps ${cycle.join(' -> ')} wait for one another. Remove one of these dependencies.`,
-	)
+	refuseAt(`steps[${place}].depends_on`, `The steps ${cycle.join(' -> ')} wait for each other. Remove one of these dependencies.`)
 }
 
-/** Walks back along open dependencies until a step comes up again. */
+/** Walks back along open dependencies until a step repeats. */
 function findCycle(start: string, steps: readonly NormalisedStep[], open: ReadonlyMap<string, number>): string[] {
 	const byId = new Map(steps.map((step) => [step.step_id, step]))
 	const path: string[] = []
@@ -77,7 +75,7 @@ function findCycle(start: string, steps: readonly NormalisedStep[], open: Readon
 	return path
 }
 
-/** For each step that others depend on, the ids of these. */
+/** Maps each step to the ids of the steps that depend on it. */
 function mapDependents(steps: readonly Pick<NormalisedStep, 'step_id' | 'depends_on'>[]): Map<string, string[]> {
 	const dependents = new Map<string, string[]>()
 	for (const step of steps) {
@@ -90,14 +88,10 @@ function mapDependents(steps: readonly Pick<NormalisedStep, 'step_id' | 'depends
 	return dependents
 }
 
-/** The ids of all steps that depend on one, directly or through others. */
+/** Finds all steps that depend on a step, directly or through others. */
 export function findDependents(steps: readonly Pick<NormalisedStep, 'step_id' | 'depends_on'>[], step_id: string): Set<string> {
 	const dependents = mapDependents(steps)
 	const below = new Set(dependents.get(step_id))
 	for (const id of below) for (const next of dependents.get(id) ?? []) below.add(next)
 	return below
-}
-
-function refuseAt(path: string, message: string): never {
-	throw new PlanstreamError('bad_request', `${path}: ${message}`, { path })
 }

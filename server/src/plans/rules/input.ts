@@ -17,13 +17,13 @@ import type { ModifyOp } from '@planstream/shared/schemas'
 import { findStep, foldEvent, type PlanFold } from '../../hub/plan-fold.js'
 import type { AgentSchemas } from '../agent.js'
 
-/** Everything somebody may ask of a plan or of one of its steps, in the words of the addresses, the SDK and the command line. */
+/** Commands on plans and steps, named as in the routes, the SDK and the command line. */
 export const PLAN_COMMANDS = ['start', 'pause', 'resume', 'cancel', 'retry', 'modify', 'clone', 'clear', 'delete'] as const
 export type PlanCommand = (typeof PLAN_COMMANDS)[number]
 export const STEP_COMMANDS = ['retry', 'skip', 'review'] as const
 export type StepCommand = (typeof STEP_COMMANDS)[number]
 
-/** The commands that change a plan in each of its states. */
+/** Commands that change a plan, by its status. */
 export const ALLOWED_ON_PLAN: Readonly<Record<PlanStatus, readonly PlanCommand[]>> = {
 	pending: ['start', 'cancel', 'modify', 'clone'],
 	running: ['pause', 'cancel', 'modify', 'clone'],
@@ -35,7 +35,7 @@ export const ALLOWED_ON_PLAN: Readonly<Record<PlanStatus, readonly PlanCommand[]
 	cancelled: ['retry', 'clone', 'clear', 'delete'],
 }
 
-/** Commands whose target a plan in this state has reached already: they succeed and change nothing. */
+/** Commands whose target a plan with this status has already reached: they succeed and change nothing. */
 export const REACHED_BY_PLAN: Readonly<Record<PlanStatus, readonly PlanCommand[]>> = {
 	pending: [],
 	running: ['start', 'resume'],
@@ -47,33 +47,33 @@ export const REACHED_BY_PLAN: Readonly<Record<PlanStatus, readonly PlanCommand[]
 	cancelled: ['cancel'],
 }
 
-/** The states of a plan in which its steps take commands at all. */
+/** Plan statuses in which a step may accept a command. */
 const PLANS_THAT_TAKE: Readonly<Record<StepCommand, readonly PlanStatus[]>> = {
 	retry: ['running', 'pausing', 'paused', 'failed'],
 	skip: ['pending', 'running', 'pausing', 'paused', 'failed'],
 	review: ['running', 'pausing', 'paused'],
 }
 
-/** The states of a step in which it takes a command, its plan allowing. */
+/** Step statuses in which a step accepts a command, if its plan allows it. */
 const STEPS_THAT_TAKE: Readonly<Record<StepCommand, readonly StepStatus[]>> = {
 	retry: ['failed', 'skipped', 'completed', 'cancelled'],
 	skip: ['pending', 'ready', 'retrying', 'awaiting_review', 'failed'],
 	review: ['awaiting_review'],
 }
 
-/** The commands that change a step in its state, in a plan in its state. */
+/** Lists the commands that change a step, by its status and its plan's. */
 export function listStepCommands(plan: PlanStatus, step: StepStatus): StepCommand[] {
 	return STEP_COMMANDS.filter((command) => PLANS_THAT_TAKE[command].includes(plan) && STEPS_THAT_TAKE[command].includes(step))
 }
 
-/** One attempt of one step and the worker that holds it: what fences results and progress that come late. */
+/** One attempt of one step and the worker that holds it; fences late results and progress. */
 export interface Lease {
 	readonly step_id: string
 	readonly attempt: number
 	readonly worker_id: string
 }
 
-/** What an attempt came to, with everything the event says of it. */
+/** The result of an attempt, with all fields of its event. */
 export interface AttemptResult {
 	readonly data: Readonly<Record<string, Json>>
 	readonly quality_score?: number | undefined
@@ -83,10 +83,10 @@ export interface AttemptResult {
 	readonly duration_ms: number
 }
 
-/** Why an attempt ended that was not the agent's doing. */
+/** Reason for the end of an attempt that was not the agent's doing. */
 export type LossReason = 'worker_lost' | 'shutdown' | 'paused'
 
-/** What somebody may ask for. */
+/** Inputs from principals. */
 export type Command =
 	| { readonly kind: 'create'; readonly plan: NormalisedPlan; readonly start: boolean }
 	| { readonly kind: 'start' | 'resume' | 'retry' }
@@ -105,7 +105,7 @@ export interface ReviewAnswer {
 	readonly payload?: Readonly<Record<string, Json>> | undefined
 }
 
-/** What happens by itself: workers, clocks, restarts. */
+/** Inputs from workers, clocks and restarts. */
 export type Occurrence =
 	| { readonly kind: 'lease'; readonly lease: Lease }
 	| { readonly kind: 'report'; readonly lease: Lease; readonly events: readonly ParsedEvent[] }
@@ -118,28 +118,28 @@ export type Occurrence =
 			readonly duration_ms: number
 	  }
 	| { readonly kind: 'lost'; readonly step_id: string; readonly attempt: number; readonly reason: LossReason }
-	/** An agent that outlived its attempt has ended, or the server found the plan so at its start. */
+	/** An agent that outlived its attempt has ended, or the server is resuming the plan. */
 	| { readonly kind: 'idle' }
 	| { readonly kind: 'review_expired'; readonly review_id: string }
 	| { readonly kind: 'plan_timeout' }
-	/** The plan's numbers are due. */
+	/** The plan's metrics are due. */
 	| { readonly kind: 'metrics'; readonly window_ms: number }
 
 export type Input = Command | Occurrence
 
-/** The context as far as a decision may know it. */
+/** Everything besides the plan and the input that a decision may depend on. */
 export interface DecisionContext {
 	/** Milliseconds since 1970. */
 	readonly now: number
 	/** Drawn uniformly from 0 to 1, for jitter. */
 	readonly random: number
-	/** Steps whose agent goes on although its attempt has ended: it ignores its signal. */
+	/** Steps whose agent ignores its signal and is still running after its attempt has ended. */
 	readonly live: ReadonlySet<string>
-	/** The agents a step may name, by their types. */
+	/** The agents a step may name, by type. */
 	readonly agents: ReadonlyMap<string, AgentSchemas>
 }
 
-/** The fold after events that are decided but not yet in the log. */
+/** Folds events that are decided but not yet in the log. */
 export function foldAhead(fold: PlanFold, events: readonly ParsedEvent[], now: number): PlanFold {
 	const timestamp = new Date(now).toISOString()
 	return events.reduce((before, event) => {
@@ -148,12 +148,12 @@ export function foldAhead(fold: PlanFold, events: readonly ParsedEvent[], now: n
 	}, fold)
 }
 
-/** Steps in which something runs: an attempt, or an agent that outlived one. */
+/** Lists the steps in which something runs: an attempt, or an agent that outlived one. */
 export function listRunningSteps(fold: PlanFold, live: ReadonlySet<string>): string[] {
 	return fold.state.steps.flatMap(({ step_id, status }) => (status === 'running' || live.has(step_id) ? [step_id] : []))
 }
 
-/** How many steps there are in which something runs. */
+/** Counts the steps in which something runs. */
 export function countRunning({ state }: PlanFold, live: ReadonlySet<string>): number {
 	let running = indexSteps(state.steps).counts.running
 	for (const step_id of live) {
@@ -163,7 +163,7 @@ export function countRunning({ state }: PlanFold, live: ReadonlySet<string>): nu
 	return running
 }
 
-/** The state and the specification of a step the decision is about. */
+/** Returns the state and the specification of a step. */
 export function getStep(fold: PlanFold, step_id: string): { readonly state: StepState; readonly spec: NormalisedStep } {
 	const place = indexSteps(fold.state.steps).places.get(step_id) ?? -1
 	const state = fold.state.steps[place]
@@ -178,7 +178,7 @@ export function refuseOnPlan(fold: PlanFold, requested: PlanCommand): never {
 	refuseTransition(`Plan ${plan_id}`, status, requested, ALLOWED_ON_PLAN[status])
 }
 
-/** Refuses a command that a step, in the state its plan is in, does not take. */
+/** Rejects a command that a step does not accept, given its status and its plan's. */
 export function assertStepTakes(fold: PlanFold, step: StepState, requested: StepCommand): void {
 	const allowed = listStepCommands(fold.state.status, step.status)
 	if (!allowed.includes(requested)) refuseTransition(`Step ${step.step_id}`, step.status, requested, allowed)
@@ -188,4 +188,9 @@ export function refuseTransition(subject: string, from: string, requested: strin
 	const next = allowed.length === 0 ? 'Nothing is allowed in this state.' : `Allowed now: ${allowed.join(', ')}.`
 	const message = `${subject} is ${from}, so ${requested} was refused. ${next}`
 	throw new PlanstreamError('illegal_transition', message, { from, requested, allowed: [...allowed] })
+}
+
+/** Rejects a request because of the part at a path. */
+export function refuseAt(path: string, message: string): never {
+	throw new PlanstreamError('bad_request', `${path}: ${message}`, { path })
 }

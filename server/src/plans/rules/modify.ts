@@ -1,24 +1,17 @@
-import {
-	type Json,
-	type NormalisedStep,
-	normaliseStep,
-	type ParsedEvent,
-	PlanstreamError,
-	type StepStatus,
-} from '@planstream/shared'
+import { type Json, type NormalisedStep, normaliseStep, type ParsedEvent, type StepStatus } from '@planstream/shared'
 import { MAX_STEPS, type ModifyOp, normalisedStep } from '@planstream/shared/schemas'
 import { findStep, type PlanFold } from '../../hub/plan-fold.js'
 import { assertInputs } from '../agent-schemas.js'
 import { assertGraph } from './graph.js'
-import { ALLOWED_ON_PLAN, type DecisionContext, listStepCommands, refuseOnPlan, refuseTransition } from './input.js'
+import { ALLOWED_ON_PLAN, type DecisionContext, listStepCommands, refuseAt, refuseOnPlan, refuseTransition } from './input.js'
 import { makeStepCancelled, settle } from './settle.js'
 
 const FROZEN: ReadonlySet<StepStatus> = new Set(['running', 'awaiting_review', 'completed'])
 
 /**
- * Edits the graph of a plan: operations in order, checked after the last, all or nothing.
+ * Edits the graph of a plan: applies the operations in order and checks the outcome; all or nothing.
  *
- * @throws PlanstreamError `illegal_transition` for a frozen step or plan, `bad_request` with the `path` of the operation or of the step that is wrong after all of them, `invalid_input`
+ * @throws PlanstreamError `illegal_transition` for a frozen step or plan, `bad_request` with the `path` of the invalid operation, or of the step that is invalid after the last one, `invalid_input`
  */
 export function modify(fold: PlanFold, ops: readonly ModifyOp[], context: DecisionContext): ParsedEvent[] {
 	const { status, revision, steps: before } = fold.state
@@ -38,12 +31,12 @@ export function modify(fold: PlanFold, ops: readonly ModifyOp[], context: Decisi
 	return settle(fold, [modified, ...removed.map((step) => makeStepCancelled(step.step_id, 'removed'))], context)
 }
 
-/** The graph while it is edited. */
+/** The graph during an edit. */
 class Edit {
 	readonly #fold: PlanFold
 	readonly #frozen: ReadonlyMap<string, StepStatus>
 	#steps: NormalisedStep[]
-	/** Whether edges to the step before have to be drawn anew. */
+	/** Whether implied dependencies must be set again. */
 	#relink = false
 	#reordered: string | null = null
 
@@ -79,7 +72,7 @@ class Edit {
 	finish(): NormalisedStep[] {
 		if (this.#steps.length === 0) refuseAt('ops', 'A plan needs at least one step. Keep one, or cancel the plan.')
 		if (this.#steps.length > MAX_STEPS)
-			refuseAt('ops', `The plan would have ${this.#steps.length} steps; the limit is ${MAX_STEPS}.`)
+			refuseAt('ops', `The plan would have ${this.#steps.length} steps; the limit is ${MAX_STEPS}. Add fewer steps.`)
 		const steps = this.#relink ? this.#steps.map((step, index) => this.#link(step, index)) : this.#steps
 		if (this.#reordered !== null) assertOrder(steps, this.#reordered)
 		return steps
@@ -103,7 +96,7 @@ class Edit {
 		this.#steps = this.#steps.map((step, index) => (index === place ? change(step) : step))
 	}
 
-	/** Puts the steps that may move into the places they hold together, in the order given; frozen ones stay where they are. */
+	/** Puts the movable steps into the places they hold together, in the given order; frozen ones stay where they are. */
 	#reorder(step_ids: readonly string[], path: string): void {
 		const movable = this.#steps.filter((step) => !this.#frozen.has(step.step_id))
 		const order = new Map(movable.map((step) => [step.step_id, step]))
@@ -128,7 +121,7 @@ class Edit {
 		this.#reordered = `${path}.step_ids`
 	}
 
-	/** A step whose dependency is implied depends on the step before it. */
+	/** Makes a step with an implied dependency depend on the step before it. */
 	#link(step: NormalisedStep, index: number): NormalisedStep {
 		if (!step.implied || this.#frozen.has(step.step_id)) return step
 		const previous = this.#steps[index - 1]
@@ -159,7 +152,7 @@ function applyPatch(step: NormalisedStep, { retry, quality, ...fields }: Patch, 
 	return refuseAt(`${path}.patch.${issue?.path.join('.') ?? ''}`, `${issue?.message ?? 'is wrong'}.`)
 }
 
-/** A new order may not put a step before one it names as its dependency. */
+/** Rejects an order that puts a step before one of its dependencies. */
 function assertOrder(steps: readonly NormalisedStep[], path: string): void {
 	const places = new Map(steps.map((step, index) => [step.step_id, index]))
 	for (const [index, step] of steps.entries()) {
@@ -167,8 +160,4 @@ function assertOrder(steps: readonly NormalisedStep[], path: string): void {
 		if (late !== undefined)
 			refuseAt(path, `Step ${step.step_id} depends on ${late}, which would come after it. Change the order or the dependency.`)
 	}
-}
-
-function refuseAt(path: string, message: string): never {
-	throw new PlanstreamError('bad_request', `${path}: ${message}`, { path })
 }

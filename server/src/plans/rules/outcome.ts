@@ -3,7 +3,7 @@ import { formatReviewId, type PlanFold } from '../../hub/plan-fold.js'
 import { getOwn } from '../../ops/records.js'
 import type { AttemptResult, DecisionContext, Input, LossReason } from './input.js'
 
-/** What an agent said of its own result. */
+/** An agent's own assessment of its result. */
 export interface Scored {
 	readonly quality_score?: number | undefined
 	readonly checks?: readonly Check[] | undefined
@@ -11,15 +11,15 @@ export interface Scored {
 
 export interface QualityVerdict {
 	readonly decision: 'approved' | 'rejected' | 'review_required' | 'retry_suggested'
-	/** One message for each thing that kept the result from being approved. */
+	/** One sentence for each reason against approval. */
 	readonly reasons: string[]
 }
 
 /**
- * The gate of a step: compares the score and the named dimensions with the policy. A score or a dimension that is missing
+ * Compares the score and the named dimensions of a result with the policy of its step's gate. A missing score or dimension
  * counts as below the minimum.
  *
- * @param failuresLeft - whether a rejected result may be tried again
+ * @param failuresLeft - whether a rejected result may be retried
  */
 export function assessQuality(
 	policy: QualityPolicy,
@@ -30,9 +30,9 @@ export function assessQuality(
 	if (reasons.length > 0) {
 		return { decision: policy.on_reject === 'retry' && failuresLeft ? 'retry_suggested' : 'rejected', reasons }
 	}
-	if (policy.require_review) return { decision: 'review_required', reasons: ['The plan asks for a review of every result.'] }
+	if (policy.require_review) return { decision: 'review_required', reasons: ['The plan requires a review of every result.'] }
 	if ((quality_score ?? 0) >= policy.approve_score) return { decision: 'approved', reasons }
-	const reason = `The score ${quality_score} is not below ${policy.min_score} and not yet ${policy.approve_score}.`
+	const reason = `The score ${quality_score} is at least ${policy.min_score}, but below ${policy.approve_score}.`
 	return { decision: 'review_required', reasons: [reason] }
 }
 
@@ -51,9 +51,9 @@ function listShortfalls(policy: QualityPolicy, score: number | undefined, checks
 type FailureInput = Extract<Input, { kind: 'failure' }>
 
 /**
- * The delay before the next attempt: `min(max_ms, initial_ms * factor^(failures - 1))`, with jitter drawn uniformly from 0 to that.
+ * Computes the delay before the next attempt: `min(max_ms, initial_ms * factor^(failures - 1))`, with jitter drawn uniformly from 0 to that.
  *
- * @param failures - counted failures of the step, this one included
+ * @param failures - counted failures of the step, including this one
  * @param random - 0..1
  * @returns milliseconds
  */
@@ -62,7 +62,7 @@ export function computeRetryDelay(policy: NormalisedStep['retry'], failures: num
 	return Math.round(policy.jitter ? ceiling * random : ceiling)
 }
 
-/** What follows from an attempt that threw or ran out of time. */
+/** Handles an attempt that threw or timed out. */
 export function handleFailure(
 	state: StepState,
 	spec: NormalisedStep,
@@ -75,16 +75,16 @@ export function handleFailure(
 	return [makeStepRetrying(state, reason, computeRetryDelay(spec.retry, failures, context.random), error)]
 }
 
-/** What follows from an attempt whose worker is gone. A planned stop and a pause cost nothing; a crash loop has its own limit. */
+/** Handles an attempt whose worker is gone. Planned stops and pauses cost nothing; a crash loop has its own limit. */
 export function handleLoss(fold: PlanFold, state: StepState, spec: NormalisedStep, reason: LossReason): ParsedEvent[] {
 	const losses = (getOwn(fold.leases, state.step_id)?.losses ?? 0) + 1
 	if (reason !== 'worker_lost') return [makeStepRetrying(state, reason, 0)]
 	if (losses <= spec.retry.max_lost) return [makeStepRetrying(state, reason, 0)]
-	const message = `The worker was lost ${losses} times without any progress between.`
+	const message = `The worker was lost ${losses} times without any progress in between.`
 	return [makeStepFailed(state, { code: 'worker_lost', message, retryable: true })]
 }
 
-/** What follows from a result: straight to its end, or through the gate. */
+/** Handles a result: completes the step, or sends the result through the gate. */
 export function handleResult(
 	state: StepState,
 	spec: NormalisedStep,
@@ -107,7 +107,7 @@ export function handleResult(
 	}
 }
 
-/** What follows from a result that was turned down, by the gate or by a reviewer. */
+/** Handles a result that the gate or a reviewer rejected. */
 export function rejectResult(state: StepState, spec: NormalisedStep, why: string, context: DecisionContext): ParsedEvent {
 	const { step_id, attempt } = state
 	const failures = state.failures + 1

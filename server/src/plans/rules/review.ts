@@ -16,17 +16,17 @@ import { settle } from './settle.js'
 
 type ReviewDecision = ReviewAnswer['decision'] | 'expired'
 
-/** Answers an open review. A second answer is refused whatever it says. */
+/** Answers an open review. Any second answer is rejected. */
 export function answerReview(fold: PlanFold, answer: ReviewAnswer, context: DecisionContext): ParsedEvent[] {
 	const step = findReview(fold, answer.review_id)
 	assertStepTakes(fold, step, 'review')
 	if (answer.decision === 'edit' && answer.payload === undefined) {
-		throw new PlanstreamError('bad_request', 'payload: An edit needs the result to put in place. Send it as payload.', {
+		throw new PlanstreamError('bad_request', 'payload: An edit needs the new result. Send it as payload.', {
 			path: 'payload',
 		})
 	}
 	if (answer.decision !== 'edit' && answer.payload !== undefined) {
-		const message = `payload: To ${answer.decision} is to leave the result as it is. Leave payload out, or edit to put it in place.`
+		const message = `payload: The decision ${answer.decision} does not change the result. Leave payload out, or choose edit.`
 		throw new PlanstreamError('bad_request', message, { path: 'payload' })
 	}
 	const { decision, comment, payload } = answer
@@ -39,7 +39,7 @@ export function answerReview(fold: PlanFold, answer: ReviewAnswer, context: Deci
 	)
 }
 
-/** Acts as the step declared for a review that nobody answered in time. */
+/** Resolves an expired review as the step declares. */
 export function expireReview(fold: PlanFold, review_id: string, context: DecisionContext): ParsedEvent[] {
 	const step = fold.state.steps.find((each) => each.review?.review_id === review_id)
 	if (step === undefined || !listStepCommands(fold.state.status, step.status).includes('review')) return []
@@ -52,7 +52,7 @@ function findReview(fold: PlanFold, review_id: string): StepState {
 	if (fold.resolved.includes(review_id)) refuseTransition(`Review ${review_id}`, 'resolved', 'review', [])
 	const closed = getOwn(fold.closed, review_id)
 	if (closed !== undefined) refuseTransition(`The step of review ${review_id}`, closed, 'review', [])
-	const message = `Plan ${fold.state.plan_id} has no review ${review_id}. Its open reviews stand in the state of its steps.`
+	const message = `Plan ${fold.state.plan_id} has no review ${review_id}. Its open reviews are in the state of its steps.`
 	throw new PlanstreamError('not_found', message, { review_id })
 }
 
@@ -97,7 +97,7 @@ function applyDecision(
 		case 'expired': {
 			if (gate?.review.on_expiry === 'approve') return approved()
 			if (gate?.review.on_expiry === 'reject') return refused()
-			return [makeStepFailed(step, { code: 'review_expired', message: 'Nobody answered the review in time.', retryable: true })]
+			return [makeStepFailed(step, { code: 'review_expired', message: 'The review expired without an answer.', retryable: true })]
 		}
 	}
 }

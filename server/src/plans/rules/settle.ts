@@ -3,21 +3,21 @@ import { getResult, type PlanFold } from '../../hub/plan-fold.js'
 import { getOwn } from '../../ops/records.js'
 import { countRunning, type DecisionContext, foldAhead } from './input.js'
 
-/** A plan's result up to this size stands in its last event; a larger one names the events that hold its parts. */
+/** Largest plan result that goes into the last event; a larger one refers to the events that hold its parts. */
 const MAX_PLAN_RESULT = 900 * 1024
 
 const WAITING: ReadonlySet<StepStatus> = new Set(['pending', 'ready', 'retrying'])
 const ACTIVE: readonly StepStatus[] = ['ready', 'running', 'retrying', 'awaiting_review']
 const OPEN: ReadonlySet<StepStatus> = new Set(['pending', 'ready', 'running', 'retrying', 'awaiting_review'])
 
-/** The events and everything that follows from them by itself: skipped dependents, then the end, the pause or the cancellation. */
+/** Extends events with everything that follows from them: skipped dependents, then the end, the pause or the cancellation. */
 export function settle(fold: PlanFold, events: readonly ParsedEvent[], context: DecisionContext): ParsedEvent[] {
 	const after = foldAhead(fold, events, context.now)
 	const skipped = isFinished(after.state.status) ? [] : skipDependents(after)
 	return [...events, ...skipped, ...advancePlan(foldAhead(after, skipped, context.now), context)]
 }
 
-/** Steps that wait for a step which failed with `skip_dependents`, directly or through others. */
+/** Skips the steps that wait for a step that failed with `skip_dependents`, directly or through others. */
 function skipDependents(fold: PlanFold): ParsedEvent[] {
 	const { steps } = fold.state
 	const { dependents, counts } = indexSteps(steps)
@@ -43,7 +43,7 @@ function skipDependents(fold: PlanFold): ParsedEvent[] {
 	return events
 }
 
-/** Where the plan arrives by itself, now that this has happened. */
+/** Ends, pauses or cancels the plan, if nothing that runs is in the way. */
 function advancePlan(fold: PlanFold, context: DecisionContext): ParsedEvent[] {
 	const { status } = fold.state
 	const still = countRunning(fold, context.live) > 0
@@ -61,7 +61,7 @@ function advancePlan(fold: PlanFold, context: DecisionContext): ParsedEvent[] {
 	}
 }
 
-/** The plan's last event, when nothing more can happen by itself. */
+/** Makes the plan's last event, if nothing more can happen without a command. */
 function endPlan(fold: PlanFold, now: number): ParsedEvent[] {
 	const { steps } = fold.state
 	const { counts } = indexSteps(steps)
@@ -80,7 +80,7 @@ function makePlanPaused({ pause }: PlanFold): ParsedEvent {
 	return { event_type: 'plan_paused', step_id: null, data }
 }
 
-/** The end of a cancelled plan: every open step, then the plan. */
+/** Cancels every open step, then the plan. */
 function cancelPlan(fold: PlanFold, now: number): ParsedEvent[] {
 	const { cancel, state, plan } = fold
 	const reason = cancel?.reason ?? null
@@ -116,7 +116,7 @@ function makePlanCompleted(fold: PlanFold, now: number): ParsedEvent {
 	}
 }
 
-/** Results of the steps nothing depends on, by step id. */
+/** Collects the results of the steps without dependents, by step id. */
 function collectResult(fold: PlanFold): Record<string, Json> {
 	const { dependents } = indexSteps(fold.state.steps)
 	const last = fold.state.steps.filter((step) => !dependents.has(step.step_id))
