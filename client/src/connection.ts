@@ -1,34 +1,34 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
-import { disposable } from './disposal.js'
+import { makeDisposable } from './disposal.js'
 import type { TransportName } from './transports/transport.js'
 
 /**
- * `idle`: no subscription; `connecting`: for the first time; `open`; `reconnecting`: from a failure until it is open again;
- * `closed`: by `close()`.
+ * State of a client's connection. `idle`: there is no subscription; `connecting`: for the first time; `open`; `reconnecting`: from a
+ * failure until the stream is open again; `closed`: `close()` was called.
  */
 export type ConnectionState = 'idle' | 'connecting' | 'open' | 'reconnecting' | 'closed'
 
-/** How the client is connected, over all its subscriptions. */
+/** The connection of a client, over all its subscriptions. */
 export interface Connection {
 	readonly state: ConnectionState
-	/** The transport in use or to be tried next. */
+	/** The transport in use, or the one to try next. */
 	readonly transport: TransportName
-	/** Why the client reconnects; null in every other state. */
+	/** The failure that made the client reconnect; null in every other state. */
 	readonly error: Error | null
 }
 
-/** Ends something; also by `using`. */
+/** A function that releases something; it also works with `using`. */
 export type Release = (() => void) & Disposable
 
-/** What one subscription is doing. */
+/** The state of one subscription. */
 export type Activity =
 	| { readonly state: 'connecting' | 'open'; readonly transport: TransportName }
 	| { readonly state: 'reconnecting'; readonly transport: TransportName; readonly error: Error }
 
 const BEST_FIRST = ['open', 'connecting', 'reconnecting'] as const
 
-/** The state of the connection as the best of what the subscriptions do. */
+/** Derives the state of the connection from its subscriptions: the best of theirs. */
 export class ConnectionMonitor {
 	readonly #activities = new Map<object, Activity>()
 	readonly #listeners = new Set<(connection: Connection) => void>()
@@ -42,7 +42,7 @@ export class ConnectionMonitor {
 		return this.#current
 	}
 
-	/** Says what a subscription does now; null when it has ended. */
+	/** Records the state of a subscription; null when it has ended. */
 	report(subscription: object, activity: Activity | null): void {
 		if (activity === null) this.#activities.delete(subscription)
 		else this.#activities.set(subscription, activity)
@@ -56,7 +56,7 @@ export class ConnectionMonitor {
 	listen(listener: (connection: Connection) => void): Release {
 		this.#listeners.add(listener)
 		const release = (): void => void this.#listeners.delete(listener)
-		return disposable(release, release)
+		return makeDisposable(release, release)
 	}
 
 	#best(): Connection {

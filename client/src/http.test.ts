@@ -1,7 +1,7 @@
 import { type ErrorCode, PlanstreamError } from '@planstream/shared'
 import { describe, expect, it } from 'vitest'
 import { ManualClock } from '#test/support/manual-clock.js'
-import { addressOf, fillRoute, persistentCalls } from './http.js'
+import { addRetries, buildAddress, fillRoute } from './http.js'
 import { Lifetime } from './timing.js'
 
 const base = new URL('http://host:3000')
@@ -27,7 +27,7 @@ describe('a filled route', () => {
 
 describe('an address', () => {
 	it.each(['http://host/base', 'http://host/base/', 'http://host/base?query#hash'])('keeps the path of %s', (url) => {
-		expect(addressOf(new URL(url), '/trpc').href).toBe('http://host/base/trpc')
+		expect(buildAddress(new URL(url), '/trpc').href).toBe('http://host/base/trpc')
 	})
 })
 
@@ -45,7 +45,7 @@ function setUp(...failures: Error[]) {
 		return next === undefined ? Promise.resolve('answer') : Promise.reject(next)
 	}
 	const ports = { clock, random: () => 0.5, backoff: { initialMs: 100, factor: 2, maxMs: 1000 } }
-	const calls = persistentCalls(call as never, scope, ports)
+	const calls = addRetries(call as never, scope, ports)
 	const run = async () => {
 		const settled = () => new Promise((resolve) => setImmediate(resolve))
 		for (await settled(); clock.pending > 0; await settled()) clock.advance(10)
@@ -94,7 +94,7 @@ describe('a query', () => {
 		const closed = setUp(failure('unreachable'))
 		const other = closed.calls(QUERY, {})
 		closed.scope.close()
-		await expect(other).rejects.toThrow('This client was closed')
+		await expect(other).rejects.toThrow('This client is closed')
 		expect([signalled.clock.pending, closed.clock.pending]).toEqual([0, 0])
 	})
 })

@@ -1,18 +1,18 @@
 import { PlanstreamError } from '@planstream/shared'
-import { errorOfResponse, retryAfterMs } from './problem.js'
-import { type Backoff, backoffDelay, type Clock, type Lifetime, linkedController, pause } from './timing.js'
-import { authorization, type TokenSource } from './token.js'
+import { readResponseError, readRetryAfterMs } from './problem.js'
+import { type Backoff, type Clock, drawBackoffDelay, type Lifetime, linkController, pause } from './timing.js'
+import { authorize, type TokenSource } from './token.js'
 import type { Calling } from './types.js'
 
-/** A route with an input filled in: the address, and what stays for the body. */
+/** A route with its input filled in: the address, and the rest as the body. */
 export interface FilledRoute {
 	readonly url: string
 	readonly body: string | null
 }
 
 /**
- * Puts an input where its route wants it: path fields into the path, the rest into the query of a GET and the body
- * of a POST. A list in a query is repeated.
+ * Fills an input into its route: path fields go into the path, the rest into the body of a POST and the query of any other method.
+ * A list becomes one query parameter per value.
  *
  * @param base - URL of the server, with or without a path
  */
@@ -23,7 +23,7 @@ export function fillRoute(base: URL, { method, path }: { method: string; path: s
 		rest.delete(name)
 		return encodeURIComponent(value)
 	})
-	const url = addressOf(base, filled)
+	const url = buildAddress(base, filled)
 	if (method === 'POST') return { url: url.href, body: JSON.stringify(Object.fromEntries(rest)) }
 	for (const [name, value] of rest) {
 		for (const each of Array.isArray(value) ? value : [value]) {
@@ -33,8 +33,8 @@ export function fillRoute(base: URL, { method, path }: { method: string; path: s
 	return { url: url.href, body: null }
 }
 
-/** An address below the server's own, which may have a path of its own behind a proxy. */
-export function addressOf(base: URL, path: string): URL {
+/** Builds an address below the server's own, which has a path when a proxy serves it below one. */
+export function buildAddress(base: URL, path: string): URL {
 	const address = new URL(base)
 	address.pathname = `${base.pathname.replace(/\/$/, '')}${path}`
 	address.search = ''
@@ -51,9 +51,9 @@ export interface CallsOptions {
 
 const MEDIA_TYPE = 'application/json'
 
-/** Queries and commands over HTTP, one attempt each; one whose key was refused is made once more with the key that is given then. */
-export function httpCalls(options: CallsOptions): Calling {
-	const call = attempts(options)
+/** Makes queries and commands over HTTP, one attempt each. A refused token is requested anew, and the call repeated once. */
+export function createHttpCalls(options: CallsOptions): Calling {
+	const call = createCall(options)
 	return async (...request) => {
 		options.scope.assertOpen()
 		try {
@@ -65,61 +65,69 @@ export function httpCalls(options: CallsOptions): Calling {
 	}
 }
 
-function attempts({ url: base, token, fetch }: CallsOptions): Calling {
+function createCall({ url: base, token, fetch }: CallsOptions): Calling {
 	return async <Output>(route: Parameters<Calling>[0], input: object, { signal }: Parameters<Calling>[2] = {}) => {
 		const { url, body } = fillRoute(base, route, input)
 		const content = body === null ? {} : { 'content-type': MEDIA_TYPE }
-		const headers = { accept: MEDIA_TYPE, ...content, ...(await authorization(token)) }
+		const headers = { accept: MEDIA_TYPE, ...content, ...(await authorize(token)) }
 		const response = await fetch(url, { method: route.method, headers, body, signal: signal ?? null }).catch((cause: unknown) => {
 			signal?.throwIfAborted()
-			throw unreachable(`${base.origin} could not be reached. Is the server running, and is this its address?`, cause)
+			throw createUnreachableError(
+				`Cannot reach ${base.origin}. Check that the server is running and that this is its address.`,
+				cause,
+			)
 		})
 		if (!response.ok) {
-			const error = await errorOfResponse(response)
-			throw error instanceof PlanstreamError ? error : unreachable(error.message, error)
+			const error = await readResponseError(response)
+			throw error instanceof PlanstreamError ? error : createUnreachableError(error.message, error)
 		}
 		const type = response.headers.get('content-type') ?? 'nothing'
 		if (!type.startsWith(MEDIA_TYPE)) {
 			await response.body?.cancel()
-			const sentence = `${url} answered with ${type} where ${MEDIA_TYPE} was expected. Is this the address of a Planstream server?`
-			throw new PlanstreamError('not_found', sentence)
+			throw createWrongTypeError(url, type, MEDIA_TYPE)
 		}
 		return response.json().catch((cause: unknown) => {
 			signal?.throwIfAborted()
-			throw unreachable(`The answer of ${url} was cut off.`, cause)
+			throw createUnreachableError(`The connection was lost while reading the response of ${url}. Try again.`, cause)
 		}) as Promise<Output>
 	}
 }
 
-function unreachable(sentence: string, cause: unknown): PlanstreamError {
-	return new PlanstreamError('unreachable', sentence, {}, { cause })
+function createUnreachableError(message: string, cause: unknown): PlanstreamError {
+	return new PlanstreamError('unreachable', message, {}, { cause })
 }
 
-/** What waiting between attempts needs. */
-export interface PersistPorts {
+/** Makes the error for a response of another server, such as a proxy's page. */
+export function createWrongTypeError(url: string, type: string, expected: string): PlanstreamError {
+	const message = `${url} answered with ${type}, expected ${expected}. Check that this is the address of a Planstream server.`
+	return new PlanstreamError('not_found', message)
+}
+
+/** The dependencies of `persist`. */
+export interface RetryPorts {
 	readonly clock: Clock
 	readonly random: () => number
 	readonly backoff: Backoff
 }
 
 export interface Persistence {
-	/** Whether a failure that may pass is worth another attempt. */
+	/** Decides whether to retry after a retryable failure. */
 	readonly again: (failure: PlanstreamError, failures: number) => boolean
-	/** Ends it at the next failure or in the wait behind it; its reason is thrown. */
+	/** Stops retrying at the next failure or during the delay after it; its reason is thrown. */
 	readonly signal: AbortSignal
 }
 
-/** How often such a call is made at most. */
+/** Maximum attempts of a call. */
 const ATTEMPTS = 4
 
 /**
- * Attempts something until it succeeds, fails for good, or is not worth another attempt; the last failure is thrown. Between
- * attempts it waits for as long as the server asks and a random time on top.
+ * Repeats an attempt until it succeeds, fails permanently, or `again` returns false; then it throws the last failure. The delay
+ * between attempts is the one the server asks for plus a random backoff.
  */
 export async function persist<Output>(
 	attempt: () => Promise<Output>,
 	{ again, signal }: Persistence,
-	{ clock, random, backoff }: PersistPorts,
+	{ clock, random, backoff }: RetryPorts,
 ): Promise<Output> {
 	for (let failures = 1; ; failures++) {
 		try {
@@ -127,20 +135,19 @@ export async function persist<Output>(
 		} catch (error) {
 			signal.throwIfAborted()
 			if (!(error instanceof PlanstreamError && error.retryable) || !again(error, failures)) throw error
-			await pause(clock, (retryAfterMs(error) ?? 0) + backoffDelay(failures, random, backoff), signal)
+			await pause(clock, (readRetryAfterMs(error) ?? 0) + drawBackoffDelay(failures, random, backoff), signal)
 			signal.throwIfAborted()
 		}
 	}
 }
 
 /**
- * The same calls, where one that fails in a way that may pass is made again: a query, which changes nothing, and a command with
- * an idempotency key, which acts once however often it comes. Any other command is sent once.
+ * Adds retries to calls that are safe to repeat: queries, and commands with an idempotency key. Any other command is sent once.
  */
-export function persistentCalls(call: Calling, scope: Lifetime, ports: PersistPorts): Calling {
+export function addRetries(call: Calling, scope: Lifetime, ports: RetryPorts): Calling {
 	return async (route, input, options = {}) => {
 		if (route.kind === 'mutation' && !hasKey(input)) return call(route, input, options)
-		const controller = linkedController(options.signal)
+		const controller = linkController(options.signal)
 		scope.enter(controller)
 		try {
 			const { signal } = controller

@@ -4,42 +4,42 @@ import { TokenSource } from './token.js'
 import type { TransportName } from './transports/transport.js'
 import type { WebSocketConstructor } from './transports/trpc-socket.js'
 
-/** How a client reaches its server. Only `url` is needed. */
+/** The options of a client. Only `url` is required. */
 export interface PlanstreamOptions {
-	/** Where the server is: `http:` or `https:`; in a browser also relative to the page. */
+	/** Address of the server, `http:` or `https:`. In a browser it may be relative to the page. */
 	readonly url: string | URL
 	/**
-	 * The key, or a function that gives one. It is asked anew for each connection and each call, so a key that runs out is replaced on the
-	 * way; when the server refuses its key it is asked once more. When it fails, a subscription asks again after the delay; throw a
+	 * The token, or a function that returns one. The function runs for each connection and each call, so an expiring token is replaced in
+	 * time, and once more when the server refuses the token. If it fails, a subscription tries again after the backoff delay; throw a
 	 * `PlanstreamError` to give up.
-	 * @defaultValue none, for a server without keys
+	 * @defaultValue none, for a server without API keys
 	 */
 	readonly token?: string | (() => string | Promise<string>) | undefined
 	/**
-	 * `auto` is WebSocket, SSE where WebSocket does not get through or does not exist, and polling where a network holds SSE back; the
-	 * choice is remembered, in a page for five minutes over its loads.
+	 * `auto` uses WebSocket, falls back to SSE where WebSocket is blocked or missing, and to polling where a proxy buffers SSE. The
+	 * client remembers its choice; in a browser tab it survives reloads for five minutes.
 	 * @defaultValue `'auto'`
 	 */
 	readonly transport?: 'auto' | TransportName | undefined
 	/**
-	 * The WebSocket to use where there is none built in, as in Node 20: that of the package `ws` fits.
+	 * The WebSocket class to use where there is none built in, as in Node 20; the one of the package `ws` fits.
 	 * @defaultValue `globalThis.WebSocket`
 	 */
 	readonly WebSocket?: WebSocketConstructor | undefined
 	/** @defaultValue `globalThis.fetch` */
 	readonly fetch?: typeof fetch | undefined
 	/**
-	 * Milliseconds an attempt may take until the stream begins.
+	 * Milliseconds an attempt may take until its stream begins.
 	 * @defaultValue `10_000`
 	 */
 	readonly connectTimeoutMs?: number | undefined
 	/**
-	 * Milliseconds between two signs of life; a silence of 2.5 of them is taken as a cut.
+	 * Milliseconds between heartbeats. After a silence of 2.5 of them the connection counts as lost.
 	 * @defaultValue `15_000`
 	 */
 	readonly heartbeatMs?: number | undefined
 	/**
-	 * The delay between attempts: uniform between 0 and a bound that grows.
+	 * The delay between attempts: uniform between 0 and a growing bound.
 	 * @defaultValue `{ initialMs: 500, factor: 2, maxMs: 30_000 }`
 	 */
 	readonly backoff?: Partial<Backoff> | undefined
@@ -63,8 +63,8 @@ export interface Settings {
 	readonly clock: Clock
 }
 
-/** @throws PlanstreamError `bad_request` for options that contradict each other or cannot be meant */
-export function settingsOf(options: PlanstreamOptions): Settings {
+/** @throws PlanstreamError `bad_request` for invalid or contradictory options */
+export function readSettings(options: PlanstreamOptions): Settings {
 	const {
 		transport = 'auto',
 		connectTimeoutMs = 10_000,
@@ -74,31 +74,30 @@ export function settingsOf(options: PlanstreamOptions): Settings {
 	} = options
 	const WebSocket = options.WebSocket ?? globalThis.WebSocket ?? null
 	if (transport === 'websocket' && WebSocket === null) {
-		const sentence =
-			'transport is "websocket", but this runtime has no WebSocket. Pass one as `WebSocket`, or leave `transport` out.'
-		throw new PlanstreamError('bad_request', sentence, { path: 'WebSocket' })
+		const message = 'transport is "websocket", but this runtime has no WebSocket. Pass one as `WebSocket`, or omit `transport`.'
+		throw new PlanstreamError('bad_request', message, { path: 'WebSocket' })
 	}
 	const backoff = { ...DEFAULT_BACKOFF, ...options.backoff }
 	for (const [path, value] of Object.entries({ connectTimeoutMs, heartbeatMs, ...backoff })) assertAmount(path, value)
 	const fetch: typeof globalThis.fetch = options.fetch ?? ((input, init) => globalThis.fetch(input, init))
 	const token = options.token === undefined ? null : new TokenSource(options.token)
-	return { url: urlOf(options.url), token, transport, WebSocket, fetch, connectTimeoutMs, heartbeatMs, backoff, random, clock }
+	return { url: parseUrl(options.url), token, transport, WebSocket, fetch, connectTimeoutMs, heartbeatMs, backoff, random, clock }
 }
 
 function assertAmount(path: string, value: number): void {
 	if (Number.isFinite(value) && value >= 0) return
-	throw new PlanstreamError('bad_request', `${path} is ${value}. Give a number that is not negative.`, { path })
+	throw new PlanstreamError('bad_request', `${path} is ${value}. Use a number that is not negative.`, { path })
 }
 
-function urlOf(given: string | URL): URL {
+function parseUrl(given: string | URL): URL {
 	const page = typeof location === 'undefined' ? undefined : location.href
-	if (!URL.canParse(given, page)) throw badUrl(given)
+	if (!URL.canParse(given, page)) throw createUrlError(given)
 	const url = new URL(given, page)
-	if (url.protocol !== 'http:' && url.protocol !== 'https:') throw badUrl(given)
+	if (url.protocol !== 'http:' && url.protocol !== 'https:') throw createUrlError(given)
 	return url
 }
 
-function badUrl(given: string | URL): PlanstreamError {
-	const sentence = `url is "${String(given)}". Give the http: or https: address of a server, such as http://localhost:3000.`
-	return new PlanstreamError('bad_request', sentence, { path: 'url' })
+function createUrlError(given: string | URL): PlanstreamError {
+	const message = `url is "${String(given)}". Use the http: or https: address of a server, such as http://localhost:3000.`
+	return new PlanstreamError('bad_request', message, { path: 'url' })
 }

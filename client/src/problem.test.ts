@@ -1,62 +1,62 @@
 import { ERRORS, type ErrorCode, PlanstreamError } from '@planstream/shared'
 import { describe, expect, it } from 'vitest'
-import { errorOfClose, errorOfResponse, errorOfTrpc, lostOrError } from './problem.js'
+import { readCloseError, readResponseError, readTrpcError, toStreamError } from './problem.js'
 import { ConnectionLost } from './transports/transport.js'
 
 const problem = new PlanstreamError('stale_revision', 'Too old.', { revision: 3 }).toProblem()
 
 describe('a close code', () => {
 	it.each([1000, 1001, 1006, 1011, 1012, 1013, 4300, 4301, 4308, 4329, 4399])('%i may reconnect', (code) => {
-		expect(errorOfClose(code, '')).toBeInstanceOf(ConnectionLost)
+		expect(readCloseError(code, '')).toBeInstanceOf(ConnectionLost)
 	})
 
 	it.each([1009, 4400, 4401, 4403, 4404, 4450, 4499])('%i must not reconnect', (code) => {
-		expect(errorOfClose(code, '')).toBeInstanceOf(PlanstreamError)
+		expect(readCloseError(code, '')).toBeInstanceOf(PlanstreamError)
 	})
 
 	it('names the error it stands for', () => {
-		expect(errorOfClose(4401, 'Log in.')).toMatchObject({ code: 'unauthorized', message: 'Log in.' })
-		expect(errorOfClose(4499, '')).toMatchObject({ code: 'bad_request', facts: { close_code: 4499 } })
+		expect(readCloseError(4401, 'Log in.')).toMatchObject({ code: 'unauthorized', message: 'Log in.' })
+		expect(readCloseError(4499, '')).toMatchObject({ code: 'bad_request', facts: { close_code: 4499 } })
 	})
 
 	it('agrees with the error table on what may reconnect', () => {
 		for (const code of Object.keys(ERRORS) as ErrorCode[]) {
 			const { close, retryable } = ERRORS[code]
-			if (code !== 'internal') expect([code, errorOfClose(close, '') instanceof ConnectionLost]).toEqual([code, retryable])
+			if (code !== 'internal') expect([code, readCloseError(close, '') instanceof ConnectionLost]).toEqual([code, retryable])
 		}
 	})
 })
 
 describe('a failed answer', () => {
 	it('is the problem it carries', async () => {
-		const error = await errorOfResponse(new Response(JSON.stringify(problem), { status: 412 }))
+		const error = await readResponseError(new Response(JSON.stringify(problem), { status: 412 }))
 		expect(error).toMatchObject({ code: 'stale_revision', message: 'Too old.', facts: { revision: 3 } })
 	})
 
 	it('of a proxy is told by its status', async () => {
-		expect(await errorOfResponse(new Response('<html>', { status: 502 }))).toBeInstanceOf(ConnectionLost)
-		expect(await errorOfResponse(new Response('<html>', { status: 403 }))).toMatchObject({ code: 'forbidden' })
-		expect(await errorOfResponse(new Response('', { status: 418 }))).toMatchObject({
+		expect(await readResponseError(new Response('<html>', { status: 502 }))).toBeInstanceOf(ConnectionLost)
+		expect(await readResponseError(new Response('<html>', { status: 403 }))).toMatchObject({ code: 'forbidden' })
+		expect(await readResponseError(new Response('', { status: 418 }))).toMatchObject({
 			code: 'bad_request',
 			facts: { status: 418 },
 		})
 	})
 
 	it('over tRPC is its problem, or what its code says', () => {
-		expect(errorOfTrpc({ message: 'x', data: { code: 'BAD_REQUEST', problem } })).toMatchObject({ code: 'stale_revision' })
-		expect(errorOfTrpc({ message: 'No.', data: { code: 'FORBIDDEN' } })).toMatchObject({ code: 'forbidden', message: 'No.' })
-		expect(errorOfTrpc(null)).toMatchObject({ code: 'internal' })
+		expect(readTrpcError({ message: 'x', data: { code: 'BAD_REQUEST', problem } })).toMatchObject({ code: 'stale_revision' })
+		expect(readTrpcError({ message: 'No.', data: { code: 'FORBIDDEN' } })).toMatchObject({ code: 'forbidden', message: 'No.' })
+		expect(readTrpcError(null)).toMatchObject({ code: 'internal' })
 	})
 })
 
 describe('a failed stream', () => {
 	it('that may succeed later is a cut with the time the server asks for', () => {
 		const error = new PlanstreamError('rate_limited', 'Slower.', { retry_after_ms: 1500 })
-		expect(lostOrError(error)).toMatchObject({ name: 'Cut', retryAfterMs: 1500, cause: error })
+		expect(toStreamError(error)).toMatchObject({ name: 'ConnectionLost', retryAfterMs: 1500, cause: error })
 	})
 
 	it('that cannot succeed later stays an error', () => {
 		const error = new PlanstreamError('bad_request', 'No.')
-		expect(lostOrError(error)).toBe(error)
+		expect(toStreamError(error)).toBe(error)
 	})
 })

@@ -1,13 +1,13 @@
 import { EVENT_TYPES, PlanstreamError } from '@planstream/shared'
 import type { PlanEvent } from './generated/events.js'
 import type { ControlFrame, ProblemFrame } from './generated/frames.js'
-import { lostOrError } from './problem.js'
+import { toStreamError } from './problem.js'
 import type { Delivery } from './transports/transport.js'
 import type { SubscribeOptions, UnknownEvent } from './types.js'
 
-/** How far a subscription has come. */
+/** The position of a subscription in its stream. */
 export interface Position {
-	/** Resume behind this; null before the first item. */
+	/** The cursor to resume after; null before the first item. */
 	readonly cursor: string | null
 	/** Sequence number of the last event seen. */
 	readonly seq: number
@@ -15,11 +15,11 @@ export interface Position {
 
 export const UNKNOWN_POSITION: Position = { cursor: null, seq: 0 }
 
-/** What one item means: a new event, a control frame, or nothing that is news. */
+/** One item after it was read: a new event, a control frame, or neither for a repeated item. */
 export interface Received {
 	readonly position: Position
 	readonly event: PlanEvent | null
-	/** An event of a type that this version does not know. */
+	/** An event of a type that is newer than this SDK. */
 	readonly unknown: UnknownEvent | null
 	readonly frame: ControlFrame | null
 }
@@ -29,15 +29,15 @@ const KNOWN_FRAMES: ReadonlySet<string> = new Set<ControlFrame['frame']>(['ready
 
 const NOTHING = { event: null, unknown: null, frame: null }
 
-/** Takes one item. An event seen before is dropped; one of a type this client does not know moves the position too. */
+/** Reads one item. Drops events seen before; an event of an unknown type moves the position, too. */
 export function receive(position: Position, { item, cursor }: Delivery): Received {
-	if (isFrame(item)) return { ...NOTHING, position: afterFrame(position, item), frame: item }
+	if (isFrame(item)) return { ...NOTHING, position: advancePosition(position, item), frame: item }
 	if (!isEvent(item) || item.seq <= position.seq) return { ...NOTHING, position }
 	const meaning = isKnown(item) ? { event: item } : { unknown: item }
 	return { ...NOTHING, ...meaning, position: { cursor: cursor ?? item.cursor, seq: item.seq } }
 }
 
-function afterFrame(position: Position, frame: ControlFrame): Position {
+function advancePosition(position: Position, frame: ControlFrame): Position {
 	switch (frame.frame) {
 		case 'ready': {
 			const seq = frame.from_seq - 1
@@ -63,32 +63,34 @@ function isKnown(event: PlanEvent | UnknownEvent): event is PlanEvent {
 	return KNOWN_TYPES.has(String(event.event_type))
 }
 
-/** What a subscription makes of what its connections bring. */
+/** Turns deliveries into the items of a subscription, across connections. */
 export interface StreamReader<Item> {
-	/** The next connection goes on behind it; null where it begins anew. */
+	/** The cursor the next connection resumes after; null if it starts over. */
 	readonly cursor: string | null
-	/** Changes with each item that is news. */
+	/** A number that changes with each new item. */
 	readonly progress: number
-	/** Whether the server has said that nothing more comes. */
+	/** Whether the server has ended the stream for good. */
 	readonly ended: boolean
 	/**
-	 * @returns null for what is no news to the user
-	 * @throws Cut or PlanstreamError what the server says went wrong
+	 * Reads one delivery.
+	 *
+	 * @returns null if there is nothing to yield
+	 * @throws ConnectionLost or PlanstreamError for a `problem` frame
 	 */
 	read(delivery: Delivery): Item | null
 }
 
-/** Reads a plan's stream: each event once, in order. */
+/** Reads the stream of a plan: each event once, in order. */
 export class PlanReader<Item> implements StreamReader<Item> {
 	readonly #options: SubscribeOptions
-	readonly #means: (received: Received) => Item | null
+	readonly #interpret: (received: Received) => Item | null
 	#position: Position = UNKNOWN_POSITION
 	#ended = false
 
-	/** @param means - what the user gets of an event or a frame; null for nothing */
-	constructor(options: SubscribeOptions, means: (received: Received) => Item | null) {
+	/** @param interpret - makes the item to yield from an event or a frame; null for none */
+	constructor(options: SubscribeOptions, interpret: (received: Received) => Item | null) {
 		this.#options = options
-		this.#means = means
+		this.#interpret = interpret
 	}
 
 	get cursor(): string | null {
@@ -106,12 +108,12 @@ export class PlanReader<Item> implements StreamReader<Item> {
 	read(delivery: Delivery): Item | null {
 		const received = receive(this.#position, delivery)
 		this.#position = received.position
-		if (received.frame) this.#heed(received.frame)
+		if (received.frame) this.#handleFrame(received.frame)
 		if (received.unknown) this.#options.onUnknown?.(received.unknown)
-		return this.#means(received)
+		return this.#interpret(received)
 	}
 
-	#heed(frame: ControlFrame): void {
+	#handleFrame(frame: ControlFrame): void {
 		switch (frame.frame) {
 			case 'ready':
 				if (frame.reset) this.#options.onReset?.(frame)
@@ -121,14 +123,14 @@ export class PlanReader<Item> implements StreamReader<Item> {
 				this.#ended = !frame.resume
 				return
 			case 'problem':
-				throw failureOf(frame)
+				throw toError(frame)
 			case 'position':
 				return
 		}
 	}
 }
 
-/** Reads what has no position and no end: every item is news. */
+/** Reads a stream without positions or an end: every item is new. */
 export class ItemReader<Item> implements StreamReader<Item> {
 	readonly cursor = null
 	readonly ended = false
@@ -139,7 +141,7 @@ export class ItemReader<Item> implements StreamReader<Item> {
 	}
 
 	read({ item }: Delivery): Item {
-		if (isProblem(item)) throw failureOf(item)
+		if (isProblem(item)) throw toError(item)
 		this.#progress++
 		return item as Item
 	}
@@ -149,6 +151,6 @@ function isProblem(item: unknown): item is ProblemFrame {
 	return typeof item === 'object' && item !== null && 'frame' in item && item.frame === 'problem'
 }
 
-function failureOf({ frame: _frame, plan_id: _plan, cursor: _cursor, ...problem }: ProblemFrame): Error {
-	return lostOrError(PlanstreamError.fromProblem(problem))
+function toError({ frame: _frame, plan_id: _plan, cursor: _cursor, ...problem }: ProblemFrame): Error {
+	return toStreamError(PlanstreamError.fromProblem(problem))
 }

@@ -39,9 +39,9 @@ function setUp(scripts: readonly ScriptedConnection[], { options = {}, other }: 
 	monitor.listen(({ state }) => states.push(state))
 	let transport = first
 	const transports: TransportChooser = {
-		current: () => transport,
-		worked: () => {},
-		failed: () => {
+		getCurrent: () => transport,
+		recordStart: () => {},
+		recordFailure: () => {
 			const changed = other !== undefined && transport === first
 			if (changed) transport = second
 			return changed

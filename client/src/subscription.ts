@@ -1,38 +1,38 @@
 import type { Activity } from './connection.js'
 import type { StreamReader } from './stream-reader.js'
-import { type Backoff, backoffDelay, type Clock, type Lifetime, linkedController, pause } from './timing.js'
-import { NoToken } from './token.js'
+import { type Backoff, type Clock, drawBackoffDelay, type Lifetime, linkController, pause } from './timing.js'
+import { TokenUnavailable } from './token.js'
 import { BufferedByProxy, ConnectionLost, type Stream, type Transport, type TransportName } from './transports/transport.js'
 import type { StreamRoute } from './types.js'
 
-/** The choice of transport, which all subscriptions of a client make together. */
+/** The choice of transport, shared by all subscriptions of a client. */
 export interface TransportChooser {
-	current(): Transport
-	/** A stream began over it. */
-	worked(transport: TransportName): void
+	getCurrent(): Transport
+	/** Records that a stream began over this transport. */
+	recordStart(transport: TransportName): void
 	/**
-	 * An attempt failed before its stream began, or what it brought is held back on its way.
+	 * Records that an attempt failed before its stream began, or that a proxy buffers the stream.
 	 *
-	 * @returns true when another transport is worth an attempt at once
+	 * @returns true when another transport should be tried at once
 	 */
-	failed(transport: TransportName, how: { readonly heldBack: boolean }): boolean
+	recordFailure(transport: TransportName, how: { readonly heldBack: boolean }): boolean
 }
 
-/** What a subscription works with. */
+/** The dependencies of a subscription. */
 export interface SubscriptionPorts {
 	readonly transports: TransportChooser
 	readonly clock: Clock
 	readonly random: () => number
 	readonly backoff: Backoff
 	readonly connectTimeoutMs: number
-	/** A stream that lived for so long, or brought an event, has worked: its failure counts as the first. */
+	/** Milliseconds after which a stream counts as working, as it does after an event: its failure then counts as the first. */
 	readonly provenAfterMs: number
-	/** Whether another attempt would come with another key than the one that was refused. */
+	/** Tells whether another attempt would use a new token in place of the refused one. */
 	mayRenew(error: unknown): error is Error
 	report(subscription: object, activity: Activity | null): void
 }
 
-/** How one connection came to its end. */
+/** How one connection ended. */
 type Ending =
 	| { readonly finished: true }
 	| { readonly finished: false; readonly cut: ConnectionLost; readonly lively: boolean; readonly atOnce: boolean }
@@ -40,13 +40,13 @@ type Ending =
 /** One connection that failed. */
 interface Attempt {
 	readonly transport: TransportName
-	/** When its stream began; null when it did not. */
+	/** Time its stream began; null if it never did. */
 	readonly began: number | null
-	/** It brought news. */
+	/** Whether it delivered anything new. */
 	readonly moved: boolean
 }
 
-/** What a subscription is to. */
+/** The target of a subscription, and the reader of its stream. */
 export interface SubscriptionTarget<Item> {
 	readonly route: StreamRoute
 	readonly input: object
@@ -54,11 +54,11 @@ export interface SubscriptionTarget<Item> {
 	readonly signal?: AbortSignal | undefined
 }
 
-/** One subscription over as many connections as it takes, until the end. */
+/** A subscription over as many connections as it takes, until its end. */
 export class Subscription<Item> {
 	readonly #target: SubscriptionTarget<Item>
 	readonly #ports: SubscriptionPorts
-	/** The key is asked for once more before its refusal counts. */
+	/** Whether a refused token is being renewed; a second refusal in a row is final. */
 	#renewing = false
 
 	constructor(target: SubscriptionTarget<Item>, ports: SubscriptionPorts) {
@@ -67,15 +67,15 @@ export class Subscription<Item> {
 	}
 
 	/**
-	 * The items. Leaving the loop releases the connection.
+	 * Yields the items. Leaving the loop releases the connection.
 	 *
 	 * @param scope - ends the iteration when it is closed, as the target's signal does
-	 * @param left - ends it too
-	 * @throws PlanstreamError when the server refuses for good
+	 * @param left - ends the iteration, too
+	 * @throws PlanstreamError when the server refuses permanently
 	 */
 	async *items(scope: Lifetime, left?: AbortSignal): AsyncGenerator<Item, void, undefined> {
 		const { clock, random, backoff } = this.#ports
-		const controller = linkedController(this.#target.signal, left)
+		const controller = linkController(this.#target.signal, left)
 		const { signal } = controller
 		scope.enter(controller)
 		let failures = 0
@@ -89,7 +89,7 @@ export class Subscription<Item> {
 				if (ending.atOnce && failures === 1) continue
 				cut = ending.cut
 				this.#reportAttempt(cut)
-				await pause(clock, (cut.retryAfterMs ?? 0) + backoffDelay(failures, random, backoff), signal)
+				await pause(clock, (cut.retryAfterMs ?? 0) + drawBackoffDelay(failures, random, backoff), signal)
 			}
 		} finally {
 			scope.leave(controller)
@@ -101,15 +101,15 @@ export class Subscription<Item> {
 	/** @param cut - the failure before; null for the first attempt */
 	#reportAttempt(cut: ConnectionLost | null): void {
 		const { report, transports } = this.#ports
-		const transport = transports.current().name
+		const transport = transports.getCurrent().name
 		report(this, cut === null ? { state: 'connecting', transport } : { state: 'reconnecting', transport, error: cut })
 	}
 
-	/** The items of one connection; what is not a cut is thrown. */
+	/** Yields the items of one connection. Throws every error except a lost connection. */
 	async *#connect(signal: AbortSignal): AsyncGenerator<Item, Ending, undefined> {
 		const { transports, clock, report } = this.#ports
-		const transport = transports.current()
-		const connection = linkedController(signal)
+		const transport = transports.getCurrent()
+		const connection = linkController(signal)
 		const { reader } = this.#target
 		const from = reader.progress
 		let began: number | null = null
@@ -117,23 +117,23 @@ export class Subscription<Item> {
 			const stream = await this.#open(transport, connection)
 			began = clock.now()
 			this.#renewing = false
-			transports.worked(transport.name)
+			transports.recordStart(transport.name)
 			if (stream === 'finished') return { finished: true }
 			report(this, { state: 'open', transport: transport.name })
 			yield* this.#read(stream)
 			if (reader.ended) return { finished: true }
-			throw new ConnectionLost('The server closed the stream before its end.')
+			throw new ConnectionLost('The server closed the stream early.')
 		} catch (error) {
 			if (signal.aborted) return { finished: true }
-			return this.#failed(error, { transport: transport.name, began, moved: reader.progress !== from })
+			return this.#handleFailure(error, { transport: transport.name, began, moved: reader.progress !== from })
 		} finally {
 			connection.unlink()
 			connection.abort()
 		}
 	}
 
-	/** What a failure means for the next attempt; one for good is thrown. */
-	#failed(error: unknown, { transport, began, moved }: Attempt): Ending {
+	/** Decides how to go on after a failure. Throws a permanent one. */
+	#handleFailure(error: unknown, { transport, began, moved }: Attempt): Ending {
 		const { transports, clock, provenAfterMs, mayRenew } = this.#ports
 		if (!this.#renewing && mayRenew(error)) {
 			this.#renewing = true
@@ -142,8 +142,8 @@ export class Subscription<Item> {
 		if (!(error instanceof ConnectionLost)) throw error
 		const lively = moved || (began !== null && clock.now() - began >= provenAfterMs)
 		const heldBack = error instanceof BufferedByProxy
-		const unproven = (began === null || heldBack) && !(error instanceof NoToken)
-		return { finished: false, cut: error, lively, atOnce: unproven && transports.failed(transport, { heldBack }) }
+		const unproven = (began === null || heldBack) && !(error instanceof TokenUnavailable)
+		return { finished: false, cut: error, lively, atOnce: unproven && transports.recordFailure(transport, { heldBack }) }
 	}
 
 	async #open(transport: Transport, connection: AbortController): Promise<Stream | 'finished'> {
@@ -158,7 +158,7 @@ export class Subscription<Item> {
 		try {
 			return await transport.open(request, connection.signal)
 		} catch (error) {
-			throw late ? new BufferedByProxy(`There was no answer within ${connectTimeoutMs} ms.`, { cause: error }) : error
+			throw late ? new BufferedByProxy(`The server did not answer within ${connectTimeoutMs} ms.`, { cause: error }) : error
 		} finally {
 			cancel()
 		}

@@ -1,12 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type Backoff, backoffDelay, DEFAULT_BACKOFF } from './timing.js'
+import { type Backoff, DEFAULT_BACKOFF, drawBackoffDelay } from './timing.js'
 
 describe('backoffDelay', () => {
 	it('draws uniformly from 0 to a bound that doubles until its limit', () => {
-		const bounds = [1, 2, 3, 7, 8, 100].map((failures) => backoffDelay(failures, () => 1, DEFAULT_BACKOFF))
+		const bounds = [1, 2, 3, 7, 8, 100].map((failures) => drawBackoffDelay(failures, () => 1, DEFAULT_BACKOFF))
 		expect(bounds).toEqual([500, 1000, 2000, 30_000, 30_000, 30_000])
-		expect(backoffDelay(2, () => 0.25, DEFAULT_BACKOFF)).toBe(250)
+		expect(drawBackoffDelay(2, () => 0.25, DEFAULT_BACKOFF)).toBe(250)
 	})
 
 	it('is never negative and never above its limit, however many failures there were', () => {
@@ -18,7 +18,7 @@ describe('backoffDelay', () => {
 		const share = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })
 		fc.assert(
 			fc.property(fc.integer({ min: 1, max: 5000 }), share, backoff, (failures, drawn, options) => {
-				const delay = backoffDelay(failures, () => drawn, options)
+				const delay = drawBackoffDelay(failures, () => drawn, options)
 				expect(delay).toBeGreaterThanOrEqual(0)
 				expect(delay).toBeLessThanOrEqual(options.maxMs)
 			}),

@@ -1,14 +1,14 @@
 import { PlanstreamError } from '@planstream/shared'
 
-/** Time as the client sees it. Tests bring their own. */
+/** The clock and timers of a client; a test passes its own. */
 export interface Clock {
-	/** Milliseconds since some fixed moment; never goes back. */
+	/** Milliseconds since a fixed moment; never goes back. */
 	now(): number
 	/**
-	 * Runs something once, later.
+	 * Runs a function once, after a delay.
 	 *
 	 * @param ms - delay in milliseconds
-	 * @returns cancels it
+	 * @returns a function that cancels the timer
 	 */
 	after(ms: number, run: () => void): () => void
 }
@@ -21,7 +21,7 @@ export const systemClock: Clock = {
 	},
 }
 
-/** Resolves when the time is over or the signal is aborted, whichever is first. */
+/** Resolves after the delay, or when the signal aborts. */
 export function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
 	if (signal.aborted) return Promise.resolve()
 	return new Promise((resolve) => {
@@ -35,41 +35,41 @@ export function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<vo
 	})
 }
 
-/** How long to wait between attempts; times in milliseconds. */
+/** The delay between attempts, in milliseconds. */
 export interface Backoff {
 	/** Upper bound of the first delay. */
 	readonly initialMs: number
-	/** What the bound is multiplied with after each failure. */
+	/** Multiplies the bound after each failure. */
 	readonly factor: number
-	/** The bound never exceeds this. */
+	/** Upper bound of every delay. */
 	readonly maxMs: number
 }
 
 export const DEFAULT_BACKOFF: Backoff = { initialMs: 500, factor: 2, maxMs: 30_000 }
 
-/** Keeps the power finite: 0 times infinity would be no number. */
+/** Keeps the power finite: 0 times infinity is NaN. */
 const MAX_EXPONENT = 64
 
 /**
- * Exponential backoff with full jitter: uniform between 0 and the bound, so that the clients of a server that went
- * away do not come back at one moment.
+ * Draws a delay of exponential backoff with full jitter: uniform between 0 and the bound, so that the clients of a restarted server
+ * do not all reconnect at the same moment.
  *
  * @param failures - failed attempts in a row, at least 1
  * @param random - draws from 0 (inclusive) to 1 (exclusive)
  * @returns the delay in milliseconds
  */
-export function backoffDelay(failures: number, random: () => number, { initialMs, factor, maxMs }: Backoff): number {
+export function drawBackoffDelay(failures: number, random: () => number, { initialMs, factor, maxMs }: Backoff): number {
 	return Math.min(maxMs, initialMs * factor ** Math.min(failures - 1, MAX_EXPONENT)) * random()
 }
 
-/** A controller that signals abort too, until it is let go. */
+/** An abort controller that follows other signals until it is unlinked. */
 export interface LinkedController extends AbortController {
-	/** Takes the listener off the signals. */
+	/** Stops following the signals. */
 	unlink(): void
 }
 
-/** (`AbortSignal.any` keeps its listeners for as long as the given signals live.) */
-export function linkedController(...signals: readonly (AbortSignal | undefined)[]): LinkedController {
+/** Makes a controller that aborts with the given signals. (`AbortSignal.any` keeps its listeners while those signals live.) */
+export function linkController(...signals: readonly (AbortSignal | undefined)[]): LinkedController {
 	const controller = new AbortController()
 	const unlinks = signals.map((signal) => {
 		const abort = (): void => controller.abort(signal?.reason)
@@ -83,8 +83,8 @@ export function linkedController(...signals: readonly (AbortSignal | undefined)[
 	return Object.assign(controller, { unlink })
 }
 
-/** Waits for something no longer than until the signal aborts. */
-export function unlessAborted<Value>(awaited: Promise<Value>, signal: AbortSignal): Promise<Value> {
+/** Awaits a promise, but rejects when the signal aborts first. */
+export function awaitUnlessAborted<Value>(awaited: Promise<Value>, signal: AbortSignal): Promise<Value> {
 	return new Promise((resolve, reject) => {
 		const abort = (): void => reject(signal.reason)
 		signal.addEventListener('abort', abort)
@@ -93,18 +93,18 @@ export function unlessAborted<Value>(awaited: Promise<Value>, signal: AbortSigna
 	})
 }
 
-/** What runs on behalf of one client. Closing it ends all that runs, and whatever would begin later. */
+/** The lifetime of one client. Closing it aborts everything that runs on its behalf, and whatever would start later. */
 export class Lifetime {
 	readonly #running = new Set<AbortController>()
 	#closed = false
 
-	/** @throws PlanstreamError `illegal_transition` when it is closed */
+	/** @throws PlanstreamError `illegal_transition` if the client is closed */
 	assertOpen(): void {
-		if (this.#closed) throw closedError()
+		if (this.#closed) throw createClosedError()
 	}
 
 	enter(controller: AbortController): void {
-		if (this.#closed) controller.abort(closedError())
+		if (this.#closed) controller.abort(createClosedError())
 		else this.#running.add(controller)
 	}
 
@@ -114,10 +114,10 @@ export class Lifetime {
 
 	close(): void {
 		this.#closed = true
-		for (const controller of this.#running) controller.abort(closedError())
+		for (const controller of this.#running) controller.abort(createClosedError())
 	}
 }
 
-function closedError(): PlanstreamError {
-	return new PlanstreamError('illegal_transition', 'This client was closed. Make another with createPlanstream().')
+function createClosedError(): PlanstreamError {
+	return new PlanstreamError('illegal_transition', 'This client is closed. Make a new one with createPlanstream().')
 }

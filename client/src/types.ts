@@ -2,57 +2,57 @@ import type { SubscribeInput } from './generated/commands.js'
 import type { PlanEvent } from './generated/events.js'
 import type { ReadyFrame } from './generated/frames.js'
 
-/** How one request is made. */
+/** The options of one request. */
 export interface CallOptions {
-	/** Gives up on the answer; the server may have done the work all the same. */
+	/** Stops waiting for the response; the server may still do the work. */
 	readonly signal?: AbortSignal | undefined
 }
 
-/** How something without an end is watched. */
+/** The options of a subscription. */
 export interface WatchOptions {
-	/** Ends the subscription: the loop over its items ends as if there were no more. */
+	/** Ends the subscription; its loop ends as if there were no more items. */
 	readonly signal?: AbortSignal | undefined
 }
 
-/** An event of a type that came after this version: where it stands is known, not what it says. */
+/** An event of a type that is newer than this SDK: its position is known, its meaning is not. */
 export type UnknownEvent = Pick<PlanEvent, 'seq' | 'cursor'> & { readonly [field: string]: unknown }
 
-/** What a subscription tells besides its events. */
+/** The options of a subscription to events, with callbacks for everything but the events. */
 export interface SubscribeOptions extends WatchOptions {
-	/** Called on each (re)connection, before its events, with what the server could do with the position. */
+	/** Called on each (re)connection, before its events, with the position the server resumes from. */
 	readonly onReady?: ((frame: ReadyFrame) => void) | undefined
 	/**
-	 * Called when the position could not be honoured: `frame.reset` says why, and what you have folded so far is to be
-	 * replaced by `frame.state`. Events then follow from `frame.from_seq`.
+	 * Called when the server could not resume from the position. `frame.reset` gives the reason. Replace the state you have folded by
+	 * `frame.state`; events follow from `frame.from_seq`.
 	 */
 	readonly onReset?: ((frame: ReadyFrame) => void) | undefined
 	/**
-	 * Called in its place with each event of a type that came after this version of the SDK, before the next event.
-	 * @defaultValue such an event is passed over
+	 * Called with each event of a type that is newer than this SDK, in its place in the order.
+	 * @defaultValue such events are skipped
 	 */
 	readonly onUnknown?: ((event: UnknownEvent) => void) | undefined
 }
 
-/** Where a query or a command goes; `{name}` in the path stands for the input field of that name. */
+/** The REST route of a query or a command; `{name}` in the path stands for the input field of that name. */
 export interface Route {
 	readonly kind: 'query' | 'mutation'
 	readonly method: 'GET' | 'POST' | 'DELETE'
 	readonly path: string
 }
 
-/** A subscription by its name on WebSocket and its path on SSE. */
+/** The address of a subscription: its name on WebSocket and its path on SSE. */
 export interface StreamRoute {
 	readonly name: string
 	readonly path: string
 }
 
-/** Makes one request and reads its answer. */
+/** Makes one request and reads the response. */
 export type Calling = <Output>(route: Route, input: object, options?: CallOptions) => Promise<Output>
 
-/** Opens one subscription to what has no position: each connection begins anew. */
+/** Opens a subscription without positions: each connection starts over. */
 export type Watching = <Item>(route: StreamRoute, input: object, options?: WatchOptions) => AsyncGenerator<Item, void, undefined>
 
-/** Opens one subscription to a plan's events. */
+/** Opens a subscription to the events of a plan. */
 export type Subscribing = (
 	route: StreamRoute,
 	input: SubscribeInput,

@@ -2,7 +2,7 @@ import { initialPlanState, type PlanState, type ReadyFrame } from '@planstream/s
 import { describe, expect, it } from 'vitest'
 import type { PlanEvent } from './generated/events.js'
 import { type Received, UNKNOWN_POSITION } from './stream-reader.js'
-import { folding } from './watch.js'
+import { foldStates } from './watch.js'
 
 const nothing: Received = { position: UNKNOWN_POSITION, event: null, unknown: null, frame: null }
 const started = { event_type: 'plan_started', seq: 1, cursor: 'e.1', timestamp: 't', data: { query: 'q', research_type: 'r' } }
@@ -26,32 +26,32 @@ const ready = (fields: Partial<ReadyFrame>): Received => ({ ...nothing, frame: {
 
 describe('the states of a stream', () => {
 	it('begin with the one the server gives', () => {
-		const fold = folding('p', { from: null, onEvent: undefined })
+		const fold = foldStates('p', { from: null, onEvent: undefined })
 		expect(fold(ready({ state }))).toBe(state)
 		expect(fold(event)).toMatchObject({ status: 'running', owner: 'managed', seq: 1 })
 	})
 
 	it('begin with the first event where there is nothing before it, and know the owner', () => {
-		const fold = folding('p', { from: null, onEvent: undefined })
+		const fold = foldStates('p', { from: null, onEvent: undefined })
 		expect(fold(ready({ state: initialPlanState('p', 'managed') }))).toBeNull()
 		expect(fold(event)).toMatchObject({ owner: 'managed', query: 'q' })
-		const waiting = folding('p', { from: null, onEvent: undefined })
+		const waiting = foldStates('p', { from: null, onEvent: undefined })
 		expect([waiting(ready({ owner: null })), waiting(ready({ owner: 'managed' }))]).toEqual([null, null])
 		expect(waiting(event)?.owner).toBe('managed')
 	})
 
 	it('go on from the one that is known, unless the server says that it does not hold', () => {
-		const fold = folding('p', { from: state, onEvent: undefined })
+		const fold = foldStates('p', { from: state, onEvent: undefined })
 		expect(fold(ready({}))).toBeNull()
 		expect(fold(event)).toMatchObject({ owner: 'managed', status: 'running' })
 		expect(fold(ready({ reset: { reason: 'fork' }, state }))).toBe(state)
 		expect(fold(ready({ reset: { reason: 'rewind' }, owner: null }))).toBeNull()
-		expect(fold(event)).toEqual(folding('p', { from: initialPlanState('p', 'managed'), onEvent: undefined })(event))
+		expect(fold(event)).toEqual(foldStates('p', { from: initialPlanState('p', 'managed'), onEvent: undefined })(event))
 	})
 
 	it('move on with an event of a later version, which is not told', () => {
 		const told: PlanEvent[] = []
-		const fold = folding('p', { from: state, onEvent: (each) => told.push(each) })
+		const fold = foldStates('p', { from: state, onEvent: (each) => told.push(each) })
 		const unknown = { event_type: 'step_teleported', seq: 8, cursor: 'e.8', timestamp: 't' }
 		expect(fold({ ...nothing, unknown })).toEqual({ ...state, created_at: 't', seq: 8, cursor: 'e.8' })
 		fold(event)

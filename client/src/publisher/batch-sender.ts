@@ -1,8 +1,8 @@
 import { PlanstreamError } from '@planstream/shared'
 import type { PublishOutput } from '../generated/answers.js'
 import type { PublishInput } from '../generated/commands.js'
-import { type PersistPorts, persist } from '../http.js'
-import { linkedController } from '../timing.js'
+import { persist, type RetryPorts } from '../http.js'
+import { linkController } from '../timing.js'
 import type { Calling } from '../types.js'
 import type { OutgoingEvent } from './outbox.js'
 
@@ -10,7 +10,7 @@ const ROUTE = { kind: 'mutation', method: 'POST', path: '/api/v1/streaming/plans
 
 type Results = PublishOutput['results']
 
-export interface SenderPorts extends PersistPorts {
+export interface SenderPorts extends RetryPorts {
 	readonly call: Calling
 	readonly silenceMs: number
 }
@@ -20,7 +20,7 @@ export interface SenderOptions {
 	readonly onRetry: (failure: PlanstreamError) => void
 }
 
-/** Sends batches to one plan, each for as long as it takes. */
+/** Sends batches of events to one plan, with retries. */
 export class BatchSender {
 	readonly #plan_id: string
 	readonly #options: SenderOptions
@@ -33,8 +33,8 @@ export class BatchSender {
 	}
 
 	/**
-	 * Resolves when the events are durable. When the log holds some of them, those are sent by themselves, for the server to
-	 * compare them, and the new ones after them: the server has refused the whole batch then, so nothing of it is under way.
+	 * Resolves when the events are durable. If the server refuses the batch because the log already holds some of its events, those are
+	 * sent on their own, so that the server compares them, and the new ones after them.
 	 *
 	 * @throws PlanstreamError the refusal, with the `event_id` of the event it names
 	 */
@@ -42,7 +42,7 @@ export class BatchSender {
 		try {
 			return await this.#persist(events, signal)
 		} catch (error) {
-			const known = knownIds(error)
+			const known = findKnownIds(error)
 			if (known === null) throw error
 			const isKnown = ({ event_id }: OutgoingEvent) => known.has(event_id)
 			const before = await this.#persist(events.filter(isKnown), signal)
@@ -63,16 +63,16 @@ export class BatchSender {
 		try {
 			return await persist(() => this.#attempt(events, signal), { again, signal }, this.#ports)
 		} catch (error) {
-			throw withEventId(error, events)
+			throw addEventId(error, events)
 		}
 	}
 
-	/** An answer that stays out for too long is no answer: a connection may be dead without a sign. */
+	/** Gives up on a response after `silenceMs`: a dead connection may give no other sign. */
 	async #attempt(events: readonly OutgoingEvent[], signal: AbortSignal): Promise<Results> {
 		const { call, clock, silenceMs } = this.#ports
-		const controller = linkedController(signal)
+		const controller = linkController(signal)
 		const cancel = clock.after(silenceMs, () => {
-			controller.abort(new PlanstreamError('unreachable', `The server has not answered a publish within ${silenceMs} ms.`))
+			controller.abort(new PlanstreamError('unreachable', `The server did not answer a publish within ${silenceMs} ms.`))
 		})
 		try {
 			const input: PublishInput = { plan_id: this.#plan_id, events }
@@ -85,14 +85,14 @@ export class BatchSender {
 	}
 }
 
-/** The ids of a batch that the log holds already; null when that is not what is wrong. */
-function knownIds(error: unknown): ReadonlySet<unknown> | null {
+/** Reads which events of a batch the log already holds; null for any other error. */
+function findKnownIds(error: unknown): ReadonlySet<unknown> | null {
 	const duplicates = error instanceof PlanstreamError && error.code === 'conflict' ? error.facts.duplicates : undefined
 	return Array.isArray(duplicates) ? new Set(duplicates) : null
 }
 
-/** A refusal that names an event by its place in the batch names it by its id too. */
-function withEventId(error: unknown, events: readonly OutgoingEvent[]): unknown {
+/** Adds the `event_id` to a refusal that names an event by its index in the batch. */
+function addEventId(error: unknown, events: readonly OutgoingEvent[]): unknown {
 	if (!(error instanceof PlanstreamError)) return error
 	const [, index] = /^events[.[](\d+)/.exec(String(error.facts.path)) ?? []
 	const event = index === undefined ? undefined : events[Number(index)]

@@ -19,7 +19,7 @@ function batchesOf(items: readonly Outgoing[]): Outgoing[][] {
 		}
 		const batch = outbox.cut()
 		batches.push(batch)
-		outbox.settled(batch)
+		outbox.settle(batch)
 	}
 	expect(outbox.size).toBe(0)
 	return batches
@@ -59,7 +59,7 @@ it('has room for 1,024 events or 4 MiB, what is under way included', () => {
 	expect(outbox.hasRoom(item(10, 'x'))).toBe(false)
 	const batch = outbox.cut()
 	expect(outbox.hasRoom(item(10, 'x'))).toBe(false)
-	outbox.settled(batch)
+	outbox.settle(batch)
 	expect(outbox.hasRoom(item(10, 'x'))).toBe(true)
 	expect(outbox.hasRoom(item(4 * 1024 * 1024, 'x'))).toBe(false)
 })

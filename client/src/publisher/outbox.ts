@@ -1,40 +1,40 @@
 import type { EventInput } from '../generated/event-inputs.js'
 
-/** A batch of the server takes so many events. */
+/** Maximum events in one batch, as the server allows. */
 const MAX_BATCH_EVENTS = 256
-/** Below the publish body's limit of 1 MiB, with room for what stands around the events. */
+/** Below the 1 MiB limit of a publish body, with room for the envelope. */
 const MAX_BATCH_BYTES = 1_000_000
-/** What may wait, the batch under way included. */
+/** Bounds of the outbox, including the batch in flight. */
 const MAX_BUFFERED_EVENTS = 1024
 const MAX_BUFFERED_BYTES = 4 * 1024 * 1024
 
-/** An event with the id that makes sending it again harmless. */
+/** An event with the id that makes it safe to send again. */
 export type OutgoingEvent = EventInput & { readonly event_id: string }
 
-/** An event on its way out. */
+/** An event waiting to be sent. */
 export interface Outgoing {
 	readonly event: OutgoingEvent
-	/** Its size as JSON. */
+	/** Size of its JSON. */
 	readonly bytes: number
 }
 
-/** Events in their order, within a bound, cut into batches the server takes. */
+/** A bounded queue of events that is cut into batches the server accepts. */
 export class Outbox<Item extends Outgoing> {
 	readonly #waiting: Item[] = []
 	#events = 0
 	#bytes = 0
 
-	/** Whether nothing waits to be cut. */
+	/** Whether no event waits for a batch. */
 	get empty(): boolean {
 		return this.#waiting.length === 0
 	}
 
-	/** Events that wait or are under way. */
+	/** Number of events that wait or are in flight. */
 	get size(): number {
 		return this.#events
 	}
 
-	/** Whether there is room; an empty outbox takes an event of any size, for the server to judge. */
+	/** Tells whether an event fits. An empty outbox takes an event of any size and leaves the verdict to the server. */
 	hasRoom({ bytes }: Item): boolean {
 		return this.#events === 0 || (this.#events < MAX_BUFFERED_EVENTS && this.#bytes + bytes <= MAX_BUFFERED_BYTES)
 	}
@@ -45,7 +45,7 @@ export class Outbox<Item extends Outgoing> {
 		this.#bytes += item.bytes
 	}
 
-	/** Takes the next batch out; it counts until it is settled. No batch holds an id twice, which the server refuses. */
+	/** Removes the next batch, which counts until it is settled. A batch holds each id once: the server refuses repeated ids. */
 	cut(): Item[] {
 		const ids = new Set<string>()
 		let bytes = 0
@@ -60,16 +60,16 @@ export class Outbox<Item extends Outgoing> {
 		return this.#waiting.splice(0, count)
 	}
 
-	/** A batch is no longer on its way. */
-	settled(batch: readonly Item[]): void {
+	/** Frees the room of a batch that is no longer in flight. */
+	settle(batch: readonly Item[]): void {
 		this.#events -= batch.length
 		for (const { bytes } of batch) this.#bytes -= bytes
 	}
 
-	/** Takes out all that waits. */
+	/** Removes all waiting events. */
 	clear(): Item[] {
 		const left = this.#waiting.splice(0)
-		this.settled(left)
+		this.settle(left)
 		return left
 	}
 }

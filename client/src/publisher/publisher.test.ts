@@ -178,7 +178,7 @@ describe('a publisher', () => {
 		const { stored } = await publisher.publish(event(0))
 		const closed = publisher.close()
 		expect(publisher.state).toBe('closing')
-		await expect(publisher.publish(event(1))).rejects.toThrow('This publisher was closed')
+		await expect(publisher.publish(event(1))).rejects.toThrow('This publisher is closed')
 		await run()
 		await closed
 		expect(await stored).toMatchObject({ seq: 1 })
@@ -193,7 +193,7 @@ describe('a publisher', () => {
 		const { stored: behind } = await publisher.publish(event(0))
 		await settled()
 		scope.close()
-		await expect(stored).rejects.toThrow('This client was closed')
+		await expect(stored).rejects.toThrow('This client is closed')
 		await expect(behind).rejects.toMatchObject({ code: 'illegal_transition' })
 		expect(publisher.state).toBe('stopped')
 		expect(clock.pending).toBe(0)

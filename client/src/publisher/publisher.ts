@@ -1,10 +1,10 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
 import { PlanstreamError } from '@planstream/shared'
-import { asyncDisposable } from '../disposal.js'
+import { makeAsyncDisposable } from '../disposal.js'
 import { bindEventHelpers, type EventHelpers } from '../generated/event-helpers.js'
 import type { EventInput } from '../generated/event-inputs.js'
-import type { PersistPorts } from '../http.js'
+import type { RetryPorts } from '../http.js'
 import type { Lifetime } from '../timing.js'
 import type { Calling } from '../types.js'
 import { BatchSender } from './batch-sender.js'
@@ -12,64 +12,64 @@ import { type Accepted, type PublisherState, PublishQueue } from './queue.js'
 
 export interface PublisherOptions {
 	/**
-	 * Milliseconds for which a batch is sent again before the publisher stops with its last failure; null: until it is closed.
+	 * Milliseconds to retry a batch before the publisher stops with the last failure; null: until it is closed.
 	 * @defaultValue `null`
 	 */
 	readonly giveUpAfterMs?: number | null | undefined
-	/** Called after each attempt that failed in a way that may pass, before the wait for the next one. */
+	/** Called after each attempt that failed with a retryable error, before the delay. */
 	readonly onRetry?: ((failure: PlanstreamError) => void) | undefined
 }
 
 /**
- * Publishes the events of one plan that is run elsewhere, in their order, in batches of up to 256 events and 1 MB, one batch at a
- * time. Each event gets its `event_id` when it is taken, and a batch that got no answer is sent again as it was until it gets one,
- * so that nothing is stored twice. (Only when the server says that it holds some events of a batch already, as after a restart
- * of the producer, these are sent by themselves, to be compared, and the new ones after them.)
+ * Publishes the events of one external plan, in order, one batch of up to 256 events and 1 MB at a time. Each event gets its
+ * `event_id` when it is accepted, and a batch without a response is sent again unchanged until it gets one, so that nothing is stored
+ * twice. (If the server already holds some events of a batch, as after a restart of the producer, those are sent on their own to be
+ * compared, and the new ones after them.)
  */
 export interface Publisher extends EventHelpers, AsyncDisposable {
 	readonly state: PublisherState
-	/** Why it stopped; null in every other state. */
+	/** The error that stopped it; null in every other state. */
 	readonly stoppedBy: PlanstreamError | null
-	/** Events that are taken and not stored yet: 1,024 events or 4 MiB at most. */
+	/** Number of accepted events that are not stored yet: at most 1,024 events or 4 MiB. */
 	readonly buffered: number
 	/**
-	 * Takes an event. It resolves at once while there is room, and waits while 1,024 events or 4 MiB are on their way: await it,
-	 * and a fast producer goes as fast as the server. The event is copied.
+	 * Accepts an event. Resolves at once while there is room, and waits while 1,024 events or 4 MiB are buffered: await it to slow a fast
+	 * producer down to the speed of the server. The event is copied.
 	 *
-	 * @throws PlanstreamError `invalid_event` for what is no JSON, `rate_limited` when 16,384 calls wait for room already,
+	 * @throws PlanstreamError `invalid_event` for a value that is not JSON, `rate_limited` when 16,384 calls already wait for room,
 	 * `illegal_transition` when the publisher is closed or stopped
 	 */
 	publish(event: EventInput): Promise<Accepted>
 	/**
-	 * Resolves when every event that was given to `publish` before is stored.
+	 * Resolves when every event passed to `publish` so far is stored.
 	 *
-	 * @throws PlanstreamError what stopped the publisher
+	 * @throws PlanstreamError the error that stopped the publisher
 	 */
 	flush(): Promise<void>
 	/**
-	 * Takes nothing more and resolves when all is stored. While the server is away it waits; closing the client ends that.
+	 * Accepts no more events and resolves when all are stored. While the server is unreachable it waits, until the client is closed.
 	 *
-	 * @throws PlanstreamError what stopped the publisher
+	 * @throws PlanstreamError the error that stopped the publisher
 	 */
 	close(): Promise<void>
 }
 
-/** What a publisher works with. */
-export interface PublisherPorts extends PersistPorts {
+/** The dependencies of a publisher. */
+export interface PublisherPorts extends RetryPorts {
 	readonly call: Calling
 	readonly scope: Lifetime
-	/** Milliseconds without an answer after which an attempt counts as failed. */
+	/** Milliseconds without a response after which an attempt counts as failed. */
 	readonly silenceMs: number
-	/** Ids that nobody else gives. */
+	/** Makes a globally unique id. */
 	readonly makeId: () => string
 }
 
-/** @throws PlanstreamError `bad_request` for a `giveUpAfterMs` that is no time */
+/** @throws PlanstreamError `bad_request` for an invalid `giveUpAfterMs` */
 export function createPublisher(plan_id: string, options: PublisherOptions, ports: PublisherPorts): Publisher {
 	const { giveUpAfterMs = null, onRetry = () => {} } = options
 	if (giveUpAfterMs !== null && !(giveUpAfterMs >= 0)) {
-		const sentence = `giveUpAfterMs is ${giveUpAfterMs}. Give a number that is not negative, or null.`
-		throw new PlanstreamError('bad_request', sentence, { path: 'giveUpAfterMs' })
+		const message = `giveUpAfterMs is ${giveUpAfterMs}. Use a number that is not negative, or null.`
+		throw new PlanstreamError('bad_request', message, { path: 'giveUpAfterMs' })
 	}
 	const sender = new BatchSender(plan_id, { giveUpAfterMs, onRetry }, ports)
 	const queue = new PublishQueue(sender, ports)
@@ -90,5 +90,5 @@ export function createPublisher(plan_id: string, options: PublisherOptions, port
 		flush: () => queue.flush(),
 		close,
 	}
-	return asyncDisposable(publisher, close)
+	return makeAsyncDisposable(publisher, close)
 }

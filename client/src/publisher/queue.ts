@@ -5,26 +5,26 @@ import type { Clock, Lifetime } from '../timing.js'
 import type { BatchSender } from './batch-sender.js'
 import { Outbox, type Outgoing, type OutgoingEvent } from './outbox.js'
 
-/** What became of one event: its place in the plan's log, and whether it was there before. */
+/** The receipt of one event: its place in the plan's log, and whether it was there before. */
 export type StoredReceipt = PublishOutput['results'][number]
 
-/** An event that a publisher has taken and will not forget. */
+/** An event that a publisher has accepted. */
 export interface Accepted {
-	/** The event's own, or the one the publisher gave it. */
+	/** The event's own id, or the one the publisher gave it. */
 	readonly event_id: string
 	/**
-	 * Resolves when the event is durable. Rejects with the server's refusal when its batch was refused, and with that refusal as
-	 * `cause` when an earlier batch was. It may be left alone: a failure is told by `flush` and `close` too.
+	 * Resolves when the event is durable. Rejects with the server's refusal of its batch, or with the refusal of an earlier batch as
+	 * `cause`. You may ignore it: `flush` and `close` report the failure, too.
 	 */
 	readonly stored: Promise<StoredReceipt>
 }
 
-/** So many calls may wait for room; a producer that does not await them would fill the memory. */
+/** Maximum calls that wait for room. Without a bound, a producer that does not await `publish` would fill the memory. */
 const MAX_WAITING_CALLS = 16_384
 
 /**
- * `open`; `closing`: takes nothing more and sends what it has; `closed`: everything it took is stored; `stopped`: by a refusal, by
- * `giveUpAfterMs` or with its client, and `stoppedBy` says which.
+ * State of a publisher. `open`; `closing`: accepts no more events and sends the rest; `closed`: every accepted event is stored;
+ * `stopped`: by a refusal, by `giveUpAfterMs` or with its client, as `stoppedBy` tells.
  */
 export type PublisherState = 'open' | 'closing' | 'closed' | 'stopped'
 
@@ -46,7 +46,7 @@ export interface QueuePorts {
 	readonly makeId: () => string
 }
 
-/** What a publisher does with its events: takes them while there is room, sends a batch at a time, and stops at a refusal. */
+/** The queue of a publisher: accepts events while there is room, sends one batch at a time, and stops at a refusal. */
 export class PublishQueue {
 	readonly #sender: BatchSender
 	readonly #ports: QueuePorts
@@ -56,7 +56,7 @@ export class PublishQueue {
 	#state: PublisherState = 'open'
 	#stoppedBy: PlanstreamError | null = null
 	#sending = false
-	/** The last event that was given to `publish`. */
+	/** Settles with the last event passed to `publish`. */
 	#last: Promise<unknown> = Promise.resolve()
 	#closed: Promise<void> | null = null
 
@@ -83,14 +83,14 @@ export class PublishQueue {
 
 	async publish(event: EventInput): Promise<Accepted> {
 		this.#assertOpen()
-		const entry = this.#entryOf(event)
-		if (this.#calls.length > 0 || !this.#outbox.hasRoom(entry)) await this.#room(entry)
+		const entry = this.#createEntry(event)
+		if (this.#calls.length > 0 || !this.#outbox.hasRoom(entry)) await this.#waitForRoom(entry)
 		else this.#take(entry)
 		return { event_id: entry.event.event_id, stored: entry.stored }
 	}
 
 	async flush(): Promise<void> {
-		await this.#last.catch(() => {}) // why is told by `#stoppedBy`
+		await this.#last.catch(() => {}) // `#stoppedBy` has the reason
 		if (this.#stoppedBy !== null) throw this.#stoppedBy
 	}
 
@@ -108,28 +108,28 @@ export class PublishQueue {
 
 	#assertOpen(): void {
 		if (this.#state === 'open') return
-		if (this.#stoppedBy !== null) throw notSent(this.#stoppedBy)
-		throw new PlanstreamError('illegal_transition', 'This publisher was closed. Make another with planstream.publisher().')
+		if (this.#stoppedBy !== null) throw createNotSentError(this.#stoppedBy)
+		throw new PlanstreamError('illegal_transition', 'This publisher is closed. Make a new one with planstream.publisher().')
 	}
 
-	/** Copies the event, so that it stays what it was however often it is sent. */
-	#entryOf(given: EventInput): Entry {
-		const text = textOf({ ...given, event_id: given.event_id ?? this.#ports.makeId() })
+	/** Copies the event, so that every attempt sends the same bytes. */
+	#createEntry(given: EventInput): Entry {
+		const text = serialize({ ...given, event_id: given.event_id ?? this.#ports.makeId() })
 		let resolve: Entry['resolve'] = () => {}
 		let reject: Entry['reject'] = () => {}
 		const stored = new Promise<StoredReceipt>((...settle) => {
 			;[resolve, reject] = settle
 		})
-		stored.catch(() => {}) // who does not look at it is told by flush and close
+		stored.catch(() => {}) // flush and close report it, too
 		this.#last = stored
 		const bytes = new TextEncoder().encode(text).length
 		return { event: JSON.parse(text) as OutgoingEvent, bytes, stored, resolve, reject }
 	}
 
-	#room(entry: Entry): Promise<void> {
+	#waitForRoom(entry: Entry): Promise<void> {
 		if (this.#calls.length >= MAX_WAITING_CALLS) {
-			const sentence = `${MAX_WAITING_CALLS} calls of publish wait for room already. Await each call before the next one.`
-			throw new PlanstreamError('rate_limited', sentence, { limit: MAX_WAITING_CALLS })
+			const message = `${MAX_WAITING_CALLS} calls of publish already wait for room. Await each call before the next one.`
+			throw new PlanstreamError('rate_limited', message, { limit: MAX_WAITING_CALLS })
 		}
 		return new Promise((accept, refuse) => this.#calls.push({ entry, accept, refuse }))
 	}
@@ -138,7 +138,7 @@ export class PublishQueue {
 		this.#outbox.add(entry)
 		if (this.#sending) return
 		this.#sending = true
-		// One turn later, so that what is published in one go goes out together.
+		// One turn later, so that events published in one turn share a batch.
 		this.#ports.clock.after(0, () => void this.#sendAll())
 	}
 
@@ -152,13 +152,13 @@ export class PublishQueue {
 		try {
 			const results = await this.#sender.send(events, this.#controller.signal)
 			const byId = new Map(results.map((result) => [result.event_id, result]))
-			for (const { event, resolve } of batch) resolve(receiptOf(event, byId))
-			this.#outbox.settled(batch)
+			for (const { event, resolve } of batch) resolve(findReceipt(event, byId))
+			this.#outbox.settle(batch)
 			this.#admit()
 		} catch (thrown) {
 			const error = asPlanstreamError(thrown)
 			for (const { reject } of batch) reject(error)
-			this.#outbox.settled(batch)
+			this.#outbox.settle(batch)
 			this.#stop(error)
 		}
 	}
@@ -171,36 +171,40 @@ export class PublishQueue {
 		}
 	}
 
-	/** Nothing goes out behind a batch that is not in the log: the order would be lost. */
+	/** Stops for good: sending more after a batch that was not stored would break the order. */
 	#stop(error: PlanstreamError): void {
 		if (this.#state === 'stopped' || this.#state === 'closed') return
 		this.#state = 'stopped'
 		this.#stoppedBy = error
 		this.#ports.scope.leave(this.#controller)
-		for (const { reject } of this.#outbox.clear()) reject(notSent(error))
+		for (const { reject } of this.#outbox.clear()) reject(createNotSentError(error))
 		for (const { entry, refuse } of this.#calls.splice(0)) {
-			entry.reject(notSent(error))
-			refuse(notSent(error))
+			entry.reject(createNotSentError(error))
+			refuse(createNotSentError(error))
 		}
 	}
 }
 
-function textOf(event: OutgoingEvent): string {
+function serialize(event: OutgoingEvent): string {
 	try {
 		return JSON.stringify(event)
 	} catch (cause) {
-		const sentence = `The event is not JSON: ${cause instanceof Error ? cause.message : String(cause)}. Publish plain data.`
-		throw new PlanstreamError('invalid_event', sentence, {}, { cause })
+		const message = `The event is not JSON: ${cause instanceof Error ? cause.message : String(cause)}. Publish plain data.`
+		throw new PlanstreamError('invalid_event', message, {}, { cause })
 	}
 }
 
-function receiptOf({ event_id }: OutgoingEvent, results: ReadonlyMap<string, StoredReceipt>): StoredReceipt {
+function findReceipt({ event_id }: OutgoingEvent, results: ReadonlyMap<string, StoredReceipt>): StoredReceipt {
 	const result = results.get(event_id)
 	if (result !== undefined) return result
-	throw new PlanstreamError('internal', `The server's answer says nothing of the event ${event_id}.`, { event_id })
+	throw new PlanstreamError(
+		'internal',
+		`The server's response does not mention event ${event_id}. The server may be of another version.`,
+		{ event_id },
+	)
 }
 
-function notSent(cause: PlanstreamError): PlanstreamError {
-	const sentence = `The publisher has stopped, so this event was not sent. What stopped it: ${cause.message}`
-	return new PlanstreamError('illegal_transition', sentence, { stopped_by: cause.code }, { cause })
+function createNotSentError(cause: PlanstreamError): PlanstreamError {
+	const message = `The publisher has stopped, so this event was not sent. Cause: ${cause.message}`
+	return new PlanstreamError('illegal_transition', message, { stopped_by: cause.code }, { cause })
 }

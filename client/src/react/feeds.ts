@@ -5,17 +5,17 @@ import type { PlanEvent } from '../generated/events.js'
 import type { PlanState, PlanSummary } from '../generated/plans.js'
 import { type Frames, SharedStore, type Show } from './shared-store.js'
 
-/** What is known of a plan. */
+/** A plan as a component sees it. */
 export interface PlanView {
-	/** Null until the plan is known. */
+	/** Null until the plan is loaded. */
 	readonly state: PlanState | null
-	/** The newest events, as many as are kept; empty while nobody wants them. */
+	/** The newest 10,000 events; empty while no component uses them. */
 	readonly events: readonly PlanEvent[]
-	/** Why nothing more comes; null while all is well. */
+	/** The error that ended the updates; null while there is none. */
 	readonly error: Error | null
 }
 
-/** How many events of a plan are kept for the components that show them. */
+/** Number of events of a plan that are kept for the components that show them. */
 const KEPT_EVENTS = 10_000
 
 export interface PlanFeedOptions {
@@ -26,7 +26,7 @@ export interface PlanFeedOptions {
 	readonly frames: Frames
 }
 
-/** One subscription to a plan for all components that show it: of states alone, or of all events once a component shows those. */
+/** One subscription to a plan for all components that show it: to states only, or to all events once a component shows those. */
 export class PlanFeed {
 	readonly #options: PlanFeedOptions
 	readonly #shared: SharedStore<PlanView>
@@ -38,14 +38,14 @@ export class PlanFeed {
 		this.#options = options
 		this.#state = initial
 		const follow = (show: Show<PlanView>, signal: AbortSignal) => this.#follow(show, signal)
-		this.#shared = new SharedStore({ initial: viewOf(initial), follow, onIdle, frames })
+		this.#shared = new SharedStore({ initial: createView(initial), follow, onIdle, frames })
 	}
 
 	get view(): PlanView {
 		return this.#shared.view
 	}
 
-	/** @param events - whether the listener shows events; the first that does has them read from their start */
+	/** @param events - whether the listener shows events; the first such listener restarts the stream from the first event */
 	subscribe(listener: () => void, { events }: { readonly events: boolean }): () => void {
 		if (events && !this.#wantsEvents) {
 			this.#wantsEvents = true
@@ -71,7 +71,7 @@ export class PlanFeed {
 				if (isBehind(state, this.#state)) continue
 				this.#state = state
 				show(view(null))
-				if (state.status === 'completed') return // and stays so
+				if (state.status === 'completed') return // nothing follows a completed plan
 			}
 		} catch (thrown) {
 			show(view(thrown instanceof Error ? thrown : new Error(String(thrown))))
@@ -97,26 +97,26 @@ class RecentEvents {
 	}
 }
 
-/** What there is to see of a plan of which no more is known than its state. */
-export function viewOf(state: PlanState | null): PlanView {
+/** Makes the view of a plan from its state alone. */
+export function createView(state: PlanState | null): PlanView {
 	return { state, events: [], error: null }
 }
 
-/** A plan whose events are read from their start was known further on already: it is not shown as it was before. */
+/** Tells whether a state is older than the shown one, as while events are read again from the start. */
 function isBehind(state: PlanState, known: PlanState | null): boolean {
-	return known !== null && state.seq < known.seq && epochOf(state) === epochOf(known)
+	return known !== null && state.seq < known.seq && readEpoch(state) === readEpoch(known)
 }
 
-function epochOf({ cursor }: PlanState): string | null {
+function readEpoch({ cursor }: PlanState): string | null {
 	const position = parsePosition(cursor)
 	return position !== null && isFullCursor(position) ? position.epoch : null
 }
 
-/** What is known of the list of plans. */
+/** A list of plans as a component sees it. */
 export interface ListView {
-	/** The newest first; null until the list is known. */
+	/** Newest first; null until the list is loaded. */
 	readonly plans: readonly PlanSummary[] | null
-	/** Why nothing more comes; null while all is well. */
+	/** The error that ended the updates; null while there is none. */
 	readonly error: Error | null
 }
 
@@ -129,8 +129,8 @@ export interface ListFeedOptions {
 	readonly frames: Frames
 }
 
-/** One live list of plans for all components that show it. */
-export function listFeed({ planstream, query, onIdle, frames }: ListFeedOptions): SharedStore<ListView> {
+/** Makes one live list of plans for all components that show it. */
+export function createListFeed({ planstream, query, onIdle, frames }: ListFeedOptions): SharedStore<ListView> {
 	const follow = async (show: Show<ListView>, signal: AbortSignal): Promise<void> => {
 		const known = new Map<string, PlanSummary>()
 		try {
@@ -138,16 +138,16 @@ export function listFeed({ planstream, query, onIdle, frames }: ListFeedOptions)
 				if (reset) known.clear()
 				for (const plan of plans) known.set(plan.plan_id, plan)
 				for (const plan_id of removed) known.delete(plan_id)
-				show(() => ({ plans: newestFirst(known.values()), error: null }))
+				show(() => ({ plans: sortNewestFirst(known.values()), error: null }))
 			}
 		} catch (thrown) {
 			const error = thrown instanceof Error ? thrown : new Error(String(thrown))
-			show(() => ({ plans: newestFirst(known.values()), error }))
+			show(() => ({ plans: sortNewestFirst(known.values()), error }))
 		}
 	}
 	return new SharedStore({ initial: UNKNOWN_LIST, follow, onIdle, frames })
 }
 
-function newestFirst(plans: Iterable<PlanSummary>): readonly PlanSummary[] {
+function sortNewestFirst(plans: Iterable<PlanSummary>): readonly PlanSummary[] {
 	return [...plans].sort((one, other) => Date.parse(other.created_at) - Date.parse(one.created_at))
 }

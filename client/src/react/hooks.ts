@@ -4,21 +4,21 @@ import type { ChangesInput } from '../generated/commands.js'
 import type { PlanEvent } from '../generated/events.js'
 import type { PlanState } from '../generated/plans.js'
 import type { AgentTypes, PlanstreamFor, TypedPlanEvent } from '../typed-agents.js'
-import { type ListView, type PlanView, UNKNOWN_LIST, viewOf } from './feeds.js'
+import { createView, type ListView, type PlanView, UNKNOWN_LIST } from './feeds.js'
 import { PlanstreamProvider, type PlanstreamProviderProps, useShared } from './provider.js'
 
 export interface UsePlanOptions {
 	/**
-	 * The state to show until the server is heard, as a server that rendered the page got it from `plans.get`. The subscription goes
-	 * on behind its cursor. It counts once for each plan.
+	 * The state to show until the server answers, such as one from `plans.get` during server-side rendering. The subscription resumes
+	 * after its cursor. Only its first value for a plan counts.
 	 */
 	readonly initialState?: PlanState | undefined
 }
 
 /**
- * A plan as it is now, through all its changes.
+ * Shows the live state of a plan.
  *
- * @returns `state` is null until the plan is known; `error` says why nothing more comes
+ * @returns `state` is null until the plan is loaded; `error` is the error that ended the updates
  * @example
  * ```tsx
  * function Progress({ plan_id }: { plan_id: string }) {
@@ -31,41 +31,41 @@ export function usePlan(plan_id: string, { initialState }: UsePlanOptions = {}):
 	return usePlanView(plan_id, { initial: initialState ?? null, events: false })
 }
 
-/** What is known of a plan, from the one subscription that all components share. */
+/** Reads a plan from the one subscription that all components share. */
 function usePlanView(
 	plan_id: string,
 	{ initial, events }: { readonly initial: PlanState | null; readonly events: boolean },
 ): PlanView {
 	const { feeds } = useShared()
-	const [given, setGiven] = useState({ plan_id, view: viewOf(initial) })
-	if (given.plan_id !== plan_id) setGiven({ plan_id, view: viewOf(initial) })
+	const [given, setGiven] = useState({ plan_id, view: createView(initial) })
+	if (given.plan_id !== plan_id) setGiven({ plan_id, view: createView(initial) })
 	const before = given.view
 	const subscribe = useCallback(
-		(listener: () => void) => feeds.plan(plan_id, before.state).subscribe(listener, { events }),
+		(listener: () => void) => feeds.openPlan(plan_id, before.state).subscribe(listener, { events }),
 		[feeds, plan_id, before, events],
 	)
-	const current = (): PlanView => feeds.known(plan_id)?.view ?? before
+	const current = (): PlanView => feeds.findPlan(plan_id)?.view ?? before
 	return useSyncExternalStore(subscribe, current, () => before)
 }
 
 export interface UsePlanEventsOptions<Item extends PlanEvent = PlanEvent> {
 	/**
-	 * Which events to show; what it lets through tells their type. Keep it outside the component or in `useCallback`: a new function
+	 * Selects the events to show; a type predicate narrows their type. Keep it outside the component or in `useCallback`: a new function
 	 * filters all events again.
-	 * @defaultValue all
+	 * @defaultValue all events
 	 */
 	readonly filter?: ((event: PlanEvent) => event is Item) | ((event: PlanEvent) => boolean) | undefined
 }
 
-/** The events of a plan, and why no more come. */
+/** The events of a plan, and the error that ended the updates. */
 export interface PlanEventsView<Item extends PlanEvent = PlanEvent> {
-	/** In order, the newest 10,000 of the plan as far as the filter lets them through. */
+	/** Those of the newest 10,000 events that pass the filter, in order. */
 	readonly events: readonly Item[]
 	readonly error: Error | null
 }
 
 /**
- * The events of a plan from its start, each once and in order.
+ * Shows the events of a plan from its start, each once and in order.
  *
  * @example
  * ```tsx
@@ -86,16 +86,16 @@ export function usePlanEvents<Item extends PlanEvent = PlanEvent>(
 }
 
 /**
- * The newest plans that match, live.
+ * Shows the newest plans that match, live.
  *
- * @param query - two components that ask for the same share one subscription
- * @returns `plans` is null until the list is known; `error` says why nothing more comes
+ * @param query - components with the same query share one subscription
+ * @returns `plans` is null until the list is loaded; `error` is the error that ended the updates
  */
 export function usePlans(query: ChangesInput = {}): ListView {
 	const { feeds } = useShared()
 	const key = JSON.stringify(query)
-	const subscribe = useCallback((listener: () => void) => feeds.list(key).subscribe(listener), [feeds, key])
-	const current = (): ListView => feeds.knownList(key)?.view ?? UNKNOWN_LIST
+	const subscribe = useCallback((listener: () => void) => feeds.openList(key).subscribe(listener), [feeds, key])
+	const current = (): ListView => feeds.findList(key)?.view ?? UNKNOWN_LIST
 	return useSyncExternalStore(subscribe, current, () => UNKNOWN_LIST)
 }
 
@@ -103,17 +103,17 @@ export interface PlanCommand {
 	/**
 	 * Sends a command.
 	 *
-	 * @returns its answer; undefined when it failed, and `error` says why
+	 * @returns the response; undefined if the command failed, with the reason in `error`
 	 */
 	readonly send: <Output>(command: (planstream: Planstream) => Promise<Output>) => Promise<Output | undefined>
-	/** Whether an answer is waited for. */
+	/** Whether a command is in flight. */
 	readonly pending: boolean
-	/** Why the last command failed; null when it did not. */
+	/** The error of the last command; null if it succeeded. */
 	readonly error: Error | null
 }
 
 /**
- * Sends commands and tells what becomes of them. What they change is seen by the other hooks, because every change is an event.
+ * Sends commands and reports their progress. The other hooks show the changes, because every change is an event.
  *
  * @example
  * ```tsx
@@ -150,12 +150,12 @@ export function usePlanCommand(): PlanCommand {
 	return { send, pending: waiting > 0, error }
 }
 
-/** The provider of a client that knows its agents, and the hooks whose types tell what these take and give. */
+/** The provider and the hooks of a client that knows the types of its agents. */
 export interface HooksFor<Agents extends AgentTypes<Agents>> {
 	readonly PlanstreamProvider: FunctionComponent<
 		Omit<PlanstreamProviderProps, 'client'> & { readonly client: PlanstreamFor<Agents> }
 	>
-	/** {@link usePlanEvents}, in which the result of a step is told by the `agent_type` beside it. */
+	/** {@link usePlanEvents}, where `agent_type` narrows the type of a step's result. */
 	usePlanEvents<Item extends TypedPlanEvent<Agents> = TypedPlanEvent<Agents>>(
 		plan_id: string,
 		options?: {
@@ -165,14 +165,14 @@ export interface HooksFor<Agents extends AgentTypes<Agents>> {
 				| undefined
 		},
 	): Omit<PlanEventsView, 'events'> & { readonly events: readonly Item[] }
-	/** {@link usePlanCommand}, whose commands are held to what the agents take. */
+	/** {@link usePlanCommand}, whose commands check the inputs of the agents. */
 	usePlanCommand(): Omit<PlanCommand, 'send'> & {
 		readonly send: <Output>(command: (planstream: PlanstreamFor<Agents>) => Promise<Output>) => Promise<Output | undefined>
 	}
 }
 
 /**
- * The hooks for the agents of an SDK that `planstream generate` has written.
+ * Types the hooks for the agents of an SDK that `planstream generate` wrote.
  *
  * @example
  * ```tsx

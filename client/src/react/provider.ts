@@ -2,10 +2,10 @@ import { createContext, createElement, type FunctionComponent, type ReactNode, u
 import type { Planstream } from '../client.js'
 import type { ChangesInput } from '../generated/commands.js'
 import type { PlanState } from '../generated/plans.js'
-import { type ListView, listFeed, PlanFeed } from './feeds.js'
+import { createListFeed, type ListView, PlanFeed } from './feeds.js'
 import { type Frames, pageFrames, type SharedStore } from './shared-store.js'
 
-/** What the components of one client look at, each plan and each list once. It holds only what somebody looks at. */
+/** The stores of one client, one for each plan and each list that a component shows. */
 class PlanStores {
 	readonly #planstream: Planstream
 	readonly #frames: Frames
@@ -17,13 +17,13 @@ class PlanStores {
 		this.#frames = frames
 	}
 
-	/** The feed of a plan while there is one: asking changes nothing, so a component may ask while it renders. */
-	known(plan_id: string): PlanFeed | undefined {
+	/** Returns the feed of a plan if there is one. Has no effects, so a component may call it while it renders. */
+	findPlan(plan_id: string): PlanFeed | undefined {
 		return this.#plans.get(plan_id)
 	}
 
-	/** @param initial - where a feed that is new goes on; null to begin with what the server says */
-	plan(plan_id: string, initial: PlanState | null): PlanFeed {
+	/** @param initial - the state a new feed resumes after; null to begin with the server's state */
+	openPlan(plan_id: string, initial: PlanState | null): PlanFeed {
 		const known = this.#plans.get(plan_id)
 		if (known) return known
 		const onIdle = (): void => void this.#plans.delete(plan_id)
@@ -32,17 +32,17 @@ class PlanStores {
 		return feed
 	}
 
-	knownList(key: string): SharedStore<ListView> | undefined {
+	findList(key: string): SharedStore<ListView> | undefined {
 		return this.#lists.get(key)
 	}
 
-	/** @param key - the query as text */
-	list(key: string): SharedStore<ListView> {
+	/** @param key - the query as JSON */
+	openList(key: string): SharedStore<ListView> {
 		const known = this.#lists.get(key)
 		if (known) return known
 		const onIdle = (): void => void this.#lists.delete(key)
 		const query: ChangesInput = JSON.parse(key)
-		const feed = listFeed({ planstream: this.#planstream, query, onIdle, frames: this.#frames })
+		const feed = createListFeed({ planstream: this.#planstream, query, onIdle, frames: this.#frames })
 		this.#lists.set(key, feed)
 		return feed
 	}
@@ -56,13 +56,13 @@ interface Shared {
 const PlanstreamContext = createContext<Shared | null>(null)
 
 export interface PlanstreamProviderProps {
-	/** The client of all components below. It stays yours to close. */
+	/** The client for all components below. Closing it is up to you. */
 	readonly client: Planstream
 	readonly children?: ReactNode
 }
 
 /**
- * Gives a client to the components below it.
+ * Provides a client to the components below it.
  *
  * @example
  * ```tsx
@@ -78,7 +78,7 @@ export const PlanstreamProvider: FunctionComponent<PlanstreamProviderProps> = ({
 export function useShared(): Shared {
 	const shared = useContext(PlanstreamContext)
 	if (shared === null) {
-		throw new Error('There is no PlanstreamProvider above this component. Put one around your application and give it a client.')
+		throw new Error('There is no PlanstreamProvider above this component. Wrap your application in one and pass it a client.')
 	}
 	return shared
 }

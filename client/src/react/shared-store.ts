@@ -1,9 +1,9 @@
-/** Runs something once, before the page is drawn next. */
+/** Runs a function once, before the next paint. */
 export type Frames = (run: () => void) => void
 
-/** A page in the background is not drawn, but its title may show how far a plan is. */
+/** Delay for a page in the background, which is not painted but may show progress in its title. */
 const HIDDEN_MS = 250
-/** Where nothing is ever drawn. */
+/** Delay where nothing is ever painted. */
 const UNDRAWN_MS = 16
 
 export const pageFrames: Frames = (run) => {
@@ -21,21 +21,21 @@ export const pageFrames: Frames = (run) => {
 }
 
 export interface SharedStoreOptions<View> {
-	/** What there is to see before anything came. */
+	/** The view before the first update. */
 	readonly initial: View
 	/** Follows the source until it ends or the signal aborts; never rejects. */
 	readonly follow: (show: Show<View>, signal: AbortSignal) => Promise<void>
-	/** Nobody looks any more, and nothing runs. */
+	/** Called when the last listener has left and nothing runs. */
 	readonly onIdle: () => void
 	readonly frames: Frames
 }
 
-/** Shows what has become of a source; the view is made when it is drawn. */
+/** Shows a new view of the source; the view is made when it is painted. */
 export type Show<View> = (make: () => View) => void
 
 /**
- * One view of one source for any number of components. The source is followed while somebody looks, and the view changes once a frame
- * however much comes. Whoever leaves and comes back in one turn, as React's StrictMode lets every component do, changes nothing.
+ * A store that shares one view of one source between any number of components. It follows the source while there are listeners, and
+ * the view changes at most once a frame. A listener that unsubscribes and subscribes in one turn, as in React's StrictMode, has no effect.
  */
 export class SharedStore<View> {
 	readonly #options: SharedStoreOptions<View>
@@ -52,12 +52,12 @@ export class SharedStore<View> {
 		this.#make = () => options.initial
 	}
 
-	/** Changes between two frames at most. */
+	/** The current view; changes at most once a frame. */
 	get view(): View {
 		return this.#shown
 	}
 
-	/** Looks on; the returned function ends it. */
+	/** Adds a listener; the returned function removes it. */
 	subscribe(listener: () => void): () => void {
 		this.#listeners.add(listener)
 		this.#settle()
@@ -67,7 +67,7 @@ export class SharedStore<View> {
 		}
 	}
 
-	/** Follows the source anew, if it is followed. */
+	/** Follows the source from its start again, if there are listeners. */
 	restart(): void {
 		this.#running?.abort()
 		this.#running = null

@@ -2,64 +2,65 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { ManualClock } from '#test/support/manual-clock.js'
 import {
-	afterFailure,
-	afterStart,
 	type Choice,
 	ChoiceMemory,
-	firstChoice,
+	chooseAfterFailure,
+	chooseAfterStart,
+	chooseFirst,
+	getPageStorage,
 	PATIENCE,
 	type PageStorage,
-	pageStorage,
 	REMEMBERED_MS,
 } from './choice.js'
 import type { TransportName } from './transport.js'
 
 const fail = (choice: Choice, times: number): Choice =>
-	Array.from({ length: times }).reduce<Choice>((now) => afterFailure(now, now.transport, false), choice)
+	Array.from({ length: times }).reduce<Choice>((now) => chooseAfterFailure(now, now.transport, false), choice)
 
 describe('the choice of transport', () => {
 	it('begins with WebSocket where there is one, else with SSE', () => {
-		expect(firstChoice('auto', true).transport).toBe('websocket')
-		expect(firstChoice('auto', false).transport).toBe('sse')
+		expect(chooseFirst('auto', true).transport).toBe('websocket')
+		expect(chooseFirst('auto', false).transport).toBe('sse')
 	})
 
 	it('goes to SSE at the first failure of a WebSocket that has never worked', () => {
-		expect(afterFailure(firstChoice('auto', true), 'websocket', false).transport).toBe('sse')
+		expect(chooseAfterFailure(chooseFirst('auto', true), 'websocket', false).transport).toBe('sse')
 	})
 
 	it('is remembered once it has worked, and survives a restart of the server', () => {
-		const sse = afterStart(fail(firstChoice('auto', true), 1), 'sse')
+		const sse = chooseAfterStart(fail(chooseFirst('auto', true), 1), 'sse')
 		expect(fail(sse, PATIENCE - 1).transport).toBe('sse')
-		const websocket = afterStart(firstChoice('auto', true), 'websocket')
+		const websocket = chooseAfterStart(chooseFirst('auto', true), 'websocket')
 		expect(fail(websocket, PATIENCE - 1).transport).toBe('websocket')
 	})
 
 	it('is made anew when what worked keeps failing, as in another network', () => {
-		expect(fail(afterStart(firstChoice('auto', true), 'websocket'), PATIENCE).transport).toBe('sse')
+		expect(fail(chooseAfterStart(chooseFirst('auto', true), 'websocket'), PATIENCE).transport).toBe('sse')
 	})
 
 	it('goes back and forth while neither works', () => {
-		expect([1, 2, 3].map((times) => fail(firstChoice('auto', true), times).transport)).toEqual(['sse', 'websocket', 'sse'])
+		expect([1, 2, 3].map((times) => fail(chooseFirst('auto', true), times).transport)).toEqual(['sse', 'websocket', 'sse'])
 	})
 
 	it('goes to polling as soon as SSE is held back, and for no other failure', () => {
 		for (const hasWebSocket of [true, false]) {
-			const sse = hasWebSocket ? fail(firstChoice('auto', true), 1) : firstChoice('auto', false)
-			for (const choice of [sse, afterStart(sse, 'sse')]) expect(afterFailure(choice, 'sse', true).transport).toBe('poll')
+			const sse = hasWebSocket ? fail(chooseFirst('auto', true), 1) : chooseFirst('auto', false)
+			for (const choice of [sse, chooseAfterStart(sse, 'sse')])
+				expect(chooseAfterFailure(choice, 'sse', true).transport).toBe('poll')
 		}
-		expect(Array.from({ length: 9 }, (_, times) => fail(firstChoice('auto', true), times).transport)).not.toContain('poll')
-		expect(afterFailure(firstChoice('auto', true), 'websocket', true).transport).toBe('sse')
+		expect(Array.from({ length: 9 }, (_, times) => fail(chooseFirst('auto', true), times).transport)).not.toContain('poll')
+		expect(chooseAfterFailure(chooseFirst('auto', true), 'websocket', true).transport).toBe('sse')
 	})
 
 	it('leaves polling for the best when it fails', () => {
-		const poll = afterStart(afterFailure(firstChoice('auto', false), 'sse', true), 'poll')
+		const poll = chooseAfterStart(chooseAfterFailure(chooseFirst('auto', false), 'sse', true), 'poll')
 		expect([fail(poll, PATIENCE - 1).transport, fail(poll, PATIENCE).transport]).toEqual(['poll', 'sse'])
 	})
 
 	it('never leaves the transport that was asked for', () => {
 		for (const only of ['sse', 'websocket', 'poll'] as const) {
-			const choice = fail(firstChoice(only, true), 20)
-			expect([choice.transport, afterFailure(choice, only, true).transport]).toEqual([only, only])
+			const choice = fail(chooseFirst(only, true), 20)
+			expect([choice.transport, chooseAfterFailure(choice, only, true).transport]).toEqual([only, only])
 		}
 	})
 
@@ -68,9 +69,9 @@ describe('the choice of transport', () => {
 		const words = fc.array(fc.tuple(fc.constantFrom('worked', 'failed', 'held back'), names))
 		fc.assert(
 			fc.property(words, (list) => {
-				let choice = firstChoice('auto', true)
+				let choice = chooseFirst('auto', true)
 				for (const [word, name] of list) {
-					const next = word === 'worked' ? afterStart(choice, name) : afterFailure(choice, name, word === 'held back')
+					const next = word === 'worked' ? chooseAfterStart(choice, name) : chooseAfterFailure(choice, name, word === 'held back')
 					if (name !== choice.transport) expect(next).toBe(choice)
 					if (next.transport === 'poll' && choice.transport !== 'poll') expect([word, name]).toEqual(['held back', 'sse'])
 					choice = next
@@ -95,25 +96,25 @@ function tab() {
 	return { items, clock, load }
 }
 
-const best = firstChoice('auto', true)
-const fallen = afterFailure(best, 'websocket', false)
-const sse = afterStart(fallen, 'sse')
+const best = chooseFirst('auto', true)
+const fallen = chooseAfterFailure(best, 'websocket', false)
+const sse = chooseAfterStart(fallen, 'sse')
 
 describe('what a page remembers of its transport', () => {
 	it('is what got through instead of a WebSocket, for the next load of the page', () => {
 		const { load } = tab()
 		expect(load().recall()).toBeNull()
 		load().keep(sse)
-		expect(firstChoice('auto', true, load().recall())).toMatchObject({ transport: 'sse', proven: false })
+		expect(chooseFirst('auto', true, load().recall())).toMatchObject({ transport: 'sse', proven: false })
 		expect(load('http://localhost:4000/').recall()).toBeNull()
 	})
 
 	it('costs one attempt where it is wrong, and is forgotten when the best gets through again', () => {
 		const { load, items } = tab()
 		load().keep(sse)
-		const back = afterFailure(firstChoice('auto', true, load().recall()), 'sse', false)
+		const back = chooseAfterFailure(chooseFirst('auto', true, load().recall()), 'sse', false)
 		expect(back.transport).toBe('websocket')
-		load().keep(afterStart(back, 'websocket'))
+		load().keep(chooseAfterStart(back, 'websocket'))
 		expect([load().recall(), items.size]).toEqual([null, 0])
 	})
 
@@ -122,7 +123,7 @@ describe('what a page remembers of its transport', () => {
 		load().keep(fallen)
 		expect(load().recall()).toBeNull()
 		load().keep(sse)
-		expect(firstChoice('websocket', true, load().recall()).transport).toBe('websocket')
+		expect(chooseFirst('websocket', true, load().recall()).transport).toBe('websocket')
 	})
 
 	it('lasts five minutes from when it was learned, however often the page is loaded', () => {
@@ -140,7 +141,7 @@ describe('what a page remembers of its transport', () => {
 		const [key, long] = ['planstream http://localhost:3000/', REMEMBERED_MS + 1]
 		for (const text of [`sse ${long}`, 'sse', '', 'sse soon', `pigeon ${REMEMBERED_MS}`]) {
 			items.set(key, text)
-			expect(firstChoice('auto', true, load().recall()).transport).toBe('websocket')
+			expect(chooseFirst('auto', true, load().recall()).transport).toBe('websocket')
 		}
 	})
 
@@ -149,10 +150,10 @@ describe('what a page remembers of its transport', () => {
 			throw new DOMException('The operation is insecure.', 'SecurityError')
 		}
 		const full: PageStorage = { getItem: () => null, setItem: refuse, removeItem: refuse }
-		for (const storage of [refuse, () => full, pageStorage]) {
+		for (const storage of [refuse, () => full, getPageStorage]) {
 			const memory = new ChoiceMemory({ storage, url: new URL('http://localhost/'), now: () => 0 })
 			memory.keep(sse)
-			memory.keep(afterStart(best, 'websocket'))
+			memory.keep(chooseAfterStart(best, 'websocket'))
 			expect(memory.recall()).toBeNull()
 		}
 	})

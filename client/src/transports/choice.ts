@@ -1,25 +1,25 @@
 import type { TransportName } from './transport.js'
 
-/** Which transport the next attempt uses. */
+/** The transport of the next attempt, and the state behind the choice. */
 export interface Choice {
 	readonly transport: TransportName
-	/** Those that may be used, the best first. */
+	/** The transports that may be used, best first. */
 	readonly among: readonly TransportName[]
-	/** Whether this client has had a stream over it. */
+	/** Whether this client has had a stream over this transport. */
 	readonly proven: boolean
-	/** Failures before the stream began, in a row. */
+	/** Failures in a row before the stream began. */
 	readonly failures: number
 }
 
-/** A transport that has worked gets this many failures before another one is tried; a network may have changed. */
+/** Failures that a proven transport may have before another is tried, because the network may have changed. */
 export const PATIENCE = 3
 
 /**
- * WebSocket when there is one, with SSE and polling behind it; or the one that was asked for.
+ * Makes the first choice: WebSocket where there is one, with SSE and polling as fallbacks, or the transport that the options name.
  *
- * @param remembered - what got through lately, to begin with if it may be used
+ * @param remembered - the transport that worked recently, preferred if it may be used
  */
-export function firstChoice(
+export function chooseFirst(
 	wanted: 'auto' | TransportName,
 	hasWebSocket: boolean,
 	remembered: TransportName | null = null,
@@ -30,48 +30,48 @@ export function firstChoice(
 	return { transport, among, proven: false, failures: 0 }
 }
 
-/** A stream began: the choice is remembered. Word from a transport that is no longer chosen changes nothing. */
-export function afterStart(choice: Choice, transport: TransportName): Choice {
+/** Updates the choice after a stream began. A report about another transport than the chosen one has no effect. */
+export function chooseAfterStart(choice: Choice, transport: TransportName): Choice {
 	return choice.transport === transport ? { ...choice, proven: true, failures: 0 } : choice
 }
 
 /**
- * An attempt failed before its stream began.
+ * Updates the choice after an attempt failed before its stream began.
  *
- * @param heldBack - the answer came to nothing because something on the way holds it back, which polling alone gets around
+ * @param heldBack - whether a proxy buffers the response, which only polling gets around
  */
-export function afterFailure(choice: Choice, transport: TransportName, heldBack: boolean): Choice {
+export function chooseAfterFailure(choice: Choice, transport: TransportName, heldBack: boolean): Choice {
 	if (choice.transport !== transport) return choice
 	const failures = choice.failures + 1
-	const next = nextOf(choice, heldBack)
+	const next = pickNext(choice, heldBack)
 	const patient = failures < (choice.proven ? PATIENCE : 1) && next !== 'poll'
 	if (next === transport || patient) return { ...choice, failures }
 	return { ...choice, transport: next, proven: false, failures: 0 }
 }
 
-/** Polling is the last resort: a server that is merely away leads nobody there. */
-function nextOf({ transport, among }: Choice, heldBack: boolean): TransportName {
+/** Picks the next transport. Polling is the last resort, for a proxy that buffers: an unreachable server never leads to it. */
+function pickNext({ transport, among }: Choice, heldBack: boolean): TransportName {
 	if (transport === 'sse' && heldBack && among.includes('poll')) return 'poll'
 	const others = among.filter((each) => each !== transport && each !== 'poll')
 	return others[0] ?? transport
 }
 
-/** How long a choice outlives its page, in milliseconds: the network that lets no WebSocket through may be left by then. */
+/** Milliseconds a choice outlives its page: by then the user may have left the network that blocks WebSocket. */
 export const REMEMBERED_MS = 300_000
 
-/** As much of a page's storage as this needs. */
+/** The part of a page's storage that is used here. */
 export type PageStorage = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>
 
 export interface ChoiceMemoryOptions {
-	/** Gives the storage, or throws where a page may have none. */
+	/** Returns the storage, or throws where the browser denies it. */
 	readonly storage: () => PageStorage | null
-	/** Of the server. */
+	/** Address of the server. */
 	readonly url: URL
-	/** Milliseconds since 1970. */
+	/** Returns milliseconds since 1970. */
 	readonly now: () => number
 }
 
-/** Keeps what got through in place of a WebSocket over loads of a page, so that each of them does not try in vain again. */
+/** Remembers a fallback transport across reloads of a page, so that not every load tries WebSocket in vain. */
 export class ChoiceMemory {
 	readonly #options: ChoiceMemoryOptions
 	readonly #key: string
@@ -81,15 +81,15 @@ export class ChoiceMemory {
 		this.#key = `planstream ${options.url.href}`
 	}
 
-	/** What got through lately; null: nobody knows. */
+	/** Returns the transport that worked recently; null if unknown. */
 	recall(): TransportName | null {
 		const [transport, until] = this.#ask((storage) => storage.getItem(this.#key))?.split(' ') ?? []
 		const left = Number(until) - this.#options.now()
-		// A clock that was set back must not make it last longer.
+		// The upper bound keeps a clock that was set back from extending the time.
 		return left > 0 && left <= REMEMBERED_MS ? (transport as TransportName) : null
 	}
 
-	/** Remembers a choice that has worked. What is remembered already does not last longer for it, so the best is tried again in time. */
+	/** Remembers a proven choice. A remembered choice is not extended, so that the best transport is tried again in time. */
 	keep({ transport, among, proven }: Choice): void {
 		if (!proven || transport === this.recall()) return
 		this.#ask((storage) => {
@@ -99,7 +99,7 @@ export class ChoiceMemory {
 		})
 	}
 
-	/** A storage that is forbidden or full remembers nothing. */
+	/** Uses the storage; null where it is unavailable or full. */
 	#ask(question: (storage: PageStorage) => string | null): string | null {
 		try {
 			const storage = this.#options.storage()
@@ -110,7 +110,7 @@ export class ChoiceMemory {
 	}
 }
 
-/** The storage of this tab; outside of a page there is none. */
-export function pageStorage(): PageStorage | null {
+/** Returns the session storage of the tab; null outside a page. */
+export function getPageStorage(): PageStorage | null {
 	return 'document' in globalThis ? globalThis.sessionStorage : null
 }

@@ -2,22 +2,22 @@ import { pause } from '../timing.js'
 import { isLast, openResponse, type SseResponseOptions } from './sse-response.js'
 import type { Delivery, Stream, StreamRequest, Transport } from './transport.js'
 
-/** How long a response of a poll lives: enough to bring what there is. */
+/** Lifetime of a poll's response in milliseconds: enough to deliver what is stored. */
 const OPEN_MS = 200
-/** How long a reader that has everything waits for its next poll. */
+/** Delay before the next poll, once the reader has caught up. */
 const POLL_MS = 800
 
 export interface PollingOptions extends SseResponseOptions {
-	/** Asked before each wait; true ends the stream, whose reader goes on by other means. */
-	readonly enough: () => Promise<boolean>
+	/** Called before each delay; true ends polling, and the caller continues with another transport. */
+	readonly shouldStop: () => Promise<boolean>
 }
 
-/** A stream as a row of short responses; returns how to go on by other means, or null at the end. */
+/** A stream over short responses. Returns the request to continue with another transport, or null at the end. */
 export type Polled = AsyncGenerator<Delivery, StreamRequest | null, undefined>
 
 /**
- * Opens a stream of server-sent events as a row of responses, each of which the server ends after a moment: for networks that pass a
- * response on only when it has ended, and where no connection can be kept.
+ * Opens a stream over a series of short SSE responses, for networks whose proxies forward a response only when it has ended, and where
+ * no connection can be kept open.
  */
 export async function openPolling(
 	options: PollingOptions,
@@ -52,7 +52,7 @@ async function* readOn(
 		}
 		if (signal.aborted) return null
 		if (isBehind) continue
-		if (await options.enough()) return { ...request, lastCursor }
+		if (await options.shouldStop()) return { ...request, lastCursor }
 		await pause(options.clock, POLL_MS, signal)
 		if (signal.aborted) return null
 	}
@@ -62,7 +62,7 @@ function isEvent(item: unknown): boolean {
 	return typeof item === 'object' && item !== null && 'event_type' in item
 }
 
-/** Streams over responses that end after a moment, about one a second. */
+/** Streams over short responses, about one a second. */
 export class PollTransport implements Transport {
 	readonly name = 'poll'
 	readonly #options: SseResponseOptions
@@ -72,6 +72,6 @@ export class PollTransport implements Transport {
 	}
 
 	open(request: StreamRequest, signal: AbortSignal): Promise<Stream | 'finished'> {
-		return openPolling({ ...this.#options, enough: () => Promise.resolve(false) }, request, signal)
+		return openPolling({ ...this.#options, shouldStop: () => Promise.resolve(false) }, request, signal)
 	}
 }

@@ -1,9 +1,8 @@
-import { PlanstreamError } from '@planstream/shared'
 import { createParser } from 'eventsource-parser'
-import { fillRoute } from '../http.js'
-import { errorOfResponse, lostOrError } from '../problem.js'
-import { type Clock, unlessAborted } from '../timing.js'
-import { authorization, noToken, type TokenSource } from '../token.js'
+import { createWrongTypeError, fillRoute } from '../http.js'
+import { readResponseError, toStreamError } from '../problem.js'
+import { awaitUnlessAborted, type Clock } from '../timing.js'
+import { authorize, createTokenError, type TokenSource } from '../token.js'
 import { BufferedByProxy, ConnectionLost, type Delivery, type Stream, type StreamRequest } from './transport.js'
 import { SILENT_HEARTBEATS } from './trpc-socket.js'
 
@@ -18,25 +17,25 @@ export interface SseResponseOptions {
 export interface SseReading {
 	/** Ends the attempt or the stream. */
 	readonly signal: AbortSignal
-	/** Has the server end the response after so long; null: with the stream. */
+	/** Milliseconds after which the server ends the response; null: with the stream. */
 	readonly closeAfterMs: number | null
 }
 
 const MEDIA_TYPE = 'text/event-stream'
 
 /**
- * Opens one response of server-sent events, which `fetch` reads at the reader's pace, and settles when its first bytes have come.
+ * Opens one SSE response and settles when its first bytes arrive. `fetch` applies the reader's backpressure.
  *
- * @returns `finished` when the server says that there is nothing more behind the position
+ * @returns `finished` when nothing follows the position
  */
 export async function openResponse(
 	options: SseResponseOptions,
 	request: StreamRequest,
 	reading: SseReading,
 ): Promise<Stream | 'finished'> {
-	const response = await answerTo(options, request, reading)
+	const response = await requestStream(options, request, reading)
 	if (response.status === 204) return 'finished'
-	if (!response.ok) throw lostOrError(await errorOfResponse(response))
+	if (!response.ok) throw toStreamError(await readResponseError(response))
 	const type = response.headers.get('content-type') ?? 'nothing'
 	if (response.body && type.startsWith(MEDIA_TYPE)) {
 		const body = new SseBody(response.body.getReader(), options, reading)
@@ -44,27 +43,26 @@ export async function openResponse(
 		return body.deliveries()
 	}
 	await response.body?.cancel()
-	const sentence = `${response.url} answered with ${type} where ${MEDIA_TYPE} was expected. Is this the address of a Planstream server?`
-	throw new PlanstreamError('not_found', sentence)
+	throw createWrongTypeError(response.url, type, MEDIA_TYPE)
 }
 
-async function answerTo(
+async function requestStream(
 	{ url: base, token, fetch }: SseResponseOptions,
 	{ route, input, lastCursor }: StreamRequest,
 	{ signal, closeAfterMs }: SseReading,
 ): Promise<Response> {
-	const asked = closeAfterMs === null ? input : { ...input, close_after_ms: closeAfterMs }
-	const { url } = fillRoute(base, { method: 'GET', path: route.path }, asked)
-	const credentials = await unlessAborted(authorization(token), signal).catch((thrown: unknown) => {
-		throw noToken(thrown)
+	const query = closeAfterMs === null ? input : { ...input, close_after_ms: closeAfterMs }
+	const { url } = fillRoute(base, { method: 'GET', path: route.path }, query)
+	const credentials = await awaitUnlessAborted(authorize(token), signal).catch((thrown: unknown) => {
+		throw createTokenError(thrown)
 	})
 	const headers = { accept: MEDIA_TYPE, ...credentials, ...(lastCursor === null ? {} : { 'last-event-id': lastCursor }) }
 	return fetch(url, { headers, signal, cache: 'no-store' }).catch((cause: unknown) => {
-		throw new ConnectionLost(`${url} could not be reached.`, { cause })
+		throw new ConnectionLost(`Cannot reach ${url}.`, { cause })
 	})
 }
 
-/** What one response brings. */
+/** The body of one response. */
 class SseBody {
 	readonly #reader: ReadableStreamDefaultReader<Uint8Array>
 	readonly #options: SseResponseOptions
@@ -81,7 +79,7 @@ class SseBody {
 		this.#lastHeard = this.#began
 	}
 
-	/** Resolves when the first bytes are there, which the server sends at once. */
+	/** Resolves when the first bytes arrive, which the server sends at once. */
 	async begin(): Promise<void> {
 		this.#first = await this.#next()
 	}
@@ -96,18 +94,18 @@ class SseBody {
 			for (let chunk = this.#first; ; chunk = await this.#next()) {
 				if (chunk === null) {
 					if (ended || signal.aborted || closeAfterMs !== null) return
-					throw new ConnectionLost('The stream stopped without its end.')
+					throw new ConnectionLost('The stream stopped before its end.')
 				}
 				parser.feed(decoder.decode(chunk, { stream: true }))
 				ended ||= deliveries.some(({ item }) => isLast(item))
 				yield* deliveries.splice(0)
 			}
 		} finally {
-			await this.#reader.cancel().catch(() => {}) // it has failed already, and that was told
+			await this.#reader.cancel().catch(() => {}) // it has failed, and `#next` has thrown the error
 		}
 	}
 
-	/** The next bytes, comments included; null at the end. */
+	/** Reads the next bytes, comments included; null at the end. */
 	async #next(): Promise<Uint8Array | null> {
 		const { clock, heartbeatMs } = this.#options
 		const silence = heartbeatMs * SILENT_HEARTBEATS
@@ -118,27 +116,25 @@ class SseBody {
 		})
 		try {
 			const { value } = await this.#reader.read()
-			if (silent) throw this.#silence(silence)
+			if (silent) throw this.#createSilenceError(silence)
 			this.#lastHeard = clock.now()
 			return value ?? null
 		} catch (cause) {
 			if (this.#reading.signal.aborted) return null
-			throw cause instanceof ConnectionLost ? cause : new ConnectionLost('The stream was cut off.', { cause })
+			throw cause instanceof ConnectionLost ? cause : new ConnectionLost('The connection was lost during the stream.', { cause })
 		} finally {
 			cancel()
 		}
 	}
 
-	/** Where not even the first heartbeat came, it is held back; otherwise the network has gone. */
-	#silence(silence: number): ConnectionLost {
-		const sentence = `The server has said nothing for ${silence} ms.`
-		return this.#lastHeard - this.#began < this.#options.heartbeatMs
-			? new BufferedByProxy(sentence)
-			: new ConnectionLost(sentence)
+	/** Makes the error for a silent server. If not even the first heartbeat arrived, a proxy buffers the response. */
+	#createSilenceError(silence: number): ConnectionLost {
+		const message = `The server sent nothing for ${silence} ms.`
+		return this.#lastHeard - this.#began < this.#options.heartbeatMs ? new BufferedByProxy(message) : new ConnectionLost(message)
 	}
 }
 
-/** Whether the server closes the stream after this item; without one a stream that stops was cut, whatever the network says of it. */
+/** Tells whether the server closes the stream after this item. A stream that stops without one has lost its connection. */
 export function isLast(item: unknown): boolean {
 	const frame = typeof item === 'object' && item !== null && 'frame' in item ? item.frame : null
 	return frame === 'end' || frame === 'problem'

@@ -9,7 +9,7 @@ export interface SseOptions extends SseResponseOptions {
 
 type Release = () => void
 
-/** Streams over server-sent events, one HTTP response each; one for which there is no place polls until there is. */
+/** Streams over server-sent events, one HTTP response each. A stream without a free slot polls until it gets one. */
 export class SseTransport implements Transport {
 	readonly name = 'sse'
 	readonly #options: SseOptions
@@ -19,28 +19,32 @@ export class SseTransport implements Transport {
 	}
 
 	async open(request: StreamRequest, signal: AbortSignal): Promise<Stream | 'finished'> {
-		const place = await this.#options.slots.take()
-		if (place !== null) return this.#live(request, signal, place)
+		const slot = await this.#options.slots.take()
+		if (slot !== null) return this.#openLive(request, signal, slot)
 		let later: Release | null = null
-		const enough = async (): Promise<boolean> => {
+		const shouldStop = async (): Promise<boolean> => {
 			later = await this.#options.slots.take()
 			return later !== null
 		}
-		const polled = await openPolling({ ...this.#options, enough }, request, signal)
+		const polled = await openPolling({ ...this.#options, shouldStop }, request, signal)
 		return polled === 'finished' ? polled : this.#pollUntil(polled, signal, () => later)
 	}
 
-	async *#pollUntil(polled: Polled, signal: AbortSignal, place: () => Release | null): AsyncGenerator<Delivery, void, undefined> {
+	async *#pollUntil(
+		polled: Polled,
+		signal: AbortSignal,
+		getSlot: () => Release | null,
+	): AsyncGenerator<Delivery, void, undefined> {
 		const rest = yield* polled
-		const release = place()
+		const release = getSlot()
 		if (rest === null || release === null) return
-		const live = await this.#live(rest, signal, release)
+		const live = await this.#openLive(rest, signal, release)
 		if (live === 'finished') yield { cursor: rest.lastCursor, item: { frame: 'end', cursor: rest.lastCursor, resume: false } }
 		else yield* live
 	}
 
-	/** A stream that keeps its place until the signal aborts, as it does at the end of each. */
-	#live(request: StreamRequest, signal: AbortSignal, release: Release): Promise<Stream | 'finished'> {
+	/** Opens a stream that keeps its slot until the signal aborts, which happens at the end of every stream. */
+	#openLive(request: StreamRequest, signal: AbortSignal, release: Release): Promise<Stream | 'finished'> {
 		if (signal.aborted) release()
 		else signal.addEventListener('abort', release, { once: true })
 		return openResponse(this.#options, request, { signal, closeAfterMs: null })

@@ -1,30 +1,30 @@
-/** How many streams may be open at once. */
+/** The bound on streams that are open at once. */
 export interface StreamSlots {
-	/** Takes a place for a stream without waiting; the returned function gives it back. Null: there is none. */
+	/** Takes a slot for a stream without waiting; the returned function releases it. Null if none is free. */
 	take(): Promise<(() => void) | null>
 }
 
-/** No bound: outside of browsers, connections are not counted. */
+/** No bound: outside browsers there is no limit on connections. */
 const unbounded: StreamSlots = { take: () => Promise.resolve(() => {}) }
 
-/** Without a way to know of the other pages of the browser, none is taken. */
+/** No slots, because without Web Locks other pages of the browser cannot be counted. */
 const none: StreamSlots = { take: () => Promise.resolve(null) }
 
-/** A browser has six connections for an origin over HTTP/1.1, in all its pages together; two are left for everything else. */
-const PLACES = 4
+/** Slots per origin. A browser allows six HTTP/1.1 connections over all its pages; two stay free for everything else. */
+const SLOTS = 4
 
 /**
- * The places for streams to a server. All pages of a browser that come from one origin share them by Web Locks, which a page loses when
- * it is closed or crashes.
+ * Returns the slots for streams to a server. All pages of one origin share them by Web Locks, which the browser releases when a page
+ * closes or crashes.
  */
-export function slotsFor(origin: string): StreamSlots {
+export function getStreamSlots(origin: string): StreamSlots {
 	if (!('document' in globalThis || 'importScripts' in globalThis)) return unbounded
 	const locks = globalThis.navigator?.locks
 	if (locks === undefined) return none
 	return {
 		take: async () => {
-			for (let place = 0; place < PLACES; place++) {
-				const release = await takeLock(locks, `planstream ${origin} ${place}`)
+			for (let slot = 0; slot < SLOTS; slot++) {
+				const release = await takeLock(locks, `planstream ${origin} ${slot}`)
 				if (release !== null) return release
 			}
 			return null

@@ -2,7 +2,7 @@ import type { StreamRoute } from '../types.js'
 
 export type TransportName = 'websocket' | 'sse' | 'poll'
 
-/** What to stream, and behind which position. */
+/** A stream to open, and the position to resume after. */
 export interface StreamRequest {
 	readonly route: StreamRoute
 	readonly input: object
@@ -10,37 +10,37 @@ export interface StreamRequest {
 	readonly lastCursor: string | null
 }
 
-/** One item as it came: the JSON of an event or of a control frame, and the position behind it. */
+/** One received item: the JSON of an event or of a control frame, and the position after it. */
 export interface Delivery {
-	/** Null on a `problem` frame alone. */
+	/** Null on `problem` frames only. */
 	readonly cursor: string | null
 	readonly item: unknown
 }
 
 /**
- * The items of one connection, in the server's order, each once. It ends when the server closed the stream in good
- * order, and throws a {@link ConnectionLost} or a PlanstreamError when not. What came before the end is delivered before it.
+ * The items of one connection, each once and in the server's order. It ends when the server closes the stream cleanly; otherwise it
+ * throws a {@link ConnectionLost} or a PlanstreamError, after it has delivered everything that arrived before.
  */
 export type Stream = AsyncIterable<Delivery>
 
-/** The port: how a stream of items comes from the server. WebSocket, SSE and polling implement it. */
+/** The port for streams from the server, implemented by WebSocket, SSE and polling. */
 export interface Transport {
 	readonly name: TransportName
 	/**
 	 * Opens one stream and settles when the server has accepted it.
 	 *
 	 * @param signal - ends the attempt or the stream and releases all it holds; an attempt then rejects, a stream ends
-	 * @returns `finished` when the server says that there is nothing more behind the position
-	 * @throws Cut when another attempt may succeed
-	 * @throws PlanstreamError when the server refuses for good
+	 * @returns `finished` when nothing follows the position
+	 * @throws ConnectionLost when another attempt may succeed
+	 * @throws PlanstreamError when the server refuses permanently
 	 */
 	open(request: StreamRequest, signal: AbortSignal): Promise<Stream | 'finished'>
 }
 
-/** The end of a connection, or of the attempt to make one, after which another attempt may succeed. */
+/** The loss of a connection, or a failed attempt to connect, after which another attempt may succeed. */
 export class ConnectionLost extends Error {
-	override readonly name = 'Cut'
-	/** The server asks to stay away for so long; null when it did not. */
+	override readonly name = 'ConnectionLost'
+	/** Milliseconds the server asks to wait before the next attempt; null for none. */
 	readonly retryAfterMs: number | null
 
 	constructor(message: string, { retryAfterMs = null, cause }: { retryAfterMs?: number | null; cause?: unknown } = {}) {
@@ -49,5 +49,5 @@ export class ConnectionLost extends Error {
 	}
 }
 
-/** Nothing came, although there was something to come: it may be held back on its way until the response ends. */
+/** Nothing arrived although something was due: a proxy may buffer the response until it ends. */
 export class BufferedByProxy extends ConnectionLost {}

@@ -15,10 +15,10 @@ function listener(): Receiver & { readonly heard: unknown[] } {
 	const heard: unknown[] = []
 	return {
 		heard,
-		started: () => heard.push('started'),
-		data: (item, id) => heard.push([id, item]),
-		stopped: () => heard.push('stopped'),
-		failed: (error) => heard.push(error.name),
+		onStarted: () => heard.push('started'),
+		onData: (item, id) => heard.push([id, item]),
+		onStopped: () => heard.push('stopped'),
+		onFailed: (error) => heard.push(error.name),
 	}
 }
 
@@ -66,12 +66,12 @@ describe('a socket that speaks the protocol of tRPC', () => {
 	})
 
 	it.each([
-		['a lost connection', (pair: FakeWebSocket) => pair.lose(1006), 'Cut'],
-		['a close code that may reconnect', (pair: FakeWebSocket) => pair.lose(4308, 'slow'), 'Cut'],
+		['a lost connection', (pair: FakeWebSocket) => pair.lose(1006), 'ConnectionLost'],
+		['a close code that may reconnect', (pair: FakeWebSocket) => pair.lose(4308, 'slow'), 'ConnectionLost'],
 		['a close code that must not reconnect', (pair: FakeWebSocket) => pair.lose(4401), 'PlanstreamError'],
-		['a reconnect notice', (pair: FakeWebSocket) => pair.hear({ id: null, method: 'reconnect' }), 'Cut'],
+		['a reconnect notice', (pair: FakeWebSocket) => pair.hear({ id: null, method: 'reconnect' }), 'ConnectionLost'],
 		['an error of the whole connection', (pair: FakeWebSocket) => pair.hear({ id: null, error: {} }), 'PlanstreamError'],
-		['what is not JSON', (pair: FakeWebSocket) => pair.hear('{'), 'Cut'],
+		['what is not JSON', (pair: FakeWebSocket) => pair.hear('{'), 'ConnectionLost'],
 	])('tells every subscription of %s', (_, happen, error) => {
 		const { pair, socket, clock } = setUp()
 		const [one, two] = [listener(), listener()]
@@ -94,7 +94,7 @@ describe('a socket that speaks the protocol of tRPC', () => {
 		clock.advance(2000)
 		expect(one.heard).toEqual([])
 		clock.advance(500)
-		expect(one.heard).toEqual(['Cut'])
+		expect(one.heard).toEqual(['ConnectionLost'])
 	})
 
 	it('asks for nothing while messages come, and answers when it is asked', () => {

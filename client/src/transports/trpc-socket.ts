@@ -1,10 +1,10 @@
 import type { PlanstreamError } from '@planstream/shared'
-import { errorOfClose, errorOfTrpc } from '../problem.js'
+import { readCloseError, readTrpcError } from '../problem.js'
 import type { Clock } from '../timing.js'
-import { noToken, type TokenSource } from '../token.js'
+import { createTokenError, type TokenSource } from '../token.js'
 import { ConnectionLost } from './transport.js'
 
-/** The part of a WebSocket that the client uses; the browser's own and the `ws` package's both fit. */
+/** The part of a WebSocket that the client uses; the browser's and the one of the package `ws` both fit. */
 export interface WebSocketLike {
 	readonly readyState: number
 	send(text: string): void
@@ -23,13 +23,13 @@ export interface SubscriptionParams {
 	readonly lastEventId?: string
 }
 
-/** Hears what belongs to one subscription; after `closed` or `failed` nothing more. */
+/** The callbacks of one subscription; none follows `onStopped` or `onFailed`. */
 export interface Receiver {
-	started(): void
+	onStarted(): void
 	/** @param size - length of the message's text */
-	data(item: unknown, id: string | null, size: number): void
-	stopped(): void
-	failed(error: PlanstreamError | ConnectionLost): void
+	onData(item: unknown, id: string | null, size: number): void
+	onStopped(): void
+	onFailed(error: PlanstreamError | ConnectionLost): void
 }
 
 export interface TrpcSocketOptions {
@@ -42,12 +42,12 @@ export interface TrpcSocketOptions {
 
 const OPEN = 1
 
-/** Silence of so many heartbeats is a cut. */
+/** After a silence of this many heartbeats the connection counts as lost. */
 export const SILENT_HEARTBEATS = 2.5
 
 /**
- * One WebSocket that speaks tRPC's protocol for any number of subscriptions. It opens when it is made, as soon as there is
- * a key for it, and closes when its last subscription has left; it is never used again after that.
+ * One WebSocket that speaks tRPC's protocol for any number of subscriptions. It opens as soon as it has its token, and closes for good
+ * when its last subscription has ended.
  */
 export class TrpcSocket {
 	#socket: WebSocketLike | null = null
@@ -69,12 +69,12 @@ export class TrpcSocket {
 		else {
 			token.ask().then(
 				(key) => this.#usable && this.#openWith(new WebSocket(`${url}?connectionParams=1`), key),
-				(thrown: unknown) => this.#end(noToken(thrown)),
+				(thrown: unknown) => this.#end(createTokenError(thrown)),
 			)
 		}
 	}
 
-	/** False when no new subscription may be put on this socket. */
+	/** Whether this socket accepts new subscriptions. */
 	get usable(): boolean {
 		return this.#usable
 	}
@@ -91,7 +91,7 @@ export class TrpcSocket {
 		}
 	}
 
-	/** The key goes first, and everything else behind it. */
+	/** Opens the socket and sends the token before everything else. */
 	#openWith(socket: WebSocketLike, token: string): void {
 		this.#unsent.unshift(JSON.stringify({ method: 'connectionParams', data: { token } }))
 		this.#open(socket)
@@ -99,10 +99,10 @@ export class TrpcSocket {
 
 	#open(socket: WebSocketLike): void {
 		this.#socket = socket
-		socket.addEventListener('open', () => this.#opened(socket))
-		socket.addEventListener('message', ({ data }) => this.#heard(data))
-		socket.addEventListener('error', () => {}) // the close event follows and says more
-		socket.addEventListener('close', ({ code, reason }) => this.#end(errorOfClose(code, reason)))
+		socket.addEventListener('open', () => this.#handleOpen(socket))
+		socket.addEventListener('message', ({ data }) => this.#handleMessage(data))
+		socket.addEventListener('error', () => {}) // a close event with the reason follows
+		socket.addEventListener('close', ({ code, reason }) => this.#end(readCloseError(code, reason)))
 	}
 
 	#send(text: string): void {
@@ -110,17 +110,17 @@ export class TrpcSocket {
 		else this.#unsent.push(text)
 	}
 
-	#opened(socket: WebSocketLike): void {
+	#handleOpen(socket: WebSocketLike): void {
 		this.#lastHeard = this.#clock.now()
 		for (const text of this.#unsent.splice(0)) socket.send(text)
 	}
 
-	#heard(data: unknown): void {
+	#handleMessage(data: unknown): void {
 		this.#lastHeard = this.#clock.now()
 		if (data === 'PONG') return
 		if (data === 'PING') this.#send('PONG')
 		else if (typeof data === 'string') this.#read(data)
-		else this.#end(new ConnectionLost('The server sent a binary message; text was expected.'))
+		else this.#end(new ConnectionLost('The server sent a binary message, expected text.'))
 	}
 
 	#read(text: string): void {
@@ -133,7 +133,7 @@ export class TrpcSocket {
 		}
 		const { id, method, error } = message ?? {}
 		if (method === 'reconnect') this.#end(new ConnectionLost('The server asked to reconnect.'))
-		else if (id === null && error !== undefined) this.#end(errorOfTrpc(error))
+		else if (id === null && error !== undefined) this.#end(readTrpcError(error))
 		else if (typeof id === 'number') this.#dispatch(id, message ?? {}, text.length)
 	}
 
@@ -141,18 +141,18 @@ export class TrpcSocket {
 		const receiver = this.#receivers.get(id)
 		if (!receiver) return
 		if (error !== undefined || result?.type === 'stopped') this.#receivers.delete(id)
-		if (error !== undefined) receiver.failed(errorOfTrpc(error))
-		else if (result?.type === 'stopped') receiver.stopped()
-		else if (result?.type === 'started') receiver.started()
-		else if (typeof result?.id === 'string') receiver.data(result.data?.data, result.id, size)
-		else receiver.data(result?.data, null, size)
+		if (error !== undefined) receiver.onFailed(readTrpcError(error))
+		else if (result?.type === 'stopped') receiver.onStopped()
+		else if (result?.type === 'started') receiver.onStarted()
+		else if (typeof result?.id === 'string') receiver.onData(result.data?.data, result.id, size)
+		else receiver.onData(result?.data, null, size)
 		this.#closeWhenIdle()
 	}
 
 	#watch(): void {
 		const silence = this.#clock.now() - this.#lastHeard
 		if (silence >= this.#heartbeatMs * SILENT_HEARTBEATS) {
-			this.#end(new ConnectionLost(`The server has said nothing for ${Math.round(silence)} ms.`))
+			this.#end(new ConnectionLost(`The server sent nothing for ${Math.round(silence)} ms.`))
 			return
 		}
 		if (silence >= this.#heartbeatMs && this.#socket?.readyState === OPEN) this.#socket.send('PING')
@@ -163,7 +163,7 @@ export class TrpcSocket {
 		if (this.#receivers.size === 0) this.#end(null)
 	}
 
-	/** Closes the socket and tells every subscription why; there is none left when it was closed for being idle. */
+	/** Closes the socket and passes the error to every subscription; an idle socket has none. */
 	#end(error: PlanstreamError | ConnectionLost | null): void {
 		if (!this.#usable) return
 		this.#usable = false
@@ -171,11 +171,11 @@ export class TrpcSocket {
 		this.#socket?.close()
 		const receivers = [...this.#receivers.values()]
 		this.#receivers.clear()
-		if (error) for (const receiver of receivers) receiver.failed(error)
+		if (error) for (const receiver of receivers) receiver.onFailed(error)
 	}
 }
 
-/** What comes in, as tRPC's envelopes describe it. */
+/** A message from the server, in tRPC's envelope. */
 interface Message {
 	readonly id?: unknown
 	readonly method?: unknown

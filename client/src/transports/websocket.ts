@@ -1,11 +1,11 @@
 import type { PlanstreamError } from '@planstream/shared'
-import { lostOrError } from '../problem.js'
+import { toStreamError } from '../problem.js'
 import { ConnectionLost, type Delivery, type Stream, type StreamRequest, type Transport } from './transport.js'
 import { TrpcSocket, type TrpcSocketOptions } from './trpc-socket.js'
 
 /**
- * Hands items that arrive on their own to one reader that takes them at its pace. It is bounded: what is over the
- * bound is not taken, and the reader finds `overflowed` when it has read the rest.
+ * A bounded buffer between items that arrive by themselves and one reader. It refuses items beyond its bound, and `overflowed` is true
+ * once the reader has read the rest.
  */
 export class Inbox<Item> {
 	readonly #capacity: number
@@ -15,7 +15,7 @@ export class Inbox<Item> {
 	#ended: { readonly error: Error | null } | null = null
 	#wake: () => void = () => {}
 
-	/** @param capacity - the bound, in the unit of `push` */
+	/** @param capacity - the bound, in the unit of the sizes passed to `push` */
 	constructor(capacity: number) {
 		this.#capacity = capacity
 	}
@@ -24,7 +24,7 @@ export class Inbox<Item> {
 		return this.#overflowed
 	}
 
-	/** @returns false when the item was not taken, because the inbox is full or has ended */
+	/** @returns false if the inbox refused the item, because it is full or has ended */
 	push(item: Item, size: number): boolean {
 		if (this.#ended) return false
 		if (this.#size > this.#capacity) {
@@ -38,7 +38,7 @@ export class Inbox<Item> {
 		return true
 	}
 
-	/** Nothing more comes; the reader gets what waits, then the error if there is one. The first end counts. */
+	/** Ends the inbox: the reader gets the waiting items, then the error, if any. Only the first call counts. */
 	end(error: Error | null = null): void {
 		this.#ended ??= { error }
 		this.#wake()
@@ -60,10 +60,10 @@ export class Inbox<Item> {
 	}
 }
 
-/** How much text may wait for a slow reader, in characters; then the stream stops and goes on from there later. */
+/** Characters of text that may wait for a slow reader; beyond that, the stream stops and resumes from there later. */
 const MAX_WAITING = 4 * 1024 * 1024
 
-/** Streams over one WebSocket, shared by all of them, which is open only while there are any. */
+/** Streams over one shared WebSocket, which is open only while there are streams. */
 export class WebSocketTransport implements Transport {
 	readonly name = 'websocket'
 	readonly #options: TrpcSocketOptions
@@ -89,7 +89,7 @@ export class WebSocketTransport implements Transport {
 		}
 	}
 
-	/** Resolves when the server says that the subscription has started. */
+	/** Resolves when the server confirms the subscription. */
 	#subscribe({ route, input, lastCursor }: StreamRequest, signal: AbortSignal): Promise<Inbox<Delivery>> {
 		return new Promise((resolve, reject) => {
 			const inbox = new Inbox<Delivery>(MAX_WAITING)
@@ -103,20 +103,20 @@ export class WebSocketTransport implements Transport {
 				end(null)
 			}
 			const params = { path: route.name, input, ...(lastCursor === null ? {} : { lastEventId: lastCursor }) }
-			const release = this.#connected().subscribe(params, {
-				started: () => resolve(inbox),
-				data: (item, cursor, size) => {
+			const release = this.#getSocket().subscribe(params, {
+				onStarted: () => resolve(inbox),
+				onData: (item, cursor, size) => {
 					if (!inbox.push({ item, cursor }, size)) leave()
 				},
-				stopped: () => end(null),
-				failed: (error) => end(lostOrError(error)),
+				onStopped: () => end(null),
+				onFailed: (error) => end(toStreamError(error)),
 			})
 			signal.addEventListener('abort', leave)
 			if (signal.aborted) leave()
 		})
 	}
 
-	#connected(): TrpcSocket {
+	#getSocket(): TrpcSocket {
 		if (!this.#socket?.usable) this.#socket = new TrpcSocket(this.#options)
 		return this.#socket
 	}

@@ -83,7 +83,7 @@ describe('server.json', () => {
 		const near = { PLANSTREAM_DATA: directory.path, PLANSTREAM_URL: '' }
 		const { stderr } = await runPlanstream(['pause', 'nowhere'], near)
 		expect(stderr).toContain('There is no plan nowhere.')
-		expect((await runPlanstream(['publish', 'p'], near)).stderr).not.toContain('could not be reached')
+		expect((await runPlanstream(['publish', 'p'], near)).stderr).not.toContain('Cannot reach')
 	})
 })
 

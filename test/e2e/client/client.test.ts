@@ -230,7 +230,7 @@ describe('the client', () => {
 		await using proxy = await startFaultProxy(server.url)
 		proxy.away = true
 		await using planstream = createPlanstream({ url: proxy.url })
-		await expect(planstream.plans.list()).rejects.toThrow(`${proxy.url} could not be reached`)
+		await expect(planstream.plans.list()).rejects.toThrow(`Cannot reach ${proxy.url}`)
 	})
 
 	it('is not used again once it is closed', async () => {
@@ -239,7 +239,7 @@ describe('the client', () => {
 		await planstream.close()
 		expect(planstream.connection.state).toBe('closed')
 		expect(await before.next()).toEqual({ done: true, value: undefined })
-		expect(() => planstream.plans.events({ plan_id: 'p' })).toThrow(/was closed/)
-		await expect(planstream.plans.list()).rejects.toThrow(/was closed/)
+		expect(() => planstream.plans.events({ plan_id: 'p' })).toThrow(/is closed/)
+		await expect(planstream.plans.list()).rejects.toThrow(/is closed/)
 	})
 })

@@ -143,7 +143,7 @@ describe('a plan that is run', () => {
 			name: 'PlanstreamError',
 			code: 'run_failed',
 			retryable: false,
-			message: expect.stringContaining('The plan p failed: '),
+			message: expect.stringContaining('Plan p failed: '),
 		})
 		const { cursor, error } = await planstream.plans.get({ plan_id: 'p' })
 		await expect(run).rejects.toMatchObject({ facts: { plan_id: 'p', cursor, error, failed_step_ids: ['last'] } })
@@ -168,7 +168,7 @@ describe('a plan that is run', () => {
 		await expect(run).rejects.toMatchObject({ name: 'AbortError' })
 		expect((await statesOf(planstream.plans.watch('p'))).at(-1)?.status).toBe('completed')
 		const closed = planstream.plans.run({ ...spec, plan_id: 'q' }, { onEvent: () => void planstream.close() })
-		await expect(closed).rejects.toThrow('This client was closed')
+		await expect(closed).rejects.toThrow('This client is closed')
 	})
 
 	it('is made once when the answer to its creation is lost', async () => {

@@ -187,7 +187,7 @@ describe(`a page of components of React ${REACT_MAJOR}`, () => {
 		const { planstream, mount } = await setUp()
 		await planstream.close()
 		const page = mount(<Status />)
-		await eventually(() => text(page)).toMatch(/^This client was closed/)
+		await eventually(() => text(page)).toMatch(/^This client is closed/)
 		expect(() => renderToString(<Status />)).toThrow('There is no PlanstreamProvider above this component.')
 	})
 })

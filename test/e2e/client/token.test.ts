@@ -112,7 +112,7 @@ it.each(TRANSPORTS)(
 		const signal = abort.signal
 		for await (const _ of planstream.plans.events({ plan_id: 'p' }, { signal, onReady: () => abort.abort() }))
 			expect.fail('no event')
-		expect(waited).toEqual(['No token could be had: offline'])
+		expect(waited).toEqual(['Could not get a token: offline'])
 		expect(planstream.connection.transport).toBe(transport)
 		await expect(planstream.plans.events({ plan_id: 'p' }).next()).rejects.toThrow('Log in first.')
 		await expect(createPlanstream({ ...options, token: () => fail(new Error('offline')) }).plans.list()).rejects.toThrow(
@@ -133,7 +133,7 @@ it.each(TRANSPORTS)('a loop on %s is left while its token is waited for', async 
 
 it('a token that no header can carry is refused without being shown', () => {
 	for (const token of ['', 'se cret', 'secret\n']) {
-		expect(() => createPlanstream({ url: 'http://localhost:1', token })).toThrow(/^token is empty or holds characters/)
+		expect(() => createPlanstream({ url: 'http://localhost:1', token })).toThrow(/^token is empty or has invalid characters/)
 	}
 })
 

@@ -1,6 +1,6 @@
 import { WebSocket } from 'ws'
 import { SseTransport } from '../../../client/src/transports/sse.js'
-import { slotsFor } from '../../../client/src/transports/stream-slots.js'
+import { getStreamSlots } from '../../../client/src/transports/stream-slots.js'
 import { WebSocketTransport } from '../../../client/src/transports/websocket.js'
 import { transportSuite } from '../../suites/transport.suite.js'
 
@@ -9,5 +9,5 @@ transportSuite('WebSocket', ({ url, ...rest }) => {
 })
 
 transportSuite('SSE', ({ url, ...rest }) => {
-	return new SseTransport({ url: new URL(url), token: null, fetch, slots: slotsFor(url), ...rest })
+	return new SseTransport({ url: new URL(url), token: null, fetch, slots: getStreamSlots(url), ...rest })
 })
