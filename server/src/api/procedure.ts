@@ -1,5 +1,5 @@
 import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
-import { contract, type ProcedureName, type Scope } from '@planstream/shared/schemas'
+import { type Contract, contract, type ProcedureName, type Scope } from '@planstream/shared/schemas'
 import { initTRPC } from '@trpc/server'
 import type { Authenticator } from '../auth/authenticator.js'
 import type { Principal } from '../hub/principal.js'
@@ -55,8 +55,8 @@ export const t = initTRPC
 	})
 
 /** The procedure that all others are made from: typed failures, who calls, then the caller's scope, then the border. */
-export function baseProcedure(name: ProcedureName, onProblem: OnProblem, admit: Authentication) {
-	const { scope } = contract[name]
+export function baseProcedure<Name extends ProcedureName>(name: Name, onProblem: OnProblem, admit: Authentication) {
+	const { scope, input: schema } = contract[name]
 	return t.procedure
 		.meta({ scope })
 		.use(async ({ next, getRawInput, path }) => {
@@ -75,6 +75,7 @@ export function baseProcedure(name: ProcedureName, onProblem: OnProblem, admit: 
 			if (sent !== undefined) checkJson(sent)
 			return next({ ctx: { sent } })
 		})
+		.input<Contract[Name]['input']>(schema)
 }
 
 /**

@@ -1,12 +1,5 @@
 import type { ClientsOutput, PublishInput } from '@planstream/shared'
-import {
-	type Contract,
-	type commandInput,
-	contract,
-	type ProcedureName,
-	type ProcedureSpec,
-	type Wire,
-} from '@planstream/shared/schemas'
+import type { Contract, commandInput, ProcedureName, ProcedureSpec, Wire } from '@planstream/shared/schemas'
 import type { TRPCMutationProcedure, TRPCQueryProcedure, TRPCSubscriptionProcedure } from '@trpc/server'
 import type * as z from 'zod'
 import type { Connections } from '../connections/connections.js'
@@ -82,7 +75,7 @@ export type AppRouter = ReturnType<typeof createRouter>
  * @param admit - whose a call is. @defaultValue the transport has said so
  */
 export function createRouter({ hub, log, executor, connections, schedule, draining, onProblem }: Services, admit = authenticate) {
-	const procedure = (name: ProcedureName) => baseProcedure(name, onProblem, admit)
+	const procedure = <Name extends ProcedureName>(name: Name) => baseProcedure(name, onProblem, admit)
 	const command = (
 		ctx: Pick<Context, 'principal'>,
 		{ plan_id, idempotency_key, expected_revision }: CommandInput,
@@ -90,120 +83,76 @@ export function createRouter({ hub, log, executor, connections, schedule, draini
 	) => executor.command(ctx.principal, plan_id, asked, { idempotency_key, expected_revision })
 	const procedures = {
 		plans: {
-			create: procedure('plans.create')
-				.input(contract['plans.create'].input)
-				.mutation(({ ctx, input }) => executor.create(ctx.principal, input)),
-			start: procedure('plans.start')
-				.input(contract['plans.start'].input)
-				.mutation(({ ctx, input }) => command(ctx, input, { kind: 'start' })),
-			pause: procedure('plans.pause')
-				.input(contract['plans.pause'].input)
-				.mutation(({ ctx, input }) => command(ctx, input, { kind: 'pause', mode: input.mode, reason: input.reason })),
-			resume: procedure('plans.resume')
-				.input(contract['plans.resume'].input)
-				.mutation(({ ctx, input }) => command(ctx, input, { kind: 'resume' })),
-			cancel: procedure('plans.cancel')
-				.input(contract['plans.cancel'].input)
-				.mutation(({ ctx, input }) => command(ctx, input, { kind: 'cancel', reason: input.reason })),
-			retry: procedure('plans.retry')
-				.input(contract['plans.retry'].input)
-				.mutation(({ ctx, input }) => command(ctx, input, { kind: 'retry' })),
-			modify: procedure('plans.modify')
-				.input(contract['plans.modify'].input)
-				.mutation(({ ctx, input }) => command(ctx, input, { kind: 'modify', ops: input.ops })),
-			clone: procedure('plans.clone')
-				.input(contract['plans.clone'].input)
-				.mutation(({ ctx, input: { plan_id, new_plan_id, ...given } }) =>
-					executor.clone(ctx.principal, plan_id, { ...given, plan_id: new_plan_id }),
-				),
-			delete: procedure('plans.delete')
-				.input(contract['plans.delete'].input)
-				.mutation(({ ctx, input: { plan_id } }) => deletePlan(hub, ctx.principal, plan_id)),
-			get: procedure('plans.get')
-				.input(contract['plans.get'].input)
-				.query(async ({ ctx, input: { plan_id } }) => (await foldOf(hub, ctx.principal, plan_id)).state),
-			clear: procedure('plans.clear')
-				.input(contract['plans.clear'].input)
-				.mutation(({ ctx, input: { plan_id } }) => clearPlan(hub, ctx.principal, plan_id)),
-			result: procedure('plans.result')
-				.input(contract['plans.result'].input)
-				.query(({ ctx, input: { plan_id } }) => planResult(hub, ctx.principal, plan_id)),
-			list: procedure('plans.list')
-				.input(contract['plans.list'].input)
-				.query(({ ctx, input }) => listPlans(hub, ctx.principal, input)),
-			events: procedure('plans.events')
-				.input(contract['plans.events'].input)
-				.subscription(
-					({ ctx: { principal }, input, signal }) => new PlanEvents({ hub, principal, input, signal, draining, onProblem }),
-				),
-			changes: procedure('plans.changes')
-				.input(contract['plans.changes'].input)
-				.subscription(async function* ({ ctx, input, signal = new AbortController().signal }) {
-					yield* livePlanList({ principal: ctx.principal, input, signal, hub, draining, schedule, onProblem })
-				}),
-			history: procedure('plans.history')
-				.input(contract['plans.history'].input)
-				.query(({ ctx, input, signal }) => {
-					const ends = [signal, draining, ctx.principal.expired].filter((end) => end !== undefined)
-					return planHistory({ hub, principal: ctx.principal, input, ends, schedule })
-				}),
-			subscribers: procedure('plans.subscribers')
-				.input(contract['plans.subscribers'].input)
-				.query(({ ctx, input: { plan_id } }) => {
-					return { plan_id, subscriber_count: connections.countSubscribers(ctx.principal.tenant, plan_id) }
-				}),
+			create: procedure('plans.create').mutation(({ ctx, input }) => executor.create(ctx.principal, input)),
+			start: procedure('plans.start').mutation(({ ctx, input }) => command(ctx, input, { kind: 'start' })),
+			pause: procedure('plans.pause').mutation(({ ctx, input }) =>
+				command(ctx, input, { kind: 'pause', mode: input.mode, reason: input.reason }),
+			),
+			resume: procedure('plans.resume').mutation(({ ctx, input }) => command(ctx, input, { kind: 'resume' })),
+			cancel: procedure('plans.cancel').mutation(({ ctx, input }) =>
+				command(ctx, input, { kind: 'cancel', reason: input.reason }),
+			),
+			retry: procedure('plans.retry').mutation(({ ctx, input }) => command(ctx, input, { kind: 'retry' })),
+			modify: procedure('plans.modify').mutation(({ ctx, input }) => command(ctx, input, { kind: 'modify', ops: input.ops })),
+			clone: procedure('plans.clone').mutation(({ ctx, input: { plan_id, new_plan_id, ...given } }) =>
+				executor.clone(ctx.principal, plan_id, { ...given, plan_id: new_plan_id }),
+			),
+			delete: procedure('plans.delete').mutation(({ ctx, input: { plan_id } }) => deletePlan(hub, ctx.principal, plan_id)),
+			get: procedure('plans.get').query(async ({ ctx, input: { plan_id } }) => (await foldOf(hub, ctx.principal, plan_id)).state),
+			clear: procedure('plans.clear').mutation(({ ctx, input: { plan_id } }) => clearPlan(hub, ctx.principal, plan_id)),
+			result: procedure('plans.result').query(({ ctx, input: { plan_id } }) => planResult(hub, ctx.principal, plan_id)),
+			list: procedure('plans.list').query(({ ctx, input }) => listPlans(hub, ctx.principal, input)),
+			events: procedure('plans.events').subscription(
+				({ ctx: { principal }, input, signal }) => new PlanEvents({ hub, principal, input, signal, draining, onProblem }),
+			),
+			changes: procedure('plans.changes').subscription(async function* ({ ctx, input, signal = new AbortController().signal }) {
+				yield* livePlanList({ principal: ctx.principal, input, signal, hub, draining, schedule, onProblem })
+			}),
+			history: procedure('plans.history').query(({ ctx, input, signal }) => {
+				const ends = [signal, draining, ctx.principal.expired].filter((end) => end !== undefined)
+				return planHistory({ hub, principal: ctx.principal, input, ends, schedule })
+			}),
+			subscribers: procedure('plans.subscribers').query(({ ctx, input: { plan_id } }) => {
+				return { plan_id, subscriber_count: connections.countSubscribers(ctx.principal.tenant, plan_id) }
+			}),
 		},
 		steps: {
-			retry: procedure('steps.retry')
-				.input(contract['steps.retry'].input)
-				.mutation(({ ctx, input }) =>
-					command(ctx, input, { kind: 'retry_step', step_id: input.step_id, cascade: input.cascade }),
-				),
-			skip: procedure('steps.skip')
-				.input(contract['steps.skip'].input)
-				.mutation(({ ctx, input }) => command(ctx, input, { kind: 'skip_step', step_id: input.step_id, reason: input.reason })),
-			result: procedure('steps.result')
-				.input(contract['steps.result'].input)
-				.query(({ ctx, input }) => stepResult(hub, ctx.principal, input)),
+			retry: procedure('steps.retry').mutation(({ ctx, input }) =>
+				command(ctx, input, { kind: 'retry_step', step_id: input.step_id, cascade: input.cascade }),
+			),
+			skip: procedure('steps.skip').mutation(({ ctx, input }) =>
+				command(ctx, input, { kind: 'skip_step', step_id: input.step_id, reason: input.reason }),
+			),
+			result: procedure('steps.result').query(({ ctx, input }) => stepResult(hub, ctx.principal, input)),
 		},
 		reviews: {
-			list: procedure('reviews.list')
-				.input(contract['reviews.list'].input)
-				.query(({ ctx, input }) => openReviews(hub, ctx.principal, input.plan_id)),
-			answer: procedure('reviews.answer')
-				.input(contract['reviews.answer'].input)
-				.mutation(({ ctx, input }) =>
-					command(ctx, input, {
-						kind: 'review',
-						review_id: input.review_id,
-						decision: input.decision,
-						comment: input.comment,
-						payload: input.payload,
-					}),
-				),
+			list: procedure('reviews.list').query(({ ctx, input }) => openReviews(hub, ctx.principal, input.plan_id)),
+			answer: procedure('reviews.answer').mutation(({ ctx, input }) =>
+				command(ctx, input, {
+					kind: 'review',
+					review_id: input.review_id,
+					decision: input.decision,
+					comment: input.comment,
+					payload: input.payload,
+				}),
+			),
 		},
 		events: {
-			publish: procedure('events.publish')
-				.input(contract['events.publish'].input)
-				.mutation(({ ctx, input: { plan_id, events, expected_seq } }) => {
-					const { events: sent } = ctx.sent as PublishInput
-					return hub.publish(ctx.principal, { plan_id, events, sent, ...(expected_seq !== undefined && { expected_seq }) })
-				}),
+			publish: procedure('events.publish').mutation(({ ctx, input: { plan_id, events, expected_seq } }) => {
+				const { events: sent } = ctx.sent as PublishInput
+				return hub.publish(ctx.principal, { plan_id, events, sent, ...(expected_seq !== undefined && { expected_seq }) })
+			}),
 		},
 		clients: {
-			list: procedure('clients.list')
-				.input(contract['clients.list'].input)
-				.query(({ ctx }) => listClients(connections, ctx.principal)),
+			list: procedure('clients.list').query(({ ctx }) => listClients(connections, ctx.principal)),
 		},
 		admin: {
-			verify: procedure('admin.verify')
-				.input(contract['admin.verify'].input)
-				.query(({ ctx, input: { plan_id } }) => verifyPlan(log, { tenant: ctx.principal.tenant, plan_id })),
+			verify: procedure('admin.verify').query(({ ctx, input: { plan_id } }) =>
+				verifyPlan(log, { tenant: ctx.principal.tenant, plan_id }),
+			),
 		},
 		agents: {
-			list: procedure('agents.list')
-				.input(contract['agents.list'].input)
-				.query(() => ({ agents: [...executor.agents] })),
+			list: procedure('agents.list').query(() => ({ agents: [...executor.agents] })),
 		},
 	} satisfies Procedures<Contract>
 	return t.router(procedures)
