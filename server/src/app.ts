@@ -4,6 +4,7 @@ import { archiveRoutes, contract } from '@planstream/shared/schemas'
 import { TRPCError } from '@trpc/server'
 import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import { compress } from 'hono/compress'
+import { METHOD_NAME_ALL } from 'hono/router'
 import { archives } from './api/archives.js'
 import { ARTIFACT_PATH, artifactRoutes } from './api/artifacts.js'
 import { options, originGuard } from './api/cors.js'
@@ -11,7 +12,7 @@ import { DESCRIPTION_PATHS, descriptions } from './api/descriptions.js'
 import { problemResponse, trpcProblemResponse, typedError, unavailableResponse } from './api/errors.js'
 import { textBody } from './api/input.js'
 import { assertScope, type OnProblem, reportFailures } from './api/procedure.js'
-import { pathPattern, ROUTES, restRoutes, routePath } from './api/rest.js'
+import { pathPattern, ROUTES, restRoutes } from './api/rest.js'
 import { createRouter, type Services } from './api/router.js'
 import type { Authenticator } from './auth/authenticator.js'
 import type { ConnectionLimits } from './connections/connections.js'
@@ -65,12 +66,51 @@ export function createApp({ services, artifacts, authority, limits, ready, metri
 	const router = createRouter(services)
 	const deliveries = new Fanout(services.hub, { ...services, clock: () => performance.now() })
 	const transport = { ...services, deliveries, router, authority, limits, contextOf }
+	const open = openRoutes(ready)
+	const guarded: Routes = new Hono<Env>({ strict: false })
+	guarded.use(identify(authority))
+	guarded.route(
+		'/',
+		archives({ ...transport, artifacts, restore: (principal, archive) => services.executor.restore(principal, archive) }),
+	)
+	guarded.use(textBody())
+	guarded.get('/', (context) => {
+		assertScope(context.var.principal, 'plans:read', 'The list of addresses')
+		return context.json(INDEX)
+	})
+	guarded.get(METRICS, (context) => {
+		assertScope(context.var.principal, 'admin', 'GET /metrics')
+		return context.body(metrics(), 200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' })
+	})
+	guarded.route('/', sseRoutes({ ...transport, random: Math.random }))
+	guarded.route('/', restRoutes(router, contextOf))
+	guarded.route('/', artifactRoutes({ ...transport, artifacts }))
+	guarded.route('/', trpcRoutes(transport))
+
 	const app: Routes = new Hono<Env>({ strict: false })
 	answerFailures(app, onProblem)
 	app.use(originGuard(authority))
 	app.get('/health/live', (context) => context.json({ status: 'live' }))
 	app.use(refuseWhile(draining))
-	app.get('/health/ready', async (context) => {
+	const methods = listMethods([...app.routes, ...open.routes, ...guarded.routes])
+	for (const [path, allowed] of methods) app.options(path, (context) => options(context, allowed.join(', ')))
+	for (const path of LARGE) app.use(path, compress({ encoding: 'gzip' }))
+	app.route('/', open)
+	app.route('/', guarded)
+	refuseOtherMethods(app, methods)
+	const upgrades = { '/trpc': trpcWebSocket(transport), [WEBSOCKET_PATH]: plainWebSocket(transport) }
+	return {
+		fetch: (request, env) => app.fetch(request, env),
+		...upgradeRouter({ upgrades, authority, onProblem }),
+		deliveries,
+		routes: app.routes,
+	}
+}
+
+/** The routes that need no credentials, after the check that the process is alive. */
+function openRoutes(ready: AppOptions['ready']): Routes {
+	const open: Routes = new Hono<Env>({ strict: false })
+	open.get('/health/ready', async (context) => {
 		try {
 			await ready()
 		} catch (thrown) {
@@ -79,35 +119,8 @@ export function createApp({ services, artifacts, authority, limits, ready, metri
 		}
 		return context.json({ status: 'ready' })
 	})
-	answerOptions(app)
-	for (const path of LARGE) app.use(path, compress({ encoding: 'gzip' }))
-	app.route('/', descriptions())
-	app.use(identify(authority))
-	app.route(
-		'/',
-		archives({ ...transport, artifacts, restore: (principal, archive) => services.executor.restore(principal, archive) }),
-	)
-	app.use(textBody())
-	app.get('/', (context) => {
-		assertScope(context.var.principal, 'plans:read', 'The list of addresses')
-		return context.json(INDEX)
-	})
-	app.get(METRICS, (context) => {
-		assertScope(context.var.principal, 'admin', 'GET /metrics')
-		return context.body(metrics(), 200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' })
-	})
-	app.route('/', restRoutes(router, contextOf))
-	app.route('/', artifactRoutes({ ...transport, artifacts }))
-	app.route('/', trpcRoutes(transport))
-	app.route('/', sseRoutes({ ...transport, random: Math.random }))
-	refuseOtherMethods(app)
-	const upgrades = { '/trpc': trpcWebSocket(transport), [WEBSOCKET_PATH]: plainWebSocket(transport) }
-	return {
-		fetch: (request, env) => app.fetch(request, env),
-		...upgradeRouter({ upgrades, authority, onProblem }),
-		deliveries,
-		routes: app.routes,
-	}
+	open.route('/', descriptions())
+	return open
 }
 
 function identify(authority: Authenticator): MiddlewareHandler<Env> {
@@ -140,13 +153,16 @@ function refuseWhile(draining: AbortSignal): MiddlewareHandler {
 	}
 }
 
-const HEALTH = ['/health/live', '/health/ready']
 const METRICS = '/metrics'
 /** Answers that are worth compressing for who asks for it; the others are small, and often in a hurry. */
-const LARGE = [routePath(contract['plans.history']), pathPattern(archiveRoutes.export.rest.path), ...DESCRIPTION_PATHS]
+const LARGE = [
+	pathPattern(contract['plans.history'].rest.path),
+	pathPattern(archiveRoutes.export.rest.path),
+	...DESCRIPTION_PATHS,
+]
 const INDEX = {
 	name: 'planstream',
-	health: HEALTH,
+	health: ['/health/live', '/health/ready'],
 	metrics: METRICS,
 	descriptions: DESCRIPTION_PATHS,
 	trpc: '/trpc',
@@ -156,30 +172,22 @@ const INDEX = {
 	procedures: ROUTES.map(([name, { rest, summary }]) => ({ name, method: rest.method, path: rest.path, summary })),
 }
 
-function answerOptions(app: Routes): void {
-	for (const [path, methods] of ALLOWED) app.options(path, (context) => options(context, methods.join(', ')))
+/** The methods that each path takes. */
+function listMethods(routes: Routes['routes']): ReadonlyMap<string, readonly string[]> {
+	const methods = new Map<string, string[]>()
+	for (const { method, path } of routes) {
+		if (method !== METHOD_NAME_ALL) methods.set(path, [...(methods.get(path) ?? []), method])
+	}
+	for (const taken of methods.values()) taken.push(...(taken.includes('GET') ? ['HEAD'] : []), 'OPTIONS')
+	return methods
 }
 
 /** Comes after every route: what is left is a method that its address does not take. */
-function refuseOtherMethods(app: Routes): void {
-	for (const [path, allowed] of ALLOWED) {
+function refuseOtherMethods(app: Routes, methods: ReturnType<typeof listMethods>): void {
+	for (const [path, allowed] of methods) {
 		app.all(path, ({ req }) => {
 			const sentence = `${req.path} does not take ${req.method}. It takes ${allowed.join(', ')}.`
 			throw new PlanstreamError('method_not_allowed', sentence, { allowed })
 		})
 	}
-}
-
-const ALLOWED = allowedMethods()
-
-/** Every address with the methods it takes. */
-function allowedMethods(): Map<string, readonly string[]> {
-	const methods = new Map<string, readonly string[]>(
-		['/', METRICS, ...HEALTH, ...DESCRIPTION_PATHS].map((path) => [path, ['GET']]),
-	)
-	methods.set(pathPattern(ARTIFACT_PATH), ['GET'])
-	for (const { rest } of Object.values(archiveRoutes)) methods.set(pathPattern(rest.path), [rest.method])
-	methods.set('/trpc/*', ['GET', 'POST'])
-	for (const [, spec] of ROUTES) methods.set(routePath(spec), [...(methods.get(routePath(spec)) ?? []), spec.rest.method])
-	return new Map([...methods].map(([path, own]) => [path, [...own, ...(own.includes('GET') ? ['HEAD'] : []), 'OPTIONS']]))
 }

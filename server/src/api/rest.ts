@@ -82,7 +82,7 @@ export function restRoutes(router: AppRouter, contextOf: (context: HonoContext) 
 	for (const [name, spec] of ROUTES) {
 		if (spec.kind === 'subscription') continue
 		const read = inputReader(spec)
-		app.on(spec.rest.method, routePath(spec), async (context) => {
+		app.on(spec.rest.method, pathPattern(spec.rest.path), async (context) => {
 			const ctx = contextOf(context)
 			assertAllowed(ctx.principal, name)
 			const input = await read(context)
@@ -99,11 +99,6 @@ export function restRoutes(router: AppRouter, contextOf: (context: HonoContext) 
 		})
 	}
 	return app
-}
-
-/** The route's path as Hono writes it. */
-export function routePath({ rest }: ProcedureSpec): string {
-	return pathPattern(rest.path)
 }
 
 /** A path with `{name}` in it, as Hono writes it. */

@@ -14,7 +14,7 @@ import { typedError } from '../../api/errors.js'
 import { readClientId, toReadRequest } from '../../api/input.js'
 import { assertAllowed, type Context, type OnProblem, reportFailures } from '../../api/procedure.js'
 import { listQuery } from '../../api/reads.js'
-import { pathFields, queryParameters, readQuery, routePath } from '../../api/rest.js'
+import { pathFields, pathPattern, queryParameters, readQuery } from '../../api/rest.js'
 import type { Fanout } from '../../delivery/fanout.js'
 import type { Hub } from '../../hub/hub.js'
 import type { ReadOptions } from '../../hub/reader.js'
@@ -62,7 +62,7 @@ const SSE_INPUT_PARAMETERS = new Map([
 	...READING,
 ])
 
-export interface SseRequest {
+interface SseRequest {
 	readonly plan_id: string
 	/** The query string with its question mark. */
 	readonly search: string
@@ -70,13 +70,13 @@ export interface SseRequest {
 	readonly lastEventId: string | undefined
 }
 
-export interface SseSubscription {
+interface SseSubscription {
 	readonly input: ParsedSubscribeInput
 	readonly reading: SseReadOptions
 }
 
 /** How a stream is read. */
-export interface SseReadOptions {
+interface SseReadOptions {
 	/** What the reader calls itself. */
 	readonly client_id: string | undefined
 	/** Ends the response after so long, for networks that pass it on only when it ends. */
@@ -175,8 +175,8 @@ async function answerChanges(options: SseOptions, context: SseContext): Promise<
 export function sseRoutes(options: SseOptions): Hono<{ Bindings: HttpBindings }> {
 	const app = new Hono<{ Bindings: HttpBindings }>({ strict: false })
 	const dialect = plainDialect(options.onProblem)
-	app.get(routePath(contract['plans.events']), (context) => answer(options, dialect, context))
-	app.get(routePath(contract['plans.changes']), (context) => answerChanges(options, context))
+	app.get(pathPattern(ROUTE.rest.path), (context) => answer(options, dialect, context))
+	app.get(pathPattern(contract['plans.changes'].rest.path), (context) => answerChanges(options, context))
 	return app
 }
 
