@@ -77,17 +77,23 @@ function decode(bytes: ArrayBuffer | Uint8Array): string {
  */
 export function parseObject(text: string): Record<string, unknown> {
 	if (text === '') return {}
-	const value = parse(text)
+	const value = parseJson(text, (why) => `The body is not JSON${why}. Send one JSON object.`)
 	if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
 	throw new PlanstreamError('bad_request', 'The body must be a JSON object, such as {"query": "..."}.', { path: '' })
 }
 
-function parse(text: string): unknown {
+/**
+ * Parses text from a client.
+ *
+ * @param explain - makes the message of the error from the parser's own, which is empty or stands in parentheses
+ * @throws PlanstreamError `bad_request`
+ */
+export function parseJson(text: string, explain: (why: string) => string): unknown {
 	try {
 		return JSON.parse(text)
 	} catch (cause) {
 		const why = cause instanceof Error ? ` (${cause.message.slice(0, 120)})` : ''
-		throw new PlanstreamError('bad_request', `The body is not JSON${why}. Send one JSON object.`, {}, { cause })
+		throw new PlanstreamError('bad_request', explain(why), {}, { cause })
 	}
 }
 

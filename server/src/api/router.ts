@@ -108,10 +108,9 @@ export function createRouter({ hub, log, executor, connections, schedule, draini
 			changes: procedure('plans.changes').subscription(async function* ({ ctx, input, signal = new AbortController().signal }) {
 				yield* livePlanList({ principal: ctx.principal, input, signal, hub, draining, schedule, onProblem })
 			}),
-			history: procedure('plans.history').query(({ ctx, input, signal }) => {
-				const ends = [signal, draining, ctx.principal.expired].filter((end) => end !== undefined)
-				return planHistory({ hub, principal: ctx.principal, input, ends, schedule })
-			}),
+			history: procedure('plans.history').query(({ ctx: { principal }, input, signal }) =>
+				planHistory({ hub, principal, input, signal, draining, schedule }),
+			),
 			subscribers: procedure('plans.subscribers').query(({ ctx, input: { plan_id } }) => {
 				return { plan_id, subscriber_count: connections.countSubscribers(ctx.principal.tenant, plan_id) }
 			}),

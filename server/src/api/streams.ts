@@ -18,18 +18,13 @@ import { positionOf, toReadRequest } from './input.js'
 import { type OnProblem, reportFailures } from './procedure.js'
 import { listQuery } from './reads.js'
 
-/** A signal that lets go of what it listens to when it is disposed. */
-export interface JoinedSignal extends Disposable {
-	readonly signal: AbortSignal
-}
-
 /**
  * Aborts with the first of these signals, and with its reason. Unlike `AbortSignal.any` it leaves nothing behind on a signal that
  * lives as long as the server.
  *
  * @param given - an absent one never aborts
  */
-function joinSignals(...given: readonly (AbortSignal | undefined)[]): JoinedSignal {
+function joinSignals(...given: readonly (AbortSignal | undefined)[]): Disposable & { readonly signal: AbortSignal } {
 	const signals = given.filter((signal) => signal !== undefined)
 	const joined = new AbortController()
 	const abort = (event: Event): void => joined.abort((event.target as AbortSignal).reason)
@@ -54,7 +49,7 @@ function aborted(signal: AbortSignal): Promise<void> {
 
 type TrackedItem = TrackedEnvelope<PlanEvent | ControlFrame>
 
-export interface PlanEventsOptions {
+interface PlanEventsOptions {
 	readonly hub: Hub
 	readonly principal: Principal
 	readonly input: ParsedSubscribeInput
@@ -111,7 +106,7 @@ async function* trackedItems(options: PlanEventsOptions): AsyncGenerator<Tracked
 	await aborted(signal)
 }
 
-export interface PlanChangesOptions {
+interface PlanChangesOptions {
 	readonly hub: Hub
 	readonly principal: Principal
 	readonly input: z.output<typeof changesInput>
@@ -138,12 +133,14 @@ export async function* livePlanList(options: PlanChangesOptions): AsyncGenerator
 	}
 }
 
-export interface PlanHistoryOptions {
+interface PlanHistoryOptions {
 	readonly hub: Hub
 	readonly principal: Principal
 	readonly input: z.output<typeof historyInput>
-	/** Each ends a wait: the reader left, its key is over, or the server stops. */
-	readonly ends: readonly AbortSignal[]
+	/** Aborts when the reader is gone. @defaultValue never */
+	readonly signal: AbortSignal | undefined
+	/** Aborts when the server stops. */
+	readonly draining: AbortSignal
 	readonly schedule: Schedule
 }
 
@@ -151,12 +148,13 @@ export interface PlanHistoryOptions {
  * One page of a plan's history. What JSON is made of it is the stored text of each event again, because that text is itself the JSON
  * of a parsed object.
  */
-export async function planHistory({ hub, principal, input, ends, schedule }: PlanHistoryOptions): Promise<HistoryOutput> {
+export async function planHistory(options: PlanHistoryOptions): Promise<HistoryOutput> {
+	const { hub, principal, input, signal, draining, schedule } = options
 	const { plan_id, after, limit, wait_ms } = input
 	const over = new AbortController()
 	using _timer = wait_ms === 0 ? null : schedule(() => over.abort(), wait_ms)
 	if (wait_ms === 0) over.abort()
-	using waiting = joinSignals(over.signal, ...ends)
+	using waiting = joinSignals(over.signal, signal, draining, principal.expired)
 	const page = await hub.page(principal, plan_id, { after: positionOf(after), limit, waiting: waiting.signal })
 	return { plan_id, event_count: page.events.length, ...page, events: page.events.map(parseEvent) }
 }

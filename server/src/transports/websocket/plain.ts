@@ -3,7 +3,7 @@ import { ERRORS, type Json, type ParsedSubscribeInput, PlanstreamError, SYSTEM_P
 import { type ClientMessage, clientMessage, planInput } from '@planstream/shared/schemas'
 import { v7 as uuidv7 } from 'uuid'
 import { typedError } from '../../api/errors.js'
-import { checkJson, readClientId, toReadRequest } from '../../api/input.js'
+import { checkJson, parseJson, readClientId, toReadRequest } from '../../api/input.js'
 import { assertAllowed, type OnProblem, reportFailures } from '../../api/procedure.js'
 import { type QueryParameters, readQuery } from '../../api/rest.js'
 import type { Authenticator } from '../../auth/authenticator.js'
@@ -23,9 +23,10 @@ import type { Upgrade } from './upgrade.js'
 export const WEBSOCKET_PATH = '/api/v1/streaming/ws/{client_id}'
 
 const ACTIONS = clientMessage.options.map(({ shape }) => shape.action.value)
+const NOT_JSON = 'The frame is not JSON. Send one object a frame, such as {"action":"subscribe","plan_id":"plan_123"}.'
 const PARAMETERS: QueryParameters = new Map([['plan_id', 'texts']])
 
-export interface WebSocketAddress {
+interface WebSocketAddress {
 	readonly client_id: string | undefined
 	/** The plans to subscribe to at once. */
 	readonly plan_ids: readonly string[]
@@ -63,7 +64,7 @@ function decodePath(segment: string): string {
  */
 function readMessage(data: Buffer, isBinary: boolean): ClientMessage {
 	if (isBinary) throw new PlanstreamError('bad_request', 'The frame is binary. Send JSON in a text frame.')
-	const value = parse(data.toString())
+	const value = parseJson(data.toString(), () => NOT_JSON)
 	checkJson(value)
 	const parsed = clientMessage.safeParse(value)
 	if (parsed.success) return parsed.data
@@ -76,31 +77,13 @@ function frameRefusal(thrown: unknown): PlanstreamError {
 	return new PlanstreamError(error.code, error.message, { allowed: ACTIONS, ...error.facts }, { cause: error.cause })
 }
 
-function parse(text: string): unknown {
-	try {
-		return JSON.parse(text)
-	} catch (cause) {
-		const sentence = 'The frame is not JSON. Send one object a frame, such as {"action":"subscribe","plan_id":"plan_123"}.'
-		throw new PlanstreamError('bad_request', sentence, {}, { cause })
-	}
-}
-
-/** What a followed plan needs of its session. */
-export interface PlanFollower {
-	readonly accepted: AcceptedSocket
-	/** The plan is followed no more. */
-	stop(plan_id: string): void
-	/** The plan's stream broke off behind a cursor. */
-	broken(thrown: unknown, plan_id: string, cursor: string): void
-}
-
 /** One plan that a client of the plain WebSocket follows. */
 class SubscribedPlan implements StreamTarget, CarriedStream, Disposable {
 	readonly plan_id: string
-	readonly #session: PlanFollower
+	readonly #session: WebSocketSession
 	#delivery: Subscriber | null = null
 
-	constructor(session: PlanFollower, plan_id: string) {
+	constructor(session: WebSocketSession, plan_id: string) {
 		this.#session = session
 		this.plan_id = plan_id
 	}
@@ -155,7 +138,7 @@ const PROTOCOL = 'planstream-1'
 const SUBSCRIBE = { action: 'subscribe', after: 'start', snapshot: false, follow: 'until_done' } as const
 
 /** What all sessions share. */
-export interface SessionService {
+interface SessionService {
 	readonly deliveries: Fanout
 	/** Milliseconds between two pings of the server. */
 	readonly heartbeatMs: number
@@ -163,7 +146,7 @@ export interface SessionService {
 }
 
 /** One client on the plain WebSocket: what it says, and the subscriptions it has. */
-class WebSocketSession implements PlanFollower {
+class WebSocketSession {
 	readonly accepted: AcceptedSocket
 	readonly #service: SessionService
 	readonly #principal: Principal
@@ -195,12 +178,14 @@ class WebSocketSession implements PlanFollower {
 		for (const plan_id of plan_ids) await this.#handle(() => ({ ...SUBSCRIBE, plan_id }))
 	}
 
+	/** Ends the subscription to a plan. */
 	stop(plan_id: string): void {
 		const followed = this.#followed.get(plan_id)
 		this.#followed.delete(plan_id)
 		followed?.[Symbol.dispose]()
 	}
 
+	/** The plan's stream broke off behind a cursor. */
 	broken(thrown: unknown, plan_id: string, cursor: string): void {
 		this.#tell(thrown, plan_id, cursor)
 		this.stop(plan_id)

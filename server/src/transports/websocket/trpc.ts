@@ -1,46 +1,70 @@
 import { setMaxListeners } from 'node:events'
 import type { IncomingMessage } from 'node:http'
-import { ERRORS } from '@planstream/shared'
-import { callTRPCProcedure, TRPCError } from '@trpc/server'
+import { type EndFrame, ERRORS, type PlanstreamError } from '@planstream/shared'
+import { callTRPCProcedure, TRPCError, type TRPCProcedureType } from '@trpc/server'
 import { parseConnectionParamsFromUnknown, type TRPCRequestInfo } from '@trpc/server/http'
 import { parseTRPCMessage, type TRPCClientOutgoingMessage } from '@trpc/server/rpc'
 import type { WebSocket } from 'ws'
-import { clientIdOf, readClientId } from '../../api/input.js'
+import { clientIdOf, readClientId, toReadRequest } from '../../api/input.js'
 import type { Context, OnProblem } from '../../api/procedure.js'
 import type { AppRouter } from '../../api/router.js'
+import { controllerFor, PlanEvents } from '../../api/streams.js'
 import type { Authenticator } from '../../auth/authenticator.js'
-import type { Connection, ConnectionLimits, Connections } from '../../connections/connections.js'
-import { CallLimiter, ReadGate, type WriteQueue } from '../../connections/flow.js'
-import type { Fanout } from '../../delivery/fanout.js'
-import type { ByteSink } from '../../delivery/target.js'
+import type { CarriedStream, ConnectionLimits, Connections } from '../../connections/connections.js'
+import { CallLimiter, ReadGate } from '../../connections/flow.js'
+import type { Fanout, Subscriber } from '../../delivery/fanout.js'
+import type { ByteSink, Encoding, StreamTarget } from '../../delivery/target.js'
+import { encodeItem, getResumeCursor } from '../../hub/stream.js'
 import type { Schedule } from '../../ops/clock.js'
 import { type FailedCall, isObject, MAX_BATCH_CALLS, NO_CALL, resumedInput, TrpcFailures } from '../trpc-errors.js'
 import { type AcceptedSocket, acceptWebSockets, resolveToken } from './connection.js'
-import type { Framings } from './frames.js'
-import {
-	type Answer,
-	answerText,
-	type RequestHead,
-	type SubscriptionHost,
-	type TrpcCall,
-	TrpcSubscription,
-} from './trpc-subscription.js'
+import { type Framing, messageEncoding } from './frames.js'
 import type { Upgrade } from './upgrade.js'
 
 /** Calls of one connection that are worked on at one time; the rest waits, and so does what the client has not sent yet. */
 const MAX_CALLS = 100
 
+/** What an answer repeats of its request. */
+interface RequestHead {
+	readonly id: number | string | null
+	readonly jsonrpc?: '2.0' | undefined
+}
+
+type Answer = { readonly result: object } | { readonly error: object }
+
+/** A call as its procedure gets it. */
+interface TrpcCall extends FailedCall {
+	readonly type: TRPCProcedureType
+	readonly path: string
+	readonly head: RequestHead
+	readonly batchIndex: number
+}
+
+/** An answer as tRPC's own adapter writes it. */
+function answerText({ id, jsonrpc }: RequestHead, answer: Answer): string {
+	return JSON.stringify({ id, jsonrpc, ...answer })
+}
+
+/** The items of a subscription, as answers into which their texts are spliced. */
+function trpcSocketEncoding({ id, jsonrpc }: RequestHead, framing: Framing): Encoding {
+	const before = `${JSON.stringify({ id, jsonrpc }).slice(0, -1)},"result":{"type":"data","data":{"id":`
+	return messageEncoding(`trpc-websocket ${before}`, framing, (item) => {
+		const cursor = JSON.stringify(getResumeCursor(item) ?? '')
+		return `${before}${cursor},"data":${encodeItem(item)}},"id":${cursor}}}`
+	})
+}
+
 /** What all sockets share. */
-export interface TrpcService {
+interface TrpcService {
 	readonly router: AppRouter
 	readonly deliveries: Fanout
 	readonly failures: TrpcFailures
 }
 
 /** Lets a client in; rejects when it may not come in. */
-export type Enter = (params: TRPCRequestInfo['connectionParams']) => Promise<Context>
+type Enter = (params: TRPCRequestInfo['connectionParams']) => Promise<Context>
 
-export interface Entry {
+interface Entry {
 	readonly enter: Enter
 	/** Whether the client sends its credentials first. */
 	readonly expectsParams: boolean
@@ -56,9 +80,9 @@ interface Work {
  * A tRPC client on a WebSocket, answered byte for byte as by tRPC's own adapter. Every answer takes a turn, and while there is no room
  * nothing more is read, so that what is refused before it is a call does not pile up either.
  */
-class TrpcSocket implements SubscriptionHost {
-	readonly #accepted: AcceptedSocket
-	readonly #service: TrpcService
+class TrpcSocket {
+	readonly accepted: AcceptedSocket
+	readonly service: TrpcService
 	readonly #subscriptions = new Map<number | string, TrpcSubscription>()
 	readonly #reading: ReadGate
 	/** Made when a call needs it. */
@@ -70,8 +94,8 @@ class TrpcSocket implements SubscriptionHost {
 
 	constructor(accepted: AcceptedSocket, service: TrpcService, { enter, expectsParams }: Entry) {
 		const { client } = accepted
-		this.#accepted = accepted
-		this.#service = service
+		this.accepted = accepted
+		this.service = service
 		this.#reading = new ReadGate(client)
 		this.#enter = enter
 		if (!expectsParams) this.#letIn(() => null)
@@ -81,54 +105,30 @@ class TrpcSocket implements SubscriptionHost {
 
 	/** Answers a request. Once the WebSocket is closing nobody is answered. */
 	respond(head: RequestHead, answer: Answer): void {
-		this.#accepted.send(answerText(head, answer))
+		this.accepted.send(answerText(head, answer))
 	}
 
 	/** Tells why a call was refused. */
 	refuse(head: RequestHead, thrown: unknown, call: FailedCall): void {
-		this.respond(head, { error: this.failures.shape(thrown, call) })
+		this.respond(head, { error: this.service.failures.shape(thrown, call) })
 	}
 
 	/** Calls a procedure with the context of this connection. */
 	async call({ path, type, input, batchIndex }: TrpcCall, signal: AbortSignal | undefined): Promise<unknown> {
 		const ctx = await this.#context
 		const getRawInput = (): Promise<unknown> => Promise.resolve(input)
-		return callTRPCProcedure({ router: this.#service.router, path, type, getRawInput, ctx, signal, batchIndex })
+		return callTRPCProcedure({ router: this.service.router, path, type, getRawInput, ctx, signal, batchIndex })
 	}
 
 	over(id: RequestHead['id']): void {
 		if (id !== null) this.#subscriptions.delete(id)
 	}
 
-	get connection(): Connection {
-		return this.#accepted.connection
-	}
-
-	get framings(): Framings {
-		return this.#accepted.framings
-	}
-
-	get turns(): WriteQueue {
-		return this.#accepted.turns
-	}
-
-	get sink(): ByteSink {
-		return this.#accepted
-	}
-
-	get deliveries(): Fanout {
-		return this.#service.deliveries
-	}
-
-	get failures(): TrpcFailures {
-		return this.#service.failures
-	}
-
 	#hear(data: Buffer, isBinary: boolean): void {
-		if (this.turns.full) void this.#readNothingUntilRoom()
+		if (this.accepted.turns.full) void this.#readNothingUntilRoom()
 		const text = data.toString()
 		if (!isBinary && text === 'PONG') return
-		if (!isBinary && text === 'PING') this.#accepted.send('PONG')
+		if (!isBinary && text === 'PING') this.accepted.send('PONG')
 		else if (this.#context === null) this.#letIn(() => readParams(text))
 		else this.#handle(text)
 	}
@@ -142,7 +142,7 @@ class TrpcSocket implements SubscriptionHost {
 		})
 		this.#context.catch((thrown: unknown) => {
 			this.refuse({ id: null }, thrown, NO_CALL)
-			setImmediate(() => this.#accepted.client.close())
+			setImmediate(() => this.accepted.client.close())
 		})
 	}
 
@@ -152,7 +152,7 @@ class TrpcSocket implements SubscriptionHost {
 			const messages: unknown[] = Array.isArray(parsed) ? parsed : [parsed]
 			if (messages.length > MAX_BATCH_CALLS) this.#refuseBatch(messages)
 			else {
-				const { transformer } = this.#service.router._def._config
+				const { transformer } = this.service.router._def._config
 				const requests = messages.map((message) => parseTRPCMessage(message, transformer))
 				for (const [index, request] of requests.entries()) this.#request(request, index)
 			}
@@ -197,9 +197,9 @@ class TrpcSocket implements SubscriptionHost {
 		return calls.run(async () => {
 			const answer = await this.call(call, signal).then(
 				(data) => ({ result: { type: 'data', data } }),
-				(thrown: unknown) => ({ error: this.failures.shape(thrown, call) }),
+				(thrown: unknown) => ({ error: this.service.failures.shape(thrown, call) }),
 			)
-			using _turn = await this.turns.take(signal)
+			using _turn = await this.accepted.turns.take(signal)
 			this.respond(call.head, answer)
 		})
 	}
@@ -214,7 +214,7 @@ class TrpcSocket implements SubscriptionHost {
 
 	async #readNothingUntilRoom(): Promise<void> {
 		using _hold = this.#reading.hold()
-		const turn = await this.turns.take()
+		const turn = await this.accepted.turns.take()
 		turn?.[Symbol.dispose]()
 	}
 
@@ -222,6 +222,137 @@ class TrpcSocket implements SubscriptionHost {
 		this.#work?.closed.abort()
 		for (const subscription of this.#subscriptions.values()) subscription.drop()
 		this.#subscriptions.clear()
+	}
+}
+
+const STOPPED: Answer = { result: { type: 'stopped' } }
+
+/** One subscription of a tRPC client on a WebSocket. */
+class TrpcSubscription implements StreamTarget, CarriedStream {
+	readonly #socket: TrpcSocket
+	readonly #call: TrpcCall
+	/** Tells a procedure that runs its stream that nobody wants it any more. */
+	readonly #left: AbortController | null
+	/** null for a stream that goes straight to the reader. */
+	#delivery: Subscriber | null = null
+	#isStarted = false
+	#isStopped = false
+	/** Ended without a word. */
+	#isCut = false
+	#isOver = false
+
+	constructor(socket: TrpcSocket, call: TrpcCall) {
+		this.#socket = socket
+		this.#call = call
+		this.#left = controllerFor(call.path)
+	}
+
+	get sink(): ByteSink {
+		return this.#socket.accepted
+	}
+
+	/** Made when it is looked at, so that a subscription at rest has none: a class of readers has one for all of them. */
+	get wire(): Encoding {
+		return trpcSocketEncoding(this.#call.head, this.#socket.accepted.framings.of(this))
+	}
+
+	get plan_id(): string | null {
+		return this.#delivery?.plan_id ?? null
+	}
+
+	get delivered(): number {
+		return this.#delivery?.delivered ?? 0
+	}
+
+	async start(): Promise<void> {
+		try {
+			const items = await this.#socket.call(this.#call, this.#left?.signal)
+			if (this.#isStopped || this.#isOver) this.#finish(STOPPED)
+			else await this.#begin(items)
+		} catch (thrown) {
+			if (this.#isStarted) this.failed(thrown)
+			else this.#finish({ error: this.#socket.service.failures.shape(thrown, this.#call) })
+		}
+	}
+
+	/** The connection is to leave. */
+	end(reason: PlanstreamError): void {
+		if (this.#delivery !== null) this.#delivery.end(reason)
+		else {
+			this.#isCut = true
+			this.#release()
+		}
+	}
+
+	/** The client wants no more. */
+	stop(): void {
+		this.#isStopped = true
+		this.#left?.abort()
+		if (this.#isStarted) this.#finish(STOPPED)
+	}
+
+	/** The client is gone. */
+	drop(): void {
+		this.#isOver = true
+		this.#release()
+	}
+
+	turn(): Promise<Disposable | null> {
+		return this.#socket.accepted.turns.take()
+	}
+
+	/** After an end that asks to resume nothing comes: it would tell the stock client to stop. Its connection closes. */
+	ended({ resume }: EndFrame): void {
+		if (resume) this.#socket.accepted.connection.removeStream(this)
+		else this.#finish(STOPPED)
+	}
+
+	failed(thrown: unknown): void {
+		this.#finish({ error: this.#socket.service.failures.inStream(thrown, this.#call) }, STOPPED)
+	}
+
+	async #begin(items: unknown): Promise<void> {
+		this.#isStarted = true
+		this.#socket.respond(this.#call.head, { result: { type: 'started' } })
+		if (items instanceof PlanEvents) this.#deliver(items)
+		else await this.#pump(items as AsyncIterable<unknown>)
+	}
+
+	#deliver({ principal, input }: PlanEvents): void {
+		const { accepted, service } = this.#socket
+		const request = toReadRequest(input)
+		accepted.connection.addStream(this)
+		this.#delivery = service.deliveries.deliver(principal, input.plan_id, request, this)
+	}
+
+	/** A stream without ids goes from its procedure straight to the reader. */
+	async #pump(items: AsyncIterable<unknown>): Promise<void> {
+		const { connection, turns } = this.#socket.accepted
+		const signal = this.#left?.signal
+		connection.addStream(this)
+		for await (const data of items) {
+			using turn = await turns.take(signal)
+			if (turn === null || signal?.aborted === true) break
+			this.#socket.respond(this.#call.head, { result: { type: 'data', data } })
+		}
+		if (!this.#isCut) this.#finish(STOPPED)
+	}
+
+	/** The id may be used again before the client is told so. */
+	#finish(...answers: readonly Answer[]): void {
+		if (this.#isOver) return
+		this.#isOver = true
+		this.#release()
+		this.#socket.over(this.#call.head.id)
+		for (const answer of answers) this.#socket.respond(this.#call.head, answer)
+	}
+
+	#release(): void {
+		this.#left?.abort()
+		this.#delivery?.[Symbol.dispose]()
+		const { connection, framings } = this.#socket.accepted
+		connection.removeStream(this)
+		framings.over(this)
 	}
 }
 

@@ -51,12 +51,8 @@ function upgradeAt(path: string, upgrades: UpgradeOptions['upgrades']): Upgrade 
 }
 
 function findUpgrade(path: string, upgrades: UpgradeOptions['upgrades']): Upgrade | undefined {
-	return Object.entries(upgrades).find(([pattern]) => pathPattern(pattern).test(path))?.[1]
-}
-
-/** `{name}` in a path stands for one segment of it. */
-function pathPattern(path: string): RegExp {
-	return new RegExp(`^${path.replaceAll(/\{\w+\}/g, '[^/]+')}$`)
+	const matches = (pattern: string): boolean => new RegExp(`^${pattern.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(path)
+	return Object.entries(upgrades).find(([pattern]) => matches(pattern))?.[1]
 }
 
 function pathOf(url: string): string {
