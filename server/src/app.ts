@@ -55,14 +55,14 @@ export interface AppBindings extends HttpBindings {
 interface Env {
 	readonly Bindings: AppBindings
 	/** Who asks; set before every route but those that are open to all. */
-	readonly Variables: { readonly principal: Principal }
+	readonly Variables: { readonly principal: Principal; readonly requestId: string }
 }
 
 type Routes = Hono<Env>
 
 export function createApp({ services, artifacts, authority, limits, ready, metrics }: AppOptions): App {
 	const { draining, onProblem } = services
-	const contextOf = ({ var: { principal } }: Context<Env>) => ({ principal })
+	const contextOf = ({ var: { principal, requestId } }: Context<Env>) => ({ principal, requestId })
 	const router = createRouter(services)
 	const deliveries = new Fanout(services.hub, { ...services, clock: () => performance.now() })
 	const transport = { ...services, deliveries, router, authority, limits, contextOf }
@@ -135,9 +135,10 @@ function identify(authority: Authenticator): MiddlewareHandler<Env> {
 const TRPC = '/trpc/'
 
 function answerFailures(app: Routes, onProblem: OnProblem): void {
-	app.onError((thrown, { req }) => {
+	app.onError((thrown, { req, var: { requestId } }) => {
 		const told = thrown instanceof TRPCError || thrown instanceof PlanstreamError
-		const error = told ? typedError(thrown) : reportFailures(typedError(thrown), onProblem, `${req.method} ${req.path}`)
+		const where = `${req.method} ${req.path}`
+		const error = told ? typedError(thrown) : reportFailures(typedError(thrown), onProblem, where, requestId)
 		return req.path.startsWith(TRPC) ? trpcProblemResponse(error, req.path.slice(TRPC.length)) : problemResponse(error)
 	})
 	app.notFound(({ req }) => {

@@ -1,23 +1,33 @@
 import type { HttpBindings } from '@hono/node-server'
 import type { Context, MiddlewareHandler } from 'hono'
 import { type Authenticator, assertOneHost } from '../auth/authenticator.js'
+import { createRequestId, REQUEST_ID, SECURITY_HEADERS } from './response-headers.js'
 
 const PREFLIGHT_SECONDS = '600'
+const SECURITY_ENTRIES = Object.entries(SECURITY_HEADERS)
+
+interface GuardedEnv {
+	readonly Bindings: HttpBindings
+	readonly Variables: { readonly requestId: string }
+}
 
 /**
  * Refuses what comes from where it must not, and lets pages that may ask read the answers. The headers are set on the
  * outgoing message itself, so that answers, problems and streams all carry them.
  */
-export function originGuard(authority: Authenticator): MiddlewareHandler<{ Bindings: HttpBindings }> {
+export function originGuard(authority: Authenticator): MiddlewareHandler<GuardedEnv> {
 	return async (context, next) => {
 		const { incoming, outgoing } = context.env
-		outgoing.setHeader('x-content-type-options', 'nosniff')
+		const requestId = createRequestId()
+		context.set('requestId', requestId)
+		outgoing.setHeader(REQUEST_ID, requestId)
+		for (const [name, value] of SECURITY_ENTRIES) outgoing.setHeader(name, value)
 		assertOneHost(incoming)
 		authority.checkOrigin(incoming)
 		const { origin } = incoming.headers
 		if (origin !== undefined) {
 			outgoing.setHeader('access-control-allow-origin', origin)
-			outgoing.setHeader('access-control-expose-headers', 'allow, retry-after, www-authenticate')
+			outgoing.setHeader('access-control-expose-headers', 'allow, retry-after, www-authenticate, x-request-id')
 			outgoing.setHeader('vary', 'origin')
 		}
 		await next()

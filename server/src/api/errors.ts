@@ -3,6 +3,7 @@ import { type TRPCDefaultErrorShape, TRPCError, type TRPCProcedureType } from '@
 import { TRPC_ERROR_CODES_BY_KEY } from '@trpc/server/rpc'
 import * as z from 'zod'
 import { describeIssue, showPath } from '../ops/issues.js'
+import { SECURITY_HEADERS } from './response-headers.js'
 
 /** What tRPC clients get in `error.data`: the problem of every other transport, beside what the stock links look at. */
 export interface ErrorData {
@@ -133,7 +134,7 @@ export function trpcProblemResponse(error: PlanstreamError, procedure: string): 
 const UNAVAILABLE = 503
 
 function respond(error: PlanstreamError, type: string, body: object, status = error.status): Response {
-	const headers = new Headers({ 'content-type': type, 'cache-control': 'no-store' })
+	const headers = new Headers({ 'content-type': type, 'cache-control': 'no-store', ...SECURITY_HEADERS })
 	const { allowed, retry_after_ms } = error.facts
 	if (error.status === 401) headers.set('www-authenticate', 'Bearer')
 	if (error.code === 'method_not_allowed' && Array.isArray(allowed)) headers.set('allow', allowed.join(', '))

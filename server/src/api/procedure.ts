@@ -9,6 +9,8 @@ import { checkJson } from './input.js'
 /** What every procedure knows of its caller, whatever the transport. */
 export interface Context {
 	readonly principal: Principal
+	/** Names the request in the log; absent for a call that is no request of its own. */
+	readonly requestId?: string | undefined
 }
 
 /** Makes the context of a call from what its adapter gives. */
@@ -30,7 +32,7 @@ export function hostAuthentication(authority: Authenticator): Authentication {
 }
 
 /** What is told of a failure nobody foresaw. */
-export type OnProblem = (sentence: string, error?: Error) => void
+export type OnProblem = (sentence: string, error?: Error, facts?: { readonly request_id?: string | undefined }) => void
 
 /** What a procedure says of itself beside its schemas. */
 export interface Meta {
@@ -59,11 +61,11 @@ export function baseProcedure<Name extends ProcedureName>(name: Name, onProblem:
 	const { scope, input: schema } = contract[name]
 	return t.procedure
 		.meta({ scope })
-		.use(async ({ next, getRawInput, path }) => {
+		.use(async ({ next, getRawInput, path, ctx }) => {
 			const result = await next()
 			if (result.ok) return result
 			const input = await getRawInput().catch(() => undefined)
-			throw toTrpcError(reportFailures(typedError(result.error, { procedure: path, input }), onProblem, path))
+			throw toTrpcError(reportFailures(typedError(result.error, { procedure: path, input }), onProblem, path, ctx.requestId))
 		})
 		.use(async ({ next, ctx }) => next({ ctx: await admit(ctx) }))
 		.use(async ({ next, ctx }) => {
@@ -99,8 +101,14 @@ export function assertScope({ scopes, expired }: Principal, scope: Scope, what: 
 }
 
 /** Tells of a failure nobody foresaw, once, where it happened, and passes every failure on. */
-export function reportFailures(error: PlanstreamError, onProblem: OnProblem, where: string): PlanstreamError {
-	if (error.code === 'internal')
-		onProblem(`${where} failed.`, error.cause instanceof Error ? error.cause : asPlanstreamError(error))
+export function reportFailures(
+	error: PlanstreamError,
+	onProblem: OnProblem,
+	where: string,
+	requestId?: string | undefined,
+): PlanstreamError {
+	if (error.code !== 'internal') return error
+	const facts = requestId === undefined ? [] : [{ request_id: requestId }]
+	onProblem(`${where} failed.`, error.cause instanceof Error ? error.cause : asPlanstreamError(error), ...facts)
 	return error
 }

@@ -7,6 +7,7 @@ import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
 import { type Context, Hono } from 'hono'
 import { routePath } from 'hono/route'
 import { problemResponse } from '../api/errors.js'
+import { createRequestId, REQUEST_ID } from '../api/response-headers.js'
 import type { AppBindings } from '../app.js'
 import { OpenSet } from '../connections/connections.js'
 import { refuse } from '../transports/websocket/upgrade.js'
@@ -27,7 +28,12 @@ function answerBadRequest(server: Server): void {
 		const error = new PlanstreamError('bad_request', sentence, { path: 'expect' })
 		const { status, headers } = problemResponse(error)
 		const body = JSON.stringify(error.toProblem())
-		const fields = { ...Object.fromEntries(headers), 'content-length': Buffer.byteLength(body), connection: 'close' }
+		const fields = {
+			...Object.fromEntries(headers),
+			[REQUEST_ID]: createRequestId(),
+			'content-length': Buffer.byteLength(body),
+			connection: 'close',
+		}
 		outgoing.writeHead(status, fields).end(body)
 	})
 	server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
@@ -53,9 +59,12 @@ function badRequestReason(cause: NodeJS.ErrnoException): PlanstreamError {
 
 /** The answer to a request that never became one, because its address or its host is no URL. */
 function describeBadRequest(error: unknown): Response {
-	if (!(error instanceof RequestError)) return problemResponse(asPlanstreamError(error))
 	const sentence = 'The address or the host of the request cannot be read. Ask for a path on http://localhost.'
-	return problemResponse(new PlanstreamError('bad_request', sentence, {}, { cause: error }))
+	const isMalformed = error instanceof RequestError
+	const told = isMalformed ? new PlanstreamError('bad_request', sentence, {}, { cause: error }) : asPlanstreamError(error)
+	const response = problemResponse(told)
+	response.headers.set(REQUEST_ID, createRequestId())
+	return response
 }
 
 /** Nobody else listens on the socket of a CONNECT, and an error without a listener ends the process. */

@@ -65,7 +65,7 @@ export async function openPlanstream(
 ): Promise<OpenPlanstream> {
 	assertAgents(options)
 	const { logger = createLogger('warn') } = options
-	const onProblem: OnProblem = (sentence, error) => logger.error({ err: error }, sentence)
+	const onProblem: OnProblem = (sentence, error, facts) => logger.error({ err: error, ...facts }, sentence)
 	const limits = openLimits(options.limits, onProblem)
 	const keys = await readAccessKeys(options)
 	const health = new Health()

@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream'
 import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
 import { problemResponse } from '../../api/errors.js'
 import { type OnProblem, reportFailures } from '../../api/procedure.js'
+import { createRequestId, REQUEST_ID } from '../../api/response-headers.js'
 import { type Authenticator, assertOneHost } from '../../auth/authenticator.js'
 
 /**
@@ -35,8 +36,8 @@ export function upgradeRouter({ upgrades, authority, onProblem }: UpgradeOptions
 			authority.checkOrigin(request)
 			upgradeAt(pathOf(request.url ?? '/'), upgrades)(request, socket, head)
 		} catch (thrown) {
-			const error = reportFailures(asPlanstreamError(thrown), onProblem, 'An upgrade')
-			refuse(socket, error)
+			const requestId = createRequestId()
+			refuse(socket, reportFailures(asPlanstreamError(thrown), onProblem, 'An upgrade', requestId), requestId)
 		}
 	}
 	return { upgrade, isWebSocket: (url) => findUpgrade(pathOf(url), upgrades) !== undefined }
@@ -60,10 +61,10 @@ function pathOf(url: string): string {
 }
 
 /** Answers an upgrade request with a failure and closes the socket. */
-export function refuse(socket: Duplex, error: PlanstreamError): void {
+export function refuse(socket: Duplex, error: PlanstreamError, requestId = createRequestId()): void {
 	const { status, headers } = problemResponse(error)
 	const body = JSON.stringify(error.toProblem())
-	const fields = [...headers, ['content-length', Buffer.byteLength(body)], ['connection', 'close']]
+	const fields = [...headers, [REQUEST_ID, requestId], ['content-length', Buffer.byteLength(body)], ['connection', 'close']]
 	const head = [`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`, ...fields.map(([name, value]) => `${name}: ${value}`)]
 	socket.once('finish', () => socket.destroy())
 	socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
