@@ -18,8 +18,8 @@ function answerBadRequest(server: Server): void {
 	server.on('request', ({ socket }: IncomingMessage, outgoing: ServerResponse) => void begun.set(socket, outgoing))
 	server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
 		const outgoing = begun.get(socket)
-		// An answer that has begun would be taken for part of the other one.
-		const mixed = outgoing?.headersSent === true && !outgoing.writableEnded
+		// An answer that has begun would be taken for part of the other one; one without the socket waits behind such an answer.
+		const mixed = outgoing !== undefined && !outgoing.writableEnded && (outgoing.headersSent || outgoing.socket === null)
 		if (mixed || !socket.writable || error.code === 'ECONNRESET') socket.destroy()
 		else refuse(socket, badRequestReason(error))
 	})
@@ -70,31 +70,71 @@ function describeBadRequest(error: unknown): Response {
 /** Nobody else listens on the socket of a CONNECT, and an error without a listener ends the process. */
 function ignoreReset(): void {}
 
-/**
- * Ends the answers that wait behind another one when their connection goes. Node tells only the answer that has the socket, so that a
- * stream asked for behind another would never hear that its reader has left.
- */
-function cutUnreadResponses(server: Server): void {
-	const waiting = new WeakMap<Duplex, Set<ServerResponse>>()
-	server.on('request', ({ socket }, outgoing) => {
-		if (outgoing.socket !== null) return
-		let answers = waiting.get(socket)
-		if (answers === undefined) {
-			const own = new Set<ServerResponse>()
-			waiting.set(socket, own)
-			socket.once('close', () => end(own))
-			answers = own
-		}
-		answers.add(outgoing)
-		outgoing.once('close', () => answers.delete(outgoing))
-	})
+/** Requests that may wait behind the answer to another one before their connection is read no further. */
+const MAX_WAITING_REQUESTS = 1
+
+interface WaitingRequest {
+	readonly outgoing: ServerResponse
+	readonly answer: () => void
 }
 
-function end(answers: ReadonlySet<ServerResponse>): void {
-	for (const outgoing of answers) {
-		if (outgoing.socket !== null) continue
-		outgoing.destroy()
-		outgoing.emit('close')
+/**
+ * The requests that a client has pipelined behind another one. None is worked on before the answer to the one before it is over, and they
+ * are dropped with their connection. Without it, a client that reads nothing could have any number of answers made and kept.
+ */
+class PipelinedRequests {
+	readonly #socket: Duplex
+	readonly #waiting: WaitingRequest[] = []
+
+	/** @param current - the response that has the socket */
+	constructor(socket: Duplex, current: ServerResponse) {
+		this.#socket = socket
+		socket.on('resume', this.#pauseWhenFull)
+		current.once('close', this.#startNext)
+	}
+
+	add(request: WaitingRequest): void {
+		this.#waiting.push(request)
+		this.#pauseWhenFull()
+	}
+
+	/** Node gives the socket to the next response when one is finished, and to none when the connection is over. */
+	readonly #startNext = (): void => {
+		const next = this.#waiting.shift()
+		if (next === undefined || next.outgoing.socket === null) {
+			this.#waiting.splice(0)
+			this.#socket.off('resume', this.#pauseWhenFull)
+			return
+		}
+		if (this.#waiting.length === MAX_WAITING_REQUESTS) this.#socket.resume()
+		next.outgoing.once('close', this.#startNext)
+		next.answer()
+	}
+
+	/** Node resumes the socket on its own, after each request that it has parsed and when the body of one is read. */
+	readonly #pauseWhenFull = (): void => {
+		if (this.#waiting.length > MAX_WAITING_REQUESTS) this.#socket.pause()
+	}
+}
+
+/** Starts the answers of each connection one at a time, in the order of its requests. */
+class AnswerOrder {
+	/** The response that had the socket last. */
+	readonly #current = new WeakMap<Duplex, ServerResponse>()
+	readonly #pipelined = new WeakMap<Duplex, PipelinedRequests>()
+
+	run({ socket }: IncomingMessage, outgoing: ServerResponse, answer: () => void): void {
+		const current = this.#current.get(socket)
+		if (outgoing.socket !== null || current === undefined) {
+			this.#current.set(socket, outgoing)
+			this.#pipelined.delete(socket)
+			answer()
+			return
+		}
+		const known = this.#pipelined.get(socket)
+		const pipelined = known ?? new PipelinedRequests(socket, current)
+		if (known === undefined) this.#pipelined.set(socket, pipelined)
+		pipelined.add({ outgoing, answer })
 	}
 }
 
@@ -104,13 +144,14 @@ const TIMEOUT_CHECK_MS = 1000
 
 export type Fetch = (request: Request, env: HttpBindings) => Response | Promise<Response>
 
-/** Answers the requests of an HTTP server of Node with `fetch`. */
+/** Answers the requests of an HTTP server of Node with `fetch`, one at a time for each connection. */
 export function requestListener(fetch: Fetch): (incoming: IncomingMessage, outgoing: ServerResponse) => void {
 	const answer = getRequestListener((request, env) => fetch(request, env as HttpBindings), { errorHandler: describeBadRequest })
+	const order = new AnswerOrder()
 	return (incoming, outgoing) => {
 		// A health check of a proxy may speak HTTP/1.0, which knows no Host; a page cannot leave it out.
 		if (incoming.httpVersion === '1.0') incoming.headers.host ??= 'localhost'
-		void answer(incoming, outgoing)
+		order.run(incoming, outgoing, () => void answer(incoming, outgoing))
 	}
 }
 
@@ -119,7 +160,6 @@ export function createHttpServer(listener: ReturnType<typeof requestListener>): 
 	const options = { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: TIMEOUT_CHECK_MS, requireHostHeader: false }
 	const server = createServer(options, listener)
 	answerBadRequest(server)
-	cutUnreadResponses(server)
 	return server
 }
 
