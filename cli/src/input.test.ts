@@ -14,22 +14,22 @@ async function read(...parts: (string | Uint8Array)[]): Promise<SentEvent[][]> {
 
 const types = (groups: SentEvent[][]) => groups.map((group) => group.map(({ event }) => event.event_type))
 
-describe('reading events', () => {
-	it('hands over the lines of a pipe as they are complete', async () => {
+describe('readEvents', () => {
+	it('yields the complete lines of a pipe as they arrive', async () => {
 		const groups = await read('{"event_type":"a"}\n{"event_', 'type":"b"}\r\n\n', '{"event_type":"c"}')
 		expect(types(groups).filter((group) => group.length > 0)).toEqual([['a'], ['b'], ['c']])
 	})
 
-	it('reads an array, however it is laid out', async () => {
+	it('reads an array in any layout', async () => {
 		expect(types(await read('\n [\n {"event_type":"a"},', ' {"event_type":\n"b"}]\n')).flat()).toEqual(['a', 'b'])
 	})
 
-	it('keeps a character whose bytes come in two pieces', async () => {
+	it('decodes a character whose bytes arrive in two pieces', async () => {
 		const bytes = Buffer.from('{"event_type":"ü"}\n')
 		expect(types(await read(bytes.subarray(0, 16), bytes.subarray(16))).flat()).toEqual(['ü'])
 	})
 
-	it('finds nothing in an empty input', async () => {
+	it('yields nothing for an empty input', async () => {
 		expect((await read('', ' \n')).flat()).toEqual([])
 	})
 

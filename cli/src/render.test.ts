@@ -41,8 +41,8 @@ const COLLECTED = [
 ]
 const BROKEN = { code: 'upstream', message: 'The source does not answer.', retryable: true }
 
-describe('the picture of a plan', () => {
-	it('shows what waits', () => {
+describe('render', () => {
+	it('shows waiting steps', () => {
 		expect(frame(fold(CREATED))).toBe(`
 Which sea is the saltiest?
 plan_1 · pending · 0 of 3 steps
@@ -53,7 +53,7 @@ plan_1 · pending · 0 of 3 steps
 `)
 	})
 
-	it('shows progress, message and elapsed time of what runs', () => {
+	it('shows progress, message and elapsed time of running steps', () => {
 		const running = [
 			event('step_started', 'compare', {}, 2000, 1),
 			event('step_progress', 'compare', { progress: 0.45, message: '9 of 20 figures' }, 3000, 1),
@@ -67,7 +67,7 @@ plan_1 · running · 1 of 3 steps · 5.0 s
 `)
 	})
 
-	it('says when the next attempt comes and why', () => {
+	it('shows when and why the next attempt starts', () => {
 		const retrying = [
 			event('step_started', 'compare', {}, 2000, 1),
 			event('step_retrying', 'compare', { reason: 'error', next_attempt: 2, delay_ms: 3500, error: BROKEN }, 4000, 1),
@@ -82,7 +82,7 @@ plan_1 · running · 1 of 3 steps · 5.0 s
 `)
 	})
 
-	it('tells the error of a failed step and of the plan in full', () => {
+	it('shows the errors of a failed step and of the plan in full', () => {
 		const message = 'The source does not answer, and neither do its three mirrors. Try again when it is back.'
 		const failed = [
 			event('step_started', 'compare', {}, 2000, 2),
@@ -104,7 +104,7 @@ plan_1 · failed · 1 of 3 steps · 3.0 s
 `)
 	})
 
-	it('names the review a step waits for', () => {
+	it('names the review that a step waits for', () => {
 		const review = {
 			review_id: 'r',
 			reason: 'two figures differ',
@@ -117,7 +117,7 @@ plan_1 · failed · 1 of 3 steps · 3.0 s
 		expect(frame(state)).toContain('? Collect the figures             waits for a review: two figures differ')
 	})
 
-	it('closes with the time it took and the quality', () => {
+	it('ends with the duration and the quality', () => {
 		const rest = ['compare', 'report'].map((id) => event('step_completed', id, { data: {}, quality_score: null, artifacts: [] }))
 		const completed = event('plan_completed', null, { result: null, quality_score: 0.9 }, 64_000)
 		expect(frame(fold(CREATED, STARTED, ...COLLECTED, ...rest, completed))).toBe(`
@@ -141,7 +141,7 @@ plan_1 · pending · …
 `)
 	})
 
-	it('lets no text of somebody else steer the terminal', () => {
+	it('strips control characters from names and messages', () => {
 		const progress = { progress: 0.5, message: '\u001b[2Jgone\r\n\u001b]0;title\u0007 \u202eback' }
 		const state = fold(CREATED, STARTED, event('step_started', 'collect', {}, 0, 1), event('step_progress', 'collect', progress))
 		expect(frame(state)).toContain(' 50 %  gone back\n')
@@ -158,7 +158,7 @@ describe('a plan that is higher than the window', () => {
 		steps: created.steps.map((step, at) => ({ ...step, ...status(at) })),
 	})
 
-	it('counts what is done and what waits and shows where something happens', () => {
+	it('counts finished and waiting steps and shows those that are active', () => {
 		const state = withStatuses((at) => (at < 40 ? { status: 'completed' } : at === 40 ? { status: 'running' } : {}))
 		expect(frame(state, { height: 10 })).toBe(`
 Which sea is the saltiest?
@@ -169,7 +169,7 @@ plan_1 · running · 40 of 100 steps
 `)
 	})
 
-	it('shows failed steps first when even what happens does not fit, and never more lines than there are', () => {
+	it('shows failed steps first when the active ones do not fit, and never more lines than the window has', () => {
 		const state = withStatuses((at) => (at === 99 ? { status: 'failed', error: BROKEN } : { status: 'running' }))
 		const lines = render(state, { ...VIEW, height: 8 })
 		expect(lines).toHaveLength(7)
@@ -178,7 +178,7 @@ plan_1 · running · 40 of 100 steps
 		expect(lines[6]).toContain('97 more lines')
 	})
 
-	it('says what can be typed while a plan waits for somebody, and nothing for one that is run elsewhere', () => {
+	it('suggests commands while a managed plan waits for input, and none for an external plan', () => {
 		const pausing = event('plan_pausing', null, { mode: 'drain', running_step_ids: ['compare'] })
 		const review = {
 			review_id: 'compare.1',

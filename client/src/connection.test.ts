@@ -5,8 +5,8 @@ const one = {}
 const two = {}
 const error = new Error('cut')
 
-describe('the connection', () => {
-	it('is the best of what the subscriptions do', () => {
+describe('ConnectionMonitor', () => {
+	it('reports the best state of all subscriptions', () => {
 		const monitor = new ConnectionMonitor('websocket')
 		expect(monitor.current).toEqual({ state: 'idle', transport: 'websocket', error: null })
 		monitor.report(one, { state: 'reconnecting', transport: 'sse', error })
@@ -20,7 +20,7 @@ describe('the connection', () => {
 		expect(monitor.current).toEqual({ state: 'idle', transport: 'sse', error: null })
 	})
 
-	it('tells changes only, until a listener is released', () => {
+	it('notifies listeners of changes only, until they are released', () => {
 		const monitor = new ConnectionMonitor('sse')
 		const seen: Connection['state'][] = []
 		const release = monitor.listen(({ state }) => seen.push(state))
@@ -32,7 +32,7 @@ describe('the connection', () => {
 		expect(seen).toEqual(['open'])
 	})
 
-	it('stays closed', () => {
+	it('stays closed after close', () => {
 		const monitor = new ConnectionMonitor('sse')
 		monitor.close()
 		monitor.report(one, { state: 'open', transport: 'sse' })

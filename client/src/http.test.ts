@@ -6,26 +6,26 @@ import { Lifetime } from './timing.js'
 
 const base = new URL('http://host:3000')
 
-describe('a filled route', () => {
-	it('has path fields in the path and the rest of a GET in the query, lists repeated, absent fields left out', () => {
+describe('fillRoute', () => {
+	it('puts path fields into the path and the rest of a GET into the query, and omits undefined fields', () => {
 		const input = { plan_id: 'p', after: 5, event_types: ['plan_started', 'error'], step_id: undefined, snapshot: true }
 		const { url, body } = fillRoute(base, { method: 'GET', path: '/plans/{plan_id}/events' }, input)
 		expect(url).toBe('http://host:3000/plans/p/events?after=5&event_types=plan_started&event_types=error&snapshot=true')
 		expect(body).toBeNull()
 	})
 
-	it('has the rest of a POST in the body', () => {
+	it('puts the rest of a POST into the body', () => {
 		const filled = fillRoute(base, { method: 'POST', path: '/plans/{plan_id}/events' }, { plan_id: 'p', events: [1] })
 		expect(filled).toEqual({ url: 'http://host:3000/plans/p/events', body: '{"events":[1]}' })
 	})
 
-	it('cannot be led to another path by what stands in a field', () => {
+	it('escapes a field so that it cannot change the path', () => {
 		const { url } = fillRoute(base, { method: 'GET', path: '/plans/{plan_id}' }, { plan_id: '../admin?x#y' })
 		expect(url).toBe('http://host:3000/plans/..%2Fadmin%3Fx%23y')
 	})
 })
 
-describe('an address', () => {
+describe('buildAddress', () => {
 	it.each(['http://host/base', 'http://host/base/', 'http://host/base?query#hash'])('keeps the path of %s', (url) => {
 		expect(buildAddress(new URL(url), '/trpc').href).toBe('http://host/base/trpc')
 	})
@@ -34,7 +34,7 @@ describe('an address', () => {
 const QUERY = { kind: 'query', method: 'GET', path: '/' } as const
 const failure = (code: ErrorCode) => new PlanstreamError(code, 'No.')
 
-/** Calls that fail as they are told to, in turn, and then succeed. */
+/** Sets up calls that fail with each of these errors in turn and then succeed. */
 function setUp(...failures: Error[]) {
 	const clock = new ManualClock()
 	const scope = new Lifetime()
@@ -53,8 +53,8 @@ function setUp(...failures: Error[]) {
 	return { calls, run, clock, scope, attempts: () => attempts }
 }
 
-describe('a query', () => {
-	it('is asked again after a failure that may pass, up to four times', async () => {
+describe('addRetries', () => {
+	it('retries a query, up to four attempts, when the failure is retryable', async () => {
 		const { calls, run, clock, attempts } = setUp(failure('unreachable'), failure('draining'))
 		const answer = calls(QUERY, {})
 		await run()
@@ -66,7 +66,7 @@ describe('a query', () => {
 		await refused
 	})
 
-	it('is not asked again after a refusal for good, and a command never', async () => {
+	it('retries neither a query after a permanent error nor a command', async () => {
 		const refused = setUp(failure('not_found'))
 		await expect(refused.calls(QUERY, {})).rejects.toMatchObject({ code: 'not_found' })
 		const command = setUp(failure('unreachable'))
@@ -74,7 +74,7 @@ describe('a query', () => {
 		expect([refused.attempts(), command.attempts()]).toEqual([1, 1])
 	})
 
-	it('has a command with an idempotency key beside it: sent again, because it acts once', async () => {
+	it('retries a command that carries an idempotency key', async () => {
 		const { calls, run, attempts } = setUp(failure('unreachable'))
 		const answer = calls({ ...QUERY, kind: 'mutation' }, { idempotency_key: 'k' })
 		await run()
@@ -85,7 +85,7 @@ describe('a query', () => {
 		)
 	})
 
-	it('ends with its signal or its client while it waits, and leaves no timer', async () => {
+	it('stops waiting and leaves no timer when the signal aborts or the client closes', async () => {
 		const signalled = setUp(failure('unreachable'))
 		const controller = new AbortController()
 		const answer = signalled.calls(QUERY, {}, { signal: controller.signal })

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { readSettings } from './options.js'
 
-describe('options', () => {
-	it('need nothing but a url', () => {
+describe('readSettings', () => {
+	it('requires only a url', () => {
 		expect(readSettings({ url: 'http://localhost:3000' })).toMatchObject({ transport: 'auto', heartbeatMs: 15_000 })
 	})
 
@@ -11,11 +11,11 @@ describe('options', () => {
 		[{ url: '/relative' }, /url is "\/relative"/],
 		[{ url: 'http://h', heartbeatMs: -1 }, /heartbeatMs is -1/],
 		[{ url: 'http://h', backoff: { factor: Number.NaN } }, /factor is NaN/],
-	])('%j are refused with the value and what is expected', (options, message) => {
+	])('rejects %j and says what is expected', (options, message) => {
 		expect(() => readSettings(options)).toThrow(message)
 	})
 
-	it('that ask for WebSocket where there is none are refused', () => {
+	it('rejects transport "websocket" when no WebSocket is available', () => {
 		const builtIn = globalThis.WebSocket
 		try {
 			Reflect.deleteProperty(globalThis, 'WebSocket')

@@ -11,7 +11,7 @@ const ready = (fields: Partial<ReadyFrame>): Delivery => {
 	return { cursor, item: { frame: 'ready', cursor, from_seq: 1, reset: null, ...fields } }
 }
 
-/** Takes all, and tells the sequence numbers of what was news. */
+/** Receives all deliveries and returns the sequence numbers of the new events. */
 function takeAll(deliveries: readonly Delivery[], from: Position = UNKNOWN_POSITION): { position: Position; seen: number[] } {
 	const seen: number[] = []
 	let position = from
@@ -23,36 +23,36 @@ function takeAll(deliveries: readonly Delivery[], from: Position = UNKNOWN_POSIT
 	return { position, seen }
 }
 
-describe('the position of a subscription', () => {
-	it('moves with each event and drops what was seen before', () => {
+describe('receive', () => {
+	it('advances with each event and drops events it has seen', () => {
 		const { position, seen } = takeAll([ready({}), event(1), event(2), event(2), event(1), event(3)])
 		expect(seen).toEqual([1, 2, 3])
 		expect(position).toEqual({ cursor: 'e.3', seq: 3 })
 	})
 
-	it('moves past an event of a type this client does not know, and keeps it back', () => {
+	it('advances past an event of an unknown type and withholds it', () => {
 		const { position, seen } = takeAll([event(1), event(2, 'step_teleported'), event(3)])
 		expect(seen).toEqual([1, 3])
 		expect(position.seq).toBe(3)
 		expect(takeAll([event(1), event(2, 'step_teleported')]).position.cursor).toBe('e.2')
 	})
 
-	it('moves with a position frame, so that filtered events are not asked for again', () => {
+	it('advances with a position frame, so that filtered events are not requested again', () => {
 		const frame: Delivery = { cursor: 'e.9', item: { frame: 'position', cursor: 'e.9' } }
 		expect(takeAll([event(1), frame]).position.cursor).toBe('e.9')
 	})
 
-	it('begins where ready says', () => {
+	it('starts at the sequence number in the ready frame', () => {
 		expect(takeAll([ready({ from_seq: 5 }), event(4), event(5)])).toEqual({ seen: [5], position: { cursor: 'e.5', seq: 5 } })
 	})
 
-	it('goes back on a reset alone: numbers may begin anew', () => {
+	it('moves back only on a reset, after which numbers may start again', () => {
 		const before = takeAll([event(1), event(2), event(3)]).position
 		expect(takeAll([ready({ from_seq: 1 }), event(1), event(4)], before).seen).toEqual([4])
 		expect(takeAll([ready({ from_seq: 1, reset: { reason: 'epoch' } }), event(1), event(2)], before).seen).toEqual([1, 2])
 	})
 
-	it('ignores frames and items of a later protocol', () => {
+	it('ignores frames and items of a newer protocol', () => {
 		const strange: Delivery[] = [null, 1, 'x', [], {}, { frame: 'weather' }, { event_type: 'error' }].map((item) => ({
 			item,
 			cursor: 'e.8',
@@ -60,7 +60,7 @@ describe('the position of a subscription', () => {
 		expect(takeAll([event(1), ...strange])).toEqual({ seen: [1], position: { cursor: 'e.1', seq: 1 } })
 	})
 
-	it('yields 1 to N once each, however often connections replay from wherever they like', () => {
+	it('yields 1 to N once each wherever connections start their replays', () => {
 		const connections = fc.array(fc.tuple(fc.integer({ min: 0, max: 20 }), fc.integer({ min: 0, max: 20 })), { maxLength: 12 })
 		fc.assert(
 			fc.property(connections, (list) => {

@@ -25,7 +25,7 @@ const problem = (code: 'bad_request' | 'draining'): Delivery => ({
 
 interface SetUp {
 	readonly options?: SubscribeOptions
-	/** Connections of the transport behind the first one. */
+	/** Returns the connections of the transport after its first. */
 	readonly other?: readonly ScriptedConnection[]
 }
 
@@ -60,7 +60,7 @@ function setUp(scripts: readonly ScriptedConnection[], { options = {}, other }: 
 /** Lets everything run that does not wait for time. */
 const settled = () => new Promise((resolve) => setImmediate(resolve))
 
-/** Reads to the end; whenever nothing moves, lets time pass. */
+/** Reads to the end and advances the clock whenever nothing moves. */
 async function readAll({
 	events,
 	clock,
@@ -73,7 +73,7 @@ async function readAll({
 	})().finally(() => {
 		running = false
 	})
-	reading.catch(() => {}) // awaited below
+	reading.catch(() => {}) // // awaited below
 	for (await settled(); running; await settled()) {
 		const before = clock.now()
 		while (clock.pending > 0 && clock.now() - before < 10_000) {
@@ -87,8 +87,8 @@ async function readAll({
 	return { seqs, delays }
 }
 
-describe('a subscription', () => {
-	it('ends at an end that has nothing after it', async () => {
+describe('subscription', () => {
+	it('ends at a final end frame', async () => {
 		const test = setUp([{ deliveries: [ready(), event(1), event(2), end(false)], ending: 'hang' }])
 		expect((await readAll(test)).seqs).toEqual([1, 2])
 		expect(test.first.openConnections).toBe(0)
@@ -96,17 +96,17 @@ describe('a subscription', () => {
 		expect(test.states).toEqual(['connecting', 'open', 'idle'])
 	})
 
-	it('ends when the server says that there is nothing behind the position', async () => {
+	it('ends when the server answers that nothing follows the position', async () => {
 		expect((await readAll(setUp([{ ending: 'finished' }]))).seqs).toEqual([])
 	})
 
 	it.each([
-		['a cut', { deliveries: [ready(), event(1), event(2)], ending: cut }],
-		['a stream that closes before its end', { deliveries: [ready(), event(1), event(2)] }],
-		['an end that may be resumed', { deliveries: [ready(), event(1), event(2), end(true)] }],
-		['a problem that may pass', { deliveries: [ready(), event(1), event(2), problem('draining')], ending: 'hang' }],
+		['a lost connection', { deliveries: [ready(), event(1), event(2)], ending: cut }],
+		['a stream that closes without an end frame', { deliveries: [ready(), event(1), event(2)] }],
+		['a resumable end frame', { deliveries: [ready(), event(1), event(2), end(true)] }],
+		['a retryable problem', { deliveries: [ready(), event(1), event(2), problem('draining')], ending: 'hang' }],
 	] satisfies [string, ScriptedConnection][])(
-		'resumes behind the last cursor after %s, and drops what it has seen',
+		'resumes after the last cursor, and drops events it has seen, after %s',
 		async (_, first) => {
 			const test = setUp([first, { deliveries: [ready(2), event(2), event(3), end(false)] }])
 			expect((await readAll(test)).seqs).toEqual([1, 2, 3])
@@ -119,45 +119,45 @@ describe('a subscription', () => {
 	it.each([
 		['before the stream begins', { refuse: new PlanstreamError('bad_request', 'No.') }],
 		['within the stream', { deliveries: [ready(), event(1), problem('bad_request')], ending: 'hang' }],
-	] satisfies [string, ScriptedConnection][])('throws what the server refuses for good %s', async (_, script) => {
+	] satisfies [string, ScriptedConnection][])('throws a permanent error that the server sends %s', async (_, script) => {
 		const test = setUp([script])
 		await expect(readAll(test)).rejects.toMatchObject({ name: 'PlanstreamError', code: 'bad_request', message: 'No.' })
 		expect(test.first.openConnections).toBe(0)
 		expect(test.monitor.current.state).toBe('idle')
 	})
 
-	it('waits longer after each failure in a row, and begins anew after an event', async () => {
+	it('waits longer after each consecutive failure, and starts over after an event', async () => {
 		const refused = { refuse: cut }
 		const test = setUp([refused, refused, refused, { deliveries: [ready(), event(1)] }, { deliveries: [end(false)] }])
 		expect((await readAll(test)).delays).toEqual([50 + 100 + 200 + 50])
 	})
 
-	it('waits for as long as the server asks, and its own share on top', async () => {
+	it('waits for the delay the server asks for plus its own share', async () => {
 		const test = setUp([{ refuse: new ConnectionLost('later', { retryAfterMs: 3000 }) }, { deliveries: [end(false)] }])
 		expect((await readAll(test)).delays).toEqual([3050])
 	})
 
-	it('tries another transport at once when the first never got through', async () => {
+	it('tries another transport at once when the first never connected', async () => {
 		const test = setUp([{ refuse: cut }], { other: [{ deliveries: [ready(), event(1), end(false)] }] })
 		expect(await readAll(test)).toEqual({ seqs: [1], delays: [] })
 		expect(test.states).not.toContain('reconnecting')
 		expect(test.second.requests).toHaveLength(1)
 	})
 
-	it('tries another transport at once when what the first brings is held back', async () => {
+	it('tries another transport at once when a proxy buffers the first', async () => {
 		const held = { deliveries: [ready(), event(1)], ending: new BufferedByProxy('nothing came') }
 		const test = setUp([held], { other: [{ deliveries: [ready(2), event(2), end(false)] }] })
 		expect(await readAll(test)).toEqual({ seqs: [1, 2], delays: [] })
 		expect(test.second.requests.map(({ lastCursor }) => lastCursor)).toEqual(['e.1'])
 	})
 
-	it('takes no answer for a failure when the time to connect is over', async () => {
+	it('retries when no answer arrives within the connect timeout', async () => {
 		const test = setUp([{ silent: true }, { deliveries: [end(false)] }])
 		expect((await readAll(test)).delays).toEqual([5050])
 		expect(test.first.openConnections).toBe(0)
 	})
 
-	it('tells ready on each connection and reset before it when the position was not honoured', async () => {
+	it('reports ready on each connection, and reset before it when the position was not honoured', async () => {
 		const told: string[] = []
 		const options: SubscribeOptions = {
 			onReady: ({ from_seq }) => told.push(`ready ${from_seq}`),
@@ -169,7 +169,7 @@ describe('a subscription', () => {
 		expect(told).toEqual(['ready 3', 'reset epoch', 'ready 1'])
 	})
 
-	it('hands over an event of a later version in its place, when asked to', async () => {
+	it('yields events of a newer version in their place when asked to', async () => {
 		const told: unknown[] = []
 		const later: Delivery = { cursor: 'e.2', item: { event_type: 'step_teleported', seq: 2, data: { to: 'the moon' } } }
 		const deliveries = [ready(), event(1), later, later, event(3), end(false)]
@@ -189,7 +189,7 @@ describe('a subscription', () => {
 		['while it connects', [{ silent: true }]],
 		['while it waits for an event', [{ deliveries: [ready()], ending: 'hang' }]],
 		['while it waits for the next attempt', [{ refuse: cut }]],
-	] satisfies [string, ScriptedConnection[]][])('ends in order when it is aborted %s', async (_, scripts) => {
+	] satisfies [string, ScriptedConnection[]][])('ends without an error when it is aborted %s', async (_, scripts) => {
 		const abort = new AbortController()
 		const { events, first, clock } = setUp(scripts, { options: { signal: abort.signal } })
 		const next = events.next()
@@ -199,13 +199,13 @@ describe('a subscription', () => {
 		expect([first.openConnections, clock.pending]).toEqual([0, 0])
 	})
 
-	it('connects to nothing when it was aborted before', async () => {
+	it('never connects when it was aborted before it started', async () => {
 		const { events, first } = setUp([], { options: { signal: AbortSignal.abort() } })
 		expect((await events.next()).done).toBe(true)
 		expect(first.requests).toEqual([])
 	})
 
-	it('that begins after the client was closed ends at once', async () => {
+	it('ends at once when it starts after the client was closed', async () => {
 		const { events, scope, first } = setUp([])
 		scope.close()
 		expect((await events.next()).done).toBe(true)

@@ -2,14 +2,14 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type Backoff, DEFAULT_BACKOFF, drawBackoffDelay } from './timing.js'
 
-describe('backoffDelay', () => {
-	it('draws uniformly from 0 to a bound that doubles until its limit', () => {
+describe('drawBackoffDelay', () => {
+	it('draws uniformly between 0 and a bound that doubles up to its limit', () => {
 		const bounds = [1, 2, 3, 7, 8, 100].map((failures) => drawBackoffDelay(failures, () => 1, DEFAULT_BACKOFF))
 		expect(bounds).toEqual([500, 1000, 2000, 30_000, 30_000, 30_000])
 		expect(drawBackoffDelay(2, () => 0.25, DEFAULT_BACKOFF)).toBe(250)
 	})
 
-	it('is never negative and never above its limit, however many failures there were', () => {
+	it('is never negative and never above its limit after any number of failures', () => {
 		const backoff: fc.Arbitrary<Backoff> = fc.record({
 			initialMs: fc.integer({ min: 0, max: 10_000 }),
 			factor: fc.double({ min: 1, max: 10, noNaN: true }),

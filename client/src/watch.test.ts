@@ -24,14 +24,14 @@ const frame: ReadyFrame = {
 }
 const ready = (fields: Partial<ReadyFrame>): Received => ({ ...nothing, frame: { ...frame, ...fields } })
 
-describe('the states of a stream', () => {
-	it('begin with the one the server gives', () => {
+describe('foldStates', () => {
+	it('starts with the state in the ready frame', () => {
 		const fold = foldStates('p', { from: null, onEvent: undefined })
 		expect(fold(ready({ state }))).toBe(state)
 		expect(fold(event)).toMatchObject({ status: 'running', owner: 'managed', seq: 1 })
 	})
 
-	it('begin with the first event where there is nothing before it, and know the owner', () => {
+	it('starts with the first event of a new plan, and takes the owner from the ready frame', () => {
 		const fold = foldStates('p', { from: null, onEvent: undefined })
 		expect(fold(ready({ state: initialPlanState('p', 'managed') }))).toBeNull()
 		expect(fold(event)).toMatchObject({ owner: 'managed', query: 'q' })
@@ -40,7 +40,7 @@ describe('the states of a stream', () => {
 		expect(waiting(event)?.owner).toBe('managed')
 	})
 
-	it('go on from the one that is known, unless the server says that it does not hold', () => {
+	it('continues from a known state unless the server resets it', () => {
 		const fold = foldStates('p', { from: state, onEvent: undefined })
 		expect(fold(ready({}))).toBeNull()
 		expect(fold(event)).toMatchObject({ owner: 'managed', status: 'running' })
@@ -49,7 +49,7 @@ describe('the states of a stream', () => {
 		expect(fold(event)).toEqual(foldStates('p', { from: initialPlanState('p', 'managed'), onEvent: undefined })(event))
 	})
 
-	it('move on with an event of a later version, which is not told', () => {
+	it('advances past an event of an unknown type without reporting it', () => {
 		const told: PlanEvent[] = []
 		const fold = foldStates('p', { from: state, onEvent: (each) => told.push(each) })
 		const unknown = { event_type: 'step_teleported', seq: 8, cursor: 'e.8', timestamp: 't' }

@@ -8,8 +8,8 @@ const full = fc.record({
 	fingerprint: fc.stringMatching(/^[0-9a-f]{16}$/),
 })
 
-describe('a position', () => {
-	it('is the same after it was written and read', () => {
+describe('parsePosition', () => {
+	it('reads back what formatPosition wrote', () => {
 		const position = fc.oneof(full, fc.record({ seq: fc.nat() }), fc.constantFrom('start' as const, 'now' as const))
 		fc.assert(
 			fc.property(position, (given) => {
@@ -19,7 +19,7 @@ describe('a position', () => {
 		)
 	})
 
-	it('is never read out of garbage', () => {
+	it('returns null for malformed text', () => {
 		const garbage = [
 			'',
 			' ',

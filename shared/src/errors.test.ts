@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { asPlanstreamError, ERRORS, PlanstreamError } from './errors.js'
 
-describe('the error table', () => {
-	it('gives every failure that may pass a close code that reconnects, and every other one that does not', () => {
+describe('ERRORS', () => {
+	it('gives retryable codes a close code that reconnects, and all others one that does not', () => {
 		const standard = new Set([1009, 1011, 1012, 1013])
 		for (const [code, { close, retryable }] of Object.entries(ERRORS)) {
 			if (standard.has(close)) continue
@@ -11,7 +11,7 @@ describe('the error table', () => {
 		}
 	})
 
-	it('never gives a failure that lasts a code that the stock tRPC client retries without end', () => {
+	it('gives no permanent failure a code that the stock tRPC client retries forever', () => {
 		const retried = new Set(['INTERNAL_SERVER_ERROR', 'SERVICE_UNAVAILABLE', 'BAD_GATEWAY', 'GATEWAY_TIMEOUT'])
 		for (const [code, { trpc, status }] of Object.entries(ERRORS)) {
 			if (status < 500) expect(retried.has(trpc), code).toBe(false)
@@ -19,19 +19,19 @@ describe('the error table', () => {
 	})
 })
 
-describe('a PlanstreamError', () => {
-	it('is the same after it went over the wire', () => {
+describe('PlanstreamError', () => {
+	it('survives a round trip through its problem document', () => {
 		const error = new PlanstreamError('illegal_transition', 'No.', { from: 'paused', allowed: ['resume'] })
 		const back = PlanstreamError.fromProblem(JSON.parse(JSON.stringify(error.toProblem())))
 		expect(back).toMatchObject({ code: error.code, message: error.message, facts: error.facts })
 	})
 
-	it('keeps the text of a code it does not know, and of nothing at all', () => {
+	it('keeps the message of an unknown code, and reads a missing problem as internal', () => {
 		expect(PlanstreamError.fromProblem({ code: 'new_code', detail: 'New.' })).toMatchObject({ code: 'internal', message: 'New.' })
 		expect(PlanstreamError.fromProblem(null).code).toBe('internal')
 	})
 
-	it('tells nothing of what nobody foresaw, and keeps its cause', () => {
+	it('hides the message of an unexpected error and keeps it as cause', () => {
 		const cause = new Error('secret path')
 		const error = asPlanstreamError(cause)
 		expect(JSON.stringify(error.toProblem())).not.toContain('secret')

@@ -5,30 +5,30 @@ import { normalisedPlan, planSpec } from './plans.js'
 
 const progress = { event_type: 'step_progress', step_id: 'a', data: { progress: 0.5 } }
 
-describe('an event as it is sent', () => {
-	it('takes the defaults of its type and keeps fields nobody knows', () => {
+describe('eventInput', () => {
+	it('fills in the defaults of its type and keeps unknown fields', () => {
 		const event = eventInput.parse({ ...progress, data: { progress: 0.5, extra: [1] } })
 		expect(event.data).toEqual({ progress: 0.5, message: '', extra: [1] })
 	})
 
 	it.each([
-		['a type nobody knows', { event_type: 'nope', data: {} }],
+		['an unknown type', { event_type: 'nope', data: {} }],
 		['a live-only type', { event_type: 'ping', data: {} }],
-		['a step event without its step', { ...progress, step_id: null }],
+		['no step in a step event', { ...progress, step_id: null }],
 		['a plan event with a step', { event_type: 'plan_started', step_id: 'a', data: { query: 'q', total_steps: 1 } }],
 		['progress above 1', { ...progress, data: { progress: 1.5 } }],
-		['an actor of its own', { ...progress, actor: { type: 'user', id: 'me' } }],
-		['a sequence number of its own', { ...progress, seq: 4 }],
+		['an actor', { ...progress, actor: { type: 'user', id: 'me' } }],
+		['a sequence number', { ...progress, seq: 4 }],
 		["the server's prefix in its id", { ...progress, event_id: 'cmd.x' }],
 		['a newline in its id', { ...progress, event_id: 'a\n' }],
-		['a slash in the step', { ...progress, step_id: 'a/b' }],
-		['a time that is none', { ...progress, timestamp: 'yesterday' }],
-	])('is refused with %s', (_, event) => {
+		['a slash in the step id', { ...progress, step_id: 'a/b' }],
+		['an invalid timestamp', { ...progress, timestamp: 'yesterday' }],
+	])('rejects %s', (_, event) => {
 		expect(eventInput.safeParse(event).success).toBe(false)
 	})
 })
 
-describe('a timestamp', () => {
+describe('toUtcMillis', () => {
 	it.each([
 		['2026-01-02T03:04:05.678901Z', '2026-01-02T03:04:05.678Z'],
 		['2026-01-02T03:04:05', '2026-01-02T03:04:05.000Z'],
@@ -42,13 +42,13 @@ describe('a timestamp', () => {
 		['2026-13-02T03:04:05Z', null],
 		['2026-00-02T03:04:05Z', null],
 		['2026-01-02', null],
-	])('%s is %s', (text, utc) => {
+	])('converts %s to %s', (text, utc) => {
 		expect(toUtcMillis(text)).toBe(utc)
 	})
 })
 
-describe('the bare form of a plan', () => {
-	it('is a whole plan once it is normalised: each step after the one before', () => {
+describe('normalisePlan', () => {
+	it('turns a bare list of steps into a plan in which each step depends on the one before', () => {
 		const bare = {
 			plan_id: 'p',
 			query: 'q',

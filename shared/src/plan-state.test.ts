@@ -21,7 +21,7 @@ const spec = {
 	})),
 }
 
-/** The least data each type takes. */
+/** The smallest valid data of each event type. */
 const data: Record<Exclude<EventType, 'ping' | 'pong'>, Record<string, unknown>> = {
 	plan_created: { spec, total_steps: 3 },
 	plan_started: { query: 'q', total_steps: 3 },
@@ -62,7 +62,7 @@ function event(event_type: keyof typeof data, step_id: string, seq: number): Pla
 	return planEvent.parse({ ...sent, ...envelope })
 }
 
-/** A start that names other dependencies than the plan did, as a producer elsewhere may. */
+/** Gives a step_started event other dependencies than the plan has, as an external producer may. */
 function withOtherEdges(event: PlanEvent): PlanEvent {
 	if (event.event_type !== 'step_started') return event
 	return { ...event, data: { ...event.data, depends_on: event.step_id === 'b' ? ['c'] : ['b'] } }
@@ -72,11 +72,11 @@ const types = Object.keys(data) as (keyof typeof data)[]
 const history = fc.array(fc.tuple(fc.constantFrom(...types), id), { maxLength: 40 })
 
 describe('applyEvent', () => {
-	it('knows every type that is stored', () => {
+	it('covers every stored event type', () => {
 		expect([...types].sort()).toEqual(EVENT_TYPES.filter((type) => !LIVE_EVENT_TYPES.has(type)).sort())
 	})
 
-	it('gives a well-formed state for any events in any order, and leaves the state before untouched', () => {
+	it('yields a valid state for any sequence of events and never mutates its input', () => {
 		fc.assert(
 			fc.property(history, (choices) => {
 				choices.reduce(
@@ -94,7 +94,7 @@ describe('applyEvent', () => {
 		)
 	})
 
-	it('gives a state that was read from its JSON the same next state as the one that grew', () => {
+	it('yields the same state from a parsed snapshot as from the state it was taken of', () => {
 		fc.assert(
 			fc.property(history, (choices) => {
 				const known = event('plan_created', 'a', 1)
@@ -113,7 +113,7 @@ describe('applyEvent', () => {
 		)
 	})
 
-	it('never lets progress fall within an attempt, and begins at 0 in the next', () => {
+	it('never lowers progress within an attempt and resets it to 0 when the next one starts', () => {
 		const seen = [0.5, 0.2, 0.7].map(
 			(progress, index) => ({ ...event('step_progress', 'a', index + 2), data: { progress, message: '' } }) as PlanEvent,
 		)
@@ -122,7 +122,7 @@ describe('applyEvent', () => {
 		expect(applyEvent(state, event('step_started', 'a', 9)).steps[0]?.progress).toBe(0)
 	})
 
-	it('derives ready from the dependencies, in whatever state the plan is', () => {
+	it('derives "ready" from the dependencies in every plan status', () => {
 		const statuses = (events: readonly (keyof typeof data)[]) =>
 			events
 				.reduce((state, type, index) => applyEvent(state, event(type, 'a', index + 1)), initialPlanState('p', 'managed'))
@@ -133,14 +133,14 @@ describe('applyEvent', () => {
 		expect(statuses(['plan_created', 'step_failed'])).toEqual(['failed', 'pending', 'pending'])
 	})
 
-	it('has a time for a retry after any delay', () => {
+	it('computes retry_at for any delay', () => {
 		const retrying = event('step_retrying', 'a', 1)
 		const late = { ...retrying, data: { ...retrying.data, delay_ms: Number.MAX_SAFE_INTEGER } } as PlanEvent
 		const [step] = applyEvent(initialPlanState('p', 'external'), late).steps
 		expect(step?.retry_at).toBe('+275760-09-13T00:00:00.000Z')
 	})
 
-	it('names the event of a large result instead of holding it', () => {
+	it('stores the seq of the event instead of a large result', () => {
 		const large = {
 			...event('step_completed', 'a', 7),
 			data: { data: { text: 'x'.repeat(MAX_INLINE_RESULT) }, quality_score: null, artifacts: [] },
@@ -150,7 +150,7 @@ describe('applyEvent', () => {
 		expect(step).not.toHaveProperty('result')
 	})
 
-	it('holds results up to half a mebibyte together', () => {
+	it('holds inline results up to 512 KiB in total', () => {
 		const events = Array.from({ length: 200 }, (_, index) => {
 			const completed = event('step_completed', 'a', index + 1)
 			return { ...completed, step_id: `s${index}`, data: { ...completed.data, data: { text: 'x'.repeat(4000) } } } as PlanEvent

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { Outbox, type Outgoing } from './outbox.js'
 
 const item = (bytes: number, event_id: string): Outgoing => ({
@@ -7,7 +7,7 @@ const item = (bytes: number, event_id: string): Outgoing => ({
 	bytes,
 })
 
-/** Puts in what there is room for and cuts until nothing is left. */
+/** Adds items while there is room and cuts batches until none are left. */
 function batchesOf(items: readonly Outgoing[]): Outgoing[][] {
 	const outbox = new Outbox<Outgoing>()
 	const batches: Outgoing[][] = []
@@ -25,41 +25,43 @@ function batchesOf(items: readonly Outgoing[]): Outgoing[][] {
 	return batches
 }
 
-it('keeps every event in its place, and every batch within 256 events, 1 MB and one event an id', () => {
-	const bytes = fc.oneof(fc.integer({ min: 2, max: 400 }), fc.integer({ min: 2, max: 1_000_000 }))
-	const events = fc.array(fc.record({ bytes, id: fc.integer({ min: 0, max: 400 }) }), { maxLength: 800 })
-	fc.assert(
-		fc.property(events, (drawn) => {
-			const items = drawn.map(({ bytes, id }) => item(bytes, String(id)))
-			const batches = batchesOf(items)
-			expect(batches.flat()).toEqual(items)
-			for (const batch of batches) {
-				expect(batch.length).toBeGreaterThan(0)
-				expect(batch.length).toBeLessThanOrEqual(256)
-				expect(new Set(batch.map(({ event }) => event.event_id)).size).toBe(batch.length)
-				if (batch.length > 1) expect(batch.reduce((sum, { bytes }) => sum + bytes + 1, 0)).toBeLessThanOrEqual(1_000_000)
-			}
-		}),
-	)
-})
+describe('Outbox', () => {
+	it('keeps the order of events and limits a batch to 256 events, 1 MB and one event per id', () => {
+		const bytes = fc.oneof(fc.integer({ min: 2, max: 400 }), fc.integer({ min: 2, max: 1_000_000 }))
+		const events = fc.array(fc.record({ bytes, id: fc.integer({ min: 0, max: 400 }) }), { maxLength: 800 })
+		fc.assert(
+			fc.property(events, (drawn) => {
+				const items = drawn.map(({ bytes, id }) => item(bytes, String(id)))
+				const batches = batchesOf(items)
+				expect(batches.flat()).toEqual(items)
+				for (const batch of batches) {
+					expect(batch.length).toBeGreaterThan(0)
+					expect(batch.length).toBeLessThanOrEqual(256)
+					expect(new Set(batch.map(({ event }) => event.event_id)).size).toBe(batch.length)
+					if (batch.length > 1) expect(batch.reduce((sum, { bytes }) => sum + bytes + 1, 0)).toBeLessThanOrEqual(1_000_000)
+				}
+			}),
+		)
+	})
 
-it('cuts no more often than it must', () => {
-	const events = Array.from({ length: 600 }, (_, at) => item(100, String(at)))
-	expect(batchesOf(events).map((batch) => batch.length)).toEqual([256, 256, 88])
-})
+	it('cuts as few batches as possible', () => {
+		const events = Array.from({ length: 600 }, (_, at) => item(100, String(at)))
+		expect(batchesOf(events).map((batch) => batch.length)).toEqual([256, 256, 88])
+	})
 
-it('sends an event alone that is larger than a batch, for the server to judge', () => {
-	const events = [10, 9_000_000, 10].map((bytes, at) => item(bytes, String(at)))
-	expect(batchesOf(events).map((batch) => batch.length)).toEqual([1, 1, 1])
-})
+	it('sends an event larger than a batch alone and leaves it to the server to reject it', () => {
+		const events = [10, 9_000_000, 10].map((bytes, at) => item(bytes, String(at)))
+		expect(batchesOf(events).map((batch) => batch.length)).toEqual([1, 1, 1])
+	})
 
-it('has room for 1,024 events or 4 MiB, what is under way included', () => {
-	const outbox = new Outbox<Outgoing>()
-	for (let at = 0; at < 1024; at++) outbox.add(item(10, String(at)))
-	expect(outbox.hasRoom(item(10, 'x'))).toBe(false)
-	const batch = outbox.cut()
-	expect(outbox.hasRoom(item(10, 'x'))).toBe(false)
-	outbox.settle(batch)
-	expect(outbox.hasRoom(item(10, 'x'))).toBe(true)
-	expect(outbox.hasRoom(item(4 * 1024 * 1024, 'x'))).toBe(false)
+	it('has room for 1,024 events or 4 MiB, including the batch in flight', () => {
+		const outbox = new Outbox<Outgoing>()
+		for (let at = 0; at < 1024; at++) outbox.add(item(10, String(at)))
+		expect(outbox.hasRoom(item(10, 'x'))).toBe(false)
+		const batch = outbox.cut()
+		expect(outbox.hasRoom(item(10, 'x'))).toBe(false)
+		outbox.settle(batch)
+		expect(outbox.hasRoom(item(10, 'x'))).toBe(true)
+		expect(outbox.hasRoom(item(4 * 1024 * 1024, 'x'))).toBe(false)
+	})
 })

@@ -16,7 +16,7 @@ const SILENCE_MS = 37_500
 const event = (progress: number): EventInput => ({ event_type: 'step_progress', step_id: 'a', data: { progress } })
 const settled = () => new Promise((resolve) => setImmediate(resolve))
 
-/** A publisher on a server that answers what it is told to, in turn, and then takes everything. */
+/** Sets up a publisher on a server that gives these answers in turn and then accepts everything. */
 function setUp(answers: Answer[] = [], options: PublisherOptions = {}) {
 	const clock = new ManualClock()
 	const scope = new Lifetime()
@@ -43,7 +43,7 @@ function setUp(answers: Answer[] = [], options: PublisherOptions = {}) {
 		silenceMs: SILENCE_MS,
 		makeId: () => `id-${++ids}`,
 	})
-	/** Lets time pass until nothing moves any more. */
+	/** Advances the clock until nothing is pending. */
 	const run = async () => {
 		for (await settled(); clock.pending > 0 && clock.now() < 1e7; await settled()) clock.advance(50)
 	}
@@ -51,8 +51,8 @@ function setUp(answers: Answer[] = [], options: PublisherOptions = {}) {
 	return { publisher, clock, scope, sent, batches, run }
 }
 
-describe('a publisher', () => {
-	it('sends what is published in one go as one batch, what comes meanwhile as the next, each with its ids', async () => {
+describe('createPublisher', () => {
+	it('batches events published in the same turn, and those published meanwhile as the next batch', async () => {
 		const { publisher, batches, run, clock } = setUp()
 		const first = await publisher.publish(event(0.1))
 		await publisher.publish({ ...event(0.2), event_id: 'mine' })
@@ -68,7 +68,7 @@ describe('a publisher', () => {
 		expect(clock.pending).toBe(0)
 	})
 
-	it('sends the identical batch until it is answered, after growing delays, for as long as the server asks', async () => {
+	it('resends the identical batch with growing delays until the server answers', async () => {
 		const retries: string[] = []
 		const onRetry = ({ code }: PlanstreamError) => void retries.push(code)
 		const { publisher, sent, run, clock } = setUp([SILENCE, failure('draining', { retry_after_ms: 5000 }), SILENCE], { onRetry })
@@ -87,7 +87,7 @@ describe('a publisher', () => {
 		expect(clock.now()).toBeGreaterThanOrEqual(50 + 5000 + 100 + 200)
 	})
 
-	it('takes an answer that stays out for 2.5 heartbeats for none', async () => {
+	it('retries when an answer is missing for 2.5 heartbeats', async () => {
 		const { publisher, batches, run, clock } = setUp(['never'])
 		const { stored } = await publisher.publish(event(0.1))
 		await run()
@@ -96,7 +96,7 @@ describe('a publisher', () => {
 		expect(clock.now()).toBeGreaterThanOrEqual(SILENCE_MS)
 	})
 
-	it('lets publish wait while 1,024 events are on their way, and keeps the order', async () => {
+	it('blocks publish while 1,024 events are in flight, and keeps the order', async () => {
 		const { publisher, sent, run } = setUp()
 		let accepted = 0
 		const all = Array.from({ length: 1500 }, (_, at) => publisher.publish(event(at / 1500)).then(() => accepted++))
@@ -110,13 +110,13 @@ describe('a publisher', () => {
 		expect(ids).toEqual(Array.from({ length: 1500 }, (_, at) => `id-${at + 1}`))
 	})
 
-	it('refuses calls beyond the 16,384 that wait', async () => {
+	it('rejects calls when 16,384 are waiting', async () => {
 		const { publisher } = setUp(['never'])
 		for (let at = 0; at < 1024 + 16_384; at++) void publisher.publish(event(0))
 		await expect(publisher.publish(event(0))).rejects.toMatchObject({ code: 'rate_limited' })
 	})
 
-	it('stops at a refusal: its batch rejects with it, what is behind says so, what was before is stored', async () => {
+	it('stops at a refusal: rejects its batch and all later calls, and keeps what was stored', async () => {
 		const { publisher, batches, run, clock } = setUp()
 		const before = await publisher.publish(event(0.1))
 		await run()
@@ -140,7 +140,7 @@ describe('a publisher', () => {
 		expect([batches(), clock.pending]).toEqual([[['id-1']], 0])
 	})
 
-	it('sends events the log has by themselves, to be compared, and the new ones after them', async () => {
+	it('sends events that the log already has in a batch of their own, before the new ones', async () => {
 		const { publisher, batches, run } = setUp([failure('conflict', { duplicates: ['a', 'c'] })])
 		const accepted = [...'abc'].map((event_id) => publisher.publish({ ...event(0), event_id }))
 		await run()
@@ -153,7 +153,7 @@ describe('a publisher', () => {
 		])
 	})
 
-	it('sends nothing new when an event the log has differs', async () => {
+	it('sends nothing new when a stored event differs', async () => {
 		const { publisher, batches, run } = setUp([
 			failure('conflict', { duplicates: ['a'] }),
 			failure('conflict', { event_id: 'a' }),
@@ -164,7 +164,7 @@ describe('a publisher', () => {
 		expect(publisher.stoppedBy).toMatchObject({ code: 'conflict', facts: { event_id: 'a' } })
 	})
 
-	it('gives up after the time it was given', async () => {
+	it('gives up after its timeout', async () => {
 		const answers = Array.from({ length: 1000 }, () => SILENCE)
 		const { publisher, run, clock } = setUp(answers, { giveUpAfterMs: 5000 })
 		const { stored } = await publisher.publish(event(0))
@@ -173,7 +173,7 @@ describe('a publisher', () => {
 		expect(clock.now()).toBeLessThan(7000)
 	})
 
-	it('closes when all is stored, takes nothing more then, and waits for a server that is away', async () => {
+	it('closes once everything is stored, accepts nothing more, and waits for an unreachable server', async () => {
 		const { publisher, run, clock } = setUp([SILENCE, SILENCE])
 		const { stored } = await publisher.publish(event(0))
 		const closed = publisher.close()
@@ -186,7 +186,7 @@ describe('a publisher', () => {
 		expect(clock.pending).toBe(0)
 	})
 
-	it('stops with its client, in whatever it does', async () => {
+	it('stops with its client at any point', async () => {
 		const { publisher, scope, clock } = setUp(['never'])
 		const { stored } = await publisher.publish(event(0))
 		clock.advance(0)
@@ -200,7 +200,7 @@ describe('a publisher', () => {
 		expect(() => setUp([], { giveUpAfterMs: Number.NaN })).toThrow('giveUpAfterMs is NaN')
 	})
 
-	it('refuses what is no JSON, and goes on', async () => {
+	it('rejects values that are not JSON and continues', async () => {
 		const { publisher, run } = setUp()
 		const circle: Record<string, unknown> = {}
 		circle.self = circle
@@ -212,7 +212,7 @@ describe('a publisher', () => {
 		expect(await stored).toMatchObject({ seq: 1 })
 	})
 
-	it('has a helper for each type of event', async () => {
+	it('has a helper for each event type', async () => {
 		const { publisher, sent, run } = setUp()
 		await publisher.planStarted('Why?', 1)
 		await publisher.stepProgress('a', 0.5, 'half')

@@ -1,5 +1,5 @@
 import { initialPlanState, type PlanState } from '@planstream/shared'
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { Planstream } from '../client.js'
 import type { WatchPlanOptions } from '../watch.js'
 import { PlanFeed } from './feeds.js'
@@ -10,7 +10,7 @@ function stateOf(epoch: string, seq: number): PlanState {
 	return { ...initialPlanState('p', 'managed'), seq, cursor: `${epoch}.${seq}.${'0'.repeat(16)}` }
 }
 
-/** A feed whose watches bring what the test lists, each in its turn, and what its component sees. */
+/** Sets up a feed whose watches yield the listed states, one watch per list, and records what its component sees. */
 function setUp(...watches: readonly (readonly PlanState[])[]) {
 	const rest = [...watches]
 	const from: WatchPlanOptions['from'][] = []
@@ -29,41 +29,43 @@ function setUp(...watches: readonly (readonly PlanState[])[]) {
 	return { from, seen, look }
 }
 
-/** Lets a watch of a few states come to its end. */
+/** Waits until a watch of a few states has ended. */
 async function watched(): Promise<void> {
 	for (let turns = 0; turns < 20; turns++) await settled()
 }
 
-it('does not show a plan as it was before while its events are read from their start', async () => {
-	const { from, seen, look } = setUp(
-		[stateOf('e', 3)],
-		[1, 2, 3, 4].map((seq) => stateOf('e', seq)),
-	)
-	look(false)
-	await watched()
-	look(true)
-	await watched()
-	expect(from).toEqual(['now', 'start'])
-	expect([...new Set(seen)]).toEqual([3, 4])
-})
+describe('PlanFeed', () => {
+	it('never shows an older state while it reads the events from the start', async () => {
+		const { from, seen, look } = setUp(
+			[stateOf('e', 3)],
+			[1, 2, 3, 4].map((seq) => stateOf('e', seq)),
+		)
+		look(false)
+		await watched()
+		look(true)
+		await watched()
+		expect(from).toEqual(['now', 'start'])
+		expect([...new Set(seen)]).toEqual([3, 4])
+	})
 
-it('shows a plan of the same id that was made anew from its start', async () => {
-	const { seen, look } = setUp(
-		[stateOf('e', 3)],
-		[1, 2].map((seq) => stateOf('other', seq)),
-	)
-	look(false)
-	await watched()
-	look(true)
-	await watched()
-	expect([...new Set(seen)]).toEqual([3, 1, 2])
-})
+	it('shows a recreated plan with the same id from its start', async () => {
+		const { seen, look } = setUp(
+			[stateOf('e', 3)],
+			[1, 2].map((seq) => stateOf('other', seq)),
+		)
+		look(false)
+		await watched()
+		look(true)
+		await watched()
+		expect([...new Set(seen)]).toEqual([3, 1, 2])
+	})
 
-it('is followed once for all who look, and gone with them', async () => {
-	const { from, look } = setUp([stateOf('e', 3)], [stateOf('e', 3)])
-	const leave = [look(true), look(false), look(true)]
-	await watched()
-	for (const each of leave) each()
-	await watched()
-	expect(from).toEqual(['start'])
+	it('watches once for all subscribers and stops when the last one leaves', async () => {
+		const { from, look } = setUp([stateOf('e', 3)], [stateOf('e', 3)])
+		const leave = [look(true), look(false), look(true)]
+		await watched()
+		for (const each of leave) each()
+		await watched()
+		expect(from).toEqual(['start'])
+	})
 })

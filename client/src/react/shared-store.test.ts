@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { SharedStore, type Show } from './shared-store.js'
 
-/** A view whose source and whose frames the test holds. */
+/** Sets up a store whose source and animation frames the test controls. */
 function setUp() {
 	const runs: { show: Show<number>; signal: AbortSignal }[] = []
 	const frames: (() => void)[] = []
@@ -23,8 +23,8 @@ function setUp() {
 	return { shared, runs, seen, look, drawAll, frames, idle: () => idle }
 }
 
-describe('a shared view', () => {
-	it('follows its source once for all who look, and no longer than anybody does', async () => {
+describe('SharedStore', () => {
+	it('follows its source once for all subscribers, until the last one leaves', async () => {
 		const { runs, look, idle } = setUp()
 		const leave = [look(), look(), look()]
 		await Promise.resolve()
@@ -37,7 +37,7 @@ describe('a shared view', () => {
 		expect([runs[0]?.signal.aborted, idle()]).toEqual([true, 1])
 	})
 
-	it('does not notice who leaves and comes back in one turn', async () => {
+	it('keeps its source when a subscriber leaves and returns in the same turn', async () => {
 		const { runs, look, idle } = setUp()
 		look()()
 		look()
@@ -45,7 +45,7 @@ describe('a shared view', () => {
 		expect([runs.length, runs[0]?.signal.aborted, idle()]).toEqual([1, false, 0])
 	})
 
-	it('is made once a frame, of what there is then', async () => {
+	it('computes its view once a frame, from the latest value', async () => {
 		const { shared, runs, seen, look, drawAll, frames } = setUp()
 		look()
 		await Promise.resolve()
@@ -64,7 +64,7 @@ describe('a shared view', () => {
 		expect(seen).toEqual([1000, 1001])
 	})
 
-	it('shows nothing of a source that it has left for the same one anew', async () => {
+	it('ignores values of a source that was restarted', async () => {
 		const { shared, runs, seen, look, drawAll } = setUp()
 		look()
 		await Promise.resolve()

@@ -18,31 +18,31 @@ const fail = (choice: Choice, times: number): Choice =>
 	Array.from({ length: times }).reduce<Choice>((now) => chooseAfterFailure(now, now.transport, false), choice)
 
 describe('the choice of transport', () => {
-	it('begins with WebSocket where there is one, else with SSE', () => {
+	it('starts with WebSocket if there is one, otherwise with SSE', () => {
 		expect(chooseFirst('auto', true).transport).toBe('websocket')
 		expect(chooseFirst('auto', false).transport).toBe('sse')
 	})
 
-	it('goes to SSE at the first failure of a WebSocket that has never worked', () => {
+	it('falls back to SSE after the first failure of a WebSocket that has never worked', () => {
 		expect(chooseAfterFailure(chooseFirst('auto', true), 'websocket', false).transport).toBe('sse')
 	})
 
-	it('is remembered once it has worked, and survives a restart of the server', () => {
+	it('stays with a transport that has worked, also over a restart of the server', () => {
 		const sse = chooseAfterStart(fail(chooseFirst('auto', true), 1), 'sse')
 		expect(fail(sse, PATIENCE - 1).transport).toBe('sse')
 		const websocket = chooseAfterStart(chooseFirst('auto', true), 'websocket')
 		expect(fail(websocket, PATIENCE - 1).transport).toBe('websocket')
 	})
 
-	it('is made anew when what worked keeps failing, as in another network', () => {
+	it('starts over when a transport that worked keeps failing, as after a change of network', () => {
 		expect(fail(chooseAfterStart(chooseFirst('auto', true), 'websocket'), PATIENCE).transport).toBe('sse')
 	})
 
-	it('goes back and forth while neither works', () => {
+	it('alternates while neither transport works', () => {
 		expect([1, 2, 3].map((times) => fail(chooseFirst('auto', true), times).transport)).toEqual(['sse', 'websocket', 'sse'])
 	})
 
-	it('goes to polling as soon as SSE is held back, and for no other failure', () => {
+	it('falls back to polling at once when a proxy buffers SSE, and after no other failure', () => {
 		for (const hasWebSocket of [true, false]) {
 			const sse = hasWebSocket ? fail(chooseFirst('auto', true), 1) : chooseFirst('auto', false)
 			for (const choice of [sse, chooseAfterStart(sse, 'sse')])
@@ -52,19 +52,19 @@ describe('the choice of transport', () => {
 		expect(chooseAfterFailure(chooseFirst('auto', true), 'websocket', true).transport).toBe('sse')
 	})
 
-	it('leaves polling for the best when it fails', () => {
+	it('leaves polling for the best transport when polling fails', () => {
 		const poll = chooseAfterStart(chooseAfterFailure(chooseFirst('auto', false), 'sse', true), 'poll')
 		expect([fail(poll, PATIENCE - 1).transport, fail(poll, PATIENCE).transport]).toEqual(['poll', 'sse'])
 	})
 
-	it('never leaves the transport that was asked for', () => {
+	it('never leaves the transport that was requested', () => {
 		for (const only of ['sse', 'websocket', 'poll'] as const) {
 			const choice = fail(chooseFirst(only, true), 20)
 			expect([choice.transport, chooseAfterFailure(choice, only, true).transport]).toEqual([only, only])
 		}
 	})
 
-	it('heeds only word from the transport in use, however late word from another comes', () => {
+	it('ignores late reports about a transport that is no longer in use', () => {
 		const names = fc.constantFrom<TransportName>('websocket', 'sse', 'poll')
 		const words = fc.array(fc.tuple(fc.constantFrom('worked', 'failed', 'held back'), names))
 		fc.assert(
@@ -82,7 +82,7 @@ describe('the choice of transport', () => {
 	})
 })
 
-/** The storage of a tab, over loads of its page. */
+/** Simulates the storage of a tab across loads of its page. */
 function tab() {
 	const items = new Map<string, string>()
 	const storage: PageStorage = {
@@ -100,8 +100,8 @@ const best = chooseFirst('auto', true)
 const fallen = chooseAfterFailure(best, 'websocket', false)
 const sse = chooseAfterStart(fallen, 'sse')
 
-describe('what a page remembers of its transport', () => {
-	it('is what got through instead of a WebSocket, for the next load of the page', () => {
+describe('ChoiceMemory', () => {
+	it('remembers the transport that worked instead of WebSocket for the next page load', () => {
 		const { load } = tab()
 		expect(load().recall()).toBeNull()
 		load().keep(sse)
@@ -109,7 +109,7 @@ describe('what a page remembers of its transport', () => {
 		expect(load('http://localhost:4000/').recall()).toBeNull()
 	})
 
-	it('costs one attempt where it is wrong, and is forgotten when the best gets through again', () => {
+	it('costs one attempt when it is outdated, and forgets once the best transport works again', () => {
 		const { load, items } = tab()
 		load().keep(sse)
 		const back = chooseAfterFailure(chooseFirst('auto', true, load().recall()), 'sse', false)
@@ -118,7 +118,7 @@ describe('what a page remembers of its transport', () => {
 		expect([load().recall(), items.size]).toEqual([null, 0])
 	})
 
-	it('is nothing that has not worked, and nothing that may not be used', () => {
+	it('remembers no transport that has not worked and offers none that may not be used', () => {
 		const { load } = tab()
 		load().keep(fallen)
 		expect(load().recall()).toBeNull()
@@ -126,7 +126,7 @@ describe('what a page remembers of its transport', () => {
 		expect(chooseFirst('websocket', true, load().recall()).transport).toBe('websocket')
 	})
 
-	it('lasts five minutes from when it was learned, however often the page is loaded', () => {
+	it('remembers for five minutes from the first success, however often the page is loaded', () => {
 		const { load, clock } = tab()
 		load().keep(sse)
 		clock.advance(REMEMBERED_MS - 1)
@@ -136,7 +136,7 @@ describe('what a page remembers of its transport', () => {
 		expect(load().recall()).toBeNull()
 	})
 
-	it('does not last longer because a clock was set back, or because somebody wrote something else there', () => {
+	it('ignores entries from the future and entries it did not write', () => {
 		const { load, items } = tab()
 		const [key, long] = ['planstream http://localhost:3000/', REMEMBERED_MS + 1]
 		for (const text of [`sse ${long}`, 'sse', '', 'sse soon', `pigeon ${REMEMBERED_MS}`]) {
@@ -145,7 +145,7 @@ describe('what a page remembers of its transport', () => {
 		}
 	})
 
-	it('is nothing where storage is forbidden or full, and outside of a page', () => {
+	it('remembers nothing when sessionStorage is unavailable or full', () => {
 		const refuse = (): never => {
 			throw new DOMException('The operation is insecure.', 'SecurityError')
 		}

@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { ManualClock } from '#test/support/manual-clock.js'
 import { openResponse } from './sse-response.js'
 import { BufferedByProxy, ConnectionLost } from './transport.js'
@@ -6,7 +6,7 @@ import { BufferedByProxy, ConnectionLost } from './transport.js'
 const ROUTE = { name: 'plans.changes', path: '/changes' }
 const HEARTBEAT_MS = 1000
 
-/** A response whose bytes the test sends. */
+/** Creates a response whose bytes the test sends. */
 async function open() {
 	const clock = new ManualClock()
 	let send: (text: string) => void = () => {}
@@ -24,26 +24,28 @@ async function open() {
 	const items = stream[Symbol.asyncIterator]()
 	const silence = async () => {
 		const failure = items.next().catch((error: unknown) => error)
-		await new Promise((resolve) => setImmediate(resolve)) // the reader waits now
+		await new Promise((resolve) => setImmediate(resolve)) // // the reader is waiting now
 		clock.advance(HEARTBEAT_MS * 2.5)
 		return failure
 	}
 	return { clock, send, items, silence }
 }
 
-it('takes a stream that brings nothing after its opening for one that is held back', async () => {
-	const { silence } = await open()
-	expect(await silence()).toBeInstanceOf(BufferedByProxy)
-})
+describe('SSE response', () => {
+	it('reports a buffering proxy when nothing arrives after the opening comment', async () => {
+		const { silence } = await open()
+		expect(await silence()).toBeInstanceOf(BufferedByProxy)
+	})
 
-it('takes a stream that falls silent later for one that was cut', async () => {
-	const { clock, send, items, silence } = await open()
-	const first = items.next()
-	await new Promise((resolve) => setImmediate(resolve)) // the reader waits now
-	clock.advance(HEARTBEAT_MS)
-	send('data: {"plans":[]}\n\n')
-	expect((await first).value).toEqual({ cursor: null, item: { plans: [] } })
-	const failure = await silence()
-	expect(failure).toBeInstanceOf(ConnectionLost)
-	expect(failure).not.toBeInstanceOf(BufferedByProxy)
+	it('reports a lost connection when a stream falls silent later', async () => {
+		const { clock, send, items, silence } = await open()
+		const first = items.next()
+		await new Promise((resolve) => setImmediate(resolve)) // // the reader is waiting now
+		clock.advance(HEARTBEAT_MS)
+		send('data: {"plans":[]}\n\n')
+		expect((await first).value).toEqual({ cursor: null, item: { plans: [] } })
+		const failure = await silence()
+		expect(failure).toBeInstanceOf(ConnectionLost)
+		expect(failure).not.toBeInstanceOf(BufferedByProxy)
+	})
 })

@@ -10,7 +10,7 @@ function setUp() {
 	return { clock, pair: last(), socket }
 }
 
-/** A receiver that keeps what it hears. */
+/** Creates a receiver that records what it is given. */
 function listener(): Receiver & { readonly heard: unknown[] } {
 	const heard: unknown[] = []
 	return {
@@ -25,8 +25,8 @@ function listener(): Receiver & { readonly heard: unknown[] } {
 const params = { path: 'plans.events', input: { plan_id: 'p' } }
 const subscribe = (id: number, more = {}) => ({ id, jsonrpc: '2.0', method: 'subscription', params: { ...params, ...more } })
 
-describe('a socket that speaks the protocol of tRPC', () => {
-	it('sends what was asked before it was open, in order, once it is', () => {
+describe('TrpcSocket', () => {
+	it('sends messages queued before it was open, in order, once it opens', () => {
 		const { pair, socket } = setUp()
 		socket.subscribe(params, listener())
 		socket.subscribe({ ...params, lastEventId: 'e.7' }, listener())
@@ -35,7 +35,7 @@ describe('a socket that speaks the protocol of tRPC', () => {
 		expect(pair.sent).toEqual([subscribe(1), subscribe(2, { lastEventId: 'e.7' })])
 	})
 
-	it('gives each subscription its own messages, and none to one that has left', () => {
+	it('routes each message to its subscription and drops those for one that was stopped', () => {
 		const { pair, socket } = setUp()
 		const [one, two] = [listener(), listener()]
 		const leave = socket.subscribe(params, one)
@@ -50,7 +50,7 @@ describe('a socket that speaks the protocol of tRPC', () => {
 		expect(pair.sent.at(-1)).toEqual({ id: 1, jsonrpc: '2.0', method: 'subscription.stop' })
 	})
 
-	it('closes and leaves no timer when its last subscription has left, stopped or failed', () => {
+	it('closes and leaves no timer when its last subscription stops or fails', () => {
 		const endings: ((pair: FakeWebSocket, leave: () => void) => void)[] = [
 			(_, leave) => leave(),
 			(pair) => pair.hear({ id: 1, result: { type: 'stopped' } }),
@@ -72,7 +72,7 @@ describe('a socket that speaks the protocol of tRPC', () => {
 		['a reconnect notice', (pair: FakeWebSocket) => pair.hear({ id: null, method: 'reconnect' }), 'ConnectionLost'],
 		['an error of the whole connection', (pair: FakeWebSocket) => pair.hear({ id: null, error: {} }), 'PlanstreamError'],
 		['what is not JSON', (pair: FakeWebSocket) => pair.hear('{'), 'ConnectionLost'],
-	])('tells every subscription of %s', (_, happen, error) => {
+	])('notifies every subscription of %s', (_, happen, error) => {
 		const { pair, socket, clock } = setUp()
 		const [one, two] = [listener(), listener()]
 		socket.subscribe(params, one)
@@ -83,7 +83,7 @@ describe('a socket that speaks the protocol of tRPC', () => {
 		expect([socket.usable, clock.pending]).toEqual([false, 0])
 	})
 
-	it('asks for a sign of life in silence, and takes 2.5 heartbeats of it for a cut', () => {
+	it('pings a silent server and reports a lost connection after 2.5 heartbeats without an answer', () => {
 		const { pair, socket, clock } = setUp()
 		const one = listener()
 		socket.subscribe(params, one)
@@ -97,7 +97,7 @@ describe('a socket that speaks the protocol of tRPC', () => {
 		expect(one.heard).toEqual(['ConnectionLost'])
 	})
 
-	it('asks for nothing while messages come, and answers when it is asked', () => {
+	it('sends no ping while messages arrive, and answers pings of the server', () => {
 		const { pair, socket, clock } = setUp()
 		socket.subscribe(params, listener())
 		pair.open()
@@ -110,11 +110,14 @@ describe('a socket that speaks the protocol of tRPC', () => {
 		expect(pair.sent.at(-1)).toBe('PONG')
 	})
 
-	it.each([null, 1, [], {}, { id: 99, result: { type: 'data', data: 1 } }, { id: 1, result: null }])('survives %j', (message) => {
-		const { pair, socket } = setUp()
-		socket.subscribe(params, listener())
-		pair.open()
-		pair.hear(JSON.stringify(message))
-		expect(socket.usable).toBe(true)
-	})
+	it.each([null, 1, [], {}, { id: 99, result: { type: 'data', data: 1 } }, { id: 1, result: null }])(
+		'ignores the message %j',
+		(message) => {
+			const { pair, socket } = setUp()
+			socket.subscribe(params, listener())
+			pair.open()
+			pair.hear(JSON.stringify(message))
+			expect(socket.usable).toBe(true)
+		},
+	)
 })

@@ -8,8 +8,8 @@ import { Inbox, WebSocketTransport } from './websocket.js'
 const REQUEST: StreamRequest = { route: { name: 'plans.events', path: '/' }, input: { plan_id: 'p' }, lastCursor: null }
 const MEGABYTE = 'x'.repeat(1024 * 1024)
 
-describe('the WebSocket transport', () => {
-	it('stops a stream whose reader is slow before it fills the memory, and goes on from there when it has read', async () => {
+describe('WebSocketTransport', () => {
+	it('stops a stream before a slow reader fills the memory, and resumes once it has read', async () => {
 		const { WebSocket, last } = createFakeWebSockets()
 		const transport = new WebSocketTransport({
 			url: 'ws://host/trpc',
@@ -32,7 +32,7 @@ describe('the WebSocket transport', () => {
 		const items = stream[Symbol.asyncIterator]()
 		for (let seq = 1; seq <= 4; seq++) expect((await items.next()).value).toMatchObject({ cursor: `e.${seq}` })
 		const fifth = items.next()
-		await setImmediate() // the reader has caught up and waits
+		await setImmediate() // // the reader has caught up and waits
 		last().open()
 		expect(last().sent).toMatchObject([{ method: 'subscription', params: { lastEventId: 'e.4' } }])
 		last().hear({ id: 1, result: { type: 'started' } })
@@ -47,8 +47,8 @@ async function all<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
 	return list
 }
 
-describe('an inbox', () => {
-	it('hands over in order what came before and while it was read', async () => {
+describe('Inbox', () => {
+	it('yields in order what was pushed before and during reading', async () => {
 		const inbox = new Inbox<number>(10)
 		inbox.push(1, 1)
 		const read = all(inbox.read())
@@ -59,7 +59,7 @@ describe('an inbox', () => {
 		expect(await read).toEqual([1, 2, 3])
 	})
 
-	it('hands over everything before the error it ends with', async () => {
+	it('yields everything pushed before the error it ends with', async () => {
 		const inbox = new Inbox<number>(10)
 		inbox.push(1, 1)
 		inbox.end(new Error('cut'))
@@ -72,14 +72,14 @@ describe('an inbox', () => {
 		expect(seen).toEqual([1])
 	})
 
-	it('takes no more than its bound and the item that crosses it, and says so', async () => {
+	it('accepts no more than its limit plus the item that crosses it, and reports the overflow', async () => {
 		const inbox = new Inbox<string>(5)
 		expect(['a', 'b', 'c', 'd'].map((item) => inbox.push(item, 3))).toEqual([true, true, false, false])
 		expect(inbox.overflowed).toBe(true)
 		expect(await all(inbox.read())).toEqual(['a', 'b'])
 	})
 
-	it('has room again for what was read', async () => {
+	it('has room again after items were read', async () => {
 		const inbox = new Inbox<number>(1)
 		const items = inbox.read()
 		for (let item = 0; item < 100; item++) {
