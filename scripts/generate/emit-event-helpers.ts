@@ -11,14 +11,14 @@ interface Parameter {
 
 interface Helper {
 	readonly type: StoredType
-	/** Whether the event has a step: always, or for a plan or a step. */
+	/** Whether the event belongs to a plan, a step, or either. */
 	readonly step: 'none' | 'required' | 'nullable'
 	readonly own: readonly Parameter[]
-	/** The fields that have no parameter of their own. */
+	/** The parameter for the fields that have none of their own. */
 	readonly rest: Parameter | null
 }
 
-/** A method a type of event, named for it, that publishes such an event. */
+/** Emits one method per event type that publishes such an event. */
 export function emitEventHelpers(): SourceFile {
 	const helpers = storedTypes.map(makeHelper)
 	const types = helpers.map(({ type }) => nameInput(type)).sort()
@@ -65,8 +65,7 @@ function emitInterface(helpers: readonly Helper[]): string {
 		const about = doc([`Publishes \`${helper.type.event_type}\`. ${helper.type.meaning}`])
 		return `${about}${camel(helper.type.event_type)}(${parameters.join(', ')}): Promise<Accepted>`
 	})
-	const about =
-		'A method for each type of event; `step_id: null` stands for the plan itself. `publish` takes all that an event may hold.'
+	const about = 'One method per event type; `step_id: null` means the plan itself. `publish` accepts every field of an event.'
 	return `${doc([about])}export interface EventHelpers {\n${methods.join('\n')}\n}`
 }
 
@@ -77,7 +76,7 @@ function listParameters({ step, own, rest }: Helper): Parameter[] {
 }
 
 function emitBinding(helpers: readonly Helper[]): string {
-	const about = doc(['Binds each helper to where its event goes.'])
+	const about = doc(['Binds each helper to the function that publishes its event.'])
 	return `${about}export function bindEventHelpers(publish: (event: EventInput) => Promise<Accepted>): EventHelpers {
 	return {\n${helpers.map(emitBound).join('\n')}\n}
 }`

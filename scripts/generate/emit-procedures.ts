@@ -8,7 +8,7 @@ interface Row extends ProcedureTypes {
 	readonly spec: ProcedureSpec
 }
 
-/** The interface of all procedures, and the function that binds each to its REST route. */
+/** Emits the interface of all procedures, and the function that binds each to its REST route. */
 export function emitProcedures(): SourceFile {
 	const groups = new Map(
 		[...groupProcedures(contract)].map(([group, rows]) => [group, rows.map(([name, spec]) => makeRow(name, spec))] as const),
@@ -32,7 +32,7 @@ function emitInterface(groups: ReadonlyMap<string, readonly Row[]>): string {
 		const methods = rows.map((row) => `${doc([row.spec.summary])}${row.method}(${emitParameters(row)}): ${emitResult(row)}`)
 		return `readonly ${group}: {\n${methods.join('\n')}\n}`
 	})
-	return `${doc(['Every procedure of the server. A refusal is thrown as a `PlanstreamError`.'])}export interface Procedures {\n${fields.join('\n')}\n}`
+	return `${doc(['The procedures of the server. Each throws a `PlanstreamError` when the server refuses.'])}export interface Procedures {\n${fields.join('\n')}\n}`
 }
 
 function emitParameters({ spec, input, optional, resumes }: Row): string {
@@ -51,7 +51,7 @@ function emitStreams(rows: readonly Row[]): string {
 		.map(
 			({ name, spec }) => `${JSON.stringify(name)}: { name: ${JSON.stringify(name)}, path: ${JSON.stringify(spec.rest.path)} },`,
 		)
-	const about = doc(['Where each subscription is.'])
+	const about = doc(['The name and path of each subscription.'])
 	return `${about}export const STREAMS = {\n${streams.join('\n')}\n} as const satisfies Record<string, StreamRoute>`
 }
 

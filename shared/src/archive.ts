@@ -3,14 +3,14 @@ import { storedEvent } from './events.js'
 import { count, planId } from './plans.js'
 import { PLAN_OWNERS } from './status.js'
 
-/** The form of an archive: a head, the records, the files that steps have made, an end, each a line of JSON. */
+/** Version of the archive format: JSON lines with a head, the records, the files made by steps, and an end. */
 export const ARCHIVE_VERSION = 2
-/** The form before it, which had no files. */
+/** The first version, without files. */
 const WITHOUT_FILES = 1
 
 const fingerprint = z.string().regex(/^[0-9a-f]{16}$/, 'must be 16 hex digits')
 
-/** The first line of an archive: where the log stands. */
+/** The first line of an archive: the position of the log. */
 export const archiveHead = z.strictObject({
 	planstream_archive: z.literal([WITHOUT_FILES, ARCHIVE_VERSION]),
 	plan_id: planId,
@@ -21,10 +21,10 @@ export const archiveHead = z.strictObject({
 	origin: z
 		.strictObject({ seq: count.min(1), fingerprint, reason: z.enum(['trimmed', 'cleared']), base: z.string() })
 		.nullable()
-		.describe('what stands for the events that are gone'),
+		.describe('replaces the events that are no longer kept'),
 })
 
-/** A line of an archive for each event that the log keeps. */
+/** One line of an archive per event in the log. */
 export const archiveRecord = z.strictObject({
 	seq: count.min(1),
 	fingerprint,
@@ -32,13 +32,13 @@ export const archiveRecord = z.strictObject({
 	event: storedEvent,
 })
 
-/** Begins a file; its content follows in pieces. */
+/** Starts a file; its content follows in pieces. */
 export const archiveFile = z.strictObject({ file: z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hex digits') })
 
-/** A piece of the file that was begun last. */
+/** A piece of the current file. */
 export const archivePiece = z.strictObject({ base64: z.base64() })
 
-/** The last line of an archive, without which it is not whole. */
+/** The last line of an archive; without it the archive is incomplete. */
 export const archiveEnd = z.strictObject({ end: z.literal(true), events: count, files: count.default(0) })
 
 export type ArchiveHead = z.output<typeof archiveHead>

@@ -40,21 +40,21 @@ export type ProcedureKind = 'query' | 'mutation' | 'subscription'
 export const SCOPES = ['plans:read', 'plans:write', 'events:publish', 'admin'] as const
 export type Scope = (typeof SCOPES)[number]
 
-/** One row of the contract: everything every transport, generator and document needs to know of a procedure. */
+/** One row of the contract: everything that transports, generators and documents need to know about a procedure. */
 export interface ProcedureSpec {
 	readonly kind: ProcedureKind
 	readonly input: z.ZodType
-	/** What it answers; for a subscription, one item of its stream. */
+	/** Schema of the answer, or of one item for a subscription. */
 	readonly output: z.ZodType
 	/** `{name}` stands for the input field of that name. */
 	readonly rest: { readonly method: 'GET' | 'POST' | 'DELETE'; readonly path: `/${string}`; readonly status: number }
-	/** What a caller must be allowed to do. */
+	/** The scope that a caller needs. */
 	readonly scope: Scope
-	/** One sentence for people. */
+	/** One sentence for the documents and the SDK. */
 	readonly summary: string
 }
 
-/** The one table of procedures. REST routes, the client SDK and the descriptions are made from it, the tRPC router is held to it. */
+/** The table of all procedures. REST routes, the client SDK and the descriptions are made from it; the types of the tRPC router must match it. */
 export const contract = {
 	'plans.create': {
 		kind: 'mutation',
@@ -78,7 +78,7 @@ export const contract = {
 		output: commandOutput,
 		rest: { method: 'POST', path: '/api/v1/plans/{plan_id}/pause', status: 200 },
 		scope: 'plans:write',
-		summary: 'Pauses a plan; plan_paused says when nothing runs any more.',
+		summary: 'Pauses a plan; `plan_paused` follows once no step runs.',
 	},
 	'plans.resume': {
 		kind: 'mutation',
@@ -86,7 +86,7 @@ export const contract = {
 		output: commandOutput,
 		rest: { method: 'POST', path: '/api/v1/plans/{plan_id}/resume', status: 200 },
 		scope: 'plans:write',
-		summary: 'Goes on with a paused plan.',
+		summary: 'Resumes a paused plan.',
 	},
 	'plans.cancel': {
 		kind: 'mutation',
@@ -94,7 +94,7 @@ export const contract = {
 		output: commandOutput,
 		rest: { method: 'POST', path: '/api/v1/plans/{plan_id}/cancel', status: 200 },
 		scope: 'plans:write',
-		summary: 'Cancels a plan; plan_cancelled says when nothing runs any more.',
+		summary: 'Cancels a plan; `plan_cancelled` follows once no step runs.',
 	},
 	'plans.retry': {
 		kind: 'mutation',
@@ -102,7 +102,7 @@ export const contract = {
 		output: commandOutput,
 		rest: { method: 'POST', path: '/api/v1/plans/{plan_id}/retry', status: 200 },
 		scope: 'plans:write',
-		summary: 'Reopens a failed or cancelled plan and runs again what did not succeed.',
+		summary: 'Reopens a failed or cancelled plan and reruns the steps that did not succeed.',
 	},
 	'plans.modify': {
 		kind: 'mutation',
@@ -110,7 +110,7 @@ export const contract = {
 		output: commandOutput,
 		rest: { method: 'POST', path: '/api/v1/plans/{plan_id}/modify', status: 200 },
 		scope: 'plans:write',
-		summary: 'Edits the steps of a plan, also while it runs, all or nothing.',
+		summary: 'Edits the steps of a plan, even while it runs; all edits apply or none.',
 	},
 	'plans.clone': {
 		kind: 'mutation',
@@ -118,7 +118,7 @@ export const contract = {
 		output: commandOutput,
 		rest: { method: 'POST', path: '/api/v1/plans/{plan_id}/clone', status: 201 },
 		scope: 'plans:write',
-		summary: 'Makes a new plan from a plan as it stands.',
+		summary: 'Creates a new plan from the current steps of another.',
 	},
 	'plans.delete': {
 		kind: 'mutation',
@@ -126,7 +126,7 @@ export const contract = {
 		output: deleteOutput,
 		rest: { method: 'DELETE', path: '/api/v1/plans/{plan_id}', status: 200 },
 		scope: 'plans:write',
-		summary: 'Removes a finished plan with its whole history.',
+		summary: 'Deletes a finished plan with its whole history.',
 	},
 	'plans.get': {
 		kind: 'query',
@@ -134,7 +134,7 @@ export const contract = {
 		output: planState,
 		rest: { method: 'GET', path: '/api/v1/plans/{plan_id}', status: 200 },
 		scope: 'plans:read',
-		summary: 'The state of a plan and of each of its steps.',
+		summary: 'Returns the state of a plan and its steps.',
 	},
 	'plans.result': {
 		kind: 'query',
@@ -142,7 +142,7 @@ export const contract = {
 		output: planResultOutput,
 		rest: { method: 'GET', path: '/api/v1/plans/{plan_id}/result', status: 200 },
 		scope: 'plans:read',
-		summary: 'The whole result of a completed plan.',
+		summary: 'Returns the full result of a completed plan.',
 	},
 	'plans.list': {
 		kind: 'query',
@@ -150,7 +150,7 @@ export const contract = {
 		output: listOutput,
 		rest: { method: 'GET', path: '/api/v1/plans', status: 200 },
 		scope: 'plans:read',
-		summary: 'The plans, newest first, a page at a time.',
+		summary: 'Lists plans, newest first, a page at a time.',
 	},
 	'plans.events': {
 		kind: 'subscription',
@@ -158,7 +158,7 @@ export const contract = {
 		output: z.union([planEvent, controlFrame]),
 		rest: { method: 'GET', path: '/api/v1/streaming/plans/{plan_id}/events', status: 200 },
 		scope: 'plans:read',
-		summary: 'Every event of a plan behind a position, then each new one, until the plan is done.',
+		summary: 'Streams every event of a plan after a position, then each new one, until the plan is done.',
 	},
 	'plans.changes': {
 		kind: 'subscription',
@@ -166,7 +166,7 @@ export const contract = {
 		output: changesOutput,
 		rest: { method: 'GET', path: '/api/v1/streaming/plans/changes', status: 200 },
 		scope: 'plans:read',
-		summary: 'The newest plans, then what changes among them.',
+		summary: 'Streams the newest plans, then the changes among them.',
 	},
 	'plans.history': {
 		kind: 'query',
@@ -174,7 +174,7 @@ export const contract = {
 		output: historyOutput,
 		rest: { method: 'GET', path: '/api/v1/streaming/plans/{plan_id}/history', status: 200 },
 		scope: 'plans:read',
-		summary: 'The events of a plan a page at a time; waits for the next one when asked to.',
+		summary: 'Returns the events of a plan a page at a time, and can wait for the next one.',
 	},
 	'plans.subscribers': {
 		kind: 'query',
@@ -182,7 +182,7 @@ export const contract = {
 		output: subscribersOutput,
 		rest: { method: 'GET', path: '/api/v1/streaming/plans/{plan_id}/subscribers', status: 200 },
 		scope: 'plans:read',
-		summary: 'How many subscriptions to a plan are open.',
+		summary: 'Counts the open subscriptions to a plan.',
 	},
 	'plans.clear': {
 		kind: 'mutation',
@@ -198,7 +198,7 @@ export const contract = {
 		output: commandOutput,
 		rest: { method: 'POST', path: '/api/v1/plans/{plan_id}/steps/{step_id}/retry', status: 200 },
 		scope: 'plans:write',
-		summary: 'Runs a step again, and with cascade what was made from its result.',
+		summary: 'Retries a step; with `cascade`, also the steps that used its result.',
 	},
 	'steps.skip': {
 		kind: 'mutation',
@@ -206,7 +206,7 @@ export const contract = {
 		output: commandOutput,
 		rest: { method: 'POST', path: '/api/v1/plans/{plan_id}/steps/{step_id}/skip', status: 200 },
 		scope: 'plans:write',
-		summary: 'Counts a step as done without a result.',
+		summary: 'Skips a step; the plan continues without its result.',
 	},
 	'steps.result': {
 		kind: 'query',
@@ -214,7 +214,7 @@ export const contract = {
 		output: stepResultOutput,
 		rest: { method: 'GET', path: '/api/v1/plans/{plan_id}/steps/{step_id}/result', status: 200 },
 		scope: 'plans:read',
-		summary: 'The whole result of a completed step.',
+		summary: 'Returns the full result of a completed step.',
 	},
 	'reviews.list': {
 		kind: 'query',
@@ -222,7 +222,7 @@ export const contract = {
 		output: reviewsOutput,
 		rest: { method: 'GET', path: '/api/v1/plans/{plan_id}/reviews', status: 200 },
 		scope: 'plans:read',
-		summary: 'The open reviews of a plan with what is to be reviewed.',
+		summary: 'Lists the open reviews of a plan with the results to review.',
 	},
 	'reviews.answer': {
 		kind: 'mutation',
@@ -238,7 +238,7 @@ export const contract = {
 		output: publishOutput,
 		rest: { method: 'POST', path: '/api/v1/streaming/plans/{plan_id}/events', status: 200 },
 		scope: 'events:publish',
-		summary: 'Adds events of a plan that is run elsewhere; answers when they are durable.',
+		summary: 'Publishes events of an external plan; answers when they are durable.',
 	},
 	'clients.list': {
 		kind: 'query',
@@ -246,7 +246,7 @@ export const contract = {
 		output: clientsOutput,
 		rest: { method: 'GET', path: '/api/v1/streaming/clients', status: 200 },
 		scope: 'plans:read',
-		summary: 'Who is connected, and to which plans.',
+		summary: 'Lists the connected clients and the plans they follow.',
 	},
 	'admin.verify': {
 		kind: 'query',
@@ -254,7 +254,7 @@ export const contract = {
 		output: verifyOutput,
 		rest: { method: 'GET', path: '/api/v1/admin/plans/{plan_id}/verify', status: 200 },
 		scope: 'admin',
-		summary: 'Compares every stored event of a plan with its fingerprint.',
+		summary: 'Checks every stored event of a plan against its fingerprint.',
 	},
 	'agents.list': {
 		kind: 'query',
@@ -262,28 +262,28 @@ export const contract = {
 		output: agentsOutput,
 		rest: { method: 'GET', path: '/api/v1/agents', status: 200 },
 		scope: 'plans:read',
-		summary: 'The agents a step may name as its `agent_type`.',
+		summary: 'Lists the agents that a step may name as its `agent_type`.',
 	},
 } as const satisfies Record<string, ProcedureSpec>
 
-/** A route whose body is a stream of lines, which no procedure can carry. */
+/** A route whose body is a stream of lines, which a procedure cannot carry. */
 export interface StreamRoute {
 	readonly rest: ProcedureSpec['rest']
 	readonly scope: Scope
 	readonly summary: string
 }
 
-/** The routes beside the contract that take or give an archive. */
+/** The routes outside the contract that export and import archives. */
 export const archiveRoutes = {
 	export: {
 		rest: { method: 'GET', path: '/api/v1/admin/plans/{plan_id}/export', status: 200 },
 		scope: 'admin',
-		summary: 'The log of a plan and its files as JSON lines.',
+		summary: 'Exports the log of a plan and its files as JSON lines.',
 	},
 	import: {
 		rest: { method: 'POST', path: '/api/v1/admin/import', status: 201 },
 		scope: 'admin',
-		summary: 'Makes a plan of the JSON lines that an export gave.',
+		summary: 'Imports a plan from the JSON lines of an export.',
 	},
 } as const satisfies Record<string, StreamRoute>
 

@@ -1,7 +1,7 @@
 /**
- * A cursor says "everything up to here has been seen". It is opaque text on the wire:
- * `<epoch>.<seq>.<fingerprint>` in the charset `[A-Za-z0-9._-]`. A bare integer is accepted
- * where a cursor is and carries no check of the history behind it. See PROTOCOL.md section 3.
+ * A cursor means "everything up to here has been seen". On the wire it is opaque text, `<epoch>.<seq>.<fingerprint>` in the charset
+ * `[A-Za-z0-9._-]`. A bare integer is accepted wherever a cursor is, but does not check the history before it. See PROTOCOL.md
+ * section 3.
  */
 export interface FullCursor {
 	readonly epoch: string
@@ -9,10 +9,10 @@ export interface FullCursor {
 	readonly fingerprint: string
 }
 
-/** A place in a log: a cursor, a bare sequence number, the oldest retained event, or the head at the time of asking. */
+/** A position in a log: a cursor, a bare sequence number, `start` for the oldest retained event, or `now` for the current head. */
 export type Position = FullCursor | { readonly seq: number } | 'start' | 'now'
 
-/** The fingerprint of a log before its first event. */
+/** Fingerprint of an empty log. */
 export const EMPTY_FINGERPRINT = '0'.repeat(16)
 
 const FULL = /^([A-Za-z0-9_-]{1,64})\.(0|[1-9][0-9]{0,15})\.([0-9a-f]{16})$/
@@ -22,16 +22,16 @@ export function formatCursor(cursor: FullCursor): string {
 	return `${cursor.epoch}.${cursor.seq}.${cursor.fingerprint}`
 }
 
-/** A position as text; one without a history to check is its bare number. */
+/** Formats a position as text; one without a fingerprint becomes a bare number. */
 export function formatPosition(position: Position): string {
 	if (typeof position === 'string') return position
 	return isFullCursor(position) ? formatCursor(position) : String(position.seq)
 }
 
 /**
- * Reads the text of a position: a cursor, an integer, `start` or `now`.
+ * Parses a position: a cursor, an integer, `start` or `now`.
  *
- * @returns `null` when the text is none of these
+ * @returns null if the text is none of these
  */
 export function parsePosition(text: string): Position | null {
 	if (text === 'start' || text === 'now') return text

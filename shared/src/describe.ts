@@ -7,10 +7,10 @@ import { json } from './json.js'
 import { planTypes, specTypes } from './plans.js'
 import { type JsonSchema, pascal } from './typescript.js'
 
-/** Every named type of the wire, a group for each file of the SDK. */
+/** The named types of the wire, one group per file of the SDK. */
 export const typeGroups = [planTypes, eventTypes, frameTypes, specTypes, eventInputTypes, commandTypes, answerTypes] as const
 
-/** A gap in the contract; the message names the file and what to add there. */
+/** A gap in the contract. The message names the file and the text to add. */
 export class ContractError extends Error {
 	override readonly name = 'ContractError'
 }
@@ -19,9 +19,9 @@ type Direction = 'input' | 'output'
 type Dialect = 'draft-2020-12' | 'draft-7'
 
 /**
- * JSON Schemas of the named types of one direction, by name. They refer to each other by name.
+ * Makes the JSON Schemas of all named types of one direction, by name. They refer to each other by name.
  *
- * @param uri - makes the reference to a name. @defaultValue the name itself
+ * @param uri - makes a reference from a name; by default the name itself
  */
 export function makeSchemas(
 	io: Direction,
@@ -35,7 +35,7 @@ export function makeSchemas(
 	return z.toJSONSchema(registry, { io, target, unrepresentable: 'any', uri }).schemas
 }
 
-/** Every named type as a definition of one document, in which references begin with `place`. */
+/** Makes every named type a definition of one document, whose references begin with `place`. */
 export function makeDefinitions(place: string, target?: Dialect): Record<string, JsonSchema> {
 	const uri = (name: string) => `${place}${name}`
 	const schemas = { input: makeSchemas('input', uri, target), output: makeSchemas('output', uri, target) }
@@ -49,29 +49,33 @@ export function makeDefinitions(place: string, target?: Dialect): Record<string,
 	return Object.fromEntries(definitions)
 }
 
-/** Names of what a procedure takes and answers; null for an input without a field. */
+/** Names of the input and output types of a procedure; a null input has no fields. */
 export interface ProcedureTypes {
 	readonly input: string | null
-	/** One item of the stream for a subscription. */
+	/** For a subscription, the type of one item. */
 	readonly output: string
-	/** Whether a client may leave the input out. */
+	/** Whether a client may omit the input. */
 	readonly optional: boolean
-	/** Whether it is the subscription to events, which goes on behind the last one; the SDK keeps the position itself. */
+	/** Whether it is the subscription to events, which resumes after the last one; the SDK keeps the position. */
 	readonly resumes: boolean
 }
 
-/** @throws ContractError for a schema without a name */
+/**
+ * Finds the types of a procedure.
+ *
+ * @throws ContractError for a schema without a name
+ */
 export function findTypes(name: string, { kind, input, output }: ProcedureSpec): ProcedureTypes {
 	const optional = input.safeParse({}).success
 	if (kind === 'subscription' && input instanceof z.ZodObject && 'lastEventId' in input.shape)
 		return { input: 'SubscribeInput', output: 'PlanEvent', optional, resumes: true }
 	const types = { input: findName('input', input), output: findName('output', output) }
-	if (types.output === null) throw missingName(name, 'output', 'answerTypes')
-	if (types.input === null && !optional) throw missingName(name, 'input', 'commandTypes')
+	if (types.output === null) throw createMissingNameError(name, 'output', 'answerTypes')
+	if (types.input === null && !optional) throw createMissingNameError(name, 'input', 'commandTypes')
 	return { input: types.input, output: types.output, optional, resumes: false }
 }
 
-function missingName(procedure: string, side: Direction, group: string): ContractError {
+function createMissingNameError(procedure: string, side: Direction, group: string): ContractError {
 	const id = pascal(`${procedure}.${side}`)
 	const name = `.register(${group}, { id: '${id}', doc: '...' })`
 	return new ContractError(
@@ -79,13 +83,12 @@ function missingName(procedure: string, side: Direction, group: string): Contrac
 	)
 }
 
-/** The name of a schema in one direction. */
 function findName(io: Direction, schema: z.ZodType): string | null {
 	return typeGroups.find((group) => group.io === io && group.has(schema))?.get(schema)?.id ?? null
 }
 
 /**
- * The procedures of a contract by the word before the dot, in the contract's order.
+ * Groups the procedures of a contract by the word before the dot, in the contract's order.
  *
  * @throws ContractError for a name without a dot
  */

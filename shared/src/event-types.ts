@@ -29,13 +29,13 @@ export const EVENT_TYPES = [
 ] as const
 export type EventType = (typeof EVENT_TYPES)[number]
 
-/** Types that say how things go without changing what a plan may do next; they do not raise a log's `state_seq`. */
+/** Types that report progress without changing what a plan may do next; they do not raise a log's `state_seq`. */
 export const TRANSIENT_EVENT_TYPES: ReadonlySet<EventType> = new Set(['step_progress', 'step_output', 'metrics_update'])
 
 /** Types that exist on live connections only and are never stored. */
 export const LIVE_EVENT_TYPES: ReadonlySet<EventType> = new Set(['ping', 'pong'])
 
-/** Types whose event may be as large as a whole plan, because it holds the plan or may name every step of it. */
+/** Types whose events may be as large as a whole plan, because they hold the plan or may name each of its steps. */
 export const LARGE_EVENT_TYPES: ReadonlySet<EventType> = new Set([
 	'plan_created',
 	'plan_modified',

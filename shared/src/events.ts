@@ -22,7 +22,7 @@ import { pascal } from './typescript.js'
 
 const ISO = /^(\d{4})-(\d\d)-(\d\d)(T\d\d:\d\d)(:\d\d)?(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)?$/
 
-/** Any ISO 8601 time as `YYYY-MM-DDTHH:MM:SS.mmmZ`; without a zone it is UTC, digits behind the millisecond are cut off. */
+/** Converts an ISO 8601 time to `YYYY-MM-DDTHH:MM:SS.mmmZ`. The default zone is UTC, and digits after the millisecond are cut off. */
 export function toUtcMillis(text: string): string | null {
 	const [, year, month, day, minutes, seconds = ':00', parts = '', zone = 'Z'] = ISO.exec(text) ?? []
 	if (minutes === undefined || !isDay(Number(year), Number(month), Number(day))) return null
@@ -30,7 +30,7 @@ export function toUtcMillis(text: string): string | null {
 	return Number.isNaN(time.getTime()) ? null : time.toISOString()
 }
 
-/** Whether the calendar has this day: `Date` takes 30 February for 2 March. */
+/** Checks that the calendar has this day, since `Date` reads 30 February as 2 March. */
 function isDay(year: number, month: number, day: number): boolean {
 	return day >= 1 && day <= new Date(Date.UTC(year, month, 0)).getUTCDate()
 }
@@ -46,27 +46,27 @@ export const sentTime = z
 		return z.NEVER
 	})
 
-/** Events as the server gives them. */
+/** The types of events from the server. */
 export const eventTypes = new TypeGroup('events.ts', 'output', {
 	unions: { EventType: EVENT_TYPES, OutputChannel: OUTPUT_CHANNELS },
-	envelopes: { EventEnvelope: { of: 'PlanEvent', doc: 'What every event has, whatever its type.' } },
+	envelopes: { EventEnvelope: { of: 'PlanEvent', doc: 'The fields of every event.' } },
 })
-/** Events as producers send them. */
+/** The types of events from producers. */
 export const eventInputTypes = new TypeGroup('event-inputs.ts', 'input', {
-	envelopes: { EventInputEnvelope: { of: 'EventInput', doc: 'What every event of a producer may have, whatever its type.' } },
+	envelopes: { EventInputEnvelope: { of: 'EventInput', doc: 'The fields of every event of a producer.' } },
 })
 
 export const actor = z
 	.strictObject({ type: z.enum(['user', 'agent', 'system', 'api_key']), id: z.string().max(255) })
-	.register(eventTypes, { id: 'Actor', doc: 'Who caused an event; set by the server, never by a producer.' })
+	.register(eventTypes, { id: 'Actor', doc: 'The cause of an event; set by the server, never by a producer.' })
 
 const text = z.string()
 const durationMs = z.number().min(0)
 const ids = z.array(stepId)
 
 /**
- * The data of every event type. Objects are loose: a producer's extra fields are kept. Optional is what a
- * producer elsewhere may not know; this server always fills it in.
+ * The data of every event type. Objects are loose, so that extra fields of a producer are kept. Fields that an external producer may not
+ * know are optional; for its own plans the server always sets them.
  */
 export const eventData = {
 	plan_created: z.looseObject({ spec: normalisedPlan, total_steps: count }),
@@ -92,17 +92,17 @@ export const eventData = {
 	plan_cancelling: z.looseObject({
 		reason: text.optional(),
 		running_step_ids: ids,
-		timed_out: z.boolean().default(false).describe("the plan's own timeout is the cause: it ends as failed"),
+		timed_out: z.boolean().default(false).describe("true: the plan's timeout is the cause, and the plan ends as failed"),
 	}),
 	plan_cancelled: z.looseObject({ reason: text.optional(), duration_ms: durationMs.optional() }),
 	plan_modified: z.looseObject({
 		from_revision: count,
 		revision: count,
 		ops: z.array(jsonObject),
-		steps: z.array(normalisedStep).max(MAX_STEPS).describe('all steps, after the change'),
+		steps: z.array(normalisedStep).max(MAX_STEPS).describe('all steps after the change'),
 	}),
 	step_started: z.looseObject({
-		step_number: z.int().min(1).optional().describe('1-based place in the plan'),
+		step_number: z.int().min(1).optional().describe('1-based position in the plan'),
 		name: text.optional(),
 		action: text.optional(),
 		agent_type: text.optional(),
@@ -121,7 +121,7 @@ export const eventData = {
 	}),
 	step_output: z.looseObject({
 		channel: outputChannel.default('text'),
-		delta: text.optional().describe('text to append; never together with `value`'),
+		delta: text.optional().describe('text to append; excludes `value`'),
 		value: json.optional(),
 		index: count.optional().describe('0-based per attempt and channel'),
 		level: text.optional(),
@@ -170,7 +170,7 @@ export const eventData = {
 	}),
 	metrics_update: z
 		.record(z.string().min(1).max(255), z.number())
-		.describe('numbers by name; `window_ms` is the time they cover'),
+		.describe('numbers by name; `window_ms` is the period they cover'),
 	health_update: z.looseObject({ component: text, status: z.enum(['ok', 'degraded', 'down']), detail: text.optional() }),
 	error: z.looseObject({ code: text.min(1).max(128), message: text, fatal: z.boolean().default(false) }),
 	ping: jsonObject,
@@ -180,14 +180,17 @@ export const eventData = {
 const eventId = z
 	.string()
 	.regex(EVENT_ID_PATTERN, 'must be 1 to 128 letters, digits, ".", "_", ":" or "-"')
-	.refine((id) => !id.startsWith(COMMAND_ID_PREFIX), `must not start with "${COMMAND_ID_PREFIX}", which is the server's`)
+	.refine(
+		(id) => !id.startsWith(COMMAND_ID_PREFIX),
+		`must not start with "${COMMAND_ID_PREFIX}", which is reserved for the server`,
+	)
 
 const command = z.strictObject({ name: z.string(), digest: z.string(), events: z.int().min(1) })
 
 type EventData = typeof eventData
 type StepIdSchema = z.ZodType<string> | z.ZodType<string | null, string | null | undefined>
 
-/** Names of the fields of a type, without the open end of a loose object. */
+/** The names of a type's fields, without the index signature of a loose object. */
 type FieldOf<T> = keyof { [Key in keyof T as string extends Key ? never : Key]: T[Key] } & string
 
 function define<Type extends EventType, Step extends StepIdSchema>(event_type: Type, step_id: Step) {
@@ -196,7 +199,7 @@ function define<Type extends EventType, Step extends StepIdSchema>(event_type: T
 	return {
 		event_type,
 		input: z.strictObject({
-			event_id: eventId.optional().describe('idempotency key of publishing; a uuid v7 when absent'),
+			event_id: eventId.optional().describe('idempotency key of publishing; by default a UUID v7'),
 			plan_id: planId.optional(),
 			timestamp: sentTime.optional(),
 			...shared,
@@ -211,7 +214,7 @@ function define<Type extends EventType, Step extends StepIdSchema>(event_type: T
 		}),
 		event: z.object({
 			seq: z.int().min(1),
-			cursor: z.string().describe('resume behind this event'),
+			cursor: z.string().describe('resumes after this event'),
 			event_id: z.string(),
 			plan_id: z.string(),
 			timestamp: z.string(),
@@ -223,12 +226,12 @@ function define<Type extends EventType, Step extends StepIdSchema>(event_type: T
 }
 
 /**
- * Makes the function that defines a stored type of event, of a plan, of a step or of either.
+ * Makes the function that defines stored event types of a plan, of a step, or of either.
  *
- * `meaning` is one sentence for the protocol and the SDK. `parameters` are the fields of the data that the SDK's method
- * takes one by one; it takes the other fields as one object, and the whole data where none is named.
+ * `meaning` is one sentence for the protocol and the SDK. `parameters` are the data fields that the SDK's method takes as separate
+ * arguments; it takes the other fields as one object, and the whole data if the list is empty.
  */
-const rowsWith =
+const defineRowsWith =
 	<Step extends StepIdSchema>(step_id: Step) =>
 	<Type extends EventType>(type: Type, meaning: string, parameters: readonly FieldOf<z.input<EventData[Type]>>[]) => ({
 		...define(type, step_id),
@@ -236,39 +239,39 @@ const rowsWith =
 		parameters,
 	})
 const noStep = z.null().default(null)
-const plan = rowsWith(noStep)
-const step = rowsWith(stepId)
-const either = rowsWith(stepId.nullable().default(null))
+const plan = defineRowsWith(noStep)
+const step = defineRowsWith(stepId)
+const either = defineRowsWith(stepId.nullable().default(null))
 
 const stored = [
 	plan('plan_created', 'The plan as it will run, with every default filled in.', ['spec', 'total_steps']),
-	plan('plan_started', 'The plan runs.', ['query', 'total_steps']),
-	plan('plan_completed', 'The plan has come to its end; nothing follows.', ['result']),
-	plan('plan_failed', 'A required step failed for good.', ['error']),
+	plan('plan_started', 'The plan started.', ['query', 'total_steps']),
+	plan('plan_completed', 'The plan completed; nothing follows.', ['result']),
+	plan('plan_failed', 'The plan failed, because a required step did.', ['error']),
 	plan('plan_pausing', 'The plan starts no more steps; some still run.', ['mode', 'running_step_ids']),
-	plan('plan_paused', 'Nothing of the plan runs.', ['reason']),
+	plan('plan_paused', 'The plan is paused; no step runs.', ['reason']),
 	plan('plan_resumed', 'The plan runs again.', ['reason']),
 	plan('plan_cancelling', 'The plan is being cancelled; some steps still run.', ['running_step_ids', 'reason']),
 	plan('plan_cancelled', 'The plan was cancelled.', ['reason']),
 	plan('plan_modified', 'The graph of the plan was changed.', []),
 	step('step_started', 'An attempt of the step begins.', ['name']),
-	step('step_progress', 'How much of the attempt is done.', ['progress', 'message']),
-	step('step_output', 'Text or a value the step gives while it runs.', ['delta']),
-	step('step_completed', 'The step has its result.', ['data']),
-	step('step_failed', 'The step failed for good.', ['error']),
+	step('step_progress', 'The progress of the attempt.', ['progress', 'message']),
+	step('step_output', 'Text or a value that the step outputs while it runs.', ['delta']),
+	step('step_completed', 'The step completed with a result.', ['data']),
+	step('step_failed', 'The step failed and will not be retried.', ['error']),
 	step('step_retrying', 'The step will run again, after a delay.', ['reason']),
-	step('step_skipped', 'The step will not run; its dependents go on without it.', ['reason']),
-	step('step_cancelled', 'The step will not run any more.', ['reason']),
-	either('quality_check', 'What the gate of the step decided.', ['quality_score', 'decision', 'passed']),
-	either('review_required', 'The result is held back for a person to look at.', ['review_id', 'reason']),
+	step('step_skipped', 'The step will not run; its dependents continue without it.', ['reason']),
+	step('step_cancelled', 'The step was cancelled and will not run.', ['reason']),
+	either('quality_check', "The decision of the step's quality gate.", ['quality_score', 'decision', 'passed']),
+	either('review_required', 'The result waits for a person to review it.', ['review_id', 'reason']),
 	either('review_resolved', 'The review was answered.', ['review_id', 'decision']),
-	either('metrics_update', 'Numbers by name.', []),
-	either('health_update', 'How a component is.', ['component', 'status', 'detail']),
-	either('error', 'Something went wrong that is worth showing.', ['code', 'message']),
+	either('metrics_update', 'Metrics, as numbers by name.', []),
+	either('health_update', 'The health of a component.', ['component', 'status', 'detail']),
+	either('error', 'An error worth showing to users.', ['code', 'message']),
 ] as const
 const live = [define('ping', noStep), define('pong', noStep)] as const
 
-/** Types that are in neither list; the compiler names them here. */
+/** Event types missing from both lists; the compiler reports them here. */
 const unlisted: readonly Exclude<EventType, (typeof stored | typeof live)[number]['event_type']>[] = []
 unlisted satisfies readonly never[]
 
@@ -294,11 +297,11 @@ for (const { event_type, input } of stored) {
 	eventInputTypes.add(input, { id: `${pascal(event_type)}EventInput`, doc, base: 'EventInputEnvelope' })
 }
 
-/** A stored type of event, as the documents and the SDK describe it. */
+/** The description of a stored event type, for the documents and the SDK. */
 export interface StoredType {
 	readonly event_type: EventType
 	readonly meaning: string
-	/** Fields of the data that the SDK's method takes one by one. */
+	/** Data fields that the SDK's method takes as separate arguments. */
 	readonly parameters: readonly string[]
 	readonly step_id: z.ZodType
 	readonly data: z.ZodType
@@ -308,23 +311,23 @@ export const storedTypes: readonly StoredType[] = stored.map(({ event_type, mean
 	return { event_type, meaning, parameters, step_id: input.shape.step_id, data: eventData[event_type] }
 })
 
-/** The server fills in what is absent and refuses what only it may set. */
+/** The server fills in absent fields and refuses fields that only it may set. */
 export const eventInput = z
 	.discriminatedUnion('event_type', inputs)
-	.register(eventInputTypes, { id: 'EventInput', doc: 'An event as a producer sends it; the server fills in what is absent.' })
+	.register(eventInputTypes, { id: 'EventInput', doc: 'An event as a producer sends it; the server fills in absent fields.' })
 
-/** An event as the log stores it: without `seq` and `cursor`, which only the append knows. */
+/** An event as the log stores it: without `seq` and `cursor`, which are assigned on append. */
 export const storedEvent = z.discriminatedUnion('event_type', recorded)
 
 export const planEvent = z
 	.discriminatedUnion('event_type', events)
-	.register(eventTypes, { id: 'PlanEvent', doc: 'An event as every transport delivers it; `event_type` tells which.' })
+	.register(eventTypes, { id: 'PlanEvent', doc: 'An event as every transport delivers it; `event_type` names its type.' })
 
 export type Actor = Wire<z.output<typeof actor>>
 export type CommandMark = Wire<z.output<typeof command>>
-/** What a producer may write. */
+/** An event as a producer may write it. */
 export type EventInput = z.input<typeof eventInput>
-/** The same after the schema has filled in its defaults. */
+/** A producer's event with the defaults of the schema filled in. */
 export type ParsedEvent = Wire<z.output<typeof eventInput>>
 export type PlanEvent = Wire<z.output<typeof planEvent>>
 export type EventOf<Type extends EventType> = Extract<PlanEvent, { event_type: Type }>

@@ -4,7 +4,7 @@ import { count, planState, readablePlanId } from './plans.js'
 import { PLAN_OWNERS, PLAN_STATUSES } from './status.js'
 import { TypeGroup } from './type-group.js'
 
-/** Why a position could not be honoured; see the verdict table in PROTOCOL.md section 3. */
+/** Reasons why the server could not resume from a position; see the verdict table in PROTOCOL.md section 3. */
 export const RESET_REASONS = ['trimmed', 'cleared', 'epoch', 'rewind', 'fork'] as const
 export type ResetReason = (typeof RESET_REASONS)[number]
 
@@ -18,18 +18,21 @@ export const readyFrame = z
 	.object({
 		frame: z.literal('ready'),
 		plan_id: readablePlanId,
-		cursor: z.string().describe('the position behind which the events follow: that of `from_seq - 1`'),
+		cursor: z.string().describe('the position that the events follow: that of `from_seq - 1`'),
 		epoch: z.string().nullable().describe('null while the plan has no log'),
 		head_seq: count,
 		oldest_seq: count,
 		from_seq: count,
-		recovered: z.boolean().describe('true unless there was a reset'),
+		recovered: z.boolean().describe('true unless there is a reset'),
 		reset: z.object({ reason: z.enum(RESET_REASONS) }).nullable(),
-		state: planState.nullable().describe('the plan as of `from_seq - 1`; after a reset, or when a snapshot was asked for'),
+		state: planState.nullable().describe('the plan as of `from_seq - 1`; present after a reset or with `snapshot`'),
 		plan_status: z.enum([...PLAN_STATUSES, 'unknown']),
 		owner: z.enum(PLAN_OWNERS).nullable(),
 	})
-	.register(frameTypes, { id: 'ReadyFrame', doc: 'What the server could do with the position a subscription began at.' })
+	.register(frameTypes, {
+		id: 'ReadyFrame',
+		doc: 'Tells where a subscription starts, and whether the server could resume from its position.',
+	})
 
 export const positionFrame = z
 	.object({
@@ -37,7 +40,10 @@ export const positionFrame = z
 		plan_id: readablePlanId,
 		cursor: z.string(),
 	})
-	.register(frameTypes, { id: 'PositionFrame', doc: 'Moves the cursor past events a filter hid, and shows life.' })
+	.register(frameTypes, {
+		id: 'PositionFrame',
+		doc: 'Moves the cursor past events that the filter hides, and serves as a heartbeat.',
+	})
 
 export const endFrame = z
 	.object({
@@ -46,7 +52,7 @@ export const endFrame = z
 		cursor: z.string(),
 		reason: z.enum(END_REASONS),
 		final_seq: count,
-		resume: z.boolean().describe('true: reconnect with the cursor; false: there is nothing more'),
+		resume: z.boolean().describe('true: reconnect with the cursor; false: nothing follows'),
 	})
 	.register(frameTypes, { id: 'EndFrame', doc: 'The last item before the server closes a subscription.' })
 
@@ -69,7 +75,7 @@ export const controlFrame = z
 	.discriminatedUnion('frame', [readyFrame, positionFrame, endFrame, problemFrame])
 	.register(frameTypes, {
 		id: 'ControlFrame',
-		doc: 'What the server says of a stream, rather than of a plan; `frame` tells which.',
+		doc: 'A message about the stream rather than the plan; `frame` names its kind.',
 	})
 
 export type ReadyFrame = Wire<z.output<typeof readyFrame>>

@@ -3,16 +3,16 @@ import type { Json } from './json.js'
 const measured = new WeakMap<object, number>()
 const encoder = new TextEncoder()
 
-/** Size of a value as JSON in UTF-8; an object is measured once, states share their objects. */
+/** Measures the JSON of a value in bytes of UTF-8. Each object is measured once, because states share objects. */
 export function jsonBytes(value: Json): number {
-	if (typeof value !== 'object' || value === null) return utf8Bytes(JSON.stringify(value))
+	if (typeof value !== 'object' || value === null) return countBytes(JSON.stringify(value))
 	const known = measured.get(value)
 	if (known !== undefined) return known
-	const size = utf8Bytes(JSON.stringify(value))
+	const size = countBytes(JSON.stringify(value))
 	measured.set(value, size)
 	return size
 }
 
-function utf8Bytes(text: string): number {
+function countBytes(text: string): number {
 	return encoder.encode(text).length
 }

@@ -4,15 +4,15 @@ import * as z from 'zod'
 export type Json = string | number | boolean | null | { readonly [key: string]: Json } | readonly Json[]
 
 /**
- * Accepts any JSON value without walking it: what comes from outside has been walked once by the border
- * (depth, unsafe integers, forbidden keys), and nothing else reaches a schema.
+ * Accepts any JSON value without walking it. The server has already walked every request once (depth, unsafe integers, forbidden keys)
+ * before a schema sees it.
  */
 export const json = z.custom<Json>((value) => value !== undefined, 'must be a JSON value')
 export const jsonObject = z.record(z.string(), json)
 
 /**
- * A value as it goes over the wire, for who reads it: nothing can be written to, and the open end of a loose object
- * (`[key: string]: unknown`) is left out, so that a misspelt field is an error rather than `unknown`.
+ * The readonly type of a value from the wire. It omits the index signature of loose objects (`[key: string]: unknown`), so that a
+ * misspelt field is an error rather than `unknown`.
  */
 export type Wire<T> = [Json] extends [T] ? T : WirePart<T>
 

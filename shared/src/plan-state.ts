@@ -2,14 +2,14 @@ import type { PlanEvent } from './events.js'
 import { jsonBytes } from './json-bytes.js'
 import type { NormalisedStep, PlanState, StepState } from './plans.js'
 import { isFinished, type PlanOwner } from './status.js'
-import { applyToStep, deriveReadiness, indexSteps, pendingStep, replaceStep, resultSize } from './step-state.js'
+import { applyToStep, createPendingStep, deriveReadiness, indexSteps, measureResult, replaceStep } from './step-state.js'
 
-/** A result up to this size stands in the state itself, a larger one is named by the event that holds it. */
+/** Largest result in bytes that the state holds inline; for a larger one it names the event that holds it. */
 export const MAX_INLINE_RESULT = 4096
-/** What all results in one state may take together; later ones are named by their event. */
+/** Total bytes of inline results in one state; beyond that it names the events of later results. */
 export const MAX_INLINE_RESULTS = 512 * 1024
 
-/** The state of a plan before its first event. */
+/** Makes the state of a plan before its first event. */
 export function initialPlanState(plan_id: string, owner: PlanOwner): PlanState {
 	return {
 		plan_id,
@@ -33,9 +33,9 @@ export function initialPlanState(plan_id: string, owner: PlanOwner): PlanState {
 }
 
 /**
- * The state after one more event: pure and total. Any event in any order gives a state, never an error, so that
- * `events.reduce(applyEvent, initialPlanState(id, owner))` is the truth on the server, in the SDK and after a crash.
- * The given state is not changed; steps the event does not touch are the very same objects.
+ * Applies one event to a state. It is pure and total: any event in any order results in a state, never an error, so that
+ * `events.reduce(applyEvent, initialPlanState(id, owner))` is the truth on the server, in the SDK and after a crash. Untouched steps stay
+ * the same objects.
  */
 export function applyEvent(state: PlanState, event: PlanEvent): PlanState {
 	const next = { ...applyByType(state, event), seq: event.seq, cursor: event.cursor }
@@ -48,10 +48,10 @@ function applyByType(state: PlanState, event: PlanEvent): PlanState {
 		case 'plan_created': {
 			const { query, research_type, labels, steps } = event.data.spec
 			const fresh = { ...state, query, research_type, labels, revision: 1, created_at: event.timestamp }
-			return withSteps(fresh, deriveReadiness(steps.map(pendingStep)))
+			return setSteps(fresh, deriveReadiness(steps.map(createPendingStep)))
 		}
 		case 'plan_modified':
-			return withSteps({ ...state, revision: event.data.revision }, deriveReadiness(merge(state.steps, event.data.steps)))
+			return setSteps({ ...state, revision: event.data.revision }, deriveReadiness(mergeSteps(state.steps, event.data.steps)))
 		case 'plan_started': {
 			const { query, research_type } = event.data
 			return { ...state, status: 'running', query, research_type, started_at: event.timestamp }
@@ -85,7 +85,7 @@ function applyByType(state: PlanState, event: PlanEvent): PlanState {
 		case 'quality_check':
 		case 'review_required':
 		case 'review_resolved':
-			return event.step_id === null ? state : withStep(state, event.step_id, event)
+			return event.step_id === null ? state : updateStep(state, event.step_id, event)
 		case 'metrics_update':
 		case 'health_update':
 		case 'error':
@@ -98,49 +98,51 @@ function applyByType(state: PlanState, event: PlanEvent): PlanState {
 	}
 }
 
-/** Replaces one step by what the event makes of it; a step nobody declared (a producer elsewhere) is added at the end, unless all
- * that is said of it is that it is gone. */
-function withStep(state: PlanState, step_id: string, event: PlanEvent): PlanState {
+/**
+ * Applies an event to one step. An undeclared step of an external producer is added at the end, unless the event cancels
+ * it.
+ */
+function updateStep(state: PlanState, step_id: string, event: PlanEvent): PlanState {
 	const place = indexSteps(state.steps).places.get(step_id)
 	const before = place === undefined ? undefined : state.steps[place]
 	if (place === undefined || before === undefined) {
 		if (event.event_type === 'step_cancelled') return state
-		const added = applyToStep(undeclared(step_id), event, () => roomFor(state, undefined, event))
-		return withSteps(state, deriveReadiness([...state.steps, added]))
+		const added = applyToStep(createUndeclaredStep(step_id), event, () => hasRoomFor(state, undefined, event))
+		return setSteps(state, deriveReadiness([...state.steps, added]))
 	}
-	const after = applyToStep(before, event, () => roomFor(state, before, event))
-	return after === before ? state : withSteps(state, replaceStep(state.steps, place, before, after))
+	const after = applyToStep(before, event, () => hasRoomFor(state, before, event))
+	return after === before ? state : setSteps(state, replaceStep(state.steps, place, before, after))
 }
 
-/** The state with these steps, and the progress they come to. */
-function withSteps(state: PlanState, steps: StepState[]): PlanState {
+/** Sets the steps and derives the progress. */
+function setSteps(state: PlanState, steps: StepState[]): PlanState {
 	const { completed, skipped } = indexSteps(steps).counts
 	return { ...state, steps, progress: steps.length === 0 ? 0 : (completed + skipped) / steps.length }
 }
 
-function merge(before: readonly StepState[], specs: readonly NormalisedStep[]): StepState[] {
+function mergeSteps(before: readonly StepState[], specs: readonly NormalisedStep[]): StepState[] {
 	const known = new Map(before.map((step) => [step.step_id, step]))
 	return specs.map((spec) => {
 		const { name, action, agent_type, depends_on, on_failure } = spec
 		const old = known.get(spec.step_id)
-		return old === undefined ? pendingStep(spec) : { ...old, name, action, agent_type, depends_on, on_failure }
+		return old === undefined ? createPendingStep(spec) : { ...old, name, action, agent_type, depends_on, on_failure }
 	})
 }
 
-function undeclared(step_id: string): StepState {
-	return pendingStep({ step_id, name: step_id, action: '', agent_type: '', depends_on: [], on_failure: 'fail' })
+function createUndeclaredStep(step_id: string): StepState {
+	return createPendingStep({ step_id, name: step_id, action: '', agent_type: '', depends_on: [], on_failure: 'fail' })
 }
 
-/** Whether the result an event brings may stand in the state. */
-function roomFor(state: PlanState, step: StepState | undefined, event: PlanEvent): boolean {
+/** Tells whether the result of an event may be inline. */
+function hasRoomFor(state: PlanState, step: StepState | undefined, event: PlanEvent): boolean {
 	if (event.event_type !== 'step_completed') return true
 	const size = jsonBytes(event.data.data)
 	if (size > MAX_INLINE_RESULT) return false
-	const others = indexSteps(state.steps).resultBytes - (step === undefined ? 0 : resultSize(step))
+	const others = indexSteps(state.steps).resultBytes - (step === undefined ? 0 : measureResult(step))
 	return others + size <= MAX_INLINE_RESULTS
 }
 
-/** Whether a plan's events have come to an end. */
+/** Tells whether a plan has finished. */
 export function isPlanFinished(state: PlanState): boolean {
 	return isFinished(state.status)
 }

@@ -8,7 +8,7 @@ import { TypeGroup } from './type-group.js'
 export const MAX_STEPS = 1000
 export const MAX_DELAY_MS = 2_147_483_647
 
-/** A plan that may be read: anybody's, and the live-only `system`. */
+/** Id of a plan that may be read, including the live-only `system`. */
 export const readablePlanId = z.string().regex(PLAN_ID_PATTERN, 'must be 1 to 255 letters, digits, "_" or "-"')
 export const planId = readablePlanId.refine((id) => id !== SYSTEM_PLAN_ID, 'is reserved for live-only events; choose another id')
 export const stepId = z.string().regex(STEP_ID_PATTERN, 'must be 1 to 255 letters, digits, "_" or "-"')
@@ -17,11 +17,11 @@ export const count = z.int().min(0)
 
 export const ON_FAILURE = ['fail', 'skip_dependents', 'continue'] as const
 
-/** Plans as the server gives them. */
+/** The types of plans from the server. */
 export const planTypes = new TypeGroup('plans.ts', 'output', {
 	unions: { PlanStatus: PLAN_STATUSES, StepStatus: STEP_STATUSES, PlanOwner: PLAN_OWNERS, OnFailure: ON_FAILURE },
 })
-/** Plans as they are given to the server. */
+/** The types of plans from clients. */
 export const specTypes = new TypeGroup('specs.ts', 'input')
 
 json.register(planTypes, { id: 'Json', doc: null })
@@ -38,11 +38,11 @@ export const failure = z
 		message: z.string(),
 		retryable: z.boolean(),
 	})
-	.register(planTypes, { id: 'Failure', doc: 'Why a step or a plan failed.' })
+	.register(planTypes, { id: 'Failure', doc: 'The reason why a step or a plan failed.' })
 
 export const usage = z
 	.record(z.string().min(1).max(128), z.number())
-	.describe('numbers by name, added up over an attempt: tokens, bytes read, money spent')
+	.describe('numbers by name, summed over an attempt: tokens, bytes read, money spent')
 	.register(planTypes, { id: 'Usage', doc: null })
 
 export const check = z
@@ -61,7 +61,7 @@ export const artifact = z
 		media_type: z.string(),
 		bytes: count,
 	})
-	.register(planTypes, { id: 'Artifact', doc: 'A file a step made.' })
+	.register(planTypes, { id: 'Artifact', doc: 'A file made by a step.' })
 
 export const OUTPUT_CHANNELS = ['text', 'log', 'data'] as const
 export const outputChannel = z.enum(OUTPUT_CHANNELS)
@@ -74,19 +74,19 @@ export const review = z
 		quality_score: fraction.nullable(),
 		expires_at: z.string().nullable(),
 	})
-	.register(planTypes, { id: 'Review', doc: 'A question to a person that holds a step.' })
+	.register(planTypes, { id: 'Review', doc: 'A question to a person that a step waits for.' })
 
-const RETRY = 'When and how often a step is tried again; durations in milliseconds.'
-const GATE = 'The gate the result of a step must pass.'
+const RETRY = 'When and how often a step is retried; durations in milliseconds.'
+const GATE = 'The quality gate that the result of a step must pass.'
 
 export const retryPolicy = z
 	.strictObject({
-		max_attempts: z.int().min(1).max(100).default(3).describe('how often the step may fail before it has failed for good'),
+		max_attempts: z.int().min(1).max(100).default(3).describe('number of failures after which the step fails permanently'),
 		initial_ms: z.int().min(0).max(MAX_DELAY_MS).default(1000),
 		factor: z.number().min(1).max(100).default(2),
 		max_ms: z.int().min(0).max(MAX_DELAY_MS).default(30_000),
-		jitter: z.boolean().default(true).describe('draw each delay uniformly from 0 to its formula'),
-		max_lost: z.int().min(0).max(1000).default(5).describe('how many workers may be lost without any progress between'),
+		jitter: z.boolean().default(true).describe('draw each delay uniformly between 0 and its computed value'),
+		max_lost: z.int().min(0).max(1000).default(5).describe('number of workers that may be lost in a row without progress'),
 	})
 	.register(planTypes, { id: 'RetryPolicy', doc: RETRY })
 	.register(specTypes, { id: 'RetrySpec', doc: RETRY })
@@ -95,7 +95,11 @@ export const qualityPolicy = z
 	.strictObject({
 		min_score: fraction.default(0.6),
 		approve_score: fraction.default(0.85),
-		dimensions: z.array(z.string().min(1).max(128)).max(64).default([]).describe('checks that must be there and reach min_score'),
+		dimensions: z
+			.array(z.string().min(1).max(128))
+			.max(64)
+			.default([])
+			.describe('checks that must be present and reach min_score'),
 		require_review: z.boolean().default(false),
 		on_reject: z.enum(['retry', 'fail', 'skip']).default('retry'),
 		review: z
@@ -112,11 +116,11 @@ export const qualityPolicy = z
 	.register(planTypes, { id: 'QualityPolicy', doc: GATE })
 	.register(specTypes, { id: 'QualitySpec', doc: GATE })
 
-/** A step as it is given; absent fields take the defaults named here. */
+/** The specification of a step; absent fields take these defaults. */
 export const stepSpec = z
 	.strictObject({
 		step_id: stepId,
-		name: text.min(1).optional().describe('shown to people; the action when absent'),
+		name: text.min(1).optional().describe('shown to people; default: the action'),
 		action: text.min(1),
 		agent_type: z.string().regex(AGENT_TYPE_PATTERN, 'must be 1 to 128 letters, digits, ".", "_" or "-"'),
 		input: jsonObject.default({}),
@@ -124,44 +128,44 @@ export const stepSpec = z
 			.array(stepId)
 			.max(MAX_STEPS)
 			.optional()
-			.describe('ids of steps that come first; absent: the step before this one; []: nothing'),
-		timeout_ms: durationMs.nullable().default(null).describe('time for one attempt; null: no limit'),
+			.describe('ids of steps that must be done first; default: the previous step; []: none'),
+		timeout_ms: durationMs.nullable().default(null).describe('time limit for one attempt; null: none'),
 		retry: retryPolicy.prefault({}),
-		quality: qualityPolicy.nullable().default(null).describe('the gate the result must pass; null: none'),
+		quality: qualityPolicy.nullable().default(null).describe('the quality gate; null: none'),
 		on_failure: z
 			.enum(ON_FAILURE)
 			.default('fail')
-			.describe('what a final failure means: fail the plan, skip what depends on it, or go on with null as its result'),
+			.describe('on permanent failure: fail the plan, skip the dependents, or continue with null as the result'),
 	})
-	.register(specTypes, { id: 'StepSpec', doc: 'A step as you give it.' })
+	.register(specTypes, { id: 'StepSpec', doc: 'The specification of a step.' })
 
-/** A plan as it is given. The bare form of four fields is a whole plan. */
+/** The specification of a plan. */
 export const planSpec = z
 	.strictObject({
-		plan_id: planId.optional().describe('made when absent; the same id with the same plan again is the same plan'),
+		plan_id: planId.optional().describe('generated by default; creating the same plan under the same id again has no effect'),
 		query: text.min(1),
 		research_type: z.string().min(1).max(255).default('comprehensive'),
 		labels: labels.default({}),
 		input: jsonObject.default({}),
-		max_concurrency: z.int().min(1).max(MAX_STEPS).default(4).describe('how many steps may run at once'),
-		timeout_ms: durationMs.nullable().default(null).describe('time for the whole plan, pauses included; null: no limit'),
+		max_concurrency: z.int().min(1).max(MAX_STEPS).default(4).describe('number of steps that may run at once'),
+		timeout_ms: durationMs.nullable().default(null).describe('time limit for the whole plan, including pauses; null: none'),
 		metrics_interval_ms: z.int().min(100).max(MAX_DELAY_MS).nullable().default(null),
 		steps: z.array(stepSpec).min(1).max(MAX_STEPS),
 	})
-	.register(specTypes, { id: 'PlanSpec', doc: 'A plan as you give it. `query` and `steps` alone are a whole plan.' })
+	.register(specTypes, { id: 'PlanSpec', doc: 'The specification of a plan. Only `query` and `steps` are required.' })
 
 export const normalisedStep = stepSpec
 	.extend({
 		name: z.string(),
 		depends_on: z.array(stepId),
-		implied: z.boolean().describe('the dependency was not given: it is the step before'),
+		implied: z.boolean().describe('true: the dependency on the previous step is the default'),
 	})
 	.register(planTypes, { id: 'NormalisedStep', doc: 'A step with every default filled in and its dependencies explicit.' })
 
-/** Enough to rebuild everything from the log. */
+/** The plan in `plan_created`, enough to rebuild everything from the log. */
 export const normalisedPlan = planSpec
 	.extend({ plan_id: planId, steps: z.array(normalisedStep) })
-	.register(planTypes, { id: 'NormalisedPlan', doc: 'A plan with every default filled in: what `plan_created` holds.' })
+	.register(planTypes, { id: 'NormalisedPlan', doc: 'A plan with every default filled in, as in `plan_created`.' })
 
 export type RetryPolicy = Wire<z.output<typeof retryPolicy>>
 export type QualityPolicy = Wire<z.output<typeof qualityPolicy>>
@@ -179,30 +183,30 @@ export const stepState = z
 		agent_type: z.string(),
 		depends_on: z.array(stepId),
 		status: z.enum(STEP_STATUSES),
-		attempt: count.describe('how often the step has been started'),
-		failures: count.describe('failures that count towards retry.max_attempts'),
+		attempt: count.describe('number of times the step has started'),
+		failures: count.describe('number of failures that count towards retry.max_attempts'),
 		on_failure: z.enum(ON_FAILURE),
 		progress: fraction,
 		message: z.string().nullable(),
 		started_at: z.string().nullable(),
 		duration_ms: z.number().nullable(),
 		quality_score: fraction.nullable(),
-		result: json.optional().describe('the result, when it is small'),
-		result_seq: count.optional().describe('sequence number of the event that holds the result, when it is not small'),
+		result: json.optional().describe('the result, if it is small'),
+		result_seq: count.optional().describe('sequence number of the event that holds the result, if it is large'),
 		error: failure.nullable(),
 		retry_at: z.string().nullable(),
 		review: review.nullable(),
 		artifacts: z.array(artifact),
 		usage: usage.nullable(),
 	})
-	.register(planTypes, { id: 'StepState', doc: 'Everything known of a step.' })
+	.register(planTypes, { id: 'StepState', doc: 'The state of a step.' })
 
 export const planState = z
 	.object({
 		plan_id: readablePlanId,
 		owner: z.enum(PLAN_OWNERS),
 		status: z.enum(PLAN_STATUSES),
-		revision: count.describe('version of the graph, raised by plan_modified; 0 when the graph is not known'),
+		revision: count.describe('version of the graph, raised by plan_modified; 0 if the graph is unknown'),
 		seq: count,
 		cursor: z.string(),
 		query: z.string(),
@@ -212,13 +216,13 @@ export const planState = z
 		started_at: z.string().nullable(),
 		finished_at: z.string().nullable(),
 		error: failure.nullable(),
-		result: json.describe('null until the plan is completed'),
-		result_seq: count.optional().describe('sequence number of the event that holds the result, when it is not small'),
+		result: json.describe('null until the plan completes'),
+		result_seq: count.optional().describe('sequence number of the event that holds the result, if it is large'),
 		quality_score: fraction.nullable(),
-		progress: fraction.describe('completed and skipped steps, as a part of all'),
+		progress: fraction.describe('completed and skipped steps, as a fraction of all'),
 		steps: z.array(stepState),
 	})
-	.register(planTypes, { id: 'PlanState', doc: 'Everything known of a plan after its events up to `seq`.' })
+	.register(planTypes, { id: 'PlanState', doc: 'The state of a plan after its events up to `seq`.' })
 
 export const planSummary = z
 	.object({
@@ -235,7 +239,7 @@ export const planSummary = z
 		finished_at: z.string().nullable(),
 		updated_at: z.string(),
 	})
-	.register(planTypes, { id: 'PlanSummary', doc: 'One line of the plan list.' })
+	.register(planTypes, { id: 'PlanSummary', doc: 'One entry in the list of plans.' })
 
 export type Failure = Wire<z.output<typeof failure>>
 export type Usage = Wire<z.output<typeof usage>>

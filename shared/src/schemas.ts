@@ -1,6 +1,5 @@
 export * from './archive.js'
 export * from './commands.js'
-export * from './commands.js'
 export * from './contract.js'
 export {
 	ContractError,

@@ -1,20 +1,20 @@
 import * as z from 'zod'
 
-/** How a schema appears in the SDK and in the descriptions of the server. */
+/** The name of a schema in the SDK and in the descriptions of the server. */
 export interface TypeName {
 	/** Name of the type in the SDK, and of the definition in the descriptions. */
 	readonly id: string
-	/** One sentence above the type; null takes the schema's own description. */
+	/** One sentence above the type; null uses the schema's own description. */
 	readonly doc: string | null
-	/** Name of the type that this one repeats and extends. */
+	/** Name of the type that this one extends. */
 	readonly base?: string
 }
 
-/** Names in a group that no single schema stands for. */
+/** Further names in a group that do not belong to a single schema. */
 interface OtherNames {
-	/** Literal unions with a name of their own, found by their values. */
+	/** Named literal unions, found by their values. */
 	readonly unions?: Readonly<Record<string, readonly string[]>>
-	/** Interfaces with the fields that all types of the union `of` have in common. */
+	/** Interfaces with the fields that all types of the union `of` share. */
 	readonly envelopes?: Readonly<Record<string, { readonly of: string; readonly doc: string }>>
 }
 
@@ -50,7 +50,7 @@ export class TypeGroup extends z.core.$ZodRegistry<TypeName> {
 		return [...this.#types.values()]
 	}
 
-	/** @throws Error when the name is taken */
+	/** @throws Error if another schema has this name */
 	override add<Schema extends z.core.$ZodType>(schema: Schema, name: z.core.$replace<TypeName, Schema>): this {
 		if (this.#types.has(name.id)) throw new Error(`Two schemas are called ${name.id}. Give one of them another id.`)
 		this.#types.set(name.id, { ...name, schema })

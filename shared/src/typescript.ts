@@ -1,13 +1,13 @@
 import type * as z from 'zod'
 
-/** The part of JSON Schema that our schemas are made of. */
+/** A JSON Schema. */
 export type JsonSchema = z.core.JSONSchema.BaseSchema
 
-/** Writes JSON Schemas as TypeScript types; names of literal unions are found by their values. */
+/** Writes JSON Schemas as TypeScript types; finds the names of literal unions by their values. */
 export class TypeEmitter {
 	readonly #unions: ReadonlyMap<string, string>
 	readonly #io: 'input' | 'output'
-	/** The names the emitted types refer to. */
+	/** Names that the emitted types refer to. */
 	readonly used = new Set<string>()
 
 	constructor(unions: ReadonlyMap<string, string>, io: 'input' | 'output') {
@@ -15,7 +15,7 @@ export class TypeEmitter {
 		this.#io = io
 	}
 
-	/** A schema as a type expression. */
+	/** Writes a schema as a type expression. */
 	type(schema: JsonSchema): string {
 		if (schema.$ref !== undefined) return this.#use(schema.$ref)
 		if (schema.const !== undefined) return JSON.stringify(schema.const)
@@ -42,13 +42,13 @@ export class TypeEmitter {
 		}
 	}
 
-	/** The fields of an object schema, without the ones named in `except`. */
+	/** Writes the fields of an object schema, except those named in `except`. */
 	fields({ properties = {}, required = [] }: JsonSchema, except: ReadonlySet<string> = new Set()): string {
 		return Object.entries(properties as Record<string, JsonSchema>)
 			.filter(([name]) => !except.has(name))
 			.map(([name, schema]) => {
 				const [mark, absent] = required.includes(name) ? ['', ''] : ['?', ' | undefined']
-				return `${this.#fieldDoc(schema)}readonly ${fieldName(name)}${mark}: ${this.type(schema)}${absent}`
+				return `${this.#writeFieldDoc(schema)}readonly ${writeFieldName(name)}${mark}: ${this.type(schema)}${absent}`
 			})
 			.join('\n')
 	}
@@ -59,7 +59,7 @@ export class TypeEmitter {
 		return `readonly [${[...prefixItems.map((item) => this.type(item as JsonSchema)), ...rest].join(', ')}]`
 	}
 
-	/** Further fields that may be anything are left out, so that a misspelt name is an error. */
+	/** Writes an object. Omits untyped further fields, so that a misspelt name is an error. */
 	#object(schema: JsonSchema): string {
 		const rest = schema.additionalProperties
 		const named = Object.values(schema.properties ?? {}) as JsonSchema[]
@@ -69,7 +69,7 @@ export class TypeEmitter {
 		return `{\n${this.fields(schema)}\n}`
 	}
 
-	/** A union by its name, or by the name of the one it begins with. */
+	/** Writes a union by its name, or by the name of the one it begins with. */
 	#enum(values: readonly unknown[]): string {
 		for (let length = values.length; length > 1; length--) {
 			const name = this.#unions.get(JSON.stringify(values.slice(0, length)))
@@ -78,7 +78,7 @@ export class TypeEmitter {
 		return values.map((value) => JSON.stringify(value)).join(' | ')
 	}
 
-	#fieldDoc({ description, default: absent }: JsonSchema): string {
+	#writeFieldDoc({ description, default: absent }: JsonSchema): string {
 		const plain = absent !== undefined && this.#io === 'input'
 		return doc([description ?? '', plain ? `@defaultValue \`${JSON.stringify(absent)}\`` : ''])
 	}
@@ -89,21 +89,21 @@ export class TypeEmitter {
 	}
 }
 
-/** A comment of these lines, empty ones left out; nothing when all are. */
+/** Writes a comment of these lines without the empty ones; empty if all are. */
 export function doc(lines: readonly string[]): string {
 	const written = lines.filter((line) => line !== '')
 	if (written.length === 0) return ''
 	return written.length === 1 ? `/** ${written[0]} */\n` : `/**\n${written.map((line) => ` * ${line}\n`).join('')} */\n`
 }
 
-/** A name as a field is written. */
-function fieldName(name: string): string {
+/** Writes a field name, quoted where necessary. */
+function writeFieldName(name: string): string {
 	return /^[A-Za-z_$][\w$]*$/.test(name) ? name : JSON.stringify(name)
 }
 
-/** `step_progress` as a type is called: `StepProgress`. */
+/** Converts a name to the case of types: `step_progress` to `StepProgress`. */
 export const pascal = (name: string): string =>
 	name.replace(/(?:^|[^A-Za-z0-9]+)([A-Za-z0-9])/g, (_, letter: string) => letter.toUpperCase())
 
-/** `step_progress` as a method is called: `stepProgress`. */
+/** Converts a name to the case of methods: `step_progress` to `stepProgress`. */
 export const camel = (name: string): string => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())

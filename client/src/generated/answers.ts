@@ -3,56 +3,56 @@
 import type { PlanEvent } from './events.js'
 import type { Json, PlanStatus, PlanSummary } from './plans.js'
 
-/** The answer to a command: it is accepted, see the log from here. */
+/** The answer to an accepted command. Its effects follow in the log. */
 export interface CommandOutput {
 	readonly plan_id: string
-	/** the cursor of the command's last event; subscribe after it to see what follows */
+	/** cursor of the command's last event; subscribe after it to see the effects */
 	readonly cursor: string
-	/** false: the plan was already there */
+	/** false: the command had no effect, for the plan was already in that state */
 	readonly changed: boolean
 	readonly status: PlanStatus
 	readonly revision: number
 }
 
-/** Whether the stored events of a plan are what was stored. */
+/** The result of checking the stored events of a plan. */
 export interface VerifyOutput {
 	readonly plan_id: string
 	readonly ok: boolean
 	readonly oldest_seq: number
 	readonly head_seq: number
-	/** how many were compared */
+	/** number of compared events */
 	readonly events: number
 	readonly fault: {
-		/** the event at which the log can no longer be believed */
+		/** the first event that cannot be trusted */
 		readonly seq: number
-		/** base: what stands for the trimmed events, which are those up to `seq`; dropped: the plan agrees, but the store has lost events when it was opened, and nobody knows of which plans */
+		/** base: the record that replaces the trimmed events, up to `seq`; dropped: the plan is intact, but the store lost events of unknown plans when it was opened */
 		readonly reason: 'changed' | 'missing' | 'unreadable' | 'base' | 'dropped'
 		readonly detail: string
 	} | null
 }
 
-/** The history is cleared; the state of the plan is kept. */
+/** The answer after clearing the history of a plan; its state is kept. */
 export interface ClearOutput {
 	readonly plan_id: string
-	/** how many events were dropped */
+	/** number of dropped events */
 	readonly cleared: number
-	/** the head of the log, which goes on from here */
+	/** the head of the log; new events follow it */
 	readonly cursor: string
 }
 
-/** The whole result of a plan. */
+/** The full result of a plan. */
 export interface PlanResultOutput {
 	readonly plan_id: string
 	readonly result: Json
 }
 
-/** The plan is gone. */
+/** The answer after deleting a plan. */
 export interface DeleteOutput {
 	readonly plan_id: string
 	readonly deleted: true
 }
 
-/** The whole result of a step. */
+/** The full result of a step. */
 export interface StepResultOutput {
 	readonly plan_id: string
 	readonly step_id: string
@@ -71,57 +71,57 @@ export interface ReviewsOutput {
 		readonly expires_at: string | null
 		readonly step_id: string
 		readonly attempt: number
-		/** what the agent made: data, checks, artifacts */
+		/** the result of the agent: data, checks, artifacts */
 		readonly payload: Json
 	}>
 }
 
-/** What changed in the list of plans; the first item on each connection is the whole page. */
+/** A change in the list of plans. The first item on each connection is the whole list. */
 export interface ChangesOutput {
-	/** true on the first item of each connection: `plans` takes the place of all there was */
+	/** true on the first item of each connection: `plans` replaces the whole list */
 	readonly reset: boolean
 	/** new or changed, newest first */
 	readonly plans: ReadonlyArray<PlanSummary>
-	/** no longer among the newest that match */
+	/** plans that are no longer among the newest that match */
 	readonly removed: ReadonlyArray<string>
 }
 
 /** One page of a plan's events. */
 export interface HistoryOutput {
 	readonly plan_id: string
-	/** events on this page */
+	/** number of events on this page */
 	readonly event_count: number
 	readonly events: ReadonlyArray<PlanEvent>
 	/** `after` of the next page */
 	readonly next_cursor: string
 	readonly head_seq: number
-	/** the plan is done and this page reaches its end */
+	/** true: the plan is done and this page reaches its last event */
 	readonly finished: boolean
 }
 
-/** How many watch a plan. */
+/** The number of subscriptions to a plan. */
 export interface SubscribersOutput {
 	readonly plan_id: string
-	/** open subscriptions; a connection may have several */
+	/** number of open subscriptions; a connection may have several */
 	readonly subscriber_count: number
 }
 
-/** Who is connected. */
+/** The connected clients. */
 export interface ClientsOutput {
 	readonly client_count: number
-	/** the ids of the clients; one with several connections stands here once */
+	/** ids of the connected clients, each once, however many connections it has */
 	readonly clients: ReadonlyArray<string>
 	readonly connections: ReadonlyArray<{
 		readonly connection_id: string
 		readonly client_id: string
 		readonly transport: 'trpc-websocket' | 'trpc-sse' | 'sse' | 'websocket'
 		readonly connected_at: string
-		/** the last sign of life: something came, or what was sent was taken */
+		/** time of the last sign of life: data received, or sent data accepted */
 		readonly last_seen_at: string
 		readonly subscribed_plans: ReadonlyArray<string>
-		/** events given over since it connected */
+		/** number of events delivered since it connected */
 		readonly delivered: number
-		/** more waits for the client than it takes */
+		/** true: events arrive faster than the client reads */
 		readonly lagging: boolean
 	}>
 }
@@ -133,10 +133,10 @@ export interface ListOutput {
 	readonly next_page: string | null
 }
 
-/** The answer to published events: they are durable. */
+/** The answer to published events, once they are durable. */
 export interface PublishOutput {
 	readonly epoch: string
-	/** the cursor of the batch's last event */
+	/** cursor of the batch's last event */
 	readonly cursor: string
 	readonly results: ReadonlyArray<{
 		readonly event_id: string

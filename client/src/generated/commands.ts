@@ -5,32 +5,32 @@ import type { EventType } from './events.js'
 import type { Json, OnFailure, PlanStatus } from './plans.js'
 import type { PlanSpec, StepSpec } from './specs.js'
 
-/** Which events of which plan, and from where on. */
+/** The plan to follow, the position to start after, and filters for its events. */
 export interface SubscribeInput {
 	readonly plan_id: string
-	/** a cursor, a sequence number, "start" (the oldest retained event) or "now" (only what is new) */
+	/** a cursor, a sequence number, "start" (the oldest retained event) or "now" (only new events) */
 	readonly after?: string | number | undefined
-	/** only these; absent: all */
+	/** only events of these types; default: all */
 	readonly event_types?: ReadonlyArray<EventType> | undefined
-	/** only events of this step; hides the events of the plan itself */
+	/** only events of this step, without those of the plan itself */
 	readonly step_id?: string | undefined
 	/**
-	 * put the state into `ready`; with after "start" or "now" only
+	 * include the state in `ready`; only with after "start" or "now"
 	 * @defaultValue `false`
 	 */
 	readonly snapshot?: boolean | undefined
 	/**
-	 * until_done ends at the head of a finished plan; always stays for a retry
+	 * until_done: end at the head of a finished plan; always: stay open for a retry
 	 * @defaultValue `"until_done"`
 	 */
 	readonly follow?: 'until_done' | 'always' | undefined
-	/** so many events a second at most, and the others later; absent: as fast as they are taken */
+	/** maximum events per second; later events are delayed, not dropped; default: no limit */
 	readonly max_events_per_s?: number | undefined
 }
 
 /** The plan to create. */
 export interface CreateInput extends PlanSpec {
-	/** the same command under the same key again acts once and is answered the same */
+	/** repeating a command with the same key has no further effect and returns the same answer */
 	readonly idempotency_key?: string | undefined
 	/**
 	 * false: create only; plans.start runs it later
@@ -39,43 +39,43 @@ export interface CreateInput extends PlanSpec {
 	readonly start?: boolean | undefined
 }
 
-/** The plan that is meant. */
+/** The id of a plan. */
 export interface PlanInput {
 	readonly plan_id: string
 }
 
 /** The plan to check. */
 export interface VerifyInput {
-	/** `system` stands for the store alone */
+	/** `system` checks only the store itself */
 	readonly plan_id: string
 }
 
-/** The step that is meant. */
+/** The id of a step. */
 export interface StepInput {
 	readonly plan_id: string
 	readonly step_id: string
 }
 
-/** The plan a command is for. */
+/** The target of a command, and its options. */
 export interface CommandInput {
 	readonly plan_id: string
-	/** the same command under the same key again acts once and is answered the same */
+	/** repeating a command with the same key has no further effect and returns the same answer */
 	readonly idempotency_key?: string | undefined
-	/** refuse with `stale_revision` unless the graph is at this revision */
+	/** fail with `stale_revision` unless the graph is at this revision */
 	readonly expected_revision?: number | undefined
 }
 
-/** How to pause. */
+/** The plan to pause, and how. */
 export interface PauseInput extends CommandInput {
 	/**
-	 * drain: running attempts finish; interrupt: they are told to stop
+	 * drain: running attempts finish; interrupt: running attempts are aborted
 	 * @defaultValue `"drain"`
 	 */
 	readonly mode?: 'drain' | 'interrupt' | undefined
 	readonly reason?: string | undefined
 }
 
-/** Why to cancel. */
+/** The plan to cancel, and the reason. */
 export interface CancelInput extends CommandInput {
 	readonly reason?: string | undefined
 }
@@ -85,7 +85,7 @@ export type ModifyOp =
 	| {
 			readonly op: 'add_step'
 			readonly step: StepSpec
-			/** the step it comes behind; absent: the last one */
+			/** the step to insert it after; default: the last one */
 			readonly after?: string | undefined
 	  }
 	| {
@@ -96,7 +96,7 @@ export type ModifyOp =
 			readonly op: 'update_step'
 			readonly step_id: string
 			readonly patch: {
-				/** shown to people; the action when absent */
+				/** shown to people; default: the action */
 				readonly name?: string | undefined
 				readonly action?: string | undefined
 				readonly agent_type?: string | undefined
@@ -144,21 +144,21 @@ export type ModifyOp =
 			readonly step_ids: ReadonlyArray<string>
 	  }
 
-/** The edits of one modification. */
+/** The plan to modify, and the edits. */
 export interface ModifyInput extends CommandInput {
-	/** applied in order, checked after the last, all or nothing */
+	/** applied in order and validated after the last one; all apply or none */
 	readonly ops: ReadonlyArray<ModifyOp>
 }
 
-/** The plan to make a new one from. */
+/** The plan to clone. */
 export interface CloneInput {
-	/** the plan to make a new one from */
+	/** the plan to clone */
 	readonly plan_id: string
-	/** id of the new plan; made when absent */
+	/** id of the new plan; generated by default */
 	readonly new_plan_id?: string | undefined
 	/** @defaultValue `true` */
 	readonly start?: boolean | undefined
-	/** the same command under the same key again acts once and is answered the same */
+	/** repeating a command with the same key has no further effect and returns the same answer */
 	readonly idempotency_key?: string | undefined
 }
 
@@ -166,13 +166,13 @@ export interface CloneInput {
 export interface RetryStepInput extends CommandInput {
 	readonly step_id: string
 	/**
-	 * run again what was made from its result, too
+	 * also run the steps again that used its result
 	 * @defaultValue `false`
 	 */
 	readonly cascade?: boolean | undefined
 }
 
-/** The step to go on without. */
+/** The step to skip. */
 export interface SkipStepInput extends CommandInput {
 	readonly step_id: string
 	readonly reason?: string | undefined
@@ -183,93 +183,93 @@ export interface ReviewInput extends CommandInput {
 	readonly review_id: string
 	readonly decision: 'approve' | 'reject' | 'edit'
 	readonly comment?: string | undefined
-	/** with edit: the result to put in place */
+	/** with edit: the new result */
 	readonly payload?: Readonly<Record<string, Json>> | undefined
 }
 
-/** Which plans to watch the list of. */
+/** Filters for the list of plans to watch. */
 export interface ChangesInput {
 	readonly status?: ReadonlyArray<PlanStatus> | undefined
-	/** name=value; all must match */
+	/** name=value; a plan must match all of them */
 	readonly label?: ReadonlyArray<string> | undefined
 	/** @defaultValue `100` */
 	readonly limit?: number | undefined
 }
 
-/** Which page of a plan's events, and how long to wait for it. */
+/** The page of a plan's events to return, and how long to wait for it. */
 export interface HistoryInput {
 	readonly plan_id: string
-	/** a cursor, a sequence number, "start" (the oldest retained event) or "now" (only what is new) */
+	/** a cursor, a sequence number, "start" (the oldest retained event) or "now" (only new events) */
 	readonly after?: string | number | undefined
 	/** @defaultValue `1000` */
 	readonly limit?: number | undefined
 	/**
-	 * milliseconds to wait for an event when there is none behind `after`
+	 * milliseconds to wait for an event if there is none after `after`
 	 * @defaultValue `0`
 	 */
 	readonly wait_ms?: number | undefined
 }
 
-/** Which plans to list; what is absent does not matter. */
+/** Filters for the list of plans; an absent filter matches every plan. */
 export interface ListInput {
 	readonly status?: ReadonlyArray<PlanStatus> | undefined
-	/** name=value; all must match */
+	/** name=value; a plan must match all of them */
 	readonly label?: ReadonlyArray<string> | undefined
-	/** text the query contains, ignoring case */
+	/** text that the query must contain, ignoring case */
 	readonly query?: string | undefined
 	readonly created_after?: string | undefined
 	readonly created_before?: string | undefined
 	/** @defaultValue `100` */
 	readonly limit?: number | undefined
-	/** `next_page` of the page before */
+	/** `next_page` of the previous page */
 	readonly page?: string | undefined
 }
 
-/** Events of a plan that is run elsewhere. */
+/** Events of an external plan. */
 export interface PublishInput {
 	readonly plan_id: string
-	/** all or nothing, in this order */
+	/** stored in this order; all or none */
 	readonly events: ReadonlyArray<EventInput>
-	/** refuse with `conflict` unless the head of the log is here */
+	/** fail with `conflict` unless this is the head of the log */
 	readonly expected_seq?: number | undefined
 }
 
-/** Follows a plan on the plain WebSocket; takes the place of an earlier one of that plan. */
+/** Follows a plan on the plain WebSocket; replaces an earlier subscription to the same plan. */
 export interface SubscribeAction {
 	readonly plan_id: string
-	/** a cursor, a sequence number, "start" (the oldest retained event) or "now" (only what is new) */
+	/** a cursor, a sequence number, "start" (the oldest retained event) or "now" (only new events) */
 	readonly after?: string | number | undefined
-	/** only these; absent: all */
+	/** only events of these types; default: all */
 	readonly event_types?: ReadonlyArray<EventType> | undefined
-	/** only events of this step; hides the events of the plan itself */
+	/** only events of this step, without those of the plan itself */
 	readonly step_id?: string | undefined
 	/**
-	 * put the state into `ready`; with after "start" or "now" only
+	 * include the state in `ready`; only with after "start" or "now"
 	 * @defaultValue `false`
 	 */
 	readonly snapshot?: boolean | undefined
 	/**
-	 * until_done ends at the head of a finished plan; always stays for a retry
+	 * until_done: end at the head of a finished plan; always: stay open for a retry
 	 * @defaultValue `"until_done"`
 	 */
 	readonly follow?: 'until_done' | 'always' | undefined
-	/** so many events a second at most, and the others later; absent: as fast as they are taken */
+	/** maximum events per second; later events are delayed, not dropped; default: no limit */
 	readonly max_events_per_s?: number | undefined
 	readonly action: 'subscribe'
 }
 
-/** Leaves a plan on the plain WebSocket. */
+/** Stops following a plan on the plain WebSocket. */
 export interface UnsubscribeAction {
 	readonly action: 'unsubscribe'
 	readonly plan_id: string
 }
 
-/** Asks for a `pong` event with this timestamp in its data. */
+/** Requests a `pong` event with this timestamp in its data. */
 export interface PingAction {
 	readonly action: 'ping'
 	/** @defaultValue `null` */
 	readonly timestamp?: string | number | null | undefined
 }
 
-/** What a client may say on the plain WebSocket. */
+/** A message of a client on the plain WebSocket. */
 export type ClientMessage = SubscribeAction | UnsubscribeAction | PingAction

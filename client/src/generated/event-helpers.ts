@@ -29,25 +29,25 @@ import type {
 	StepStartedEventInput,
 } from './event-inputs.js'
 
-/** A method for each type of event; `step_id: null` stands for the plan itself. `publish` takes all that an event may hold. */
+/** One method per event type; `step_id: null` means the plan itself. `publish` accepts every field of an event. */
 export interface EventHelpers {
 	/** Publishes `plan_created`. The plan as it will run, with every default filled in. */
 	planCreated(
 		spec: PlanCreatedEventInput['data']['spec'],
 		total_steps: PlanCreatedEventInput['data']['total_steps'],
 	): Promise<Accepted>
-	/** Publishes `plan_started`. The plan runs. */
+	/** Publishes `plan_started`. The plan started. */
 	planStarted(
 		query: PlanStartedEventInput['data']['query'],
 		total_steps: PlanStartedEventInput['data']['total_steps'],
 		more?: Omit<PlanStartedEventInput['data'], 'query' | 'total_steps'>,
 	): Promise<Accepted>
-	/** Publishes `plan_completed`. The plan has come to its end; nothing follows. */
+	/** Publishes `plan_completed`. The plan completed; nothing follows. */
 	planCompleted(
 		result?: PlanCompletedEventInput['data']['result'],
 		more?: Omit<PlanCompletedEventInput['data'], 'result'>,
 	): Promise<Accepted>
-	/** Publishes `plan_failed`. A required step failed for good. */
+	/** Publishes `plan_failed`. The plan failed, because a required step did. */
 	planFailed(error: PlanFailedEventInput['data']['error'], more?: Omit<PlanFailedEventInput['data'], 'error'>): Promise<Accepted>
 	/** Publishes `plan_pausing`. The plan starts no more steps; some still run. */
 	planPausing(
@@ -55,7 +55,7 @@ export interface EventHelpers {
 		running_step_ids: PlanPausingEventInput['data']['running_step_ids'],
 		more?: Omit<PlanPausingEventInput['data'], 'mode' | 'running_step_ids'>,
 	): Promise<Accepted>
-	/** Publishes `plan_paused`. Nothing of the plan runs. */
+	/** Publishes `plan_paused`. The plan is paused; no step runs. */
 	planPaused(
 		reason?: PlanPausedEventInput['data']['reason'],
 		more?: Omit<PlanPausedEventInput['data'], 'reason'>,
@@ -84,26 +84,26 @@ export interface EventHelpers {
 		name?: StepStartedEventInput['data']['name'],
 		more?: Omit<StepStartedEventInput['data'], 'name'>,
 	): Promise<Accepted>
-	/** Publishes `step_progress`. How much of the attempt is done. */
+	/** Publishes `step_progress`. The progress of the attempt. */
 	stepProgress(
 		step_id: string,
 		progress: StepProgressEventInput['data']['progress'],
 		message?: StepProgressEventInput['data']['message'],
 		more?: Omit<StepProgressEventInput['data'], 'progress' | 'message'>,
 	): Promise<Accepted>
-	/** Publishes `step_output`. Text or a value the step gives while it runs. */
+	/** Publishes `step_output`. Text or a value that the step outputs while it runs. */
 	stepOutput(
 		step_id: string,
 		delta?: StepOutputEventInput['data']['delta'],
 		more?: Omit<StepOutputEventInput['data'], 'delta'>,
 	): Promise<Accepted>
-	/** Publishes `step_completed`. The step has its result. */
+	/** Publishes `step_completed`. The step completed with a result. */
 	stepCompleted(
 		step_id: string,
 		data?: StepCompletedEventInput['data']['data'],
 		more?: Omit<StepCompletedEventInput['data'], 'data'>,
 	): Promise<Accepted>
-	/** Publishes `step_failed`. The step failed for good. */
+	/** Publishes `step_failed`. The step failed and will not be retried. */
 	stepFailed(
 		step_id: string,
 		error: StepFailedEventInput['data']['error'],
@@ -115,19 +115,19 @@ export interface EventHelpers {
 		reason: StepRetryingEventInput['data']['reason'],
 		more?: Omit<StepRetryingEventInput['data'], 'reason'>,
 	): Promise<Accepted>
-	/** Publishes `step_skipped`. The step will not run; its dependents go on without it. */
+	/** Publishes `step_skipped`. The step will not run; its dependents continue without it. */
 	stepSkipped(
 		step_id: string,
 		reason: StepSkippedEventInput['data']['reason'],
 		more?: Omit<StepSkippedEventInput['data'], 'reason'>,
 	): Promise<Accepted>
-	/** Publishes `step_cancelled`. The step will not run any more. */
+	/** Publishes `step_cancelled`. The step was cancelled and will not run. */
 	stepCancelled(
 		step_id: string,
 		reason: StepCancelledEventInput['data']['reason'],
 		more?: Omit<StepCancelledEventInput['data'], 'reason'>,
 	): Promise<Accepted>
-	/** Publishes `quality_check`. What the gate of the step decided. */
+	/** Publishes `quality_check`. The decision of the step's quality gate. */
 	qualityCheck(
 		step_id: string | null,
 		quality_score: QualityCheckEventInput['data']['quality_score'],
@@ -135,7 +135,7 @@ export interface EventHelpers {
 		passed: QualityCheckEventInput['data']['passed'],
 		more?: Omit<QualityCheckEventInput['data'], 'quality_score' | 'decision' | 'passed'>,
 	): Promise<Accepted>
-	/** Publishes `review_required`. The result is held back for a person to look at. */
+	/** Publishes `review_required`. The result waits for a person to review it. */
 	reviewRequired(
 		step_id: string | null,
 		review_id: ReviewRequiredEventInput['data']['review_id'],
@@ -149,16 +149,16 @@ export interface EventHelpers {
 		decision: ReviewResolvedEventInput['data']['decision'],
 		more?: Omit<ReviewResolvedEventInput['data'], 'review_id' | 'decision'>,
 	): Promise<Accepted>
-	/** Publishes `metrics_update`. Numbers by name. */
+	/** Publishes `metrics_update`. Metrics, as numbers by name. */
 	metricsUpdate(step_id: string | null, data: MetricsUpdateEventInput['data']): Promise<Accepted>
-	/** Publishes `health_update`. How a component is. */
+	/** Publishes `health_update`. The health of a component. */
 	healthUpdate(
 		step_id: string | null,
 		component: HealthUpdateEventInput['data']['component'],
 		status: HealthUpdateEventInput['data']['status'],
 		detail?: HealthUpdateEventInput['data']['detail'],
 	): Promise<Accepted>
-	/** Publishes `error`. Something went wrong that is worth showing. */
+	/** Publishes `error`. An error worth showing to users. */
 	error(
 		step_id: string | null,
 		code: ErrorEventInput['data']['code'],
@@ -167,7 +167,7 @@ export interface EventHelpers {
 	): Promise<Accepted>
 }
 
-/** Binds each helper to where its event goes. */
+/** Binds each helper to the function that publishes its event. */
 export function bindEventHelpers(publish: (event: EventInput) => Promise<Accepted>): EventHelpers {
 	return {
 		planCreated: (spec, total_steps) => publish({ event_type: 'plan_created', data: { spec, total_steps } }),

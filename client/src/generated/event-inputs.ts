@@ -4,9 +4,9 @@ import type { OutputChannel } from './events.js'
 import type { Json, OnFailure } from './plans.js'
 import type { QualitySpec, RetrySpec } from './specs.js'
 
-/** What every event of a producer may have, whatever its type. */
+/** The fields of every event of a producer. */
 export interface EventInputEnvelope {
-	/** idempotency key of publishing; a uuid v7 when absent */
+	/** idempotency key of publishing; by default a UUID v7 */
 	readonly event_id?: string | undefined
 	readonly plan_id?: string | undefined
 	readonly timestamp?: string | undefined
@@ -29,12 +29,12 @@ export interface PlanCreatedEventInput extends EventInputEnvelope {
 			/** @defaultValue `{}` */
 			readonly input?: Readonly<Record<string, Json>> | undefined
 			/**
-			 * how many steps may run at once
+			 * number of steps that may run at once
 			 * @defaultValue `4`
 			 */
 			readonly max_concurrency?: number | undefined
 			/**
-			 * time for the whole plan, pauses included; null: no limit
+			 * time limit for the whole plan, including pauses; null: none
 			 * @defaultValue `null`
 			 */
 			readonly timeout_ms?: number | null | undefined
@@ -49,23 +49,23 @@ export interface PlanCreatedEventInput extends EventInputEnvelope {
 				readonly input?: Readonly<Record<string, Json>> | undefined
 				readonly depends_on: ReadonlyArray<string>
 				/**
-				 * time for one attempt; null: no limit
+				 * time limit for one attempt; null: none
 				 * @defaultValue `null`
 				 */
 				readonly timeout_ms?: number | null | undefined
 				/** @defaultValue `{}` */
 				readonly retry?: RetrySpec | undefined
 				/**
-				 * the gate the result must pass; null: none
+				 * the quality gate; null: none
 				 * @defaultValue `null`
 				 */
 				readonly quality?: QualitySpec | null | undefined
 				/**
-				 * what a final failure means: fail the plan, skip what depends on it, or go on with null as its result
+				 * on permanent failure: fail the plan, skip the dependents, or continue with null as the result
 				 * @defaultValue `"fail"`
 				 */
 				readonly on_failure?: OnFailure | undefined
-				/** the dependency was not given: it is the step before */
+				/** true: the dependency on the previous step is the default */
 				readonly implied: boolean
 			}>
 		}
@@ -170,7 +170,7 @@ export interface PlanCancellingEventInput extends EventInputEnvelope {
 		readonly reason?: string | undefined
 		readonly running_step_ids: ReadonlyArray<string>
 		/**
-		 * the plan's own timeout is the cause: it ends as failed
+		 * true: the plan's timeout is the cause, and the plan ends as failed
 		 * @defaultValue `false`
 		 */
 		readonly timed_out?: boolean | undefined
@@ -197,7 +197,7 @@ export interface PlanModifiedEventInput extends EventInputEnvelope {
 		readonly from_revision: number
 		readonly revision: number
 		readonly ops: ReadonlyArray<Readonly<Record<string, Json>>>
-		/** all steps, after the change */
+		/** all steps after the change */
 		readonly steps: ReadonlyArray<{
 			readonly step_id: string
 			readonly name: string
@@ -207,23 +207,23 @@ export interface PlanModifiedEventInput extends EventInputEnvelope {
 			readonly input?: Readonly<Record<string, Json>> | undefined
 			readonly depends_on: ReadonlyArray<string>
 			/**
-			 * time for one attempt; null: no limit
+			 * time limit for one attempt; null: none
 			 * @defaultValue `null`
 			 */
 			readonly timeout_ms?: number | null | undefined
 			/** @defaultValue `{}` */
 			readonly retry?: RetrySpec | undefined
 			/**
-			 * the gate the result must pass; null: none
+			 * the quality gate; null: none
 			 * @defaultValue `null`
 			 */
 			readonly quality?: QualitySpec | null | undefined
 			/**
-			 * what a final failure means: fail the plan, skip what depends on it, or go on with null as its result
+			 * on permanent failure: fail the plan, skip the dependents, or continue with null as the result
 			 * @defaultValue `"fail"`
 			 */
 			readonly on_failure?: OnFailure | undefined
-			/** the dependency was not given: it is the step before */
+			/** true: the dependency on the previous step is the default */
 			readonly implied: boolean
 		}>
 	}
@@ -234,7 +234,7 @@ export interface StepStartedEventInput extends EventInputEnvelope {
 	readonly event_type: 'step_started'
 	readonly step_id: string
 	readonly data: {
-		/** 1-based place in the plan */
+		/** 1-based position in the plan */
 		readonly step_number?: number | undefined
 		readonly name?: string | undefined
 		readonly action?: string | undefined
@@ -268,7 +268,7 @@ export interface StepOutputEventInput extends EventInputEnvelope {
 	readonly data: {
 		/** @defaultValue `"text"` */
 		readonly channel?: OutputChannel | undefined
-		/** text to append; never together with `value` */
+		/** text to append; excludes `value` */
 		readonly delta?: string | undefined
 		readonly value?: Json | undefined
 		/** 0-based per attempt and channel */
@@ -305,7 +305,7 @@ export interface StepCompletedEventInput extends EventInputEnvelope {
 					readonly bytes: number
 			  }>
 			| undefined
-		/** numbers by name, added up over an attempt: tokens, bytes read, money spent */
+		/** numbers by name, summed over an attempt: tokens, bytes read, money spent */
 		readonly usage?: Readonly<Record<string, number>> | undefined
 	}
 }
@@ -425,7 +425,7 @@ export interface MetricsUpdateEventInput extends EventInputEnvelope {
 	readonly event_type: 'metrics_update'
 	/** @defaultValue `null` */
 	readonly step_id?: string | null | undefined
-	/** numbers by name; `window_ms` is the time they cover */
+	/** numbers by name; `window_ms` is the period they cover */
 	readonly data: Readonly<Record<string, number>>
 }
 
@@ -454,7 +454,7 @@ export interface ErrorEventInput extends EventInputEnvelope {
 	}
 }
 
-/** An event as a producer sends it; the server fills in what is absent. */
+/** An event as a producer sends it; the server fills in absent fields. */
 export type EventInput =
 	| PlanCreatedEventInput
 	| PlanStartedEventInput

@@ -32,10 +32,10 @@ export type EventType =
 
 export type OutputChannel = 'text' | 'log' | 'data'
 
-/** What every event has, whatever its type. */
+/** The fields of every event. */
 export interface EventEnvelope {
 	readonly seq: number
-	/** resume behind this event */
+	/** resumes after this event */
 	readonly cursor: string
 	readonly event_id: string
 	readonly plan_id: string
@@ -51,7 +51,7 @@ export interface EventEnvelope {
 		| undefined
 }
 
-/** Who caused an event; set by the server, never by a producer. */
+/** The cause of an event; set by the server, never by a producer. */
 export interface Actor {
 	readonly type: 'user' | 'agent' | 'system' | 'api_key'
 	readonly id: string
@@ -113,7 +113,7 @@ export interface PlanResumedData {
 export interface PlanCancellingData {
 	readonly reason?: string | undefined
 	readonly running_step_ids: ReadonlyArray<string>
-	/** the plan's own timeout is the cause: it ends as failed */
+	/** true: the plan's timeout is the cause, and the plan ends as failed */
 	readonly timed_out: boolean
 }
 
@@ -128,13 +128,13 @@ export interface PlanModifiedData {
 	readonly from_revision: number
 	readonly revision: number
 	readonly ops: ReadonlyArray<Readonly<Record<string, Json>>>
-	/** all steps, after the change */
+	/** all steps after the change */
 	readonly steps: ReadonlyArray<NormalisedStep>
 }
 
 /** The data of a `step_started` event. */
 export interface StepStartedData {
-	/** 1-based place in the plan */
+	/** 1-based position in the plan */
 	readonly step_number?: number | undefined
 	readonly name?: string | undefined
 	readonly action?: string | undefined
@@ -158,7 +158,7 @@ export interface StepProgressData {
 /** The data of a `step_output` event. */
 export interface StepOutputData {
 	readonly channel: OutputChannel
-	/** text to append; never together with `value` */
+	/** text to append; excludes `value` */
 	readonly delta?: string | undefined
 	readonly value?: Json | undefined
 	/** 0-based per attempt and channel */
@@ -434,7 +434,7 @@ export interface PongEvent extends EventEnvelope {
 	readonly data: Readonly<Record<string, Json>>
 }
 
-/** An event as every transport delivers it; `event_type` tells which. */
+/** An event as every transport delivers it; `event_type` names its type. */
 export type PlanEvent =
 	| PlanCreatedEvent
 	| PlanStartedEvent

@@ -6,29 +6,29 @@ export type ResetReason = 'trimmed' | 'cleared' | 'epoch' | 'rewind' | 'fork'
 
 export type EndReason = 'completed' | 'failed' | 'cancelled' | 'deleted' | 'draining' | 'auth_expired' | 'slow'
 
-/** What the server could do with the position a subscription began at. */
+/** Tells where a subscription starts, and whether the server could resume from its position. */
 export interface ReadyFrame {
 	readonly frame: 'ready'
 	readonly plan_id: string
-	/** the position behind which the events follow: that of `from_seq - 1` */
+	/** the position that the events follow: that of `from_seq - 1` */
 	readonly cursor: string
 	/** null while the plan has no log */
 	readonly epoch: string | null
 	readonly head_seq: number
 	readonly oldest_seq: number
 	readonly from_seq: number
-	/** true unless there was a reset */
+	/** true unless there is a reset */
 	readonly recovered: boolean
 	readonly reset: {
 		readonly reason: ResetReason
 	} | null
-	/** the plan as of `from_seq - 1`; after a reset, or when a snapshot was asked for */
+	/** the plan as of `from_seq - 1`; present after a reset or with `snapshot` */
 	readonly state: PlanState | null
 	readonly plan_status: PlanStatus | 'unknown'
 	readonly owner: PlanOwner | null
 }
 
-/** Moves the cursor past events a filter hid, and shows life. */
+/** Moves the cursor past events that the filter hides, and serves as a heartbeat. */
 export interface PositionFrame {
 	readonly frame: 'position'
 	readonly plan_id: string
@@ -42,7 +42,7 @@ export interface EndFrame {
 	readonly cursor: string
 	readonly reason: EndReason
 	readonly final_seq: number
-	/** true: reconnect with the cursor; false: there is nothing more */
+	/** true: reconnect with the cursor; false: nothing follows */
 	readonly resume: boolean
 }
 
@@ -58,5 +58,5 @@ export interface ProblemFrame {
 	readonly code: string
 }
 
-/** What the server says of a stream, rather than of a plan; `frame` tells which. */
+/** A message about the stream rather than the plan; `frame` names its kind. */
 export type ControlFrame = ReadyFrame | PositionFrame | EndFrame | ProblemFrame

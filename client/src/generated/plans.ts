@@ -20,14 +20,14 @@ export type OnFailure = 'fail' | 'skip_dependents' | 'continue'
 /** Any JSON value. */
 export type Json = string | number | boolean | null | { readonly [key: string]: Json } | readonly Json[]
 
-/** Why a step or a plan failed. */
+/** The reason why a step or a plan failed. */
 export interface Failure {
 	readonly code: string
 	readonly message: string
 	readonly retryable: boolean
 }
 
-/** numbers by name, added up over an attempt: tokens, bytes read, money spent */
+/** numbers by name, summed over an attempt: tokens, bytes read, money spent */
 export type Usage = Readonly<Record<string, number>>
 
 /** One check of a quality gate. */
@@ -38,7 +38,7 @@ export interface Check {
 	readonly evidence?: Json | undefined
 }
 
-/** A file a step made. */
+/** A file made by a step. */
 export interface Artifact {
 	/** sha256 of the content, in hex */
 	readonly artifact_id: string
@@ -47,7 +47,7 @@ export interface Artifact {
 	readonly bytes: number
 }
 
-/** A question to a person that holds a step. */
+/** A question to a person that a step waits for. */
 export interface Review {
 	readonly review_id: string
 	readonly reason: string
@@ -56,24 +56,24 @@ export interface Review {
 	readonly expires_at: string | null
 }
 
-/** When and how often a step is tried again; durations in milliseconds. */
+/** When and how often a step is retried; durations in milliseconds. */
 export interface RetryPolicy {
-	/** how often the step may fail before it has failed for good */
+	/** number of failures after which the step fails permanently */
 	readonly max_attempts: number
 	readonly initial_ms: number
 	readonly factor: number
 	readonly max_ms: number
-	/** draw each delay uniformly from 0 to its formula */
+	/** draw each delay uniformly between 0 and its computed value */
 	readonly jitter: boolean
-	/** how many workers may be lost without any progress between */
+	/** number of workers that may be lost in a row without progress */
 	readonly max_lost: number
 }
 
-/** The gate the result of a step must pass. */
+/** The quality gate that the result of a step must pass. */
 export interface QualityPolicy {
 	readonly min_score: number
 	readonly approve_score: number
-	/** checks that must be there and reach min_score */
+	/** checks that must be present and reach min_score */
 	readonly dimensions: ReadonlyArray<string>
 	readonly require_review: boolean
 	readonly on_reject: 'retry' | 'fail' | 'skip'
@@ -91,33 +91,33 @@ export interface NormalisedStep {
 	readonly agent_type: string
 	readonly input: Readonly<Record<string, Json>>
 	readonly depends_on: ReadonlyArray<string>
-	/** time for one attempt; null: no limit */
+	/** time limit for one attempt; null: none */
 	readonly timeout_ms: number | null
 	readonly retry: RetryPolicy
-	/** the gate the result must pass; null: none */
+	/** the quality gate; null: none */
 	readonly quality: QualityPolicy | null
-	/** what a final failure means: fail the plan, skip what depends on it, or go on with null as its result */
+	/** on permanent failure: fail the plan, skip the dependents, or continue with null as the result */
 	readonly on_failure: OnFailure
-	/** the dependency was not given: it is the step before */
+	/** true: the dependency on the previous step is the default */
 	readonly implied: boolean
 }
 
-/** A plan with every default filled in: what `plan_created` holds. */
+/** A plan with every default filled in, as in `plan_created`. */
 export interface NormalisedPlan {
 	readonly plan_id: string
 	readonly query: string
 	readonly research_type: string
 	readonly labels: Readonly<Record<string, string>>
 	readonly input: Readonly<Record<string, Json>>
-	/** how many steps may run at once */
+	/** number of steps that may run at once */
 	readonly max_concurrency: number
-	/** time for the whole plan, pauses included; null: no limit */
+	/** time limit for the whole plan, including pauses; null: none */
 	readonly timeout_ms: number | null
 	readonly metrics_interval_ms: number | null
 	readonly steps: ReadonlyArray<NormalisedStep>
 }
 
-/** Everything known of a step. */
+/** The state of a step. */
 export interface StepState {
 	readonly step_id: string
 	readonly name: string
@@ -125,9 +125,9 @@ export interface StepState {
 	readonly agent_type: string
 	readonly depends_on: ReadonlyArray<string>
 	readonly status: StepStatus
-	/** how often the step has been started */
+	/** number of times the step has started */
 	readonly attempt: number
-	/** failures that count towards retry.max_attempts */
+	/** number of failures that count towards retry.max_attempts */
 	readonly failures: number
 	readonly on_failure: OnFailure
 	readonly progress: number
@@ -135,9 +135,9 @@ export interface StepState {
 	readonly started_at: string | null
 	readonly duration_ms: number | null
 	readonly quality_score: number | null
-	/** the result, when it is small */
+	/** the result, if it is small */
 	readonly result?: Json | undefined
-	/** sequence number of the event that holds the result, when it is not small */
+	/** sequence number of the event that holds the result, if it is large */
 	readonly result_seq?: number | undefined
 	readonly error: Failure | null
 	readonly retry_at: string | null
@@ -146,12 +146,12 @@ export interface StepState {
 	readonly usage: Usage | null
 }
 
-/** Everything known of a plan after its events up to `seq`. */
+/** The state of a plan after its events up to `seq`. */
 export interface PlanState {
 	readonly plan_id: string
 	readonly owner: PlanOwner
 	readonly status: PlanStatus
-	/** version of the graph, raised by plan_modified; 0 when the graph is not known */
+	/** version of the graph, raised by plan_modified; 0 if the graph is unknown */
 	readonly revision: number
 	readonly seq: number
 	readonly cursor: string
@@ -162,17 +162,17 @@ export interface PlanState {
 	readonly started_at: string | null
 	readonly finished_at: string | null
 	readonly error: Failure | null
-	/** null until the plan is completed */
+	/** null until the plan completes */
 	readonly result: Json
-	/** sequence number of the event that holds the result, when it is not small */
+	/** sequence number of the event that holds the result, if it is large */
 	readonly result_seq?: number | undefined
 	readonly quality_score: number | null
-	/** completed and skipped steps, as a part of all */
+	/** completed and skipped steps, as a fraction of all */
 	readonly progress: number
 	readonly steps: ReadonlyArray<StepState>
 }
 
-/** One line of the plan list. */
+/** One entry in the list of plans. */
 export interface PlanSummary {
 	readonly plan_id: string
 	readonly owner: PlanOwner

@@ -39,77 +39,77 @@ import type {
 import type { PlanEvent } from './events.js'
 import type { PlanState } from './plans.js'
 
-/** Every procedure of the server. A refusal is thrown as a `PlanstreamError`. */
+/** The procedures of the server. Each throws a `PlanstreamError` when the server refuses. */
 export interface Procedures {
 	readonly plans: {
 		/** Creates a plan and starts it. */
 		create(input: CreateInput, options?: CallOptions): Promise<CommandOutput>
 		/** Starts a plan that was created without being started. */
 		start(input: CommandInput, options?: CallOptions): Promise<CommandOutput>
-		/** Pauses a plan; plan_paused says when nothing runs any more. */
+		/** Pauses a plan; `plan_paused` follows once no step runs. */
 		pause(input: PauseInput, options?: CallOptions): Promise<CommandOutput>
-		/** Goes on with a paused plan. */
+		/** Resumes a paused plan. */
 		resume(input: CommandInput, options?: CallOptions): Promise<CommandOutput>
-		/** Cancels a plan; plan_cancelled says when nothing runs any more. */
+		/** Cancels a plan; `plan_cancelled` follows once no step runs. */
 		cancel(input: CancelInput, options?: CallOptions): Promise<CommandOutput>
-		/** Reopens a failed or cancelled plan and runs again what did not succeed. */
+		/** Reopens a failed or cancelled plan and reruns the steps that did not succeed. */
 		retry(input: CommandInput, options?: CallOptions): Promise<CommandOutput>
-		/** Edits the steps of a plan, also while it runs, all or nothing. */
+		/** Edits the steps of a plan, even while it runs; all edits apply or none. */
 		modify(input: ModifyInput, options?: CallOptions): Promise<CommandOutput>
-		/** Makes a new plan from a plan as it stands. */
+		/** Creates a new plan from the current steps of another. */
 		clone(input: CloneInput, options?: CallOptions): Promise<CommandOutput>
-		/** Removes a finished plan with its whole history. */
+		/** Deletes a finished plan with its whole history. */
 		delete(input: PlanInput, options?: CallOptions): Promise<DeleteOutput>
-		/** The state of a plan and of each of its steps. */
+		/** Returns the state of a plan and its steps. */
 		get(input: PlanInput, options?: CallOptions): Promise<PlanState>
-		/** The whole result of a completed plan. */
+		/** Returns the full result of a completed plan. */
 		result(input: PlanInput, options?: CallOptions): Promise<PlanResultOutput>
-		/** The plans, newest first, a page at a time. */
+		/** Lists plans, newest first, a page at a time. */
 		list(input?: ListInput, options?: CallOptions): Promise<ListOutput>
-		/** Every event of a plan behind a position, then each new one, until the plan is done. */
+		/** Streams every event of a plan after a position, then each new one, until the plan is done. */
 		events(input: SubscribeInput, options?: SubscribeOptions): AsyncGenerator<PlanEvent, void, undefined>
-		/** The newest plans, then what changes among them. */
+		/** Streams the newest plans, then the changes among them. */
 		changes(input?: ChangesInput, options?: WatchOptions): AsyncGenerator<ChangesOutput, void, undefined>
-		/** The events of a plan a page at a time; waits for the next one when asked to. */
+		/** Returns the events of a plan a page at a time, and can wait for the next one. */
 		history(input: HistoryInput, options?: CallOptions): Promise<HistoryOutput>
-		/** How many subscriptions to a plan are open. */
+		/** Counts the open subscriptions to a plan. */
 		subscribers(input: PlanInput, options?: CallOptions): Promise<SubscribersOutput>
 		/** Drops the events of a finished plan and keeps its state. */
 		clear(input: PlanInput, options?: CallOptions): Promise<ClearOutput>
 	}
 	readonly steps: {
-		/** Runs a step again, and with cascade what was made from its result. */
+		/** Retries a step; with `cascade`, also the steps that used its result. */
 		retry(input: RetryStepInput, options?: CallOptions): Promise<CommandOutput>
-		/** Counts a step as done without a result. */
+		/** Skips a step; the plan continues without its result. */
 		skip(input: SkipStepInput, options?: CallOptions): Promise<CommandOutput>
-		/** The whole result of a completed step. */
+		/** Returns the full result of a completed step. */
 		result(input: StepInput, options?: CallOptions): Promise<StepResultOutput>
 	}
 	readonly reviews: {
-		/** The open reviews of a plan with what is to be reviewed. */
+		/** Lists the open reviews of a plan with the results to review. */
 		list(input: PlanInput, options?: CallOptions): Promise<ReviewsOutput>
 		/** Answers a review: approve, reject, or edit the result. */
 		answer(input: ReviewInput, options?: CallOptions): Promise<CommandOutput>
 	}
 	readonly events: {
-		/** Adds events of a plan that is run elsewhere; answers when they are durable. */
+		/** Publishes events of an external plan; answers when they are durable. */
 		publish(input: PublishInput, options?: CallOptions): Promise<PublishOutput>
 	}
 	readonly clients: {
-		/** Who is connected, and to which plans. */
+		/** Lists the connected clients and the plans they follow. */
 		list(input?: Readonly<Record<string, never>>, options?: CallOptions): Promise<ClientsOutput>
 	}
 	readonly admin: {
-		/** Compares every stored event of a plan with its fingerprint. */
+		/** Checks every stored event of a plan against its fingerprint. */
 		verify(input: VerifyInput, options?: CallOptions): Promise<VerifyOutput>
 	}
 	readonly agents: {
-		/** The agents a step may name as its `agent_type`. */
+		/** Lists the agents that a step may name as its `agent_type`. */
 		list(input?: Readonly<Record<string, never>>, options?: CallOptions): Promise<AgentsOutput>
 	}
 }
 
-/** Where each subscription is. */
+/** The name and path of each subscription. */
 export const STREAMS = {
 	'plans.events': { name: 'plans.events', path: '/api/v1/streaming/plans/{plan_id}/events' },
 	'plans.changes': { name: 'plans.changes', path: '/api/v1/streaming/plans/changes' },
