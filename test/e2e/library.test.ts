@@ -158,7 +158,7 @@ describe('with authorize', () => {
 		for (const options of [
 			{ headers: { cookie: 'user=ann' } },
 			{ headers: { authorization: 'Bearer ann' } },
-			{ protocols: ['planstream.bearer.ann'] },
+			{ protocols: ['planstream-1', 'planstream.bearer.ann'] },
 		]) {
 			await using wire = await new TrpcSocketClient(host, '/p/trpc', options).open()
 			wire.send(call)

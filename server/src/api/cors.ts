@@ -1,6 +1,6 @@
 import type { HttpBindings } from '@hono/node-server'
 import type { Context, MiddlewareHandler } from 'hono'
-import { type Authenticator, assertOneHost } from '../auth/authenticator.js'
+import { type Authenticator, assertSingleHeaders } from '../auth/authenticator.js'
 import { createRequestId, REQUEST_ID, SECURITY_HEADERS } from './response-headers.js'
 
 const PREFLIGHT_SECONDS = '600'
@@ -22,9 +22,10 @@ export function originGuard(authority: Authenticator): MiddlewareHandler<Guarded
 		context.set('requestId', requestId)
 		outgoing.setHeader(REQUEST_ID, requestId)
 		for (const [name, value] of SECURITY_ENTRIES) outgoing.setHeader(name, value)
-		assertOneHost(incoming)
-		authority.checkOrigin(incoming)
-		const { origin } = incoming.headers
+		assertSingleHeaders(incoming)
+		const { headers, socket, url } = incoming
+		authority.checkOrigin({ headers, socket, url, path: context.req.path })
+		const { origin } = headers
 		if (origin !== undefined) {
 			outgoing.setHeader('access-control-allow-origin', origin)
 			outgoing.setHeader('access-control-expose-headers', 'allow, retry-after, www-authenticate, x-request-id')

@@ -37,6 +37,9 @@ describe('authorities', () => {
 		{ host: 'api.example.com', origin: 'https://app.example.com' },
 		{ host: 'api.example.com', origin: 'http://localhost:5173' },
 		{ host: 'api.example.com', forwarded: 'for=203.0.113.9' },
+		{ host: 'API.example.com', origin: 'http://api.example.com' },
+		{ host: 'api.example.com:80', origin: 'http://api.example.com' },
+		{ host: 'api.example.com:443', origin: 'https://api.example.com' },
 	])('welcomes %j', (headers) => {
 		expect(() => authority.checkOrigin({ headers, socket: {} })).not.toThrow()
 	})
@@ -101,7 +104,13 @@ describe('credentials of a request', () => {
 	})
 
 	it('agrees to a protocol without a key where it can', () => {
-		expect(chooseProtocol(new Set(['planstream.bearer.abc', 'planstream']))).toBe('planstream')
-		expect(chooseProtocol(new Set(['planstream.bearer.abc']))).toBe('planstream.bearer.abc')
+		expect(chooseProtocol(new Set(['planstream.bearer.abc', 'planstream-1']))).toBe('planstream-1')
+		expect(chooseProtocol(new Set(['other', 'planstream-1']))).toBe('other')
+		expect(chooseProtocol(new Set())).toBe(false)
+	})
+
+	it('never agrees to a protocol that holds a key, nor to one that it does not know beside a key', () => {
+		for (const offered of [['planstream.bearer.abc'], ['planstream.bearer.abc', 'other'], ['other', 'planstream.bearer.abc']])
+			expect(chooseProtocol(new Set(offered))).toBe(false)
 	})
 })

@@ -28,16 +28,30 @@ export function readUpgradeToken(headers: IncomingHttpHeaders): string | null {
 	return readBearerToken(headers) ?? bearer?.slice(BEARER_PROTOCOL.length) ?? null
 }
 
-/** Chooses the subprotocol to accept: preferably one without a key, because proxies may log the response. */
+/** Subprotocol that a client offers beside the one with its key. */
+const PROTOCOL = 'planstream-1'
+
+/** Chooses the subprotocol to accept. It is never one with a key, because proxies may log the response. */
 export function chooseProtocol(offered: ReadonlySet<string>): string | false {
 	const [first = false] = offered
-	return [...offered].find((protocol) => !protocol.startsWith(BEARER_PROTOCOL)) ?? first
+	const hasKey = [...offered].some((protocol) => protocol.startsWith(BEARER_PROTOCOL))
+	return hasKey ? offered.has(PROTOCOL) && PROTOCOL : first
+}
+
+/** Tells whether an upgrade offers its key as the only subprotocol. */
+function isLoneKey({ via, headers }: AccessRequest): boolean {
+	const offered = headers['sec-websocket-protocol']
+	return via === 'websocket' && offered !== undefined && offered.startsWith(BEARER_PROTOCOL) && !offered.includes(',')
 }
 
 /** Origin of a request: its headers and the address of its peer. */
 export interface RequestOrigin {
 	readonly headers: IncomingHttpHeaders
 	readonly socket: { readonly remoteAddress?: string | undefined }
+	/** Target of the request line. */
+	readonly url?: string | undefined
+	/** Path inside this server, without what it is mounted at; null for an upgrade. */
+	readonly path?: string | null
 }
 
 /** Host names of the local machine. A server without authentication listens on one of these and rejects requests for any other. */
@@ -55,7 +69,7 @@ export function isLoopback(host: string): boolean {
  *
  * @throws PlanstreamError `forbidden`
  */
-function assertLocal({ headers, socket }: RequestOrigin): void {
+function assertLocal({ headers, socket, url = '/', path = null }: RequestOrigin): void {
 	const { host, origin } = headers
 	const { remoteAddress = '' } = socket
 	if (!isLoopbackAddress(remoteAddress)) {
@@ -69,10 +83,51 @@ function assertLocal({ headers, socket }: RequestOrigin): void {
 	if (origin !== undefined && !isLoopbackOrigin(origin)) {
 		throw new PlanstreamError('forbidden', `The request comes from a page of "${origin}". ${ADVICE}`, { header: 'origin' })
 	}
-	const forwarded = Object.keys(headers).find((name) => name === 'forwarded' || name.startsWith('x-forwarded-'))
+	if (/^https?:/i.test(url) && !isLoopbackUrl(url)) {
+		throw new PlanstreamError('forbidden', `The request line names another host than this machine. ${ADVICE}`)
+	}
+	assertSameSite(headers, path)
+	const forwarded = Object.keys(headers).find((name) => PROXY_HEADERS.has(name) || name.startsWith('x-forwarded-'))
 	if (forwarded === undefined) return
 	throw new PlanstreamError('forbidden', `The request came through a proxy (header ${forwarded}). ${ADVICE}`, {
 		header: forwarded,
+	})
+}
+
+/** Headers by which proxies say that a request went through them, besides `X-Forwarded-*`. */
+const PROXY_HEADERS: ReadonlySet<string> = new Set([
+	'cdn-loop',
+	'cf-connecting-ip',
+	'client-ip',
+	'fastly-client-ip',
+	'fly-client-ip',
+	'forwarded',
+	'forwarded-for',
+	'proxy-connection',
+	'true-client-ip',
+	'via',
+	'x-client-ip',
+	'x-cluster-client-ip',
+	'x-envoy-external-address',
+	'x-original-forwarded-for',
+	'x-originating-ip',
+	'x-real-ip',
+	'x-remote-addr',
+	'x-remote-ip',
+])
+
+/** Paths of the pages for people: a link on another site may open them, because they tell nothing about plans. */
+const PAGES: ReadonlySet<string> = new Set(['/docs', '/docs/'])
+
+/**
+ * Rejects requests that a page of another site makes a browser send without an origin, such as images and links: how long an answer takes
+ * would tell that page which plans exist.
+ */
+function assertSameSite({ origin, ...headers }: IncomingHttpHeaders, path: string | null): void {
+	if (headers['sec-fetch-site'] !== 'cross-site' || origin !== undefined) return
+	if (headers['sec-fetch-mode'] === 'navigate' && path !== null && PAGES.has(path)) return
+	throw new PlanstreamError('forbidden', `The request comes from a page of another site. ${ADVICE}`, {
+		header: 'sec-fetch-site',
 	})
 }
 
@@ -133,14 +188,24 @@ export interface KeyAuthenticatorOptions {
 	readonly holders: readonly ((token: string) => Principal | null)[]
 	/** Origins of pages that may use the server, besides its own and those of this machine. */
 	readonly origins: readonly string[]
+	/** Tells of clients that should be changed. @defaultValue nothing is told */
+	readonly warn?: (message: string) => void
 }
 
 /** Creates an authenticator that accepts requests with a valid key, from any address. */
-export function createKeyAuthenticator({ holders, origins }: KeyAuthenticatorOptions): Authenticator {
+export function createKeyAuthenticator({ holders, origins, warn = () => undefined }: KeyAuthenticatorOptions): Authenticator {
+	/** Ids of keys that their clients offered as the only subprotocol; there are at most as many as keys. */
+	const lone = new Set<string>()
+	const warnOnce = ({ actor }: Principal): void => {
+		if (lone.has(actor.id)) return
+		lone.add(actor.id)
+		warn(`A WebSocket client offers the key ${actor.id} as its only subprotocol. Have it offer ${PROTOCOL} too.`)
+	}
+	const known = origins.map(normalizeOrigin)
 	return {
 		checkOrigin: ({ headers }) => {
 			const { origin } = headers
-			if (origin === undefined || !isLoopbackOrigin(origin)) assertKnownPage(headers, origins)
+			if (origin === undefined || !isLoopbackOrigin(origin)) assertKnownPage(headers, known)
 		},
 		identify: (request) => {
 			refuseRouterCalls(request.via)
@@ -148,7 +213,9 @@ export function createKeyAuthenticator({ holders, origins }: KeyAuthenticatorOpt
 			if (token === null) throw new PlanstreamError('unauthorized', NO_KEY)
 			for (const find of holders) {
 				const principal = find(token)
-				if (principal !== null) return principal
+				if (principal === null) continue
+				if (isLoneKey(request)) warnOnce(principal)
+				return principal
 			}
 			throw new PlanstreamError('unauthorized', WRONG_KEY)
 		},
@@ -182,19 +249,37 @@ function refuseRouterCalls(via: AccessRequest['via']): void {
  */
 export function assertKnownPage({ origin, host }: IncomingHttpHeaders, origins: readonly string[]): void {
 	if (origin === undefined || origins.includes(origin)) return
-	if (URL.canParse(origin) && new URL(origin).host === host) return
+	if (isSameHost(origin, host)) return
 	const message = `Pages of "${origin}" may not use this server. Add the origin to PLANSTREAM_ORIGINS or to \`origins\` to allow them.`
 	throw new PlanstreamError('forbidden', message, { header: 'origin' })
 }
 
+/** Writes an origin as browsers do: in lower case and without the port that its scheme has by default. */
+export function normalizeOrigin(origin: string): string {
+	return URL.canParse(origin) ? new URL(origin).origin : origin
+}
+
+/** Compares a page's origin with a Host header as URLs, in which case and the default port make no difference. */
+function isSameHost(origin: string, host = ''): boolean {
+	if (!URL.canParse(origin)) return false
+	const { protocol, host: own } = new URL(origin)
+	const url = `${protocol}//${host}`
+	return URL.canParse(url) && new URL(url).host === own
+}
+
+const SINGLE_HEADERS = ['host', 'authorization'] as const
+
 /**
- * Rejects a request with several Host headers, as RFC 9112, 3.2 requires: a proxy in front of this server may have checked another one.
+ * Rejects a request with several Host headers, as RFC 9112, 3.2 requires, or several keys: a proxy in front of this server may have checked
+ * another one.
  *
  * @throws PlanstreamError `bad_request`
  */
-export function assertOneHost({ rawHeaders }: Pick<IncomingMessage, 'rawHeaders'>): void {
-	const hosts = rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === 'host').length
-	if (hosts <= 1) return
-	const message = `The request has ${hosts} Host headers. Send exactly one.`
-	throw new PlanstreamError('bad_request', message, { path: 'host' })
+export function assertSingleHeaders({ rawHeaders }: Pick<IncomingMessage, 'rawHeaders'>): void {
+	for (const header of SINGLE_HEADERS) {
+		const count = rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === header).length
+		if (count <= 1) continue
+		const name = header === 'host' ? 'Host' : 'Authorization'
+		throw new PlanstreamError('bad_request', `The request has ${count} ${name} headers. Send exactly one.`, { path: header })
+	}
 }

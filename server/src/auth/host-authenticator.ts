@@ -3,7 +3,7 @@ import { SCOPES } from '@planstream/shared/schemas'
 import * as z from 'zod'
 import type { Principal } from '../hub/principal.js'
 import { describeIssue } from '../ops/issues.js'
-import { type AccessRequest, type Authenticator, assertKnownPage, readToken } from './authenticator.js'
+import { type AccessRequest, type Authenticator, assertKnownPage, normalizeOrigin, readToken } from './authenticator.js'
 import { tenant } from './keys.js'
 
 /**
@@ -29,8 +29,9 @@ const principal = z.looseObject({
  * @param origins - further origins whose pages may use the server
  */
 export function createHostAuthenticator(authorize: Authorize, origins: readonly string[]): Authenticator {
+	const known = origins.map(normalizeOrigin)
 	return {
-		checkOrigin: ({ headers }) => assertKnownPage(headers, origins),
+		checkOrigin: ({ headers }) => assertKnownPage(headers, known),
 		identify: async (request, ctx) => {
 			const authorized = await authorize(ctx, { ...request, token: readBearerOnly(request) })
 			if (authorized !== null) return assertPrincipal(authorized)

@@ -4,7 +4,7 @@ import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
 import { problemResponse } from '../../api/errors.js'
 import { type OnProblem, reportFailures } from '../../api/procedure.js'
 import { createRequestId, REQUEST_ID } from '../../api/response-headers.js'
-import { type Authenticator, assertOneHost } from '../../auth/authenticator.js'
+import { type Authenticator, assertSingleHeaders } from '../../auth/authenticator.js'
 
 /**
  * Takes a connection over after its HTTP upgrade.
@@ -32,7 +32,7 @@ export function upgradeRouter({ upgrades, authority, onProblem }: UpgradeOptions
 	const upgrade: UpgradeRouter['upgrade'] = (request, socket, head) => {
 		socket.on('error', ignoreReset)
 		try {
-			assertOneHost(request)
+			assertSingleHeaders(request)
 			authority.checkOrigin(request)
 			upgradeAt(pathOf(request.url ?? '/'), upgrades)(request, socket, head)
 		} catch (thrown) {
