@@ -34,13 +34,18 @@ const SIGNAL_EXIT = { SIGINT: 130, SIGTERM: 143 } as const
 
 /**
  * Serves until the process is told to stop: the whole of `planstream serve`. Standard output carries one line, when the server is
- * ready; everything else goes to standard error. SIGTERM and SIGINT stop the server in order, a second one ends the process at once.
+ * ready; everything else goes to standard error. SIGTERM and SIGINT stop the server in order, a second one ends the process at once; SIGHUP
+ * has it read its files of keys and limits again.
  *
  * @param env - the settings, as environment variables; a wrong one is named and ends the process with exit code 2
  */
 export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
+	let reload: RunningServer['reload'] = () => Promise.resolve()
+	// Without a listener this signal ends the process, also while it starts.
+	process.on('SIGHUP', () => void reload())
 	const { settings, agents } = readSettings(env)
 	const server = await startWithSettings(settings, agents)
+	reload = () => server.reload()
 	// Whoever reads the line may stop the server at once.
 	const stopped = waitForShutdown(server)
 	process.stdout.write(`planstream listening on ${server.url}\n`)

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { unwatchFile, watchFile } from 'node:fs'
+import { type Stats, unwatchFile, watchFile } from 'node:fs'
 import { open, readFile, rename, rm } from 'node:fs/promises'
 import { PlanstreamError } from '@planstream/shared'
 import { SCOPES } from '@planstream/shared/schemas'
@@ -56,19 +56,41 @@ export interface NewKey {
 }
 
 /**
- * Reads the keys in a file.
+ * Reads the keys in a file, which must belong to this user or to root, who alone may write it: whoever else can write it decides who gets in.
  *
- * @throws PlanstreamError `bad_request` with the `file`, when it cannot be read or is invalid
+ * @throws PlanstreamError `bad_request` with the `file`, when it cannot be read, is invalid, or when others may write it
  */
 export async function readKeys(file: string): Promise<ApiKey[]> {
-	const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+	const { text, stats } = await readWithStats(file).catch((cause: unknown) => {
 		throw makeFileError(
 			file,
 			`cannot be read (${describeCause(cause)}). \`planstream keys create --file ${file}\` makes one`,
 			cause,
 		)
 	})
+	assertOwn(file, stats)
 	return parseKeys(file, text)
+}
+
+/** Reads a file and looks at it through one handle, so that both are of the same file. */
+async function readWithStats(file: string): Promise<{ readonly text: string; readonly stats: Stats }> {
+	await using handle = await open(file)
+	return { stats: await handle.stat(), text: await handle.readFile('utf8') }
+}
+
+const ROOT = 0
+/** Write permission for the group and for others. */
+const WRITABLE_FOR_OTHERS = 0o022
+
+/** Checks owner and mode, where the system has them. */
+function assertOwn(file: string, { uid, mode }: Stats): void {
+	const user = process.getuid?.()
+	if (user === undefined) return
+	if (uid !== user && uid !== ROOT) {
+		throw makeFileError(file, `belongs to user ${uid}. Make it belong to the user ${user} of this process, or to root`, undefined)
+	}
+	if ((mode & WRITABLE_FOR_OTHERS) === 0) return
+	throw makeFileError(file, `is writable for others. Take that away with \`chmod go-w ${file}\``, undefined)
 }
 
 /**

@@ -3,11 +3,13 @@ import path from 'node:path'
 import { expect, it } from 'vitest'
 import { createTemporaryDirectory } from '#test/support/cli-process.js'
 import { createKey, revokeKey } from '../auth/keys.js'
+import type { Schedule } from '../ops/clock.js'
+import { Health } from '../ops/health.js'
 import { assertHost, openAccess, readAccessKeys } from './access.js'
 
 const GRANT = { tenant: 'acme', scopes: ['plans:read' as const] }
 
-it('follows its file: new keys get in, revoked ones do not, and a file that cannot be read changes nothing and is told', async () => {
+it('follows its file: new keys get in, revoked ones do not, and a file that cannot be used keeps the old keys for a time', async () => {
 	using directory = createTemporaryDirectory()
 	const apiKeys = path.join(directory.path, 'keys.json')
 	const problems: string[] = []
@@ -16,7 +18,18 @@ it('follows its file: new keys get in, revoked ones do not, and a file that cann
 		await createKey(apiKeys, { ...GRANT, id: 'second' }),
 	]
 	const keys = await readAccessKeys({ apiKeys })
-	using entrance = openAccess({ apiKeys }, { keys, holder: () => null }, (sentence) => void problems.push(sentence))
+	const health = new Health()
+	let endGrace: () => void = () => undefined
+	const schedule: Schedule = (callback) => {
+		endGrace = callback
+		return {
+			[Symbol.dispose]: () => {
+				endGrace = () => undefined
+			},
+		}
+	}
+	const onProblem = (message: string): void => void problems.push(message)
+	using entrance = openAccess({ apiKeys }, { keys, holder: () => null, health, onProblem, warn: onProblem, schedule })
 	const letIn = (...tokens: string[]) =>
 		tokens.filter((token) => isLetIn(() => entrance.authority.identify({ via: 'http', headers: {}, token }, null)))
 
@@ -28,6 +41,15 @@ it('follows its file: new keys get in, revoked ones do not, and a file that cann
 	await rename(`${apiKeys}.bad`, apiKeys)
 	await expect.poll(() => problems, { timeout: 10_000 }).toEqual([expect.stringContaining('as they were')])
 	expect(letIn(first, second, third)).toEqual([second, third])
+	expect(health.components).toMatchObject([{ component: 'keys', status: 'degraded' }])
+
+	endGrace()
+	expect(letIn(first, second, third)).toEqual([])
+	expect(health.components).toMatchObject([{ component: 'keys', status: 'down' }])
+	await writeFile(apiKeys, JSON.stringify(keys))
+	await entrance.reload()
+	expect(letIn(first, second, third)).toEqual([first, second])
+	expect(health.components).toMatchObject([{ component: 'keys', status: 'ok' }])
 })
 
 it.each([

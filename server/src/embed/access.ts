@@ -11,11 +11,14 @@ import { type Authorize, createHostAuthenticator } from '../auth/host-authentica
 import { KeyRing } from '../auth/key-ring.js'
 import { type ApiKey, readKeys, watchKeys } from '../auth/keys.js'
 import type { Principal } from '../hub/principal.js'
-import { processSchedule } from '../ops/clock.js'
+import { processSchedule, type Schedule } from '../ops/clock.js'
+import type { Health } from '../ops/health.js'
 
 /** Who gets in. Disposing it lets go of the file of keys. */
 export interface AccessControl extends Disposable {
 	readonly authority: Authenticator
+	/** Reads the file of keys again, if there is one. It never rejects. */
+	readonly reload: () => Promise<void>
 }
 
 export interface AccessOptions {
@@ -54,34 +57,99 @@ export function assertHost(host: string, { apiKeys, authorize }: AccessOptions):
 	throw new PlanstreamError('bad_request', sentence, { host, allowed: [...LOOPBACK_HOSTS] })
 }
 
+/** Time for which the old keys stay valid while their file cannot be used, in milliseconds. */
+const KEYS_GRACE_MS = 10 * 60 * 1000
+
+/** The component of the health that tells of the file of keys. */
+const KEYS_COMPONENT = 'keys'
+const OLD_KEYS = 'The file of keys cannot be used. The keys read before stay valid for 10 minutes.'
+const NO_KEYS = 'The file of keys cannot be used, and the keys read before are no longer valid. No key is accepted.'
+
+export interface AccessContext {
+	/** Keys that the server starts with. */
+	readonly keys: readonly ApiKey[]
+	/** Finds who holds a token that is not in the file; null for an unknown one. */
+	readonly holder: (token: string) => Principal | null
+	readonly health: Health
+	readonly onProblem: OnProblem
+	readonly warn: (message: string) => void
+	/** Ends the grace time of old keys. @defaultValue a timer that does not keep the process alive */
+	readonly schedule?: Schedule
+}
+
 /**
- * Whom the application lets in gets in; with a file of keys whoever has one of them; else this machine. The file is read again when it changes; one that cannot be
- * read leaves the keys as they were, and is told.
- *
- * @param holder - who else gets in, besides the holders of the keys
+ * Opens the access of an application's own users, of whoever holds a key, or of this machine alone. The file of keys is read again when it
+ * changes. While it cannot be used, the health says so and the keys read before stay valid for 10 minutes.
  */
-export function openAccess(
-	{ apiKeys, authorize, origins = [] }: AccessOptions,
-	{ keys, holder }: { readonly keys: readonly ApiKey[]; readonly holder: (token: string) => Principal | null },
-	onProblem: OnProblem,
-): AccessControl {
-	if (authorize !== undefined)
-		return { authority: createHostAuthenticator(authorize, origins), [Symbol.dispose]: () => undefined }
-	if (apiKeys === undefined) return { authority: LOCAL_AUTHENTICATOR, [Symbol.dispose]: () => undefined }
-	const ring = new KeyRing({ clock: Date.now, schedule: processSchedule })
-	ring.replace(keys)
-	const watch = watchKeys(apiKeys, () => {
-		readKeys(apiKeys)
-			.then((changed) => ring.replace(changed))
-			.catch((error: unknown) =>
-				onProblem('The keys are as they were, because their file cannot be read.', asPlanstreamError(error)),
-			)
-	})
+export function openAccess({ apiKeys, authorize, origins = [] }: AccessOptions, context: AccessContext): AccessControl {
+	if (authorize !== undefined) return openFixedAccess(createHostAuthenticator(authorize, origins))
+	if (apiKeys === undefined) return openFixedAccess(LOCAL_AUTHENTICATOR)
+	const { holder, warn } = context
+	const file = new KeyFile(apiKeys, context)
 	return {
-		authority: createKeyAuthenticator({ holders: [holder, (token) => ring.find(token)], origins }),
-		[Symbol.dispose]: () => {
-			watch[Symbol.dispose]()
-			ring[Symbol.dispose]()
-		},
+		authority: createKeyAuthenticator({ holders: [holder, (token) => file.ring.find(token)], origins, warn }),
+		reload: () => file.reload(),
+		[Symbol.dispose]: () => file[Symbol.dispose](),
+	}
+}
+
+function openFixedAccess(authority: Authenticator): AccessControl {
+	return { authority, reload: () => Promise.resolve(), [Symbol.dispose]: () => undefined }
+}
+
+/** A watched file of keys and the keys that are valid because of it. */
+class KeyFile implements Disposable {
+	readonly ring = new KeyRing({ clock: Date.now, schedule: processSchedule })
+	readonly #file: string
+	readonly #context: AccessContext
+	readonly #watch: Disposable
+	/** Runs while the old keys stay valid. */
+	#grace: Disposable | null = null
+	/** Reads the file one time after the other, so that an older content never replaces a newer one. */
+	#reading: Promise<void> = Promise.resolve()
+	#isDisposed = false
+
+	constructor(file: string, context: AccessContext) {
+		this.#file = file
+		this.#context = context
+		this.ring.replace(context.keys)
+		context.health.report(KEYS_COMPONENT, 'ok')
+		this.#watch = watchKeys(file, () => void this.reload())
+	}
+
+	reload(): Promise<void> {
+		this.#reading = this.#reading.then(() => this.#read())
+		return this.#reading
+	}
+
+	[Symbol.dispose](): void {
+		this.#isDisposed = true
+		this.#watch[Symbol.dispose]()
+		this.#grace?.[Symbol.dispose]()
+		this.ring[Symbol.dispose]()
+	}
+
+	async #read(): Promise<void> {
+		const read = await readKeys(this.#file).catch(asPlanstreamError)
+		if (this.#isDisposed) return
+		if (read instanceof PlanstreamError) this.#fail(read)
+		else {
+			this.#grace?.[Symbol.dispose]()
+			this.#grace = null
+			this.ring.replace(read)
+			this.#context.health.report(KEYS_COMPONENT, 'ok')
+		}
+	}
+
+	#fail(error: PlanstreamError): void {
+		const { health, onProblem, schedule = processSchedule } = this.#context
+		onProblem('The keys stay as they were, because their file cannot be used.', error)
+		if (this.#grace !== null) return
+		health.report(KEYS_COMPONENT, 'degraded', OLD_KEYS)
+		this.#grace = schedule(() => {
+			this.ring.replace([])
+			health.report(KEYS_COMPONENT, 'down', NO_KEYS)
+			onProblem('No key is valid any more, because their file could not be used for 10 minutes.', error)
+		}, KEYS_GRACE_MS)
 	}
 }

@@ -78,6 +78,8 @@ export interface Planstream extends AsyncDisposable {
 	readonly hub: Hub
 	readonly executor: Executor
 	report(): ServerReport
+	/** Reads the files of keys and limits again at once. What cannot be used is logged and changes nothing at first; it never rejects. */
+	reload(): Promise<void>
 	/**
 	 * Stops in order: new work is refused, streams end so that their readers resume elsewhere, step attempts are cut and run again after
 	 * the next start, then the logs are closed. What takes longer than 10 seconds is cut. A second call waits for the first. A server

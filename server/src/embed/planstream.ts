@@ -72,7 +72,13 @@ export async function openPlanstream(
 	const log = await openLog(options.store, health)
 	if (log.dropped !== null) logger.error(log.dropped, describeDropped(log.dropped))
 	const directory = await openDataDirectory(options.store)
-	const entrance = openAccess(options, { keys, holder }, onProblem)
+	const entrance = openAccess(options, {
+		keys,
+		holder,
+		health,
+		onProblem,
+		warn: (message) => logger.warn(message),
+	})
 	return new OpenPlanstream(options, { log, health, directory, entrance, limits, onProblem })
 }
 
@@ -208,6 +214,11 @@ export class OpenPlanstream implements Planstream {
 		const { states, writers } = this.hub.report()
 		const { characters } = this.#opened.log.metrics
 		return { writers, state_plans: states.plans, state_bytes: states.bytes, tail_characters: characters }
+	}
+
+	async reload(): Promise<void> {
+		this.#opened.limits.reload()
+		await this.#opened.entrance.reload()
 	}
 
 	/** Ends everything that is under way, and leaves the logs open. */
