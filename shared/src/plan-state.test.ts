@@ -161,3 +161,34 @@ describe('applyEvent', () => {
 		expect(steps.filter((step) => step.result_seq !== undefined)).toHaveLength(200 - held.length)
 	})
 })
+
+describe('The index of steps', () => {
+	it('carried from state to state gives what an index built from nothing gives, whatever producers declare in whatever order', () => {
+		const ids = fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f')
+		const declared = fc.record({
+			step_id: ids,
+			depends_on: fc.uniqueArray(ids),
+			type: fc.constantFrom('step_started', 'step_retrying', 'step_completed'),
+		})
+		fc.assert(
+			fc.property(fc.array(declared, { maxLength: 40 }), (happened) => {
+				let carried = initialPlanState('p', 'external')
+				let fresh = carried
+				for (const [index, { step_id, depends_on, type }] of happened.entries()) {
+					const content = { depends_on, reason: 'manual', delay_ms: 0, data: {}, artifacts: [] }
+					const event = {
+						event_type: type,
+						step_id,
+						data: content,
+						timestamp: '2026-01-01T00:00:00.000Z',
+						seq: index + 1,
+						cursor: '',
+					}
+					carried = applyEvent(carried, event as unknown as PlanEvent)
+					fresh = applyEvent(structuredClone(fresh), event as unknown as PlanEvent)
+				}
+				expect(carried).toEqual(fresh)
+			}),
+		)
+	})
+})

@@ -2,7 +2,7 @@ import type { PlanEvent } from './events.js'
 import { jsonBytes } from './json-bytes.js'
 import type { NormalisedStep, PlanState, StepState } from './plans.js'
 import { isFinished, type PlanOwner } from './status.js'
-import { applyToStep, createPendingStep, deriveReadiness, indexSteps, measureResult, replaceStep } from './step-state.js'
+import { addStep, applyToStep, createPendingStep, deriveReadiness, indexSteps, measureResult, replaceStep } from './step-state.js'
 
 /** Largest result in bytes that the state holds inline; for a larger one it names the event that holds it. */
 export const MAX_INLINE_RESULT = 4096
@@ -108,7 +108,7 @@ function updateStep(state: PlanState, step_id: string, event: PlanEvent): PlanSt
 	if (place === undefined || before === undefined) {
 		if (event.event_type === 'step_cancelled') return state
 		const added = applyToStep(createUndeclaredStep(step_id), event, () => hasRoomFor(state, undefined, event))
-		return setSteps(state, deriveReadiness([...state.steps, added]))
+		return setSteps(state, addStep(state.steps, added))
 	}
 	const after = applyToStep(before, event, () => hasRoomFor(state, before, event))
 	return after === before ? state : setSteps(state, replaceStep(state.steps, place, before, after))

@@ -107,8 +107,10 @@ export function isDone(step: Pick<StepState, 'status' | 'on_failure'>): boolean 
 export interface StepIndex {
 	/** Position of each step by its id; the first one if several share an id. */
 	readonly places: ReadonlyMap<string, number>
-	/** Positions of the dependents of each id. */
-	readonly dependents: ReadonlyMap<string, readonly number[]>
+	/** Positions of the dependents of each id. Later states share it, so it may name steps that this state does not have. */
+	readonly dependents: Dependents
+	/** Number of dependencies of all steps. */
+	readonly edges: number
 	/** Number of steps per status. */
 	readonly counts: Readonly<Record<StepStatus, number>>
 	/** Number of leading steps that have ended, which the search for work skips. */
@@ -131,22 +133,45 @@ export function indexSteps(steps: readonly StepState[]): StepIndex {
 	return index
 }
 
+/** Positions of the dependents of each id. It only grows, so that a state costs what its event adds. */
+class Dependents {
+	readonly #places = new Map<string, number[]>()
+	#edges = 0
+
+	/** Number of edges added since the index was built, including outdated ones. */
+	get edges(): number {
+		return this.#edges
+	}
+
+	get(step_id: string): readonly number[] {
+		return this.#places.get(step_id) ?? []
+	}
+
+	add(depends_on: readonly string[], place: number): void {
+		for (const id of depends_on) {
+			const known = this.#places.get(id)
+			if (known === undefined) this.#places.set(id, [place])
+			else known.push(place)
+		}
+		this.#edges += depends_on.length
+	}
+}
+
+/** Outdated edges that may stay in an index beside the live ones, before it is built again. */
+const OUTDATED_EDGES = 10_000
+
 function buildIndex(steps: readonly StepState[]): StepIndex {
 	const places = new Map<string, number>()
-	const dependents = new Map<string, number[]>()
+	const dependents = new Dependents()
 	const counts = Object.fromEntries(STEP_STATUSES.map((status) => [status, 0])) as Record<StepStatus, number>
 	let resultBytes = 0
 	for (const [place, step] of steps.entries()) {
 		if (!places.has(step.step_id)) places.set(step.step_id, place)
-		for (const id of step.depends_on) {
-			const known = dependents.get(id)
-			if (known === undefined) dependents.set(id, [place])
-			else known.push(place)
-		}
+		dependents.add(step.depends_on, place)
 		counts[step.status] += 1
 		resultBytes += measureResult(step)
 	}
-	return { places, dependents, counts, ended: countEnded(0, steps), resultBytes }
+	return { places, dependents, edges: dependents.edges, counts, ended: countEnded(0, steps), resultBytes }
 }
 
 function countEnded(start: number, steps: readonly StepState[]): number {
@@ -191,26 +216,55 @@ export function isFree({ depends_on }: StepState, steps: readonly StepState[]): 
  * @param place - position of `before`, the first step with its id
  */
 export function replaceStep(steps: readonly StepState[], place: number, before: StepState, after: StepState): StepState[] {
-	const { places, dependents, counts, ended, resultBytes } = indexSteps(steps)
+	const { places, dependents, edges, counts, ended, resultBytes } = indexSteps(steps)
 	const next = [...steps]
 	const nextCounts = { ...counts }
-	const put = (at: number, from: StepState, to: StepState): void => {
-		next[at] = to
-		nextCounts[from.status] -= 1
-		nextCounts[to.status] += 1
-	}
-	put(place, before, after)
-	const waiting = isDone(before) === isDone(after) ? [] : (dependents.get(after.step_id) ?? [])
-	for (const at of after.status === before.status ? [] : [place, ...waiting]) {
-		const step = next[at] ?? after
-		const derived = updateReadiness(step, next, places)
-		if (derived !== step) put(at, step, derived)
-	}
-	// Dependencies changed by a producer need a new index.
-	if (after.depends_on === before.depends_on) {
+	const sameEdges = after.depends_on === before.depends_on
+	const nextEdges = edges - before.depends_on.length + after.depends_on.length
+	if (!sameEdges) dependents.add(after.depends_on, place)
+	put(next, nextCounts, place, after)
+	const waiting = isDone(before) === isDone(after) ? [] : dependents.get(after.step_id)
+	for (const at of after.status === before.status ? [] : [place, ...waiting]) derive(next, nextCounts, at, places)
+	if (sameEdges || dependents.edges <= 2 * nextEdges + OUTDATED_EDGES) {
 		const bytes = resultBytes - measureResult(before) + measureResult(after)
 		const from = ENDED.has(after.status) ? ended : Math.min(ended, place)
-		indexes.set(next, { places, dependents, counts: nextCounts, ended: countEnded(from, next), resultBytes: bytes })
+		const index = { places, dependents, edges: nextEdges, counts: nextCounts, ended: countEnded(from, next), resultBytes: bytes }
+		indexes.set(next, index)
 	}
 	return next
+}
+
+/** Appends a step, at the cost of that step and its dependents. */
+export function addStep(steps: readonly StepState[], added: StepState): StepState[] {
+	const { places, dependents, edges, counts, ended, resultBytes } = indexSteps(steps)
+	const place = steps.length
+	const next = [...steps, added]
+	const nextPlaces = new Map(places).set(added.step_id, place)
+	const nextCounts = { ...counts, [added.status]: counts[added.status] + 1 }
+	dependents.add(added.depends_on, place)
+	for (const at of [place, ...dependents.get(added.step_id)]) derive(next, nextCounts, at, nextPlaces)
+	indexes.set(next, {
+		places: nextPlaces,
+		dependents,
+		edges: edges + added.depends_on.length,
+		counts: nextCounts,
+		ended: countEnded(ended, next),
+		resultBytes: resultBytes + measureResult(added),
+	})
+	return next
+}
+
+/** Derives `ready` and `pending` of one step again; places of later states are skipped. */
+function derive(steps: StepState[], counts: Record<StepStatus, number>, place: number, places: StepIndex['places']): void {
+	const step = steps[place]
+	if (step === undefined) return
+	const derived = updateReadiness(step, steps, places)
+	if (derived !== step) put(steps, counts, place, derived)
+}
+
+function put(steps: StepState[], counts: Record<StepStatus, number>, place: number, step: StepState): void {
+	const before = steps[place]
+	if (before !== undefined) counts[before.status] -= 1
+	counts[step.status] += 1
+	steps[place] = step
 }

@@ -26,7 +26,7 @@ function skipDependents(fold: PlanFold): ParsedEvent[] {
 	const seen = new Set<string>()
 	for (const failed of steps) {
 		if (failed.status !== 'failed' || failed.on_failure !== 'skip_dependents') continue
-		const open = [...(dependents.get(failed.step_id) ?? [])]
+		const open = [...dependents.get(failed.step_id)]
 		for (let place = open.shift(); place !== undefined; place = open.shift()) {
 			const step = steps[place]
 			if (step === undefined || seen.has(step.step_id)) continue
@@ -34,7 +34,7 @@ function skipDependents(fold: PlanFold): ParsedEvent[] {
 			const spreads = step.status === 'skipped' && getOwn(fold.skipped_by, id) === failed.step_id
 			if (!spreads && !WAITING.has(step.status)) continue
 			seen.add(id)
-			open.push(...(dependents.get(id) ?? []))
+			open.push(...dependents.get(id))
 			if (spreads) continue
 			const data = { reason: 'dependency_failed', cause_step_id: failed.step_id }
 			events.push({ event_type: 'step_skipped', step_id: id, data })
@@ -118,8 +118,8 @@ function makePlanCompleted(fold: PlanFold, now: number): ParsedEvent {
 
 /** Collects the results of the steps without dependents, by step id. */
 function collectResult(fold: PlanFold): Record<string, Json> {
-	const { dependents } = indexSteps(fold.state.steps)
-	const last = fold.state.steps.filter((step) => !dependents.has(step.step_id))
+	const used = new Set(fold.state.steps.flatMap(({ depends_on }) => depends_on))
+	const last = fold.state.steps.filter((step) => !used.has(step.step_id))
 	const whole = Object.fromEntries(last.map((step) => [step.step_id, getResult(fold, step.step_id)]))
 	if (Buffer.byteLength(JSON.stringify(whole)) <= MAX_PLAN_RESULT) return whole
 	const named = last.map(({ step_id, result_seq }) => [
