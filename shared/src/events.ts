@@ -3,11 +3,14 @@ import { EVENT_TYPES, type EventType } from './event-types.js'
 import { COMMAND_ID_PREFIX, EVENT_ID_PATTERN } from './ids.js'
 import { json, jsonObject, type Wire } from './json.js'
 import {
+	agentName,
 	artifact,
 	check,
 	count,
+	dependencies,
 	failure,
 	fraction,
+	MAX_ARTIFACTS,
 	MAX_STEPS,
 	normalisedPlan,
 	normalisedStep,
@@ -15,6 +18,7 @@ import {
 	outputChannel,
 	planId,
 	stepId,
+	text,
 	usage,
 } from './plans.js'
 import { TypeGroup } from './type-group.js'
@@ -60,9 +64,10 @@ export const actor = z
 	.strictObject({ type: z.enum(['user', 'agent', 'system', 'api_key']), id: z.string().max(255) })
 	.register(eventTypes, { id: 'Actor', doc: 'The cause of an event; set by the server, never by a producer.' })
 
-const text = z.string()
+/** A text that the size of its event bounds. */
+const phrase = z.string()
 const durationMs = z.number().min(0)
-const ids = z.array(stepId)
+const ids = dependencies
 
 /**
  * The data of every event type. Objects are loose, so that extra fields of a producer are kept. Fields that an external producer may not
@@ -85,7 +90,7 @@ export const eventData = {
 	plan_pausing: z.looseObject({ mode: z.enum(['drain', 'interrupt']), reason: text.optional(), running_step_ids: ids }),
 	plan_paused: z.looseObject({
 		mode: z.enum(['drain', 'interrupt']).default('drain'),
-		reason: text.optional(),
+		reason: phrase.optional(),
 		running_step_ids: ids.default([]),
 	}),
 	plan_resumed: z.looseObject({ reason: z.enum(['manual', 'retry']).default('manual'), paused_ms: durationMs.optional() }),
@@ -94,7 +99,7 @@ export const eventData = {
 		running_step_ids: ids,
 		timed_out: z.boolean().default(false).describe("true: the plan's timeout is the cause, and the plan ends as failed"),
 	}),
-	plan_cancelled: z.looseObject({ reason: text.optional(), duration_ms: durationMs.optional() }),
+	plan_cancelled: z.looseObject({ reason: phrase.optional(), duration_ms: durationMs.optional() }),
 	plan_modified: z.looseObject({
 		from_revision: count,
 		revision: count,
@@ -105,35 +110,35 @@ export const eventData = {
 		step_number: z.int().min(1).optional().describe('1-based position in the plan'),
 		name: text.optional(),
 		action: text.optional(),
-		agent_type: text.optional(),
+		agent_type: agentName.optional(),
 		attempt: z.int().min(1).optional(),
 		max_attempts: z.int().min(1).optional(),
-		depends_on: ids.optional(),
-		worker_id: text.optional(),
+		depends_on: dependencies.optional(),
+		worker_id: text.max(255).optional(),
 		timeout_ms: durationMs.nullable().optional(),
 	}),
 	step_progress: z.looseObject({
 		progress: fraction,
-		message: text.default(''),
+		message: phrase.default(''),
 		current: z.number().optional(),
 		total: z.number().optional(),
-		unit: text.optional(),
+		unit: phrase.optional(),
 	}),
 	step_output: z.looseObject({
 		channel: outputChannel.default('text'),
-		delta: text.optional().describe('text to append; excludes `value`'),
+		delta: phrase.optional().describe('text to append; excludes `value`'),
 		value: json.optional(),
 		index: count.optional().describe('0-based per attempt and channel'),
-		level: text.optional(),
+		level: phrase.optional(),
 	}),
 	step_completed: z.looseObject({
 		status: z.literal('success').default('success'),
-		agent_type: text.optional(),
+		agent_type: agentName.optional(),
 		quality_score: fraction.nullable().default(null),
 		data: jsonObject.default({}).describe('the result of the step'),
 		progress: z.literal(1).default(1),
 		duration_ms: durationMs.optional(),
-		artifacts: z.array(artifact).default([]),
+		artifacts: z.array(artifact).max(MAX_ARTIFACTS).default([]),
 		usage: usage.optional(),
 	}),
 	step_failed: z.looseObject({ error: failure, attempt: count.optional(), duration_ms: durationMs.optional() }),
@@ -143,8 +148,8 @@ export const eventData = {
 		delay_ms: durationMs.default(0),
 		error: failure.optional(),
 	}),
-	step_skipped: z.looseObject({ reason: text, cause_step_id: stepId.optional() }),
-	step_cancelled: z.looseObject({ reason: text, cause_step_id: stepId.optional() }),
+	step_skipped: z.looseObject({ reason: phrase, cause_step_id: stepId.optional() }),
+	step_cancelled: z.looseObject({ reason: phrase, cause_step_id: stepId.optional() }),
 	quality_check: z.looseObject({
 		quality_score: fraction.nullable(),
 		decision: z.enum(['approved', 'rejected', 'review_required', 'retry_suggested']),
@@ -152,27 +157,27 @@ export const eventData = {
 		min_score: fraction.optional(),
 		approve_score: fraction.optional(),
 		checks: z.array(check).default([]),
-		reasons: z.array(text).default([]),
+		reasons: z.array(phrase).default([]),
 	}),
 	review_required: z.looseObject({
-		review_id: text.min(1).max(128),
-		reason: text,
+		review_id: phrase.min(1).max(128),
+		reason: phrase,
 		quality_score: fraction.nullable().optional(),
-		options: z.array(text).default([]),
+		options: z.array(phrase.max(1024)).max(100).default([]),
 		payload: json.default(null),
-		expires_at: text.nullable().default(null),
+		expires_at: phrase.max(64).nullable().default(null),
 	}),
 	review_resolved: z.looseObject({
-		review_id: text.min(1).max(128),
+		review_id: phrase.min(1).max(128),
 		decision: z.enum(['approve', 'reject', 'edit', 'expired']),
-		comment: text.optional(),
+		comment: phrase.optional(),
 		payload: json.optional(),
 	}),
 	metrics_update: z
 		.record(z.string().min(1).max(255), z.number())
 		.describe('numbers by name; `window_ms` is the period they cover'),
-	health_update: z.looseObject({ component: text, status: z.enum(['ok', 'degraded', 'down']), detail: text.optional() }),
-	error: z.looseObject({ code: text.min(1).max(128), message: text, fatal: z.boolean().default(false) }),
+	health_update: z.looseObject({ component: phrase, status: z.enum(['ok', 'degraded', 'down']), detail: phrase.optional() }),
+	error: z.looseObject({ code: phrase.min(1).max(128), message: phrase, fatal: z.boolean().default(false) }),
 	ping: jsonObject,
 	pong: jsonObject,
 } as const satisfies Record<EventType, z.ZodType>

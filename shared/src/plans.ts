@@ -7,6 +7,8 @@ import { TypeGroup } from './type-group.js'
 /** Limits of one plan; see the table in PROTOCOL.md section 7. */
 export const MAX_STEPS = 1000
 export const MAX_DELAY_MS = 2_147_483_647
+/** Artifacts of one step. */
+export const MAX_ARTIFACTS = 100
 
 /** Id of a plan that may be read, including the live-only `system`. */
 export const readablePlanId = z.string().regex(PLAN_ID_PATTERN, 'must be 1 to 255 letters, digits, "_" or "-"')
@@ -27,7 +29,10 @@ export const specTypes = new TypeGroup('specs.ts', 'input')
 json.register(planTypes, { id: 'Json', doc: null })
 
 const durationMs = z.int().min(1).max(MAX_DELAY_MS)
-const text = z.string().max(65_536)
+/** A name or sentence of a plan. */
+export const text = z.string().max(65_536)
+export const agentName = z.string().max(128)
+export const dependencies = z.array(stepId).max(MAX_STEPS)
 const labels = z
 	.record(z.string().min(1).max(63), z.string().max(255))
 	.refine((map) => Object.keys(map).length <= 32, 'must be at most 32 labels')
@@ -35,7 +40,7 @@ const labels = z
 export const failure = z
 	.looseObject({
 		code: z.string().min(1).max(128),
-		message: z.string(),
+		message: z.string().max(4096),
 		retryable: z.boolean(),
 	})
 	.register(planTypes, { id: 'Failure', doc: 'The reason why a step or a plan failed.' })
@@ -56,9 +61,9 @@ export const check = z
 
 export const artifact = z
 	.looseObject({
-		artifact_id: z.string().describe('sha256 of the content, in hex'),
-		name: z.string(),
-		media_type: z.string(),
+		artifact_id: z.string().max(128).describe('sha256 of the content, in hex'),
+		name: z.string().max(1024),
+		media_type: z.string().max(255),
 		bytes: count,
 	})
 	.register(planTypes, { id: 'Artifact', doc: 'A file made by a step.' })
@@ -124,11 +129,7 @@ export const stepSpec = z
 		action: text.min(1),
 		agent_type: z.string().regex(AGENT_TYPE_PATTERN, 'must be 1 to 128 letters, digits, ".", "_" or "-"'),
 		input: jsonObject.default({}),
-		depends_on: z
-			.array(stepId)
-			.max(MAX_STEPS)
-			.optional()
-			.describe('ids of steps that must be done first; default: the previous step; []: none'),
+		depends_on: dependencies.optional().describe('ids of steps that must be done first; default: the previous step; []: none'),
 		timeout_ms: durationMs.nullable().default(null).describe('time limit for one attempt; null: none'),
 		retry: retryPolicy.prefault({}),
 		quality: qualityPolicy.nullable().default(null).describe('the quality gate; null: none'),
@@ -156,15 +157,15 @@ export const planSpec = z
 
 export const normalisedStep = stepSpec
 	.extend({
-		name: z.string(),
-		depends_on: z.array(stepId),
+		name: text,
+		depends_on: dependencies,
 		implied: z.boolean().describe('true: the dependency on the previous step is the default'),
 	})
 	.register(planTypes, { id: 'NormalisedStep', doc: 'A step with every default filled in and its dependencies explicit.' })
 
 /** The plan in `plan_created`, enough to rebuild everything from the log. */
 export const normalisedPlan = planSpec
-	.extend({ plan_id: planId, steps: z.array(normalisedStep) })
+	.extend({ plan_id: planId, steps: z.array(normalisedStep).max(MAX_STEPS) })
 	.register(planTypes, { id: 'NormalisedPlan', doc: 'A plan with every default filled in, as in `plan_created`.' })
 
 export type RetryPolicy = Wire<z.output<typeof retryPolicy>>

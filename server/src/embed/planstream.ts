@@ -121,7 +121,7 @@ export class OpenPlanstream implements Planstream {
 		const draining = this.#draining.signal
 		this.#opened = opened
 		this.onProblem = onProblem
-		this.hub = new Hub({ log, clock: Date.now, onProblem, health })
+		this.hub = new Hub({ log, clock: Date.now, onProblem, health, limits: opened.limits.limits })
 		this.#store = new StoreWatch({ log, health, schedule: processSchedule })
 		const artifacts = new Artifacts(directory.path)
 		this.executor = createExecutor(this.hub, agentsOf(options, directory.path), artifacts, opened)

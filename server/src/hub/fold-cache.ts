@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto'
 import {
 	type FullCursor,
 	formatCursor,
-	indexSteps,
 	type Json,
 	jsonBytes,
 	type PlanOwner,
+	type PlanState,
 	PlanstreamError,
 	type Position,
 	parsePosition,
@@ -14,6 +14,7 @@ import { type EventLog, type Head, type Page, type PlanKey, planKey } from '../l
 import { LruMap } from '../log/lru.js'
 import { getOwn } from '../ops/records.js'
 import { foldEvent, initialFold, type PlanFold } from './plan-fold.js'
+import { measureState, measureSteps } from './state-size.js'
 import { parseEvent } from './stream.js'
 
 /** Replaces the trimmed events of a plan. */
@@ -73,21 +74,19 @@ function computeDigest(text: string): string {
 	return createHash('sha1').update(text).digest('hex')
 }
 
-/** Overhead of a fold, and of each step in it. */
+/** Overhead of a fold. */
 const FOLD_BYTES = 2048
-const STEP_BYTES = 1024
 /** Size of a lease, a command answer and the like. */
 const NOTE_BYTES = 256
 
 /** Estimates the memory of a fold. Large values are measured once, however many folds share them. */
 function estimateFoldBytes(fold: PlanFold): number {
 	const { state, plan, created, large_results, held, artifacts, commands, leases, skipped_by, resolved, removed } = fold
-	const { resultBytes } = indexSteps(state.steps)
 	const graphs = new Set([plan, created])
 	const values = [...graphs, state.result, ...Object.values(large_results), ...Object.values(held)]
 	const notes = [artifacts, commands, leases, skipped_by, resolved, removed].reduce((sum, kept) => sum + countEntries(kept), 0)
 	const content = values.reduce<number>((sum, value) => sum + jsonBytes(value), 0)
-	return FOLD_BYTES + state.steps.length * STEP_BYTES + resultBytes + content + notes * NOTE_BYTES
+	return FOLD_BYTES + measureState(state) + content + notes * NOTE_BYTES
 }
 
 function countEntries(kept: object): number {
@@ -97,17 +96,22 @@ function countEntries(kept: object): number {
 const READ_PAGE = 256
 /** Limit of all cached folds together: 128 MiB. */
 const MAX_BYTES = 134_217_728
+const MAX_OVERSIZED = 1000
 
 /** A fold, and the head of the log that it was folded from. */
 export interface FoldedHead {
 	readonly fold: PlanFold
 	readonly head: Head
+	/** Bytes of the events that were folded, with the snapshot before them. */
+	readonly log_bytes: number
 }
 
 /** Bounded cache of folds, read from the log on demand. Any entry may be dropped at any time. */
 export class FoldCache {
 	readonly #log: EventLog
 	readonly #cache: LruMap<FoldedHead>
+	/** Plans whose state is too large to read, so that asking again does not fold them again. */
+	readonly #oversized = new LruMap<PlanstreamError>(MAX_OVERSIZED, () => 1)
 
 	/**
 	 * @param maxBytes - limit of all cached folds together
@@ -124,17 +128,30 @@ export class FoldCache {
 
 	/** Returns the fold of the whole log; null for a plan without a log. */
 	async current(plan: PlanKey): Promise<FoldedHead | null> {
-		let fold = this.recent(plan)?.fold ?? null
+		const oversized = this.#oversized.get(planKey(plan))
+		if (oversized !== undefined) throw oversized
+		const cached = this.recent(plan)
+		let fold = cached?.fold ?? null
+		let log_bytes = cached?.log_bytes ?? 0
 		for (;;) {
 			const page = await this.#log.read(plan, getPosition(fold), READ_PAGE)
 			if (page.head === null) {
 				this.forget(plan)
 				return null
 			}
-			if (fold === null || page.verdict.reset !== null) fold = foldBefore(page, page.head, plan)
+			if (fold === null || page.verdict.reset !== null) {
+				fold = foldBefore(page, page.head, plan)
+				log_bytes = Buffer.byteLength(page.base ?? '')
+			}
 			fold = foldPage(fold, page)
+			log_bytes = page.events.reduce((sum, { text }) => sum + Buffer.byteLength(text), log_bytes)
+			const refusal = refuseOversized(fold.state)
+			if (refusal !== null) {
+				this.#oversized.set(planKey(plan), refusal)
+				throw refusal
+			}
 			if (fold.state.seq >= page.head.head_seq) {
-				const found = { fold, head: page.head }
+				const found = { fold, head: page.head, log_bytes }
 				this.remember(plan, found)
 				return found
 			}
@@ -151,6 +168,8 @@ export class FoldCache {
 			if (fold === null || page.verdict.reset !== null) fold = foldBefore(page, page.head, plan)
 			if (fold.state.seq > seq) return null
 			fold = foldPage(fold, page, seq)
+			const refusal = refuseOversized(fold.state)
+			if (refusal !== null) throw refusal
 			if (fold.state.seq === seq) return fold
 			if (page.events.length === 0) return null
 		}
@@ -168,6 +187,7 @@ export class FoldCache {
 
 	forget(plan: PlanKey): void {
 		this.#cache.delete(planKey(plan))
+		this.#oversized.delete(planKey(plan))
 	}
 }
 
@@ -180,6 +200,16 @@ function foldBefore(page: Page, head: Head, plan: PlanKey): PlanFold {
 	const owner: PlanOwner = head.summary?.owner ?? 'external'
 	if (page.base === null || page.from_cursor === null) return initialFold(plan.plan_id, owner)
 	return decodeFold(page.base, plan, page.from_cursor)
+}
+
+/** States beyond this size come from versions without a limit; making their text would take the memory of everyone else. */
+const MAX_READABLE_BYTES = 67_108_864
+
+function refuseOversized({ plan_id, steps }: PlanState): PlanstreamError | null {
+	const bytes = measureSteps(steps)
+	if (bytes <= MAX_READABLE_BYTES) return null
+	const message = `The state of plan ${plan_id} has ${bytes} bytes; at most ${MAX_READABLE_BYTES} can be read. Read its events, or delete the plan.`
+	return new PlanstreamError('too_large', message, { plan_id, bytes, limit: MAX_READABLE_BYTES })
 }
 
 function foldPage(fold: PlanFold, page: Page, until = Number.POSITIVE_INFINITY): PlanFold {

@@ -7,6 +7,7 @@ import {
 	type Json,
 	type ListOutput,
 	type PlanState,
+	type PlanSummary,
 	PlanstreamError,
 	type Position,
 	type PublishOutput,
@@ -23,6 +24,7 @@ import {
 } from '../log/event-log.js'
 import { SYSTEM_PLAN } from '../log/tail.js'
 import { Health } from '../ops/health.js'
+import { Limits } from '../ops/limits.js'
 import { type Archive, archivePlan, type KeptFiles, restorePlan } from './archive.js'
 import { FoldCache, makeSnapshot, resultAt } from './fold-cache.js'
 import { type EventHandler, type HandlerReport, Handlers } from './handlers.js'
@@ -104,6 +106,8 @@ export interface HubOptions {
 	readonly onProblem: (message: string, error?: Error) => void
 	/** Receives the health of the event handlers. @defaultValue a private one */
 	readonly health?: Health
+	/** @defaultValue the documented limits */
+	readonly limits?: Limits
 }
 
 export interface HubReport {
@@ -122,6 +126,7 @@ export interface HubReport {
 export class Hub {
 	readonly #log: EventLog
 	readonly #clock: () => number
+	readonly #limits: Limits
 	readonly #states: FoldCache
 	readonly #handlers: Handlers
 	readonly #source: ReaderSource
@@ -129,8 +134,9 @@ export class Hub {
 	readonly #writers = new Map<string, PlanWriter>()
 	#subscriptions = 0
 
-	constructor({ log, clock, onProblem, health = new Health() }: HubOptions) {
+	constructor({ log, clock, onProblem, health = new Health(), limits = new Limits() }: HubOptions) {
 		this.#log = log
+		this.#limits = limits
 		this.#clock = clock
 		this.#states = new FoldCache(log)
 		this.#handlers = new Handlers(onProblem, health)
@@ -151,7 +157,8 @@ export class Hub {
 			assertOpenToProducers(fold, request)
 			return drafts
 		}
-		const committing = this.#commit(plan, { owner: 'external', ...expected }, decide)
+		const limits = this.#limits.forTenant(plan.tenant)
+		const committing = this.#commit(plan, { owner: 'external', ...expected, limits }, decide)
 		const { appended } = await committing.catch((refusal) => this.#answerRepeated(plan, drafts, refusal))
 		const last = appended?.results.at(-1)
 		if (appended == null || last === undefined)
@@ -160,9 +167,14 @@ export class Hub {
 		return { epoch: appended.head.epoch, cursor, results: [...appended.results] }
 	}
 
-	/** Appends the events that `decide` returns for the plan's state; for plans that this server runs. */
-	commit(plan: PlanKey, decide: Decide): Promise<Committed> {
-		return this.#commit(plan, { owner: 'managed' }, decide)
+	/**
+	 * Appends the events that `decide` returns for the plan's state; for plans that this server runs.
+	 *
+	 * @param isLimited - whether to refuse what makes the plan larger than it may be; false for changes that bring it to its end
+	 */
+	commit(plan: PlanKey, decide: Decide, isLimited = false): Promise<Committed> {
+		const limits = !isLimited ? {} : { limits: this.#limits.forTenant(plan.tenant) }
+		return this.#commit(plan, { owner: 'managed', ...limits }, decide)
 	}
 
 	/**
@@ -200,6 +212,13 @@ export class Hub {
 	/** Returns the state of a plan; null for one that the principal does not have. */
 	async state(principal: Principal, plan_id: string): Promise<PlanState | null> {
 		return (await this.fold({ tenant: principal.tenant, plan_id }))?.state ?? null
+	}
+
+	/** Returns what the list of plans says about a plan; null for an unknown one. */
+	async summary(plan: PlanKey): Promise<Pick<PlanSummary, 'owner' | 'status'> | null> {
+		const head = await this.#log.head(plan)
+		if (head === null) return null
+		return head.summary ?? { owner: 'external', status: 'pending' }
 	}
 
 	async fold(plan: PlanKey): Promise<PlanFold | null> {

@@ -183,7 +183,18 @@ function foldCommand(fold: PlanFold, event: PlanEvent): PlanFold {
 	if (command === null || seq < command.last_seq) return command === fold.command ? fold : { ...fold, command }
 	const { status, revision } = fold.state
 	const { key, name, digest } = command
-	return { ...fold, command: null, commands: { ...fold.commands, [key]: { name, digest, seq, status, revision } } }
+	const answer = { name, digest, seq, status, revision }
+	return { ...fold, command: null, commands: keepNewest({ ...fold.commands, [key]: answer }) }
+}
+
+/** Answers to commands that a plan remembers. */
+const MAX_COMMANDS = 1000
+
+/** Drops the oldest answers, a tenth at a time, so that most commands do not sort. */
+function keepNewest(commands: PlanFold['commands']): PlanFold['commands'] {
+	const entries = Object.entries(commands)
+	if (entries.length <= MAX_COMMANDS * 1.1) return commands
+	return Object.fromEntries(entries.sort(([, a], [, b]) => b.seq - a.seq).slice(0, MAX_COMMANDS))
 }
 
 function addArtifacts(fold: PlanFold, artifacts: readonly Artifact[]): PlanFold {

@@ -13,6 +13,7 @@ import { v7 as uuidv7 } from 'uuid'
 import type { Appended, AppendOptions, EventLog, LogRecord, PlanKey } from '../log/event-log.js'
 import type { FoldCache, FoldedHead } from './fold-cache.js'
 import { foldEvent, initialFold, type PlanFold, summarise } from './plan-fold.js'
+import { carryStateSize, isEnding, isPlanEnding, measureState } from './state-size.js'
 
 /** Limits of the stored text of one event; see PROTOCOL.md section 7. */
 const MAX_EVENT_BYTES = 64 * 1024
@@ -77,6 +78,12 @@ const SUMMARY_INTERVAL_MS = 3_600_000
 /** No log has this head, so an append succeeds only when all of its events are known, and never adds any. */
 export const KNOWN_ONLY: AppendOptions = { expected_seq: Number.MAX_SAFE_INTEGER }
 
+/** Sizes of a plan, in bytes. */
+export interface PlanSizes {
+	readonly state_bytes: number
+	readonly plan_bytes: number
+}
+
 /** Decides the next events of a plan from its state; `fold` is null for a plan without a log. */
 export type Decide = (fold: PlanFold | null) => readonly Draft[]
 
@@ -84,6 +91,8 @@ export interface CommitOptions {
 	/** Owner of the plan if this append creates its log. */
 	readonly owner: PlanOwner
 	readonly expected_seq?: number
+	/** Sizes that the plan may reach; events that end an attempt, a step or the plan may pass them by an eighth. @defaultValue none */
+	readonly limits?: PlanSizes
 }
 
 export interface Committed {
@@ -98,6 +107,8 @@ interface Tip {
 	/** Its cursor is set once the append that made it has settled; no decision reads it before. */
 	readonly fold: PlanFold | null
 	readonly state_seq: number
+	/** Bytes of the log. */
+	readonly log_bytes: number
 	/** From the cache, which may be stale: good enough for an append, which the log checks, but not for a refusal. */
 	readonly remembered: boolean
 }
@@ -171,6 +182,12 @@ export class PlanWriter {
 		const records = encoded.map(({ record }) => record)
 		if (records.some(({ event_id }) => this.#idsUnderWay.has(event_id))) return this.#repeat(tip, records)
 		const next = advance(tip, encoded, this.#plan.plan_id, options.owner)
+		const full = options.limits === undefined ? null : refuseOversize(this.#plan.plan_id, tip, next, encoded, options.limits)
+		if (full !== null) {
+			return this.#answer(tip, () => {
+				throw full
+			})
+		}
 		this.#tip = next
 		const append = this.#append(tip, next, records, options)
 		this.#lastAppend = append
@@ -205,7 +222,7 @@ export class PlanWriter {
 			// This state is not shared yet, so it is changed in place.
 			if (fold !== null && cursor !== undefined) Object.assign(fold.state, { cursor })
 			if (last?.duplicate === true || last?.seq !== fold?.state.seq) this.#break()
-			else if (fold !== null && this.#tip === next) this.#states.remember(this.#plan, { fold, head })
+			else if (fold !== null && this.#tip === next) this.#states.remember(this.#plan, { fold, head, log_bytes: next.log_bytes })
 			return { appended, fold }
 		} catch (error) {
 			this.#break()
@@ -247,9 +264,9 @@ export class PlanWriter {
 		this.#broken++
 	}
 
-	#toTip({ fold, head }: FoldedHead, remembered: boolean): Tip {
+	#toTip({ fold, head, log_bytes }: FoldedHead, remembered: boolean): Tip {
 		this.#summarisedAt = head.summary === null ? 0 : Date.parse(head.summary.updated_at)
-		return { fold, state_seq: head.state_seq, remembered }
+		return { fold, state_seq: head.state_seq, log_bytes, remembered }
 	}
 
 	/** Loads the state from the log, once for all waiting commits, and never while appends of a discarded state are under way. */
@@ -257,7 +274,7 @@ export class PlanWriter {
 		this.#loading ??= this.#waitForAppend()
 			.then(() => this.#states.current(this.#plan))
 			.then((found) => {
-				this.#tip = found === null ? { fold: null, state_seq: 0, remembered: false } : this.#toTip(found, false)
+				this.#tip = found === null ? { fold: null, state_seq: 0, log_bytes: 0, remembered: false } : this.#toTip(found, false)
 			})
 			.finally(() => {
 				this.#loading = null
@@ -269,13 +286,41 @@ export class PlanWriter {
 /** Returns the tip after these events. */
 function advance(tip: Tip, encoded: readonly Encoded[], plan_id: string, owner: PlanOwner): Tip {
 	let fold = tip.fold ?? initialFold(plan_id, owner)
-	let state_seq = tip.state_seq
+	let { state_seq, log_bytes } = tip
 	for (const { record, event } of encoded) {
 		const seq = fold.state.seq + 1
+		const before = fold.state
 		fold = foldEvent(fold, { ...event, seq, cursor: '' } as PlanEvent)
+		carryStateSize(before, fold.state, event.step_id)
+		log_bytes += Buffer.byteLength(record.text)
 		if (!record.transient) state_seq = seq
 	}
-	return { fold, state_seq, remembered: false }
+	return { fold, state_seq, log_bytes, remembered: false }
+}
+
+/** Returns the refusal of events that make a plan larger than it may be. */
+function refuseOversize(
+	plan_id: string,
+	tip: Tip,
+	next: Tip,
+	encoded: readonly Encoded[],
+	{ state_bytes, plan_bytes }: PlanSizes,
+): PlanstreamError | null {
+	const events = encoded.map(({ event }) => event)
+	if (events.every(isPlanEnding)) return null
+	const allowance = events.every(isEnding) ? 1.125 : 1
+	const before = tip.fold === null ? 0 : measureState(tip.fold.state)
+	const after = next.fold === null ? 0 : measureState(next.fold.state)
+	const sizes = [
+		{ limit: 'state_bytes', maximum: state_bytes, bytes: after, grows: after > before, what: 'state' },
+		{ limit: 'plan_bytes', maximum: plan_bytes, bytes: next.log_bytes, grows: true, what: 'log' },
+	]
+	for (const { limit, maximum, bytes, grows, what } of sizes) {
+		if (!grows || bytes <= maximum * allowance) continue
+		const message = `The ${what} of plan ${plan_id} would have ${bytes} bytes; the limit is ${maximum}. End the plan and continue under a new plan id.`
+		return new PlanstreamError('plan_full', message, { plan_id, limit, maximum, bytes })
+	}
+	return null
 }
 
 /** Whether an append was refused because another writer was faster, rather than for the request itself. */

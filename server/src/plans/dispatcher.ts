@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { type Actor, asPlanstreamError, COMMAND_ID_PREFIX, type CommandMark, PlanstreamError } from '@planstream/shared'
 import type { Hub } from '../hub/hub.js'
 import type { CommandAnswer, PlanFold } from '../hub/plan-fold.js'
-import type { Draft } from '../hub/writer.js'
+import type { Decide, Draft } from '../hub/writer.js'
 import type { PlanKey } from '../log/event-log.js'
 import type { Schedule } from '../ops/clock.js'
 import { getOwn } from '../ops/records.js'
@@ -39,6 +39,9 @@ export interface CommandGuard {
 	readonly mark: { readonly key: string; readonly name: string; readonly digest: string } | null
 }
 
+/** Inputs that make a plan larger, and are refused when it is full. */
+const GROWING: ReadonlySet<Input['kind']> = new Set(['create', 'modify', 'report'])
+
 /** Decides what an input does to a plan and appends the events: the only way a managed plan changes. */
 export class Dispatcher {
 	readonly #options: DispatcherOptions
@@ -53,12 +56,13 @@ export class Dispatcher {
 		const { hub, clock, random, agents, live, onChange } = this.#options
 		const now = clock()
 		const draw = random()
-		const { appended, fold } = await hub.commit(plan, (before) => {
+		const decideDrafts: Decide = (before) => {
 			if (guard?.check(before) === 'skip') return []
 			const events = decide(plan.plan_id, before, input, { now, random: draw, live: live(plan), agents })
 			const drafts = events.map((event) => ({ event, actor: attributeTo(event.step_id, actor), sent: event }))
 			return guard?.mark == null ? drafts : markCommand(drafts, guard.mark)
-		})
+		}
+		const { appended, fold } = await hub.commit(plan, decideDrafts, GROWING.has(input.kind))
 		if (fold === null) throw new TypeError('a decision needs a plan or creates one')
 		if (input.kind !== 'report') onChange(plan, fold)
 		return { changed: appended !== null, fold }
