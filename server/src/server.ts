@@ -5,6 +5,7 @@ import { ServerFile } from './embed/data-directory.js'
 import { createHttpServer, listen, urlOf } from './embed/http.js'
 import type { PlanstreamOptions, ServerReport } from './embed/options.js'
 import { type OpenPlanstream, openPlanstream } from './embed/planstream.js'
+import { assertFixedNode } from './embed/runtime.js'
 import type { Hub } from './hub/hub.js'
 import type { Executor } from './plans/executor.js'
 
@@ -13,6 +14,8 @@ export interface ServerOptions extends PlanstreamOptions {
 	readonly host?: string
 	/** 0 picks a free one. @defaultValue 3000 */
 	readonly port?: number
+	/** Whether to listen beyond this machine on a version of Node that lacks security fixes. @defaultValue false */
+	readonly allowOldNode?: boolean
 }
 
 /** A server that listens. Disposing it stops it in order. */
@@ -41,11 +44,12 @@ export interface RunningServer extends AsyncDisposable {
  * console.log(server.url)
  * ```
  */
-export async function startServer(options: ServerOptions): Promise<RunningServer> {
-	const { host = '127.0.0.1', port = 3000 } = options
+export async function startServer(options: ServerOptions, nodeVersion: string = process.versions.node): Promise<RunningServer> {
+	const { host = '127.0.0.1', port = 3000, allowOldNode = false } = options
 	assertHost(host, options)
+	assertFixedNode(host, nodeVersion, allowOldNode)
 	const file = new ServerFile(options.store)
-	const planstream = await openPlanstream(options, (token) => file.find(token))
+	const planstream = await openPlanstream(options, (token) => file.find(token), nodeVersion)
 	const server = new ListeningServer(planstream, file)
 	try {
 		await server.listen(host, port)

@@ -29,6 +29,10 @@ const variables = z.object({
 		)
 		.optional(),
 	PLANSTREAM_LIMITS: z.string().optional(),
+	PLANSTREAM_OLD_NODE: z
+		.enum(['0', '1'], { error: 'must be 1 to listen beyond this machine on a Node without security fixes, or 0' })
+		.default('0')
+		.transform((text) => text === '1'),
 	PLANSTREAM_DATA: z.string().default('.planstream'),
 	PLANSTREAM_SCRIPTED: z
 		.enum(['0', '1'], { error: 'must be 1 to offer the scripted agent, or 0' })

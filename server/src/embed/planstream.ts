@@ -27,6 +27,7 @@ import { HealthEvents, StoreWatch } from './health.js'
 import { ignoreUpgrade, inside, isWebSocketUpgrade, mountable, OpenRequests, requestListener } from './http.js'
 import type { EventHandlers, Planstream, PlanstreamOptions, ServerReport, UpgradeSource } from './options.js'
 import { Retention } from './retention.js'
+import { reportNode } from './runtime.js'
 
 /** Time for everything to end in order before it is cut. */
 const STOP_MS = 10_000
@@ -62,6 +63,7 @@ export async function createPlanstream(options: PlanstreamOptions): Promise<Plan
 export async function openPlanstream(
 	options: PlanstreamOptions,
 	holder: (token: string) => Principal | null = () => null,
+	nodeVersion: string = process.versions.node,
 ): Promise<OpenPlanstream> {
 	assertAgents(options)
 	const { logger = createLogger('warn') } = options
@@ -69,6 +71,8 @@ export async function openPlanstream(
 	const limits = openLimits(options.limits, onProblem)
 	const keys = await readAccessKeys(options)
 	const health = new Health()
+	const warn = (message: string): void => logger.warn(message)
+	reportNode(nodeVersion, health, warn)
 	const log = await openLog(options.store, health)
 	if (log.dropped !== null) logger.error(log.dropped, describeDropped(log.dropped))
 	const directory = await openDataDirectory(options.store)
@@ -77,7 +81,7 @@ export async function openPlanstream(
 		holder,
 		health,
 		onProblem,
-		warn: (message) => logger.warn(message),
+		warn,
 	})
 	return new OpenPlanstream(options, { log, health, directory, entrance, limits, onProblem })
 }

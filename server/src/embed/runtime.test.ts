@@ -1,0 +1,46 @@
+import { describe, expect, it } from 'vitest'
+import { Health } from '../ops/health.js'
+import { createLogger } from '../ops/logger.js'
+import { startServer } from '../server.js'
+import { assertFixedNode, hasFixes, reportNode } from './runtime.js'
+
+describe('a version of Node', () => {
+	it.each(['20.20.2', '20.21.0', '22.22.2', '22.23.0', '24.14.1', '24.15.0', '25.0.0', '26.1.2'])(
+		'%s has the fixes',
+		(version) => {
+			expect(hasFixes(version)).toBe(true)
+		},
+	)
+
+	it.each(['18.20.8', '20.19.0', '20.20.1', '21.7.3', '22.22.1', '23.11.1', '24.0.0', '24.14.0'])('%s lacks them', (version) => {
+		expect(hasFixes(version)).toBe(false)
+	})
+
+	it('without the fixes listens beyond this machine only when that is allowed', () => {
+		expect(() => assertFixedNode('0.0.0.0', '20.19.0', false)).toThrow(/20\.19\.0.*PLANSTREAM_OLD_NODE=1/)
+		for (const [host, version, isAllowed] of [
+			['127.0.0.1', '20.19.0', false],
+			['0.0.0.0', '20.19.0', true],
+			['0.0.0.0', '20.20.2', false],
+		] as const)
+			expect(() => assertFixedNode(host, version, isAllowed)).not.toThrow()
+	})
+
+	it('without the fixes is told once in the log and in the health', () => {
+		const health = new Health()
+		const warnings: string[] = []
+		reportNode('24.14.0', health, (message) => void warnings.push(message))
+		expect(warnings).toEqual([expect.stringContaining('24.14.0')])
+		expect(health.components).toMatchObject([{ component: 'runtime', status: 'degraded' }])
+	})
+
+	it('without the fixes starts a server on this machine', async () => {
+		const warnings: unknown[] = []
+		const warn = (...told: unknown[]): void => void warnings.push(...told)
+		const logger = Object.assign(createLogger('silent'), { warn })
+		await using server = await startServer({ store: { kind: 'memory' }, port: 0, logger }, '22.0.0')
+		const metrics = await fetch(`${server.url}/metrics`)
+		expect(await metrics.text()).toContain('planstream_health{component="runtime",status="degraded"} 1\n')
+		expect(warnings).toEqual([expect.stringContaining('22.0.0')])
+	})
+})
