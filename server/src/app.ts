@@ -136,9 +136,10 @@ const TRPC = '/trpc/'
 
 function answerFailures(app: Routes, onProblem: OnProblem): void {
 	app.onError((thrown, { req, var: { requestId } }) => {
-		const told = thrown instanceof TRPCError || thrown instanceof PlanstreamError
 		const where = `${req.method} ${req.path}`
-		const error = told ? typedError(thrown) : reportFailures(typedError(thrown), onProblem, where, requestId)
+		const typed = typedError(thrown)
+		// A procedure has reported its own failures.
+		const error = thrown instanceof TRPCError ? typed : reportFailures(typed, onProblem, where, requestId)
 		return req.path.startsWith(TRPC) ? trpcProblemResponse(error, req.path.slice(TRPC.length)) : problemResponse(error)
 	})
 	app.notFound(({ req }) => {

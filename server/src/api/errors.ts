@@ -67,7 +67,7 @@ export interface ApiFailure {
 /** Any thrown value as the error its caller is told; what nobody foresaw is `internal` and says nothing of its cause. */
 export function typedError(thrown: unknown, call: ApiFailure = {}): PlanstreamError {
 	const cause = thrown instanceof TRPCError ? thrown.cause : thrown
-	if (cause instanceof PlanstreamError) return cause
+	if (cause instanceof PlanstreamError) return hidePaths(cause)
 	if (cause instanceof z.core.$ZodError) {
 		return call.procedure === 'events.publish' ? publishError(cause, call.input) : inputError(cause, call.input)
 	}
@@ -116,6 +116,23 @@ function ofTrpc(error: TRPCError, { procedure = '', type }: ApiFailure): Planstr
 	}
 }
 
+/** Facts that name a place on the disk of the server. */
+const PATH_FACTS = ['directory', 'database', 'file']
+
+const HIDDEN = {
+	storage_full: 'The disk of the server is full. Nothing of this request was stored. Reads still work; try again later.',
+	storage_unavailable: 'The store of the server failed. Try again later; the log of the server has the cause.',
+} as const
+
+/** Replaces a failure of the store that names a path by one without; the original is its cause, for the log. */
+function hidePaths(error: PlanstreamError): PlanstreamError {
+	const { code, facts } = error
+	if (code !== 'storage_full' && code !== 'storage_unavailable') return error
+	const told = Object.entries(facts).filter(([name]) => !PATH_FACTS.includes(name))
+	if (told.length === Object.keys(facts).length) return error
+	return new PlanstreamError(code, HIDDEN[code], Object.fromEntries(told), { cause: error })
+}
+
 /** A failure as the answer to an HTTP request: problem+json, and the headers its facts stand for. */
 export function problemResponse(error: PlanstreamError): Response {
 	return respond(error, 'application/problem+json', error.toProblem())
@@ -123,7 +140,8 @@ export function problemResponse(error: PlanstreamError): Response {
 
 /** The same where the question was whether the server can do its work: it is unavailable, whatever keeps it from it. */
 export function unavailableResponse(error: PlanstreamError): Response {
-	return respond(error, 'application/problem+json', { ...error.toProblem(), status: UNAVAILABLE }, UNAVAILABLE)
+	const body = { ...hidePaths(error).toProblem(), status: UNAVAILABLE }
+	return respond(error, 'application/problem+json', body, UNAVAILABLE)
 }
 
 /** The same for clients of tRPC, who look for it in an envelope: what is refused before tRPC sees it. */

@@ -100,14 +100,15 @@ export function assertScope({ scopes, expired }: Principal, scope: Scope, what: 
 	throw new PlanstreamError('forbidden', sentence, { scope })
 }
 
-/** Tells of a failure nobody foresaw, once, where it happened, and passes every failure on. */
+/** Logs a failure nobody foresaw, and one whose answer leaves out where the store is, once, where it happened. Passes every failure on. */
 export function reportFailures(
 	error: PlanstreamError,
 	onProblem: OnProblem,
 	where: string,
 	requestId?: string | undefined,
 ): PlanstreamError {
-	if (error.code !== 'internal') return error
+	const isHidden = error.cause instanceof PlanstreamError
+	if (error.code !== 'internal' && !isHidden) return error
 	const facts = requestId === undefined ? [] : [{ request_id: requestId }]
 	onProblem(`${where} failed.`, error.cause instanceof Error ? error.cause : asPlanstreamError(error), ...facts)
 	return error
