@@ -6,7 +6,7 @@ import { availableParallelism, tmpdir } from 'node:os'
 import path from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
-import { expect, onTestFinished, test } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 
 const MAIN = fileURLToPath(new URL('../dist/bench/main.js', import.meta.url))
 const GATE = fileURLToPath(new URL('../dist/bench/gate/main.js', import.meta.url))
@@ -29,7 +29,7 @@ const CASES = [
 	...DEFLATE,
 	...PLANS,
 ]
-/** Groups in which each event arrives once for each subscriber. */
+/** The groups in which each event is delivered once per subscriber. */
 const READ = new Set([...FANOUT, ...DEFLATE].map(([group]) => group))
 
 function bench(args: readonly string[]) {
@@ -49,57 +49,59 @@ async function temporaryFile(): Promise<string> {
 	return path.join(directory, 'samples')
 }
 
-test.skipIf(availableParallelism() < 2)(
-	'every case delivers what was published to every subscriber, and has its row',
-	async () => {
-		const json = await temporaryFile()
-		const few = [
-			'append',
-			'bursts',
-			'deflate',
-			'plans',
-			'--rounds',
-			'1',
-			'--seconds',
-			'0.1',
-			'--subscribers',
-			String(SUBSCRIBERS),
-		]
-		const { stdout, stderr, code } = await bench([...few, '--json', json])
-		expect(code, stderr).toBe(0)
+describe('the benchmarks', () => {
+	it.skipIf(availableParallelism() < 2)(
+		'deliver every published event to every subscriber and print a row for each case',
+		async () => {
+			const json = await temporaryFile()
+			const few = [
+				'append',
+				'bursts',
+				'deflate',
+				'plans',
+				'--rounds',
+				'1',
+				'--seconds',
+				'0.1',
+				'--subscribers',
+				String(SUBSCRIBERS),
+			]
+			const { stdout, stderr, code } = await bench([...few, '--json', json])
+			expect(code, stderr).toBe(0)
 
-		const [first, ...samples] = (await readFile(json, 'utf8')).trim().split('\n').map(parse)
-		expect(first).toMatchObject({ environment: { node: process.version, packages: { ws: expect.any(String) } } })
-		expect(samples.map(({ group, subject }) => [group, subject])).toEqual(CASES)
-		for (const { group, published, delivered } of samples) {
-			expect(published).toBeGreaterThan(0)
-			expect(delivered).toBe(published * (READ.has(group) ? SUBSCRIBERS : 1))
-		}
-		const rows = stdout.split('\n').map((line) => line.split(/ {2,}/).slice(0, 2))
-		expect(rows.filter((row) => CASES.some((one) => String(one) === String(row)))).toEqual(CASES)
-	},
-)
-
-test('an argument that is none is refused by name, and nothing is measured', async () => {
-	const { stdout, stderr, code } = await bench(['sideways'])
-	expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
-	expect(stderr).toContain(
-		'There is no scenario "sideways"; there are append, fanout, bursts, many, paced, stalled, deflate, memory, replay, plans.',
+			const [first, ...samples] = (await readFile(json, 'utf8')).trim().split('\n').map(parse)
+			expect(first).toMatchObject({ environment: { node: process.version, packages: { ws: expect.any(String) } } })
+			expect(samples.map(({ group, subject }) => [group, subject])).toEqual(CASES)
+			for (const { group, published, delivered } of samples) {
+				expect(published).toBeGreaterThan(0)
+				expect(delivered).toBe(published * (READ.has(group) ? SUBSCRIBERS : 1))
+			}
+			const rows = stdout.split('\n').map((line) => line.split(/ {2,}/).slice(0, 2))
+			expect(rows.filter((row) => CASES.some((one) => String(one) === String(row)))).toEqual(CASES)
+		},
 	)
-})
 
-test('more subscribers than a process may have connections are refused before anything is measured', async () => {
-	const command = `ulimit -n 400 && exec ${process.execPath} ${MAIN} fanout --subscribers 10,500`
-	const { stdout, stderr, code } = await run('sh', ['-c', command])
-	expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
-	expect(stderr).toContain('500 connections take 800 open files, and a process may have 400 here.')
-})
+	it('reject an unknown argument by name and measure nothing', async () => {
+		const { stdout, stderr, code } = await bench(['sideways'])
+		expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+		expect(stderr).toContain(
+			'There is no scenario "sideways"; there are append, fanout, bursts, many, paced, stalled, deflate, memory, replay, plans.',
+		)
+	})
 
-test.skipIf(!existsSync('/usr/bin/taskset'))('with one core the gates say so and are not missed', async () => {
-	const { stdout, code } = await run('/usr/bin/taskset', ['-c', '0', process.execPath, GATE])
-	expect({ code, stdout }).toEqual({
-		code: 0,
-		stdout: expect.stringMatching(/^There is one core only\. .* No gate was looked at\.\n$/),
+	it('reject more subscribers than the limit of open files allows before measuring anything', async () => {
+		const command = `ulimit -n 400 && exec ${process.execPath} ${MAIN} fanout --subscribers 10,500`
+		const { stdout, stderr, code } = await run('sh', ['-c', command])
+		expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+		expect(stderr).toContain('500 connections take 800 open files, and a process may have 400 here.')
+	})
+
+	it.skipIf(!existsSync('/usr/bin/taskset'))('skip the gates and say so on a single core', async () => {
+		const { stdout, code } = await run('/usr/bin/taskset', ['-c', '0', process.execPath, GATE])
+		expect({ code, stdout }).toEqual({
+			code: 0,
+			stdout: expect.stringMatching(/^There is one core only\. .* No gate was looked at\.\n$/),
+		})
 	})
 })
 

@@ -1,5 +1,5 @@
 import * as fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { DeflateContext } from '../../server/src/transports/websocket/deflate.js'
 import { compressedFrame, textFrame } from '../../server/src/transports/websocket/frames.js'
 import { FrameScanner } from './frame-scanner.js'
@@ -8,7 +8,7 @@ import { sentProse } from './prose.js'
 const EVENTS = 30
 
 const context = new DeflateContext()
-/** The first events are as they are, the others are compressed; in between is what is no event. */
+/** Compresses all but the first events, with control frames in between. */
 const bytes = Buffer.concat(
 	Array.from({ length: EVENTS }, (_, seq) => {
 		const text = JSON.stringify(sentProse(seq, seq * 7))
@@ -16,15 +16,20 @@ const bytes = Buffer.concat(
 	}).flat(),
 )
 
-test.each([true, false])('every event is found, wherever the bytes are cut, and its stamp if it is inflated: %s', (inflates) => {
-	fc.assert(
-		fc.property(fc.array(fc.nat(bytes.length), { maxLength: 100 }), (places) => {
-			const cuts = [0, ...places.sort((one, other) => one - other), bytes.length]
-			const scanner = new FrameScanner(inflates)
-			const found: [number, number][] = []
-			for (const [index, end] of cuts.slice(1).entries())
-				scanner.scan(bytes.subarray(cuts[index], end), (seq, stamp) => found.push([seq, stamp]))
-			expect(found).toEqual(Array.from({ length: EVENTS }, (_, seq) => [seq, inflates || seq < 3 ? seq * 7 : 0]))
-		}),
+describe('FrameScanner', () => {
+	it.each([true, false])(
+		'finds every event wherever the bytes are cut, and reads the stamps of those it inflates (%s)',
+		(inflates) => {
+			fc.assert(
+				fc.property(fc.array(fc.nat(bytes.length), { maxLength: 100 }), (places) => {
+					const cuts = [0, ...places.sort((one, other) => one - other), bytes.length]
+					const scanner = new FrameScanner(inflates)
+					const found: [number, number][] = []
+					for (const [index, end] of cuts.slice(1).entries())
+						scanner.scan(bytes.subarray(cuts[index], end), (seq, stamp) => found.push([seq, stamp]))
+					expect(found).toEqual(Array.from({ length: EVENTS }, (_, seq) => [seq, inflates || seq < 3 ? seq * 7 : 0]))
+				}),
+			)
+		},
 	)
 })

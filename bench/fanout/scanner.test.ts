@@ -1,5 +1,5 @@
 import * as fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { deliveredEvent, EVENT_BYTES } from '../events.js'
 import { Scanner } from './scanner.js'
 
@@ -10,18 +10,20 @@ function scanned(chunks: readonly Buffer[]): [number, number][] {
 	return found
 }
 
-test('every event is found with its number and stamp, wherever the bytes are cut', () => {
-	const events = [0, 1, 2, 31_415].map((seq) => [seq, seq * 1_000_003] as [number, number])
-	const bytes = Buffer.from(events.map(([seq, stamp]) => `data@: ${JSON.stringify(deliveredEvent(seq, stamp))}\n\n`).join(''))
-	fc.assert(
-		fc.property(fc.array(fc.nat(bytes.length)), (places) => {
-			const cuts = [0, ...places.sort((one, other) => one - other), bytes.length]
-			const chunks = cuts.slice(1).map((end, index) => bytes.subarray(cuts[index], end))
-			expect(scanned(chunks)).toEqual(events)
-		}),
-	)
-})
+describe('Scanner', () => {
+	it('finds every event with its number and stamp wherever the bytes are cut', () => {
+		const events = [0, 1, 2, 31_415].map((seq) => [seq, seq * 1_000_003] as [number, number])
+		const bytes = Buffer.from(events.map(([seq, stamp]) => `data@: ${JSON.stringify(deliveredEvent(seq, stamp))}\n\n`).join(''))
+		fc.assert(
+			fc.property(fc.array(fc.nat(bytes.length)), (places) => {
+				const cuts = [0, ...places.sort((one, other) => one - other), bytes.length]
+				const chunks = cuts.slice(1).map((end, index) => bytes.subarray(cuts[index], end))
+				expect(scanned(chunks)).toEqual(events)
+			}),
+		)
+	})
 
-test('an event has the bytes it is said to have, but for the digits of its number', () => {
-	for (const seq of [0, 99_999]) expect(Math.abs(JSON.stringify(deliveredEvent(seq, 0)).length - EVENT_BYTES)).toBeLessThan(20)
+	it('predicts the size of an event except for the digits of its number', () => {
+		for (const seq of [0, 99_999]) expect(Math.abs(JSON.stringify(deliveredEvent(seq, 0)).length - EVENT_BYTES)).toBeLessThan(20)
+	})
 })

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { Case, Measurement, Role } from '../case.js'
 import { cpuUsEach, toRows } from '../report/rows.js'
 import type { Gate } from './gates.js'
@@ -15,7 +15,7 @@ const NOTHING: Omit<Measurement, 'cpuUs'> = {
 	storedBytes: null,
 }
 
-/** A case with what it used for each delivery. */
+/** Creates a case and the CPU time it used per delivery. */
 type Sketch = readonly [subject: string, role: Role, cpuUs: number, group?: string]
 
 const GROUP: readonly Sketch[] = [
@@ -43,48 +43,51 @@ function gate(to: Gate['to'], most: number, more: Partial<Gate> = {}): Gate {
 const outcome = (sketches: readonly Sketch[], ...gates: readonly Gate[]) =>
 	judge(measured(sketches), gates).map(({ subject, value, isMissed }) => [subject, value, isMissed])
 
-test('all of the product in a group is held against the floor, against the first peer, or by itself', () => {
-	expect(outcome(GROUP, gate('floor', 1.4))).toEqual([
-		['ours', 1.25, false],
-		['ours, too', 1.5, true],
-	])
-	expect(outcome(GROUP, gate('stock', 0.14))).toEqual([
-		['ours', 0.125, false],
-		['ours, too', 0.15, true],
-	])
-	expect(outcome(GROUP, gate(null, 5))).toEqual([
-		['ours', 5, false],
-		['ours, too', 6, true],
-	])
-})
+describe('judge', () => {
+	it('compares every product case of a group with the floor, with the first peer, or with a fixed limit', () => {
+		expect(outcome(GROUP, gate('floor', 1.4))).toEqual([
+			['ours', 1.25, false],
+			['ours, too', 1.5, true],
+		])
+		expect(outcome(GROUP, gate('stock', 0.14))).toEqual([
+			['ours', 0.125, false],
+			['ours, too', 0.15, true],
+		])
+		expect(outcome(GROUP, gate(null, 5))).toEqual([
+			['ours', 5, false],
+			['ours, too', 6, true],
+		])
+	})
 
-test('what is no number has missed', () => {
-	expect(outcome([['ours', 'product', Number.NaN]], gate(null, 5))).toEqual([['ours', Number.NaN, true]])
-})
+	it('fails a gate whose value is not a number', () => {
+		expect(outcome([['ours', 'product', Number.NaN]], gate(null, 5))).toEqual([['ours', Number.NaN, true]])
+	})
 
-test('a gate that nothing is held against is an error, and so is one with nothing to divide by', () => {
-	expect(() => outcome(GROUP, gate('floor', 1, { group: 'other' }))).toThrow('Nothing was measured of fanout, other')
-	expect(() => outcome(GROUP, gate('floor', 1, { scenario: 'bursts' }))).toThrow('Nothing was measured of bursts, group')
-	expect(() => outcome(GROUP.slice(1), gate('floor', 1))).toThrow('nothing to compare ours with')
-})
+	it('throws when a gate matches no case or has nothing to divide by', () => {
+		expect(() => outcome(GROUP, gate('floor', 1, { group: 'other' }))).toThrow('Nothing was measured of fanout, other')
+		expect(() => outcome(GROUP, gate('floor', 1, { scenario: 'bursts' }))).toThrow('Nothing was measured of bursts, group')
+		expect(() => outcome(GROUP.slice(1), gate('floor', 1))).toThrow('nothing to compare ours with')
+	})
 
-test('a miss is settled by the second time, and nothing else is', () => {
-	const gates = [gate('floor', 1.4), gate('stock', 0.2)]
-	const first = judge(measured(GROUP), gates)
-	const second = (cpuUs: number) =>
-		judge(measured(GROUP.map(([subject, role, before]) => [subject, role, role === 'product' ? cpuUs : before])), gates)
-	const missed = (verdicts: typeof first) => verdicts.filter(({ isMissed }) => isMissed).map(({ subject }) => subject)
-	expect(missed(first)).toEqual(['ours, too'])
-	expect(missed(settle(first, second(5)))).toEqual([])
-	expect(missed(settle(first, second(9)))).toEqual(['ours, too'])
-	expect(missed(settle(first, []))).toEqual(['ours, too'])
-})
+	it('lets the second run settle a missed gate and nothing else', () => {
+		const gates = [gate('floor', 1.4), gate('stock', 0.2)]
+		const first = judge(measured(GROUP), gates)
+		const second = (cpuUs: number) =>
+			judge(measured(GROUP.map(([subject, role, before]) => [subject, role, role === 'product' ? cpuUs : before])), gates)
+		const missed = (verdicts: typeof first) => verdicts.filter(({ isMissed }) => isMissed).map(({ subject }) => subject)
+		expect(missed(first)).toEqual(['ours, too'])
+		expect(missed(settle(first, second(5)))).toEqual([])
+		expect(missed(settle(first, second(9)))).toEqual(['ours, too'])
+		expect(missed(settle(first, []))).toEqual(['ours, too'])
+	})
 
-test('only what gates need is measured, and of the peers only the one that is always there', () => {
-	const cases = [...GROUP, ...GROUP.map(([subject, role, cpuUs]): Sketch => [subject, role, cpuUs, 'other'])].map(caseOf)
-	const names = (...gates: readonly Gate[]) => needed('fanout', cases, gates).map(({ group, subject }) => `${group}: ${subject}`)
-	expect(names(gate('floor', 1))).toEqual(['group: raw', 'group: ours', 'group: ours, too'])
-	expect(names(gate('stock', 1))).toEqual(['group: ours', 'group: ours, too', 'group: stock'])
-	expect(names(gate(null, 1, { group: 'other' }))).toEqual(['other: ours', 'other: ours, too'])
-	expect(names(gate(null, 1, { scenario: 'bursts' }))).toEqual([])
+	it('measures only the cases that gates need, and of the peers only the first', () => {
+		const cases = [...GROUP, ...GROUP.map(([subject, role, cpuUs]): Sketch => [subject, role, cpuUs, 'other'])].map(caseOf)
+		const names = (...gates: readonly Gate[]) =>
+			needed('fanout', cases, gates).map(({ group, subject }) => `${group}: ${subject}`)
+		expect(names(gate('floor', 1))).toEqual(['group: raw', 'group: ours', 'group: ours, too'])
+		expect(names(gate('stock', 1))).toEqual(['group: ours', 'group: ours, too', 'group: stock'])
+		expect(names(gate(null, 1, { group: 'other' }))).toEqual(['other: ours', 'other: ours, too'])
+		expect(names(gate(null, 1, { scenario: 'bursts' }))).toEqual([])
+	})
 })

@@ -37,7 +37,7 @@ describe('settings', () => {
 		})
 	})
 
-	it('that are wrong are named, all of them, with what was expected', () => {
+	it('are named with the expected form when they are invalid, all at once', () => {
 		expect(refusal({ PORT: '70000', MAX_WEBSOCKET_CLIENTS: '-1', LOG_LEVEL: 'loud' })).toEqual([
 			'PORT must be the port to listen on (0 picks a free one), a whole number from 0 to 65535, but is "70000".',
 			'MAX_WEBSOCKET_CLIENTS must be how many connections are held at most, a whole number from 1 to 1000000, but is "-1".',
@@ -45,14 +45,14 @@ describe('settings', () => {
 		])
 	})
 
-	it('that are wrong in themselves and those that contradict others are named together', () => {
+	it('are named together when some are invalid and others contradict each other', () => {
 		const env = { HOST: '0.0.0.0', PORT: 'x', PLANSTREAM_SCRIPTED: 'yes', PLANSTREAM_OPENAI_MODEL: 'small' }
 		const names = (refusal(env) as string[]).map((line) => line.split(' ')[0])
 		expect(names).toEqual(['PORT', 'PLANSTREAM_SCRIPTED', 'PLANSTREAM_OPENAI_MODEL', 'HOST'])
 	})
 
 	it.each(['0.0.0.0', '192.168.1.5', 'example.com', '::'])(
-		'do not open a server without keys to the network: HOST=%s',
+		'reject HOST=%s without keys, which would open the server to the network',
 		(HOST) => {
 			expect(refusal({ HOST })).toEqual([
 				`HOST must be one of 127.0.0.1, localhost, ::1 unless PLANSTREAM_API_KEYS names a file of keys: without keys this server answers its own machine only, but is "${HOST}".`,
@@ -61,7 +61,7 @@ describe('settings', () => {
 		},
 	)
 
-	it('name the pages that get in with a key', () => {
+	it('list the origins that may use a key', () => {
 		const env = { PLANSTREAM_API_KEYS: 'keys.json', PLANSTREAM_ORIGINS: 'https://a.example, http://b.example:8080' }
 		expect(parseSettings(env)).toMatchObject({ PLANSTREAM_ORIGINS: ['https://a.example', 'http://b.example:8080'] })
 		expect(refusal({ ...env, PLANSTREAM_ORIGINS: 'a.example' })).toEqual([
@@ -72,7 +72,7 @@ describe('settings', () => {
 		])
 	})
 
-	it('name a model server, or nothing about one', () => {
+	it('describe a model server completely or not at all', () => {
 		const env = {
 			PLANSTREAM_OPENAI_BASE_URL: 'http://localhost:11434/v1',
 			PLANSTREAM_OPENAI_API_KEY_ENV: 'MY_KEY',

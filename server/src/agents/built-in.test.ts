@@ -5,7 +5,7 @@ const types = (scripted: boolean) =>
 	builtInAgents({ scripted, dataDirectory: 'data', defaultCorpus: 'docs' }).map((agent) => agent.type)
 
 describe('builtInAgents', () => {
-	it('are the agents of corpus research, and the scripted agent only where it is asked for', () => {
+	it('returns the agents of corpus research, and the scripted agent only when it is enabled', () => {
 		const research = ['inventory', 'index', 'retrieve', 'extract', 'crosscheck', 'report'].map((kind) => `corpus.${kind}`)
 		expect(types(false)).toEqual(research)
 		expect(types(true)).toEqual([...research, 'scripted'])

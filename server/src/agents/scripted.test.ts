@@ -23,7 +23,7 @@ agentSuite('scripted', scriptedAgent, () => ({
 	badInput: { updates: [{ wait_ms: -1 }] },
 }))
 
-describe('the scripted agent', () => {
+describe('scriptedAgent', () => {
 	it('performs every kind of update in order', async () => {
 		const context = recordingContext()
 		const waits: number[] = []
@@ -51,7 +51,7 @@ describe('the scripted agent', () => {
 		expect(waits).toEqual([50])
 	})
 
-	it('fails as often as it is told, with the code, message and retryability it is told', async () => {
+	it('fails as often as its input says, with the given code, message and retryability', async () => {
 		const input = { fail: { times: 2, code: 'upstream', message: 'is down', retryable: true }, result: { ok: true } }
 		for (const attempt of [1, 2]) {
 			await expect(play(input, recordingContext({ attempt }))).rejects.toMatchObject({
@@ -63,7 +63,7 @@ describe('the scripted agent', () => {
 		await expect(play(input, recordingContext({ attempt: 3 }))).resolves.toEqual({ data: { ok: true } })
 	})
 
-	it('hands back score and checks with the result', async () => {
+	it('returns the score and checks with the result', async () => {
 		const checks = [{ name: 'relevance', score: 0.5, passed: false, evidence: { missing: ['a'] } }]
 		await expect(play({ quality_score: 0.5, checks })).resolves.toEqual({ data: {}, quality_score: 0.5, checks })
 	})
@@ -73,12 +73,12 @@ describe('the scripted agent', () => {
 		await expect(play({ echo_inputs: true }, recordingContext({ inputs }))).resolves.toEqual({ data: inputs })
 	})
 
-	it('makes a result of exactly the bytes asked for', async () => {
+	it('returns a result of exactly the requested size', async () => {
 		const { data } = await play({ result_bytes: 10_000 })
 		expect(JSON.stringify(data)).toHaveLength(10_000)
 	})
 
-	it('makes garbage that no JSON can hold', async () => {
+	it('returns values that JSON cannot represent', async () => {
 		const { data } = await play({ garbage: true })
 		expect(() => JSON.stringify(data)).toThrow(TypeError)
 	})
@@ -106,7 +106,7 @@ describe('the scripted agent', () => {
 		[{ result: {}, hang: true }, 'input.hang'],
 		[{ fail: { times: 0 } }, 'input.fail.times'],
 		[{ resutl: {} }, 'input'],
-	])('refuses %j and names the path', async (input, path) => {
+	])('rejects %j and names the path', async (input, path) => {
 		await expect(play(input)).rejects.toMatchObject({ code: 'bad_input', retryable: false, path })
 		await expect(play(input)).rejects.toThrow(path)
 	})

@@ -1,35 +1,37 @@
 import { contract } from '@planstream/shared/schemas'
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { queryParameters, readQuery } from './rest.js'
 
 const EVENTS = queryParameters(contract['plans.events'].input, ['plan_id', 'lastEventId'])
 const LIST = queryParameters(contract['plans.list'].input, [])
 
-it('knows the parameters of an input and leaves out what stands elsewhere', () => {
-	expect([...EVENTS.keys()]).toEqual(['after', 'event_types', 'step_id', 'snapshot', 'follow', 'max_events_per_s'])
-})
+describe('query parameters', () => {
+	it('include the fields of an input except those in the path', () => {
+		expect([...EVENTS.keys()]).toEqual(['after', 'event_types', 'step_id', 'snapshot', 'follow', 'max_events_per_s'])
+	})
 
-it('gives each parameter the type of its field', () => {
-	const query = '?after=12&snapshot=true&follow=always&step_id=7'
-	expect(readQuery(query, EVENTS)).toEqual({ after: '12', snapshot: true, follow: 'always', step_id: '7' })
-	expect(readQuery('?limit=5&query=12', LIST)).toEqual({ limit: 5, query: '12' })
-})
+	it('have the type of their field', () => {
+		const query = '?after=12&snapshot=true&follow=always&step_id=7'
+		expect(readQuery(query, EVENTS)).toEqual({ after: '12', snapshot: true, follow: 'always', step_id: '7' })
+		expect(readQuery('?limit=5&query=12', LIST)).toEqual({ limit: 5, query: '12' })
+	})
 
-it('reads words with commas, repeated, or both', () => {
-	const query = '?event_types=plan_started,plan_failed&event_types=error'
-	expect(readQuery(query, EVENTS)).toEqual({ event_types: ['plan_started', 'plan_failed', 'error'] })
-})
+	it('accept words separated by commas, repeated, or both', () => {
+		const query = '?event_types=plan_started,plan_failed&event_types=error'
+		expect(readQuery(query, EVENTS)).toEqual({ event_types: ['plan_started', 'plan_failed', 'error'] })
+	})
 
-it('leaves a comma inside a free text alone', () => {
-	expect(readQuery('?label=note=a,b&label=team=c+d%2C', LIST)).toEqual({ label: ['note=a,b', 'team=c d,'] })
-})
+	it('keep a comma within free text', () => {
+		expect(readQuery('?label=note=a,b&label=team=c+d%2C', LIST)).toEqual({ label: ['note=a,b', 'team=c d,'] })
+	})
 
-it('leaves what does not fit for the schema to refuse', () => {
-	expect(readQuery('?limit=1e9', LIST)).toEqual({ limit: '1e9' })
-	expect(readQuery('?snapshot=yes', EVENTS)).toEqual({ snapshot: 'yes' })
-})
+	it('leave invalid values to the schema', () => {
+		expect(readQuery('?limit=1e9', LIST)).toEqual({ limit: '1e9' })
+		expect(readQuery('?snapshot=yes', EVENTS)).toEqual({ snapshot: 'yes' })
+	})
 
-it('refuses what is not known, and two values for one field', () => {
-	expect(() => readQuery('?page_size=1', LIST)).toThrow(/"page_size"\. This address takes status, label, query,/)
-	expect(() => readQuery('?limit=1&limit=2', LIST)).toThrow(/limit twice/)
+	it('reject unknown names and two values for one field', () => {
+		expect(() => readQuery('?page_size=1', LIST)).toThrow(/"page_size"\. This address takes status, label, query,/)
+		expect(() => readQuery('?limit=1&limit=2', LIST)).toThrow(/limit twice/)
+	})
 })

@@ -64,8 +64,8 @@ async function rest(stream: AsyncIterator<unknown>): Promise<Tracked[]> {
 	return items
 }
 
-describe('the router', () => {
-	it("has the contract's procedures, each with the very schema, the kind and the scope", () => {
+describe('createRouter', () => {
+	it('has the procedures of the contract, each with its schema, kind and scope', () => {
 		const { procedures } = start().router._def
 		const walked = Object.entries(
 			procedures as unknown as Record<string, { _def: { type: string; inputs: unknown[]; meta: unknown } }>,
@@ -80,7 +80,7 @@ describe('the router', () => {
 		}
 	})
 
-	it('asks each caller for the scope, before anything else', async () => {
+	it('checks the scope of the caller before anything else', async () => {
 		const none = start({ principal: { ...LOCAL_PRINCIPAL, scopes: new Set() } })
 		for (const [name, { scope }] of Object.entries(contract)) {
 			const [group = '', own = ''] = name.split('.')
@@ -97,7 +97,7 @@ describe('the router', () => {
 		['reviews', ['list'], {}],
 		['reviews', ['answer'], { review_id: 'a.1', decision: 'approve' }],
 		['admin', ['verify'], {}],
-	])('names the plan that nobody knows: %s %j', async (group, names, input) => {
+	])('names the unknown plan: %s, row %#', async (group, names, input) => {
 		const procedures = start().caller as unknown as Record<string, Record<string, (input: unknown) => Promise<unknown>>>
 		for (const name of names) {
 			const refusal: unknown = await procedures[group]?.[name]?.({ plan_id: 'none', ...input }).catch((error: unknown) => error)
@@ -106,7 +106,7 @@ describe('the router', () => {
 		}
 	})
 
-	it('tells of a failure nobody foresaw once, and its caller nothing of it', async () => {
+	it('reports an unexpected error once and hides it from the caller', async () => {
 		const hub = Object.assign(Object.create(planstream.hub), { state: () => Promise.reject(new Error('secret')) })
 		const { caller, problems } = start({ hub })
 		const failure: unknown = await caller.plans.get({ plan_id: 'plan_1' }).catch((error: unknown) => error)
@@ -116,15 +116,15 @@ describe('the router', () => {
 	})
 })
 
-describe("a plan's events", () => {
-	it('have the cursor of each item as its id, and return after the end', async () => {
+describe('plans.events', () => {
+	it('yields items with their cursor as id, and returns after the end', async () => {
 		const items = await rest(await start().events())
 		expect(items[0]?.data).toMatchObject({ frame: 'ready' })
 		expect(items.at(-1)?.data).toMatchObject({ frame: 'end', reason: 'completed', resume: false })
 		expect(items.map(({ id }) => id)).toEqual(items.map(({ data }) => data.cursor))
 	})
 
-	it('go on behind the last id that was seen, whatever `after` says', async () => {
+	it('resumes after the last event id whatever "after" says', async () => {
 		const all = await rest(await start().events())
 		const [, first] = all
 		const items = await rest(await start().events({ after: 'now', snapshot: true, lastEventId: first?.id }))
@@ -132,12 +132,12 @@ describe("a plan's events", () => {
 		expect(items.slice(1)).toEqual(all.slice(2))
 	})
 
-	it.each(['garbage', 'a.b.c', '-1'])('start over with a reset when the last id is %s', async (lastEventId) => {
+	it.each(['garbage', 'a.b.c', '-1'])('starts over with a reset when the last event id is %s', async (lastEventId) => {
 		const [ready] = await rest(await start().events({ lastEventId }))
 		expect(ready?.data).toMatchObject({ frame: 'ready', from_seq: 1, reset: { reason: 'epoch' }, state: { plan_id: 'plan_1' } })
 	})
 
-	it('are refused behind what is no position, and with a snapshot where there is none', async () => {
+	it('rejects an invalid position, and a snapshot at a position that has none', async () => {
 		const refusal = async (input: Partial<SubscribeInput>) => next(await start().events(input)).catch((error: unknown) => error)
 		expect(await refusal({ after: 'garbage' })).toMatchObject({ cause: { code: 'bad_request', facts: { path: 'after' } } })
 		expect(await refusal({ after: 3, snapshot: true })).toMatchObject({
@@ -147,7 +147,7 @@ describe("a plan's events", () => {
 		expect(ready).toMatchObject({ data: { frame: 'ready', state: { status: 'completed' } } })
 	})
 
-	it('end for a while when the server stops, and never return before the reader is gone', async () => {
+	it('ends with a resumable frame when the server stops, but returns only once the reader has left', async () => {
 		const { events, draining, reader } = start()
 		const stream = await events({ follow: 'always', after: 'now' })
 		expect(await next(stream)).toMatchObject({ data: { frame: 'ready' } })
@@ -165,7 +165,7 @@ describe("a plan's events", () => {
 		expect(planstream.hub.report().subscriptions).toBe(0)
 	})
 
-	it('stop when the reader is gone, and leave nothing on the signal of the server', async () => {
+	it('stops when the reader leaves, and leaves no listener on the signal of the server', async () => {
 		const listeners = { added: 0, removed: 0 }
 		const { signal } = new AbortController()
 		const draining = Object.assign(Object.create(signal) as AbortSignal, {
@@ -182,7 +182,7 @@ describe("a plan's events", () => {
 		expect(listeners).toEqual({ added: 1, removed: 1 })
 	})
 
-	it('that fail for good are told in a code that stock clients do not retry, and the problem tells the truth', async () => {
+	it('reports permanent errors in a code that stock clients do not retry, with the true problem beside it', async () => {
 		const failing = (error: Error) => ({
 			subscribe: () => ({ [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(error) }) }),
 		})

@@ -20,13 +20,13 @@ function requestWith(token: string | null): AccessRequest {
 	return { via: 'http', headers: token === null ? {} : { authorization: `Bearer ${token}` }, token: null }
 }
 
-describe('authorities', () => {
-	it('asks its holders in order', () => {
+describe('authenticators', () => {
+	it('try the key holders in order', () => {
 		expect(authority.identify(requestWith('a'), null)).toBe(FIRST)
 		expect(authority.identify(requestWith('b'), null)).toBe(SECOND)
 	})
 
-	it.each([null, 'c'])('refuses %j and tells how to get in, without the key', (token) => {
+	it.each([null, 'c'])('reject the key %j without repeating it, and say how to get one', (token) => {
 		expect(() => authority.identify(requestWith(token), null)).toThrow(expect.objectContaining({ code: 'unauthorized' }) as Error)
 		expect(() => authority.identify(requestWith(token), null)).toThrow(/`planstream keys create` makes one/)
 	})
@@ -40,12 +40,12 @@ describe('authorities', () => {
 		{ host: 'API.example.com', origin: 'http://api.example.com' },
 		{ host: 'api.example.com:80', origin: 'http://api.example.com' },
 		{ host: 'api.example.com:443', origin: 'https://api.example.com' },
-	])('welcomes %j', (headers) => {
+	])('accept %j', (headers) => {
 		expect(() => authority.checkOrigin({ headers, socket: {} })).not.toThrow()
 	})
 
 	it.each(['https://evil.example', 'null', 'https://app.example.com.evil.example', 'https://api.example.com:8443', 'nonsense'])(
-		'refuses a page of %s',
+		'reject a page of %s',
 		(origin) => {
 			expect(() => authority.checkOrigin({ headers: { host: 'api.example.com', origin }, socket: {} })).toThrow(
 				/PLANSTREAM_ORIGINS/,
@@ -53,24 +53,21 @@ describe('authorities', () => {
 		},
 	)
 
-	it('lets nobody call the router of an application that did not say who may', () => {
+	it("reject calls of an application's router that was given no principal", () => {
 		for (const each of [authority, LOCAL_AUTHENTICATOR]) {
 			const call = () => each.identify({ via: 'router', headers: {}, token: 'a' }, { principal: FIRST })
 			expect(call).toThrow(expect.objectContaining({ code: 'unauthorized' }) as Error)
 		}
 	})
 
-	it.each(['127.0.0.1', '127.3.2.1', '::1', '::ffff:127.0.0.1'])(
-		'without keys takes requests of its own machine, from %s',
-		(remoteAddress) => {
-			expect(() =>
-				LOCAL_AUTHENTICATOR.checkOrigin({ headers: { host: 'localhost:3000' }, socket: { remoteAddress } }),
-			).not.toThrow()
-		},
-	)
+	it.each(['127.0.0.1', '127.3.2.1', '::1', '::ffff:127.0.0.1'])('accept requests from %s without a key', (remoteAddress) => {
+		expect(() =>
+			LOCAL_AUTHENTICATOR.checkOrigin({ headers: { host: 'localhost:3000' }, socket: { remoteAddress } }),
+		).not.toThrow()
+	})
 
 	it.each(['192.0.2.1', '::ffff:192.0.2.1', 'fe80::1', '10.127.0.0', undefined])(
-		'without keys refuses what comes from %s, whatever its headers say',
+		'reject requests from %s without a key, whatever their headers say',
 		(remoteAddress) => {
 			const originGuard = () =>
 				LOCAL_AUTHENTICATOR.checkOrigin({ headers: { host: 'localhost:3000' }, socket: { remoteAddress } })
@@ -84,18 +81,18 @@ describe('credentials of a request', () => {
 		[undefined, null],
 		['Bearer psk_a-b_c', 'psk_a-b_c'],
 		['bearer  abc== ', 'abc=='],
-	])('reads a key from the header %s', (authorization, token) => {
+	])('are read from the header %s', (authorization, token) => {
 		expect(readBearerToken({ ...(authorization !== undefined && { authorization }) })).toBe(token)
 	})
 
 	it.each(['Basic abc', 'Bearer', 'Bearer a b', 'psk_abc', ''])(
-		'refuses the header "%s" and says what it should be',
+		'are rejected in the header "%s", with the expected form',
 		(authorization) => {
 			expect(() => readBearerToken({ authorization })).toThrow(/"Bearer KEY"/)
 		},
 	)
 
-	it('reads a key from the subprotocol of an upgrade, when its header has none', () => {
+	it('are read from the subprotocol of an upgrade when it has no header', () => {
 		const protocol = { 'sec-websocket-protocol': 'planstream, planstream.bearer.abc' }
 		expect(readUpgradeToken(protocol)).toBe('abc')
 		expect(readUpgradeToken({ ...protocol, authorization: 'Bearer def' })).toBe('def')
@@ -103,7 +100,7 @@ describe('credentials of a request', () => {
 		expect(readUpgradeToken({})).toBeNull()
 	})
 
-	it('agrees to a protocol without a key where it can', () => {
+	it('are optional when a subprotocol is chosen', () => {
 		expect(chooseProtocol(new Set(['planstream.bearer.abc', 'planstream-1']))).toBe('planstream-1')
 		expect(chooseProtocol(new Set(['other', 'planstream-1']))).toBe('other')
 		expect(chooseProtocol(new Set())).toBe(false)

@@ -19,8 +19,8 @@ function made(given: Partial<ApiKey> = {}): { readonly token: string; readonly k
 	return { token, key: { id: 'ci', hash: hashKey(token).toString('hex'), tenant: 'acme', scopes: ['plans:read'], ...given } }
 }
 
-describe('a ring of keys', () => {
-	it('knows the holder of each key by its hash alone', () => {
+describe('KeyRing', () => {
+	it('identifies the holder of a key by its hash alone', () => {
 		const { ring } = start()
 		const [a, b] = [made(), made({ id: 'bot', tenant: 'other', scopes: ['admin', 'events:publish'] })]
 		ring.replace([a.key, b.key])
@@ -29,7 +29,7 @@ describe('a ring of keys', () => {
 		for (const unknown of ['', makeKey(), a.key.hash, `${a.token}x`, a.token.toUpperCase()]) expect(ring.find(unknown)).toBeNull()
 	})
 
-	it('ends what a key has open when it is revoked or changed, and nothing else', () => {
+	it('ends the connections of a key that is revoked or changed, and no others', () => {
 		const { ring } = start()
 		const [same, revoked, changed] = [made({ id: 'same' }), made({ id: 'revoked' }), made({ id: 'changed' })]
 		ring.replace([same.key, revoked.key, changed.key])
@@ -42,7 +42,7 @@ describe('a ring of keys', () => {
 		expect([...(ring.find(changed.token)?.scopes ?? [])]).toEqual(['admin'])
 	})
 
-	it('ends a key at its time, however far that is, and leaves no timer behind', () => {
+	it('ends a key when it expires, however far away that is, and leaves no timer behind', () => {
 		const { ring, clock } = start()
 		const { token, key } = made({ expires_at: new Date(100 * DAY_MS).toISOString() })
 		ring.replace([key])
@@ -56,7 +56,7 @@ describe('a ring of keys', () => {
 		expect(clock.pending).toBe(0)
 	})
 
-	it('does not let in a key that is over while its timer is late', () => {
+	it('rejects an expired key although its timer is late', () => {
 		let now = 0
 		const ring = new KeyRing({ clock: () => now, schedule: () => ({ [Symbol.dispose]: () => undefined }) })
 		const { token, key } = made({ expires_at: new Date(1000).toISOString() })
@@ -65,7 +65,7 @@ describe('a ring of keys', () => {
 		expect(ring.find(token)).toBeNull()
 	})
 
-	it('lets go of its timers when it is disposed or a key is revoked', () => {
+	it('clears its timers when it is disposed or a key is revoked', () => {
 		const { ring, clock } = start()
 		const [a, b] = [made({ id: 'a', expires_at: '2000-01-01T00:00:00Z' }), made({ id: 'b', expires_at: '2000-01-01T00:00:00Z' })]
 		ring.replace([a.key, b.key])

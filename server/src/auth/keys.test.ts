@@ -7,8 +7,8 @@ import { createKey, hashKey, readKeys, revokeKey } from './keys.js'
 const GRANT = { tenant: 'acme', scopes: ['plans:read'] } as const
 const grant = (id: string) => ({ ...GRANT, id, scopes: [...GRANT.scopes] })
 
-describe('a file of keys', () => {
-	it('is made for its owner only, and holds no key', async () => {
+describe('the key file', () => {
+	it('is readable by its owner only and holds no key', async () => {
 		using directory = createTemporaryDirectory()
 		const file = path.join(directory.path, 'keys.json')
 		const key = await createKey(file, grant('ci'))
@@ -19,7 +19,7 @@ describe('a file of keys', () => {
 		expect(readdirSync(directory.path)).toEqual(['keys.json'])
 	})
 
-	it('keeps the keys before, names each of its own accord, and takes no id twice', async () => {
+	it('keeps earlier keys, generates ids, and rejects an id that exists', async () => {
 		using directory = createTemporaryDirectory()
 		const file = path.join(directory.path, 'keys.json')
 		await createKey(file, grant('ci'))
@@ -37,7 +37,7 @@ describe('a file of keys', () => {
 		expect(readdirSync(directory.path)).toEqual(['keys.json'])
 	})
 
-	it('loses a key that is revoked, by its id', async () => {
+	it('loses a revoked key by its id', async () => {
 		using directory = createTemporaryDirectory()
 		const file = path.join(directory.path, 'keys.json')
 		for (const id of ['a', 'b']) await createKey(file, grant(id))
@@ -46,7 +46,7 @@ describe('a file of keys', () => {
 		await expect(revokeKey(file, 'a')).rejects.toMatchObject({ code: 'not_found', facts: { ids: ['b'] } })
 	})
 
-	it('is changed by one program at a time', async () => {
+	it('is changed by one process at a time', async () => {
 		using directory = createTemporaryDirectory()
 		const file = path.join(directory.path, 'keys.json')
 		const made = await Promise.allSettled(Array.from({ length: 8 }, (_, index) => createKey(file, grant(`k${index}`))))
@@ -63,7 +63,7 @@ describe('a file of keys', () => {
 		[JSON.stringify([{ ...grant('a'), hash: 'a'.repeat(64), scopes: ['plans:steal'] }]), /\[0\]\.scopes\[0\] must be one of/],
 		[JSON.stringify([{ ...grant('a'), hash: 'a'.repeat(64), expires_at: 'soon' }]), /ISO 8601/],
 		[JSON.stringify(['b', 'b'].map((id) => ({ ...grant(id), hash: 'a'.repeat(64) }))), /two keys the same id/],
-	])('that holds %s is refused with what is wrong', async (text, message) => {
+	])('is rejected with the reason when it holds %s', async (text, message) => {
 		using directory = createTemporaryDirectory()
 		const file = path.join(directory.path, 'keys.json')
 		writeFileSync(file, text)
@@ -74,7 +74,7 @@ describe('a file of keys', () => {
 		})
 	})
 
-	it('that is not there is refused with the command that makes one', async () => {
+	it('is rejected with the command that creates it when it is missing', async () => {
 		await expect(readKeys('/nowhere/keys.json')).rejects.toThrow(/ENOENT.*planstream keys create --file \/nowhere\/keys\.json/)
 		await expect(createKey('/nowhere/keys.json', grant('a'))).rejects.toThrow(/cannot be written \(ENOENT\)/)
 	})

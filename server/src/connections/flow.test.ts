@@ -6,7 +6,7 @@ import { CallLimiter, ReadGate, type SendBuffer, WriteQueue } from './flow.js'
 
 const LIMIT = 100
 
-/** A socket that takes what waits when the test says so. */
+/** A socket that drains when the test says so. */
 class FakeSink extends EventEmitter implements SendBuffer {
 	readonly writable = this
 	readonly limit = LIMIT
@@ -29,8 +29,8 @@ function start() {
 
 const NEVER = new AbortController().signal
 
-describe('turns', () => {
-	it('writers take turns in the order they asked, one at a time', async () => {
+describe('WriteQueue', () => {
+	it('gives writers one turn each in the order they asked', async () => {
 		const { turns } = start()
 		const order: string[] = []
 		const write = async (name: string) => {
@@ -46,7 +46,7 @@ describe('turns', () => {
 		expect(order).toEqual(rounds.flatMap((name) => [`${name} begins`, `${name} ends`]))
 	})
 
-	it('what waits is never more than the limit and one item, and every item is written, whoever drains when', async () => {
+	it('buffers at most the limit plus one item, and writes every item whenever the socket drains', async () => {
 		const items = fc.array(fc.array(fc.integer({ min: 1, max: 250 }), { maxLength: 8 }), { minLength: 1, maxLength: 6 })
 		await fc.assert(
 			fc.asyncProperty(items, async (writers) => {
@@ -77,7 +77,7 @@ describe('turns', () => {
 		)
 	})
 
-	it('who is told to end while there is no room gets none; who comes when there is room is still let through', async () => {
+	it('gives no turn to an aborted writer while the buffer is full, and still admits one when there is room', async () => {
 		const { sink, turns } = start()
 		const ended = new AbortController()
 		sink.queued = LIMIT
@@ -114,8 +114,8 @@ class FakeSource {
 	}
 }
 
-describe('calls', () => {
-	it('so many calls are worked on at once, the rest in turn, and nothing is read while one waits', async () => {
+describe('CallLimiter', () => {
+	it('runs a limited number of calls, the rest in order, and pauses reading while one waits', async () => {
 		const source = new FakeSource()
 		const calls = new CallLimiter(2, new ReadGate(source))
 		const finish: (() => void)[] = []
@@ -133,7 +133,7 @@ describe('calls', () => {
 		expect(await Promise.all(answers)).toEqual([1, 2, 3, 4])
 	})
 
-	it('a call that fails makes room for the next one', async () => {
+	it('starts the next call when one fails', async () => {
 		const calls = new CallLimiter(1, new ReadGate(new FakeSource()))
 		const failing = calls.run(() => Promise.reject(new Error('no')))
 		const next = calls.run(() => Promise.resolve('yes'))
@@ -141,7 +141,7 @@ describe('calls', () => {
 		expect(await next).toBe('yes')
 	})
 
-	it('reading goes on when nobody holds it up any more', () => {
+	it('resumes reading once no one holds it', () => {
 		const source = new FakeSource()
 		const reading = new ReadGate(source)
 		const [first, second] = [reading.hold(), reading.hold()]

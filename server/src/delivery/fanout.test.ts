@@ -23,8 +23,8 @@ const action = fc.oneof(
 	{ weight: 2, arbitrary: fc.record({ do: fc.constant('turn' as const), count: fc.integer({ min: 1, max: 3 }) }) },
 )
 
-describe('deliveries', () => {
-	it('what is appended in one turn is one write, the same bytes for all of a class', async () => {
+describe('fan-out', () => {
+	it('writes events appended in one turn once, with the same bytes for a whole group', async () => {
 		await using plan = await startTestFanout()
 		const readers = [plan.attach(), plan.attach(), plan.attach({}, 'other')]
 		await passTurns()
@@ -39,7 +39,7 @@ describe('deliveries', () => {
 		expect(readers.map(({ delivery }) => delivery.delivered)).toEqual([32, 32, 32])
 	})
 
-	it('what is appended while the loop rests from its writes is one write, and a loop of few readers does not rest', async () => {
+	it('writes events appended during a write delay once, and never delays for a few readers', async () => {
 		const rests: number[] = []
 		let wake: () => void = () => undefined
 		const schedule: Schedule = (callback, delayMs) => {
@@ -72,7 +72,7 @@ describe('deliveries', () => {
 		for (const { outlet } of many) expect([outlet.writes, outlet.events]).toEqual([1, seqsUpTo(6)])
 	})
 
-	it('a reader without room keeps nothing but its place, and nobody else notices', async () => {
+	it('keeps only the position of a reader without room, and does not slow others', async () => {
 		await using plan = await startTestFanout()
 		const slow = plan.attach()
 		const other = plan.attach()
@@ -96,7 +96,7 @@ describe('deliveries', () => {
 		expect(plan.deliveries.report()).toMatchObject({ waiting: 2, fell_behind: 1 })
 	})
 
-	it('a stream is told why it ends, behind what it got, whether there is room or not', async () => {
+	it('ends a stream with its reason after the last event, with or without room', async () => {
 		await using plan = await startTestFanout()
 		await plan.publish(50)
 		const readers = [plan.attach(), plan.attach()]
@@ -118,7 +118,7 @@ describe('deliveries', () => {
 		expect(plan.hub.report().subscriptions).toBe(0)
 	})
 
-	it('who reads a plan that goes away is told, and so is who waited for one that comes', async () => {
+	it('ends the streams of a deleted plan, including those that waited for it', async () => {
 		await using plan = await startTestFanout()
 		const early = plan.attach({ follow: 'always' })
 		await passTurns()
@@ -133,7 +133,7 @@ describe('deliveries', () => {
 		expect(plan.deliveries.report()).toMatchObject({ streams: 0, plans: 0 })
 	})
 
-	it('who comes between an append and its delivery gets only what it asked for, and the others all', async () => {
+	it('gives a reader that attaches between append and delivery exactly the events it asked for', async () => {
 		await using plan = await startTestFanout()
 		await plan.publish(5)
 		const before = plan.attach()
@@ -150,7 +150,7 @@ describe('deliveries', () => {
 		expect(plan.deliveries.report()).toMatchObject({ waiting: 4, plans: 1 })
 	})
 
-	it('a reader with a pace gets its portion at a time, of what there is and of what comes, and everybody else all at once', async () => {
+	it('sends a rate-limited reader one portion at a time, and everything at once to others', async () => {
 		const clock = new ManualClock()
 		await using plan = await startTestFanout({
 			schedule: (callback, delayMs) => ({ [Symbol.dispose]: clock.after(delayMs, callback) }),
@@ -173,7 +173,7 @@ describe('deliveries', () => {
 		expect(clock.pending).toBe(0)
 	})
 
-	it('a store that fails is told to each reader', async () => {
+	it('passes a store failure to each reader', async () => {
 		await using plan = await startTestFanout()
 		const readers = [plan.attach(), plan.attach()]
 		await passTurns()
@@ -188,7 +188,7 @@ describe('deliveries', () => {
 		expect(plan.deliveries.report()).toMatchObject({ streams: 0, plans: 0 })
 	})
 
-	it('whoever joins when, stalls and wakes up, gets each event behind its cursor once and in order, up to the end', async () => {
+	it('gives every reader each event after its cursor once and in order, whenever it attaches, stalls or leaves', async () => {
 		await fc.assert(
 			fc.asyncProperty(
 				fc.array(action, { minLength: 5, maxLength: 30 }),
@@ -238,17 +238,17 @@ function start(perSecond: number) {
 	return { clock, pace: new RateLimit(perSecond, schedule) }
 }
 
-describe('a pace', () => {
+describe('RateLimit', () => {
 	it.each([
 		[1, 1],
 		[9, 1],
 		[100, 10],
 		[12_345, 1234],
-	])('of %i events a second %i are one portion', (perSecond, portion) => {
+	])('allows %i events per second in portions of %i', (perSecond, portion) => {
 		expect(start(perSecond).pace.portion).toBe(portion)
 	})
 
-	it('after so many events it rests as long as they may take', async () => {
+	it('waits after a portion for as long as its events may take', async () => {
 		const { clock, pace } = start(50)
 		let rested = false
 		const resting = pace.waitAfter(5).then(() => {
@@ -263,7 +263,7 @@ describe('a pace', () => {
 		expect(clock.pending).toBe(0)
 	})
 
-	it('a rest ends with its stream', async () => {
+	it('stops waiting when its stream ends', async () => {
 		const { clock, pace } = start(1)
 		const resting = pace.waitAfter(1)
 		pace[Symbol.dispose]()

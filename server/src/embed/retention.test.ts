@@ -10,7 +10,7 @@ import { Retention, type RetentionLimits } from './retention.js'
 
 const DAY_MS = 86_400_000
 
-/** Time and turns that a test has in its hand. */
+/** Drives retention with a clock and turns that the test controls. */
 class Keeper {
 	readonly problems: string[] = []
 	readonly delays: number[] = []
@@ -42,7 +42,7 @@ class Keeper {
 		return this.#due !== null
 	}
 
-	/** Runs turns as long as the one before left something to do; resolves with their number. */
+	/** Runs turns while the last one left something to do, and returns their number. */
 	async settle(): Promise<number> {
 		for (let turns = 1; ; turns++) {
 			const next = new Promise<void>((resolve) => {
@@ -78,8 +78,8 @@ async function startKeeper(limits?: RetentionLimits): Promise<Keeper> {
 	return new Keeper(await openLog({ kind: 'memory' }), limits)
 }
 
-describe('retention', () => {
-	it('removes a finished plan after seven days, and leaves every other as it is', async () => {
+describe('Retention', () => {
+	it('removes a finished plan after seven days and leaves all others', async () => {
 		const keeper = await startKeeper()
 		await keeper.publish('finished', error, done)
 		await keeper.publish('open', error)
@@ -95,7 +95,7 @@ describe('retention', () => {
 		expect(keeper.problems).toEqual([])
 	})
 
-	it('takes a plan that is run elsewhere for finished after thirty days without any event, progress included', async () => {
+	it('removes an external plan after thirty days without any event, progress included', async () => {
 		const keeper = await startKeeper()
 		await keeper.publish('silent', error)
 		await keeper.publish('chatty', error)
@@ -110,7 +110,7 @@ describe('retention', () => {
 		expect(await keeper.hub.state(LOCAL_PRINCIPAL, 'chatty')).toMatchObject({ status: 'pending', seq: 2 })
 	})
 
-	it('never removes a plan of this server that has not come to its end', async () => {
+	it('never removes an unfinished managed plan', async () => {
 		await using planstream = await startPlanstream()
 		const keeper = new Keeper(planstream.log)
 		const steps = [{ step_id: 'a', action: 'x', agent_type: 'scripted' }]
@@ -121,7 +121,7 @@ describe('retention', () => {
 		expect(await keeper.names()).toEqual(['waits'])
 	})
 
-	it('trims a finished plan to its newest events, at most 20,000 a turn, and leaves one that is not finished whole', async () => {
+	it('trims a finished plan to its newest events, at most 20,000 a turn, and no unfinished plan', async () => {
 		const keeper = await startKeeper({ finishedEvents: 1000 })
 		const many = Array.from({ length: 45_000 }, () => progress)
 		await keeper.publish('long', ...many)
@@ -137,7 +137,7 @@ describe('retention', () => {
 		expect(await keeper.hub.state(LOCAL_PRINCIPAL, 'long')).toMatchObject({ steps: before?.steps, status: 'completed' })
 	}, 30_000)
 
-	it('removes as many as one turn may, and goes on soon', async () => {
+	it('removes up to its limit a turn, and continues soon', async () => {
 		const keeper = await startKeeper()
 		for (let plan = 0; plan < 250; plan++) await keeper.publish(`p${plan}`, done)
 		keeper.now += 8 * DAY_MS
@@ -154,7 +154,7 @@ describe('retention', () => {
 		expect(await keeper.names()).toEqual(['finished', 'silent'])
 	})
 
-	it('says so when the store refuses, and tries again', async () => {
+	it('reports a store failure and tries again', async () => {
 		const log = await openLog({ kind: 'memory' })
 		const keeper = new Keeper(log)
 		await log.close()
@@ -163,7 +163,7 @@ describe('retention', () => {
 		expect(keeper.waiting).toBe(true)
 	})
 
-	it('takes no further turn once it is stopped', async () => {
+	it('runs no further turn once it is stopped', async () => {
 		const keeper = await startKeeper()
 		await keeper.settle()
 		await keeper.retention.stop()

@@ -39,7 +39,7 @@ async function archiveOf(hub: Hub, plan_id = 'p'): Promise<string> {
 	return text
 }
 
-/** The text in pieces of so many bytes. */
+/** Splits the text into pieces of this many bytes. */
 async function* pieces(text: string, size = 1000): AsyncGenerator<Uint8Array> {
 	const bytes = Buffer.from(text)
 	for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size)
@@ -55,7 +55,7 @@ const restore = async (hub: Hub, text: string, size?: number) =>
 	hub.restore(LOCAL_PRINCIPAL, await readArchive(pieces(text, size), NO_FILES))
 
 describe('an archive', () => {
-	it('makes the same plan elsewhere: numbers, ids, times, owner, fingerprints, state and results; only the epoch is another', async () => {
+	it('restores the same plan elsewhere except for its epoch', async () => {
 		const content = fc.array(fc.string({ unit: 'binary', maxLength: 40 }), { minLength: 1, maxLength: 30 })
 		await fc.assert(
 			fc.asyncProperty(content, fc.nat(40), fc.integer({ min: 1, max: 700 }), async (messages, cut, size) => {
@@ -86,7 +86,7 @@ describe('an archive', () => {
 		)
 	})
 
-	it('goes on where the plan was: the same event again is known, the next one follows', async () => {
+	it('continues where the plan was: recognises known events and appends the next', async () => {
 		const [from, to] = [await openHub(), await openHub()]
 		await publish(from.hub, 'p', error('a'), error('b'))
 		await restore(to.hub, await archiveOf(from.hub))
@@ -94,7 +94,7 @@ describe('an archive', () => {
 		expect((await publish(to.hub, 'p', error('c'))).results).toEqual([{ event_id: 'c', seq: 3, duplicate: false }])
 	})
 
-	it('is refused where there is such a plan, and changes nothing there', async () => {
+	it('is rejected and changes nothing when the plan exists', async () => {
 		const { log, hub } = await openHub()
 		await publish(hub, 'p', error('a'))
 		const head = await log.head(PLAN)
@@ -102,26 +102,26 @@ describe('an archive', () => {
 		expect(await log.head(PLAN)).toEqual(head)
 	})
 
-	it('of many events goes through in bounded pieces', async () => {
+	it('streams many events in bounded pieces', async () => {
 		const [from, to] = [await openHub(), await openHub()]
 		const many = Array.from({ length: 3000 }, (_, index) => error(`e${index}`))
 		await publish(from.hub, 'p', ...many)
 		expect(await restore(to.hub, await archiveOf(from.hub))).toMatchObject({ events: 3000, head_seq: 3000 })
 	})
 
-	it('of a plan that is not there is refused', async () => {
+	it('rejects an unknown plan', async () => {
 		const { hub } = await openHub()
 		await expect(archiveOf(hub)).rejects.toMatchObject({ code: 'not_found' })
 	})
 })
 
-describe('an archive that is not what was exported', () => {
+describe('an invalid archive', () => {
 	const withLines = (change: (lines: string[]) => readonly string[]) => (text: string) =>
 		`${change(text.trimEnd().split('\n')).join('\n')}\n`
 	it.each<[string, (text: string) => string, string]>([
 		['is empty', () => '', 'empty'],
-		['breaks off in a line', (text) => text.slice(0, -30), 'not the JSON'],
-		['breaks off after a line', withLines((lines) => lines.slice(0, -1)), 'last line is missing'],
+		['ends within a line', (text) => text.slice(0, -30), 'not the JSON'],
+		['ends after a line', withLines((lines) => lines.slice(0, -1)), 'last line is missing'],
 		['lacks an event', withLines((lines) => lines.toSpliced(2, 1)), 'event 2'],
 		['has an event twice', withLines((lines) => lines.toSpliced(2, 0, lines[1] ?? '')), 'event 2'],
 		[
@@ -131,15 +131,15 @@ describe('an archive that is not what was exported', () => {
 		],
 		['has a changed id', (text) => text.replace('"event_id":"b"', '"event_id":"B"'), 'fingerprint'],
 		['has an event of another plan', (text) => text.replace(/"plan_id":"p"(?=[^\n]*"b")/, '"plan_id":"q"'), 'to plan q'],
-		['has another head', (text) => text.replace('"head_seq":3', '"head_seq":4'), 'ends with event 3 instead of 4'],
-		['has an event that fits no schema', (text) => text.replace('"event_type":"error"', '"event_type":"oops"'), 'Line 2'],
-		['has an event with a number of its own', (text) => text.replace('"event":{', '"event":{"seq":1,'), 'Line 2'],
-		['has a field nobody knows', (text) => text.replace('"owner"', '"x":1,"owner"'), 'Line 1'],
+		['has a wrong head', (text) => text.replace('"head_seq":3', '"head_seq":4'), 'ends with event 3 instead of 4'],
+		['has an event that matches no schema', (text) => text.replace('"event_type":"error"', '"event_type":"oops"'), 'Line 2'],
+		['has an event that carries a number', (text) => text.replace('"event":{', '"event":{"seq":1,'), 'Line 2'],
+		['has an unknown field', (text) => text.replace('"owner"', '"x":1,"owner"'), 'Line 1'],
 		['counts otherwise', (text) => text.replace('"events":3', '"events":2'), 'holds 3 events'],
 		['goes on behind its end', (text) => text + text, 'follows the end'],
 		['is no JSON', () => 'hello\n', 'Line 1'],
 		['is not UTF-8', (text) => text, 'Line 1'],
-	])('%s is refused, and leaves nothing behind', async (what, change, says) => {
+	])('is rejected and leaves nothing behind when it %s', async (what, change, says) => {
 		const [from, to] = [await openHub(), await openHub()]
 		await publish(from.hub, 'p', error('a'), error('b'), error('c'))
 		const text = change(await archiveOf(from.hub))
@@ -155,7 +155,7 @@ describe('an archive that is not what was exported', () => {
 		expect(await restore(to.hub, await archiveOf(from.hub))).toMatchObject({ events: 3 })
 	})
 
-	it('has a base that was changed, or is that of another plan', async () => {
+	it('is rejected when its snapshot was changed or belongs to another plan', async () => {
 		const [from, to] = [await openHub(), await openHub()]
 		for (const plan_id of ['p', 'q']) await publish(from.hub, plan_id, error('a'), error('b'))
 		for (const plan_id of ['p', 'q']) await from.hub.trim({ ...PLAN, plan_id }, 2)
@@ -176,8 +176,8 @@ describe('an archive that is not what was exported', () => {
 	})
 })
 
-describe('verifying', () => {
-	/** A log whose records come out changed. */
+describe('verify', () => {
+	/** Wraps a log so that its records come out changed. */
 	function changed(
 		log: EventLog,
 		change: (record: { seq: number; text: string; fingerprint: string }) => object | null,
@@ -191,7 +191,7 @@ describe('verifying', () => {
 	}
 	const verify = (log: EventLog) => verifyPlan(log, PLAN)
 
-	it('finds a changed event, a missing one, and a head that is another', async () => {
+	it('finds a changed event, a missing one, and a wrong head', async () => {
 		const { log, hub } = await openHub()
 		await publish(hub, 'p', ...Array.from({ length: 600 }, (_, index) => error(`e${index}`)))
 		expect(await verify(log)).toEqual({ plan_id: 'p', ok: true, oldest_seq: 1, head_seq: 600, events: 600, fault: null })
@@ -207,7 +207,7 @@ describe('verifying', () => {
 		expect(await verify(moved)).toMatchObject({ ok: false, fault: { seq: 600, reason: 'changed' } })
 	})
 
-	it('begins at the base of a trimmed plan, and finds one that is not what was stored', async () => {
+	it('starts at the snapshot of a trimmed plan, and finds one that was changed', async () => {
 		const { log, hub } = await openHub()
 		await publish(hub, 'p', error('a'), error('b'), error('c'))
 		await hub.trim(PLAN, 2)
@@ -218,7 +218,7 @@ describe('verifying', () => {
 		await expect(verifyPlan(log, { ...PLAN, plan_id: 'none' })).rejects.toMatchObject({ code: 'not_found' })
 	})
 
-	it('is not misled by a plan that is trimmed or grows while it is read', async () => {
+	it('reports nothing when a plan is trimmed or grows while it is read', async () => {
 		const { log, hub } = await openHub()
 		await publish(hub, 'p', ...Array.from({ length: 1000 }, (_, index) => error(`e${index}`)))
 		let reads = 0
@@ -244,7 +244,7 @@ describe('the files of an archive', () => {
 		return { file, lines }
 	}
 
-	it('are closed when nobody wants the rest, also before their first piece', async () => {
+	it('are closed when the reader stops early, also before the first piece', async () => {
 		const { file, lines } = await linesWith('x')
 		for await (const line of lines) if (line.startsWith('{"file"')) break
 		expect(file.destroyed).toBe(true)

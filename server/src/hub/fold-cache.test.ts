@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { MemoryLog } from '../log/memory.js'
 import { TailLog } from '../log/tail.js'
 import { FoldCache } from './fold-cache.js'
@@ -18,34 +18,36 @@ async function withPlans(count: number) {
 	return { log, hub, plans }
 }
 
-it('keeps states up to a number of bytes and gives the others again from their logs', async () => {
-	const { log, plans } = await withPlans(20)
-	const maxBytes = 50_000
-	const states = new FoldCache(log, maxBytes)
-	for (const _ of [1, 2]) {
-		for (const plan of plans) {
-			const found = await states.current(plan)
-			expect(found?.fold.state).toMatchObject({ plan_id: plan.plan_id, seq: 1, steps: [{ result: RESULT }] })
-			expect(states.metrics.bytes).toBeLessThanOrEqual(maxBytes)
+describe('FoldCache', () => {
+	it('caches folds up to a number of bytes and rebuilds the others from their logs', async () => {
+		const { log, plans } = await withPlans(20)
+		const maxBytes = 50_000
+		const states = new FoldCache(log, maxBytes)
+		for (const _ of [1, 2]) {
+			for (const plan of plans) {
+				const found = await states.current(plan)
+				expect(found?.fold.state).toMatchObject({ plan_id: plan.plan_id, seq: 1, steps: [{ result: RESULT }] })
+				expect(states.metrics.bytes).toBeLessThanOrEqual(maxBytes)
+			}
 		}
-	}
-	const { plans: kept, bytes } = states.metrics
-	expect(kept).toBeGreaterThan(4)
-	expect(bytes).toBeGreaterThan(kept * RESULT.text.length)
-})
+		const { plans: kept, bytes } = states.metrics
+		expect(kept).toBeGreaterThan(4)
+		expect(bytes).toBeGreaterThan(kept * RESULT.text.length)
+	})
 
-it('keeps nothing of a state that is larger than all may be, and still gives it', async () => {
-	const { log, plans } = await withPlans(1)
-	const states = new FoldCache(log, 1000)
-	for (const plan of plans) expect((await states.current(plan))?.fold.state.seq).toBe(1)
-	expect(states.metrics).toEqual({ plans: 0, bytes: 0 })
-})
+	it('rebuilds a fold larger than its limit without caching it', async () => {
+		const { log, plans } = await withPlans(1)
+		const states = new FoldCache(log, 1000)
+		for (const plan of plans) expect((await states.current(plan))?.fold.state.seq).toBe(1)
+		expect(states.metrics).toEqual({ plans: 0, bytes: 0 })
+	})
 
-it('keeps a writer only while something is being appended', async () => {
-	const { hub, plans } = await withPlans(20)
-	expect(hub.report()).toMatchObject({ writers: 0, states: { plans: 20 } })
-	const writing = plans.map((plan) => hub.commit(plan, () => []).catch(() => undefined))
-	expect(hub.report().writers).toBe(20)
-	await Promise.all(writing)
-	expect(hub.report().writers).toBe(0)
+	it('keeps a writer only while it appends', async () => {
+		const { hub, plans } = await withPlans(20)
+		expect(hub.report()).toMatchObject({ writers: 0, states: { plans: 20 } })
+		const writing = plans.map((plan) => hub.commit(plan, () => []).catch(() => undefined))
+		expect(hub.report().writers).toBe(20)
+		await Promise.all(writing)
+		expect(hub.report().writers).toBe(0)
+	})
 })

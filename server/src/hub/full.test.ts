@@ -1,5 +1,5 @@
 import { eventInput } from '@planstream/shared/schemas'
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { openLog } from '../log/open.js'
 import { encodeSnapshot } from './fold-cache.js'
 import { Hub } from './hub.js'
@@ -9,7 +9,7 @@ import { LOCAL_PRINCIPAL } from './principal.js'
 const PLAN = { tenant: 'default', plan_id: 'p' }
 const NOW = '2026-01-01T00:00:00.000Z'
 
-/** A hub with a plan that is run elsewhere and has so many events, all but the last few of them behind a base. */
+/** Creates a hub with an external plan of this many events, all but the last few behind a snapshot. */
 async function hubWith(seq: number): Promise<Hub> {
 	const log = await openLog({ kind: 'memory' })
 	const fold = initialFold(PLAN.plan_id, 'external')
@@ -24,17 +24,19 @@ async function hubWith(seq: number): Promise<Hub> {
 	return new Hub({ log, clock: () => Date.parse(NOW), onProblem: () => undefined })
 }
 
-it('takes no event of a plan that is run elsewhere beyond its millionth, and knows those it has taken', async () => {
-	const hub = await hubWith(999_997)
-	const publish = (...ids: string[]) => {
-		const sent = ids.map((event_id) => ({ event_type: 'error', event_id, data: { code: 'x', message: event_id } }) as const)
-		return hub.publish(LOCAL_PRINCIPAL, { plan_id: 'p', events: sent.map((event) => eventInput.parse(event)), sent })
-	}
-	const full = { code: 'plan_full', facts: { plan_id: 'p', limit: 1_000_000 } }
-	expect((await publish('a', 'b')).results.map(({ seq }) => seq)).toEqual([999_998, 999_999])
-	await expect(publish('c', 'd')).rejects.toMatchObject(full)
-	expect((await publish('c')).results).toEqual([{ event_id: 'c', seq: 1_000_000, duplicate: false }])
-	await expect(publish('d')).rejects.toMatchObject(full)
-	expect((await publish('b', 'c')).results.map(({ duplicate }) => duplicate)).toEqual([true, true])
-	expect(await hub.state(LOCAL_PRINCIPAL, 'p')).toMatchObject({ seq: 1_000_000, owner: 'external' })
+describe('a plan with a million events', () => {
+	it('rejects new events and still recognises stored ones', async () => {
+		const hub = await hubWith(999_997)
+		const publish = (...ids: string[]) => {
+			const sent = ids.map((event_id) => ({ event_type: 'error', event_id, data: { code: 'x', message: event_id } }) as const)
+			return hub.publish(LOCAL_PRINCIPAL, { plan_id: 'p', events: sent.map((event) => eventInput.parse(event)), sent })
+		}
+		const full = { code: 'plan_full', facts: { plan_id: 'p', limit: 1_000_000 } }
+		expect((await publish('a', 'b')).results.map(({ seq }) => seq)).toEqual([999_998, 999_999])
+		await expect(publish('c', 'd')).rejects.toMatchObject(full)
+		expect((await publish('c')).results).toEqual([{ event_id: 'c', seq: 1_000_000, duplicate: false }])
+		await expect(publish('d')).rejects.toMatchObject(full)
+		expect((await publish('b', 'c')).results.map(({ duplicate }) => duplicate)).toEqual([true, true])
+		expect(await hub.state(LOCAL_PRINCIPAL, 'p')).toMatchObject({ seq: 1_000_000, owner: 'external' })
+	})
 })

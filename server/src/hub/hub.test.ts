@@ -49,8 +49,8 @@ const eventsOf = (items: readonly StreamItem[]) =>
 	items.flatMap((item) => (item.kind === 'event' ? [parseEvent(item.stored)] : []))
 const framesOf = (items: readonly StreamItem[]) => items.flatMap((item) => (item.kind === 'frame' ? [item.frame] : []))
 
-describe('publishing', () => {
-	it('answers with sequence numbers, and the same events again with the same ones', async () => {
+describe('publish', () => {
+	it('returns sequence numbers, and the same ones for the same events', async () => {
 		const { hub } = await openHub()
 		const first = await publish(hub, [error('a'), error('b')])
 		expect(first.results).toEqual([
@@ -62,7 +62,7 @@ describe('publishing', () => {
 		expect(again).toEqual({ ...first, results: first.results.map((result) => ({ ...result, duplicate: true })) })
 	})
 
-	it('answers a repeated last batch although the plan takes nothing more', async () => {
+	it('repeats its answer to the last batch although the plan is closed', async () => {
 		const { hub } = await openHub()
 		const first = await publish(hub, [error('a'), completed])
 		expect((await publish(hub, [error('a'), completed])).cursor).toBe(first.cursor)
@@ -73,7 +73,7 @@ describe('publishing', () => {
 		await expect(publish(hub, [error('a'), error('b')])).rejects.toMatchObject({ code: 'conflict', facts: { duplicates: ['a'] } })
 	})
 
-	it('refuses the same id with other content, and a batch that mixes known and new ids', async () => {
+	it('rejects a known id with other content, and a batch that mixes known and new ids', async () => {
 		const { hub } = await openHub()
 		await publish(hub, [progress('a', 0.1)])
 		await expect(publish(hub, [progress('a', 0.2)])).rejects.toMatchObject({ code: 'conflict', facts: { event_id: 'a' } })
@@ -87,7 +87,7 @@ describe('publishing', () => {
 		})
 	})
 
-	it('refuses when the head is not where it was expected, and says where it is', async () => {
+	it('rejects an unexpected head and says where it is', async () => {
 		const { hub } = await openHub()
 		await publish(hub, [error('a')], { expected_seq: 0 })
 		await expect(publish(hub, [error('b')], { expected_seq: 0 })).rejects.toMatchObject({
@@ -97,7 +97,7 @@ describe('publishing', () => {
 		await publish(hub, [error('b')], { expected_seq: 1 })
 	})
 
-	it('reopens a failed plan by plan_resumed alone', async () => {
+	it('reopens a failed plan with plan_resumed only', async () => {
 		const { hub } = await openHub()
 		await publish(hub, [{ event_type: 'plan_failed', data: { error: { code: 'x', message: 'x', retryable: true } } }])
 		await expect(publish(hub, [error('a')])).rejects.toMatchObject({ facts: { allowed: ['plan_resumed'] } })
@@ -105,7 +105,7 @@ describe('publishing', () => {
 		expect((await hub.state(LOCAL_PRINCIPAL, 'p'))?.status).toBe('running')
 	})
 
-	it('takes hundreds of batches at once, by two hubs on one log, with duplicates among them: each event once, the state their fold', async () => {
+	it('stores each event of hundreds of concurrent batches once when two hubs share a log', async () => {
 		const log = await openLog({ kind: 'memory' })
 		const hubs = [hubOn(log), hubOn(log)] as const
 		const sends = Array.from({ length: 400 }, (_, index) => ({ hub: hubs[index % 2] ?? hubs[0], id: `e${index % 150}` }))
@@ -124,7 +124,7 @@ describe('publishing', () => {
 		for (const hub of hubs) expect(await hub.state(LOCAL_PRINCIPAL, 'p')).toEqual(folded)
 	})
 
-	it('is one append after another without a single conflict when one hub publishes', async () => {
+	it('appends without conflict when one hub publishes', async () => {
 		const { hub } = await openHub()
 		await Promise.all(Array.from({ length: 500 }, (_, index) => publish(hub, [error(`e${index}`)])))
 		const { results } = await publish(hub, [completed])
@@ -135,7 +135,7 @@ describe('publishing', () => {
 		])
 	})
 
-	it('takes up to 1,000 steps in one plan, and what is said of them afterwards', async () => {
+	it('accepts up to 1,000 steps in one plan and later events about them', async () => {
 		const { hub } = await openHub()
 		const batch = (from: number, to: number) =>
 			Array.from({ length: to - from }, (_, index) => ({ ...progress(), step_id: `s${from + index}` }) as EventInput)
@@ -145,7 +145,7 @@ describe('publishing', () => {
 		expect((await hub.state(LOCAL_PRINCIPAL, 'p'))?.steps).toHaveLength(1000)
 	})
 
-	it('acknowledges what two producers send at the same time, however many batches are on their way, each event once', async () => {
+	it('stores each event of two concurrent producers once, with any number of batches in flight', async () => {
 		const { hub } = await openHub()
 		const pairs = Array.from({ length: 100 }, (_, index) => [error(`e${index}`), error(`e${index}`)]).flat()
 		const answers = await Promise.all(pairs.map((event) => publish(hub, [event])))
@@ -155,14 +155,14 @@ describe('publishing', () => {
 		expect(eventsOf(await take(hub)).map((event) => event.seq)).toEqual(Array.from({ length: 101 }, (_, index) => index + 1))
 	})
 
-	it('refuses another content under an id that is still on its way', async () => {
+	it('rejects other content under an id that is in flight', async () => {
 		const { hub } = await openHub()
 		const [first, second] = await Promise.allSettled([publish(hub, [error('a')]), publish(hub, [progress('a')])])
 		expect(first.status).toBe('fulfilled')
 		expect(second).toMatchObject({ reason: { code: 'conflict', facts: { event_id: 'a' } } })
 	})
 
-	it("keeps tenants apart: another's plan is unknown", async () => {
+	it('keeps tenants apart', async () => {
 		const { hub } = await openHub()
 		const other = { ...LOCAL_PRINCIPAL, tenant: 'other' }
 		await publish(hub, [error('a')])
@@ -171,8 +171,8 @@ describe('publishing', () => {
 	})
 })
 
-describe('subscribing', () => {
-	it('begins with ready, gives every event and ends at the head of a finished plan', async () => {
+describe('subscribe', () => {
+	it('starts with ready, yields every event and ends at the head of a finished plan', async () => {
 		const { hub } = await openHub()
 		await publish(hub, [error('a'), error('b'), completed])
 		const items = await take(hub)
@@ -189,7 +189,7 @@ describe('subscribing', () => {
 		expect(framesOf(items)[1]).toMatchObject({ reason: 'completed', final_seq: 3, resume: false })
 	})
 
-	it('waits for a plan that is not there yet and says its epoch before the first event', async () => {
+	it('waits for a plan that does not exist yet and reports its epoch before the first event', async () => {
 		const { hub } = await openHub()
 		const seen = take(hub)
 		await publish(hub, [error('a'), completed])
@@ -198,7 +198,7 @@ describe('subscribing', () => {
 		expect(frames[1]).toMatchObject({ frame: 'ready', epoch: expect.any(String), from_seq: 1 })
 	})
 
-	it('gives everybody who joins at any moment of a plan that is being published the same events once, in order', async () => {
+	it('gives all subscribers of a plan in progress the same events once and in order', async () => {
 		await fc.assert(
 			fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 30 }), async (batches) => {
 				const { hub } = await openHub()
@@ -219,7 +219,7 @@ describe('subscribing', () => {
 		)
 	})
 
-	it('resumes behind any cursor with what comes after it, and filters without moving a cursor otherwise', async () => {
+	it('resumes after any cursor, and filters without moving a cursor otherwise', async () => {
 		const { hub } = await openHub()
 		await publish(hub, [error('a'), progress('b'), error('c'), progress('d'), completed])
 		const all = eventsOf(await take(hub))
@@ -233,7 +233,7 @@ describe('subscribing', () => {
 		expect(eventsOf(await take(hub, { step_id: 's' })).map((event) => event.event_id)).toEqual(['b', 'd'])
 	})
 
-	it('gives the state with now and start when asked, as of just before the first event that follows', async () => {
+	it('yields the state just before the first event when asked for with now and start', async () => {
 		const { hub } = await openHub()
 		await publish(hub, [progress('a', 0.4), completed])
 		const [now] = framesOf(await take(hub, { after: 'now', snapshot: true }))
@@ -242,7 +242,7 @@ describe('subscribing', () => {
 		expect(start).toMatchObject({ from_seq: 1, state: { seq: 0, steps: [] } })
 	})
 
-	it('says when a cursor cannot be honoured, and goes on from the oldest event with the state before it', async () => {
+	it('resets to the oldest event with the state before it when a cursor cannot be honoured', async () => {
 		const { hub } = await openHub()
 		await publish(hub, [error('a'), completed])
 		const fork = parsePosition(
@@ -260,7 +260,7 @@ describe('subscribing', () => {
 		}
 	})
 
-	it('says deleted when the plan is removed under it', async () => {
+	it('ends with reason "deleted" when the plan is removed', async () => {
 		const { hub, log } = await openHub()
 		await publish(hub, [error('a')])
 		const items = await take(hub, {}, (item) => {
@@ -270,7 +270,7 @@ describe('subscribing', () => {
 		expect(framesOf(items).at(-1)).toMatchObject({ frame: 'end', reason: 'deleted', resume: false })
 	})
 
-	it('says draining with a cursor to resume from when the server stops', async () => {
+	it('ends with reason "draining" and a cursor to resume from when the server stops', async () => {
 		const { hub } = await openHub()
 		await publish(hub, [error('a')])
 		const abort = new AbortController()
@@ -281,7 +281,7 @@ describe('subscribing', () => {
 		expect(framesOf(items).at(-1)).toMatchObject({ frame: 'end', reason: 'draining', resume: true, final_seq: 1 })
 	})
 
-	it('leaves no watcher behind, however it ends', async () => {
+	it('leaves no watcher behind however it ends', async () => {
 		const { hub } = await openHub()
 		await publish(hub, [error('a'), error('b')])
 		const signal = new AbortController().signal
@@ -293,7 +293,7 @@ describe('subscribing', () => {
 })
 
 describe('event handlers', () => {
-	it('get each event of their type once, in order, and harm nobody when they fail', async () => {
+	it('receive each event of their type once and in order, and harm no one when they fail', async () => {
 		const { hub } = await openHub()
 		const seen: string[] = []
 		const done = new Promise<void>((resolve) => {
@@ -311,7 +311,7 @@ describe('event handlers', () => {
 		expect(seen).toEqual(['a', 'b', 'c'])
 	})
 
-	it('hear nothing more once disposed', async () => {
+	it('receive nothing once disposed', async () => {
 		const { hub } = await openHub()
 		const seen: string[] = []
 		hub.on('error', (event) => void seen.push(event.data.message))[Symbol.dispose]()

@@ -51,8 +51,8 @@ const anyEvent = fc.oneof(
 	fc.constantFrom('a', 'b').map((step_id): EventInput => ({ event_type: 'step_progress', step_id, data: { progress: 0.5 } })),
 )
 
-describe('trimming', () => {
-	it('leaves the state, the results it names and every later event as they were, wherever and however often a plan is trimmed', async () => {
+describe('trim', () => {
+	it('preserves the state, the results it names and all later events, wherever and however often it trims', async () => {
 		const batches = fc.array(fc.array(anyEvent, { minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 8 })
 		await fc.assert(
 			fc.asyncProperty(batches, fc.array(fc.nat(40), { minLength: 1, maxLength: 3 }), async (sent, cuts) => {
@@ -81,7 +81,7 @@ describe('trimming', () => {
 		)
 	})
 
-	it('keeps the real cursor of the last event that is gone, and results that only their events held', async () => {
+	it('keeps the cursor of the last removed event, and results that only removed events held', async () => {
 		const { log, hub } = await openHub()
 		await publish(hub, stepDone('a', 5000), stepDone('b', 5000), error('x'))
 		const { events } = await log.read(PLAN, 'start', 9)
@@ -98,7 +98,7 @@ describe('trimming', () => {
 		expect(await hub.resultAt(PLAN, 3)).toBeNull()
 	})
 
-	it('tells a reader that it has passed nothing, and a slow one behind it, in mid-stream, where it goes on and with what', async () => {
+	it('tells readers where to continue, and gives slow ones the state when they must skip', async () => {
 		const { log, hub } = await openHub()
 		for (let batch = 0; batch < 5; batch++) await publish(hub, ...Array.from({ length: 100 }, (_, at) => error(`${batch}.${at}`)))
 		const atHead = take(subscribe(hub, { after: 'now', follow: 'until_done' }))
@@ -129,7 +129,7 @@ describe('trimming', () => {
 		expect((await log.read(PLAN, { seq: 400 }, 1)).verdict.reset).toBeNull()
 	})
 
-	it('answers old cursors by trimmed or cleared, and goes on in number, epoch and chain', async () => {
+	it('answers old cursors with "trimmed" or "cleared", and continues number, epoch and chain', async () => {
 		const { log, hub } = await openHub()
 		const { cursor } = await publish(hub, error('a'))
 		await publish(hub, error('b'), error('c'))
@@ -158,7 +158,7 @@ describe('trimming', () => {
 		expect(heard).toEqual(['a', 'b', 'c'])
 	})
 
-	it('does nothing to a plan that is not there, and refuses to read on from a base that was changed', async () => {
+	it('ignores an unknown plan, and rejects a changed snapshot', async () => {
 		const { log, hub } = await openHub()
 		expect(await hub.trim(PLAN, 5)).toBe(0)
 		await publish(hub, error('a'), error('b'))
@@ -169,8 +169,8 @@ describe('trimming', () => {
 	})
 })
 
-describe('the summary of a plan that is run elsewhere', () => {
-	it('tells once an hour that the plan lives, although only progress is published', async () => {
+describe('the summary of an external plan', () => {
+	it('is updated once an hour although only progress is published', async () => {
 		const log = await openLog({ kind: 'memory' })
 		let now = Date.parse('2026-01-01T00:00:00.000Z')
 		const hub = hubOn(log, () => now)

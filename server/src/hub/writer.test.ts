@@ -1,13 +1,13 @@
 import type { EventInput } from '@planstream/shared'
 import { eventInput } from '@planstream/shared/schemas'
-import { expect, it, vi } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { openLog } from '../log/open.js'
 import { Hub } from './hub.js'
 import { LOCAL_PRINCIPAL } from './principal.js'
 
 const PLAN = { tenant: 'default', plan_id: 'p' }
 
-/** Two hubs on one log, and how often it was read. */
+/** Opens two hubs on one log and counts its reads. */
 async function twoHubs() {
 	const log = await openLog({ kind: 'memory' })
 	const hubOn = () => new Hub({ log, clock: Date.now, onProblem: (message) => expect.unreachable(message) })
@@ -24,43 +24,45 @@ const output: EventInput = { event_type: 'step_output', step_id: 's', data: { ch
 const failed: EventInput = { event_type: 'plan_failed', data: { error: { code: 'x', message: 'm', retryable: false } } }
 const resumed: EventInput = { event_type: 'plan_resumed', data: { reason: 'manual' } }
 
-it('goes on from what was appended last without reading it again', async () => {
-	const { hub, read } = await twoHubs()
-	await publish(hub, output)
-	read.mockClear()
-	expect(await publish(hub, output)).toEqual([2])
-	expect(await publish(hub, failed)).toEqual([3])
-	expect(read).not.toHaveBeenCalled()
-	expect((await hub.fold(PLAN))?.state).toMatchObject({ seq: 3, status: 'failed' })
-})
+describe('Writer', () => {
+	it('continues after its own append without reading it again', async () => {
+		const { hub, read } = await twoHubs()
+		await publish(hub, output)
+		read.mockClear()
+		expect(await publish(hub, output)).toEqual([2])
+		expect(await publish(hub, failed)).toEqual([3])
+		expect(read).not.toHaveBeenCalled()
+		expect((await hub.fold(PLAN))?.state).toMatchObject({ seq: 3, status: 'failed' })
+	})
 
-it('refuses nobody by what it remembers: others may have changed the plan since', async () => {
-	const { hub, other } = await twoHubs()
-	await publish(hub, failed)
-	await publish(other, resumed)
-	expect(await publish(hub, output)).toEqual([3])
-	await expect(publish(hub, failed, output)).rejects.toMatchObject({ code: 'illegal_transition' })
-})
+	it('rejects nothing from memory when others may have changed the plan', async () => {
+		const { hub, other } = await twoHubs()
+		await publish(hub, failed)
+		await publish(other, resumed)
+		expect(await publish(hub, output)).toEqual([3])
+		await expect(publish(hub, failed, output)).rejects.toMatchObject({ code: 'illegal_transition' })
+	})
 
-it('makes a plan anew that was removed, with its place in the list', async () => {
-	const { hub, other, log } = await twoHubs()
-	const listed = async () => (await log.list({ tenant: PLAN.tenant, limit: 9 })).plans.map(({ plan_id }) => plan_id)
-	await publish(hub, output)
-	await hub.remove(PLAN)
-	expect(await listed()).toEqual([])
-	expect(await publish(hub, output)).toEqual([1])
-	expect(await listed()).toEqual(['p'])
-	await publish(hub, failed)
-	await other.remove(PLAN)
-	expect(await publish(hub, output)).toEqual([1])
-	expect(await listed()).toEqual(['p'])
-})
+	it('recreates a removed plan, with its place in the list', async () => {
+		const { hub, other, log } = await twoHubs()
+		const listed = async () => (await log.list({ tenant: PLAN.tenant, limit: 9 })).plans.map(({ plan_id }) => plan_id)
+		await publish(hub, output)
+		await hub.remove(PLAN)
+		expect(await listed()).toEqual([])
+		expect(await publish(hub, output)).toEqual([1])
+		expect(await listed()).toEqual(['p'])
+		await publish(hub, failed)
+		await other.remove(PLAN)
+		expect(await publish(hub, output)).toEqual([1])
+		expect(await listed()).toEqual(['p'])
+	})
 
-it('makes a plan anew that another one removed while nothing had changed its state, with its place in the list', async () => {
-	const { hub, other, log } = await twoHubs()
-	await publish(hub, output)
-	await other.remove(PLAN)
-	expect(await publish(hub, output)).toEqual([1])
-	const { plans } = await log.list({ tenant: PLAN.tenant, limit: 9 })
-	expect(plans.map(({ plan_id }) => plan_id)).toEqual(['p'])
+	it('recreates a plan that another hub removed, with its place in the list', async () => {
+		const { hub, other, log } = await twoHubs()
+		await publish(hub, output)
+		await other.remove(PLAN)
+		expect(await publish(hub, output)).toEqual([1])
+		const { plans } = await log.list({ tenant: PLAN.tenant, limit: 9 })
+		expect(plans.map(({ plan_id }) => plan_id)).toEqual(['p'])
+	})
 })

@@ -13,8 +13,8 @@ function chain(history: readonly { event_id: string; text: string }[]): string {
 	return history.reduce((before, { event_id, text }) => computeFingerprint(before, event_id, text), EMPTY_FINGERPRINT)
 }
 
-describe('the fingerprint', () => {
-	it('is the first 16 digits of sha1 over the one before, the id and the hash of the text', () => {
+describe('computeFingerprint', () => {
+	it('returns the first 16 digits of sha1 over the previous one, the id and the hash of the text', () => {
 		fc.assert(
 			fc.property(fc.stringMatching(/^[0-9a-f]{16}$/), events, (before, [event]) => {
 				const { event_id, text } = event ?? { event_id: 'a', text: '' }
@@ -23,7 +23,7 @@ describe('the fingerprint', () => {
 		)
 	})
 
-	it('changes when any event before it is changed, left out or moved', () => {
+	it('changes when any earlier event is changed, omitted or moved', () => {
 		fc.assert(
 			fc.property(events, fc.nat(), fc.constantFrom('change', 'leave out', 'swap'), (history, at, how) => {
 				const other = [...history]
@@ -41,7 +41,7 @@ describe('the fingerprint', () => {
 })
 
 describe('the encoded event', () => {
-	it('is the stored event with its number and cursor in front', () => {
+	it('is the stored event preceded by its number and cursor', () => {
 		fc.assert(
 			fc.property(
 				fc.dictionary(
@@ -58,8 +58,8 @@ describe('the encoded event', () => {
 	})
 })
 
-describe('an epoch', () => {
-	it('fits into a cursor and is made anew each time', () => {
+describe('createEpoch', () => {
+	it('returns a new value each time that fits into a cursor', () => {
 		const epochs = Array.from({ length: 100 }, () => createEpoch())
 		expect(new Set(epochs).size).toBe(100)
 		for (const epoch of epochs) {

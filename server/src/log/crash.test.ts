@@ -4,11 +4,11 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { PLAN } from '#test/support/plans/log-records.js'
 import { openLog } from './open.js'
 
-/** Appends with many in flight and prints each event once it is acknowledged. It runs what was built. */
+/** Appends with many batches in flight and prints each event once it is acknowledged. Runs the built code. */
 const WRITER = `
 	import { writeSync } from 'node:fs'
 	const { openLog } = await import(process.argv[1])
@@ -25,36 +25,38 @@ const WRITER = `
 	for (let writers = 0; writers < 64; writers += 1) write()
 `
 
-it('loses nothing it has acknowledged when its process is killed in the middle of appending', async () => {
-	const directory = await mkdtemp(join(tmpdir(), 'planstream-crash-'))
-	const built = new URL('../../dist/log/open.js', import.meta.url).href
-	const child = spawn(process.execPath, ['--input-type=module', '-e', WRITER, built, directory], {
-		stdio: ['ignore', 'pipe', 'inherit'],
-	})
-	const acknowledged: string[] = []
-	const lines = createInterface({ input: child.stdout })
-	lines.on('line', (line) => {
-		acknowledged.push(line)
-		if (acknowledged.length === 2000) child.kill('SIGKILL')
-	})
-	await once(lines, 'close')
+describe('a killed process', () => {
+	it('loses no acknowledged event when it dies while appending', async () => {
+		const directory = await mkdtemp(join(tmpdir(), 'planstream-crash-'))
+		const built = new URL('../../dist/log/open.js', import.meta.url).href
+		const child = spawn(process.execPath, ['--input-type=module', '-e', WRITER, built, directory], {
+			stdio: ['ignore', 'pipe', 'inherit'],
+		})
+		const acknowledged: string[] = []
+		const lines = createInterface({ input: child.stdout })
+		lines.on('line', (line) => {
+			acknowledged.push(line)
+			if (acknowledged.length === 2000) child.kill('SIGKILL')
+		})
+		await once(lines, 'close')
 
-	const log = await openLog({ kind: 'sqlite', directory })
-	const cursors = new Map<number, string>()
-	for (let after = 0; ; ) {
-		const { events } = await log.read(PLAN, { seq: after }, 1000)
-		if (events.length === 0) break
-		for (const { seq, cursor } of events) {
-			after += 1
-			expect(seq).toBe(after)
-			cursors.set(seq, cursor)
+		const log = await openLog({ kind: 'sqlite', directory })
+		const cursors = new Map<number, string>()
+		for (let after = 0; ; ) {
+			const { events } = await log.read(PLAN, { seq: after }, 1000)
+			if (events.length === 0) break
+			for (const { seq, cursor } of events) {
+				after += 1
+				expect(seq).toBe(after)
+				cursors.set(seq, cursor)
+			}
 		}
-	}
-	expect(acknowledged.length).toBeGreaterThanOrEqual(2000)
-	for (const line of acknowledged) {
-		const [seq, cursor] = line.split(' ')
-		expect(cursors.get(Number(seq))).toBe(cursor)
-	}
-	await log.close()
-	await rm(directory, { recursive: true })
+		expect(acknowledged.length).toBeGreaterThanOrEqual(2000)
+		for (const line of acknowledged) {
+			const [seq, cursor] = line.split(' ')
+			expect(cursors.get(Number(seq))).toBe(cursor)
+		}
+		await log.close()
+		await rm(directory, { recursive: true })
+	})
 })

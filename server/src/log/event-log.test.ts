@@ -18,8 +18,8 @@ const cursor = fc
 	.map(({ forked, ...rest }) => ({ ...rest, fingerprint: forked ? 'f'.repeat(16) : fingerprintAt(rest.seq) }))
 const position: fc.Arbitrary<Position> = fc.oneof(cursor, fc.record({ seq }), fc.constantFrom('start', 'now'))
 
-describe('the verdict', () => {
-	it('honours a position exactly when the log holds everything behind it and the history up to it', () => {
+describe('resolvePosition', () => {
+	it('honours a position exactly when the log holds everything after it and the history up to it', () => {
 		fc.assert(
 			fc.property(position, log, (after, facts) => {
 				const at = after === 'start' ? 0 : after === 'now' ? facts.head_seq : after.seq
@@ -31,7 +31,7 @@ describe('the verdict', () => {
 		)
 	})
 
-	it('goes on right behind an honoured position, and from the oldest event after a reset', () => {
+	it('continues right after an honoured position, and from the oldest event after a reset', () => {
 		fc.assert(
 			fc.property(position, log, (after, facts) => {
 				const { reset, from_seq } = resolvePosition(after, facts)
@@ -41,7 +41,7 @@ describe('the verdict', () => {
 		)
 	})
 
-	it('asks for a fingerprint only where the log has one', () => {
+	it('requires a fingerprint only where the log has one', () => {
 		fc.assert(
 			fc.property(position, log, (after, facts) => {
 				const asked = (at: number): string => {
@@ -62,19 +62,19 @@ describe('the verdict', () => {
 		['the start of a whole log', 'start', fresh, null, 1],
 		['the start of a cleared log', 'start', trimmed, 'cleared', 5],
 		['number 0 of a cleared log', { seq: 0 }, trimmed, 'cleared', 5],
-		['the place before the oldest event', full(4), trimmed, null, 5],
-		['another history at the place before the oldest event', full(4, { fingerprint: 'f'.repeat(16) }), trimmed, 'fork', 5],
-		['a place that is gone', full(3), trimmed, 'cleared', 5],
-		['a place beyond the head', full(10), trimmed, 'rewind', 5],
+		['the position before the oldest event', full(4), trimmed, null, 5],
+		['another history at the position before the oldest event', full(4, { fingerprint: 'f'.repeat(16) }), trimmed, 'fork', 5],
+		['a position that was removed', full(3), trimmed, 'cleared', 5],
+		['a position beyond the head', full(10), trimmed, 'rewind', 5],
 		['a number beyond the head', { seq: 10 }, trimmed, 'rewind', 5],
 		['a number within', { seq: 7 }, trimmed, null, 8],
-		['a place of another epoch', full(7, { epoch: 'elsewhere' }), trimmed, 'epoch', 5],
-		['a place of another epoch beyond the head', full(99, { epoch: 'elsewhere' }), trimmed, 'epoch', 5],
+		['a position of another epoch', full(7, { epoch: 'elsewhere' }), trimmed, 'epoch', 5],
+		['a position of another epoch beyond the head', full(99, { epoch: 'elsewhere' }), trimmed, 'epoch', 5],
 		['another history within', full(7, { fingerprint: 'f'.repeat(16) }), trimmed, 'fork', 5],
 		['now', 'now', trimmed, null, 10],
-		['the start of no log', 'start', null, null, 1],
-		['now of no log', 'now', null, null, 1],
-		['number 0 of no log', { seq: 0 }, null, null, 1],
+		['the start of a missing log', 'start', null, null, 1],
+		['now in a missing log', 'now', null, null, 1],
+		['number 0 of a missing log', { seq: 0 }, null, null, 1],
 		['a number of no log', { seq: 1 }, null, 'rewind', 1],
 		['a cursor of no log', full(0), null, 'epoch', 1],
 	])('is right for %s', (_name, after, facts, reset, from_seq) => {

@@ -14,8 +14,8 @@ function openTail(options?: TailOptions) {
 	return { store, read: vi.spyOn(store, 'read'), head: vi.spyOn(store, 'head'), log: new TailLog(store, options) }
 }
 
-describe('the tail', () => {
-	it('serves what it holds without asking the store', async () => {
+describe('TailLog', () => {
+	it('serves cached events without reading the store', async () => {
 		const { log, read, head } = openTail()
 		const { events } = await log.append(PLAN, records('a', 10))
 		await log.append(PLAN, records('b', 10))
@@ -26,7 +26,7 @@ describe('the tail', () => {
 		expect(head).not.toHaveBeenCalled()
 	})
 
-	it('keeps the newest events of a plan within both of its limits, and knows the cursor before them', async () => {
+	it('keeps the newest events of a plan within both limits, and the cursor before them', async () => {
 		const { log, read } = openTail({ planEvents: 16, planCharacters: 2000 })
 		const { events } = await log.append(PLAN, records('a', 100))
 		expect(log.metrics.events).toBeLessThanOrEqual(16)
@@ -40,7 +40,7 @@ describe('the tail', () => {
 		expect(read).toHaveBeenCalledTimes(1)
 	})
 
-	it('learns from a read of the store, so that the next readers are served from memory', async () => {
+	it('caches events it reads from the store for later readers', async () => {
 		const { store, log, read } = openTail()
 		await store.append(PLAN, records('a', 10))
 		const page = await log.read(PLAN, { seq: 3 }, 100)
@@ -53,7 +53,7 @@ describe('the tail', () => {
 		expect(read).toHaveBeenCalledTimes(2)
 	})
 
-	it('lets the plans used longest ago go when all together take too much', async () => {
+	it('evicts the least recently used plans when the total is too large', async () => {
 		const { log, read } = openTail({ maxCharacters: 7500 })
 		await log.append(PLAN, records('a', 20))
 		await log.append(OTHER, [record('a')])
@@ -66,7 +66,7 @@ describe('the tail', () => {
 		expect(read).toHaveBeenCalledTimes(1)
 	})
 
-	it('counts what it holds exactly, down to nothing', async () => {
+	it('counts exactly what it holds, down to zero', async () => {
 		const { log } = openTail({ planEvents: 4 })
 		for (const plan of [PLAN, OTHER]) {
 			await log.append(plan, records('a', 9), { summary: summary(plan.plan_id) })
@@ -79,14 +79,14 @@ describe('the tail', () => {
 		expect(log.metrics).toEqual({ plans: 0, events: 0, characters: 0, watchers: 0 })
 	})
 
-	it('knows nothing of the history before an append to a log it has not seen', async () => {
+	it('assumes no history before an append to a log it has not read', async () => {
 		const { store, log } = openTail()
 		await store.append(PLAN, records('a', 3))
 		await log.append(PLAN, [record('b')])
 		for (const seq of [3, 2, 0, 4]) expect(await log.read(PLAN, { seq }, 9)).toEqual(await store.read(PLAN, { seq }, 9))
 	})
 
-	it('does not believe an append that was answered after the plan was removed', async () => {
+	it('ignores an append that is acknowledged after the plan was removed', async () => {
 		const { store, log } = openTail()
 		let answer: () => void = () => {}
 		const answered = new Promise<void>((resolve) => {
@@ -105,7 +105,7 @@ describe('the tail', () => {
 		expect(await log.head(PLAN)).toBeNull()
 	})
 
-	it('rings no bell for an append that changed nothing', async () => {
+	it('notifies no watcher of an append that changed nothing', async () => {
 		const { log } = openTail()
 		await log.append(PLAN, [record('a')])
 		const ring = vi.fn()
@@ -115,7 +115,7 @@ describe('the tail', () => {
 		expect(ring).not.toHaveBeenCalled()
 	})
 
-	it('says that nothing can be appended from the first append without room until there is some again', async () => {
+	it('reports the log as full from the first rejected append until there is room again', async () => {
 		const store = new MemoryLog({ maxCharacters: 100_000 })
 		const log = new TailLog(store)
 		await log.append(PLAN, [record('a', { content: 'x'.repeat(50_000) })])
@@ -129,7 +129,7 @@ describe('the tail', () => {
 		await log.assertWritable()
 	})
 
-	it('asks the store again when a refusal shows that the log has moved without it', async () => {
+	it('reads the store again when a rejection shows that another process has appended', async () => {
 		const { store, log } = openTail()
 		await log.append(PLAN, [record('a')])
 		await store.append(PLAN, [record('b')])
@@ -138,7 +138,7 @@ describe('the tail', () => {
 	})
 })
 
-/** A store that takes up each call, and answers it, at a moment of the scheduler's choice: harsher than any real one. */
+/** Wraps a store so that each call starts and resolves when the scheduler chooses, in harsher orders than real stores. */
 function scheduledStore(store: LogStore, scheduler: fc.Scheduler): LogStore {
 	const late = async <Result>(call: () => Promise<Result>): Promise<Result> => {
 		await scheduler.schedule(Promise.resolve())
@@ -164,7 +164,7 @@ function scheduledStore(store: LogStore, scheduler: fc.Scheduler): LogStore {
 	}
 }
 
-/** Follows a plan as a subscription does, until it is at the head of a finished plan, and checks every page on its way. */
+/** Follows a plan like a subscription until the head of a finished plan, and checks every page. */
 async function follow(log: TailLog, truth: Map<string, string>, start: Position): Promise<void> {
 	let after = start
 	for (;;) {
@@ -195,8 +195,8 @@ const step = fc.oneof(
 	{ weight: 2, arbitrary: fc.record({ kind: fc.constant('crowd' as const), size: fc.integer({ min: 1, max: 9 }) }) },
 )
 
-describe('the tail in front of a store that takes its time', () => {
-	it('shows every reader an unbroken history, and ends where the store is, however the calls interleave', async () => {
+describe('TailLog over a slow store', () => {
+	it('gives every reader an unbroken history up to the head of the store in any interleaving', async () => {
 		const limits = fc.record({ planEvents: fc.constantFrom(0, 2, 5, 1024), maxCharacters: fc.constantFrom(0, 1500, 3000, 1e6) })
 		const property = fc.asyncProperty(
 			fc.scheduler(),
@@ -257,8 +257,8 @@ async function run(
 	}
 }
 
-describe('bells', () => {
-	it('an ear that throws does not keep the bell from the others, and its error reaches the process', async () => {
+describe('Watchers', () => {
+	it('notifies all watchers when one throws, and passes its error to the process', async () => {
 		const watchers = new Watchers()
 		const listeners = process.listeners('uncaughtException')
 		process.removeAllListeners('uncaughtException')
@@ -274,7 +274,7 @@ describe('bells', () => {
 		for (const listener of listeners) process.on('uncaughtException', listener)
 	})
 
-	it('an ear that stops listening while the bell rings is not a problem', () => {
+	it('allows a watcher to remove itself while it is notified', () => {
 		const watchers = new Watchers()
 		const heard: string[] = []
 		const first = watchers.add(PLAN, () => {

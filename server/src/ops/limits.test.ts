@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { Limits, openLimits } from './limits.js'
 
 describe('limits', () => {
-	it('have their defaults when nothing is given', () => {
+	it('use their defaults when no file is given', () => {
 		const limits = new Limits()
 		expect(limits.forTenant('acme').state_bytes).toBe(8 * 1024 * 1024)
 		expect(limits.anonymous).toEqual({ sockets: 1000, sockets_per_ip: 32, requests: 200, requests_per_ip: 20 })
@@ -13,25 +13,25 @@ describe('limits', () => {
 		expect(limits.server.answers_bytes).toBeLessThanOrEqual(256 * 1024 * 1024)
 	})
 
-	it('give a tenant its own values, else those of all tenants', () => {
+	it("use a tenant's own values, then those of all tenants", () => {
 		const limits = new Limits({ default: { plan_bytes: 1000 }, tenants: { acme: { state_bytes: 10 } } })
 		expect(limits.forTenant('acme')).toMatchObject({ plan_bytes: 1000, state_bytes: 10 })
 		expect(limits.forTenant('bolt')).toMatchObject({ plan_bytes: 1000, state_bytes: 8 * 1024 * 1024 })
 		expect(limits.forTenant('__proto__')).toEqual(limits.forTenant('bolt'))
 	})
 
-	it('take null for no limit', () => {
+	it('accept null as no limit', () => {
 		expect(new Limits({ anonymous: { requests: null } }).anonymous.requests).toBe(Number.POSITIVE_INFINITY)
 	})
 
 	it.each([{ other: {} }, { default: { plan_byte: 1 } }, { server: { answers_bytes: 0 } }, { anonymous: [] }, 'text'])(
-		'refuse %j',
+		'reject %j',
 		(document) => {
 			expect(() => new Limits(document)).toThrow(expect.objectContaining({ code: 'bad_request' }))
 		},
 	)
 
-	it('stay as they were when their file becomes wrong, and change when it is right again', () => {
+	it('keep their values when the file becomes invalid, and follow it once it is valid again', () => {
 		const folder = mkdtempSync(path.join(tmpdir(), 'planstream-limits-'))
 		const file = path.join(folder, 'limits.json')
 		writeFileSync(file, '{"default":{"plan_bytes":5}}')
@@ -47,7 +47,7 @@ describe('limits', () => {
 		rmSync(folder, { recursive: true })
 	})
 
-	it('refuse a file that is not there', () => {
+	it('reject a file that does not exist', () => {
 		expect(() => openLimits('/nowhere/limits.json', () => undefined)).toThrow(expect.objectContaining({ code: 'bad_request' }))
 	})
 })

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { startPlanstream } from '#test/support/plans/test-planstream.js'
 import type { Agent, StepContext } from './agent.js'
 
-/** Runs one step of an agent that does what nothing checks before it runs. */
+/** Runs one step of an agent whose calls nothing checks beforehand. */
 async function runOne(execute: (context: StepContext) => unknown) {
 	const careless: Agent = { type: 'careless', execute: async (_step, context) => ({ data: { said: await execute(context) } }) }
 	await using planstream = await startPlanstream([careless])
@@ -36,7 +36,7 @@ describe('an agent', () => {
 		['usage.amount', ({ usage }) => [usage({ tokens: 1e308 }), usage({ tokens: 1e308 })]],
 		['artifact.content', ({ artifact }) => artifact('a', {} as never, 'text/plain')],
 		['artifact.name', ({ artifact }) => artifact(5 as never, 'x', 'text/plain')],
-	])('that calls its context with a wrong %s fails its step and is told what is wrong', async (path, call) => {
+	])('fails its step with the reason when it passes a wrong %s to its context', async (path, call) => {
 		const { last, events, problems } = await runOne(call)
 		const error = { code: 'bad_request', message: expect.stringContaining(path), retryable: false }
 		expect(last).toMatchObject({ event_type: 'step_failed', data: { error } })
@@ -44,7 +44,7 @@ describe('an agent', () => {
 		expect(problems).toEqual([])
 	})
 
-	it('may say more of its progress than is asked for: what nobody knows is left out', async () => {
+	it('may report additional fields of progress, which are dropped', async () => {
 		const units = { current: 1, total: 2, unit: 'files', more: 1n }
 		const { events } = await runOne(({ progress }) => progress(0.5, 'half', units))
 		expect(events.find((event) => event.event_type === 'step_progress')?.data).toEqual({
@@ -63,14 +63,14 @@ describe('an agent', () => {
 		['an error whose message is a number', Object.assign(new Error(), { message: 5 }), '5'],
 		['a symbol', Symbol('x'), 'Symbol(x)'],
 		['a string of 1 MB', 'x'.repeat(1_000_000), 'x'.repeat(4096)],
-	])('that throws %s fails its step', async (_what, thrown, message) => {
+	])('fails its step when it throws %s', async (_what, thrown, message) => {
 		const { last, problems } = await runOne(thrower(thrown))
 		const error = { code: 'agent_error', message: expect.stringContaining(message) }
 		expect(last).toMatchObject({ event_type: 'step_failed', data: { error } })
 		expect(problems).toEqual([])
 	})
 
-	it('fails when more small pieces of output wait than memory should hold', async () => {
+	it('fails when too many small pieces of output wait in memory', async () => {
 		const { last } = await runOne(({ output }) => {
 			for (let piece = 0; piece < 40_000; piece++) output('x', { level: piece % 2 === 0 ? 'info' : 'warn' })
 		})

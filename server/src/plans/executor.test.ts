@@ -21,7 +21,7 @@ const quick = { initial_ms: 1, jitter: false }
 const typesOf = (events: readonly PlanEvent[]) => events.map((event) => event.event_type)
 const ofStep = (events: readonly PlanEvent[], step_id: string) => typesOf(events.filter((event) => event.step_id === step_id))
 
-/** An agent that does what the test says. */
+/** Creates an agent from a function of the test. */
 function agent(execute: (context: StepContext, step_id: string) => Promise<unknown>): Agent {
 	return {
 		type: 'scripted',
@@ -29,8 +29,8 @@ function agent(execute: (context: StepContext, step_id: string) => Promise<unkno
 	}
 }
 
-describe('a plan that runs', () => {
-	it("gives the original's 17 events in its order, after plan_created", async () => {
+describe('Executor', () => {
+	it('writes the 17 events of the original system in order, after plan_created', async () => {
 		await using planstream = await startPlanstream()
 		const events = await planstream.run({ query: 'q', steps: [step('a'), step('b'), step('c')] })
 		const each = ['step_started', 'step_progress', 'step_progress', 'step_progress', 'step_completed']
@@ -41,7 +41,7 @@ describe('a plan that runs', () => {
 		expect(planstream.problems).toEqual([])
 	})
 
-	it('accepts the bare form of four fields', async () => {
+	it('accepts a plan with only the four required fields', async () => {
 		await using planstream = await startPlanstream()
 		const steps = [{ step_id: 'step_1', action: 'search', agent_type: 'scripted' }]
 		const events = await planstream.run({ plan_id: 'plan_123', query: 'Which?', research_type: 'comprehensive', steps })
@@ -52,7 +52,7 @@ describe('a plan that runs', () => {
 		})
 	})
 
-	it('runs independent steps side by side, never more than max_concurrency, and dependents after them with their results', async () => {
+	it('runs independent steps in parallel up to max_concurrency, and dependents afterwards with their results', async () => {
 		let running = 0
 		let most = 0
 		const release: (() => void)[] = []
@@ -77,7 +77,7 @@ describe('a plan that runs', () => {
 		expect(events.at(-1)).toMatchObject({ data: { result: { join: { value: ['a', 'b', 'c', 'd'] } } } })
 	})
 
-	it('adds up what an attempt used, whatever its name', async () => {
+	it('adds up the usage of an attempt under any name', async () => {
 		await using planstream = await startPlanstream()
 		const updates = [{ usage: { constructor: 2, tokens: 5 } }, { usage: { constructor: 3 } }]
 		const events = await planstream.run({ query: 'q', steps: [step('a', { input: { updates } })] })
@@ -85,7 +85,7 @@ describe('a plan that runs', () => {
 		expect(completed?.data).toMatchObject({ usage: { constructor: 5, tokens: 5 } })
 	})
 
-	it('tries a failed step again up to max_attempts, with the same step key and a new attempt number', async () => {
+	it('retries a failed step up to max_attempts, with the same step key and a new attempt number', async () => {
 		const seen: [number, string][] = []
 		const failing = agent((context) => {
 			seen.push([context.attempt, context.step_key])
@@ -113,7 +113,7 @@ describe('a plan that runs', () => {
 		})
 	})
 
-	it('fails when a required step fails for good, after everything that could still run has run', async () => {
+	it('fails a plan when a required step fails permanently, after everything else that can run has run', async () => {
 		const input = { fail: { times: 9, code: 'broken', message: 'no', retryable: false } }
 		await using planstream = await startPlanstream()
 		const steps = [step('a', { input }), step('b'), step('free', { depends_on: [] })]
@@ -126,7 +126,7 @@ describe('a plan that runs', () => {
 		})
 	})
 
-	it('skips the dependents of a failed step, all of them, or goes on with null, as the step says', async () => {
+	it('skips direct or all dependents of a failed step, or passes them null, as the step says', async () => {
 		const input = { fail: { times: 9, code: 'broken', message: 'no', retryable: false } }
 		await using planstream = await startPlanstream()
 		const skipping = await planstream.run({
@@ -144,7 +144,7 @@ describe('a plan that runs', () => {
 		expect(going.find((event) => event.event_type === 'step_completed')?.data).toMatchObject({ data: { a: null } })
 	})
 
-	it('passes the gate by the score and the named checks, and retries what is below', async () => {
+	it('approves a step by its score and named checks, and retries it below them', async () => {
 		const quality = { min_score: 0.6, approve_score: 0.6, dimensions: ['depth'] }
 		const good = { result: {}, quality_score: 0.9, checks: [{ name: 'depth', score: 0.8, passed: true }] }
 		await using planstream = await startPlanstream()
@@ -169,7 +169,7 @@ describe('a plan that runs', () => {
 })
 
 describe('an agent that misbehaves', () => {
-	it('is timed out, keeps its slot until it has really ended, and only then is tried again', async () => {
+	it('keeps its slot after its timeout until it really ends, and is only then retried', async () => {
 		let live = 0
 		let most = 0
 		const ends: (() => void)[] = []
@@ -189,7 +189,7 @@ describe('an agent that misbehaves', () => {
 		expect(most).toBe(1)
 	})
 
-	it('fails its own step only, whatever it returns', async () => {
+	it('fails only its own step, whatever it returns', async () => {
 		await using planstream = await startPlanstream()
 		for (const input of [{ garbage: true }, { result_bytes: 10_000_000 }]) {
 			const events = await planstream.run({ query: 'q', steps: [step('a', { input, retry: { max_attempts: 1 } })] })
@@ -199,7 +199,7 @@ describe('an agent that misbehaves', () => {
 		expect(healthy.at(-1)?.event_type).toBe('plan_completed')
 	})
 
-	it('may write a hundred thousand deltas: they are joined, in order, none lost', async () => {
+	it('may write a hundred thousand deltas, which are joined in order without loss', async () => {
 		const input = { updates: [{ output: 'x', repeat: 100_000 }], result: {} }
 		await using planstream = await startPlanstream()
 		const events = await planstream.run({ query: 'q', steps: [step('a', { input })] })
@@ -219,8 +219,8 @@ describe('an agent that misbehaves', () => {
 	})
 })
 
-describe('creating and starting', () => {
-	it('is idempotent for the same plan, a conflict for another one under the same id', async () => {
+describe('create and start', () => {
+	it('return the same plan for the same request, and a conflict for another one under its id', async () => {
 		await using planstream = await startPlanstream()
 		const spec = createInput.parse({ plan_id: 'p', query: 'q', steps: [step('a')], start: false })
 		const first = await planstream.executor.create(LOCAL_PRINCIPAL, spec)
@@ -243,7 +243,7 @@ describe('creating and starting', () => {
 		})
 	})
 
-	it('refuses a plan whose agent is not there, by path', async () => {
+	it('reject a plan with an unknown agent and name the path', async () => {
 		await using planstream = await startPlanstream()
 		const spec = createInput.parse({ query: 'q', steps: [step('a', { agent_type: 'none' })] })
 		await expect(planstream.executor.create(LOCAL_PRINCIPAL, spec)).rejects.toMatchObject({
@@ -253,7 +253,7 @@ describe('creating and starting', () => {
 })
 
 describe('after the process has ended', () => {
-	it('a stop shows as shutdown, a crash as worker_lost; completed steps never run again', async () => {
+	it('reports a stop as shutdown and a crash as worker_lost, and never repeats completed steps', async () => {
 		const log = await openLog({ kind: 'memory' })
 		const runs: string[] = []
 		const hanging = agent(async (context, step_id) => {

@@ -1,4 +1,4 @@
 import { describe } from 'vitest'
 import { pauseSuite } from '#test/suites/pause.suite.js'
 
-describe('a pause', () => pauseSuite(200 * Number(process.env.PLANSTREAM_TEST_SCALE ?? 1)))
+describe('pause', () => pauseSuite(200 * Number(process.env.PLANSTREAM_TEST_SCALE ?? 1)))

@@ -1,4 +1,4 @@
 import { describe } from 'vitest'
 import { pauseSuite } from '#test/suites/pause.suite.js'
 
-describe('a pause', () => pauseSuite(25))
+describe('pause', () => pauseSuite(25))

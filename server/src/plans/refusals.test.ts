@@ -13,16 +13,16 @@ function planOf(quality?: { readonly min_score: number; readonly approve_score: 
 	return plan
 }
 
-describe('a refusal names what is wrong, not all that would be right', () => {
+describe('refusals', () => {
 	it.each([
 		[['a', 'b'], 'ops[0].step_ids: Step c is not listed. List each of the 3 steps that may move.'],
 		[['a', 'b', 'a'], 'ops[0].step_ids[2]: Step a is listed twice. List it once.'],
 		[['a', 'b', 'z'], 'ops[0].step_ids[2]: There is no step z in this plan.'],
-	])('of the order %j', (step_ids, message) => {
+	])('name what is wrong with the order %j', (step_ids, message) => {
 		expect(() => planOf().put({ kind: 'modify', ops: [{ op: 'reorder', step_ids }] })).toThrow(message)
 	})
 
-	it.each(['approve', 'reject'] as const)('of a payload that is sent to %s a result, which stays as it is', (decision) => {
+	it.each(['approve', 'reject'] as const)('reject a payload sent to %s a result, and leave the result unchanged', (decision) => {
 		const plan = planOf({ min_score: 0.5, approve_score: 0.9 })
 		plan.lease('a')
 		plan.complete('a', 0.7)
@@ -33,7 +33,7 @@ describe('a refusal names what is wrong, not all that would be right', () => {
 		expect(plan.put(answer)[0]).toMatchObject({ event_type: 'review_resolved', data: { decision } })
 	})
 
-	it('of an idempotency key that another command has used', () => {
+	it('reject an idempotency key that another command used', () => {
 		const key = { idempotency_key: 'k' }
 		const pause = new IdempotencyGuard({ name: 'pause', mode: 'drain' }, key)
 		const plan = planOf()

@@ -37,8 +37,8 @@ function asOutput(event: ParsedEvent): Extract<ParsedEvent, { event_type: 'step_
 	return event
 }
 
-describe('output', () => {
-	it('loses and moves no character of a channel, whatever comes in whatever pieces', () => {
+describe('Output', () => {
+	it('keeps all characters of a channel in order for any sequence of pieces', () => {
 		fc.assert(
 			fc.property(deltas, (pushes) => {
 				const events: Extract<ParsedEvent, { event_type: 'step_output' }>[] = []
@@ -64,7 +64,7 @@ describe('output', () => {
 		)
 	})
 
-	it('joins what comes within its window into one event and keeps levels apart', () => {
+	it('joins pieces within its window into one event and keeps levels apart', () => {
 		const events: Extract<ParsedEvent, { event_type: 'step_output' }>[] = []
 		const timer = new FakeTimer()
 		const output = new Output('s', 1, (event) => events.push(asOutput(event)), timer.schedule)

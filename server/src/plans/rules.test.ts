@@ -26,11 +26,11 @@ const statuses = ({ fold }: PlanInMemory) => Object.fromEntries(fold.state.steps
 const changed = (plan: PlanInMemory, command: Command) =>
 	plan.put(command).map((event) => `${event.event_type} ${event.step_id ?? ''}`.trim())
 
-/** Ids that every object of this language answers to. */
+/** Ids that are properties of every JavaScript object. */
 const INHERITED = ['constructor', '__proto__', 'toString'] as const
 
-describe('names that every object has', () => {
-	it.each(INHERITED)('%s is a step like any other: its attempts count, its review is answered, its result is kept', (id) => {
+describe('ids that every object has', () => {
+	it.each(INHERITED)('work for the step %s: attempts count, its review can be answered, its result is kept', (id) => {
 		const gate = { min_score: 0.5, approve_score: 0.95 }
 		const plan = planOf([step(id, { quality: gate, retry: { max_lost: 1 } }), step('last')])
 		expect(() => changed(plan, { kind: 'retry_step', step_id: id, cascade: false })).toThrow(/is ready/)
@@ -47,18 +47,21 @@ describe('names that every object has', () => {
 		expect(changed(plan, { kind: 'skip_step', step_id: id })).toEqual([])
 	})
 
-	it.each(INHERITED.filter((name) => name !== '__proto__'))('%s is an idempotency key that was not used before', async (key) => {
-		await using planstream = await startPlanstream([new ManualAgent(true)])
-		await create(planstream, { start: false })
-		const cancel = () => planstream.executor.command(LOCAL_PRINCIPAL, 'p', { kind: 'cancel' }, { idempotency_key: key })
-		const first = await cancel()
-		expect(first).toMatchObject({ changed: true, status: 'cancelled' })
-		expect(await cancel()).toEqual(first)
-	})
+	it.each(INHERITED.filter((name) => name !== '__proto__'))(
+		'work for the idempotency key %s, which counts as unused',
+		async (key) => {
+			await using planstream = await startPlanstream([new ManualAgent(true)])
+			await create(planstream, { start: false })
+			const cancel = () => planstream.executor.command(LOCAL_PRINCIPAL, 'p', { kind: 'cancel' }, { idempotency_key: key })
+			const first = await cancel()
+			expect(first).toMatchObject({ changed: true, status: 'cancelled' })
+			expect(await cancel()).toEqual(first)
+		},
+	)
 })
 
 describe('retry with cascade', () => {
-	it('takes every completed step below along, also behind one that is to run again already', () => {
+	it('includes every completed step downstream, also behind one that is already going to run again', () => {
 		const plan = planOf([step('a'), step('b'), step('c'), step('other', { depends_on: [] })])
 		for (const id of ['a', 'b', 'c']) {
 			plan.lease(id)
@@ -70,8 +73,8 @@ describe('retry with cascade', () => {
 	})
 })
 
-describe('a failure that skips its dependents', () => {
-	it('skips a step that is added behind a skipped one', () => {
+describe('skip_dependents', () => {
+	it('skips a step that is added downstream of a skipped one', () => {
 		const plan = planOf([step('a', { on_failure: 'skip_dependents' }), step('b'), step('other', { depends_on: [] })])
 		plan.lease('a')
 		plan.fail('a')
@@ -85,7 +88,7 @@ describe('a failure that skips its dependents', () => {
 describe('a review', () => {
 	const gate = { min_score: 0.5, approve_score: 0.95, review: { expires_ms: 1000, on_expiry: 'approve' as const } }
 
-	it('that expires while its plan is being cancelled counts as little as any result', () => {
+	it('has no effect when it expires while its plan is being cancelled', () => {
 		const plan = planOf([step('a', { quality: gate }), step('b', { depends_on: [] })])
 		plan.lease('a')
 		plan.lease('b')
@@ -94,7 +97,7 @@ describe('a review', () => {
 		expect(plan.put({ kind: 'review_expired', review_id: 'a.1' }, 2000)).toEqual([])
 	})
 
-	it('that ends with its step keeps nothing back', () => {
+	it('blocks nothing once its step has ended', () => {
 		const plan = planOf([step('a', { quality: gate }), step('b')])
 		plan.lease('a')
 		plan.complete('a', 0.7)
@@ -106,27 +109,24 @@ describe('a review', () => {
 	it.each([
 		['skipped', { kind: 'skip_step', step_id: 'a' }],
 		['cancelled', { kind: 'cancel' }],
-	] as const)(
-		'cannot be answered once its step was %s, and the refusal says so, whatever becomes of the step',
-		(from, command) => {
-			const plan = planOf([step('a', { quality: gate }), step('b', { depends_on: [] })])
-			plan.lease('a')
-			plan.complete('a', 0.7)
-			plan.put(command)
-			const answer = () => plan.put({ kind: 'review', review_id: 'a.1', decision: 'approve' })
-			const refusal = { code: 'illegal_transition', facts: { from, requested: 'review', allowed: [] } }
-			expect(answer).toThrow(expect.objectContaining(refusal))
-			plan.put(from === 'skipped' ? { kind: 'retry_step', step_id: 'a', cascade: false } : { kind: 'retry' })
-			expect(answer).toThrow(expect.objectContaining(refusal))
-			expect(() => plan.put({ kind: 'review', review_id: 'a.2', decision: 'approve' })).toThrow('has no review a.2')
-		},
-	)
+	] as const)('is rejected with the reason once its step was %s, whatever happens to the step later', (from, command) => {
+		const plan = planOf([step('a', { quality: gate }), step('b', { depends_on: [] })])
+		plan.lease('a')
+		plan.complete('a', 0.7)
+		plan.put(command)
+		const answer = () => plan.put({ kind: 'review', review_id: 'a.1', decision: 'approve' })
+		const refusal = { code: 'illegal_transition', facts: { from, requested: 'review', allowed: [] } }
+		expect(answer).toThrow(expect.objectContaining(refusal))
+		plan.put(from === 'skipped' ? { kind: 'retry_step', step_id: 'a', cascade: false } : { kind: 'retry' })
+		expect(answer).toThrow(expect.objectContaining(refusal))
+		expect(() => plan.put({ kind: 'review', review_id: 'a.2', decision: 'approve' })).toThrow('has no review a.2')
+	})
 
 	it.each([
 		['approve', 'step_completed', 'plan_completed'],
 		['reject', 'step_failed', 'plan_failed'],
 		['fail', 'step_failed', 'plan_failed'],
-	] as const)('nobody answers ends by on_expiry %s, at its time', async (on_expiry, event_type, end) => {
+	] as const)('ends by on_expiry %s at its time when no one answers', async (on_expiry, event_type, end) => {
 		const clock = new ManualClock()
 		const scored: Agent = { type: 'held', execute: () => Promise.resolve({ data: { made: true }, quality_score: 0.7 }) }
 		await using planstream = new TestPlanstream(await openLog({ kind: 'memory' }), [scored], manualTime(clock))
@@ -146,7 +146,7 @@ describe('a review', () => {
 })
 
 describe('a slot', () => {
-	it('stays taken by an agent that outlived its attempt, for its own next attempt and for others', () => {
+	it('stays taken by an agent that outlives its attempt, for its own next attempt and for others', () => {
 		const plan = planOf([step('a', { depends_on: [] }), step('b', { depends_on: [] })], { max_concurrency: 1 })
 		plan.lease('a')
 		plan.live.add('a')
@@ -163,7 +163,7 @@ describe('the reason of a pause', () => {
 	it.each([
 		[undefined, 'coffee'],
 		['fire', 'fire'],
-	])('is kept by an interrupt that says %s: %s', (said, reason) => {
+	])('is kept by an interrupt with %s: %s', (said, reason) => {
 		const plan = planOf([step('a')])
 		plan.lease('a')
 		plan.put({ kind: 'pause', mode: 'drain', reason: 'coffee' })
@@ -177,7 +177,7 @@ describe('the reason of a pause', () => {
 })
 
 describe('a plan of 1,000 steps', () => {
-	it('is edited as a whole: every step patched, removed, added or moved in one command', () => {
+	it('is edited in one command that patches, removes, adds or moves every step', () => {
 		const ids = Array.from({ length: 1000 }, (_, index) => `step_${index}`)
 		const plan = planOf(ids.map((id) => step(id)))
 		const patches = ids.slice(1).map((step_id) => ({ op: 'update_step' as const, step_id, patch: { action: 'other' } }))
@@ -205,8 +205,8 @@ function next(planstream: TestPlanstream, event_type: Parameters<TestPlanstream[
 	})
 }
 
-describe('a clone asked for twice under one key', () => {
-	it('is made once, also when its source has changed meanwhile; another clone under the key is refused', async () => {
+describe('a repeated clone', () => {
+	it('is made once under its key although its source has changed, and another clone under the key is rejected', async () => {
 		await using planstream = await startPlanstream([new ManualAgent(true)])
 		await create(planstream, { start: false })
 		const clone = (more: object = {}) =>
@@ -219,7 +219,7 @@ describe('a clone asked for twice under one key', () => {
 })
 
 describe('recovery', () => {
-	it("takes no attempt away from this process's own worker", async () => {
+	it('keeps attempts of its own worker', async () => {
 		const agent = new ManualAgent(true)
 		await using planstream = await startPlanstream([agent])
 		await create(planstream)
@@ -238,7 +238,7 @@ const turns = async () => {
 }
 
 describe('an agent that ignores its signal', () => {
-	it('is fenced when its grace is over: nothing it says later is appended, and the pause waits for it', async () => {
+	it('is fenced after its grace period: nothing it reports later is appended, and a pause waits for it', async () => {
 		const clock = new ManualClock()
 		const agent = new ManualAgent(false)
 		await using planstream = new TestPlanstream(await openLog({ kind: 'memory' }), [agent], manualTime(clock))
@@ -262,7 +262,7 @@ describe('an agent that ignores its signal', () => {
 	})
 })
 
-/** A log that is full as often as it is told to be. */
+/** Wraps a log that is full as often as the test says. */
 function filling(log: EventLog): { readonly log: EventLog; full: number } {
 	const disk = { log, full: 0 }
 	disk.log = new Proxy(log, {
@@ -278,7 +278,7 @@ function filling(log: EventLog): { readonly log: EventLog; full: number } {
 }
 
 describe('a full disk', () => {
-	it('holds up a lease and an outcome until there is room; the plan then goes on by itself', async () => {
+	it('delays a lease and an outcome until there is room, after which the plan continues by itself', async () => {
 		const clock = new ManualClock()
 		const disk = filling(await openLog({ kind: 'memory' }))
 		const agent = new ManualAgent(true)

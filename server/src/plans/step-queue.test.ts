@@ -4,7 +4,7 @@ import { ManualClock } from '#test/support/manual-clock.js'
 import { manualTime } from '#test/support/plans/test-planstream.js'
 import { InProcessQueue, makeJobId } from './step-queue.js'
 
-describe('the queue of one process', () => {
+describe('InProcessQueue', () => {
 	stepQueueSuite(() => {
 		const clock = new ManualClock()
 		const problems: string[] = []
@@ -24,8 +24,8 @@ describe('the queue of one process', () => {
 	})
 })
 
-describe('the id of a job', () => {
-	it('has no character that another queue refuses, and no two jobs share it', () => {
+describe('makeJobId', () => {
+	it('is unique and has only characters that other queues accept', () => {
 		const job = { tenant: 'default', plan_id: 'p', step_id: 'a', attempt: 11 }
 		expect(makeJobId(job)).toBe('default.p.a.11')
 		expect(makeJobId({ ...job, plan_id: 'p-a', step_id: '1' })).not.toBe(makeJobId({ ...job, plan_id: 'p', step_id: 'a-1' }))

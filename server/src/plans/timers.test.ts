@@ -18,7 +18,7 @@ const specOf = (metrics_interval_ms: number | null) =>
 		],
 	})
 
-/** A server in the time of a clock, with an agent that ends when the test says so. */
+/** Starts a server on a manual clock, with an agent that ends when the test says so. */
 async function start() {
 	const clock = new ManualClock()
 	const calls: { context: StepContext; end: (result: StepResult) => void }[] = []
@@ -29,7 +29,7 @@ async function start() {
 	const planstream = new TestPlanstream(await openLog({ kind: 'memory' }), [{ type: 'patient', execute }], manualTime(clock))
 	const numbers: unknown[] = []
 	planstream.hub.on('metrics_update', ({ data }) => void numbers.push(data))
-	/** The call of an agent, once the queue has got there. */
+	/** Resolves with the agent call of this index once the queue has reached it. */
 	const call = async (index: number) => {
 		await expect
 			.poll(() => {
@@ -43,7 +43,7 @@ async function start() {
 }
 
 describe('metrics', () => {
-	it('of a plan that asks for them come once an interval, and only when something has happened', async () => {
+	it('are emitted once an interval, and only when something has happened, in a plan that requests them', async () => {
 		const { clock, planstream, numbers, call } = await start()
 		await using _planstream = planstream
 		await planstream.executor.create(LOCAL_PRINCIPAL, specOf(INTERVAL_MS))
@@ -85,7 +85,7 @@ describe('metrics', () => {
 		})
 	})
 
-	it('stop with the plan, and leave no timer', async () => {
+	it('stop with the plan and leave no timer', async () => {
 		const { clock, planstream, numbers, call } = await start()
 		await using _planstream = planstream
 		await planstream.executor.create(LOCAL_PRINCIPAL, specOf(INTERVAL_MS))
@@ -100,7 +100,7 @@ describe('metrics', () => {
 		expect(numbers).toEqual([])
 	})
 
-	it('are not there for a plan that does not ask', async () => {
+	it('are not emitted in a plan that does not request them', async () => {
 		const { planstream, call } = await start()
 		await using _planstream = planstream
 		await planstream.executor.create(LOCAL_PRINCIPAL, specOf(null))

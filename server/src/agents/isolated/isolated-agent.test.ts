@@ -12,7 +12,7 @@ const scripted = () => isolatedAgent({ type: 'scripted', module: moduleUrl('scri
 const misbehaving = () => isolatedAgent({ type: 'misbehaving', module: moduleUrl('misbehaving'), memoryMb: 64 })
 const step = (input: Record<string, unknown>, action = 'play') => ({ step_id: 's', name: 'S', action, agent_type: 'any', input })
 
-/** Processes start, load and end in these tests, beside others that do the same. */
+/** Allows for child processes that start, load and exit while other tests start theirs. */
 const PROCESSES_MS = 60_000
 
 function misbehave(action: string, options: RecordingOptions = {}) {
@@ -20,7 +20,7 @@ function misbehave(action: string, options: RecordingOptions = {}) {
 	return { context, running: Promise.resolve(misbehaving().execute(step({}, action), context) as Promise<unknown>) }
 }
 
-describe('isolated', { timeout: PROCESSES_MS }, () => {
+describe('isolatedAgent', { timeout: PROCESSES_MS }, () => {
 	agentSuite('isolated', scripted, () => ({
 		step: step({
 			updates: [{ progress: 0.25 }, { output: 'a' }, { wait_ms: 1 }, { usage: { tokens: 2 } }, { progress: 1 }],
@@ -30,7 +30,7 @@ describe('isolated', { timeout: PROCESSES_MS }, () => {
 		badInput: { updates: [{ wait_ms: -1 }] },
 	}))
 
-	it('gives its agent everything the context has, both ways', async () => {
+	it('passes the whole context to its agent and all calls back', async () => {
 		const updates = [
 			{ progress: 0.5, message: 'half way' },
 			{ output: 'y', channel: 'log' },
@@ -48,7 +48,7 @@ describe('isolated', { timeout: PROCESSES_MS }, () => {
 		])
 	})
 
-	it('tells its agent of an abort, and a result after it counts', async () => {
+	it('forwards an abort to its agent, and accepts a result that arrives after it', async () => {
 		const abort = new AbortController()
 		const script = { updates: [{ output: 'a' }, { wait_ms: 5 }, { output: 'late' }], ignore_abort: true, result: { deaf: true } }
 		const context = recordingContext({ signal: abort.signal, onReport: () => abort.abort() })
@@ -72,12 +72,12 @@ describe('isolated', { timeout: PROCESSES_MS }, () => {
 		['fill_heap', { code: 'agent_out_of_memory', message: expect.stringContaining('64 MB'), retryable: true }],
 		['one_huge_array', { code: 'agent_out_of_memory', retryable: true }],
 		['flood_at_once', { code: 'too_large', retryable: false }],
-	])('fails with a code when its agent does this: %s', async (action, failure) => {
+	])('fails with an error code when its agent does %s', async (action, failure) => {
 		await expect(misbehave(action).running).rejects.toMatchObject(failure)
 	})
 
 	it.each(['block', 'ignore_signal', 'flood_for_good'])(
-		'ends its process when the attempt is over, whatever its agent does: %s',
+		'ends its process when the attempt is over although its agent does %s',
 		async (action) => {
 			const over = new AbortController()
 			const { running } = misbehave(action, { over: over.signal, onReport: () => over.abort() })
@@ -85,7 +85,7 @@ describe('isolated', { timeout: PROCESSES_MS }, () => {
 		},
 	)
 
-	it('takes no more than one batch of a flood at a time, and the next one when the log has kept up', async () => {
+	it('takes one batch of a flood at a time, and the next only after the log has caught up', async () => {
 		const recorded = recordingContext()
 		const batches: number[] = []
 		const drained = async () => {
@@ -123,20 +123,20 @@ describe('isolated', { timeout: PROCESSES_MS }, () => {
 	})
 
 	it.each([
-		['that is not there', moduleUrl('nobody')],
-		['by a relative path', './agent.js'],
-		['that is no file', 'https://example.com/agent.js'],
-	])('refuses a module %s when it is defined', (_what, module) => {
+		['that does not exist', moduleUrl('nobody')],
+		['with a relative path', './agent.js'],
+		['that is not a file', 'https://example.com/agent.js'],
+	])('rejects a module %s when it is defined', (_what, module) => {
 		expect(() => isolatedAgent({ type: 'a', module })).toThrow(expect.objectContaining({ code: 'bad_request' }))
 	})
 
-	it('refuses numbers that say nothing when it is defined', () => {
+	it('rejects meaningless numbers when it is defined', () => {
 		const module = moduleUrl('scripted')
 		expect(() => isolatedAgent({ type: 'a', module, processes: 0 })).toThrow('processes of the agent a is 0')
 		expect(() => isolatedAgent({ type: 'a', module, memoryMb: 0.5 })).toThrow('memoryMb of the agent a is 0.5')
 	})
 
-	it('says that its module is no agent', async () => {
+	it('reports that its module exports no agent', async () => {
 		const agent = isolatedAgent({ type: 'a', module: moduleUrl('no-agent') })
 		await expect(agent.execute(step({}), recordingContext())).rejects.toMatchObject({
 			code: 'agent_not_loaded',
@@ -145,8 +145,8 @@ describe('isolated', { timeout: PROCESSES_MS }, () => {
 	})
 })
 
-describe('slots', () => {
-	it('let the next in when one is free, in the order they came, but for who left', async () => {
+describe('Slots', () => {
+	it('admit waiting attempts in order when one is free, and skip those that gave up', async () => {
 		const slots = new Slots(1)
 		const stay = new AbortController()
 		const leave = new AbortController()

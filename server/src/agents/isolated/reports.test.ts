@@ -22,7 +22,7 @@ const report = fc.oneof(
 	fc.constant(artifact(300_000)),
 )
 
-/** What has been said in all, however it was joined. */
+/** Joins everything that was reported, however it was batched. */
 function sum(reports: readonly Report[]) {
 	const text = (channel: string) => reports.map((r) => (r.kind === 'output' && r.channel === channel ? r.delta : '')).join('')
 	const used = reports.reduce((all, r) => all + (r.kind === 'usage' ? (r.used.tokens ?? 0) : 0), 0)
@@ -30,8 +30,8 @@ function sum(reports: readonly Report[]) {
 	return { text: text('text'), log: text('log'), used, others }
 }
 
-describe('reports', () => {
-	it('arrive all, in order, one batch at a time, each of limited size', () => {
+describe('Reports', () => {
+	it('arrive completely and in order, in batches of limited size', () => {
 		fc.assert(
 			fc.property(fc.array(fc.record({ report, taken: fc.boolean() }), { maxLength: 60 }), (calls) => {
 				const batches: (readonly Report[])[] = []
@@ -55,7 +55,7 @@ describe('reports', () => {
 		)
 	})
 
-	it('are drained when the last batch has been taken', async () => {
+	it('count as drained once the last batch was taken', async () => {
 		const reports = new Reports(() => {})
 		await reports.drained()
 		reports.push(output('a'))
@@ -71,7 +71,7 @@ describe('reports', () => {
 		await waiting
 	})
 
-	it('that nobody takes are refused before they fill the memory', () => {
+	it('are rejected before they fill the memory when no one takes them', () => {
 		const reports = new Reports(() => {})
 		const flood = () => {
 			for (let sent = 0; sent < 1000; sent++) reports.push(output('x'.repeat(20_000)))
@@ -79,7 +79,7 @@ describe('reports', () => {
 		expect(flood).toThrow(expect.objectContaining({ code: 'too_large', retryable: false }))
 	})
 
-	it('of progress and usage alone take no more and more memory', () => {
+	it('need constant memory when they are progress and usage only', () => {
 		const batches: (readonly Report[])[] = []
 		const reports = new Reports((batch) => batches.push(batch))
 		for (let sent = 1; sent <= 1_000_000; sent++) reports.push(progress(sent / 1_000_000))

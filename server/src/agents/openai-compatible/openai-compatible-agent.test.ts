@@ -39,8 +39,8 @@ const ask = (input: Record<string, unknown> = {}, options: RecordingOptions = {}
 
 agentSuite('openai-compatible', agent, () => ({ step: step({ prompt: 'Say hello' }), badInput: { prompt: '' } }))
 
-describe('the OpenAI-compatible agent', () => {
-	it('sends what its step says and streams the answer, with its usage', async () => {
+describe('openAiCompatibleAgent', () => {
+	it('sends the prompt of its step and streams the answer with its usage', async () => {
 		const { context, result } = ask({ system: 'Be brief.', model: 'large', temperature: 0, max_tokens: 9 })
 		await expect(result).resolves.toEqual({ data: { text: 'Hello, world', model: 'double-1', finish_reason: 'stop' } })
 		expect(context.reports).toMatchObject([
@@ -68,7 +68,7 @@ describe('the OpenAI-compatible agent', () => {
 		])
 	})
 
-	it('asks for the model of the server when a step names none, and sends no key when there is none', async () => {
+	it('requests the default model when a step names none, and sends no key when it has none', async () => {
 		const keyless = openAiCompatibleAgent({ baseUrl: double.baseUrl, model: 'small' }, { env: {} })
 		await callAgent(keyless, step({ prompt: 'x' }), recordingContext())
 		expect(double.requests[0]).toMatchObject({ body: { model: 'small' } })
@@ -78,7 +78,7 @@ describe('the OpenAI-compatible agent', () => {
 		await expect(asked).rejects.toMatchObject({ code: 'bad_input', path: 'input.model' })
 	})
 
-	it('joins an answer that comes byte by byte, in characters of any length', async () => {
+	it('decodes an answer that arrives byte by byte, with characters of any length', async () => {
 		const bytes = [...new TextEncoder().encode(streamedReply(['grüße ', '😀', ' 日本']))]
 		double.replies = [{ parts: bytes.map((byte) => Uint8Array.of(byte)) }]
 		const { context, result } = ask()
@@ -86,13 +86,13 @@ describe('the OpenAI-compatible agent', () => {
 		expect(outputOf(context, 'text')).toBe('grüße 😀 日本')
 	})
 
-	it('asks again when the server is busy or failing, after the time it names or growing pauses', async () => {
+	it('retries when the server is busy or failing, after the delay it asks for or with growing delays', async () => {
 		double.replies = [BUSY, FAILING, ...double.replies]
 		await expect(ask().result).resolves.toMatchObject({ data: { text: 'Hello, world' } })
 		expect(waits).toEqual([7000, 2000])
 	})
 
-	it('gives up after four times, or at once when the server asks for too much patience, and leaves the rest to the step', async () => {
+	it('gives up after four attempts, or at once when the delay is too long, and leaves the retry to the step', async () => {
 		double.replies = [FAILING]
 		await expect(ask().result).rejects.toMatchObject({
 			code: 'upstream_failed',
@@ -135,12 +135,12 @@ describe('the OpenAI-compatible agent', () => {
 			{ parts: [streamedReply(['x'.repeat(40_000), 'y'.repeat(40_000)])] },
 			{ code: 'too_large', retryable: false },
 		],
-	])('fails with a code when it gets %s', async (_what, reply, failure) => {
+	])('fails with an error code when it receives %s', async (_what, reply, failure) => {
 		double.replies = [reply]
 		await expect(ask().result).rejects.toMatchObject(failure)
 	})
 
-	it('ends with its signal when the server hangs, before the answer and in the middle of it', async () => {
+	it('stops when the signal aborts while the server hangs, before and during the answer', async () => {
 		double.replies = [{ parts: [streamedReply(['a', 'b']).slice(0, 400)], ending: 'hang' }]
 		const midway = new AbortController()
 		const stopped = ask({}, { signal: midway.signal, onReport: () => setImmediate(() => midway.abort(new Error('enough'))) })
@@ -154,7 +154,7 @@ describe('the OpenAI-compatible agent', () => {
 		await expect.poll(() => double.open).toBe(0)
 	})
 
-	it('says where the server is that cannot be reached', async () => {
+	it('names the address of a server that is unreachable', async () => {
 		await double[Symbol.asyncDispose]()
 		const { baseUrl } = { baseUrl: 'http://127.0.0.1:1/v1' }
 		const nobody = openAiCompatibleAgent({ baseUrl, model: 'small' }, { env: {} })
@@ -168,18 +168,18 @@ describe('the OpenAI-compatible agent', () => {
 	})
 
 	it.each(['ftp://host/v1', 'host/v1', 'https://me:secret@host/v1', 'https://host/v1?key=1'])(
-		'refuses the address %s',
+		'rejects the address %s',
 		(baseUrl) => {
 			expect(() => openAiCompatibleAgent({ baseUrl })).toThrow(expect.objectContaining({ code: 'bad_request' }))
 		},
 	)
 
-	it('refuses a variable without a key when it is defined', () => {
+	it('rejects an unset key variable when it is defined', () => {
 		const { baseUrl } = double
 		expect(() => openAiCompatibleAgent({ baseUrl, apiKeyEnv: 'NO_SUCH' }, { env: {} })).toThrow('NO_SUCH')
 	})
 
-	it('puts results of the steps before and what the plan was given into its prompt', async () => {
+	it('fills results of earlier steps and the input of the plan into its prompt', async () => {
 		const asked = { agent_type: 'openai-compatible', action: 'ask' }
 		const prompt = 'Shorten for {{plan.input.reader}}: {{inputs.draft.text}}'
 		await using planstream = await startPlanstream([agent()])
@@ -203,7 +203,7 @@ describe('the OpenAI-compatible agent', () => {
 		])
 	})
 
-	it('leaves its key in no event of a plan, whatever the server says', async () => {
+	it('keeps its key out of every event whatever the server answers', async () => {
 		double.replies = [REFUSED, ...double.replies]
 		await using planstream = await startPlanstream([agent()])
 		const plan = { query: 'q', steps: [{ step_id: 'a', action: 'ask', agent_type: 'openai-compatible', input: { prompt: 'x' } }] }
@@ -226,7 +226,7 @@ const inputs = {
 const given = recordingContext({ plan: { query: 'Why?', input: { style: { tone: 'dry' } } }, inputs })
 const fill = (template: string) => fillPrompt(template, 'input.prompt', given)
 
-describe('a prompt', () => {
+describe('fillPrompt', () => {
 	it.each([
 		['{{plan.query}} {{ plan.input.style.tone }}', 'Why? dry'],
 		['{{inputs.collect.text}}', 'three {{plan.query}} facts'],
@@ -235,7 +235,7 @@ describe('a prompt', () => {
 		['{{inputs.collect.pages}}', '[{"title":"One"}]'],
 		['{{inputs.skipped}} {{inputs.skipped.text}}', 'null null'],
 		['{{other}} {inputs.collect} {{inputs}} {{ }} $& $1', '{{other}} {inputs.collect} {{inputs}} {{ }} $& $1'],
-	])('%s becomes %s', (template, filled) => {
+	])('turns %s into %s', (template, filled) => {
 		expect(fill(template)).toBe(filled)
 	})
 
@@ -245,18 +245,18 @@ describe('a prompt', () => {
 		['{{inputs.collect.count.more}}', 'inputs.collect.count has no parts'],
 		['{{inputs.constructor}}', 'names inputs.constructor'],
 		['{{plan.__proto__}}', 'names plan.__proto__'],
-	])('with %s is refused, and the refusal says what there is', (template, sentence) => {
+	])('rejects %s and lists the names there are', (template, sentence) => {
 		const refusal = { code: 'bad_input', retryable: false, message: expect.stringContaining(sentence) }
 		expect(() => fill(template)).toThrow(expect.objectContaining(refusal))
 	})
 
-	it('is refused when it would grow beyond all measure', () => {
+	it('rejects a prompt that would grow too large', () => {
 		const long = recordingContext({ inputs: { a: { text: 'x'.repeat(60_000) } } })
 		const prompt = '{{inputs.a.text}}'.repeat(1000)
 		expect(() => fillPrompt(prompt, 'input.prompt', long)).toThrow(expect.objectContaining({ code: 'too_large' }))
 	})
 
-	it('says any text of a result exactly', () => {
+	it('inserts any text of a result unchanged', () => {
 		fc.assert(
 			fc.property(fc.string({ unit: 'binary' }), (text) => {
 				const context = recordingContext({ inputs: { a: { text } } })

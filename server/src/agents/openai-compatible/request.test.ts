@@ -15,7 +15,7 @@ async function textOf(body: AsyncIterable<Uint8Array>): Promise<string> {
 }
 
 describe('a streamed answer', () => {
-	it('is the same text wherever its bytes are cut', async () => {
+	it('yields the same text wherever its bytes are cut', async () => {
 		const deltas = fc.array(fc.oneof(fc.string({ unit: 'grapheme' }), fc.constant('grüße 😀 日本\n\ndata: x')), {
 			minLength: 1,
 			maxLength: 6,
@@ -28,16 +28,16 @@ describe('a streamed answer', () => {
 		)
 	})
 
-	it('may come with comments, carriage returns and fields nobody knows', async () => {
+	it('may contain comments, carriage returns and unknown fields', async () => {
 		const text = `: hello\r\n\r\ndata: ${JSON.stringify({ new: 1, choices: [{ delta: { content: 'a', role: 'b' }, logprobs: null }] })}\r\n\r\n`
 		expect(await textOf(cutAt(new TextEncoder().encode(text), []))).toBe('a')
 	})
 
 	it.each([
 		['text', 'data: not json\n\n'],
-		['JSON of another kind', 'data: {"choices": "none"}\n\n'],
-		['an event without end', `data: ${'x'.repeat(2_000_000)}`],
-	])('that is %s is refused as no answer', async (_what, text) => {
+		['JSON of another shape', 'data: {"choices": "none"}\n\n'],
+		['an endless event', `data: ${'x'.repeat(2_000_000)}`],
+	])('is rejected when it is %s', async (_what, text) => {
 		const reading = textOf(cutAt(new TextEncoder().encode(text), [1_500_000]))
 		await expect(reading).rejects.toMatchObject({ code: 'upstream_invalid', retryable: true })
 	})

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { pacer } from './corpus.js'
 
 describe('pacer', () => {
-	it('gives the event loop its turn after so many units', async () => {
+	it('yields to the event loop after a number of units', async () => {
 		let turns = 0
 		setImmediate(() => turns++)
 		const pace = pacer(new AbortController().signal, 3)
@@ -13,7 +13,7 @@ describe('pacer', () => {
 		expect(turns).toBe(1)
 	})
 
-	it('throws the reason at the first unit after the abort', async () => {
+	it('throws the abort reason at the first unit after the abort', async () => {
 		const abort = new AbortController()
 		const pace = pacer(abort.signal)
 		await pace()

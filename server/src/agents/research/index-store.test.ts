@@ -18,7 +18,7 @@ async function prepare(folder: CorpusFolder) {
 }
 
 describe('the index of a corpus', () => {
-	it('finds passages in the very order of a plain FTS5 table', async () => {
+	it('returns passages in the order of a plain FTS5 table', async () => {
 		await using folder = await createCorpusFolder({
 			...TIDES,
 			'more.md': 'moon\n\nmoon moon tide\n\ntide of the moon and the sea, the sea\n\nsea\n',
@@ -49,7 +49,7 @@ describe('the index of a corpus', () => {
 		expect(found).toEqual(expected)
 	})
 
-	it('takes any question as words, whatever operators and quotes are in it', async () => {
+	it('treats any question as words, also operators and quotes', async () => {
 		await using folder = await createCorpusFolder(TIDES)
 		const { corpus, inventory, store } = await prepare(folder)
 		using index = await store.build(corpus, inventory, signal)
@@ -64,7 +64,7 @@ describe('the index of a corpus', () => {
 		)
 	})
 
-	it('is built once and then found', async () => {
+	it('is built once and then reused', async () => {
 		await using folder = await createCorpusFolder(TIDES)
 		const { corpus, inventory, store } = await prepare(folder)
 		;(await store.build(corpus, inventory, signal))[Symbol.dispose]()
@@ -74,7 +74,7 @@ describe('the index of a corpus', () => {
 		expect(again.passages).toBe(4)
 	})
 
-	it('is built beside what a killed process left half written, which it deletes', async () => {
+	it('is built beside the unfinished file of a killed process, which it deletes', async () => {
 		await using folder = await createCorpusFolder(TIDES)
 		const { corpus, inventory, store } = await prepare(folder)
 		await mkdir(folder.indexes)
@@ -87,7 +87,7 @@ describe('the index of a corpus', () => {
 
 	it.each([
 		['empty', ''],
-		['no database', 'garbage '.repeat(1000)],
+		['not a database', 'garbage '.repeat(1000)],
 	])('replaces a file of its name that is %s', async (_, content) => {
 		await using folder = await createCorpusFolder(TIDES)
 		const { corpus, inventory, store } = await prepare(folder)
@@ -97,7 +97,7 @@ describe('the index of a corpus', () => {
 		expect(index.search(['tide'], 5)).not.toEqual([])
 	})
 
-	it('survives being built many times at once', async () => {
+	it('survives concurrent builds', async () => {
 		await using folder = await createCorpusFolder(TIDES)
 		const { corpus, inventory } = await prepare(folder)
 		const built = await Promise.all(
@@ -111,7 +111,7 @@ describe('the index of a corpus', () => {
 		expect(await readdir(folder.indexes)).toEqual([`${inventory.digest}.v1.sqlite`])
 	})
 
-	it('leaves nothing behind when it is aborted', async () => {
+	it('leaves no file behind when it is aborted', async () => {
 		await using folder = await createCorpusFolder(TIDES)
 		const { corpus, inventory, store } = await prepare(folder)
 		const abort = new AbortController()
@@ -120,7 +120,7 @@ describe('the index of a corpus', () => {
 		expect(await readdir(folder.indexes)).toEqual([])
 	})
 
-	it('is built again from the corpus when it was lost, and not from another corpus', async () => {
+	it('is rebuilt from its own corpus when it was lost, and never from another', async () => {
 		await using folder = await createCorpusFolder(TIDES)
 		const { corpus, inventory, store } = await prepare(folder)
 		using rebuilt = await store.open(corpus, inventory.digest, signal)
@@ -130,7 +130,7 @@ describe('the index of a corpus', () => {
 		await expect(store.open(corpus, inventory.digest, signal)).rejects.toMatchObject({ code: 'corpus_changed', retryable: false })
 	})
 
-	it('refuses a file that changed since the inventory', async () => {
+	it('rejects a file that changed since the inventory', async () => {
 		await using folder = await createCorpusFolder(TIDES)
 		const { corpus, inventory, store } = await prepare(folder)
 		await folder.write('moon.md', 'Cheese.')

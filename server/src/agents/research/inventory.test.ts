@@ -12,7 +12,7 @@ async function inventoryOf(folder: string) {
 }
 
 describe('takeInventory', () => {
-	it('lists documents in order and leaves out what is none', async () => {
+	it('lists documents in order and skips other files', async () => {
 		await using folder = await createCorpusFolder({
 			...TIDES,
 			'.hidden/secret.md': 'hidden',
@@ -35,8 +35,8 @@ describe('takeInventory', () => {
 		})
 	})
 
-	// Other systems refuse such a name.
-	it.runIf(process.platform === 'linux')('names what it could not read and goes on', async () => {
+	// // Other systems reject such a name.
+	it.runIf(process.platform === 'linux')('names the files it could not read and continues', async () => {
 		await using folder = await createCorpusFolder(TIDES)
 		const nameOfNoText = Buffer.concat([Buffer.from(`${folder.documents}/`), Buffer.from([0xff]), Buffer.from('.md')])
 		await writeFile(nameOfNoText, 'Its name is no UTF-8.')
@@ -54,7 +54,7 @@ describe('takeInventory', () => {
 		expect((await inventoryOf(one.documents)).digest).not.toBe(before.digest)
 	})
 
-	it('skips symbolic links to files and follows none to folders', async () => {
+	it('skips symbolic links to files and folders', async () => {
 		await using outside = await createCorpusFolder({ 'secret.md': 'A secret.' })
 		await using folder = await createCorpusFolder(TIDES)
 		await symlink(path.join(outside.documents, 'secret.md'), path.join(folder.documents, 'link.md'))
@@ -66,7 +66,7 @@ describe('takeInventory', () => {
 })
 
 describe('readDocument', () => {
-	it('refuses a path that leads out of the corpus, by dots, by root or by a symbolic link', async () => {
+	it('rejects a path that leaves the corpus by dots, by a root or by a symbolic link', async () => {
 		await using outside = await createCorpusFolder({ 'secret.md': 'A secret.' })
 		await using folder = await createCorpusFolder(TIDES)
 		const secret = path.join(outside.documents, 'secret.md')
@@ -79,13 +79,13 @@ describe('readDocument', () => {
 		}
 	})
 
-	it('refuses a folder beside the corpus whose name begins with the name of the corpus', async () => {
+	it('rejects a sibling folder whose name starts with the name of the corpus', async () => {
 		await using folder = await createCorpusFolder({ 'docs/a.md': 'a', 'docs-private/b.md': 'b' })
 		const corpus = await openCorpus(path.join(folder.documents, 'docs'), { defaultCorpus: '.' })
 		await expect(readDocument(corpus, '../docs-private/b.md', signal)).rejects.toMatchObject({ code: 'corpus_refused' })
 	})
 
-	it('says that a file is gone', async () => {
+	it('reports a file that no longer exists', async () => {
 		await using folder = await createCorpusFolder(TIDES)
 		const corpus = await openCorpus(folder.documents, { defaultCorpus: '.' })
 		await expect(readDocument(corpus, 'gone.md', signal)).rejects.toMatchObject({ code: 'corpus_changed' })
@@ -93,14 +93,14 @@ describe('readDocument', () => {
 })
 
 describe('openCorpus', () => {
-	it('says when there is no such folder', async () => {
+	it('reports a folder that does not exist', async () => {
 		await using folder = await createCorpusFolder(TIDES)
 		for (const given of [path.join(folder.documents, 'nowhere'), path.join(folder.documents, 'moon.md')]) {
 			await expect(openCorpus(given, { defaultCorpus: '.' })).rejects.toMatchObject({ code: 'corpus_not_found' })
 		}
 	})
 
-	it('takes a plan to the allowed folders only, and the default anywhere', async () => {
+	it('allows plans the permitted folders only, and the default always', async () => {
 		await using allowed = await createCorpusFolder(TIDES)
 		await using forbidden = await createCorpusFolder(TIDES)
 		const policy = { defaultCorpus: forbidden.documents, corpusRoots: [allowed.documents] }

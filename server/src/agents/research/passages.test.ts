@@ -27,7 +27,7 @@ const document = fc.array(piece, { maxLength: 60 }).map((pieces) => pieces.join(
 const bytesAt = (source: Buffer, { start, end }: { start: number; end: number }) => source.subarray(start, end).toString('utf8')
 
 describe('splitPassages', () => {
-	it('gives passages, and sentences in them, that equal the source bytes at their offsets', () => {
+	it('returns passages and sentences that equal the source bytes at their offsets', () => {
 		fc.assert(
 			fc.property(document, (text) => {
 				const source = Buffer.from(text, 'utf8')
@@ -40,7 +40,7 @@ describe('splitPassages', () => {
 		)
 	})
 
-	it('gives passages in order that never overlap and together miss only blanks, headings and fences', () => {
+	it('returns ordered passages that never overlap and together omit only blanks, headings and fences', () => {
 		fc.assert(
 			fc.property(document, (text) => {
 				const source = Buffer.from(text, 'utf8')
@@ -57,7 +57,7 @@ describe('splitPassages', () => {
 		)
 	})
 
-	it('knows the heading above a passage and whether it is code', () => {
+	it('records the heading above a passage and whether it is code', () => {
 		const passages = [...splitPassages('before\n\n# One\ntext\n```ts\n# no heading\n\ncode\n```\nafter\n')]
 		expect(passages.map(({ heading, code, text }) => ({ heading, code, text }))).toEqual([
 			{ heading: '', code: false, text: 'before' },
@@ -72,7 +72,7 @@ describe('splitPassages', () => {
 		expect(passage).toMatchObject({ heading: '𝄞'.repeat(200), text: 'below' })
 	})
 
-	it('cuts what has no end, without cutting a character in two', () => {
+	it('cuts text without an end, and never within a character', () => {
 		const text = '𝄞'.repeat(3 * MAX_PASSAGE_CHARACTERS + 1)
 		const passages = [...splitPassages(`x${text}`)]
 		expect(passages.length).toBeGreaterThan(3)
@@ -82,7 +82,7 @@ describe('splitPassages', () => {
 })
 
 describe('splitSentences', () => {
-	it('joins wrapped lines, and parts the items of a list', () => {
+	it('joins wrapped lines and separates list items', () => {
 		const text =
 			'The log is the truth of\nevery plan there is. The hub is only its doorbell.\n- A cursor names a position in it.\n- An epoch names the log.'
 		expect([...splitSentences({ text, start: 0 })].map((sentence) => sentence.text)).toEqual([

@@ -18,7 +18,7 @@ const scores = (answers: Answer[], falseQuotes: Parameters<typeof assess>[1] = [
 }
 
 describe('assess', () => {
-	it('gives 1 when every question has two quotes from two files', () => {
+	it('returns 1 when every question has two quotes from two files', () => {
 		const answers = [answer('a?', [quote('a.md'), quote('b.md')]), answer('b?', [quote('c.md'), quote('d.md')])]
 		expect(scores(answers)).toEqual({ score: 1, coverage: 1, fidelity: 1, diversity: 1 })
 	})
@@ -34,26 +34,26 @@ describe('assess', () => {
 		})
 	})
 
-	it('lets no score stand with one false quote among many', () => {
+	it('scores 0 when one quote of many is false', () => {
 		const answers = [answer('a?', [quote('a.md'), quote('b.md'), quote('b.md', 9)])]
 		const falseQuote = { path: 'b.md', start: 9, end: 12, reason: 'The file holds other bytes there.' }
 		expect(scores(answers, [falseQuote])).toMatchObject({ score: 0, fidelity: 0, coverage: 1 })
 		expect(assess(answers, [falseQuote], 0.6).checks[1]?.evidence).toEqual({ quotes: 3, equal: 2, false_quotes: [falseQuote] })
 	})
 
-	it('lowers diversity when the quotes lean on few of the files there were', () => {
+	it('lowers diversity when the quotes come from few of the available files', () => {
 		const quotes = [quote('a.md', 0), quote('a.md', 10), quote('a.md', 20), quote('b.md')]
 		expect(scores([answer('a?', quotes, ['a.md', 'b.md', 'c.md', 'd.md'])])).toMatchObject({ diversity: 0.5, score: 0.5 })
 	})
 
-	it('gives nothing for nothing', () => {
+	it('returns 0 for an empty report', () => {
 		expect(scores([answer('a?', [])])).toEqual({ score: 0, coverage: 0, fidelity: 0, diversity: 0 })
 		expect(scores([])).toEqual({ score: 0, coverage: 0, fidelity: 0, diversity: 0 })
 	})
 })
 
 describe('mergeAnswers', () => {
-	it('keeps the order of the plan, also of what nobody looked for, and joins what was found twice', () => {
+	it('keeps the order of the plan, also for questions without a search, and joins duplicate findings', () => {
 		const merged = mergeAnswers(
 			['a?', 'b?'],
 			[answer('c?', []), answer('b?', [quote('a.md')]), answer('b?', [quote('a.md'), quote('b.md')])],

@@ -40,13 +40,13 @@ describe('the report', () => {
 		expect(report.match(/^- \[\d\] `a.md`/gm)).toHaveLength(2)
 	})
 
-	it('keeps a quote of several lines in one block and shows mark-up as text, except in code', () => {
+	it('keeps a multi-line quote in one block and escapes markup except in code', () => {
 		const report = reportSections('<T>', checked([quote('one <b>\n  two `Map<string>`', 0)])).join('')
 		expect(report).toContain('# &lt;T>\n')
 		expect(report).toContain('> one &lt;b>\n> two `Map<string>` [1]\n')
 	})
 
-	it('says what it does not cover, and with which words', () => {
+	it('names what it does not cover and the words it searched for', () => {
 		const report = reportSections('T', checked([], [])).join('')
 		expect(report).toContain('The corpus does not cover this question. Words that occur nowhere: swell.')
 		expect(report).toContain('| least of these | 0.50 |')

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { researchPlan } from './research-plan.js'
 
 describe('researchPlan', () => {
-	it('is a valid plan in which questions run side by side between index and crosscheck', () => {
+	it('returns a valid plan whose questions run in parallel between index and crosscheck', () => {
 		const plan = planSpec.parse(researchPlan({ corpus: 'docs', questions: ['a?', ' b? '], plan_id: 'p', concurrency: 2 }))
 		expect(plan).toMatchObject({
 			plan_id: 'p',
@@ -23,7 +23,7 @@ describe('researchPlan', () => {
 		])
 	})
 
-	it('has its gate at the crosscheck and no other', () => {
+	it('has a quality gate at the crosscheck only', () => {
 		const plan = planSpec.parse(researchPlan({ questions: ['a?'] }))
 		expect(plan.steps.filter(({ quality }) => quality !== null).map(({ step_id, quality }) => [step_id, quality])).toEqual([
 			[
@@ -44,7 +44,7 @@ describe('researchPlan', () => {
 		[['a?', ' '], 'questions[1]'],
 		[['a?', 'b?', 'a?'], 'questions[2]'],
 		[Array.from({ length: 65 }, (_, n) => `${n}?`), 'questions'],
-	])('refuses %j', (questions, path) => {
+	])('rejects %j', (questions, path) => {
 		expect(() => researchPlan({ questions })).toThrow(expect.objectContaining({ code: 'bad_request', facts: { path } }))
 	})
 })

@@ -65,7 +65,7 @@ const research = async (folder: CorpusFolder, questions = QUESTIONS) => {
 }
 
 describe('corpus research', () => {
-	it('answers from several files with quotes that are bytes of their sources, multi-byte text included', async () => {
+	it('answers from several files with quotes that equal the bytes of their sources', async () => {
 		const { resultOf, checks, score } = await research(tides)
 		expect(score).toBe(1)
 		expect(checks.map(({ name, score: each, passed }) => [name, each, passed])).toEqual([
@@ -86,14 +86,14 @@ describe('corpus research', () => {
 		}
 	})
 
-	it('quotes no code and nothing unrelated', async () => {
+	it('quotes neither code nor unrelated text', async () => {
 		const { resultOf } = await research(tides)
 		const text = JSON.stringify([resultOf('extract_1'), resultOf('extract_2')])
 		expect(text).not.toContain('tide = moon')
 		expect(text).not.toContain('bread.md')
 	})
 
-	it('writes one report, streamed and kept alike, that cites every quote', async () => {
+	it('writes one report, streamed and stored alike, that cites every quote', async () => {
 		const { ran, resultOf } = await research(tides)
 		const context = ran.get('report')?.context ?? recordingContext()
 		const [kept] = context.reports.flatMap((report) => (report.kind === 'artifact' ? [report] : []))
@@ -136,7 +136,7 @@ describe('corpus research', () => {
 		expect(checks.every(({ passed }) => !passed)).toBe(true)
 	})
 
-	it('finds a quote false when its source changed or went after the extraction', async () => {
+	it('marks a quote as false when its source changed or vanished after the extraction', async () => {
 		await using folder = await createCorpusFolder(TIDES)
 		const before = await runSteps(researchPlan({ questions: QUESTIONS }), agentsOf(folder), 'crosscheck')
 		const inputs = Object.fromEntries(['extract_1', 'extract_2'].map((id) => [id, before.get(id)?.data ?? null]))
@@ -169,7 +169,7 @@ describe('corpus research', () => {
 		})
 	})
 
-	it('believes no quote that a result invents, nor one that points out of the corpus', async () => {
+	it('rejects invented quotes and quotes that point outside the corpus', async () => {
 		const quote = { sha256: '0'.repeat(64), start: 0, end: 5, text: 'never', terms: [] }
 		const quotes = [
 			{ ...quote, path: 'moon.md' },
@@ -181,7 +181,7 @@ describe('corpus research', () => {
 		expect(checks.find(({ name }) => name === 'fidelity')).toMatchObject({ score: 0, evidence: { quotes: 2, equal: 0 } })
 	})
 
-	it('takes further steps that search for a question with other words', async () => {
+	it('accepts additional steps that search for a question with other words', async () => {
 		const asked = 'When does the ocean swell?'
 		const first = await research(tides, [asked])
 		expect(crosscheckResult.parse(first.resultOf('crosscheck')).uncovered).toEqual([asked])
@@ -205,7 +205,7 @@ describe('corpus research', () => {
 		expect(again).toMatchObject({ quality_score: 1, data: { uncovered: [] } })
 	})
 
-	it('asks the plan itself when it has no questions', async () => {
+	it('uses the query of the plan when it has no questions', async () => {
 		const { data } = await callAgent(
 			agentOf(tides, 'corpus.crosscheck'),
 			step('crosscheck'),
@@ -214,7 +214,7 @@ describe('corpus research', () => {
 		expect(data).toMatchObject({ uncovered: ['What is a tide?'] })
 	})
 
-	it('says which dependency is missing', async () => {
+	it('names the missing dependency', async () => {
 		await expect(callAgent(agentOf(tides, 'corpus.report'), step('report'), recordingContext())).rejects.toMatchObject({
 			code: 'bad_input',
 			path: 'inputs',
@@ -222,7 +222,7 @@ describe('corpus research', () => {
 		})
 	})
 
-	it('names the path in a result that is not what it says it is', async () => {
+	it('names the path of an invalid field in a result', async () => {
 		const inputs = { index: { kind: 'corpus.index', corpus: null, digest: 'short' } }
 		await expect(
 			callAgent(agentOf(tides, 'corpus.retrieve'), step('retrieve'), recordingContext({ inputs })),

@@ -10,7 +10,7 @@ import { TailLog } from '../tail.js'
 import { SqliteLog } from './client.js'
 import { openDatabase } from './driver.js'
 
-/** No event stays in the tail, so that every read asks the database. */
+/** Keeps no event in the tail, so that every read goes to the database. */
 const NO_TAIL = { planEvents: 0 }
 
 async function temporaryDirectory() {
@@ -29,7 +29,7 @@ async function openIn(options?: ConstructorParameters<typeof TailLog>[1]) {
 	return { log, directory, [Symbol.asyncDispose]: dispose }
 }
 
-/** A database of ours of which only the first page is as it was written. */
+/** Creates a database of which only the first page is intact. */
 async function damagedPages(file: string): Promise<void> {
 	const log = await openLog({ kind: 'sqlite', directory: dirname(file) })
 	await log.close()
@@ -39,8 +39,8 @@ async function damagedPages(file: string): Promise<void> {
 eventLogSuite('in SQLite', () => openIn())
 eventLogSuite('in SQLite with nothing in its tail', () => openIn(NO_TAIL))
 
-describe('the log in SQLite', () => {
-	it('makes a directory that only its owner may enter, and leaves one file when it is closed', async () => {
+describe('the SQLite log', () => {
+	it('creates a directory that only its owner may enter, and leaves one file when it is closed', async () => {
 		await using temporary = await temporaryDirectory()
 		const directory = join(temporary.directory, 'deep', 'data')
 		const log = await openLog({ kind: 'sqlite', directory })
@@ -70,7 +70,7 @@ describe('the log in SQLite', () => {
 		await after.close()
 	})
 
-	it('finds the end of each log again, whatever its newest events were', async () => {
+	it('finds the end of each log again whatever its newest events were', async () => {
 		await using temporary = await temporaryDirectory()
 		const { directory } = temporary
 		const plans = ['state', 'progress', 'finished'].map((plan_id) => ({ ...PLAN, plan_id }))
@@ -93,7 +93,7 @@ describe('the log in SQLite', () => {
 		await after.close()
 	})
 
-	it('forgets at the start what somebody was making when the process ended, and can make it then', async () => {
+	it('drops plans that were being restored when the process ended, and can restore them again', async () => {
 		await using temporary = await temporaryDirectory()
 		const { directory } = temporary
 		const before = await openLog({ kind: 'sqlite', directory })
@@ -110,7 +110,7 @@ describe('the log in SQLite', () => {
 		await after.close()
 	})
 
-	it('opens a file of the first format, and list and retention find its plans', async () => {
+	it('opens a file of the first format, and lists and expires its plans', async () => {
 		await using temporary = await temporaryDirectory()
 		const { directory } = temporary
 		const before = await openLog({ kind: 'sqlite', directory })
@@ -157,9 +157,9 @@ describe('the log in SQLite', () => {
 	}
 
 	it.each<[string, string, (file: string) => unknown]>([
-		['is no database', 'The file is damaged: restore a backup', (file) => writeFile(file, 'no database. '.repeat(1000))],
-		['is damaged behind its first page', 'The file is damaged: restore a backup', damagedPages],
-		['is of another program', 'The file is not a Planstream database: move planstream.db* aside', tables(0)],
+		['is not a database', 'The file is damaged: restore a backup', (file) => writeFile(file, 'no database. '.repeat(1000))],
+		['is damaged after its first page', 'The file is damaged: restore a backup', damagedPages],
+		['belongs to another program', 'The file is not a Planstream database: move planstream.db* aside', tables(0)],
 		[
 			'is of another program that counts its formats',
 			'The file is not a Planstream database: move planstream.db* aside',
@@ -178,7 +178,7 @@ describe('the log in SQLite', () => {
 		expect(await readdir(directory)).not.toContain('planstream.pid')
 	})
 
-	it('says so when the directory cannot be created', async () => {
+	it('reports a directory that cannot be created', async () => {
 		await using temporary = await temporaryDirectory()
 		const { directory } = temporary
 		await writeFile(join(directory, 'planstream.db'), '')
@@ -198,7 +198,7 @@ describe('the log in SQLite', () => {
 		expect((await opened.log.read(PLAN, { seq: 250 }, 600)).events).toEqual(events.slice(250, 850))
 	})
 
-	it('rejects all that waits and all that comes when its thread dies', async () => {
+	it('rejects all waiting and later calls when its thread dies', async () => {
 		await using temporary = await temporaryDirectory()
 		const { directory } = temporary
 		const file = join(directory, 'dying.mjs')

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { openMemoryDatabase } from './driver.js'
 
 describe('the SQLite driver', () => {
-	it('opens a private database in memory that can index text', () => {
+	it('opens a private in-memory database with full-text search', () => {
 		const one = openMemoryDatabase()
 		const other = openMemoryDatabase()
 		one.exec("CREATE VIRTUAL TABLE passages USING fts5 (body); INSERT INTO passages VALUES ('the quick brown fox')")
@@ -12,7 +12,7 @@ describe('the SQLite driver', () => {
 		other.close()
 	})
 
-	it("leaves the process's own warnings as they are", () => {
+	it('leaves the warnings of the process unchanged', () => {
 		const { emitWarning } = process
 		openMemoryDatabase().close()
 		expect(process.emitWarning).toBe(emitWarning)

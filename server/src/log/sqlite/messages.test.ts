@@ -45,8 +45,8 @@ const outcome: fc.Arbitrary<ResponseEnvelope['outcome']> = fc.oneof(
 	fc.constant({ problem }),
 )
 
-describe('what goes between the threads', () => {
-	it('is the same requests on the other side', () => {
+describe('messages between the threads', () => {
+	it('carry requests unchanged', () => {
 		fc.assert(
 			fc.property(fc.array(fc.record({ id: seq, request })), (batch) => {
 				expect(unpackRequests(structuredClone(packRequests(batch)))).toEqual(batch)
@@ -54,7 +54,7 @@ describe('what goes between the threads', () => {
 		)
 	})
 
-	it('is the same answers on the way back', () => {
+	it('carry responses unchanged', () => {
 		fc.assert(
 			fc.property(fc.array(fc.record({ id: seq, outcome })), (batch) => {
 				expect(unpackAnswers(structuredClone(packAnswers(batch)))).toEqual(batch)

@@ -23,7 +23,7 @@ function open() {
 		turns.add({ id, request })
 		return id
 	}
-	/** Does everything that waits and gives the answers in their order. */
+	/** Runs everything that waits and returns the responses in order. */
 	const settle = (): ResponseEnvelope[] => {
 		const answers: ResponseEnvelope[] = []
 		while (turns.hasWork) answers.push(...turns.commit(), ...turns.serve())
@@ -53,8 +53,8 @@ function replyOf<Value>(answer: ResponseEnvelope | undefined): Value {
 	return answer.outcome.value as Value
 }
 
-describe('the turns of the one connection', () => {
-	it('close a group at 256 events and never split an append', () => {
+describe('Scheduler', () => {
+	it('closes a group at 256 events and never splits an append', () => {
 		using log = open()
 		for (const [index, size] of [100, 100, 56, 1, 300, 1, 1].entries()) log.add(append(PLAN, records(`g${index}`, size)))
 		const groups: number[] = []
@@ -62,13 +62,13 @@ describe('the turns of the one connection', () => {
 		expect(groups).toEqual([3, 1, 1, 2])
 	})
 
-	it('close a group at 256 KiB of text', () => {
+	it('closes a group at 256 KiB of text', () => {
 		using log = open()
 		for (const id of ['a', 'b', 'c', 'd', 'e']) log.add(append(PLAN, [record(id, { content: 'x'.repeat(100_000) })]))
 		expect([log.turns.commit(), log.turns.commit(), log.turns.commit()].map((group) => group.length)).toEqual([2, 2, 1])
 	})
 
-	it('give writers and readers one turn each while both wait', () => {
+	it('gives writers and readers one turn each while both wait', () => {
 		using log = open()
 		log.add(append(PLAN, records('a', 600)))
 		log.settle()
@@ -78,7 +78,7 @@ describe('the turns of the one connection', () => {
 		expect(order).toEqual([[writers[0]], [writers[1]], [writers[2], reader]])
 	})
 
-	it('serve readers round robin, so that a short read does not wait for a long one', () => {
+	it('serves readers round robin, so that a short read does not wait for a long one', () => {
 		using log = open()
 		log.add(append(PLAN, records('a', 2000)))
 		log.settle()
@@ -88,7 +88,7 @@ describe('the turns of the one connection', () => {
 		expect(log.settle().map(({ id }) => id)).toEqual([long])
 	})
 
-	it('end a read turn after 5 ms', () => {
+	it('ends a read turn after 5 ms', () => {
 		using log = open()
 		log.add(append(PLAN, records('a', 10)))
 		log.settle()
@@ -102,7 +102,7 @@ describe('the turns of the one connection', () => {
 		expect(log.turns.serve().map(({ id }) => id)).toEqual(ids.slice(3))
 	})
 
-	it('end a page early, without a gap, when the log is trimmed between its turns', () => {
+	it('ends a page early and without a gap when the log is trimmed between its turns', () => {
 		using log = open()
 		log.add(append(PLAN, records('a', 600)))
 		log.settle()
@@ -114,7 +114,7 @@ describe('the turns of the one connection', () => {
 		expect(page.events).toHaveLength(256)
 	})
 
-	it('commit the neighbours of a refused append in the same group', () => {
+	it('commits the neighbours of a rejected append in the same group', () => {
 		using log = open()
 		log.add(append(PLAN, [record('a')]))
 		log.add(append(PLAN, [record('b')], 7))
@@ -124,7 +124,7 @@ describe('the turns of the one connection', () => {
 		expect(replyOf<PageReply>(log.settle()[0]).events).toHaveLength(2)
 	})
 
-	it('reject a whole group with storage_full on a full disk, go on reading, and append again once there is space', () => {
+	it('rejects a whole group with storage_full on a full disk, keeps reading, and appends again once there is space', () => {
 		using log = open()
 		log.add(append(PLAN, [record('a')]))
 		log.settle()
@@ -145,7 +145,7 @@ describe('the turns of the one connection', () => {
 		expect(log.settle().map((answer) => replyOf<AppendReply>(answer).head.head_seq)).toEqual([2, 1])
 	})
 
-	it('fail only the one whose write the database refuses', () => {
+	it('fails only the append whose write the database rejects', () => {
 		using log = open()
 		const damaged = { ...record('b'), sent_digest: null as unknown as string }
 		for (const one of [record('a'), damaged, record('c')]) log.add(append(PLAN, [one]))
@@ -154,7 +154,7 @@ describe('the turns of the one connection', () => {
 		expect(replyOf<PageReply>(log.settle()[0]).head).toMatchObject({ head_seq: 2 })
 	})
 
-	it('delete the events of trimmed and removed logs a few at a time, until none is left', () => {
+	it('deletes events of trimmed and removed logs a few at a time until none are left', () => {
 		using log = open()
 		const count = (): unknown => log.db.prepare<{ n: number }>('SELECT count(*) AS n FROM events').get()?.n
 		log.add(append(PLAN, records('a', 1000)))

@@ -8,7 +8,7 @@ import { type DroppedFrames, findDropped, findDroppedFrames, setDamagedAside } f
 
 const hasLinks = vi.hoisted(() => ({ yes: true }))
 
-/** A file system that has no second names cannot be mounted here, so the refusal of one is all that is played. */
+/** Simulates a file system without hard links, which cannot be mounted here, by failing linkSync. */
 vi.mock('node:fs', async (original) => {
 	const fs = await original<typeof import('node:fs')>()
 	const linkSync: typeof fs.linkSync = (...names) => {
@@ -39,7 +39,7 @@ function open(name: string, pageSize = 4096) {
 	return { db, file, [Symbol.dispose]: () => db.close() }
 }
 
-/** The log of a database after commits of so many characters each, made by SQLite; at a zero it begins anew over what it holds. */
+/** Lets SQLite write commits with this many characters each; 0 restarts the log over its old frames. */
 function write(pageSize: number, commits: readonly number[]): Written {
 	files += 1
 	using opened = open(`${files}`, pageSize)
@@ -57,7 +57,7 @@ const written = fc
 	.tuple(fc.constantFrom(512, 4096, 65_536), fc.array(fc.oneof(fc.nat(300), fc.nat(20_000)), { minLength: 2, maxLength: 8 }))
 	.map(([pageSize, commits]) => write(pageSize, commits))
 
-/** Where the last frame of this life of the log that makes a commit begins; what stands behind belongs to an earlier life. */
+/** Offset of the last commit frame of the current log; bytes after it belong to an earlier one. */
 function lastCommit({ wal, pageSize }: Written): number {
 	let last = HEADER
 	for (let at = HEADER; at < wal.length && wal.subarray(at + 8, at + 16).equals(wal.subarray(16, 24)); ) {
@@ -76,8 +76,8 @@ function flipped(wal: Buffer, at: number, mask = 1): Buffer {
 const mask = fc.integer({ min: 1, max: 255 })
 const where = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })
 
-describe('the check of a write-ahead log', () => {
-	it('finds nothing in one that is whole, and in one that was cut anywhere', () => {
+describe('findDroppedFrames', () => {
+	it('finds nothing in an intact log or in one that was cut anywhere', () => {
 		fc.assert(
 			fc.property(written, where, ({ wal }, place) => {
 				expect(findDroppedFrames(wal)).toBeNull()
@@ -87,7 +87,7 @@ describe('the check of a write-ahead log', () => {
 		)
 	})
 
-	it('finds every changed byte that has a commit behind its frame', () => {
+	it('finds every changed byte that has a commit after its frame', () => {
 		fc.assert(
 			fc.property(written, fc.array(where, { minLength: 20, maxLength: 20 }), mask, (log, places, bits) => {
 				for (const place of places) {
@@ -99,7 +99,7 @@ describe('the check of a write-ahead log', () => {
 		)
 	})
 
-	it('finds every byte of the headers, and tells how much stands behind', () => {
+	it('finds every changed byte of the headers, and counts what follows', () => {
 		const { wal, pageSize } = write(4096, [10, 9000, 10, 10])
 		const frame = FRAME_HEADER + pageSize
 		const count = (wal.length - HEADER) / frame
@@ -113,7 +113,7 @@ describe('the check of a write-ahead log', () => {
 		}
 	})
 
-	it('takes pages of the last commit that were never written for the end, and of the one before it for damage', () => {
+	it('treats unwritten pages of the last commit as the end, and those of an earlier one as damage', () => {
 		fc.assert(
 			fc.property(fc.integer({ min: 2, max: 5 }), fc.array(fc.boolean(), { minLength: 64, maxLength: 64 }), (pages, lost) => {
 				const before = write(4096, [9000])
@@ -133,7 +133,7 @@ describe('the check of a write-ahead log', () => {
 		)
 	})
 
-	it('finds nothing where a shorter commit was written over one that the disk had refused at its end', () => {
+	it('finds nothing when a shorter commit overwrote one that failed at its end', () => {
 		const base = open('base')
 		base.db.exec(`PRAGMA wal_autocheckpoint = 0; CREATE TABLE texts (body TEXT)`)
 		const goesOn = (name: string, length: number): Buffer => {
@@ -148,7 +148,7 @@ describe('the check of a write-ahead log', () => {
 		expect(findDroppedFrames(Buffer.concat([shorter, longer.subarray(shorter.length)]))).toBeNull()
 	})
 
-	it('says nothing of what is no log', () => {
+	it('returns null for a file that is not a log', () => {
 		fc.assert(
 			fc.property(fc.uint8Array({ maxLength: 20_000 }), (bytes) => {
 				expect(findDroppedFrames(Buffer.from(bytes))).toBeNull()
@@ -163,7 +163,7 @@ describe('setDamagedAside', () => {
 	let database: string
 	let wal: string
 
-	/** A database as a killed process leaves it, with one byte of its write-ahead log changed. */
+	/** Copies a database as a killed process leaves it, with one byte of its write-ahead log changed. */
 	beforeEach(() => {
 		directory = mkdtempSync(join(tmpdir(), 'planstream-damaged-'))
 		const alive = join(directory, 'alive.db')
@@ -182,9 +182,9 @@ describe('setDamagedAside', () => {
 	afterEach(() => rmSync(directory, { recursive: true }))
 
 	it.each([
-		['as a second name', true],
-		['as a copy where the file system has no second names', false],
-	])('a damaged write-ahead log is kept %s, and tells what was dropped', (_how, links) => {
+		['as a hard link', true],
+		['as a copy when the file system has no hard links', false],
+	])('keeps a damaged write-ahead log %s, and reports what was dropped', (_how, links) => {
 		hasLinks.yes = links
 		const damaged = readFileSync(wal)
 		const aside = setDamagedAside(database)
@@ -197,7 +197,7 @@ describe('setDamagedAside', () => {
 		expect(findDropped(database)).toMatchObject({ copies: [copy], commits: 1 })
 	})
 
-	it('a copy that was not finished counts for nothing and is made anew', () => {
+	it('ignores an unfinished copy and makes a new one', () => {
 		hasLinks.yes = false
 		setDamagedAside(database)
 		const [copy = ''] = readdirSync(directory).filter((name) => name.includes('.damaged-'))
@@ -209,7 +209,7 @@ describe('setDamagedAside', () => {
 		expect(readFileSync(join(directory, copy)).equals(readFileSync(wal))).toBe(true)
 	})
 
-	it('what was kept of a log that another process was just writing is let go', () => {
+	it('discards its copy when another process was just writing the log', () => {
 		for (const links of [true, false]) {
 			hasLinks.yes = links
 			setDamagedAside(database)?.forget()

@@ -28,7 +28,7 @@ const send = (planstream: TestPlanstream, command: Command, terms = {}) =>
 	planstream.executor.command(LOCAL_PRINCIPAL, 'p', command, terms)
 const stateOf = async (planstream: TestPlanstream) => await planstream.hub.state(LOCAL_PRINCIPAL, 'p')
 
-/** The first event of a type from here on, waited for. */
+/** Resolves with the first event of a type from now on. */
 function next(planstream: TestPlanstream, event_type: PlanEvent['event_type']): Promise<void> {
 	return new Promise((resolve) => {
 		const registration = planstream.hub.on(event_type, () => {
@@ -41,8 +41,8 @@ function next(planstream: TestPlanstream, event_type: PlanEvent['event_type']): 
 const pause: Command = { kind: 'pause', mode: 'drain' }
 const interrupt: Command = { kind: 'pause', mode: 'interrupt' }
 
-describe('a pause', () => {
-	it('by drain waits for what runs, counts its results and starts nothing new', async () => {
+describe('pause', () => {
+	it('with drain waits for running steps, counts their results and starts no others', async () => {
 		const agent = new ManualAgent(false)
 		await using planstream = await startPlanstream([agent])
 		await create(planstream)
@@ -61,7 +61,7 @@ describe('a pause', () => {
 		expect(agent.started).toEqual(['a', 'b', 'c'])
 	})
 
-	it('by interrupt tells agents to stop; what was cut runs again after the resume and costs no failure', async () => {
+	it('with interrupt aborts agents, whose steps run again after resume without a failure', async () => {
 		const agent = new ManualAgent(true)
 		await using planstream = await startPlanstream([agent])
 		await create(planstream)
@@ -82,8 +82,8 @@ describe('a pause', () => {
 	})
 })
 
-describe('cancelling', () => {
-	it('says cancelled when the last agent has ended, and no result counts', async () => {
+describe('cancel', () => {
+	it('is complete when the last agent has ended, and counts no result', async () => {
 		const agent = new ManualAgent(false)
 		await using planstream = await startPlanstream([agent])
 		await create(planstream)
@@ -100,10 +100,10 @@ describe('cancelling', () => {
 	})
 })
 
-/** Lets everything that is ready run once. */
+/** Runs everything that is ready once. */
 const turn = () => new Promise<void>((resolve) => void setImmediate(resolve))
 
-it('reaches an attempt whose lease is on its way to the disk', async () => {
+it('reaches an attempt whose lease is being written', async () => {
 	const agent = new ManualAgent(true)
 	const directory = mkdtempSync(join(tmpdir(), 'planstream-'))
 	await using planstream = new TestPlanstream(await openLog({ kind: 'sqlite', directory }), [agent])
@@ -118,8 +118,8 @@ it('reaches an attempt whose lease is on its way to the disk', async () => {
 	rmSync(directory, { recursive: true })
 })
 
-describe('editing a plan while it runs', () => {
-	it('takes effect: an added step runs, a removed one does not', async () => {
+describe('editing a running plan', () => {
+	it('takes effect: an added step runs and a removed one does not', async () => {
 		const agent = new ManualAgent(true)
 		await using planstream = await startPlanstream([agent])
 		await create(planstream)
@@ -146,7 +146,7 @@ describe('editing a plan while it runs', () => {
 })
 
 describe('a command with an idempotency key', () => {
-	it('acts once and answers the same, at once, later and after a restart', async () => {
+	it('acts once and repeats its answer at once, later and after a restart', async () => {
 		const log = await openLog({ kind: 'memory' })
 		const agent = new ManualAgent(true)
 		const planstream = new TestPlanstream(log, [agent])
@@ -165,7 +165,7 @@ describe('a command with an idempotency key', () => {
 		expect(events.filter((type) => type === 'plan_pausing')).toHaveLength(1)
 	})
 
-	it('finds its plan again when create made the id', async () => {
+	it('finds its plan again when create generated the id', async () => {
 		await using planstream = await startPlanstream([new ManualAgent(true)])
 		const spec = createInput.parse({ query: 'q', steps: [step('a')], start: false, idempotency_key: 'k' })
 		const first = await planstream.executor.create(LOCAL_PRINCIPAL, spec)
@@ -178,8 +178,8 @@ async function eventTypes(planstream: TestPlanstream): Promise<string[]> {
 	return page.events.map((stored) => (JSON.parse(stored.text) as PlanEvent).event_type)
 }
 
-describe("a plan's own time", () => {
-	it('ends it as failed when it is over, after what ran has ended', async () => {
+describe('the deadline of a plan', () => {
+	it('fails the plan when it passes, after running steps have ended', async () => {
 		const agent = new ManualAgent(true)
 		await using planstream = await startPlanstream([agent])
 		const failed = next(planstream, 'plan_failed')
@@ -191,7 +191,7 @@ describe("a plan's own time", () => {
 })
 
 describe('clone and delete', () => {
-	it('makes a new plan from one as it stands, and removes a finished one', async () => {
+	it('create a plan from the current one, and remove a finished one', async () => {
 		const agent = new ManualAgent(true)
 		await using planstream = await startPlanstream([agent])
 		await create(planstream, { start: false } as Partial<PlanSpec>)
@@ -205,7 +205,7 @@ describe('clone and delete', () => {
 		expect(await stateOf(planstream)).toBeNull()
 	})
 
-	it('names no command as allowed when an open plan that is run elsewhere is to be removed: it takes none', async () => {
+	it('list no allowed command when an open external plan is to be removed', async () => {
 		await using planstream = await startPlanstream([])
 		const events = [eventInput.parse({ event_type: 'plan_started', data: { query: 'q', total_steps: 1 } })]
 		await planstream.hub.publish(LOCAL_PRINCIPAL, { plan_id: 'p', events, sent: events })

@@ -24,25 +24,25 @@ function pathOf(steps: PlanSpec['steps']): unknown {
 }
 
 describe('the graph of a plan', () => {
-	it('is refused with the path of a doubled id, an unknown dependency, a doubled dependency, an unknown agent', () => {
+	it('is rejected with the path of a duplicate id, an unknown or duplicate dependency, or an unknown agent', () => {
 		expect(pathOf([step('a'), step('a')])).toBe('steps[1].step_id')
 		expect(pathOf([step('a'), step('b', ['x'])])).toBe('steps[1].depends_on')
 		expect(pathOf([step('a'), step('b', ['a', 'a'])])).toBe('steps[1].depends_on')
 		expect(pathOf([{ ...step('a'), agent_type: 'none' }])).toBe('steps[0].agent_type')
 	})
 
-	it('is refused when steps wait for one another, with the cycle by name', () => {
+	it('is rejected when steps form a cycle, which is named', () => {
 		expect(pathOf([step('a', ['a'])])).toBe('steps[0].depends_on')
 		const cycle = [step('x', []), step('a', ['c']), step('b', ['a']), step('c', ['b']), step('d', ['c'])]
 		expect(pathOf(cycle)).toMatch(/^steps\[[123]\]\.depends_on$/)
 		expect(() => assertGraph(normalisePlan(planSpec.parse({ query: 'q', steps: cycle }), 'p'), agents)).toThrow(/-> .* wait/)
 	})
 
-	it('may name a later step as a dependency', () => {
+	it('accepts a later step as a dependency', () => {
 		expect(pathOf([step('a', ['b']), step('b', [])])).toBeNull()
 	})
 
-	it('is accepted whenever every step depends on earlier ones only, and refused once an edge closes a cycle', () => {
+	it('is accepted while steps depend on earlier ones only, and rejected once an edge closes a cycle', () => {
 		fc.assert(
 			fc.property(arbitraryPlan, (plan) => {
 				assertGraph(plan, agents)

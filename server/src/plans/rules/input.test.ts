@@ -8,7 +8,7 @@ import { ALLOWED_ON_PLAN, listStepCommands, STEP_COMMANDS, type StepCommand } fr
 const gate = { min_score: 0.5, approve_score: 0.95 }
 const step = (step_id: string, more: object = {}) => ({ step_id, action: 'act', agent_type: 'any', ...more })
 
-/** Step b waits for a; c stands alone. */
+/** Step b depends on a; c is independent. */
 function create(start: boolean): PlanInMemory {
 	const steps = [
 		step('a', { quality: gate, retry: { max_attempts: 2 } }),
@@ -73,7 +73,7 @@ const commands = {
 
 const everyStep = ['step_cancelled', 'step_cancelled', 'step_cancelled', 'plan_cancelled']
 
-/** The state machine of a plan: what each command does in each state; what is not named is refused. */
+/** The state machine of a plan: the effect of each command in each state. Commands that are not listed are rejected. */
 const transitions: Record<PlanStatus, Partial<Record<keyof typeof commands, readonly string[]>>> = {
 	pending: { start: ['plan_started'], cancel: everyStep, modify: ['plan_modified'] },
 	running: {
@@ -109,7 +109,7 @@ const refusalOf = (act: () => unknown): PlanstreamError => {
 }
 
 describe.each(PLAN_STATUSES)('a plan that is %s', (status) => {
-	it('is what the test makes of it', () => {
+	it('is what the test sets up', () => {
 		expect(plans[status]().fold.state.status).toBe(status)
 	})
 
@@ -130,7 +130,7 @@ describe.each(PLAN_STATUSES)('a plan that is %s', (status) => {
 	})
 })
 
-/** A running plan with a step in each state it can have there, and which step that is. */
+/** Creates a running plan with a step in each state it can have there, and names that step. */
 const steps: Partial<Record<StepStatus, () => [PlanInMemory, string]>> = {
 	pending: () => [running(), 'b'],
 	ready: () => [running(), 'a'],
@@ -171,7 +171,7 @@ function commandOn(name: StepCommand, plan: PlanInMemory, step_id: string): Comm
 	return { kind: name, review_id, decision: 'approve' }
 }
 
-/** The plan brought into another state around its step, where that can be done without touching the step. */
+/** Brings the plan into another state around its step where that is possible without touching the step. */
 const around: Partial<Record<PlanStatus, (plan: PlanInMemory) => PlanInMemory>> = {
 	running: (plan) => plan,
 	pausing: (plan) => {
@@ -208,7 +208,7 @@ describe.each(Object.keys(around) as PlanStatus[])('in a plan that is %s', (plan
 })
 
 describe.each(['completed', 'cancelled', 'cancelling'] as const)('in a plan that is %s', (status) => {
-	it.each(STEP_COMMANDS)('no step takes %s', (name) => {
+	it.each(STEP_COMMANDS)('no step accepts %s', (name) => {
 		const plan = plans[status]()
 		const [first] = plan.fold.state.steps
 		const refusal = refusalOf(() => plan.put(commandOn(name, plan, first?.step_id ?? '')))
@@ -217,14 +217,14 @@ describe.each(['completed', 'cancelled', 'cancelling'] as const)('in a plan that
 })
 
 describe('run control', () => {
-	it('pauses when the last attempt has ended, and its result counts', () => {
+	it('pauses when the last attempt has ended, and counts its result', () => {
 		const plan = after(running('a', 'c'), pause)
 		expect(plan.complete('a', 1).map((event) => event.event_type)).toEqual(['quality_check', 'step_completed'])
 		expect(plan.complete('c').map((event) => event.event_type)).toEqual(['step_completed', 'plan_paused'])
 		expect(plan.events.at(-1)).toMatchObject({ data: { mode: 'drain', running_step_ids: [] } })
 	})
 
-	it('does not say paused while an agent goes on that ignores its signal', () => {
+	it('is not paused while an agent ignores its signal', () => {
 		const plan = after(running('a'), { kind: 'pause', mode: 'interrupt' })
 		plan.live.add('a')
 		const cut = plan.put({ kind: 'lost', step_id: 'a', attempt: 1, reason: 'paused' })
@@ -233,7 +233,7 @@ describe('run control', () => {
 		expect(plan.put({ kind: 'idle' }).map((event) => event.event_type)).toEqual(['plan_paused'])
 	})
 
-	it('ends a plan that is pausing when no step is left, rather than pause it', () => {
+	it('ends a pausing plan rather than pausing it when no step is left', () => {
 		const plan = running('a', 'c')
 		plan.complete('a', 1)
 		plan.complete('c')
@@ -242,7 +242,7 @@ describe('run control', () => {
 		expect(plan.complete('b').map((event) => event.event_type)).toEqual(['step_completed', 'plan_completed'])
 	})
 
-	it('counts nothing that comes out of a plan that is being cancelled', () => {
+	it('counts no outcome of a plan that is being cancelled', () => {
 		const plan = after(running('a'), cancel)
 		const events = plan.complete('a').map((event) => [event.event_type, event.step_id])
 		expect(events).toEqual([
@@ -253,7 +253,7 @@ describe('run control', () => {
 		])
 	})
 
-	it('ends a plan whose time is over as failed, once nothing runs', () => {
+	it('fails a plan after its deadline once nothing runs', () => {
 		const plan = running('a')
 		expect(plan.put({ kind: 'plan_timeout' }, 999)).toEqual([])
 		expect(plan.put({ kind: 'plan_timeout' }, 1000)).toMatchObject([{ event_type: 'plan_cancelling', data: { timed_out: true } }])
@@ -263,7 +263,7 @@ describe('run control', () => {
 		})
 	})
 
-	it('retries a failed step alone, and with cascade what was made from it', () => {
+	it('retries a failed step alone, or with cascade also the steps that used its result', () => {
 		const plan = failed()
 		expect(
 			plan.put({ kind: 'retry_step', step_id: 'a', cascade: false }).map((event) => [event.event_type, event.step_id]),
@@ -279,7 +279,7 @@ describe('run control', () => {
 		plan.put({ kind: 'lost', step_id: 'b', attempt: 1, reason: 'worker_lost' })
 	})
 
-	it('answers a review once: a second answer finds it resolved', () => {
+	it('accepts one answer to a review and reports the second as resolved', () => {
 		const plan = running('a')
 		plan.complete('a', 0.7)
 		const review = { kind: 'review', review_id: 'a.1', decision: 'edit', payload: { better: true } } as const
@@ -288,7 +288,7 @@ describe('run control', () => {
 		expect(refusalOf(() => plan.put(review))).toMatchObject({ code: 'illegal_transition', facts: { from: 'resolved' } })
 	})
 
-	it('counts a rejected review as a failure, and fails when none is left', () => {
+	it('counts a rejected review as a failure, and fails the step when no attempt is left', () => {
 		const plan = running('a')
 		plan.complete('a', 0.7)
 		const reject = (attempt: number): Command => ({ kind: 'review', review_id: `a.${attempt}`, decision: 'reject' })

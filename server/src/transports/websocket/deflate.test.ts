@@ -7,7 +7,7 @@ import { compressedFrame, textFrame } from './frames.js'
 const CHROMIUM = 'permessage-deflate; client_max_window_bits'
 const NO_CONTEXT = 'permessage-deflate; server_no_context_takeover; client_no_context_takeover'
 
-describe('of what a client offers', () => {
+describe('chooseOffer', () => {
 	it.each([
 		[CHROMIUM, CHROMIUM, true],
 		['permessage-deflate', 'permessage-deflate', true],
@@ -15,7 +15,7 @@ describe('of what a client offers', () => {
 		[NO_CONTEXT, NO_CONTEXT, false],
 		[`permessage-deflate; server_max_window_bits=10, ${CHROMIUM}`, CHROMIUM, true],
 		[`x-webkit-deflate-frame, ${NO_CONTEXT}, ${CHROMIUM}`, NO_CONTEXT, false],
-	])('%s gives %s', (header, text, keepsContext) => {
+	])('answers "%s" with %s', (header, text, keepsContext) => {
 		expect(chooseOffer(header)).toEqual({ text, keepsContext })
 	})
 
@@ -30,14 +30,14 @@ describe('of what a client offers', () => {
 		'permessage-deflate; client_max_window_bits; client_max_window_bits=12',
 		'permessage-deflate; colour=blue',
 		'permessage-deflate; ',
-	])('%s gives nothing', (header) => {
+	])('rejects "%s"', (header) => {
 		expect(chooseOffer(header)).toBeNull()
 	})
 })
 
 const WINDOW_BYTES = 4096
 
-/** From nothing to several windows, random or full of repetitions, in any script. */
+/** Texts from empty to several windows long, random or repetitive, in any script. */
 const text = fc.oneof(
 	{ weight: 4, arbitrary: fc.string({ unit: 'grapheme', maxLength: 200 }) },
 	{
@@ -55,7 +55,7 @@ const text = fc.oneof(
 const step = fc.record({ text, isCompressed: fc.boolean() })
 
 describe('DeflateContext', () => {
-	it('a receiver with one window for all its messages reads each text as it was, plain ones in between', () => {
+	it('writes messages that a receiver with one window reads unchanged, with plain ones in between', () => {
 		fc.assert(
 			fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
 				const context = new DeflateContext()
@@ -67,7 +67,7 @@ describe('DeflateContext', () => {
 		)
 	})
 
-	it('contexts that are full make the same bytes, whenever they began, and a receiver may change from one to the other', () => {
+	it('writes the same bytes from any two full contexts, so that a receiver may switch between them', () => {
 		fc.assert(
 			fc.property(fc.array(text, { minLength: 1, maxLength: 60 }), fc.nat(), fc.nat(), (texts, begin, change) => {
 				const old = new DeflateContext()
@@ -92,7 +92,7 @@ describe('DeflateContext', () => {
 		)
 	})
 
-	it('a context keeps the window and no more, however large a message was', () => {
+	it('keeps one window and no more after a message of any size', () => {
 		const context = new DeflateContext()
 		expect([context.isNew(), context.isFull()]).toEqual([true, false])
 		context.deflate('x'.repeat(WINDOW_BYTES - 1))

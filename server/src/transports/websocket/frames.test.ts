@@ -18,7 +18,7 @@ import { type Framing, Framings, messageEncoding, PLAIN, textFrame, WITH_CONTEXT
 
 const SIZES = [0, 1, 125, 126, 127, 65_535, 65_536, 100_000]
 
-/** What a WebSocket client gets of a server whose socket is written to as it is. */
+/** Returns the messages that a WebSocket client receives when these bytes are written to the socket. */
 async function received(frames: readonly Buffer[], count: number): Promise<string[]> {
 	const server = new WebSocketServer({ port: 0, host: '127.0.0.1' })
 	await once(server, 'listening')
@@ -36,7 +36,7 @@ async function received(frames: readonly Buffer[], count: number): Promise<strin
 }
 
 describe('textFrame', () => {
-	it('a client reads each text as it was, however long it is', async () => {
+	it('encodes texts of any length for a client', async () => {
 		const texts = [...SIZES.map((size) => 'x'.repeat(size)), 'Ω😀', ...fc.sample(fc.string({ unit: 'grapheme' }), 100)]
 		expect(await received(texts.map(textFrame), texts.length)).toEqual(texts.map((text) => `false${text}`))
 	})
@@ -48,7 +48,7 @@ interface Got {
 	readonly from_seq?: number
 }
 
-/** A connection with several streams, whose reader takes what it gets when the test says so. */
+/** A connection with several streams, whose buffer drains when the test says so. */
 class TestConnection extends TestSendBuffer {
 	readonly reader = new MessageReader()
 	readonly writes: Buffer[] = []
@@ -72,7 +72,7 @@ class TestConnection extends TestSendBuffer {
 		return this.streams.findLast((stream) => stream.plan_id === plan_id)
 	}
 
-	/** What was read of a plan's newest stream. */
+	/** Messages of the newest stream of a plan. */
 	got(plan_id: string): Got[] {
 		const from = this.newest(plan_id)?.from ?? 0
 		const texts = this.reader.messages.slice(from).map(({ text }) => text)
@@ -82,13 +82,13 @@ class TestConnection extends TestSendBuffer {
 
 interface TestStream extends Disposable {
 	readonly plan_id: string
-	/** How many messages the connection had got before. */
+	/** The number of messages the connection had received before. */
 	readonly from: number
 	readonly step_id: string | undefined
 	isOver: boolean
 }
 
-/** Fanout of a hub in memory. */
+/** Fan-out of an in-memory hub. */
 async function start() {
 	const planstream = await startPlanstream()
 	const { hub, log } = planstream
@@ -97,7 +97,7 @@ async function start() {
 		hub.publish(LOCAL_PRINCIPAL, { plan_id, sent, events: sent.map((event) => eventInput.parse(event)) })
 	let index = 0
 	const output = (delta: string, step_id = 's') => ({ event_type: 'step_output', step_id, data: { index: index++, delta } })
-	/** A second stream of a plan takes the place of the first. */
+	/** Replaces an earlier stream of the same plan. */
 	const attach = (connection: TestConnection, plan_id: string, request: Partial<ReadOptions> = {}): TestStream => {
 		connection.newest(plan_id)?.[Symbol.dispose]()
 		const over = (): void => {
@@ -126,7 +126,7 @@ async function start() {
 	return { hub, log, publish, output, attach, [Symbol.asyncDispose]: () => planstream[Symbol.asyncDispose]() }
 }
 
-/** What was said before is said again, so that messages refer to those before. */
+/** Repeats words, so that messages refer to earlier ones. */
 const WORDS = 'the step has read a document of Ωmega and found what it says on page seven about 長い物語 there'.split(' ')
 
 const delta = fc.oneof(
@@ -163,7 +163,7 @@ const action = fc.oneof(
 	{ weight: 1, arbitrary: fc.record({ do: fc.constant('answer' as const), of, text: delta, turnsAfter }) },
 )
 
-/** Ends both plans: every stream that was not stopped has got all that it was to get. */
+/** Finishes both plans and checks that every stream that was not stopped is complete. */
 async function finish(plan: Awaited<ReturnType<typeof start>>, connections: readonly TestConnection[]): Promise<void> {
 	await passTurns()
 	for (const plan_id of ['p', 'q']) await plan.publish(plan_id, [{ event_type: 'plan_completed', data: {} }])
@@ -189,8 +189,8 @@ async function finish(plan: Awaited<ReturnType<typeof start>>, connections: read
 	}
 }
 
-describe('framings', () => {
-	it('with a context who got the same 4 KiB gets the very same frame, and a newcomer frames that it can read', async () => {
+describe('compressed framing', () => {
+	it('shares one compressed frame among readers with the same 4 KiB of history, and newcomers can read theirs', async () => {
 		await using plan = await start()
 		const publish = (index: number) =>
 			plan.publish('p', [plan.output(`Step ${index} has read document ${index * 7} of Ω. `.repeat(5))])
@@ -217,14 +217,14 @@ describe('framings', () => {
 		expect([first, second, late].map(seqs)).toEqual([all, all, all.slice(8)])
 	})
 
-	it('a control frame refers to nothing, and nothing refers to it', () => {
+	it('sends control frames outside of the compression context', () => {
 		const context = messageEncoding('wire', WITH_CONTEXT, encodeItem).context?.()
 		const item = { kind: 'frame', frame: { frame: 'position', plan_id: 'p', cursor: '1' } } as const
 		expect(context?.encode(item)).toEqual(textFrame(encodeItem(item)))
 		expect(context?.isNew()).toBe(true)
 	})
 
-	it('with a context one stream of a connection at a time has its messages compressed', () => {
+	it('compresses one stream of a connection at a time when it keeps a context', () => {
 		const [first, second] = [{}, {}]
 		const framings = new Framings(WITH_CONTEXT)
 		expect([framings.of(first), framings.of(second), framings.of(first)]).toEqual([WITH_CONTEXT, PLAIN, WITH_CONTEXT])
@@ -236,7 +236,7 @@ describe('framings', () => {
 		expect([without.of(first), without.of(second)]).toEqual([WITHOUT_CONTEXT, WITHOUT_CONTEXT])
 	})
 
-	it('however streams share connections, come, stall and leave, every message is read as it was', async () => {
+	it('delivers every message unchanged however streams share connections, stall and leave', async () => {
 		await fc.assert(
 			fc.asyncProperty(fc.array(action, { minLength: 20, maxLength: 60 }), async (actions) => {
 				await using plan = await start()

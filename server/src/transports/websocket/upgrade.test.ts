@@ -1,11 +1,11 @@
 import { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import { PassThrough } from 'node:stream'
-import { expect, test } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { LOCAL_AUTHENTICATOR } from '../../auth/authenticator.js'
 import { type Upgrade, upgradeRouter } from './upgrade.js'
 
-/** Routes one upgrade request of a client that resets the connection at once. */
+/** Routes one upgrade request whose client resets the connection at once. */
 function routeAndReset(url: string, upgrade: Upgrade) {
 	const problems: string[] = []
 	const { upgrade: listener } = upgradeRouter({
@@ -26,16 +26,18 @@ function routeAndReset(url: string, upgrade: Upgrade) {
 	return { problems, answer: String(socket.read() ?? '') }
 }
 
-test('a reset harms nobody, whether the upgrade was taken or refused', () => {
-	expect(routeAndReset('/there?x=1', () => undefined)).toEqual({ problems: [], answer: '' })
-	expect(routeAndReset('/elsewhere', () => undefined).answer).toMatch(/^HTTP\/1\.1 404 Not Found\r\n/)
-})
-
-test('an upgrade that fails for a reason nobody foresaw is told of, and the client gets no part of it', () => {
-	const { problems, answer } = routeAndReset('/there', () => {
-		throw new TypeError('secret')
+describe('upgradeRouter', () => {
+	it('survives a connection reset, whether the upgrade was accepted or rejected', () => {
+		expect(routeAndReset('/there?x=1', () => undefined)).toEqual({ problems: [], answer: '' })
+		expect(routeAndReset('/elsewhere', () => undefined).answer).toMatch(/^HTTP\/1\.1 404 Not Found\r\n/)
 	})
-	expect(problems).toEqual(['An upgrade failed.'])
-	expect(answer).toMatch(/^HTTP\/1\.1 500 Internal Server Error\r\n/)
-	expect(answer).not.toContain('secret')
+
+	it('reports an unexpected error of an upgrade and hides it from the client', () => {
+		const { problems, answer } = routeAndReset('/there', () => {
+			throw new TypeError('secret')
+		})
+		expect(problems).toEqual(['An upgrade failed.'])
+		expect(answer).toMatch(/^HTTP\/1\.1 500 Internal Server Error\r\n/)
+		expect(answer).not.toContain('secret')
+	})
 })
