@@ -112,7 +112,8 @@ export async function openKeptPlans(directory: string, { make, tenant }: KeptPla
 		list: (input) => listPlans(hub, principal, listInput.parse(input)),
 		get: async (plan_id) => (await foldOf(hub, principal, plan_id)).state,
 		verify: (plan_id) => verifyPlan(log, { tenant: principal.tenant, plan_id }),
-		export: (plan_id) => hub.archive(principal, plan_id, (artifact_id) => artifacts.open(artifact_id)),
+		export: (plan_id) =>
+			hub.archive(principal, plan_id, async (artifact_id) => (await artifacts.open(artifact_id))?.content ?? null),
 		import: async (lines) => hub.restore(principal, await readArchive(lines, artifacts)),
 		clear: (plan_id) => clearPlan(hub, principal, plan_id),
 		delete: (plan_id) => deletePlan(hub, principal, plan_id),

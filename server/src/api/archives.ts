@@ -168,7 +168,11 @@ export function archives({ hub, artifacts, restore, contextOf }: ArchivesOptions
 	app.get(pathPattern(archiveRoutes.export.rest.path), async (context) => {
 		const { principal } = contextOf(context)
 		assertScope(principal, archiveRoutes.export.scope, 'An export')
-		const lines = hub.archive(principal, context.req.param('plan_id') ?? '', (artifact_id) => artifacts.open(artifact_id))
+		const lines = hub.archive(
+			principal,
+			context.req.param('plan_id') ?? '',
+			async (artifact_id) => (await artifacts.open(artifact_id))?.content ?? null,
+		)
 		const first = await lines.next()
 		const headers = { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' }
 		if (context.req.method === 'HEAD') return context.body(null, 200, headers)

@@ -14,6 +14,9 @@ export const ARTIFACT_PATH = '/api/v1/plans/{plan_id}/artifacts/{artifact_id}'
 /** What may stand in a Content-Type header; anything else an agent says is bytes. */
 const MEDIA_TYPE = /^[\w.+-]+\/[\w.+-]+(; ?[\w-]+=[\w-]+)*$/
 
+/** Media types that a browser may run scripts of: HTML, SVG, XML, and multipart, whose parts may be any of them. */
+const ACTIVE_TYPE = /^multipart\/|[/+](x?html|svg|xml|xslt?)\b/i
+
 export interface ArtifactRoutes {
 	readonly hub: Hub
 	readonly artifacts: Artifacts
@@ -32,24 +35,32 @@ export function artifactRoutes({ hub, artifacts, contextOf }: ArtifactRoutes): H
 		const { artifacts: known } = await foldOf(hub, principal, plan_id)
 		const artifact = getOwn(known, artifact_id)
 		if (artifact === undefined) throw unknownArtifact(plan_id, artifact_id)
-		const headers = headersOf(artifact)
-		if (context.req.header('if-none-match') === headers.etag) return context.body(null, 304, { etag: headers.etag })
-		if (context.req.method === 'HEAD') return context.body(null, 200, headers)
-		const content = await artifacts.open(artifact_id)
-		if (content === null) throw unknownArtifact(plan_id, artifact_id)
-		return context.body(Readable.toWeb(content) as ReadableStream, 200, headers)
+		const fixed = headersOf(artifact)
+		// A cache replaces the headers it has by those of this answer, so it says them all again.
+		if (context.req.header('if-none-match') === fixed.etag) return context.body(null, 304, fixed)
+		const found = await artifacts.open(artifact_id)
+		if (found === null) throw unknownArtifact(plan_id, artifact_id)
+		const headers = { ...fixed, 'content-length': String(found.bytes) }
+		if (context.req.method !== 'HEAD') return context.body(Readable.toWeb(found.content) as ReadableStream, 200, headers)
+		found.content.destroy()
+		return context.body(null, 200, headers)
 	})
 	return app
 }
 
-/** The content never changes, but who may read it does: it is asked for each time, and told to be the same. */
-function headersOf({ artifact_id, name, media_type, bytes }: Artifact) {
+/**
+ * Headers under which a file of an agent stays a download that runs nowhere. The content never changes, but the right to read it does, so
+ * caches ask each time.
+ */
+function headersOf({ artifact_id, name, media_type }: Artifact) {
+	const isHarmless = MEDIA_TYPE.test(media_type) && !ACTIVE_TYPE.test(media_type)
 	return {
-		'content-type': MEDIA_TYPE.test(media_type) ? media_type : 'application/octet-stream',
-		'content-length': String(bytes),
+		'content-type': isHarmless ? media_type : 'application/octet-stream',
 		'content-disposition': `attachment; filename*=UTF-8''${fileName(name)}`,
+		'content-security-policy': "default-src 'none'; sandbox",
+		'cross-origin-resource-policy': 'same-origin',
 		'x-content-type-options': 'nosniff',
-		'cache-control': 'private, no-cache',
+		'cache-control': 'private, max-age=0',
 		etag: `"${artifact_id}"`,
 	}
 }

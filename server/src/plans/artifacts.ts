@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto'
+import { constants } from 'node:fs'
 import { mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
@@ -9,6 +10,13 @@ export const MAX_ARTIFACT_BYTES = 64 * 1024 * 1024
 
 /** Form of an artifact's id. Imported events may contain any id, which must not lead out of the directory. */
 const DIGEST = /^[0-9a-f]{64}$/
+
+/** The content of an artifact. Consume or destroy it, which closes its file. */
+export interface ArtifactContent {
+	readonly content: Readable
+	/** Size of the file, whatever an event says about it. */
+	readonly bytes: number
+}
 
 /** Builds the path of an artifact's content below the artifacts' directory: `ab/abcdef...`. */
 function locateArtifact(directory: string, artifact_id: string): string {
@@ -25,12 +33,13 @@ export class Artifacts {
 	}
 
 	/**
-	 * Stores content durably and returns its description for an event.
+	 * Stores content durably and returns its description for an event. The content is copied at once, so the caller may reuse its buffer.
 	 *
 	 * @throws PlanstreamError `too_large`
 	 */
-	async put(name: string, bytes: Uint8Array, media_type: string): Promise<Artifact> {
-		assertSize(name, bytes.byteLength)
+	async put(name: string, content: Uint8Array, media_type: string): Promise<Artifact> {
+		assertSize(name, content.byteLength)
+		const bytes = new Uint8Array(content)
 		const artifact_id = createHash('sha256').update(bytes).digest('hex')
 		const path = locateArtifact(this.#directory, artifact_id)
 		if (!(await exists(path))) await this.#write(path, bytes)
@@ -47,10 +56,10 @@ export class Artifacts {
 	}
 
 	/** Opens the content of an artifact; null when it is gone or the id is malformed. */
-	async open(artifact_id: string): Promise<Readable | null> {
+	async open(artifact_id: string): Promise<ArtifactContent | null> {
 		if (!DIGEST.test(artifact_id)) return null
 		try {
-			return (await open(locateArtifact(this.#directory, artifact_id))).createReadStream()
+			return await openRegular(locateArtifact(this.#directory, artifact_id))
 		} catch (error) {
 			if (isMissing(error)) return null
 			throw error
@@ -73,6 +82,18 @@ export class Artifacts {
 			await file.close()
 		}
 	}
+}
+
+/** Opens a regular file; null for a link, a pipe and anything else, none of which the server has made. */
+async function openRegular(path: string): Promise<ArtifactContent | null> {
+	const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+	const found = await file.stat().catch(async (error: unknown) => {
+		await file.close()
+		throw error
+	})
+	if (found.isFile()) return { content: file.createReadStream(), bytes: found.size }
+	await file.close()
+	return null
 }
 
 /** Passes the pieces through and throws after the last one if they do not match the id. */
@@ -107,5 +128,5 @@ async function exists(path: string): Promise<boolean> {
 }
 
 function isMissing(error: unknown): boolean {
-	return error instanceof Error && 'code' in error && error.code === 'ENOENT'
+	return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ELOOP')
 }

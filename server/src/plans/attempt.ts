@@ -37,6 +37,8 @@ export class Attempt {
 	readonly #outbox: Outbox
 	readonly #output: Output
 	readonly #artifacts: Artifact[] = []
+	/** Artifacts that are being stored. The attempt waits for those that its agent did not wait for, and fails if one fails. */
+	readonly #storing = new Set<Promise<unknown>>()
 	readonly #usage = new Map<string, number>()
 	readonly #startedAt: number
 	#progress = 0
@@ -92,6 +94,7 @@ export class Attempt {
 		try {
 			const returned = await Promise.race([called, rejectOnAbort(this.#over.signal)])
 			const { data, quality_score, checks } = parseResult(returned, this.#options.agent)
+			await Promise.race([Promise.all(this.#storing), rejectOnAbort(this.#over.signal)])
 			this.#output.flush()
 			await this.#outbox.drain()
 			if (this.#reportFailure !== null) throw this.#reportFailure.error
@@ -139,7 +142,7 @@ export class Attempt {
 	}
 
 	#context(): StepContext {
-		const { given, attempt, artifacts } = this.#options
+		const { given, attempt } = this.#options
 		return {
 			...given,
 			attempt,
@@ -150,16 +153,27 @@ export class Attempt {
 				const { delta: text, channel, level } = parseOutput({ ...options, delta })
 				if (!this.#abort.signal.aborted) this.#output.push(text, channel, level)
 			},
-			artifact: async (name, content, media_type) => {
-				parseArtifact({ name, content, media_type })
-				const bytes = typeof content === 'string' ? Buffer.from(content) : content
-				const stored = await artifacts.put(name, bytes, media_type)
-				this.#artifacts.push(stored)
+			artifact: (name, content, media_type) => {
+				const stored = this.#store(name, content, media_type)
+				this.#storing.add(stored)
+				const settled = (): void => void this.#storing.delete(stored)
+				stored.then(settled, settled)
 				return stored
 			},
 			usage: (used) => this.#use(used),
 			drained: () => this.#outbox.drain(),
 		}
+	}
+
+	/** Runs up to the copy of the content before it returns. */
+	async #store(name: string, content: Uint8Array | string, media_type: string): Promise<Artifact> {
+		parseArtifact({ name, content, media_type })
+		this.#over.signal.throwIfAborted()
+		const bytes = typeof content === 'string' ? Buffer.from(content) : content
+		const stored = await this.#options.artifacts.put(name, bytes, media_type)
+		this.#over.signal.throwIfAborted()
+		this.#artifacts.push(stored)
+		return stored
 	}
 
 	#report({ fraction, message, units }: ReturnType<typeof parseProgress>): void {

@@ -27,12 +27,12 @@ const url = (plan_id: string, id = ID) => `/api/v1/plans/${plan_id}/artifacts/${
 describe('the artifacts of a plan', () => {
 	it('are downloads with their media type, never pages', async () => {
 		await using server = await startTestServer()
-		await makeArtifact(server, 'p')
+		await makeArtifact(server, 'p', {}, 'text/markdown; charset=utf-8')
 		await ended(server, 'p')
 		const answer = await sendRequest(server, url('p'))
 		expect(answer).toMatchObject({ status: 200, text: TEXT })
 		expect(answer.headers).toMatchObject({
-			'content-type': 'text/html',
+			'content-type': 'text/markdown; charset=utf-8',
 			'content-length': String(Buffer.byteLength(TEXT)),
 			'x-content-type-options': 'nosniff',
 			'content-disposition': "attachment; filename*=UTF-8''a%20%22n%C3%A4me%22.html%0A",
