@@ -1,30 +1,30 @@
-/** A floor is the least this runtime can do; a peer does the same as the product with stock means. */
+/** A floor does the minimum on this runtime; a peer does the same as the product with stock parts. */
 export type Role = 'floor' | 'product' | 'peer'
 
-/** What one case measured in one round. */
+/** The measurement of one case in one round. */
 export interface Measurement {
-	/** Events, queries or commands that were asked for in the window. */
+	/** Events, queries or commands requested in the window. */
 	readonly published: number
-	/** Those that arrived, at all readers together; what was appended or answered when nobody reads. */
+	/** Deliveries to all readers together; without readers, events appended or requests answered. */
 	readonly delivered: number
 	readonly seconds: number
 	/** CPU time of the process under test. */
 	readonly cpuUs: number
 	/** CPU time of the load generator; 0 when there is none. */
 	readonly loadCpuUs: number
-	/** Bytes that arrived. */
+	/** Bytes received. */
 	readonly bytes: number
-	/** From the order to publish until arrival, in milliseconds; null where that was not measured. */
+	/** Milliseconds from the order to publish until arrival; null if not measured. */
 	readonly latency: { readonly p50: number; readonly p99: number } | null
-	/** By how much the memory of the process under test grew; null where that was not measured. */
+	/** Growth of memory in the process under test; null if not measured. */
 	readonly rssKib: number | null
-	/** What the store takes on the disk; null where that was not measured. */
+	/** Size of the store on disk; null if not measured. */
 	readonly storedBytes: number | null
 }
 
 /** One line of the table. */
 export interface Case {
-	/** Cases of one group are compared to its floor and to its first peer. */
+	/** Cases of a group are compared with its floor and its first peer. */
 	readonly group: string
 	readonly subject: string
 	readonly role: Role

@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { type Cores, commandOn } from './cores.js'
+import { buildCommand, type Cores } from './cores.js'
 
-/** Far above what any answer takes; reached only by a program that hangs. */
+/** Far above the time of any answer; only a hanging program reaches it. */
 const ANSWER_MS = 60_000
 
 const running = new Set<ChildProcess>()
@@ -17,12 +17,12 @@ export class Child<Order extends object, Report extends object> implements Async
 	readonly #exited: Promise<unknown>
 
 	/**
-	 * @param program - the command with its arguments, which talks as `process.send` does; the first of them after the script names it
+	 * @param program - the command with its arguments, which talks over IPC; the first argument after the script names it
 	 * @param on - the cores it may use
 	 */
 	constructor(program: readonly string[], on: readonly number[], { pinned }: Cores) {
 		this.#name = program[2] ?? program.join(' ')
-		const [command = '', ...words] = commandOn(on, pinned, program)
+		const [command = '', ...words] = buildCommand(on, pinned, program)
 		this.#process = spawn(command, words, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
 		this.#exited = once(this.#process, 'exit')
 		running.add(this.#process)
@@ -33,7 +33,7 @@ export class Child<Order extends object, Report extends object> implements Async
 	}
 
 	/**
-	 * The next report, which is the answer to an order sent in the same turn.
+	 * Waits for the next report, which answers the order sent in the same turn.
 	 *
 	 * @throws Error when the process ends or does not answer
 	 */

@@ -2,7 +2,7 @@ import { appendFileSync, writeFileSync } from 'node:fs'
 import { appendScenario } from './append/scenario.js'
 import type { Case, Measurement } from './case.js'
 import { type Cores, ONE_CORE, takeCores } from './cores.js'
-import { describe, type Environment, environmentOf } from './environment.js'
+import { describe, type Environment, readEnvironment } from './environment.js'
 import {
 	burstsScenario,
 	deflateScenario,
@@ -15,13 +15,13 @@ import {
 import { type Options, parseOptions, type ScenarioName, USAGE } from './options.js'
 import { plansScenario } from './plans/scenario.js'
 import { replayScenario } from './replay/scenario.js'
-import { chart } from './report/chart.js'
+import { drawChart } from './report/chart.js'
 import { loadCpu, type Row, toRows } from './report/rows.js'
 import { formatTable } from './report/table.js'
 import { measureRounds } from './rounds.js'
 import type { Scenario } from './scenario.js'
 
-/** Above it, the load generator may be what limited the rate. */
+/** Share of its core above which the load generator may have limited the rate. */
 const BUSY = 0.9
 
 const MAKE: Readonly<Record<ScenarioName, (options: Options, cores: Cores) => Scenario>> = {
@@ -49,7 +49,7 @@ try {
 async function run(options: Options): Promise<void> {
 	const cores = takeCores()
 	if (cores === null) throw new Error(ONE_CORE)
-	const environment = environmentOf(cores, new Date())
+	const environment = readEnvironment(cores, new Date())
 	const scenarios = options.scenarios.map((name) => MAKE[name](options, cores))
 	console.log(
 		`${describe(environment)}\n${options.rounds} rounds of ${options.seconds} s; median (least..greatest) of the rounds`,
@@ -58,7 +58,7 @@ async function run(options: Options): Promise<void> {
 	for (const [at, { title, cases, columns }] of scenarios.entries()) {
 		const rows = toRows(cases.map((of) => ({ of, rounds: measured.get(of) ?? [] })))
 		console.log(`\n${title}\n\n${formatTable(columns, rows)}`)
-		for (const sentence of bottlenecks(rows)) console.log(sentence)
+		for (const message of listBottlenecks(rows)) console.log(message)
 		if (options.scenarios[at] === 'fanout') draw(options, rows, environment)
 	}
 }
@@ -70,7 +70,7 @@ async function measure(
 ): Promise<Map<Case, Measurement[]>> {
 	const cases = scenarios.flatMap((scenario) => scenario.cases)
 	const measured = new Map<Case, Measurement[]>(cases.map((one) => [one, []]))
-	const write = writer(options, { environment })
+	const write = createWriter(options, { environment })
 	for await (const { round, of, measurement } of measureRounds(cases, options.rounds)) {
 		measured.get(of)?.push(measurement)
 		write({ round, group: of.group, subject: of.subject, role: of.role, ...measurement })
@@ -81,17 +81,17 @@ async function measure(
 function draw({ chart: file }: Options, rows: readonly Row[], { date, node, cpu }: Environment): void {
 	if (file === null) return
 	const note = `median of ${rows[0]?.rounds.length ?? 0} rounds, ${date.slice(0, 10)}, Node ${node.slice(1)}, ${cpu}; npm run bench -- fanout`
-	writeFileSync(file, chart('Server CPU per delivered event, in microseconds (logarithmic)', rows, note))
+	writeFileSync(file, drawChart('Server CPU per delivered event, in microseconds (logarithmic)', rows, note))
 }
 
-function writer({ json }: Options, first: object): (line: object) => void {
+function createWriter({ json }: Options, first: object): (line: object) => void {
 	if (json === null) return () => undefined
 	const write = (line: object): void => appendFileSync(json, `${JSON.stringify(line)}\n`)
 	write(first)
 	return write
 }
 
-function bottlenecks(rows: readonly Row[]): string[] {
+function listBottlenecks(rows: readonly Row[]): string[] {
 	return rows.flatMap(({ of, rounds }) => {
 		const busy = rounds.filter((measurement) => loadCpu(measurement) > BUSY).length
 		if (busy === 0) return []

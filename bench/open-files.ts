@@ -1,22 +1,22 @@
-/** What a process has open besides the sockets of those who are measured: stores, pipes, modules. */
+/** Open files of a process besides the measured sockets: stores, pipes, modules. */
 const BESIDE = 300
 
-/** @throws Error when there may not be so many connections at one time, in this process or in one that it starts */
+/** @throws Error if this process or one that it starts may not open so many connections */
 export function assertOpenFiles(connections: number): void {
-	const problem = tooFewFiles(connections)
+	const problem = findFileLimit(connections)
 	if (problem !== null) throw new Error(`${problem}, or ask for fewer subscribers.`)
 }
 
-/** @returns what is in the way of so many connections at one time; null: nothing */
-export function tooFewFiles(connections: number): string | null {
+/** @returns the reason why so many connections cannot be open at once; null if they can */
+export function findFileLimit(connections: number): string | null {
 	const needed = connections + BESIDE
-	const most = openFiles()
+	const most = readOpenFiles()
 	if (most >= needed) return null
 	return `${connections} connections take ${needed} open files, and a process may have ${most} here. Raise that, for example by "ulimit -n ${needed}"`
 }
 
-/** Node raises its own limit as far as it may. */
-function openFiles(): number {
+/** Reads the limit of open files, which Node has raised as far as it may. */
+function readOpenFiles(): number {
 	const { userLimits } = process.report.getReport() as {
 		readonly userLimits?: { readonly open_files: { readonly soft: number | 'unlimited' } }
 	}

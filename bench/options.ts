@@ -16,15 +16,15 @@ export type ScenarioName = (typeof SCENARIOS)[number]
 
 export interface Options {
 	readonly scenarios: readonly ScenarioName[]
-	/** Each case is measured once a round; the table shows medians over the rounds. */
+	/** Number of rounds. Each case is measured once a round, and the table shows medians over the rounds. */
 	readonly rounds: number
 	/** Length of one measured window. */
 	readonly seconds: number
-	/** How many subscribers one plan has, from few to many. */
+	/** Numbers of subscribers of one plan, in ascending order. */
 	readonly subscribers: readonly number[]
-	/** File to which the samples are appended as JSON lines; null: none. */
+	/** File that the samples are appended to as JSON lines; null for none. */
 	readonly json: string | null
-	/** File to which the fan-out is drawn as an SVG; null: none. */
+	/** File for the chart of the fan-out as an SVG; null for none. */
 	readonly chart: string | null
 }
 
@@ -35,7 +35,7 @@ const QUICK = { rounds: 3, seconds: 1, subscribers: [100] } as const
 
 const MOST = { rounds: 50, seconds: 60, subscribers: 5000 } as const
 
-/** @throws Error that names the argument and what it may be */
+/** @throws Error that names the argument and its valid values */
 export function parseOptions(args: readonly string[]): Options {
 	const { values, positionals } = parseArgs({
 		args: [...args],
@@ -51,36 +51,36 @@ export function parseOptions(args: readonly string[]): Options {
 	})
 	const defaults = values.quick ? QUICK : FULL
 	return {
-		scenarios: positionals.length === 0 ? SCENARIOS : positionals.map(scenarioOf),
-		rounds: values.rounds === undefined ? defaults.rounds : wholeNumber('rounds', values.rounds, MOST.rounds),
-		seconds: values.seconds === undefined ? defaults.seconds : positive('seconds', values.seconds, MOST.seconds),
-		subscribers: values.subscribers === undefined ? defaults.subscribers : counts(values.subscribers),
+		scenarios: positionals.length === 0 ? SCENARIOS : positionals.map(parseScenario),
+		rounds: values.rounds === undefined ? defaults.rounds : parseWholeNumber('rounds', values.rounds, MOST.rounds),
+		seconds: values.seconds === undefined ? defaults.seconds : parsePositive('seconds', values.seconds, MOST.seconds),
+		subscribers: values.subscribers === undefined ? defaults.subscribers : parseCounts(values.subscribers),
 		json: values.json ?? null,
 		chart: values.chart ?? null,
 	}
 }
 
-function scenarioOf(text: string): ScenarioName {
+function parseScenario(text: string): ScenarioName {
 	const found = SCENARIOS.find((name) => name === text)
 	if (found !== undefined) return found
-	throw new Error(`There is no scenario "${text}"; there are ${SCENARIOS.join(', ')}.`)
+	throw new Error(`Unknown scenario "${text}". Use one of ${SCENARIOS.join(', ')}.`)
 }
 
-function counts(text: string): number[] {
+function parseCounts(text: string): number[] {
 	return text
 		.split(',')
-		.map((part) => wholeNumber('subscribers', part, MOST.subscribers))
+		.map((part) => parseWholeNumber('subscribers', part, MOST.subscribers))
 		.sort((one, other) => one - other)
 }
 
-function wholeNumber(name: string, text: string, most: number): number {
-	const value = positive(name, text, most)
+function parseWholeNumber(name: string, text: string, most: number): number {
+	const value = parsePositive(name, text, most)
 	if (Number.isInteger(value)) return value
-	throw new Error(`--${name} is ${text}; it must be a whole number.`)
+	throw new Error(`--${name} is ${text}. Use a whole number.`)
 }
 
-function positive(name: string, text: string, most: number): number {
+function parsePositive(name: string, text: string, most: number): number {
 	const value = Number(text)
 	if (value > 0 && value <= most) return value
-	throw new Error(`--${name} is ${text}; it must be a number above 0 and at most ${most}.`)
+	throw new Error(`--${name} is ${text}. Use a number above 0 and at most ${most}.`)
 }

@@ -1,13 +1,13 @@
 import type { Case, Measurement } from './case.js'
 
-/** What was measured of one case in one round. */
+/** The measurement of one case in one round. */
 export interface Sample {
 	readonly round: number
 	readonly of: Case
 	readonly measurement: Measurement
 }
 
-/** Every case once a round, so that what else the machine does falls on all; every other round backwards, so that no case always follows the same one. */
+/** Measures every case once a round, so that other work on the machine affects all of them. Every other round runs backwards, so that no case always follows the same one. */
 export async function* measureRounds(cases: readonly Case[], rounds: number): AsyncGenerator<Sample, void, void> {
 	for (let round = 1; round <= rounds; round++) {
 		for (const of of round % 2 === 1 ? cases : cases.toReversed()) {

@@ -8,8 +8,8 @@ process.on('exit', () => {
 	for (const directory of inUse) rmSync(directory, { recursive: true, force: true, maxRetries: 5 })
 })
 
-/** A directory of its own for whatever a program under test stores, gone when it is disposed or this process exits. */
-export async function scratchDirectory(): Promise<AsyncDisposable & { readonly path: string }> {
+/** Creates a directory for the files of a program under test, which is removed when it is disposed or this process exits. */
+export async function createScratchDirectory(): Promise<AsyncDisposable & { readonly path: string }> {
 	const directory = await mkdtemp(path.join(tmpdir(), 'planstream-bench-'))
 	inUse.add(directory)
 	return {

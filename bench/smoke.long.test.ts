@@ -85,7 +85,7 @@ describe('the benchmarks', () => {
 		const { stdout, stderr, code } = await bench(['sideways'])
 		expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
 		expect(stderr).toContain(
-			'There is no scenario "sideways"; there are append, fanout, bursts, many, paced, stalled, deflate, memory, replay, plans.',
+			'Unknown scenario "sideways". Use one of append, fanout, bursts, many, paced, stalled, deflate, memory, replay, plans.',
 		)
 	})
 
@@ -100,7 +100,7 @@ describe('the benchmarks', () => {
 		const { stdout, code } = await run('/usr/bin/taskset', ['-c', '0', process.execPath, GATE])
 		expect({ code, stdout }).toEqual({
 			code: 0,
-			stdout: expect.stringMatching(/^There is one core only\. .* No gate was looked at\.\n$/),
+			stdout: expect.stringMatching(/^There is only one core\. .* No gate was checked\.\n$/),
 		})
 	})
 })

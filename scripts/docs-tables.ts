@@ -2,13 +2,13 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { ERRORS, type ErrorRow } from '@planstream/shared'
 import { archiveRoutes, contract, type ProcedureSpec, type StreamRoute, storedTypes } from '@planstream/shared/schemas'
 import * as z from 'zod'
-import { verdictRows } from './docs-verdicts.js'
+import { makeVerdictRows } from './docs-verdicts.js'
 import { LIMITS, type Limit } from './docs-words.js'
 
-/** Documents with tables that are made from the code. */
+/** Documents with generated tables. */
 export const DOCUMENTS = ['PROTOCOL.md'] as const
 
-/** The tables of the documentation that are made from the code, by the name in their marker. */
+/** The generated tables by the name in their marker. */
 export type Tables = Readonly<Record<string, string>>
 
 const MARKED = /(<!-- generated:(\w+) -->\n)[\s\S]*?(<!-- \/generated -->)/g
@@ -16,30 +16,30 @@ const MARKED = /(<!-- generated:(\w+) -->\n)[\s\S]*?(<!-- \/generated -->)/g
 /** @param root - path of the repository, with a slash at its end */
 export function makeTables(root: string): Tables {
 	return {
-		errors: errorTable(root),
-		events: eventTable(),
-		routes: routeTable(),
-		limits: limitTable(root),
-		verdicts: verdictTable(),
+		errors: makeErrorTable(root),
+		events: makeEventTable(),
+		routes: makeRouteTable(),
+		limits: makeLimitTable(root),
+		verdicts: makeVerdictTable(),
 	}
 }
 
 /**
- * The document with each of its marked places filled in.
+ * Fills the generated tables into a document.
  *
- * @throws Error for a marker that names no table
+ * @throws Error for a marker without a table
  */
 export function fillDocument(text: string, tables: Tables): string {
 	return text.replaceAll(MARKED, (_, begin: string, name: string, end: string) => {
 		const table = tables[name]
-		if (table === undefined) throw new Error(`There is no table ${name}; there are ${Object.keys(tables).join(', ')}.`)
+		if (table === undefined) throw new Error(`Unknown table ${name}. Use one of ${Object.keys(tables).join(', ')}.`)
 		return `${begin}\n${table}\n${end}`
 	})
 }
 
-/** The codes this server sends; the rest of the closed table is left out until some code of the server names it. */
-function errorTable(root: string): string {
-	const sources = sourcesBelow(`${root}server/src`).map((file) => readFileSync(file, 'utf8'))
+/** Makes the table of the codes that the server sends, which are those that its sources name. */
+function makeErrorTable(root: string): string {
+	const sources = listSources(`${root}server/src`).map((file) => readFileSync(file, 'utf8'))
 	const sent = (code: string) => sources.some((source) => source.includes(`'${code}'`))
 	const rows = Object.entries<ErrorRow>(ERRORS)
 		.filter(([code]) => sent(code))
@@ -50,30 +50,30 @@ function errorTable(root: string): string {
 			retryable ? 'yes' : 'no',
 			title,
 		])
-	return table(['code', 'HTTP', 'tRPC', 'try again', 'meaning'], rows)
+	return formatTable(['code', 'HTTP', 'tRPC', 'try again', 'meaning'], rows)
 }
 
-function sourcesBelow(folder: string): string[] {
+function listSources(folder: string): string[] {
 	return readdirSync(folder, { recursive: true, encoding: 'utf8' })
 		.filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'))
 		.map((name) => `${folder}/${name}`)
 }
 
-/** The types that are stored; live ones concern a connection, not a plan. */
-function eventTable(): string {
+/** Makes the table of stored event types; live ones belong to a connection, not a plan. */
+function makeEventTable(): string {
 	const rows = storedTypes.map(({ event_type, step_id, meaning, data }) => {
-		return [quote(event_type), ownerOf(step_id), meaning, fieldsOf(data)]
+		return [quote(event_type), nameOwner(step_id), meaning, listFields(data)]
 	})
-	return table(['type', 'of', 'meaning', 'fields of `data`'], rows)
+	return formatTable(['type', 'of', 'meaning', 'fields of `data`'], rows)
 }
 
-function ownerOf(step_id: z.ZodType): string {
+function nameOwner(step_id: z.ZodType): string {
 	if (!step_id.safeParse(null).success) return 'step'
 	return step_id.safeParse('step_1').success ? 'plan or step' : 'plan'
 }
 
-/** The fields a producer gives; `?` marks what it may leave out. */
-function fieldsOf(data: z.ZodType): string {
+/** Lists the fields of a producer; `?` marks the optional ones. */
+function listFields(data: z.ZodType): string {
 	const { properties = {}, required = [] } = z.toJSONSchema(data, { io: 'input', unrepresentable: 'any' })
 	const fields = Object.entries(properties).map(([name, schema]) => {
 		const words = typeof schema === 'object' ? (schema.enum ?? []) : []
@@ -83,7 +83,7 @@ function fieldsOf(data: z.ZodType): string {
 	return fields.length === 0 ? 'any' : fields.join(', ')
 }
 
-function routeTable(): string {
+function makeRouteTable(): string {
 	const row = ({ rest, scope, summary }: StreamRoute, name: string) => [
 		quote(`${rest.method} ${rest.path}`),
 		name,
@@ -95,29 +95,29 @@ function routeTable(): string {
 		...Object.entries<ProcedureSpec>(contract).map(([name, spec]) => row(spec, quote(name))),
 		...Object.values<StreamRoute>(archiveRoutes).map((route) => row(route, '')),
 	]
-	return table(['REST', 'tRPC and SDK', 'scope', 'status', 'what it does'], rows)
+	return formatTable(['REST', 'tRPC and SDK', 'scope', 'status', 'what it does'], rows)
 }
 
-function verdictTable(): string {
-	return table(['given position', 'on every stream', 'history page'], verdictRows())
+function makeVerdictTable(): string {
+	return formatTable(['given position', 'on every stream', 'history page'], makeVerdictRows())
 }
 
-function limitTable(root: string): string {
-	return table(
+function makeLimitTable(root: string): string {
+	return formatTable(
 		['what', 'limit', 'beyond it'],
-		LIMITS.map((limit) => [limit.what, shown(limit, constant(root, limit)), limit.beyond]),
+		LIMITS.map((limit) => [limit.what, formatValue(limit, readConstant(root, limit)), limit.beyond]),
 	)
 }
 
-/** The value of a constant as its file says it: an integer, or a product of integers. */
-function constant(root: string, { file, name }: Limit): number {
+/** Reads the value of a constant from its file: an integer, or a product of integers. */
+function readConstant(root: string, { file, name }: Limit): number {
 	const source = readFileSync(`${root}${file}`, 'utf8')
 	const [, product] = new RegExp(`\\b${name}(?:: number)?\\s*[=:]\\s*([0-9_]+(?:\\s*\\*\\s*[0-9_]+)*)`).exec(source) ?? []
-	if (product === undefined) throw new Error(`${file} holds no number ${name}; correct scripts/docs-words.ts.`)
+	if (product === undefined) throw new Error(`${file} has no number ${name}. Correct scripts/docs-words.ts.`)
 	return product.split('*').reduce((value, factor) => value * Number(factor.replaceAll('_', '').trim()), 1)
 }
 
-function shown({ unit }: Limit, value: number): string {
+function formatValue({ unit }: Limit, value: number): string {
 	if (unit === 'bytes') return value % 2 ** 20 === 0 ? `${value / 2 ** 20} MiB` : `${value / 1024} KiB`
 	if (unit === 'ms') return `${value / 1000} s`
 	return `${value.toLocaleString('en')} ${unit}`.trim()
@@ -127,7 +127,7 @@ function quote(text: string): string {
 	return `\`${text}\``
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+function formatTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
 	const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |\n`
 	return [line(head), `|${head.map(() => '---|').join('')}\n`, ...rows.map(line)].join('')
 }

@@ -1,12 +1,12 @@
 import type { ErrorCode, ResetReason } from '@planstream/shared'
 
-/** A reader's position as the table and the test of the verdicts know it. */
+/** Name of a reader's position, in the table and the test of the verdicts. */
 export type PositionName = keyof typeof POSITIONS
 
-/** Where the events begin: behind the position, at the oldest that is kept, behind the head. */
+/** Start of the events: after the position, at the oldest kept event, or after the head. */
 type From = 'behind' | 'oldest' | 'head'
 
-/** What follows `ready` on a stream. */
+/** The continuation of a stream after `ready`. */
 type Next = 'goes on' | 'waits' | 'ends'
 
 type StreamVerdict =
@@ -15,19 +15,19 @@ type StreamVerdict =
 
 type HistoryVerdict = { readonly from: From; readonly finished?: true } | { readonly refused: ErrorCode }
 
-/** What a position is answered with: on every stream, and by a history page; null where a page cannot be asked so. */
+/** The answers to a position: on every stream, and by a history page; null where a page does not accept it. */
 export interface Verdict {
 	readonly stream: StreamVerdict
 	readonly history: HistoryVerdict | null
 }
 
-const honoured = (from: From, next: Next = 'goes on'): Verdict => ({ stream: { reset: null, from, next }, history: { from } })
-const reset = (reason: ResetReason, next: Next = 'goes on'): Verdict => ({
+const resumeFrom = (from: From, next: Next = 'goes on'): Verdict => ({ stream: { reset: null, from, next }, history: { from } })
+const resetBecause = (reason: ResetReason, next: Next = 'goes on'): Verdict => ({
 	stream: { reset: reason, from: 'oldest', next },
 	history: { refused: 'cursor_gone' },
 })
-/** The oldest event is what `start` means for a page, so nothing is missing there. */
-const startOf = (reason: 'trimmed' | 'cleared', next: Next): Verdict => ({
+/** A page from `start` begins at the oldest event, so it misses nothing. */
+const startAfter = (reason: 'trimmed' | 'cleared', next: Next): Verdict => ({
 	stream: { reset: reason, from: 'oldest', next },
 	history: { from: 'oldest', ...(next === 'ends' && { finished: true }) },
 })
@@ -57,26 +57,26 @@ export const POSITIONS = {
 	finished_integer: 'plan done: the number of its head',
 } as const
 
-/** The verdict on each position, the same for plans this server runs and for others. PROTOCOL.md is written from it, a test walks it. */
+/** The verdict on each position, the same for managed and external plans. PROTOCOL.md is generated from it, and a test checks each. */
 export const VERDICTS: Readonly<Record<PositionName, Verdict>> = {
-	cursor: honoured('behind'),
-	integer: honoured('behind'),
-	start: honoured('oldest'),
-	now: honoured('head'),
+	cursor: resumeFrom('behind'),
+	integer: resumeFrom('behind'),
+	start: resumeFrom('oldest'),
+	now: resumeFrom('head'),
 	garbage: { stream: { refused: 'bad_request' }, history: { refused: 'bad_request' } },
 	garbage_id: { stream: { reset: 'epoch', from: 'oldest', next: 'goes on' }, history: null },
-	future_cursor: reset('rewind'),
-	future_integer: reset('rewind'),
-	other_plan: reset('epoch'),
-	other_epoch: reset('epoch'),
-	fork: reset('fork'),
-	trimmed: reset('trimmed'),
-	trimmed_start: startOf('trimmed', 'goes on'),
-	cleared: reset('cleared', 'ends'),
-	cleared_start: startOf('cleared', 'ends'),
+	future_cursor: resetBecause('rewind'),
+	future_integer: resetBecause('rewind'),
+	other_plan: resetBecause('epoch'),
+	other_epoch: resetBecause('epoch'),
+	fork: resetBecause('fork'),
+	trimmed: resetBecause('trimmed'),
+	trimmed_start: startAfter('trimmed', 'goes on'),
+	cleared: resetBecause('cleared', 'ends'),
+	cleared_start: startAfter('cleared', 'ends'),
 	unknown_start: { stream: { reset: null, from: 'oldest', next: 'waits' }, history: { from: 'head' } },
-	unknown_cursor: reset('epoch', 'waits'),
-	unknown_integer: reset('rewind', 'waits'),
+	unknown_cursor: resetBecause('epoch', 'waits'),
+	unknown_integer: resetBecause('rewind', 'waits'),
 	finished: { stream: { reset: null, from: 'behind', next: 'ends' }, history: { from: 'behind', finished: true } },
 	finished_head: {
 		stream: { reset: null, from: 'behind', next: 'ends', nothing: 'plain SSE' },
@@ -85,10 +85,10 @@ export const VERDICTS: Readonly<Record<PositionName, Verdict>> = {
 	finished_integer: { stream: { reset: null, from: 'behind', next: 'ends' }, history: { from: 'behind', finished: true } },
 }
 
-/** The rows of the table: the position, what a stream answers, what a page answers. */
-export function verdictRows(): string[][] {
+/** Makes the rows of the table: the position, the answer of a stream, the answer of a page. */
+export function makeVerdictRows(): string[][] {
 	return Object.entries(VERDICTS).map(([name, { stream, history }]) => {
-		return [POSITIONS[name as PositionName], streamWords(stream), history === null ? '' : historyWords(history)]
+		return [POSITIONS[name as PositionName], describeStream(stream), history === null ? '' : describeHistory(history)]
 	})
 }
 
@@ -98,7 +98,7 @@ const FROM: Readonly<Record<From, string>> = {
 	head: 'new events only',
 }
 
-function streamWords(verdict: StreamVerdict): string {
+function describeStream(verdict: StreamVerdict): string {
 	if ('refused' in verdict) return `error \`${verdict.refused}\``
 	const { reset, from, next, nothing } = verdict
 	if (next === 'waits')
@@ -108,7 +108,7 @@ function streamWords(verdict: StreamVerdict): string {
 	return nothing === undefined ? end : `${end}; 204 on ${nothing}`
 }
 
-function historyWords(verdict: HistoryVerdict): string {
+function describeHistory(verdict: HistoryVerdict): string {
 	if ('refused' in verdict) return `error \`${verdict.refused}\``
 	if (verdict.from === 'head') return 'no events'
 	return verdict.finished === true ? `${FROM[verdict.from]}, \`finished\`` : FROM[verdict.from]

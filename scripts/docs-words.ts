@@ -1,18 +1,18 @@
-/** One row of the table of limits: the words for a number that stands in the code. */
+/** One row of the table of limits: the words for a number in the code. */
 export interface Limit {
 	readonly what: string
-	/** Where the number stands, from the root of the repository. */
+	/** Path of the file with the number, from the root of the repository. */
 	readonly file: string
 	/** The constant or field that holds it. */
 	readonly name: string
 	readonly unit: 'bytes' | 'ms' | (string & {})
-	/** What happens beyond it. */
+	/** The consequence of exceeding it. */
 	readonly beyond: string
 }
 
 const REFUSED = '`too_large`'
 
-/** Every limit a user may meet. */
+/** All limits that a user may meet. */
 export const LIMITS: readonly Limit[] = [
 	{
 		what: 'steps of a plan',

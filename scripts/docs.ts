@@ -10,10 +10,10 @@ const documents = DOCUMENTS.map((name) => {
 }).filter(({ text, filled }) => text !== filled)
 
 if (documents.length === 0) {
-	console.log('The tables of the documentation are what the code gives.')
+	console.log('The tables of the documentation are up to date.')
 } else if (process.argv.includes('--check')) {
 	const names = documents.map(({ name }) => `  ${name}`).join('\n')
-	console.error(`Tables that are not what the code gives; run "npm run generate":\n${names}`)
+	console.error(`The tables of these documents are out of date. Run "npm run generate":\n${names}`)
 	process.exitCode = 1
 } else {
 	for (const { name, filled } of documents) writeFileSync(`${root}${name}`, filled)

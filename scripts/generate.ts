@@ -21,11 +21,11 @@ try {
 	process.exitCode = 1
 }
 
-/** The file as Biome would leave it, so that the format check passes. */
+/** Formats a file with Biome, so that the format check passes. */
 function format({ name, text }: SourceFile): SourceFile {
 	const args = [BIOME, 'check', '--write', `--stdin-file-path=${SDK}/${name}`]
 	const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: root, input: text, encoding: 'utf8' })
-	if (status !== 0) throw new Error(`Biome refuses the generated ${name}: ${stderr}`)
+	if (status !== 0) throw new Error(`Biome cannot format the generated ${name}: ${stderr}`)
 	return { name, text: stdout }
 }
 
@@ -34,18 +34,18 @@ function write(generated: ReadonlyMap<string, string>): void {
 	console.log(`${generated.size} files written.`)
 }
 
-/** Says which committed files differ from the contract, and fails when there are any. */
+/** Lists the committed files that differ from the contract, and fails if there are any. */
 function check(generated: ReadonlyMap<string, string>): void {
 	const committed = readdirSync(`${root}${SDK}`).map((name) => `${SDK}/${name}`)
 	const different = [...new Set([...committed, ...generated.keys()])]
 		.filter((path) => readText(path) !== generated.get(path))
 		.sort()
 	if (different.length === 0) {
-		console.log('The SDK is what the contract gives.')
+		console.log('The SDK is up to date.')
 		return
 	}
 	const list = different.map((path) => `  ${path}`).join('\n')
-	console.error(`Not what the contract gives; run "npm run generate":\n${list}`)
+	console.error(`These files are out of date. Run "npm run generate":\n${list}`)
 	process.exitCode = 1
 }
 

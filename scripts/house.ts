@@ -7,7 +7,7 @@ import { FUNCTION_DEFINITION, LONG_FILE_LINES, measureShape } from './house/shap
 import { countLines, readSources } from './house/sources.js'
 import { collectComments, collectMessages, type Passage } from './house/texts.js'
 
-/** Above this share of texts with a marker, the run fails. */
+/** Share of texts with a marker above which the run fails. */
 const MARKER_LIMIT = 0.03
 
 const args = process.argv.slice(2)
@@ -40,7 +40,7 @@ function printShape(): void {
 	console.log(`interfaces per 1,000 lines: ${perThousand(shape.interfaces)}`)
 }
 
-/** Prints the committed lines of files that a program writes; the client's own are reviewed and small. */
+/** Prints the committed lines of generated files; those of the client are reviewed and small. */
 function printGenerated(): void {
 	const files = listCommitted(root)?.filter((file) =>
 		/(^|\/)generated\/|^server\/descriptions\/|^shared\/schemas\.json$/.test(file),
@@ -73,7 +73,7 @@ function printCommits(): boolean {
 	return failed
 }
 
-/** Prints how many of some texts hold a marker, and tells whether these are too many. */
+/** Prints the number of texts with a marker, and tells whether it is above the limit. */
 function printProse(name: string, passages: readonly Passage[]): boolean {
 	const marked = passages
 		.map((passage) => ({ ...passage, markers: findMarkers(passage.text) }))

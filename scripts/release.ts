@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { faultsOf } from './release/inspect.js'
+import { findFaults } from './release/inspect.js'
 import { type Manifest, PACKAGES } from './release/packages.js'
 import { stage } from './release/stage.js'
 
@@ -13,15 +13,15 @@ for (const name of PACKAGES) {
 	const folder = path.join(out, name)
 	const manifest = await stage(root, name, folder)
 	const tarball = pack(folder)
-	report(manifest, tarball, await faultsOf(tarball, folder, manifest))
+	report(manifest, tarball, await findFaults(tarball, folder, manifest))
 }
 writeFileSync(
 	path.join(out, 'sbom.json'),
 	npm(['sbom', '--sbom-format', 'cyclonedx', '--omit', 'dev', '--package-lock-only'], root),
 )
-console.log(`The packages and what they are made of (sbom.json) are in ${path.relative(process.cwd(), out)}.`)
+console.log(`The packages and their bill of materials (sbom.json) are in ${path.relative(process.cwd(), out)}.`)
 
-/** Packs a folder and gives the path of the tarball. */
+/** Packs a folder and returns the path of the tarball. */
 function pack(folder: string): string {
 	const [packed] = JSON.parse(npm(['pack', '--json', '--ignore-scripts', '--pack-destination', out], folder)) as [
 		{ filename: string },

@@ -39,12 +39,12 @@ async function findPassedFiles(): Promise<string[]> {
 		idle.push(await coverage.take())
 	}
 	const functions = [...new Set(published.flatMap((calls) => [...calls.keys()]))]
-	const onTheWay = functions.filter((key) => medianOf(published, key) > medianOf(idle, key) && key.startsWith('file:'))
+	const onTheWay = functions.filter((key) => takeMedian(published, key) > takeMedian(idle, key) && key.startsWith('file:'))
 	return listSources(onTheWay.map((key) => path.relative(root, fileURLToPath(key.slice(0, key.lastIndexOf('#'))))))
 }
 
 /** Timers run in some rounds only, so that the median leaves them out. */
-function medianOf(rounds: readonly Calls[], key: string): number {
+function takeMedian(rounds: readonly Calls[], key: string): number {
 	return rounds.map((calls) => calls.get(key) ?? 0).sort((a, b) => a - b)[ROUNDS >> 1] ?? 0
 }
 

@@ -7,7 +7,7 @@ import type { Options } from '../options.js'
 import { cpuUsEach, figures, perSecond, ratio, serverCpu } from '../report/rows.js'
 import { GROUP, percent, SUBJECT, short, showSpread, times } from '../report/table.js'
 import type { Scenario } from '../scenario.js'
-import { scratchDirectory } from '../scratch-directory.js'
+import { createScratchDirectory } from '../scratch-directory.js'
 import type { AppenderName } from './appenders.js'
 import type { AppendReport } from './worker.js'
 
@@ -21,10 +21,10 @@ const SUBJECTS: readonly Subject[] = [
 	['hub', 'product', 'planstream hub.publish'],
 ]
 
-/** Appends that are under way at any time. */
+/** Appends in flight at any time. */
 const IN_FLIGHT = [1, 16, 256] as const
 
-/** How fast events become durable. Nobody reads, so the process under test has both cores, as the server has where it runs alone. */
+/** Measures how fast events become durable. There are no readers, so the process under test gets both cores. */
 export function appendScenario(options: Options, cores: Cores): Scenario {
 	return {
 		title: `append: durable appends of ${EVENT_BYTES}-byte events to one plan, 1, 16 and 256 in flight, both cores (target: with 256 at least 0.6x of the floor's rate)`,
@@ -46,7 +46,7 @@ function appendCase([appender, role, subject]: Subject, inFlight: number, { seco
 		subject,
 		role,
 		measure: async () => {
-			await using directory = await scratchDirectory()
+			await using directory = await createScratchDirectory()
 			const args = [appender, directory.path, String(seconds), String(inFlight)]
 			const both = [cores.server, cores.load]
 			await using worker = new Child<never, AppendReport>([process.execPath, WORKER, ...args], both, cores)

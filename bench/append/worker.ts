@@ -1,17 +1,16 @@
 import { APPENDERS, type Append, type AppenderName } from './appenders.js'
 
-/** CPU time after which the compiler has seen everything, however much of a core there was. */
+/** CPU time after which the JIT compiler is warm, whatever share of a core the process had. */
 const WARM_UP_SECONDS = 0.7
 const WARM_UP_SLICE_SECONDS = 0.1
 
-/** What an append worker says once, before it is ended. */
+/** The report of an append worker, sent once before the worker is ended. */
 export interface AppendReport {
 	readonly appended: number
 	readonly seconds: number
 	readonly cpuUs: number
 }
 
-/** `inFlight`: appends that are under way at any time. */
 const [name = '', directory = '', seconds = '', inFlight = ''] = process.argv.slice(2)
 const append = await APPENDERS[name as AppenderName](directory)
 process.on('disconnect', () => process.exit())

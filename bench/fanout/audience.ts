@@ -3,18 +3,18 @@ import { createHistogram, type RecordableHistogram } from 'node:perf_hooks'
 import { openReader } from './reader.js'
 import type { Subject } from './subjects.js'
 
-/** Events of one run at most; also what a plan of others may have. */
+/** Maximum events of one run, within the limit of an external plan. */
 export const MAX_EVENTS = 900_000
 const CONNECTING_AT_ONCE = 50
-/** One of so many readers reads what is compressed; the others count it, or the load generator would do nothing else. */
-const READERS_TO_ONE_WHO_INFLATES = 100
-/** Nothing arrives for so long: then something was lost. */
+/** One reader in this many inflates; the others count frames, since inflating all would saturate the load generator. */
+const READERS_PER_INFLATING_ONE = 100
+/** After this time without a delivery, something was lost. */
 const STALL_MS = 20_000
 
-/** Who watches. */
+/** The size of the audience. */
 export interface Crowd {
 	readonly subscribers: number
-	/** How many plans they watch, as many each. */
+	/** Number of plans, with equally many subscribers each. */
 	readonly plans: number
 }
 
@@ -25,19 +25,20 @@ interface Waiting {
 }
 
 /**
- * All subscribers. Each must get every event of its plan once and in order: anything else ends the run. Disposing it closes their connections.
+ * All subscribers. Each must get every event of its plan once and in order; anything else ends the run. Disposing it closes their
+ * connections.
  */
 export class Audience implements Disposable {
-	/** Called whenever another event has reached everybody. */
+	/** Called whenever another event has reached all readers of its plan. */
 	onCompleted: () => void = () => undefined
-	/** Latencies in microseconds, of stamped events. */
+	/** Latencies of stamped events in microseconds. */
 	readonly latency: RecordableHistogram = createHistogram()
 	readonly #subject: Subject
 	readonly #sockets: Socket[] = []
 	readonly #plans: number
 	/** Readers of one plan. */
 	readonly #size: number
-	/** How many readers have got each event. */
+	/** Number of readers that have received each event. */
 	readonly #reached = new Uint16Array(MAX_EVENTS)
 	#completed = 0
 	#delivered = 0
@@ -57,7 +58,7 @@ export class Audience implements Disposable {
 		return audience
 	}
 
-	/** Connects so many, who take turns at the plans. */
+	/** Connects readers and distributes them over the plans. */
 	async join(port: number, count: number): Promise<void> {
 		const last = this.#sockets.length + count
 		while (this.#sockets.length < last) {
@@ -67,7 +68,7 @@ export class Audience implements Disposable {
 		}
 	}
 
-	/** Connects so many who take nothing and are not counted. */
+	/** Connects readers that never read, and do not count. */
 	async stall(port: number, count: number): Promise<void> {
 		for (let index = 0; index < count; index++) {
 			const ignored = { onBytes: () => undefined, onEvent: () => undefined, onFault: () => undefined }
@@ -75,12 +76,12 @@ export class Audience implements Disposable {
 		}
 	}
 
-	/** Events that have reached everybody. */
+	/** Number of events that have reached all readers of their plan. */
 	get completed(): number {
 		return this.#completed
 	}
 
-	/** Events that have arrived, at all readers together. */
+	/** Deliveries to all readers together. */
 	get delivered(): number {
 		return this.#delivered
 	}
@@ -90,16 +91,16 @@ export class Audience implements Disposable {
 	}
 
 	/**
-	 * Waits for what readers bring about.
+	 * Waits until a condition holds, checked after each delivery.
 	 *
-	 * @throws Error when a reader got a wrong event or lost its connection, or when nothing arrives any more
+	 * @throws Error when a reader gets a wrong event, loses its connection, or deliveries stop
 	 */
 	async until(met: () => boolean): Promise<void> {
 		if (this.#fault !== null) throw this.#fault
 		if (met()) return
 		let seen = this.#delivered
 		const watch = setInterval(() => {
-			if (seen === this.#delivered) this.#fail(this.#stalled())
+			if (seen === this.#delivered) this.#fail(this.#createStallError())
 			seen = this.#delivered
 		}, STALL_MS)
 		try {
@@ -127,12 +128,12 @@ export class Audience implements Disposable {
 			subject: this.#subject,
 			plan,
 			stalled: false,
-			inflates: index % READERS_TO_ONE_WHO_INFLATES === 0,
+			inflates: index % READERS_PER_INFLATING_ONE === 0,
 			onBytes: (count) => {
 				this.#bytes += count
 			},
 			onEvent: (seq, stamp) => {
-				if (seq !== due) this.#fail(new Error(`A reader of ${this.#subject.name} got event ${seq} where ${due} was due.`))
+				if (seq !== due) this.#fail(new Error(`A reader of ${this.#subject.name} got event ${seq}, expected ${due}.`))
 				due += this.#plans
 				this.#take(seq, stamp)
 			},
@@ -152,10 +153,10 @@ export class Audience implements Disposable {
 		if (this.#waiting?.met() === true) this.#waiting.resolve()
 	}
 
-	#stalled(): Error {
+	#createStallError(): Error {
 		const { name } = this.#subject
 		return new Error(
-			`${name} delivered nothing for ${STALL_MS / 1000} s: ${this.#completed} events reached all ${this.#size} readers of their plan, one more not.`,
+			`${name} delivered nothing for ${STALL_MS / 1000} s: ${this.#completed} events reached all ${this.#size} readers of their plan, the next one did not.`,
 		)
 	}
 

@@ -3,10 +3,10 @@ import type { Child } from '../child.js'
 import { type Audience, MAX_EVENTS } from './audience.js'
 import type { Order, Report } from './messages.js'
 
-/** Has a server publish for some time, and returns when everybody has got everything. */
+/** Makes a server publish for some time, and returns when all readers have everything. */
 export type Drive = (server: Child<Order, Report>, audience: Audience, seconds: number) => Promise<void>
 
-/** As fast as the server can, `burst` events a turn of its event loop. How many are under way at a time is limited: not every server looks to that itself. */
+/** Publishes as fast as the server can, `burst` events per turn of its event loop. Events in flight are bounded, since not every server does that. */
 export function saturate(subscribers: number, burst = 1): Drive {
 	const window = Math.min(512, Math.max(16, Math.round(4096 / subscribers))) * burst
 	return async (server, audience, seconds) => {
@@ -23,10 +23,10 @@ export function saturate(subscribers: number, burst = 1): Drive {
 	}
 }
 
-/** Events that may be under way at most when a server does not keep up. */
+/** Maximum events in flight when a server does not keep up. */
 const MAX_BEHIND = 500
 
-/** So many events a second, whatever the server makes of them, each stamped with the time at which it was ordered. */
+/** Publishes at a fixed rate, whether the server keeps up or not. Each event is stamped with the time of its order. */
 export function pace(eventsPerSecond: number): Drive {
 	return async (server, audience, seconds) => {
 		const before = audience.completed

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { DeflateContext } from '../../server/src/transports/websocket/deflate.js'
 import { compressedFrame, textFrame } from '../../server/src/transports/websocket/frames.js'
 import { FrameScanner } from './frame-scanner.js'
-import { sentProse } from './prose.js'
+import { makeSentProse } from './prose.js'
 
 const EVENTS = 30
 
@@ -11,7 +11,7 @@ const context = new DeflateContext()
 /** Compresses all but the first events, with control frames in between. */
 const bytes = Buffer.concat(
 	Array.from({ length: EVENTS }, (_, seq) => {
-		const text = JSON.stringify(sentProse(seq, seq * 7))
+		const text = JSON.stringify(makeSentProse(seq, seq * 7))
 		return [textFrame('{"frame":"position"}'), seq < 3 ? textFrame(text) : compressedFrame(text, context)]
 	}).flat(),
 )

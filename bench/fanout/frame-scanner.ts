@@ -5,32 +5,32 @@ const COMPRESSED = 0x40
 const IN_TWO_BYTES = 126
 const SHORT_HEAD = 2
 const LONG_HEAD = 4
-/** What a message leaves out of a flush (RFC 7692 section 7.2.2). */
+/** The end of a flush, which a message omits (RFC 7692 section 7.2.2). */
 const FLUSH_TAIL = Buffer.from([0, 0, 0xff, 0xff])
 const WINDOW_BITS = 12
 
 /**
- * Finds the events in a stream of WebSocket frames of which some are compressed. A compressed frame is one event: it is inflated and looked
- * into, or counted as the one after the last.
+ * Finds the events in a stream of WebSocket frames, some of which are compressed. A compressed frame holds one event: it is inflated
+ * and scanned, or counted as the next one.
  */
 export class FrameScanner {
 	readonly #inflates: boolean
 	readonly #scanner = new Scanner()
-	/** The beginning of a frame whose end has not come yet. */
+	/** The start of an incomplete frame. */
 	#rest: Buffer | null = null
 	#window: Buffer = Buffer.alloc(0)
 	#next = 0
 
-	/** @param inflates - whether compressed frames are looked into */
+	/** @param inflates - whether to inflate and scan compressed frames */
 	constructor(inflates: boolean) {
 		this.#inflates = inflates
 	}
 
-	/** @param chunk - is not kept */
+	/** @param chunk - may be reused by the caller */
 	scan(chunk: Buffer, onEvent: OnEvent): void {
 		const bytes = this.#rest === null ? chunk : Buffer.concat([this.#rest, chunk])
 		let at = 0
-		for (let end = frameEnd(bytes, at); end <= bytes.length; end = frameEnd(bytes, at)) {
+		for (let end = findFrameEnd(bytes, at); end <= bytes.length; end = findFrameEnd(bytes, at)) {
 			this.#read(bytes.subarray(at, end), onEvent)
 			at = end
 		}
@@ -57,8 +57,8 @@ export class FrameScanner {
 	}
 }
 
-/** Where the frame ends that begins here; beyond the end when not even its head is there. */
-function frameEnd(bytes: Buffer, at: number): number {
+/** Finds the end of the frame that begins here; beyond the buffer if the head is incomplete. */
+function findFrameEnd(bytes: Buffer, at: number): number {
 	if (bytes.length < at + SHORT_HEAD) return Number.POSITIVE_INFINITY
 	const short = bytes[at + 1] ?? 0
 	if (short < IN_TWO_BYTES) return at + SHORT_HEAD + short

@@ -1,21 +1,21 @@
-/** What the load generator tells the server under test. */
+/** An order of the load generator to the server under test. */
 export type Order =
-	/** Publish so many events to a plan that nobody watches, and say when that is done. */
+	/** Publish this many events to a plan without readers, and report the end. */
 	| { readonly kind: 'rehearse'; readonly events: number }
-	/** Publish until so many events have been published in all, `burst` of them in each turn of the event loop. */
+	/** Publish until this total is reached, `burst` events per turn of the event loop. */
 	| { readonly kind: 'allow'; readonly total: number; readonly burst: number }
-	/** Publish one more event at once, whatever is under way, with this stamp. */
+	/** Publish one more event at once, with this stamp. */
 	| { readonly kind: 'publish'; readonly stamp: number }
-	/** Say when everything that was allowed has been published. */
+	/** Report when all allowed events have been published. */
 	| { readonly kind: 'drained' }
-	/** Say when so many subscribers are attached. */
+	/** Report when this many subscribers are connected. */
 	| { readonly kind: 'attach'; readonly subscribers: number }
-	/** Say how much CPU time the process has used. */
+	/** Report the CPU time of the process. */
 	| { readonly kind: 'usage' }
-	/** Say how much memory the process has, after a collection. */
+	/** Report the memory of the process after a garbage collection. */
 	| { readonly kind: 'memory' }
 
-/** What the server under test answers. */
+/** An answer of the server under test. */
 export type Report =
 	| { readonly kind: 'listening'; readonly port: number }
 	| { readonly kind: 'rehearsed' }

@@ -1,17 +1,17 @@
 import { planId } from '../events.js'
 import type { Subject } from './subjects.js'
 
-/** The folder with what others' servers need, which is installed by hand; see the README beside. */
+/** Names the folder with the dependencies of the peers, which are installed by hand; see the README. */
 const FOLDER = 'PLANSTREAM_BENCH_PEERS'
 
-/** @throws Error when there is none */
-export function peersFolder(): string {
+/** @throws Error if the folder is not set */
+export function readPeersFolder(): string {
 	const folder = process.env[FOLDER]
-	if (folder === undefined) throw new Error(`${FOLDER} must name the folder in which the peers are installed.`)
+	if (folder === undefined) throw new Error(`${FOLDER} is not set. Set it to the folder with the installed peers.`)
 	return folder
 }
 
-/** The servers of others that are measured beside the rest when they are installed. */
+/** The peers that are measured if they are installed. */
 export const PEERS: readonly Subject[] = [
 	{
 		name: 'socket.io',

@@ -1,6 +1,6 @@
-import { PADDING, type SentEvent, sentEvent } from '../events.js'
+import { makeSentEvent, PADDING, type SentEvent } from '../events.js'
 
-/** Words of English, the most frequent first. */
+/** English words, most frequent first. */
 const WORDS =
 	`the of and to in a is that for it as was with be by on not he his but at are this have from or had an they which one
 you were all her she there would their we him been has when who will no more if out so up said what its about than into them can only
@@ -11,29 +11,29 @@ go come since against right came take used few house use place during high witho
 went say general once upon school every does got united number hand course water until always away public something fact less though far
 put head think called set almost enough end took government night yet system better four nothing told eyes city going president why days
 present point look find asked second group later next room social business knew program give half side face`.split(/\s+/)
-/** The n-th word is n times as rare as the first, as in a language. */
+/** Cumulative weights: the n-th word is n times as rare as the first, as in a natural language. */
 const REACHES = WORDS.map((_, rank) => 1 / (rank + 1)).map((_, rank, shares) =>
 	shares.slice(0, rank + 1).reduce((sum, share) => sum + share, 0),
 )
 const TOTAL = REACHES.at(-1) ?? 1
 
 /**
- * An event whose text is no padding but words as frequent as in a language, though without its grammar: what a compressor makes of it is
- * what it makes of an agent's output, or a little more.
+ * Makes an event whose text is words with the frequencies of a natural language, without its grammar. It compresses like an agent's
+ * output, or slightly worse.
  */
-export function sentProse(seq: number, stamp: number): SentEvent {
-	const random = randomOf(seq)
+export function makeSentProse(seq: number, stamp: number): SentEvent {
+	const random = createRandom(seq)
 	let text = ''
-	while (text.length < PADDING.length) text += ` ${wordAt(random() * TOTAL)}`
-	return sentEvent(seq, stamp, text.slice(0, PADDING.length))
+	while (text.length < PADDING.length) text += ` ${pickWord(random() * TOTAL)}`
+	return makeSentEvent(seq, stamp, text.slice(0, PADDING.length))
 }
 
-function wordAt(reach: number): string {
+function pickWord(reach: number): string {
 	return WORDS[REACHES.findIndex((end) => end >= reach)] ?? ''
 }
 
-/** The same numbers between 0 and 1 for the same seed (mulberry32). */
-function randomOf(seed: number): () => number {
+/** Makes a seeded random generator between 0 and 1 (mulberry32). */
+function createRandom(seed: number): () => number {
 	let state = seed
 	return () => {
 		state = (state + 0x6d2b79f5) | 0

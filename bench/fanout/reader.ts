@@ -5,29 +5,29 @@ import type { Subject } from './subjects.js'
 import { webSocketFrame } from './websocket-frame.js'
 
 const END_OF_HEADERS = '\r\n\r\n'
-/** Any 16 bytes: they guard against caches, and there is none. */
+/** Any 16 bytes will do: the key guards against caches, and there are none. */
 const WEBSOCKET_KEY = Buffer.alloc(16).toString('base64')
 
-/** What browsers offer. */
+/** The offer of browsers. */
 const DEFLATE = 'permessage-deflate; client_max_window_bits'
 
-/** All readers share it: what one has read is looked at before the next one reads. */
+/** Shared by all readers, since each chunk is scanned before the next read. */
 const buffer = Buffer.allocUnsafe(256 * 1024)
 
 export interface ReaderOptions {
 	readonly port: number
 	readonly subject: Subject
 	readonly plan: number
-	/** Takes nothing once it is connected. */
+	/** Whether it stops reading once it is connected. */
 	readonly stalled: boolean
-	/** Whether what is compressed is read; else it is counted. */
+	/** Whether it inflates compressed frames or only counts them. */
 	readonly inflates: boolean
 	readonly onBytes: (count: number) => void
 	readonly onEvent: OnEvent
 	readonly onFault: (error: Error) => void
 }
 
-/** One subscriber as a bare socket, which says just what makes the server stream to it. Resolves when the server has accepted. */
+/** Opens one subscriber as a bare socket, which sends only the request for the stream. Resolves when the server has accepted. */
 export function openReader({
 	port,
 	subject,
@@ -51,7 +51,7 @@ export function openReader({
 			const end = headers.indexOf(END_OF_HEADERS)
 			if (end === -1) return
 			const body = headers.slice(end + END_OF_HEADERS.length)
-			const refused = refusal(headers.slice(0, end), subject)
+			const refused = findRefusal(headers.slice(0, end), subject)
 			headers = null
 			if (refused !== null) reject(refused)
 			if (subject.greeting !== null) socket.write(webSocketFrame(subject.greeting(plan), 'client'))
@@ -72,11 +72,11 @@ export function openReader({
 		}
 		socket.on('error', failed)
 		socket.on('end', () => failed(new Error(`${subject.name} closed a reader's connection.`)))
-		socket.write(request(subject, plan, port))
+		socket.write(buildRequest(subject, plan, port))
 	})
 }
 
-function request({ wire, path, offersDeflate }: Subject, plan: number, port: number): string {
+function buildRequest({ wire, path, offersDeflate }: Subject, plan: number, port: number): string {
 	const upgrade = [
 		'Connection: Upgrade',
 		'Upgrade: websocket',
@@ -88,7 +88,7 @@ function request({ wire, path, offersDeflate }: Subject, plan: number, port: num
 	return [`GET ${path(plan)} HTTP/1.1`, `Host: 127.0.0.1:${port}`, ...own].join('\r\n') + END_OF_HEADERS
 }
 
-function refusal(headers: string, { name, wire }: Subject): Error | null {
+function findRefusal(headers: string, { name, wire }: Subject): Error | null {
 	const [status = ''] = headers.split('\r\n', 1)
 	return status.startsWith(wire === 'websocket' ? 'HTTP/1.1 101' : 'HTTP/1.1 200')
 		? null

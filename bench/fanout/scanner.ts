@@ -1,18 +1,18 @@
 import { MARK, MARK_LAYOUT } from '../events.js'
 
-/** A mark begins with two of them. */
+/** The byte that a mark begins with, twice. */
 const MARK_BYTE = MARK.charCodeAt(0)
 const ZERO = '0'.charCodeAt(0)
 
 /** Called with the number and the stamp of each event. */
 export type OnEvent = (seq: number, stamp: number) => void
 
-/** Finds the marks in a stream of bytes, however it is cut, and looks at nothing else. */
+/** Finds the marks in a stream of bytes in chunks of any size, and ignores everything else. */
 export class Scanner {
-	/** The beginning of a mark whose end has not come yet. */
+	/** The start of an incomplete mark. */
 	#rest: Buffer | null = null
 
-	/** @param chunk - is not kept */
+	/** @param chunk - may be reused by the caller */
 	scan(chunk: Buffer, onEvent: OnEvent): void {
 		const bytes = this.#rest === null ? chunk : Buffer.concat([this.#rest, chunk])
 		this.#rest = null

@@ -13,17 +13,17 @@ import { MEMORY_BASE, measureFanout, measureMemory } from './measure.js'
 import { hasPeers, PEERS } from './peers.js'
 import { SUBJECTS, type Subject } from './subjects.js'
 
-/** Everybody who is measured, those who are compared to first. */
+/** All subjects, the floors and peers first. */
 const MEASURED = hasPeers ? [...SUBJECTS, ...PEERS] : SUBJECTS
 
 const PACE = 1000
-/** So few deliveries a second that each is a write of its own, as many with compression as without. */
+/** Few enough deliveries a second that each is a separate write, with and without compression. */
 const UNHURRIED = 100_000
 const FEW = 100
 const BURST = 16
-/** Plans that get an event in one turn of the event loop. */
+/** Plans that get an event in the same turn of the event loop. */
 const MANY_AT_ONCE = 64
-/** How many of those who stall there are to one who does not. */
+/** Stalled subscribers per active one. */
 const STALLED_SHARE = 0.1
 
 const COST: readonly Column[] = [
@@ -40,57 +40,59 @@ const USE: readonly Column[] = [
 	{ title: 'load CPU', cell: (row) => percent(figures(row, loadCpu).median) },
 ]
 
-/** What a delivery costs when events come as fast as they can be published one by one. */
+/** Measures the cost of a delivery while events are published one by one, as fast as possible. */
 export function fanoutScenario(options: Options, cores: Cores): Scenario {
 	return {
 		title: `fanout: one plan, ${EVENT_BYTES}-byte events, one at a time, as fast as they go`,
-		cases: options.subscribers.flatMap((subscribers) => cases(options, cores, { subscribers, plans: 1 }, saturate(subscribers))),
+		cases: options.subscribers.flatMap((subscribers) =>
+			makeCases(options, cores, { subscribers, plans: 1 }, saturate(subscribers)),
+		),
 		columns: [...COST, ...USE],
 	}
 }
 
-/** The same when several events come in one turn of the event loop. */
+/** Measures the cost of a delivery with several events per turn of the event loop. */
 export function burstsScenario(options: Options, cores: Cores): Scenario {
-	const subscribers = fewOf(options)
+	const subscribers = findFewest(options)
 	return {
 		title: `bursts: one plan, ${EVENT_BYTES}-byte events, ${BURST} at a time`,
-		cases: cases(options, cores, { subscribers, plans: 1 }, saturate(subscribers, BURST)),
+		cases: makeCases(options, cores, { subscribers, plans: 1 }, saturate(subscribers, BURST)),
 		columns: [...COST, ...USE],
 	}
 }
 
-/** The same when every subscriber has a plan of its own. */
+/** Measures the cost of a delivery with one plan per subscriber. */
 export function manyScenario(options: Options, cores: Cores): Scenario {
-	const plans = mostOf(options)
+	const plans = findMost(options)
 	return {
 		title: `many: ${plans} plans with one subscriber each, ${EVENT_BYTES}-byte events, to ${MANY_AT_ONCE} plans at a time`,
-		cases: cases(options, cores, { subscribers: plans, plans }, saturate(1, MANY_AT_ONCE)),
+		cases: makeCases(options, cores, { subscribers: plans, plans }, saturate(1, MANY_AT_ONCE)),
 		columns: [...COST, ...USE],
 	}
 }
 
-/** How soon events arrive when they come at a rate that all could take. */
+/** Measures latency at a rate that every subject can sustain. */
 export function pacedScenario(options: Options, cores: Cores): Scenario {
 	return {
 		title: `paced: one plan, ${EVENT_BYTES}-byte events, ${PACE} a second`,
-		cases: cases(options, cores, { subscribers: fewOf(options), plans: 1 }, pace(PACE)),
+		cases: makeCases(options, cores, { subscribers: findFewest(options), plans: 1 }, pace(PACE)),
 		columns: [...COST, ...LATENCY, ...USE],
 	}
 }
 
-/** What the subscribers who take nothing cost the others. */
+/** Measures the cost of stalled subscribers for the others. */
 export function stalledScenario(options: Options, cores: Cores): Scenario {
-	const subscribers = mostOf(options)
+	const subscribers = findMost(options)
 	const product = SUBJECTS.filter(({ role }) => role === 'product')
 	const crowds = [
 		{ subject: 'none stalled', role: 'floor', stalled: 0 },
 		{ subject: 'stalled', role: 'product', stalled: Math.ceil(subscribers * STALLED_SHARE) },
 	] as const
 	return {
-		title: `stalled: one plan to ${subscribers} subscribers, with and without ${STALLED_SHARE * 100} % more who take nothing`,
+		title: `stalled: one plan to ${subscribers} subscribers, with and without ${STALLED_SHARE * 100} % more that never read`,
 		cases: product.flatMap((subject) =>
 			crowds.map(({ stalled, ...shown }) => ({
-				...caseOf(options, cores, { subject, subscribers, plans: 1, stalled, drive: saturate(subscribers) }),
+				...makeCase(options, cores, { subject, subscribers, plans: 1, stalled, drive: saturate(subscribers) }),
 				group: `${subject.wire} ${subject.name}`,
 				...shown,
 			})),
@@ -99,9 +101,9 @@ export function stalledScenario(options: Options, cores: Cores): Scenario {
 	}
 }
 
-/** What compression costs and saves, with events that say something. */
+/** Measures the cost and the savings of compression, with events of natural words. */
 export function deflateScenario(options: Options, cores: Cores): Scenario {
-	const subscribers = mostOf(options)
+	const subscribers = findMost(options)
 	const eventsPerSecond = Math.min(PACE, Math.round(UNHURRIED / subscribers))
 	const product = SUBJECTS.filter(({ role, wire }) => role === 'product' && wire === 'websocket')
 	const ways = [
@@ -114,7 +116,7 @@ export function deflateScenario(options: Options, cores: Cores): Scenario {
 			ways.map(({ offersDeflate, ...shown }) => {
 				const subject: Subject = { ...of, server: 'planstream-prose', offersDeflate }
 				const drive = pace(eventsPerSecond)
-				return { ...caseOf(options, cores, { subject, subscribers, plans: 1, stalled: 0, drive }), group: of.name, ...shown }
+				return { ...makeCase(options, cores, { subject, subscribers, plans: 1, stalled: 0, drive }), group: of.name, ...shown }
 			}),
 		),
 		columns: [
@@ -127,14 +129,14 @@ export function deflateScenario(options: Options, cores: Cores): Scenario {
 
 const showRssMib: Column['cell'] = (row) => showSpread(figures(row, rssMib), short)
 
-/** What an idle subscriber takes of the memory. */
+/** Measures the memory of an idle subscriber. */
 export function memoryScenario(options: Options, cores: Cores): Scenario {
-	const subscribers = mostOf(options)
+	const subscribers = findMost(options)
 	assertOpenFiles(MEMORY_BASE + subscribers)
 	return {
 		title: `memory: ${subscribers} idle subscribers of one plan`,
 		cases: MEASURED.map((subject) => ({
-			group: groupOf(subject, subscribers),
+			group: nameGroup(subject, subscribers),
 			subject: subject.name,
 			role: subject.role,
 			measure: () => measureMemory({ subject, subscribers, plans: 1, cores }),
@@ -143,16 +145,16 @@ export function memoryScenario(options: Options, cores: Cores): Scenario {
 	}
 }
 
-function fewOf({ subscribers }: Options): number {
+function findFewest({ subscribers }: Options): number {
 	return Math.min(FEW, Math.max(...subscribers))
 }
 
-function mostOf({ subscribers }: Options): number {
+function findMost({ subscribers }: Options): number {
 	return Math.max(...subscribers)
 }
 
-function cases(options: Options, cores: Cores, crowd: Crowd, drive: Drive): Case[] {
-	return MEASURED.map((subject) => caseOf(options, cores, { subject, ...crowd, stalled: 0, drive }))
+function makeCases(options: Options, cores: Cores, crowd: Crowd, drive: Drive): Case[] {
+	return MEASURED.map((subject) => makeCase(options, cores, { subject, ...crowd, stalled: 0, drive }))
 }
 
 interface CaseOptions extends Crowd {
@@ -161,10 +163,10 @@ interface CaseOptions extends Crowd {
 	readonly drive: Drive
 }
 
-function caseOf({ seconds }: Options, cores: Cores, { subject, ...rest }: CaseOptions): Case {
+function makeCase({ seconds }: Options, cores: Cores, { subject, ...rest }: CaseOptions): Case {
 	assertOpenFiles(rest.subscribers + rest.stalled)
 	return {
-		group: groupOf(subject, rest.subscribers),
+		group: nameGroup(subject, rest.subscribers),
 		subject: subject.name,
 		role: subject.role,
 		measure: async () => {
@@ -177,6 +179,6 @@ function caseOf({ seconds }: Options, cores: Cores, { subject, ...rest }: CaseOp
 	}
 }
 
-function groupOf({ wire }: Subject, subscribers: number): string {
+function nameGroup({ wire }: Subject, subscribers: number): string {
 	return `${wire === 'websocket' ? 'ws' : 'sse'} to ${subscribers}`
 }

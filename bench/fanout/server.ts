@@ -3,20 +3,20 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { Order, Report } from './messages.js'
 import { planstream, planstreamProse } from './servers/planstream.js'
-import { rawSse } from './servers/raw-sse.js'
-import { rawWebSocket } from './servers/raw-websocket.js'
+import { startRawSse } from './servers/raw-sse.js'
+import { startRawWebSocket } from './servers/raw-websocket.js'
 import type { StartServer } from './servers/server-under-test.js'
-import { socketIo } from './servers/socket-io.js'
-import { stockTrpc } from './servers/stock-trpc.js'
+import { startSocketIo } from './servers/socket-io.js'
+import { startStockTrpc } from './servers/stock-trpc.js'
 import type { ServerName } from './subjects.js'
 
 const SERVERS: Readonly<Record<Exclude<ServerName, 'fastapi'>, StartServer>> = {
 	planstream,
 	'planstream-prose': planstreamProse,
-	'raw-sse': rawSse,
-	'raw-websocket': rawWebSocket,
-	'socket-io': socketIo,
-	'stock-trpc': stockTrpc,
+	'raw-sse': startRawSse,
+	'raw-websocket': startRawWebSocket,
+	'socket-io': startSocketIo,
+	'stock-trpc': startStockTrpc,
 }
 
 const [name = '', directory = '', plans = '1'] = process.argv.slice(2)
@@ -74,7 +74,7 @@ async function publishAllowed(): Promise<void> {
 	publishing = false
 }
 
-/** The next event goes to the next plan. */
+/** Publishes the next event, to the next plan in turn. */
 function publish(stamp: number): Promise<unknown> {
 	const seq = published++
 	return server.publish(seq, stamp, seq % Number(plans))

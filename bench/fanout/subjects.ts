@@ -4,17 +4,17 @@ import { planId } from '../events.js'
 export type ServerName = 'planstream' | 'planstream-prose' | 'raw-sse' | 'raw-websocket' | 'stock-trpc' | 'socket-io' | 'fastapi'
 export type Wire = 'sse' | 'websocket'
 
-/** A way in which a plan's events reach their readers. */
+/** One way to deliver events of a plan to readers. */
 export interface Subject {
 	readonly name: string
 	readonly role: Role
 	readonly server: ServerName
 	readonly wire: Wire
-	/** Where a reader of a plan connects. */
+	/** Path that a reader of a plan connects to. */
 	readonly path: (plan: number) => string
-	/** What it says once its WebSocket is open; null: nothing. */
+	/** Text to send once the WebSocket is open; null for none. */
 	readonly greeting: ((plan: number) => string) | null
-	/** Its readers offer permessage-deflate. @defaultValue false */
+	/** Whether its readers offer permessage-deflate. @defaultValue false */
 	readonly offersDeflate?: boolean
 }
 

@@ -1,13 +1,13 @@
 import type { ScenarioName } from '../options.js'
 import { cpuUsEach, type Figure, rssKibEach, usEach } from '../report/rows.js'
 
-/** What the product must not exceed, with room for what differs from run to run and from machine to machine. */
+/** A limit for a figure of the product, with slack for differences between runs and machines. */
 export interface Gate {
 	readonly scenario: ScenarioName
 	readonly group: string
 	readonly what: string
 	readonly figure: Figure
-	/** What the figure is divided by: that of the floor or of stock tRPC in the same group, measured right before or after; null: nothing. */
+	/** Divisor of the figure: that of the floor or of stock tRPC in the same group, measured right before or after; null for none. */
 	readonly to: 'floor' | 'stock' | null
 	readonly most: number
 }
@@ -18,9 +18,9 @@ const PUBLISH = { what: 'time of a durable publish', figure: usEach } as const
 const REPLAY = { what: 'CPU time of a replayed event in microseconds', figure: cpuUsEach } as const
 
 /**
- * Each holds for all that the product has in its group. Where it does what it must, the limit is what it must with slack, or twice what
- * it is when that is less: 1.15 times the floor, a seventh (WebSocket) or a thirtieth (server-sent events) of stock tRPC, a fortieth in
- * bursts. Elsewhere it is two to four times what an idle machine shows, so that a busy one does not fail.
+ * Each gate applies to all of the product's cases in its group. Where the product meets its target, the limit is the target with slack,
+ * or twice the measured figure if that is less: 1.15 times the floor; a seventh (WebSocket) or a thirtieth (server-sent events) of stock
+ * tRPC; a fortieth in bursts. Elsewhere the limit is two to four times the figure of an idle machine, so that a busy one does not fail.
  */
 export const GATES: readonly Gate[] = [
 	{ scenario: 'fanout', group: 'ws to 1000', ...CPU, to: 'floor', most: 1 },

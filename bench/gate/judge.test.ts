@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { Case, Measurement, Role } from '../case.js'
 import { cpuUsEach, toRows } from '../report/rows.js'
 import type { Gate } from './gates.js'
-import { judge, needed, settle } from './judge.js'
+import { judge, selectNeeded, settle } from './judge.js'
 
 const NOTHING: Omit<Measurement, 'cpuUs'> = {
 	published: 100,
@@ -64,9 +64,9 @@ describe('judge', () => {
 	})
 
 	it('throws when a gate matches no case or has nothing to divide by', () => {
-		expect(() => outcome(GROUP, gate('floor', 1, { group: 'other' }))).toThrow('Nothing was measured of fanout, other')
-		expect(() => outcome(GROUP, gate('floor', 1, { scenario: 'bursts' }))).toThrow('Nothing was measured of bursts, group')
-		expect(() => outcome(GROUP.slice(1), gate('floor', 1))).toThrow('nothing to compare ours with')
+		expect(() => outcome(GROUP, gate('floor', 1, { group: 'other' }))).toThrow('The gate of fanout, other has no measurement')
+		expect(() => outcome(GROUP, gate('floor', 1, { scenario: 'bursts' }))).toThrow('The gate of bursts, group has no measurement')
+		expect(() => outcome(GROUP.slice(1), gate('floor', 1))).toThrow('no floor to compare ours with')
 	})
 
 	it('lets the second run settle a missed gate and nothing else', () => {
@@ -84,7 +84,7 @@ describe('judge', () => {
 	it('measures only the cases that gates need, and of the peers only the first', () => {
 		const cases = [...GROUP, ...GROUP.map(([subject, role, cpuUs]): Sketch => [subject, role, cpuUs, 'other'])].map(caseOf)
 		const names = (...gates: readonly Gate[]) =>
-			needed('fanout', cases, gates).map(({ group, subject }) => `${group}: ${subject}`)
+			selectNeeded('fanout', cases, gates).map(({ group, subject }) => `${group}: ${subject}`)
 		expect(names(gate('floor', 1))).toEqual(['group: raw', 'group: ours', 'group: ours, too'])
 		expect(names(gate('stock', 1))).toEqual(['group: ours', 'group: ours, too', 'group: stock'])
 		expect(names(gate(null, 1, { group: 'other' }))).toEqual(['other: ours', 'other: ours, too'])

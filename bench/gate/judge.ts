@@ -9,7 +9,7 @@ export interface Measured {
 	readonly rows: readonly Row[]
 }
 
-/** What one of the product's cases came to at one gate. */
+/** The verdict on one of the product's cases at one gate. */
 export interface Verdict {
 	readonly gate: Gate
 	readonly subject: string
@@ -19,38 +19,38 @@ export interface Verdict {
 }
 
 /**
- * Holds every case of the product against the gates of its group.
+ * Checks every case of the product against the gates of its group.
  *
- * @throws Error for a gate with nothing to hold against it, or nothing to divide by
+ * @throws Error for a gate without a measured case, or without a divisor
  */
 export function judge(measured: readonly Measured[], gates: readonly Gate[]): Verdict[] {
 	return gates.flatMap((gate) => {
 		const all = measured.filter(({ scenario }) => scenario === gate.scenario).flatMap(({ rows }) => rows)
 		const rows = all.filter(({ of }) => of.role === 'product' && of.group === gate.group)
-		if (rows.length === 0) throw new Error(`Nothing was measured of ${gate.scenario}, ${gate.group}, for which there is a gate.`)
+		if (rows.length === 0) throw new Error(`The gate of ${gate.scenario}, ${gate.group} has no measurement.`)
 		return rows.map((row) => {
-			const value = valueAt(gate, row)
-			// A value that is none has not passed.
+			const value = readValue(gate, row)
+			// NaN does not pass.
 			return { gate, subject: row.of.subject, value, isMissed: !(value <= gate.most) }
 		})
 	})
 }
 
-function valueAt({ scenario, figure, to }: Gate, row: Row): number {
+function readValue({ scenario, figure, to }: Gate, row: Row): number {
 	if (to === null) return figures(row, figure).median
 	const compared = ratio(row, to === 'floor' ? row.floor : row.peer, figure)
 	if (compared !== null) return compared.median
-	throw new Error(`${scenario}, ${row.of.group} has nothing to compare ${row.of.subject} with; its gate needs ${to}.`)
+	throw new Error(`${scenario}, ${row.of.group} has no ${to} to compare ${row.of.subject} with.`)
 }
 
-/** Where the first measurement missed, the second one counts: what else a machine does spoils one, but seldom two. */
+/** Takes the second measurement where the first one missed: other work on the machine spoils one, but rarely two. */
 export function settle(first: readonly Verdict[], again: readonly Verdict[]): Verdict[] {
 	const secondOf = ({ gate, subject }: Verdict) => again.find((other) => other.gate === gate && other.subject === subject)
 	return first.map((verdict) => (verdict.isMissed ? (secondOf(verdict) ?? verdict) : verdict))
 }
 
-/** The cases of a scenario that its gates need. Of several peers only the first is one that everybody has. */
-export function needed(scenario: ScenarioName, cases: readonly Case[], gates: readonly Gate[]): Case[] {
+/** Selects the cases of a scenario that its gates need. Only the first of several peers is installed everywhere. */
+export function selectNeeded(scenario: ScenarioName, cases: readonly Case[], gates: readonly Gate[]): Case[] {
 	return cases.filter(({ group, role, subject }) => {
 		const own = gates.filter((gate) => gate.scenario === scenario && gate.group === group)
 		if (role === 'product') return own.length > 0

@@ -7,13 +7,13 @@ import { LATENCY } from '../report/latency.js'
 import { cpuUsEach, figures, perSecond, serverCpu } from '../report/rows.js'
 import { GROUP, percent, SUBJECT, short, showSpread } from '../report/table.js'
 import type { Scenario } from '../scenario.js'
-import { scratchDirectory } from '../scratch-directory.js'
+import { createScratchDirectory } from '../scratch-directory.js'
 import { PLANS_A_SECOND, type TaskName } from './tasks.js'
 import type { TaskReport } from './worker.js'
 
 const WORKER = fileURLToPath(new URL('./worker.js', import.meta.url))
 
-/** What run control costs: whole plans, the list of many plans, and how soon a command shows as its event. */
+/** Measures run control: whole plans, the list of many plans, and the latency from a command to its event. */
 export function plansScenario(options: Options, cores: Cores): Scenario {
 	const run = Math.ceil(PLANS_A_SECOND.run * options.seconds)
 	const list = Math.ceil(PLANS_A_SECOND.list * options.seconds)
@@ -42,7 +42,7 @@ function taskCase(task: TaskName, subject: string, { seconds }: Options, cores: 
 		subject,
 		role: 'product',
 		measure: async () => {
-			await using directory = await scratchDirectory()
+			await using directory = await createScratchDirectory()
 			const both = [cores.server, cores.load]
 			await using worker = new Child<never, TaskReport>(
 				[process.execPath, WORKER, task, directory.path, String(seconds)],
@@ -50,7 +50,7 @@ function taskCase(task: TaskName, subject: string, { seconds }: Options, cores: 
 				cores,
 			)
 			const { asked, seen, ...usage } = await worker.report()
-			if (asked !== seen) throw new Error(`${task}: ${seen} of ${asked} events were seen.`)
+			if (asked !== seen) throw new Error(`${task}: only ${seen} of ${asked} results arrived.`)
 			return { published: asked, delivered: seen, bytes: 0, ...usage, loadCpuUs: 0, rssKib: null, storedBytes: null }
 		},
 	}

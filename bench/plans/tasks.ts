@@ -2,21 +2,21 @@ import { createHistogram, type RecordableHistogram } from 'node:perf_hooks'
 import { type Agent, type Principal, type RunningServer, startServer } from '@planstream/server'
 import { contract } from '@planstream/shared/schemas'
 
-/** What one task did in its window. */
+/** The outcome of one task in its window. */
 export interface Done {
-	/** What was asked for: events, queries or commands. */
+	/** Requested events, queries or commands. */
 	readonly asked: number
-	/** What was seen to happen. */
+	/** Those that were observed. */
 	readonly seen: number
-	/** Microseconds from the order to what it led to, one record for each plan, query or command. */
+	/** Microseconds from request to result, one record per plan, query or command. */
 	readonly latency: RecordableHistogram
 }
 
-/** For each second of the window: 1,000 plans run and 10,000 are listed in the usual one. */
+/** Plans per second of the window; the usual window runs 1,000 plans and lists 10,000. */
 export const PLANS_A_SECOND = { run: 500, list: 5000 } as const
 
 const STEPS = 10
-/** plan_created, plan_started, two for each step, plan_completed. */
+/** Events of one plan: plan_created, plan_started, two per step, plan_completed. */
 const EVENTS_A_PLAN = 3 + 2 * STEPS
 const IN_FLIGHT = 256
 const PRINCIPAL: Principal = {
@@ -25,7 +25,7 @@ const PRINCIPAL: Principal = {
 	scopes: new Set(['plans:read', 'plans:write']),
 }
 
-/** Does nothing, or waits for a review when its step has a gate. */
+/** An agent that does nothing. Its result waits for a review if the step has a gate. */
 const idle: Agent = { type: 'idle', execute: () => Promise.resolve({ data: {}, quality_score: 0.7 }) }
 const serverIn = (directory: string) => startServer({ store: { kind: 'sqlite', directory }, port: 0, agents: [idle] })
 
@@ -39,7 +39,7 @@ function create({ executor }: RunningServer, index: number, more: object = {}) {
 	return executor.create(PRINCIPAL, contract['plans.create'].input.parse(plan))
 }
 
-/** Plans created as fast as they are durable, all of them run to their end. */
+/** Creates plans as fast as they are durable, and runs all of them to their end. */
 async function runPlans(directory: string, seconds: number): Promise<() => Promise<Done>> {
 	const server = await serverIn(directory)
 	const plans = Math.ceil(PLANS_A_SECOND.run * seconds)
@@ -55,7 +55,7 @@ async function runPlans(directory: string, seconds: number): Promise<() => Promi
 				if (latency.count === plans) resolve()
 			})
 		})
-		await inFlight(plans, async (index) => {
+		await runInFlight(plans, async (index) => {
 			begun.set(`plan_${index}`, performance.now())
 			await create(server, index)
 		})
@@ -72,10 +72,10 @@ function listFiltered(directory: string, seconds: number): Promise<() => Promise
 	return listWith({ status: ['pending'], labels: { team: 'team_7' }, query: 'QUESTION 4' }, directory, seconds)
 }
 
-/** Pages of 100 out of many plans, one after another. */
+/** Lists pages of 100 out of many plans, one after another. */
 async function listWith(filter: object, directory: string, seconds: number): Promise<() => Promise<Done>> {
 	const server = await serverIn(directory)
-	await inFlight(Math.ceil(PLANS_A_SECOND.list * seconds), (index) => create(server, index, { start: false }))
+	await runInFlight(Math.ceil(PLANS_A_SECOND.list * seconds), (index) => create(server, index, { start: false }))
 	return async () => {
 		const latency = createHistogram()
 		const deadline = performance.now() + seconds * 1000
@@ -88,7 +88,7 @@ async function listWith(filter: object, directory: string, seconds: number): Pro
 	}
 }
 
-/** Pause and resume of one plan by turns, each until its subscriber has its event. */
+/** Pauses and resumes one plan in turn, each time until the subscriber has the event. */
 async function giveCommands(directory: string, seconds: number): Promise<() => Promise<Done>> {
 	const server = await serverIn(directory)
 	const step = { step_id: 'waits', action: 'rest', agent_type: 'idle', quality: { min_score: 0.5, approve_score: 0.9 } }
@@ -118,8 +118,8 @@ function record(latency: RecordableHistogram, begun: number): void {
 	latency.record(Math.max(1, Math.round((performance.now() - begun) * 1000)))
 }
 
-/** Does something so many times, some of them at once. */
-async function inFlight(count: number, one: (index: number) => Promise<unknown>): Promise<void> {
+/** Calls a function this many times, with a bounded number of calls at once. */
+async function runInFlight(count: number, one: (index: number) => Promise<unknown>): Promise<void> {
 	let next = 0
 	const work = async (): Promise<void> => {
 		while (next < count) await one(next++)

@@ -1,6 +1,6 @@
 import { TASKS, type TaskName } from './tasks.js'
 
-/** What a worker says once, before it is ended. */
+/** The report of a worker, sent once before the worker is ended. */
 export interface TaskReport {
 	readonly asked: number
 	readonly seen: number

@@ -6,11 +6,11 @@ import type { Options } from '../options.js'
 import { bytesEach, cpuUsEach, figures, loadCpu, perSecond, serverCpu, storedBytesEach } from '../report/rows.js'
 import { GROUP, percent, SUBJECT, short, showSpread } from '../report/table.js'
 import type { Scenario } from '../scenario.js'
-import { measureReplay, overHistory, overStream } from './measure.js'
+import { measureReplay, readOverHistory, readOverStream } from './measure.js'
 
 const EVENTS = 100_000
 
-/** How fast somebody who comes late gets everything. */
+/** Measures how fast a late reader gets all events. */
 export function replayScenario(options: Options, cores: Cores): Scenario {
 	const events = Math.min(EVENTS, Math.round(EVENTS * options.seconds))
 	const streams = SUBJECTS.filter(({ role }) => role === 'product').map(
@@ -18,14 +18,14 @@ export function replayScenario(options: Options, cores: Cores): Scenario {
 			group: 'replay',
 			subject: `${subject.wire} ${subject.name}`,
 			role: 'product',
-			measure: () => measureReplay({ events, cores, read: overStream(subject) }),
+			measure: () => measureReplay({ events, cores, read: readOverStream(subject) }),
 		}),
 	)
 	const pages: Case = {
 		group: 'pages',
 		subject: 'history pages',
 		role: 'product',
-		measure: () => measureReplay({ events, cores, read: overHistory }),
+		measure: () => measureReplay({ events, cores, read: readOverHistory }),
 	}
 	return {
 		title: `replay: a plan of ${events} ${EVENT_BYTES}-byte events over one connection (target: 100,000 events/s)`,

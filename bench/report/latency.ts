@@ -2,7 +2,7 @@ import type { Row } from './rows.js'
 import { spread } from './statistics.js'
 import { type Column, short, showSpread } from './table.js'
 
-/** How long it took from an order until what it led to. */
+/** The columns for the time from a request to its result. */
 export const LATENCY: readonly Column[] = [
 	{ title: 'p50 ms', cell: (row) => showLatency(row, 'p50') },
 	{ title: 'p99 ms', cell: (row) => showLatency(row, 'p99') },

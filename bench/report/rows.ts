@@ -1,13 +1,13 @@
 import type { Case, Measurement } from '../case.js'
 import { type Spread, spread } from './statistics.js'
 
-/** What was measured of one case, in the order of the rounds. */
+/** The measurements of one case, in the order of the rounds. */
 export interface Series {
 	readonly of: Case
 	readonly rounds: readonly Measurement[]
 }
 
-/** One case beside the floor and the peer of its group. */
+/** One case with the floor and the peer of its group. */
 export interface Row extends Series {
 	readonly floor: Series | undefined
 	readonly peer: Series | undefined
@@ -38,7 +38,7 @@ export function figures({ rounds }: Series, figure: Figure): Spread {
 	return spread(rounds.map(figure))
 }
 
-/** How a figure compares with another case's of the same round, so that what the machine did besides falls on both. */
+/** Compares a figure with another case's of the same round, so that other work on the machine affects both. */
 export function ratio({ rounds }: Series, to: Series | undefined, figure: Figure): Spread | null {
 	if (to === undefined) return null
 	const ratios = rounds.flatMap((measurement, round) => {

@@ -1,4 +1,4 @@
-// A server with an agent of your own, which says what it takes and gives, and a plan of two steps that uses it.
+// A server with an agent of your own, with schemas for its input and result, and a plan of two steps that uses it.
 import { createPlanstream } from '@planstream/client'
 import { defineAgent, startServer } from '@planstream/server'
 import * as z from 'zod'

@@ -5,8 +5,8 @@ import { initTRPC } from '@trpc/server'
 import { fetchRequestHandler } from '@trpc/server/adapters/fetch'
 import { Hono } from 'hono'
 
-/** What this application knows of a request: here a header, in yours a session. */
-function userOf(header: string | string[] | undefined): string | null {
+/** Finds the user of a request: here by a header, in your application by a session. */
+function findUser(header: string | string[] | undefined): string | null {
 	return typeof header === 'string' && header !== '' ? header : null
 }
 
@@ -18,7 +18,7 @@ const planstream = await createPlanstream({
 	store: { kind: 'memory' },
 	scripted: true,
 	authorize: (ctx, { via, headers }): Principal | null => {
-		const user = via === 'router' ? (ctx as AppContext).user : userOf(headers['x-user'])
+		const user = via === 'router' ? (ctx as AppContext).user : findUser(headers['x-user'])
 		if (user === null) return null
 		return { tenant: 'default', actor: { type: 'user', id: user }, scopes: new Set(['plans:read', 'plans:write']) }
 	},
@@ -38,7 +38,7 @@ app.all('/trpc/*', ({ req }) =>
 		endpoint: '/trpc',
 		req: req.raw,
 		router,
-		createContext: () => ({ user: userOf(req.header('x-user')) }),
+		createContext: () => ({ user: findUser(req.header('x-user')) }),
 	}),
 )
 app.route('/planstream', planstream.app)

@@ -9,7 +9,7 @@ void showPlans()
 const plan_id = address.get('plan')
 if (plan_id !== null) void showPlan(plan_id)
 
-/** The list: a first page, then whatever changes. */
+/** Shows the list of plans: a first page, then the changes. */
 async function showPlans(): Promise<void> {
 	const plans = new Map<string, PlanSummary>()
 	for await (const change of planstream.plans.changes({ limit: 20 })) {
@@ -17,23 +17,27 @@ async function showPlans(): Promise<void> {
 		for (const plan of change.plans) plans.set(plan.plan_id, plan)
 		for (const id of change.removed) plans.delete(id)
 		const newestFirst = [...plans.values()].sort((one, other) => other.created_at.localeCompare(one.created_at))
-		element('plans').replaceChildren(...newestFirst.map((plan) => item(`${plan.plan_id}: ${plan.status}`, plan.progress)))
+		findElement('plans').replaceChildren(
+			...newestFirst.map((plan) => createItem(`${plan.plan_id}: ${plan.status}`, plan.progress)),
+		)
 	}
 }
 
-/** One plan: its state as it is, then after each event, also when it is retried after its end. */
+/** Shows one plan: its current state, then the state after each event, even if it is retried after its end. */
 async function showPlan(id: string): Promise<void> {
 	for await (const plan of planstream.plans.watch(id, { follow: 'always' })) show(plan)
 }
 
 function show({ query, status, steps }: PlanState): void {
-	element('query').textContent = query
-	element('status').textContent = status
-	element('steps').replaceChildren(...steps.map(({ name, status: step, progress }) => item(`${name}: ${step}`, progress)))
+	findElement('query').textContent = query
+	findElement('status').textContent = status
+	findElement('steps').replaceChildren(
+		...steps.map(({ name, status: step, progress }) => createItem(`${name}: ${step}`, progress)),
+	)
 }
 
-/** A line with a bar; text is set as text, whatever a plan's name holds. */
-function item(text: string, progress: number): HTMLLIElement {
+/** Makes a line with a progress bar. The text is never parsed as HTML, so names of plans are safe. */
+function createItem(text: string, progress: number): HTMLLIElement {
 	const line = document.createElement('li')
 	const bar = document.createElement('progress')
 	bar.value = progress
@@ -41,7 +45,7 @@ function item(text: string, progress: number): HTMLLIElement {
 	return line
 }
 
-function element(id: string): HTMLElement {
+function findElement(id: string): HTMLElement {
 	const found = document.getElementById(id)
 	if (found === null) throw new Error(`The page has no element "${id}".`)
 	return found

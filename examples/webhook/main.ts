@@ -1,4 +1,4 @@
-// A handler that tells another system of each plan that has come to its end.
+// Notifies another system of every plan that completes or fails.
 import { startServer } from '@planstream/server'
 
 const target = process.env.WEBHOOK_URL ?? 'http://localhost:4000/hook'

@@ -3,23 +3,27 @@ import path from 'node:path'
 import { build, type InlineConfig } from 'tsdown'
 import type { Manifest } from './packages.js'
 
-/** The packages of others whose code goes into the client, so that it is installed alone. */
+/** Third-party packages whose code is bundled into the client, so that it has no dependencies. */
 export const BUNDLED: readonly string[] = ['eventsource-parser']
 
-/** The file with the licences of what is bundled. */
+/** The file with the licences of the bundled packages. */
 export const LICENCES = 'THIRD-PARTY-LICENSES'
 
-/** The types of the client hold what they need of these, so that they need neither them nor zod. */
+/** Packages whose types are bundled, so that the types of the client need neither them nor zod. */
 const TYPES_OF = [/^@planstream\/shared/]
 
 /**
- * Makes the client's entries anew as one file each for code and types, with the licences of what they hold.
+ * Bundles the entries of the client into one file each for code and types, and adds the licences.
  *
  * @param into - the folder of the package; its `dist` is replaced
  */
 export async function bundleClient(root: string, { exports = {} }: Manifest, into: string): Promise<void> {
 	const cwd = path.join(root, 'client')
-	const entry = Object.fromEntries(Object.values(exports).map((target) => [nameOf(target), sourceOf(target)]))
+	const entry = Object.fromEntries(
+		Object.values(exports)
+			.map(nameEntry)
+			.map((name) => [name, `src/${name}.ts`]),
+	)
 	const common: InlineConfig = {
 		cwd,
 		config: false,
@@ -34,20 +38,16 @@ export async function bundleClient(root: string, { exports = {} }: Manifest, int
 	}
 	await build({ ...common, clean: true, dts: false, deps: { alwaysBundle: [...BUNDLED], onlyBundle: [...BUNDLED] } })
 	await build({ ...common, clean: false, dts: { emitDtsOnly: true }, deps: { alwaysBundle: TYPES_OF, onlyBundle: false } })
-	writeFileSync(path.join(into, LICENCES), licences(root))
+	writeFileSync(path.join(into, LICENCES), readLicences(root))
 }
 
 /** `./dist/react/index.js` is made from `src/react/index.ts` and named `react/index`. */
-function nameOf(target: unknown): string {
+function nameEntry(target: unknown): string {
 	const file = (target as { readonly default: string }).default
 	return file.replace(/^\.\/dist\//, '').replace(/\.js$/, '')
 }
 
-function sourceOf(target: unknown): string {
-	return `src/${nameOf(target)}.ts`
-}
-
-function licences(root: string): string {
+function readLicences(root: string): string {
 	return BUNDLED.map((name) => `${name}\n\n${readFileSync(path.join(root, 'node_modules', name, 'LICENSE'), 'utf8')}`).join(
 		'\n\n',
 	)

@@ -5,22 +5,22 @@ import { publint } from 'publint'
 import { formatMessage } from 'publint/utils'
 import type { Manifest } from './packages.js'
 
-/** Packages here are modules: who uses `require` on Node 20.19 or later gets the module itself. */
+/** The packages are ES modules; `require` on Node 20.19 or later returns the module itself. */
 const OF_COMMONJS = new Set(['CJSResolvesToESM'])
-/** Resolution of before `exports`, which no runtime or compiler that is served here uses. */
+/** Resolution from before `exports`, which supported runtimes and compilers do not use. */
 const OF_OLD_RESOLUTION = 'node10'
 
-/** What is wrong with a packed package, one sentence each. */
-export async function faultsOf(tarball: string, folder: string, manifest: Manifest): Promise<string[]> {
+/** Lists the faults of a packed package, one sentence each. */
+export async function findFaults(tarball: string, folder: string, manifest: Manifest): Promise<string[]> {
 	const { messages } = await publint({ pkgDir: folder, pack: false, strict: true, level: 'warning' })
 	const read = { ...manifest } as Record<string, unknown>
 	const lint = messages.map((message) => formatMessage(message, read) ?? message.code)
-	return [...lint, ...(manifest.exports === undefined ? [] : await wrongTypes(tarball))]
+	return [...lint, ...(manifest.exports === undefined ? [] : await findTypeFaults(tarball))]
 }
 
-async function wrongTypes(tarball: string): Promise<string[]> {
+async function findTypeFaults(tarball: string): Promise<string[]> {
 	const analysis = await checkPackage(createPackageFromTarballData(readFileSync(tarball)))
-	if (!analysis.types) return ['It has no types.']
+	if (!analysis.types) return ['The package has no types.']
 	return analysis.problems
 		.filter((problem) => !OF_COMMONJS.has(problem.kind))
 		.filter((problem) => !('resolutionKind' in problem && problem.resolutionKind === OF_OLD_RESOLUTION))

@@ -1,8 +1,8 @@
-/** The workspaces that are published, each after those it needs. */
+/** The published workspaces, each after its dependencies. */
 export const PACKAGES = ['shared', 'client', 'server', 'cli'] as const
 export type Package = (typeof PACKAGES)[number]
 
-/** What a package says of itself, as far as the release reads it. */
+/** The part of a package.json that the release reads. */
 export interface Manifest {
 	readonly name: string
 	readonly version: string

@@ -1,19 +1,19 @@
 import { type Principal, startServer } from '@planstream/server'
 import { contract } from '@planstream/shared/schemas'
-import { planId, type SentEvent, sentEvent } from '../../events.js'
-import { sentProse } from '../prose.js'
+import { makeSentEvent, planId, type SentEvent } from '../../events.js'
+import { makeSentProse } from '../prose.js'
 import type { ServerUnderTest, StartServer } from './server-under-test.js'
 
 const PRINCIPAL: Principal = { tenant: 'default', actor: { type: 'user', id: 'bench' }, scopes: new Set(['events:publish']) }
 
-/** Longer than a run: the readers of the load generator do not answer pings. */
+/** Longer than a run, because the readers of the load generator do not answer pings. */
 const PING_INTERVAL_MS = 600_000
 
-/** The product as it is served: every event is checked, folded and durable before it is delivered. */
-export const planstream: StartServer = (directory) => start(directory, sentEvent, false)
+/** Starts the product: every event is validated, folded and durable before it is delivered. */
+export const planstream: StartServer = (directory) => start(directory, makeSentEvent, false)
 
-/** The same for who may have its streams compressed, with events that say something. */
-export const planstreamProse: StartServer = (directory) => start(directory, sentProse, true)
+/** Starts the product with compression, and with events of natural words. */
+export const planstreamProse: StartServer = (directory) => start(directory, makeSentProse, true)
 
 type MakeEvent = (seq: number, stamp: number) => SentEvent
 

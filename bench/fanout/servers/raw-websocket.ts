@@ -2,12 +2,12 @@ import { createServer } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { WebSocketServer } from 'ws'
-import { deliveredEvent } from '../../events.js'
+import { makeDeliveredEvent } from '../../events.js'
 import { webSocketFrame } from '../websocket-frame.js'
 import { listen, type ServerUnderTest, Sockets } from './server-under-test.js'
 
-/** The floor of WebSocket: `ws` accepts, and one frame, made once, is written to every socket. It has the bytes that tRPC would send. */
-export async function rawWebSocket(): Promise<ServerUnderTest> {
+/** Starts the floor of WebSocket: `ws` accepts, and one frame is written to every socket. It has the bytes that tRPC would send. */
+export async function startRawWebSocket(): Promise<ServerUnderTest> {
 	const sockets = new Sockets<Duplex>()
 	const server = createServer()
 	const upgrades = new WebSocketServer({ noServer: true, clientTracking: false })
@@ -18,7 +18,7 @@ export async function rawWebSocket(): Promise<ServerUnderTest> {
 		port: await listen(server),
 		subscribers: () => sockets.size,
 		publish: (seq, stamp, plan) => {
-			const event = deliveredEvent(seq, stamp, plan)
+			const event = makeDeliveredEvent(seq, stamp, plan)
 			const message = {
 				id: 1,
 				jsonrpc: '2.0',

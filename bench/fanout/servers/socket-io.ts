@@ -1,11 +1,11 @@
 import { createServer, type Server } from 'node:http'
 import { createRequire } from 'node:module'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { deliveredEvent, planId } from '../../events.js'
-import { peersFolder } from '../peers.js'
+import { makeDeliveredEvent, planId } from '../../events.js'
+import { readPeersFolder } from '../peers.js'
 import { listen, type ServerUnderTest } from './server-under-test.js'
 
-/** As much of socket.io as is used here; it is installed by hand, so its own types are not there. */
+/** The part of socket.io that is used here; it is installed by hand, so its own types are missing. */
 interface SocketIo {
 	on(event: 'connection', listener: (socket: { readonly handshake: Handshake; join(room: string): void }) => void): void
 	to(room: string): { emit(event: string, data: unknown): void }
@@ -20,13 +20,13 @@ type SocketIoClass = new (
 	options: { readonly pingInterval: number; readonly transports: readonly string[] },
 ) => SocketIo
 
-/** Longer than a run: the readers of the load generator do not answer pings. */
+/** Longer than a run, because the readers of the load generator do not answer pings. */
 const PING_INTERVAL_MS = 600_000
 
-/** A peer: a room for each plan. Nothing is stored. */
-export async function socketIo(): Promise<ServerUnderTest> {
+/** Starts a peer with one room per plan. It stores nothing. */
+export async function startSocketIo(): Promise<ServerUnderTest> {
 	const server = createServer()
-	const installed = createRequire(`${peersFolder()}/package.json`)('socket.io') as { readonly Server: SocketIoClass }
+	const installed = createRequire(`${readPeersFolder()}/package.json`)('socket.io') as { readonly Server: SocketIoClass }
 	const io = new installed.Server(server, { pingInterval: PING_INTERVAL_MS, transports: ['websocket'] })
 	let watching = 0
 	io.on('connection', (socket) => {
@@ -37,7 +37,7 @@ export async function socketIo(): Promise<ServerUnderTest> {
 		port: await listen(server),
 		subscribers: () => watching,
 		publish: (seq, stamp, plan) => {
-			io.to(planId(plan)).emit('event', deliveredEvent(seq, stamp, plan))
+			io.to(planId(plan)).emit('event', makeDeliveredEvent(seq, stamp, plan))
 			return nextTurn()
 		},
 	}

@@ -4,20 +4,22 @@ import { initTRPC, tracked } from '@trpc/server'
 import { createHTTPServer } from '@trpc/server/adapters/standalone'
 import { applyWSSHandler } from '@trpc/server/adapters/ws'
 import { WebSocketServer } from 'ws'
-import { type DeliveredEvent, deliveredEvent } from '../../events.js'
+import { type DeliveredEvent, makeDeliveredEvent } from '../../events.js'
 import { listen, type ServerUnderTest } from './server-under-test.js'
 
-/** The peer: the subscription of tRPC's own documentation, over its own adapters for WebSocket and server-sent events. Nothing is stored. */
-export async function stockTrpc(): Promise<ServerUnderTest> {
+/** Starts the peer: the subscription of tRPC's documentation over tRPC's adapters for WebSocket and server-sent events. It stores nothing. */
+export async function startStockTrpc(): Promise<ServerUnderTest> {
 	let watching = 0
 	const emitter = new EventEmitter().setMaxListeners(0)
 	const t = initTRPC.create()
 	const router = t.router({
-		events: t.procedure.input(planOf).subscription(async function* ({ input, signal }) {
-			watching++
-			const events = on(emitter, input, { ...(signal !== undefined && { signal }) })
-			for await (const [event] of events as AsyncIterable<[DeliveredEvent]>) yield tracked(event.cursor, event)
-		}),
+		events: t.procedure
+			.input((given: unknown) => (given as { readonly plan_id: string }).plan_id)
+			.subscription(async function* ({ input, signal }) {
+				watching++
+				const events = on(emitter, input, { ...(signal !== undefined && { signal }) })
+				for await (const [event] of events as AsyncIterable<[DeliveredEvent]>) yield tracked(event.cursor, event)
+			}),
 	})
 	const server = createHTTPServer({ router })
 	applyWSSHandler({ wss: new WebSocketServer({ server }), router })
@@ -25,13 +27,9 @@ export async function stockTrpc(): Promise<ServerUnderTest> {
 		port: await listen(server),
 		subscribers: () => watching,
 		publish: (seq, stamp, plan) => {
-			const event = deliveredEvent(seq, stamp, plan)
+			const event = makeDeliveredEvent(seq, stamp, plan)
 			emitter.emit(event.plan_id, event)
 			return nextTurn()
 		},
 	}
-}
-
-function planOf(input: unknown): string {
-	return (input as { readonly plan_id: string }).plan_id
 }
