@@ -8,19 +8,19 @@ const FRAME_MS = 100
 const DEFAULT_COLUMNS = 80
 const DEFAULT_ROWS = 24
 
-/** Where a plan is shown while it is followed. */
+/** Output of a plan while it is followed. */
 export interface Display {
-	/** The plan, and the event that made it so. */
+	/** Shows the plan after an event. */
 	show(state: PlanState, event: PlanEvent): Promise<void>
-	/** The plan as it stands where its events begin, when those before are gone; a program reads it with `show`. */
+	/** Sets the state from which the events continue when earlier ones are gone. Not written as JSON. */
 	begin(state: PlanState): void
-	/** One line about the connection or the history, until the next event; null takes it away. */
+	/** Shows a line about the connection or the history until the next event; null removes it. */
 	say(text: string | null): void
-	/** Ends with the last picture. */
+	/** Draws the final state and ends. */
 	close(): void
 }
 
-/** A picture in a terminal, or one JSON event a line for a program. */
+/** Opens a live view in a terminal, or one JSON event per line for programs. */
 export function openDisplay({ json }: { readonly json: boolean }): Display {
 	return wantsJson(json) ? jsonLines() : livePicture()
 }
@@ -53,7 +53,7 @@ function livePicture(): Display {
 		const state = plan === null ? [] : render(plan, view)
 		const below = line === null ? [] : [view.paint('yellow', clip(line, view.width))]
 		const lines = [...state, ...below]
-		// log-update 7.2 leaves out the lines below one that was added or taken away.
+		// log-update 7.2 does not redraw the lines below one that was added or removed.
 		if (lines.length !== height) picture.clear()
 		height = lines.length
 		picture(lines.join('\n'))
@@ -80,7 +80,7 @@ function livePicture(): Display {
 	}
 }
 
-/** A terminal that does not know its size says 0. */
+/** Returns the view for this terminal. One of unknown size reports 0. */
 export function terminal(): View {
 	const { columns, rows } = process.stdout
 	return { now: Date.now(), width: columns || DEFAULT_COLUMNS, height: (rows || DEFAULT_ROWS) - 1, paint }

@@ -2,23 +2,23 @@ import { createReadStream } from 'node:fs'
 import type { EventInput } from '@planstream/client'
 import { UsageError } from './exit.js'
 
-/** A whole document read at once may be this large. */
+/** Maximum size of a document that is read as a whole. */
 const MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 
-/** Where a command reads from. */
+/** Input of a command. */
 export interface Input {
-	/** Begins the messages about it. */
+	/** Name at the start of messages about it. */
 	readonly name: string
 	readonly bytes: AsyncIterable<Uint8Array>
 }
 
-/** A file, or standard input for `-`. */
+/** Opens a file, or standard input for `-`. */
 export function openInput(path: string): Input {
 	return path === '-' ? { name: 'Standard input', bytes: process.stdin } : { name: path, bytes: createReadStream(path) }
 }
 
 /**
- * The text of an input as it comes in.
+ * Reads the text of an input as it arrives.
  *
  * @throws UsageError when it cannot be read or is not UTF-8
  */
@@ -41,9 +41,9 @@ function reason(error: unknown): string {
 }
 
 /**
- * A whole input as one JSON value.
+ * Reads a whole input as one JSON value.
  *
- * @throws UsageError when it is no JSON or larger than 64 MiB
+ * @throws UsageError when it is not JSON or is larger than 64 MiB
  */
 export async function readJson(input: Input): Promise<unknown> {
 	let text = ''
@@ -54,7 +54,7 @@ export async function readJson(input: Input): Promise<unknown> {
 	return parseJson(text, input.name)
 }
 
-/** @param what - what the text is, to begin the message with */
+/** @param what - name of the text, at the start of the message */
 function parseJson(text: string, what: string): unknown {
 	try {
 		return JSON.parse(text)
@@ -63,30 +63,30 @@ function parseJson(text: string, what: string): unknown {
 	}
 }
 
-/** The server checks the rest and names the path of what is wrong. */
+/** Checks only that a value is an object: the server validates the rest and names the path of an error. */
 export function isObject<Expected extends object = Record<string, unknown>>(value: unknown): value is Expected {
 	return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** No event the server takes is larger. */
+/** Maximum size of an event that the server accepts. */
 const MAX_LINE_CHARACTERS = 1024 * 1024
 /** An array is held in memory as a whole; lines are not. */
 const MAX_ARRAY_CHARACTERS = 64 * 1024 * 1024
 
 const EXAMPLE = '{"event_type":"step_progress","step_id":"step_1","data":{"progress":0.5}}'
 
-/** An event of an input. */
+/** An event read from an input. */
 export interface SentEvent {
 	readonly event: EventInput
-	/** Where it stands in the input; begins a message about it. */
+	/** Position in the input, at the start of messages about it. */
 	readonly place: string
 }
 
 /**
- * The events of an input, a group for each piece that comes in, so that a pipe's events go on as soon as they are there.
- * The input is JSON lines, or one JSON array.
+ * Reads the events of an input, JSON lines or one JSON array. Each chunk of input yields a group, so that events of a pipe are
+ * sent as soon as they arrive.
  *
- * @throws UsageError names the line that is no event
+ * @throws UsageError names the line that is not an event
  */
 export async function* readEvents(input: Input): AsyncGenerator<SentEvent[]> {
 	const lines = new Lines(input.name)
@@ -101,7 +101,7 @@ export async function* readEvents(input: Input): AsyncGenerator<SentEvent[]> {
 	yield array === null ? lines.end() : arrayEvents(array, input.name)
 }
 
-/** Cuts text into lines and each line into its event. */
+/** Splits text into lines and parses each as an event. */
 class Lines {
 	readonly #name: string
 	#number = 0
@@ -111,7 +111,7 @@ class Lines {
 		this.#name = name
 	}
 
-	/** The events of the lines that this text completes. */
+	/** Returns the events of the lines that this text completes. */
 	take(text: string): SentEvent[] {
 		const lines = (this.#rest + text).split('\n')
 		this.#rest = lines.pop() ?? ''
@@ -122,7 +122,7 @@ class Lines {
 		return events
 	}
 
-	/** The event of a last line without its end. */
+	/** Returns the event of a last line without a line break. */
 	end(): SentEvent[] {
 		return this.#event(this.#rest)
 	}
@@ -136,7 +136,7 @@ class Lines {
 
 function longer(array: string, part: string, name: string): string {
 	if (array.length + part.length <= MAX_ARRAY_CHARACTERS) return array + part
-	throw new UsageError(`${name} is an array of more than ${MAX_ARRAY_CHARACTERS} characters; write one event a line instead.`)
+	throw new UsageError(`${name} is an array of more than ${MAX_ARRAY_CHARACTERS} characters; write one event per line instead.`)
 }
 
 function arrayEvents(text: string, name: string): SentEvent[] {
@@ -145,6 +145,6 @@ function arrayEvents(text: string, name: string): SentEvent[] {
 }
 
 function toSent(value: unknown, place: string): SentEvent {
-	if (!isObject<EventInput>(value)) throw new UsageError(`${place}, is no event. An event is an object such as ${EXAMPLE}.`)
+	if (!isObject<EventInput>(value)) throw new UsageError(`${place}, is not an event. An event is an object such as ${EXAMPLE}.`)
 	return { event: value, place }
 }

@@ -13,12 +13,12 @@ import { EXIT, type ExitCode } from './exit.js'
 import { endWithReader, note } from './output.js'
 
 const EXIT_CODES = `
-Exit codes: 0 done, 1 the plan failed, was cancelled or is damaged, 2 wrong usage, bad input or no server, 130 stopped by Ctrl-C.
-What is piped is JSON, one event, plan or answer a line; everything for people goes to standard error then.`
+Exit codes: 0 success, 1 the plan failed, was cancelled or is damaged, 2 wrong usage, bad input or no server, 130 stopped by Ctrl-C.
+Piped output is JSON, one event, plan or answer per line; messages for people then go to standard error.`
 
-const JSON_FLAG = ['--json', 'one JSON event a line, also in a terminal'] as const
+const JSON_FLAG = ['--json', 'print one JSON event per line, even in a terminal'] as const
 
-/** The command line; each action hands its exit code to `exit`. */
+/** Creates the command line; each action passes its exit code to `exit`. */
 function program(exit: (code: ExitCode) => void): Command {
 	const planstream = new Command('planstream')
 		.description('Runs plans with your agents and streams every event of every plan to everyone who watches.')
@@ -27,20 +27,20 @@ function program(exit: (code: ExitCode) => void): Command {
 		.exitOverride()
 	planstream
 		.command('serve')
-		.description('run the server; HOST, PORT and PLANSTREAM_DATA say where')
+		.description('run the server; HOST, PORT and PLANSTREAM_DATA configure it')
 		.action(async () => exit(await serveCommand()))
 	planstream
 		.command('demo')
-		.description('run a server and a real plan on it: research in a folder of documents')
-		.option('--corpus <folder>', "the documents (default: the project's own docs)")
-		.option('--question <text>', 'what to look for; may be repeated', (text, before: string[] = []) => [...before, text])
-		.option('--exit', 'end with the plan instead of going on serving')
+		.description('start a server and run a real plan on it: research over a folder of documents')
+		.option('--corpus <folder>', "folder of documents (default: the project's own docs)")
+		.option('--question <text>', 'question to research; may be repeated', (text, before: string[] = []) => [...before, text])
+		.option('--exit', 'exit when the plan ends instead of serving on')
 		.option(...JSON_FLAG)
 		.action(async (options: DemoOptions) => exit(await demoCommand(options)))
 	planstream
 		.command('run')
 		.description('create a plan and follow it to its end')
-		.argument('<plan.json>', 'file of the plan, or - for standard input')
+		.argument('<plan.json>', 'file with the plan, or - for standard input')
 		.addOption(urlOption())
 		.option(...JSON_FLAG)
 		.action(async (file: string, options: RunOptions) => exit(await runCommand(file, options)))
@@ -50,25 +50,25 @@ function program(exit: (code: ExitCode) => void): Command {
 		.argument('<plan_id>')
 		.addOption(urlOption())
 		.option(...JSON_FLAG)
-		.option('--after <cursor>', 'only the events behind this cursor or number, or "now"; as JSON lines')
-		.option('--follow', 'stay when the plan has ended: a failed one can be retried')
+		.option('--after <cursor>', 'only events after this cursor or number, or "now"; prints JSON lines')
+		.option('--follow', 'keep watching after the plan ends: a failed one can be retried')
 		.action(async (plan_id: string, options: WatchOptions) => exit(await watchCommand(plan_id, options)))
 	planstream
 		.command('publish')
-		.description('add events to a plan that is run elsewhere')
+		.description('publish events for an external plan')
 		.argument('<plan_id>')
 		.argument('[file]', 'events as JSON lines or as one JSON array, or - for standard input', '-')
 		.addOption(urlOption())
 		.action(async (plan_id: string, file: string, options: PublishOptions) => exit(await publishCommand(plan_id, file, options)))
 	planstream
 		.command('generate')
-		.description('write an SDK that knows what your agents take and give')
+		.description('generate an SDK with the types of your agents')
 		.requiredOption('--agents <module>', 'JavaScript module that exports them as a list named agents')
-		.requiredOption('--out <folder>', 'where to write index.ts')
+		.requiredOption('--out <folder>', 'folder to write index.ts to')
 		.action(async (options: GenerateOptions) => exit(await generateCommand(options)))
 	planstream
 		.command('conformance')
-		.description('see whether a server speaks the protocol; it makes plans of its own there')
+		.description('test whether a server implements the protocol; creates plans on it')
 		.addOption(urlOption())
 		.action(async (options: ConformanceCommandOptions) => exit(await conformanceCommand(options)))
 	addPlanCommands(planstream, exit)

@@ -17,34 +17,34 @@ import { type Command, Option } from 'commander'
 import { assertUrl, DEFAULT_DATA, DEFAULT_URL, tokenOfEnvironment } from './connection.js'
 import { UsageError } from './exit.js'
 
-/** Which plans a command is about. */
+/** Location of the plans that a command works on. */
 export interface Place {
-	/** Address of a server; an empty text names none. */
+	/** Address of a server; an empty text counts as absent. */
 	readonly url?: string | undefined
-	/** Data directory, whose server is asked, or whose file is opened when none runs; an empty text names none. */
+	/** Data directory: its server is used, or its file is opened when none runs; an empty text counts as absent. */
 	readonly data?: string | undefined
-	/** Whose plans of a directory's file; a server takes that from the key. */
+	/** Tenant of the plans in a directory's file; a server takes it from the key. */
 	readonly tenant?: string | undefined
 }
 
-/** Adds where the plans are; the same for every command that needs no server. */
+/** Adds the options that locate plans, the same for every command that works without a server. */
 export function addPlace(command: Command): Command {
 	const options = [
-		new Option('--url <url>', 'address of a server, asked instead of a data directory').env('PLANSTREAM_URL'),
+		new Option('--url <url>', 'server address, used instead of a data directory').env('PLANSTREAM_URL'),
 		new Option(
 			'--data <directory>',
-			`data directory: its server is asked, or its file is opened when none runs (default: ${DEFAULT_DATA})`,
+			`data directory: its server is used, or its file is opened when none runs (default: ${DEFAULT_DATA})`,
 		).env('PLANSTREAM_DATA'),
 		new Option(
 			'--tenant <name>',
-			"whose plans of a directory's file (default: those without keys; a server takes it from the key)",
+			"tenant of the plans in a directory's file (default: the one without keys; a server takes it from the key)",
 		),
 	]
 	for (const option of options) command.addOption(option)
 	return command
 }
 
-/** Plans to look at, check, copy and remove, wherever they are. */
+/** Plans of a server or of a file. */
 export interface Plans extends AsyncDisposable {
 	list(input: ListInput): Promise<ListOutput>
 	get(plan_id: string): Promise<PlanState>
@@ -56,11 +56,11 @@ export interface Plans extends AsyncDisposable {
 }
 
 /**
- * The plans of the server that was named, of the one that has the directory open, or of the directory itself. Only where nobody said
- * which and there is nothing in the usual place, those of a server that listens where servers do.
+ * Opens the plans of the named server, of the server that has the directory open, or of the directory itself. When neither is
+ * named and the default directory has no plans, uses the server at the default address.
  *
- * @param make - whether a directory that was named is made when it holds no plans
- * @throws UsageError when a directory that was named holds no plans, and for a tenant that a server is to be asked for
+ * @param make - whether to create a named directory that holds no plans
+ * @throws UsageError when a named directory holds no plans, and for a tenant together with a server
  */
 export async function openPlans({ url, data, tenant }: Place, { make = false } = {}): Promise<Plans> {
 	if (url) return served(assertUrl(url), tokenOfEnvironment(), tenant)
@@ -76,8 +76,8 @@ export async function openPlans({ url, data, tenant }: Place, { make = false } =
 
 function served(url: string, token: string | undefined, tenant: string | undefined): ServedPlans {
 	if (tenant === undefined) return new ServedPlans(url, token)
-	const advice = `Ask the server at ${url} with --url and a key of ${tenant} in PLANSTREAM_TOKEN.`
-	throw new UsageError(`--tenant is for the file of a directory that no server has open. ${advice}`)
+	const advice = `Use --url ${url} with a key of ${tenant} in PLANSTREAM_TOKEN.`
+	throw new UsageError(`--tenant only works on the file of a directory that no server has open. ${advice}`)
 }
 
 /** The plans of a running server. */
@@ -121,7 +121,7 @@ class ServedPlans implements Plans {
 	async import(lines: AsyncIterable<Uint8Array>): Promise<ImportOutput> {
 		const request = this.#request('POST', '/api/v1/admin/import')
 		const answered = answerTo(request, this.#url)
-		// A server that refuses does not wait for the rest; its answer says more than the broken pipe.
+		// A server that refuses closes early; its answer says more than the broken pipe.
 		const [answer, sent] = await Promise.allSettled([answered, pipeline(Readable.from(lines), request)])
 		if (answer.status === 'rejected') throw answer.reason
 		if (sent.status === 'rejected') throw sent.reason
@@ -139,7 +139,7 @@ class ServedPlans implements Plans {
 	}
 }
 
-/** @throws PlanstreamError what the server refuses with, or `unreachable` */
+/** Waits for the response. @throws PlanstreamError the server's error, or `unreachable` */
 async function answerTo(request: ClientRequest, url: string): Promise<IncomingMessage> {
 	let answer: IncomingMessage
 	try {

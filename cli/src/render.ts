@@ -2,16 +2,16 @@ import { isPlanFinished, type PlanState, type StepState, type StepStatus } from 
 import stringWidth from 'string-width'
 import { clip, column, duration, oneLine, wrap } from './text.js'
 
-/** Something a person may want to do next, and what to type for it. */
+/** A suggested next action, and the command for it. */
 export interface Hint {
 	readonly wish: string
 	readonly command: string
 }
 
-/** Open reviews that are named; the command lists the others. */
+/** Maximum number of open reviews suggested; the command lists the others. */
 const NAMED_REVIEWS = 3
 
-/** What can be typed next for a plan that waits for somebody; nothing for one that goes its way, and for one that is run elsewhere. */
+/** Suggests commands for a plan that waits for a person; none for a plan that proceeds by itself and for an external one. */
 function hints({ plan_id, owner, status, steps }: PlanState): Hint[] {
 	if (owner === 'external') return []
 	const type = (wish: string, command: string, more = ''): Hint => ({
@@ -51,13 +51,13 @@ function hints({ plan_id, owner, status, steps }: PlanState): Hint[] {
 
 export type Style = 'bold' | 'dim' | 'green' | 'red' | 'yellow' | 'cyan'
 
-/** How a plan is looked at. */
+/** Settings for rendering a plan. */
 export interface View {
 	/** Milliseconds since 1970. */
 	readonly now: number
 	/** Columns of the terminal. */
 	readonly width: number
-	/** Lines of the terminal; null shows every step, however many there are. */
+	/** Lines of the terminal; null shows every step. */
 	readonly height: number | null
 	readonly paint: (style: Style, text: string) => string
 }
@@ -84,7 +84,7 @@ const LOOKS: Record<StepStatus, { readonly icon: string; readonly style: Style; 
 	cancelled: { icon: '⊘', style: 'dim', waits: false },
 }
 
-/** A plan as lines for a terminal: its query, where it stands, its steps, and what can be done about it; every error is told in full. */
+/** Renders a plan as lines for a terminal: its query, status, steps and suggested commands; errors are shown in full. */
 export function render(state: PlanState, view: View): string[] {
 	const head = [...title(state, view), summary(state, view)]
 	const error = state.error === null ? [] : errorLines(state.error, '  ', view)
@@ -121,7 +121,7 @@ function planStyle(state: PlanState): Style {
 
 type Show = (step: StepState) => string[]
 
-/** The steps; when there is not room for all, what waits and what is done is counted rather than shown. */
+/** Renders the steps; if they do not all fit, waiting and finished ones are counted instead. */
 function stepLines(steps: readonly StepState[], room: number | null, view: View): string[] {
 	const names = steps.map(({ name }) => stringWidth(oneLine(name)))
 	const columns = Math.max(NAME_COLUMNS.least, Math.min(Math.floor(view.width * NAME_COLUMNS.part), Math.max(0, ...names)))
@@ -134,7 +134,7 @@ function stepLines(steps: readonly StepState[], room: number | null, view: View)
 	return [...done, ...openLines(waiting(null), room - done.length - rest.length, show, view), ...rest]
 }
 
-/** The steps on which something happens; when even they do not fit, those that failed come first. */
+/** Renders the active steps; if even they do not fit, failed ones come first. */
 function openLines(steps: readonly StepState[], room: number, show: Show, view: View): string[] {
 	const lines = steps.flatMap(show)
 	if (lines.length <= room) return lines
@@ -142,7 +142,7 @@ function openLines(steps: readonly StepState[], room: number, show: Show, view: 
 		.toSorted(failedFirst)
 		.flatMap(show)
 		.slice(0, Math.max(0, room - 1))
-	return [...first, line([[`  … ${lines.length - first.length} more lines: make the window higher`, 'dim']], view)]
+	return [...first, line([[`  … ${lines.length - first.length} more lines: enlarge the window`, 'dim']], view)]
 }
 
 function failedFirst(a: StepState, b: StepState): number {
@@ -222,7 +222,7 @@ function errorLines(error: { readonly code: string; readonly message: string }, 
 	return wrap(text, columns).map((part) => line([[indent], [part, 'red']], view))
 }
 
-/** Time between two server times; a clock of the server that goes ahead of ours gives 0. */
+/** Measures the time between two server times; 0 if the server's clock is ahead of ours. */
 function elapsedMs(start: string | null, end: string | null, { now }: View): number | null {
 	return start === null ? null : Math.max(0, (end === null ? now : Date.parse(end)) - Date.parse(start))
 }
@@ -231,7 +231,7 @@ function separated(cells: readonly Cell[]): Cell[] {
 	return cells.filter(([text]) => text !== '').flatMap((cell, at) => (at === 0 ? [cell] : [[' · ', 'dim'] as const, cell]))
 }
 
-/** One line of cells, none of it beyond the width. */
+/** Joins cells into one line, cut at the width. */
 function line(cells: readonly Cell[], { width, paint }: View): string {
 	let left = width
 	let text = ''

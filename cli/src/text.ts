@@ -3,14 +3,17 @@ import stringWidth from 'string-width'
 
 const graphemes = new Intl.Segmenter()
 
-/** Text of somebody else as one line that cannot steer the terminal: escape sequences go, other control characters and any space become one space. */
+/**
+ * Turns foreign text into one line that cannot control the terminal: removes escape sequences, and turns other control characters
+ * and white space into single spaces.
+ */
 export function oneLine(text: string): string {
 	return stripVTControlCharacters(text)
 		.replace(/[\s\p{Cc}\p{Zl}\p{Zp}\u200e\u200f\u202a-\u202e\u2066-\u2069]+/gu, ' ')
 		.trim()
 }
 
-/** The text, cut to so many terminal columns; a cut shows as `…`. */
+/** Cuts text to a number of terminal columns; a cut shows as `…`. */
 export function clip(text: string, columns: number): string {
 	if (stringWidth(text) <= columns) return text
 	let kept = ''
@@ -23,13 +26,13 @@ export function clip(text: string, columns: number): string {
 	return columns < 1 ? '' : `${kept}…`
 }
 
-/** The text in exactly so many columns. */
+/** Cuts or pads text to a number of columns. */
 export function column(text: string, columns: number): string {
 	const clipped = clip(text, columns)
 	return clipped + ' '.repeat(columns - stringWidth(clipped))
 }
 
-/** The text in lines of at most so many columns, broken between words where that is possible. */
+/** Wraps text at a number of columns, between words if possible. */
 export function wrap(text: string, columns: number): string[] {
 	const lines: string[] = []
 	let line = ''
@@ -45,7 +48,7 @@ export function wrap(text: string, columns: number): string[] {
 	return [...lines, line]
 }
 
-/** A word, in pieces that fit. */
+/** Splits a word into pieces that fit. */
 function pieces(word: string, columns: number): string[] {
 	if (stringWidth(word) <= columns) return [word]
 	const parts = ['']
@@ -57,7 +60,7 @@ function pieces(word: string, columns: number): string[] {
 	return parts
 }
 
-/** A duration for people: `12 ms`, `0.4 s`, `42 s`, `3 min 05 s`, `1 h 02 min`. */
+/** Formats a duration for people: `12 ms`, `0.4 s`, `42 s`, `3 min 05 s`, `1 h 02 min`. */
 export function duration(ms: number): string {
 	if (ms < 100) return `${Math.max(0, Math.round(ms))} ms`
 	if (ms < 9950) return `${(ms / 1000).toFixed(1)} s`

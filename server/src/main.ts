@@ -6,9 +6,9 @@ import { type RunningServer, startServer } from './server.js'
 import { parseSettings, type Settings } from './settings.js'
 
 /**
- * The agents that the settings ask for, beside the built-in ones.
+ * Creates the agents that the settings configure in addition to the built-in ones.
  *
- * @throws PlanstreamError `bad_request` when the key they name is not in the environment
+ * @throws PlanstreamError `bad_request` when the environment variable of the key is not set
  */
 export function agentsFrom(settings: Settings, env: NodeJS.ProcessEnv): Agent[] {
 	const {
@@ -27,17 +27,17 @@ export function agentsFrom(settings: Settings, env: NodeJS.ProcessEnv): Agent[] 
 
 const BAD_SETTINGS = 2
 const CANNOT_START = 1
-/** A terminal sends Ctrl-C to npm and to us, and npm sends it on: what comes again this soon is the same Ctrl-C. */
+/** A terminal sends Ctrl-C to npm and to this process, and npm forwards it: a repeat this soon is the same Ctrl-C. */
 const SAME_SIGNAL_MS = 300
-/** What a shell reports of a process that a signal ended. */
+/** Exit codes that a shell reports for a process ended by a signal. */
 const SIGNAL_EXIT = { SIGINT: 130, SIGTERM: 143 } as const
 
 /**
- * Serves until the process is told to stop: the whole of `planstream serve`. Standard output carries one line, when the server is
- * ready; everything else goes to standard error. SIGTERM and SIGINT stop the server in order, a second one ends the process at once; SIGHUP
- * has it read its files of keys and limits again.
+ * Runs `planstream serve` until a signal stops it. Standard output gets one line, when the server is ready; everything else goes
+ * to standard error. SIGTERM and SIGINT shut the server down gracefully, a second one ends the process at once; SIGHUP reloads the
+ * files of keys and limits.
  *
- * @param env - the settings, as environment variables; a wrong one is named and ends the process with exit code 2
+ * @param env - settings as environment variables; an invalid one is reported by name and ends the process with exit code 2
  */
 export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
 	let reload: RunningServer['reload'] = () => Promise.resolve()
@@ -84,14 +84,14 @@ async function startWithSettings(settings: Settings, agents: readonly Agent[]): 
 	}
 }
 
-/** Says why there is no server and ends the process; what nobody foresaw is thrown on with its stack. */
+/** Prints why the server cannot start and ends the process; unexpected errors are rethrown with their stack. */
 function refuse(error: unknown, code: number): never {
 	if (!(error instanceof PlanstreamError)) throw error
 	process.stderr.write(`${error.message}\n`)
 	process.exit(code)
 }
 
-/** Resolves when a signal has come and the server has stopped. */
+/** Resolves when a signal has arrived and the server has stopped. */
 function waitForShutdown(server: RunningServer): Promise<void> {
 	return new Promise((resolve, reject) => {
 		let since = Number.POSITIVE_INFINITY

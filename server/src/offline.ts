@@ -24,16 +24,16 @@ import { DATABASE_FILE } from './log/sqlite/schema.js'
 import { Artifacts } from './plans/artifacts.js'
 import { clearPlan, deletePlan } from './plans/remove.js'
 
-/** Time for a server of this machine to say that it lives. */
+/** Time limit for a server on this machine to answer a health check. */
 const ANSWER_MS = 5000
 
 const serverFile = z.object({ url: z.url(), pid: z.int().min(1), token: z.string() })
 
-/** Where the server of a data directory listens, and the token that lets the command line in. */
+/** Address of a data directory's server, and the token of the command line. */
 export type FoundServer = Pick<z.output<typeof serverFile>, 'url' | 'token'>
 
 /**
- * The server that has a data directory open; null when none runs, whatever a process that was killed has left behind.
+ * Finds the server that has a data directory open; null when none runs, even if a killed process left its file behind.
  *
  * @throws PlanstreamError `forbidden` when the file that names it belongs to another user
  */
@@ -51,7 +51,7 @@ async function readJson(file: string): Promise<unknown> {
 		if (code === 'EACCES') {
 			throw new PlanstreamError(
 				'forbidden',
-				`${file} belongs to another user. Ask as the user who runs the server.`,
+				`${file} belongs to another user. Run the command as the user who runs the server.`,
 				{ file },
 				{ cause: error },
 			)
@@ -69,7 +69,7 @@ function isAlive(pid: number): boolean {
 	}
 }
 
-/** Whether somebody serves there: the process of that number may be another by now. */
+/** Whether a server answers there: its process id may belong to another program by now. */
 async function answers(url: string): Promise<boolean> {
 	try {
 		return (await fetch(new URL('/health/live', url), { signal: AbortSignal.timeout(ANSWER_MS) })).ok
@@ -80,7 +80,7 @@ async function answers(url: string): Promise<boolean> {
 
 /** The plans of a data directory that no server has open. */
 export interface KeptPlans extends AsyncDisposable {
-	/** @param input - what `plans.list` takes */
+	/** @param input - the input of `plans.list`, not parsed yet */
 	list(input: unknown): Promise<ListOutput>
 	get(plan_id: string): Promise<PlanState>
 	verify(plan_id: string): Promise<VerifyOutput>
@@ -91,16 +91,17 @@ export interface KeptPlans extends AsyncDisposable {
 }
 
 export interface KeptPlansOptions {
-	/** Whether a file is made where there is none. */
+	/** Whether to create a missing file. */
 	readonly make: boolean
-	/** Whose plans. @defaultValue those of a server without keys */
+	/** Tenant of the plans. @defaultValue the tenant of a server without keys */
 	readonly tenant?: string | undefined
 }
 
 /**
- * Opens the file of a data directory by itself; null when there is none.
+ * Opens the file of a data directory without a server; null when there is none.
  *
- * @throws PlanstreamError `storage_unavailable` when a server has it open or it cannot be read, `bad_request` for a tenant that is none
+ * @throws PlanstreamError `storage_unavailable` when a server has it open or it cannot be read, `bad_request` for an invalid
+ * tenant
  */
 export async function openKeptPlans(directory: string, { make, tenant }: KeptPlansOptions): Promise<KeptPlans | null> {
 	const principal = { ...LOCAL_PRINCIPAL, tenant: assertTenant(tenant) }
@@ -123,7 +124,7 @@ export async function openKeptPlans(directory: string, { make, tenant }: KeptPla
 
 function assertTenant(tenant: string = LOCAL_PRINCIPAL.tenant): string {
 	if (tenantName.safeParse(tenant).success) return tenant
-	throw new PlanstreamError('bad_request', `"${tenant}" is no tenant. A tenant is 1 to 64 letters, digits, "_" or "-".`, {
+	throw new PlanstreamError('bad_request', `Invalid tenant "${tenant}". Use 1 to 64 letters, digits, "_" or "-".`, {
 		tenant,
 	})
 }

@@ -10,7 +10,7 @@ import type { Hub } from './hub/hub.js'
 import type { Executor } from './plans/executor.js'
 
 export interface ServerOptions extends PlanstreamOptions {
-	/** The address to listen on: a name of this machine for itself, or with `apiKeys` or `authorize` any. @defaultValue `'127.0.0.1'` */
+	/** Host to listen on: a loopback name, or any host with `apiKeys` or `authorize`. @defaultValue `'127.0.0.1'` */
 	readonly host?: string
 	/** 0 picks a free one. @defaultValue 3000 */
 	readonly port?: number
@@ -18,26 +18,28 @@ export interface ServerOptions extends PlanstreamOptions {
 	readonly allowOldNode?: boolean
 }
 
-/** A server that listens. Disposing it stops it in order. */
+/** A listening server. Disposing it shuts it down gracefully. */
 export interface RunningServer extends AsyncDisposable {
 	readonly url: string
 	readonly port: number
 	readonly hub: Hub
 	readonly executor: Executor
 	report(): ServerReport
-	/** Reads the files of keys and limits again at once. What cannot be used is logged and changes nothing at first; it never rejects. */
+	/** Reloads the files of keys and limits at once. An unusable file is logged and changes nothing at first. Never rejects. */
 	reload(): Promise<void>
 	/**
-	 * Stops in order: new work is refused, streams end so that their readers resume elsewhere, step attempts are cut and run again after
-	 * the next start, then the logs are closed. What takes longer than 10 seconds is cut. A second call waits for the first.
+	 * Shuts down gracefully: refuses new work, ends streams so that clients resume elsewhere, aborts step attempts, which run again
+	 * after the next start, then closes the logs. Whatever is still open after 10 seconds is cut. A second call waits for the
+	 * first.
 	 */
 	close(): Promise<void>
 }
 
 /**
- * Starts a server and goes on with the plans that had not come to their end.
+ * Starts a server and resumes unfinished plans.
  *
- * @throws PlanstreamError `bad_request` for a host that is not loopback, for keys that cannot be read and for two agents of one type, `conflict` for a port in use, `storage_unavailable`
+ * @throws PlanstreamError `bad_request` for a host that is not loopback, for keys that cannot be read and for two agents of the
+ * same type, `conflict` for a port in use, `storage_unavailable`
  * @example
  * ```ts
  * await using server = await startServer({ store: { kind: 'memory' }, port: 0 })
@@ -60,7 +62,7 @@ export async function startServer(options: ServerOptions, nodeVersion: string = 
 	return server
 }
 
-/** A Planstream with a port of its own. */
+/** A Planstream with its own port. */
 class ListeningServer implements RunningServer {
 	readonly #planstream: OpenPlanstream
 	readonly #file: ServerFile
@@ -92,13 +94,13 @@ class ListeningServer implements RunningServer {
 		return this.#planstream.executor
 	}
 
-	/** Takes the port first: a server that cannot have it must not have run anything. */
+	/** Binds the port first: a server that cannot have it must not run anything. */
 	async listen(host: string, port: number): Promise<void> {
 		this.#port = await listen(this.#http, host, port)
 		this.#url = urlOf(host, this.#port)
 		await this.#planstream.start()
 		await this.#file.write(this.#url).catch((error: unknown) => {
-			const sentence = 'server.json cannot be written, so the command line does not find this server by its data directory.'
+			const sentence = 'server.json cannot be written, so the command line cannot find this server by its data directory.'
 			this.#planstream.onProblem(sentence, asPlanstreamError(error))
 		})
 	}

@@ -40,7 +40,7 @@ describe('settings', () => {
 	it('are named with the expected form when they are invalid, all at once', () => {
 		expect(refusal({ PORT: '70000', MAX_WEBSOCKET_CLIENTS: '-1', LOG_LEVEL: 'loud' })).toEqual([
 			'PORT must be the port to listen on (0 picks a free one), a whole number from 0 to 65535, but is "70000".',
-			'MAX_WEBSOCKET_CLIENTS must be how many connections are held at most, a whole number from 1 to 1000000, but is "-1".',
+			'MAX_WEBSOCKET_CLIENTS must be the maximum number of connections, a whole number from 1 to 1000000, but is "-1".',
 			'LOG_LEVEL must be one of fatal, error, warn, info, debug, trace, silent, but is "loud".',
 		])
 	})
@@ -55,7 +55,7 @@ describe('settings', () => {
 		'reject HOST=%s without keys, which would open the server to the network',
 		(HOST) => {
 			expect(refusal({ HOST })).toEqual([
-				`HOST must be one of 127.0.0.1, localhost, ::1 unless PLANSTREAM_API_KEYS names a file of keys: without keys this server answers its own machine only, but is "${HOST}".`,
+				`HOST must be one of 127.0.0.1, localhost, ::1 unless PLANSTREAM_API_KEYS names a key file: without keys this server only accepts requests from its own machine, but is "${HOST}".`,
 			])
 			expect(parseSettings({ HOST, PLANSTREAM_API_KEYS: 'keys.json' })).toMatchObject({ HOST })
 		},
@@ -65,10 +65,10 @@ describe('settings', () => {
 		const env = { PLANSTREAM_API_KEYS: 'keys.json', PLANSTREAM_ORIGINS: 'https://a.example, http://b.example:8080' }
 		expect(parseSettings(env)).toMatchObject({ PLANSTREAM_ORIGINS: ['https://a.example', 'http://b.example:8080'] })
 		expect(refusal({ ...env, PLANSTREAM_ORIGINS: 'a.example' })).toEqual([
-			'PLANSTREAM_ORIGINS must be origins such as https://app.example.com, with commas between, but is "a.example".',
+			'PLANSTREAM_ORIGINS must be comma-separated origins such as https://app.example.com, but is "a.example".',
 		])
 		expect(refusal({ ...env, PLANSTREAM_API_KEYS: '' })).toEqual([
-			'PLANSTREAM_ORIGINS must be absent unless PLANSTREAM_API_KEYS names a file of keys: without keys this server answers its own machine only, but is "https://a.example, http://b.example:8080".',
+			'PLANSTREAM_ORIGINS must be absent unless PLANSTREAM_API_KEYS names a key file: without keys this server only accepts requests from its own machine, but is "https://a.example, http://b.example:8080".',
 		])
 	})
 
@@ -80,7 +80,7 @@ describe('settings', () => {
 		}
 		expect(parseSettings(env)).toMatchObject(env)
 		expect(refusal({ ...env, PLANSTREAM_OPENAI_BASE_URL: 'ftp://host?key=1' })).toEqual([
-			'PLANSTREAM_OPENAI_BASE_URL must be an http or https address without user, query and fragment, such as https://api.openai.com/v1, but is "ftp://host?key=1".',
+			'PLANSTREAM_OPENAI_BASE_URL must be an http or https URL without user, query or fragment, such as https://api.openai.com/v1, but is "ftp://host?key=1".',
 		])
 		expect(refusal({ PLANSTREAM_OPENAI_MODEL: 'small' })).toEqual([
 			'PLANSTREAM_OPENAI_MODEL must be absent unless PLANSTREAM_OPENAI_BASE_URL names a model server, but is "small".',

@@ -4,7 +4,7 @@ import { isBaseUrl } from './agents/openai-compatible/openai-compatible-agent.js
 import { isLoopback, LOOPBACK_HOSTS } from './auth/authenticator.js'
 import { LOG_LEVELS } from './ops/logger.js'
 
-/** A text of digits as a number within bounds; the sentence says both. */
+/** Parses digits as a number within bounds; the message names the bounds. */
 function wholeNumber(minimum: number, maximum: number, what: string) {
 	const sentence = `must be ${what}, a whole number from ${minimum} to ${maximum}`
 	return z
@@ -25,7 +25,7 @@ const variables = z.object({
 		.transform((text) => text.split(',').map((origin) => origin.trim()))
 		.refine(
 			(origins) => origins.every((origin) => ORIGIN.test(origin)),
-			'must be origins such as https://app.example.com, with commas between',
+			'must be comma-separated origins such as https://app.example.com',
 		)
 		.optional(),
 	PLANSTREAM_LIMITS: z.string().optional(),
@@ -40,7 +40,7 @@ const variables = z.object({
 		.transform((text) => text === '1'),
 	PLANSTREAM_OPENAI_BASE_URL: z
 		.string()
-		.refine(isBaseUrl, 'must be an http or https address without user, query and fragment, such as https://api.openai.com/v1')
+		.refine(isBaseUrl, 'must be an http or https URL without user, query or fragment, such as https://api.openai.com/v1')
 		.optional(),
 	PLANSTREAM_OPENAI_API_KEY_ENV: z.string().optional(),
 	PLANSTREAM_OPENAI_MODEL: z.string().optional(),
@@ -49,17 +49,17 @@ const variables = z.object({
 		.default('0')
 		.transform((text) => text === '1'),
 	WEBSOCKET_PING_INTERVAL: wholeNumber(1, 86_400, 'the seconds between two pings').default(30),
-	MAX_WEBSOCKET_CLIENTS: wholeNumber(1, 1_000_000, 'how many connections are held at most').default(10_000),
+	MAX_WEBSOCKET_CLIENTS: wholeNumber(1, 1_000_000, 'the maximum number of connections').default(10_000),
 	LOG_LEVEL: z.enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(', ')}` }).default('info'),
 })
 
-/** What the environment says about how to serve. */
+/** Server settings from the environment. */
 export type Settings = z.output<typeof variables>
 
 /**
  * Reads the settings from environment variables; an empty one counts as absent.
  *
- * @throws PlanstreamError `bad_request`, with a line for each setting that is wrong, under its name
+ * @throws PlanstreamError `bad_request`, with one line for each invalid setting, starting with its name
  */
 export function parseSettings(env: NodeJS.ProcessEnv): Settings {
 	const given = Object.fromEntries(Object.entries(env).filter(([, text]) => text !== ''))
@@ -77,7 +77,7 @@ interface Wrong {
 	readonly message: string
 }
 
-/** What contradicts another setting; told also when settings are wrong in themselves, so that nobody has to try twice. */
+/** Finds settings that contradict each other, even when single ones are invalid, so that one attempt reports all problems. */
 function contradictionsIn(given: NodeJS.ProcessEnv): Wrong[] {
 	const wrong: Wrong[] = []
 	for (const name of ['PLANSTREAM_OPENAI_API_KEY_ENV', 'PLANSTREAM_OPENAI_MODEL']) {
@@ -86,7 +86,8 @@ function contradictionsIn(given: NodeJS.ProcessEnv): Wrong[] {
 	}
 	const { HOST, PLANSTREAM_API_KEYS, PLANSTREAM_ORIGINS } = given
 	if (PLANSTREAM_API_KEYS !== undefined) return wrong
-	const unless = 'unless PLANSTREAM_API_KEYS names a file of keys: without keys this server answers its own machine only'
+	const unless =
+		'unless PLANSTREAM_API_KEYS names a key file: without keys this server only accepts requests from its own machine'
 	if (HOST !== undefined && !isLoopback(HOST))
 		wrong.push({ name: 'HOST', message: `must be one of ${LOOPBACK_HOSTS.join(', ')} ${unless}` })
 	if (PLANSTREAM_ORIGINS !== undefined) wrong.push({ name: 'PLANSTREAM_ORIGINS', message: `must be absent ${unless}` })

@@ -5,7 +5,7 @@ import { EXIT, type ExitCode, UsageError } from '../exit.js'
 import { isObject, openInput, readJson } from '../input.js'
 import { wantsJson, writeLine } from '../output.js'
 
-/** What every command that changes a plan takes. */
+/** Options of every command that changes a plan. */
 export interface ControlOptions {
 	readonly url?: string
 	readonly json?: boolean
@@ -56,12 +56,11 @@ export function cancelCommand(plan_id: string, options: ReasonOptions): Promise<
 	return control(options, ({ plans }, key) => plans.cancel({ plan_id, ...given({ reason }), ...key }))
 }
 
-/** Without a step the whole plan is retried. */
+/** Retries one step, or the whole plan without one. */
 export function retryCommand(plan_id: string, step_id: string | undefined, options: RetryOptions): Promise<ExitCode> {
 	const { cascade = false } = options
 	if (step_id !== undefined) return control(options, ({ steps }, key) => steps.retry({ plan_id, step_id, cascade, ...key }))
-	if (cascade)
-		throw new UsageError('--cascade is for the retry of one step; name the step behind the plan, or leave --cascade out.')
+	if (cascade) throw new UsageError('--cascade needs a step. Name the step after the plan, or remove --cascade.')
 	return control(options, ({ plans }, key) => plans.retry({ plan_id, ...key }))
 }
 
@@ -70,13 +69,15 @@ export function skipCommand(plan_id: string, step_id: string, options: ReasonOpt
 	return control(options, ({ steps }, key) => steps.skip({ plan_id, step_id, ...given({ reason }), ...key }))
 }
 
-/** The file holds the list of operations, or an object with `ops`; the server checks them and names the path of what is wrong. */
+/** Sends the operations in a file, a list or an object with `ops`. The server validates them and names the path of an error. */
 export async function modifyCommand(plan_id: string, file: string, options: ModifyOptions): Promise<ExitCode> {
 	const edit = await readJson(openInput(file))
 	const { expectedRevision: expected_revision } = options
 	const asked = Array.isArray(edit) ? { ops: edit } : isObject(edit) ? edit : null
 	if (asked === null)
-		throw new UsageError(`${file} holds no edit. An edit is a list of operations such as { "op": "remove_step", ... }.`)
+		throw new UsageError(
+			`${file} does not contain an edit. An edit is a list of operations such as { "op": "remove_step", ... }.`,
+		)
 	const input = { ...asked, ...given({ expected_revision }) } as Omit<ModifyInput, 'plan_id'>
 	return control(options, ({ plans }, key) => plans.modify({ ...key, ...input, plan_id }))
 }
@@ -91,7 +92,7 @@ export async function answerCommand(
 ): Promise<ExitCode> {
 	const payload = options.payload === undefined ? undefined : await readJson(openInput(options.payload))
 	if (payload !== undefined && !isObject(payload))
-		throw new UsageError(`${options.payload} holds no result. A result is a JSON object.`)
+		throw new UsageError(`${options.payload} does not contain a result. A result is a JSON object.`)
 	const said = given({ comment: options.comment, payload: payload as ReviewInput['payload'] })
 	return control(options, ({ reviews }, key) => reviews.answer({ plan_id, review_id, decision, ...said, ...key }))
 }
@@ -103,7 +104,7 @@ export function cloneCommand(plan_id: string, options: CloneOptions): Promise<Ex
 
 type Ask = (planstream: Planstream, key: { readonly idempotency_key: string }) => Promise<CommandOutput>
 
-/** Sends one command under a key of its own, so that it acts once however often it has to be sent, and says what came of it. */
+/** Sends one command with its own idempotency key, so that it takes effect once even if it is resent, and prints the outcome. */
 async function control({ url, json = false }: ControlOptions, ask: Ask): Promise<ExitCode> {
 	await using planstream = await connect(url)
 	const answer = await ask(planstream, { idempotency_key: `cli-${randomUUID()}` })
@@ -112,11 +113,11 @@ async function control({ url, json = false }: ControlOptions, ask: Ask): Promise
 }
 
 function sentence({ plan_id, changed, status, revision }: CommandOutput): string {
-	const what = `Plan ${plan_id} is ${status}, its steps are at revision ${revision}.`
-	return changed ? `${what} See it with: planstream show ${plan_id}` : `${what} Nothing had to be done.`
+	const what = `Plan ${plan_id} is ${status} at revision ${revision}.`
+	return changed ? `${what} See it with: planstream show ${plan_id}` : `${what} Nothing changed.`
 }
 
-/** The fields that have a value. */
+/** Picks the fields that have a value. */
 function given<Fields extends object>(fields: Fields): { [Name in keyof Fields]?: Exclude<Fields[Name], undefined> } {
 	return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never
 }

@@ -6,11 +6,11 @@ import { note, paint, wantsJson, writeBytes, writeLine } from '../output.js'
 import { addPlace, openPlans, type Place, type Plans } from '../plans.js'
 import { oneLine } from '../text.js'
 
-/** How the first line of each plan begins. */
+/** Start of the first line of each plan. */
 const HEAD = '{"planstream_archive"'
 
 /**
- * The plans of an input, each as its lines; a plan is to be read to its end before the next.
+ * Splits an input into plans, each as its lines; read a plan to its end before the next.
  *
  * @throws UsageError when the input cannot be read or is not UTF-8
  */
@@ -49,31 +49,31 @@ interface JsonOption {
 	readonly json?: boolean
 }
 
-/** Commands that check, copy and remove plans, also without a server; each action hands its exit code to `exit`. */
+/** Adds commands that verify, copy and delete plans, with or without a server; each action passes its exit code to `exit`. */
 export function addDataCommands(planstream: Command, exit: (code: ExitCode) => void): void {
 	const command = (name: string, description: string): Command => addPlace(planstream.command(name).description(description))
-	command('verify', 'compare every stored event with its fingerprint')
-		.argument('[plan_id...]', 'these plans only')
+	command('verify', 'check every stored event against its fingerprint')
+		.argument('[plan_id...]', 'only these plans')
 		.option('--json', 'the answers as JSON, also in a terminal')
 		.action(async (plan_ids: string[], options: Place & JsonOption) => exit(await verifyCommand(plan_ids, options)))
 	command('export', 'write plans as JSON lines to standard output')
-		.argument('[plan_id...]', 'these plans only')
+		.argument('[plan_id...]', 'only these plans')
 		.action(async (plan_ids: string[], options: Place) => exit(await exportCommand(plan_ids, options)))
-	command('clear', 'drop the events of finished plans and keep their states and results')
+	command('clear', 'delete the events of finished plans but keep their states and results')
 		.argument('<plan_id...>')
 		.option('--json', 'the answers as JSON, also in a terminal')
 		.action(async (plan_ids: string[], options: Place & JsonOption) => exit(await clearCommand(plan_ids, options)))
-	command('delete', 'remove finished plans with all their events')
+	command('delete', 'delete finished plans with all their events')
 		.argument('<plan_id...>')
 		.option('--json', 'the answers as JSON, also in a terminal')
 		.action(async (plan_ids: string[], options: Place & JsonOption) => exit(await deleteCommand(plan_ids, options)))
-	command('import', 'make plans of what export has written')
+	command('import', 'create plans from the output of export')
 		.argument('[file]', 'JSON lines, or - for standard input', '-')
 		.option('--json', 'the answers as JSON, also in a terminal')
 		.action(async (file: string, options: Place & JsonOption) => exit(await importCommand(file, options)))
 }
 
-/** `planstream verify`: exit code 1 when a plan is not what was stored. */
+/** `planstream verify`: exit code 1 when a plan is damaged. */
 async function verifyCommand(plan_ids: readonly string[], { json = false, ...place }: Place & JsonOption): Promise<ExitCode> {
 	await using plans = await openPlans(place)
 	const verify = async (plan_id: string): Promise<VerifyOutput> => {
@@ -82,7 +82,7 @@ async function verifyCommand(plan_ids: readonly string[], { json = false, ...pla
 			await writeLine(wantsJson(json) ? JSON.stringify(verified) : verdict(verified))
 		return verified
 	}
-	// Also where no plan is left, the store may have lost some.
+	// The store may have lost plans even if none is left.
 	const lost = plan_ids.length === 0 && !(await verify(SYSTEM_PLAN_ID)).ok
 	let damaged = 0
 	let checked = 0
@@ -90,7 +90,7 @@ async function verifyCommand(plan_ids: readonly string[], { json = false, ...pla
 		checked += 1
 		if (!(await verify(plan_id)).ok) damaged += 1
 	}
-	note(damaged === 0 ? `${checked} plans are as they were stored.` : `${damaged} of ${checked} plans are damaged.`)
+	note(damaged === 0 ? `${checked} plans are intact.` : `${damaged} of ${checked} plans are damaged.`)
 	return damaged === 0 && !lost ? EXIT.done : EXIT.planFailed
 }
 
@@ -98,7 +98,7 @@ function verdict({ plan_id, ok, events, fault }: VerifyOutput): string {
 	return `${paint(ok ? 'green' : 'red', ok ? 'ok     ' : 'damaged')}  ${oneLine(plan_id)}  ${fault?.detail ?? `${events} events`}`
 }
 
-/** `planstream export`: all plans, or those that are named. */
+/** `planstream export`: writes all plans, or the named ones. */
 async function exportCommand(plan_ids: readonly string[], place: Place): Promise<ExitCode> {
 	await using plans = await openPlans(place)
 	for await (const plan_id of namedOrAll(plans, plan_ids)) {
@@ -110,17 +110,17 @@ async function exportCommand(plan_ids: readonly string[], place: Place): Promise
 /** `planstream clear` */
 function clearCommand(plan_ids: readonly string[], options: Place & JsonOption): Promise<ExitCode> {
 	const sentence = ({ plan_id, cleared }: ClearOutput) =>
-		`The ${cleared} events of plan ${oneLine(plan_id)} are gone, its state stays.`
+		`Cleared ${cleared} events of plan ${oneLine(plan_id)}; its state is kept.`
 	return inTurn(plan_ids, options, (plans, plan_id) => plans.clear(plan_id), sentence)
 }
 
 /** `planstream delete` */
 function deleteCommand(plan_ids: readonly string[], options: Place & JsonOption): Promise<ExitCode> {
-	const sentence = ({ plan_id }: DeleteOutput) => `Plan ${oneLine(plan_id)} and its events are gone.`
+	const sentence = ({ plan_id }: DeleteOutput) => `Deleted plan ${oneLine(plan_id)} and its events.`
 	return inTurn(plan_ids, options, (plans, plan_id) => plans.delete(plan_id), sentence)
 }
 
-/** One plan after the other; the first that is refused ends it. */
+/** Processes plans one after the other and stops at the first refusal. */
 async function inTurn<Answer>(
 	plan_ids: readonly string[],
 	{ json = false, ...place }: Place & JsonOption,
@@ -135,7 +135,7 @@ async function inTurn<Answer>(
 	return EXIT.done
 }
 
-/** `planstream import`: each plan of the input as a whole or not at all; the first that is refused ends it. */
+/** `planstream import`: imports each plan completely or not at all and stops at the first refusal. */
 async function importCommand(file: string, { json = false, ...place }: Place & JsonOption): Promise<ExitCode> {
 	await using plans = await openPlans(place, { make: true })
 	let made = 0
@@ -144,7 +144,7 @@ async function importCommand(file: string, { json = false, ...place }: Place & J
 		await writeLine(wantsJson(json) ? JSON.stringify(imported) : receipt(imported))
 		made += 1
 	}
-	if (made === 0) note('The input held no plan; nothing was imported.')
+	if (made === 0) note('The input contains no plans; nothing was imported.')
 	return EXIT.done
 }
 

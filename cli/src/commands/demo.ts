@@ -10,7 +10,7 @@ import { EXIT, type ExitCode, UsageError } from '../exit.js'
 import { note } from '../output.js'
 import { exitCode, follow, type Interrupt, untilInterrupted } from './watch.js'
 
-/** A server for the demonstration, and the directory it keeps its files in. */
+/** Starts a server for the demo; also returns its data directory. */
 async function startDemoServer(env: NodeJS.ProcessEnv) {
 	const { createLogger, parseSettings, startServer } = await import('@planstream/server')
 	const settings = parseSettings({ LOG_LEVEL: 'error', ...env })
@@ -20,7 +20,7 @@ async function startDemoServer(env: NodeJS.ProcessEnv) {
 	const server = await start(settings.PORT).catch((error: unknown) => {
 		const wanted = env.PORT !== undefined && env.PORT !== ''
 		if (wanted || !(error instanceof PlanstreamError) || error.code !== 'conflict') throw error
-		note(`Port ${settings.PORT} is taken, so the demonstration takes a free one.`)
+		note(`Port ${settings.PORT} is in use, so the demo uses a free one.`)
 		return start(0)
 	})
 	return { server, directory: store.directory }
@@ -28,7 +28,7 @@ async function startDemoServer(env: NodeJS.ProcessEnv) {
 
 const REPORT_STEP = 'report'
 
-/** The text a step streams, put together from its events. */
+/** Assembles the text that a step streams from its events. */
 class StreamedReport {
 	#text = ''
 
@@ -39,17 +39,17 @@ class StreamedReport {
 	}
 
 	/**
-	 * Writes the report where a person finds it.
+	 * Writes the report to a file.
 	 *
 	 * @returns the absolute path of the file
-	 * @throws PlanstreamError when the text is not the one the step has stored
+	 * @throws PlanstreamError when the text differs from the stored artifact
 	 */
 	async save(state: PlanState, directory: string): Promise<string> {
 		const [artifact] = state.steps.find(({ step_id }) => step_id === REPORT_STEP)?.artifacts ?? []
 		if (artifact?.artifact_id !== createHash('sha256').update(this.#text).digest('hex')) {
 			throw new PlanstreamError(
 				'internal',
-				`The report that was streamed is not the stored one (${artifact?.artifact_id ?? 'there is none'}).`,
+				`The streamed report differs from the stored artifact (${artifact?.artifact_id ?? 'none'}).`,
 			)
 		}
 		const file = path.resolve(directory, 'reports', `${state.plan_id}.md`)
@@ -66,14 +66,14 @@ export interface DemoOptions {
 	readonly json?: boolean
 }
 
-/** Asked of the project's own documents when no question is given. */
+/** Default questions, about the project's own documents. */
 const QUESTIONS = [
 	'How does a client resume after its connection was cut?',
 	'When is an event durable, and who sees it before that?',
 	'What happens to a running step when the server dies?',
 ]
 
-/** `planstream demo`: a server, and a research in a folder of documents on it, followed as any client would. */
+/** `planstream demo`: starts a server, runs research over a folder of documents on it and follows it like any client. */
 export async function demoCommand({ corpus, question = QUESTIONS, exit = false, json = false }: DemoOptions): Promise<ExitCode> {
 	const folder = await documents(corpus)
 	using interrupt = untilInterrupted()
@@ -83,18 +83,18 @@ export async function demoCommand({ corpus, question = QUESTIONS, exit = false, 
 	await using _server = server
 	await using planstream = await connect(server.url)
 	const { plan_id } = await planstream.plans.create(plan)
-	note(`Research in ${folder}. Follow it from elsewhere:`)
+	note(`Researching ${folder}. Follow it from another terminal:`)
 	note(`  curl -N ${server.url}/api/v1/streaming/plans/${plan_id}/events\n`)
 	const code = await showResearch(planstream, { plan_id, directory, json }, interrupt)
 	if (exit || interrupt.signal.aborted) return code
-	note('The server goes on. Ctrl-C stops it.')
+	note('The server keeps running. Press Ctrl-C to stop it.')
 	await interrupt.happened
 	return code
 }
 
 interface Research {
 	readonly plan_id: string
-	/** The server's data. */
+	/** Data directory of the server. */
 	readonly directory: string
 	readonly json: boolean
 }
@@ -117,21 +117,21 @@ async function showResearch(
 	const code = exitCode(left, signal)
 	if (code === EXIT.done) {
 		note(`Report: ${await report.save(left.state, directory)}`)
-		note(`Quality: ${left.state.quality_score?.toFixed(2) ?? 'no score'}, the least of coverage, fidelity and diversity`)
+		note(`Quality: ${left.state.quality_score?.toFixed(2) ?? 'no score'}, the lowest of coverage, fidelity and diversity`)
 	}
 	return code
 }
 
-/** Where the docs of the project are: in the package, or beside it in the repository. */
+/** Folders of the project's docs: inside the package, or next to it in the repository. */
 const OWN_DOCS = ['../../docs', '../../../docs'].map((folder) => fileURLToPath(new URL(folder, import.meta.url)))
 
-/** The folder to search: the one that is given, else the docs of the project this command is part of, else those of the current folder. */
+/** Finds the folder to search: the given one, otherwise the project's own docs, otherwise `docs` in the current folder. */
 async function documents(given: string | undefined): Promise<string> {
 	const folders = given === undefined ? [...OWN_DOCS, 'docs'] : [given]
 	for (const folder of folders) {
 		if (await isFolder(folder)) return path.resolve(folder)
 	}
-	const fault = given === undefined ? 'There are no docs here to search.' : `${given} is no folder.`
+	const fault = given === undefined ? 'No folder of docs was found.' : `${given} is not a folder.`
 	throw new UsageError(`${fault} Name a folder of text documents with --corpus.`)
 }
 

@@ -7,20 +7,20 @@ import { EXIT, type ExitCode, UsageError } from '../exit.js'
 import { note, writeLine } from '../output.js'
 
 export interface GenerateOptions {
-	/** A module whose default export, or whose export `agents`, is a list of agents. */
+	/** Module with a list of agents as its default export or its export `agents`. */
 	readonly agents: string
-	/** The folder to write into. */
+	/** Folder to write to. */
 	readonly out: string
 }
 
-/** `planstream generate`: an SDK that knows what the agents of a module take and give. */
+/** `planstream generate`: writes an SDK with the types of a module's agents. */
 export async function generateCommand({ agents: module, out }: GenerateOptions): Promise<ExitCode> {
 	const { agentTypes } = await import('@planstream/server')
 	const source = agentTypes(await agentsIn(module))
 	const file = path.join(out, 'index.ts')
 	await mkdir(out, { recursive: true })
 	await writeFile(file, source)
-	note(`${file} is written. Import createPlanstream from it.`)
+	note(`Wrote ${file}. Import createPlanstream from it.`)
 	return EXIT.done
 }
 
@@ -42,7 +42,7 @@ export interface ConformanceCommandOptions {
 	readonly url?: string
 }
 
-/** `planstream conformance`: whether a server speaks the protocol, a line for each behaviour, as TAP has it. */
+/** `planstream conformance`: tests whether a server implements the protocol and prints a TAP line for each behaviour. */
 export async function conformanceCommand({ url }: ConformanceCommandOptions): Promise<ExitCode> {
 	const { conformanceCases } = await import('@planstream/server/testing')
 	const cases = conformanceCases(await serverNamed(url))

@@ -26,11 +26,11 @@ import { type ListOptions, listCommand, reviewsCommand, type ShowOptions, showCo
 
 type Exit = (code: ExitCode) => void
 
-const JSON_FLAG = ['--json', 'the answer as JSON, also in a terminal'] as const
-const REASON = ['--reason <text>', 'why; it stands in the event'] as const
+const JSON_FLAG = ['--json', 'print JSON, even in a terminal'] as const
+const REASON = ['--reason <text>', 'reason to record in the event'] as const
 const DECISIONS = ['approve', 'reject', 'edit'] as const
 
-/** Commands that look at the plans of a server and steer them. */
+/** Adds commands that show and control plans. */
 export function addPlanCommands(planstream: Command, exit: Exit): void {
 	addShowCommands(planstream, exit)
 	addRunCommands(planstream, exit)
@@ -46,33 +46,33 @@ function command(planstream: Command, name: string, description: string): Comman
 		.option(...JSON_FLAG)
 }
 
-/** A command that can do without a server. */
+/** Adds a command that works with or without a server. */
 function showCommands(planstream: Command, name: string, description: string): Command {
 	return addPlace(planstream.command(name).description(description)).option(...JSON_FLAG)
 }
 
 function addShowCommands(planstream: Command, exit: Exit): void {
 	showCommands(planstream, 'list', 'list plans, newest first')
-		.addOption(new Option('--status <status...>', 'only plans in these states').choices(PLAN_STATUSES))
+		.addOption(new Option('--status <status...>', 'only plans with these statuses').choices(PLAN_STATUSES))
 		.option('--label <name=value>', 'only plans with this label; may be repeated', collect)
-		.option('--query <text>', 'only plans whose query contains this')
-		.option('--limit <count>', 'at most so many', wholeNumber, 100)
+		.option('--query <text>', 'only plans whose query contains this text')
+		.option('--limit <count>', 'maximum number of plans', wholeNumber, 100)
 		.action(async (options: ListOptions) => exit(await listCommand(options)))
-	showCommands(planstream, 'show', 'show a plan as it stands now')
+	showCommands(planstream, 'show', 'show the current state of a plan')
 		.argument('<plan_id>')
 		.action(async (plan_id: string, options: ShowOptions) => exit(await showCommand(plan_id, options)))
 }
 
 function addRunCommands(planstream: Command, exit: Exit): void {
-	command(planstream, 'start', 'start a plan that was only created')
+	command(planstream, 'start', 'start a pending plan')
 		.argument('<plan_id>')
 		.action(async (plan_id: string, options: ControlOptions) => exit(await startCommand(plan_id, options)))
-	command(planstream, 'pause', 'pause a plan: what runs may finish, nothing new starts')
+	command(planstream, 'pause', 'pause a plan: running steps finish, no new ones start')
 		.argument('<plan_id>')
-		.option('--interrupt', 'tell what runs to stop; it runs again after the resume')
+		.option('--interrupt', 'abort running steps; they run again after the resume')
 		.option(...REASON)
 		.action(async (plan_id: string, options: PauseOptions) => exit(await pauseCommand(plan_id, options)))
-	command(planstream, 'resume', 'go on with a paused plan')
+	command(planstream, 'resume', 'resume a paused plan')
 		.argument('<plan_id>')
 		.action(async (plan_id: string, options: ControlOptions) => exit(await resumeCommand(plan_id, options)))
 	command(planstream, 'cancel', 'cancel a plan')
@@ -82,43 +82,43 @@ function addRunCommands(planstream: Command, exit: Exit): void {
 }
 
 function addStepCommands(planstream: Command, exit: Exit): void {
-	command(planstream, 'retry', 'run again what did not succeed, or one step')
+	command(planstream, 'retry', 'retry the unsuccessful steps of a plan, or one step')
 		.argument('<plan_id>')
 		.argument('[step_id]')
-		.option('--cascade', 'with a step: run again what was made from its result, too')
+		.option('--cascade', 'with a step: also retry the steps that used its result')
 		.action(async (plan_id: string, step_id: string | undefined, options: RetryOptions) =>
 			exit(await retryCommand(plan_id, step_id, options)),
 		)
-	command(planstream, 'skip', 'count a step as done without a result')
+	command(planstream, 'skip', 'mark a step as done without a result')
 		.argument('<plan_id>')
 		.argument('<step_id>')
 		.option(...REASON)
 		.action(async (plan_id: string, step_id: string, options: ReasonOptions) =>
 			exit(await skipCommand(plan_id, step_id, options)),
 		)
-	command(planstream, 'review', 'show what waits for a review, or answer one')
+	command(planstream, 'review', 'show open reviews, or answer one')
 		.argument('<plan_id>')
 		.argument('[review_id]')
 		.addArgument(new Argument('[decision]').choices(DECISIONS))
-		.option('--comment <text>', 'said beside the decision')
-		.option('--payload <file>', 'with edit: the result to put in place, or - for standard input')
+		.option('--comment <text>', 'comment on the decision')
+		.option('--payload <file>', 'with edit: file of the new result, or - for standard input')
 		.action(async (plan_id: string, review_id: string | undefined, decision: Decision | undefined, options: AnswerOptions) => {
 			if (review_id === undefined) exit(await reviewsCommand(plan_id, options))
-			else if (decision === undefined) throw new UsageError(`Say what to do with ${review_id}: ${DECISIONS.join(', ')}.`)
+			else if (decision === undefined) throw new UsageError(`The review ${review_id} needs a decision: ${DECISIONS.join(', ')}.`)
 			else exit(await answerCommand(plan_id, review_id, decision, options))
 		})
 }
 
 function addEditCommands(planstream: Command, exit: Exit): void {
-	command(planstream, 'modify', 'edit the steps of a plan, also while it runs')
+	command(planstream, 'modify', 'edit the steps of a plan, even while it runs')
 		.argument('<plan_id>')
-		.argument('<edit.json>', 'file of the operations, or - for standard input')
-		.option('--expected-revision <number>', 'refuse when the steps were edited since', wholeNumber)
+		.argument('<edit.json>', 'file with the operations, or - for standard input')
+		.option('--expected-revision <number>', 'fail if the steps were edited since this revision', wholeNumber)
 		.action(async (plan_id: string, file: string, options: ModifyOptions) => exit(await modifyCommand(plan_id, file, options)))
-	command(planstream, 'clone', 'make a new plan from a plan as it stands')
+	command(planstream, 'clone', 'create a plan from the current state of another')
 		.argument('<plan_id>')
-		.option('--id <plan_id>', 'id of the new plan (default: a new one)')
-		.option('--no-start', 'create it only')
+		.option('--id <plan_id>', 'id of the new plan (default: random)')
+		.option('--no-start', 'create the plan without starting it')
 		.action(async (plan_id: string, options: CloneOptions) => exit(await cloneCommand(plan_id, options)))
 }
 

@@ -10,14 +10,15 @@ export interface PublishOptions {
 	readonly url?: string
 }
 
-/** A server that was there and stays silent for so long counts as gone. */
+/** Time after which a server that stopped answering counts as gone. */
 const GIVE_UP_MS = 30_000
 
-/** `planstream publish`: adds the events of a file or a pipe to a plan that is run elsewhere, as they come. */
+/** `planstream publish`: publishes the events of a file or a pipe to an external plan, as they arrive. */
 export async function publishCommand(plan_id: string, file: string, { url }: PublishOptions): Promise<ExitCode> {
 	await using planstream = await connect(url)
 	await assertReachable(planstream, plan_id)
-	if (file === '-' && process.stdin.isTTY) note('Reading events from the keyboard, one JSON object a line; Ctrl-D ends.')
+	if (file === '-' && process.stdin.isTTY)
+		note('Reading events from the terminal, one JSON object per line; press Ctrl-D to finish.')
 	const publisher = planstream.publisher(plan_id, {
 		giveUpAfterMs: GIVE_UP_MS,
 		onRetry: ({ message }) => note(`Not stored yet: ${message} Trying again.`),
@@ -32,14 +33,14 @@ export async function publishCommand(plan_id: string, file: string, { url }: Pub
 			}
 		}
 	} catch (error) {
-		if (stored > 0) note(`The first ${stored} events are stored; this is about the rest:`)
+		if (stored > 0) note(`The first ${stored} events are stored, the rest is not:`)
 		throw error
 	}
-	if (stored === 0) note('The input held no events; nothing was published.')
+	if (stored === 0) note('The input contains no events; nothing was published.')
 	return EXIT.done
 }
 
-/** Nobody waits for a server that was never there. */
+/** Fails at once if no server answers; the publisher itself would retry. */
 async function assertReachable(planstream: Planstream, plan_id: string): Promise<void> {
 	await planstream.plans.get({ plan_id }).catch((error: unknown) => {
 		if (!(error instanceof PlanstreamError) || error.code === 'unreachable') throw error
@@ -47,9 +48,9 @@ async function assertReachable(planstream: Planstream, plan_id: string): Promise
 }
 
 /**
- * What became of each event of a group, in the order of the group.
+ * Publishes a group of events and yields their receipts in the same order.
  *
- * @throws UsageError names the event the server refuses
+ * @throws UsageError names the event that the server refuses
  */
 async function* publishGroup(group: readonly SentEvent[], publisher: Publisher): AsyncGenerator<StoredReceipt> {
 	const accepted: Accepted[] = []
@@ -57,7 +58,7 @@ async function* publishGroup(group: readonly SentEvent[], publisher: Publisher):
 	try {
 		for (const { event } of group) accepted.push(await publisher.publish(event))
 	} catch (error) {
-		failure = asPlanstreamError(error) // told below, after what was stored before it
+		failure = asPlanstreamError(error) // thrown below, after the receipts of earlier events
 	}
 	try {
 		for (const { stored } of accepted) yield await stored
@@ -67,7 +68,7 @@ async function* publishGroup(group: readonly SentEvent[], publisher: Publisher):
 	if (failure !== null) throw failure
 }
 
-/** A refusal that names an event, with the place of that event in the input. */
+/** Adds the position in the input to an error that names an event. */
 function placed(error: unknown, accepted: readonly Accepted[], group: readonly SentEvent[]): unknown {
 	if (!(error instanceof PlanstreamError)) return error
 	const sent = group[accepted.findIndex(({ event_id }) => event_id === error.facts.event_id)]
@@ -76,12 +77,12 @@ function placed(error: unknown, accepted: readonly Accepted[], group: readonly S
 
 type Receipt = (stored: StoredReceipt) => Promise<void>
 
-/** For a program: each event with the number it has in the plan. */
+/** Prints the receipt of each event as JSON, for programs. */
 function listReceipts(): Receipt {
 	return (stored) => writeLine(JSON.stringify(stored))
 }
 
-/** For a person: how many there are by now, drawn once for all that were stored together. */
+/** Shows a running count for people, redrawn once for all events stored together. */
 function countReceipts(): Receipt {
 	const line = createLogUpdate(process.stdout)
 	let stored = 0
@@ -90,8 +91,8 @@ function countReceipts(): Receipt {
 	let drawn = true
 	const draw = () => {
 		drawn = true
-		const known = duplicates === 0 ? '' : `, ${duplicates} of which it had before`
-		line(`The plan has ${stored} of these events${known}; the last is its event ${last}.`)
+		const known = duplicates === 0 ? '' : `, ${duplicates} of them already stored before`
+		line(`Stored ${stored} events${known}; the last one has number ${last}.`)
 	}
 	return ({ seq, duplicate }) => {
 		stored += 1

@@ -25,7 +25,7 @@ export interface ListOptions extends ShowOptions {
 
 const PAGE = 1000
 
-/** `planstream list`: the plans, newest first; for a program one JSON object a line. */
+/** `planstream list`: prints plans, newest first; as JSON, one object per line. */
 export async function listCommand({ url, data, tenant, json = false, limit, ...filters }: ListOptions): Promise<ExitCode> {
 	await using kept = await openPlans({ url, data, tenant })
 	const show = wantsJson(json) ? (plan: PlanSummary) => JSON.stringify(plan) : line
@@ -38,8 +38,8 @@ export async function listCommand({ url, data, tenant, json = false, limit, ...f
 		shown += plans.length
 		page = next_page
 	} while (page !== null && shown < limit)
-	if (page !== null) note(`There are more than these ${limit}; --limit shows more.`)
-	if (shown === 0) note(Object.keys(filters).length === 0 ? 'There are no plans yet.' : 'There is no such plan.')
+	if (page !== null) note(`There are more than ${limit} plans; raise --limit to see them.`)
+	if (shown === 0) note(Object.keys(filters).length === 0 ? 'There are no plans yet.' : 'No plan matches.')
 	return EXIT.done
 }
 
@@ -50,7 +50,7 @@ function line({ plan_id, status, progress, created_at, query }: PlanSummary): st
 	return clip([column(oneLine(plan_id), 28), column(status, 10), percent, time, oneLine(query)].join('  '), width)
 }
 
-/** `planstream show`: a plan as it stands now; for a program its state. */
+/** `planstream show`: prints the current state of a plan. */
 export async function showCommand(plan_id: string, { json = false, ...place }: ShowOptions): Promise<ExitCode> {
 	await using kept = await openPlans(place)
 	const state = await kept.get(plan_id)
@@ -59,7 +59,7 @@ export async function showCommand(plan_id: string, { json = false, ...place }: S
 	return EXIT.done
 }
 
-/** `planstream review PLAN`: what waits for an answer, with what is to be looked at. */
+/** `planstream review PLAN`: prints open reviews with their payloads. */
 export async function reviewsCommand(plan_id: string, { url, json = false }: ReviewsOptions): Promise<ExitCode> {
 	await using planstream = await connect(url)
 	const { reviews } = await planstream.reviews.list({ plan_id })

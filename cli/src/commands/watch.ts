@@ -14,20 +14,20 @@ import { EXIT, type ExitCode, UsageError } from '../exit.js'
 import { isObject, openInput, readJson } from '../input.js'
 import { note } from '../output.js'
 
-/** What to follow, and from where. */
+/** Plan to follow, and where to start. */
 export interface Followed {
 	readonly plan_id: string
 	/** A position; `start` for the whole plan. */
 	readonly after: string
-	/** Stay when the plan has come to its end, because it may be retried. */
+	/** Whether to continue after the plan's end, because it may be retried. */
 	readonly always: boolean
 }
 
-/** How a plan was left. */
+/** State of a plan when following it ended. */
 export interface Left {
-	/** Folded from the events that were seen. */
+	/** Folded from the received events. */
 	readonly state: PlanState
-	/** Where the plan stands, also when the event that says so was before the position. */
+	/** Current status, even if its event came before the start position. */
 	readonly status: PlanStatus | 'unknown'
 }
 
@@ -48,12 +48,12 @@ export async function follow(
 			onReady: ({ plan_status, owner }) => {
 				status = plan_status
 				if (owner !== null) state = { ...state, owner }
-				if (status === 'unknown') display.say(`There is no plan ${plan_id} yet; waiting for its first event.`)
+				if (status === 'unknown') display.say(`Plan ${plan_id} does not exist yet; waiting for its first event.`)
 			},
 			onReset: ({ reset, from_seq, state: known }) => {
 				state = known ?? initialPlanState(plan_id, 'managed')
 				display.begin(state)
-				display.say(`Events are missing here (${reset?.reason ?? 'reset'}); the plan goes on from event ${from_seq}.`)
+				display.say(`Events are missing here (${reset?.reason ?? 'reset'}); continuing from event ${from_seq}.`)
 			},
 		},
 	)
@@ -69,28 +69,28 @@ export async function follow(
 }
 
 function connectionLine({ state, error }: Connection): string | null {
-	return state === 'reconnecting' ? `Connection lost: ${error?.message ?? 'no reason was given.'} Reconnecting.` : null
+	return state === 'reconnecting' ? `Connection lost: ${error?.message ?? 'no reason given.'} Reconnecting.` : null
 }
 
-/** What leaving a plan means for the exit code. */
+/** Returns the exit code for how following a plan ended. */
 export function exitCode({ status }: Left, signal: AbortSignal): ExitCode {
 	if (signal.aborted) return EXIT.interrupted
 	return status === 'completed' ? EXIT.done : EXIT.planFailed
 }
 
-/** A terminal sends Ctrl-C to npm and to us, and npm sends it on: what comes again this soon is the same Ctrl-C. */
+/** A terminal sends Ctrl-C to npm and to this process, and npm forwards it: a repeat this soon is the same Ctrl-C. */
 const SAME_SIGNAL_MS = 300
 
-/** The wish of a person to leave. */
+/** An interruption by Ctrl-C or SIGTERM. */
 export interface Interrupt extends Disposable {
 	readonly signal: AbortSignal
-	/** Resolves when it has come. */
+	/** Resolves when it arrives. */
 	readonly happened: Promise<unknown>
 }
 
 /**
- * Listens for Ctrl-C and SIGTERM; a second one ends the process at once. The listeners stay until disposal, because the
- * terminal's cursor is restored by one that ends the process when it is the only one left.
+ * Listens for Ctrl-C and SIGTERM; a second one ends the process at once. The listeners stay until disposal: the one that restores
+ * the terminal's cursor ends the process when it is the only one left.
  */
 export function untilInterrupted(): Interrupt {
 	const controller = new AbortController()
@@ -118,7 +118,8 @@ export interface RunOptions {
 /** `planstream run`: creates a plan on a running server and follows it to its end. */
 export async function runCommand(file: string, { url, json = false }: RunOptions): Promise<ExitCode> {
 	const spec = await readJson(openInput(file))
-	if (!isObject<CreateInput>(spec)) throw new UsageError(`${file} holds no plan. A plan is an object with "query" and "steps".`)
+	if (!isObject<CreateInput>(spec))
+		throw new UsageError(`${file} does not contain a plan. A plan is an object with "query" and "steps".`)
 	await using planstream = await connect(url)
 	using interrupt = untilInterrupted()
 	const { plan_id } = await planstream.plans.create(spec)
@@ -128,7 +129,7 @@ export async function runCommand(file: string, { url, json = false }: RunOptions
 		return exitCode(left, interrupt.signal)
 	} finally {
 		display.close()
-		if (interrupt.signal.aborted) note(`The plan goes on. See it again with: planstream watch ${plan_id}`)
+		if (interrupt.signal.aborted) note(`The plan keeps running. Follow it again with: planstream watch ${plan_id}`)
 	}
 }
 
@@ -139,7 +140,7 @@ export interface WatchOptions {
 	readonly follow?: boolean
 }
 
-/** `planstream watch`: an existing or coming plan, from its start or from behind a cursor, to its end. */
+/** `planstream watch`: follows an existing or future plan from its start, or from a cursor, to its end. */
 export async function watchCommand(plan_id: string, options: WatchOptions): Promise<ExitCode> {
 	const { url, json = false, after, follow: always = false } = options
 	await using planstream = await connect(url)
@@ -154,7 +155,7 @@ export async function watchCommand(plan_id: string, options: WatchOptions): Prom
 	}
 }
 
-/** A plan that is not there yet is waited for; any other refusal is told before anything is shown. */
+/** Ignores that a plan does not exist yet; any other error is reported before anything is shown. */
 function unlessUnknown(error: unknown): void {
 	if (!(error instanceof PlanstreamError && error.code === 'not_found')) throw error
 }

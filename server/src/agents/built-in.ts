@@ -3,13 +3,13 @@ import type { Agent } from '../plans/agent.js'
 import { researchAgents } from './research/research.js'
 import { scriptedAgent } from './scripted.js'
 
-/** What the built-in agents need to know of the server they run in. */
+/** Server settings that the built-in agents need. */
 export interface BuiltInOptions {
 	/** Whether plans may use the test and demonstration agent `scripted`. */
 	readonly scripted: boolean
 	/** The server's data directory; indexes go to `indexes` in it. */
 	readonly dataDirectory: string
-	/** The folder a corpus research reads when its plan names none. */
+	/** Folder that corpus research reads when a plan names none. */
 	readonly defaultCorpus: string
 	/**
 	 * Folders a plan's corpus must lie in.
@@ -19,7 +19,7 @@ export interface BuiltInOptions {
 	readonly corpusRoots?: readonly string[] | null
 }
 
-/** The agents every server has: corpus research and, where it is asked for, the scripted agent. */
+/** Creates the agents that every server has: corpus research and, if enabled, the scripted agent. */
 export function builtInAgents({ scripted, dataDirectory, defaultCorpus, corpusRoots = null }: BuiltInOptions): Agent[] {
 	const research = researchAgents({ defaultCorpus, corpusRoots, indexDirectory: path.join(dataDirectory, 'indexes') })
 	return scripted ? [...research, scriptedAgent()] : research

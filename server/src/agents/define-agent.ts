@@ -2,11 +2,11 @@ import type * as z from 'zod'
 import { findFirstIssue, showPath } from '../ops/issues.js'
 import type { Agent, StepContext, StepInput, StepResult, StepUpdate } from '../plans/agent.js'
 
-/** Why an agent of this folder fails. A scripted step may name any other code. */
+/** Error codes of the agents in this folder. A scripted step may use any other code. */
 export type AgentErrorCode =
-	/** The step's input, the plan's input or the results the step depends on do not fit; `path` says where. */
+	/** The step's input, the plan's input or a dependency's result does not match its schema; `path` says where. */
 	| 'bad_input'
-	/** The corpus folder is not there or is not a folder. */
+	/** The corpus folder does not exist or is not a folder. */
 	| 'corpus_not_found'
 	/** A path leads out of the corpus, or the corpus out of the folders this server may read. */
 	| 'corpus_refused'
@@ -14,11 +14,11 @@ export type AgentErrorCode =
 	| 'corpus_too_large'
 	/** A file changed between two steps of the same plan. */
 	| 'corpus_changed'
-	/** The module of an isolated agent cannot be loaded or is no agent. */
+	/** The module of an isolated agent cannot be loaded or does not export an agent. */
 	| 'agent_not_loaded'
 	/** The process of an isolated agent ended before it had a result. */
 	| 'agent_exited'
-	/** An isolated agent threw where nobody caught it, or has no process. */
+	/** An isolated agent threw an uncaught error, or its process could not start. */
 	| 'agent_crashed'
 	/** The process of an isolated agent used up its memory. */
 	| 'agent_out_of_memory'
@@ -28,20 +28,20 @@ export type AgentErrorCode =
 	| 'upstream_refused'
 	/** A model server is overloaded or failing. */
 	| 'upstream_failed'
-	/** A model server answered with what is no answer. */
+	/** A model server sent a malformed answer. */
 	| 'upstream_invalid'
-	/** The agent reports or stores more than there is room for. */
+	/** The agent reported or stored more than the limit allows. */
 	| 'too_large'
 
 /**
- * A failure an agent foresaw. The attempt copies `code` and `retryable` into the event; the message says what
- * happened, what was expected and what to do.
+ * An expected failure of an agent. The attempt copies `code` and `retryable` into the event; the message says what happened, what
+ * was expected and what to do.
  */
 export class AgentError extends Error {
 	override readonly name = 'AgentError'
 	readonly code: string
 	readonly retryable: boolean
-	/** Where in the input the fault is, as `input.updates[0].wait_ms`; absent when it is not in the input. */
+	/** Path of the fault in the input, such as `input.updates[0].wait_ms`; absent when the fault is elsewhere. */
 	readonly path?: string
 
 	constructor(code: string, message: string, { retryable = false, path, cause }: AgentErrorOptions = {}) {
@@ -59,13 +59,13 @@ interface AgentErrorOptions {
 	readonly cause?: unknown
 }
 
-/** An {@link AgentError} with a code of the closed list. */
+/** Creates an {@link AgentError} with a code of the closed list. */
 export function agentError(code: AgentErrorCode, message: string, options: AgentErrorOptions = {}): AgentError {
 	return new AgentError(code, message, options)
 }
 
 /**
- * What a step was given, checked once at the agent's border.
+ * Parses a value that a step received, once, at the agent's border.
  *
  * @param where - the name the path starts with: `input`, `plan.input`, `inputs.index`
  * @throws AgentError `bad_input`, not retryable, with the path of the first fault
@@ -81,15 +81,15 @@ export function parseInput<Schema extends z.ZodType>(schema: Schema, value: unkn
 	})
 }
 
-/** An agent with schemas of what it takes and gives. */
+/** An agent with schemas for its input and result. */
 export interface AgentDefinition<Input extends z.ZodType, Result extends z.ZodType> {
-	/** What steps name as their `agent_type`. */
+	/** The `agent_type` of its steps. */
 	readonly type: string
-	/** Of a step's `input`. A plan with another one is refused when it is created. */
+	/** Schema of a step's `input`. A plan that does not match it is refused when it is created. */
 	readonly input: Input
-	/** Of a result's `data`. An attempt with another one fails; the step's result is what the schema makes of it. */
+	/** Schema of a result's `data`. An attempt that does not match it fails; the step's result is the parsed value. */
 	readonly result: Result
-	/** Does one step, whose `input` is what the schema has made of it. */
+	/** Executes one step; its `input` is the parsed value. */
 	execute(
 		step: StepInput<z.output<Input>>,
 		context: StepContext,
@@ -97,10 +97,10 @@ export interface AgentDefinition<Input extends z.ZodType, Result extends z.ZodTy
 }
 
 /**
- * An agent whose steps are checked and typed on both ends: inputs when a plan is created, results when an attempt ends.
- * Clients find its schemas in `agents.list`, and `planstream generate` makes their types.
+ * Defines an agent with checked and typed steps: inputs when a plan is created, results when an attempt ends. Clients find its
+ * schemas in `agents.list`, and `planstream generate` turns them into types.
  *
- * @param definition - schemas of zod for objects; both must say JSON and check without waiting
+ * @param definition - zod schemas of objects; both must describe JSON and validate synchronously
  * @example
  * ```ts
  * const wordCount = defineAgent({

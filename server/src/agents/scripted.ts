@@ -12,7 +12,7 @@ const update = z.union([
 	z.strictObject({
 		output: z.string(),
 		channel: outputChannel.default('text'),
-		repeat: z.int().min(1).max(MAX_REPEATS).default(1).describe('how often the text is sent, each time by itself'),
+		repeat: z.int().min(1).max(MAX_REPEATS).default(1).describe('number of times the text is sent, each as its own output'),
 	}),
 	z.strictObject({ wait_ms: z.number().min(0).max(MAX_DELAY_MS).describe('real time') }),
 	z.strictObject({ usage }),
@@ -20,20 +20,20 @@ const update = z.union([
 ])
 
 const failure = z.strictObject({
-	times: z.int().min(1).default(1).describe('the attempts 1 to this one fail'),
+	times: z.int().min(1).default(1).describe('attempts 1 to this one fail'),
 	code: z.string().min(1).max(128).default('scripted'),
-	message: z.string().default('The script of this step says that the attempt fails.'),
+	message: z.string().default('The script of this step makes this attempt fail.'),
 	retryable: z.boolean().default(true),
 })
 
 const ENDINGS = ['result', 'result_bytes', 'garbage', 'hang', 'echo_inputs'] as const
 
-/** What a scripted step does: its updates in order, then its failure or its ending. */
+/** Script of a step: its updates in order, then its failure or its ending. */
 export const scriptedInput = z
 	.strictObject({
 		updates: z.array(update).max(10_000).default([]),
 		fail: failure.optional(),
-		ignore_abort: z.boolean().default(false).describe('go on as if nothing had been aborted'),
+		ignore_abort: z.boolean().default(false).describe('keep running after an abort'),
 		quality_score: fraction.optional(),
 		checks: z.array(check).max(64).optional(),
 		result: jsonObject.optional().describe('the result; {} when no ending is given'),
@@ -48,7 +48,7 @@ export const scriptedInput = z
 		context.addIssue({ code: 'custom', path: [given[1] ?? ''], message: `contradicts ${given[0] ?? ''}: give one ending` })
 	})
 
-/** Whatever the script says. */
+/** Any object, as the script gives it. */
 const scriptedResult = z.record(z.string(), z.unknown())
 
 export type ScriptedInput = z.output<typeof scriptedInput>
@@ -61,14 +61,14 @@ export const sleepInRealTime: Sleep = async (ms, signal) => {
 	await setTimeout(ms, undefined, signal === undefined ? {} : { signal })
 }
 
-/** So many repeated outputs are sent before the event loop gets its turn. */
+/** Repeated outputs sent between two turns of the event loop. */
 const OUTPUTS_A_TURN = 1000
 
 /**
- * The test and demonstration agent of type `scripted`: it does what its step's `input` says and knows nothing else.
- * See the schema {@link scriptedInput} for the language. A wrong input fails with `bad_input` and the path.
+ * Creates the test and demonstration agent `scripted`, which follows the script in its step's `input`; see the schema {@link
+ * scriptedInput}. Invalid input fails with `bad_input` and the path.
  *
- * @param options.sleep - how waits wait. @defaultValue a timer in real time
+ * @param options.sleep - implementation of waits. @defaultValue a timer in real time
  * @example
  * ```ts
  * const agent = scriptedAgent()
@@ -120,7 +120,7 @@ async function repeatOutput(update: OutputUpdate, context: StepContext, signal?:
 	}
 }
 
-/** Ends with the abort, or not at all when aborts are ignored. */
+/** Rejects on abort, or never settles when aborts are ignored. */
 function forever(signal?: AbortSignal): Promise<never> {
 	return new Promise((_resolve, reject) => {
 		signal?.addEventListener('abort', () => reject(signal.reason), { once: true })
@@ -142,14 +142,14 @@ function toData(script: ScriptedInput, context: StepContext): Record<string, unk
 	return script.result ?? {}
 }
 
-/** Refuses JSON twice: it holds itself and a bigint. */
+/** Creates data that JSON cannot represent: it contains itself and a bigint. */
 function circle(): Record<string, unknown> {
 	const data: Record<string, unknown> = { count: 1n }
 	data.self = data
 	return data
 }
 
-/** An object whose JSON is this many bytes long, or as short as an object with a text can be. */
+/** Creates an object whose JSON has this many bytes, or as few as an object with a text can have. */
 function filler(bytes: number): Record<string, unknown> {
 	const frame = JSON.stringify({ text: '' }).length
 	return { text: 'x'.repeat(Math.max(0, bytes - frame)) }

@@ -14,61 +14,61 @@ import type { Principal } from '../hub/principal.js'
 import { processSchedule, type Schedule } from '../ops/clock.js'
 import type { Health } from '../ops/health.js'
 
-/** Who gets in. Disposing it lets go of the file of keys. */
+/** Decides which requests a server accepts. Disposing it stops watching the key file. */
 export interface AccessControl extends Disposable {
 	readonly authority: Authenticator
-	/** Reads the file of keys again, if there is one. It never rejects. */
+	/** Reloads the key file, if there is one. Never rejects. */
 	readonly reload: () => Promise<void>
 }
 
 export interface AccessOptions {
-	/** The file of keys that let requests in; it is read again when it changes. @defaultValue none, and this machine alone gets in */
+	/** Path of the key file; reloaded when it changes. @defaultValue none: only requests from this machine are accepted */
 	readonly apiKeys?: string | undefined
-	/** Says who asks, instead of keys, in an application that knows its users. @defaultValue keys, or this machine alone */
+	/** Identifies callers instead of keys, for an application that knows its users. @defaultValue keys, or this machine only */
 	readonly authorize?: Authorize | undefined
-	/** With `apiKeys` or `authorize`, origins of pages that may use the server besides its own host's. @defaultValue none */
+	/** With `apiKeys` or `authorize`: further origins whose pages may use the server. @defaultValue none */
 	readonly origins?: readonly string[] | undefined
 }
 
 /**
- * The keys a server begins with; none when it has no file of them.
+ * Reads the keys a server starts with; an empty list without a key file.
  *
  * @throws PlanstreamError `bad_request` for options that contradict each other, and when the file cannot be read
  */
 export async function readAccessKeys({ apiKeys, authorize, origins }: AccessOptions): Promise<ApiKey[]> {
 	if (apiKeys !== undefined && authorize !== undefined) {
-		const sentence = `apiKeys is ${apiKeys} and authorize is given, but one of them alone can say who asks. Leave one out.`
+		const sentence = `apiKeys is ${apiKeys} and authorize is set too, but only one of them can identify callers. Remove one.`
 		throw new PlanstreamError('bad_request', sentence, { path: 'authorize' })
 	}
 	if (apiKeys !== undefined) return await readKeys(apiKeys)
 	if (origins === undefined || authorize !== undefined) return []
-	const sentence = `origins is [${origins.join(', ')}], but without apiKeys or authorize only pages of this machine get in. Leave origins out, or give one of these.`
+	const sentence = `origins is [${origins.join(', ')}], but without apiKeys or authorize only pages of this machine are accepted. Remove origins, or set one of these.`
 	throw new PlanstreamError('bad_request', sentence, { path: 'origins' })
 }
 
 /**
- * Refuses to listen where nobody says who may ask.
+ * Refuses to listen beyond this machine without authentication.
  *
  * @throws PlanstreamError `bad_request`
  */
 export function assertHost(host: string, { apiKeys, authorize }: AccessOptions): void {
 	if (apiKeys !== undefined || authorize !== undefined || isLoopback(host)) return
-	const sentence = `The host ${host} is not one of ${LOOPBACK_HOSTS.join(', ')}. Without apiKeys a server answers its own machine only.`
+	const sentence = `The host ${host} is not one of ${LOOPBACK_HOSTS.join(', ')}. Without apiKeys a server only accepts requests from its own machine.`
 	throw new PlanstreamError('bad_request', sentence, { host, allowed: [...LOOPBACK_HOSTS] })
 }
 
-/** Time for which the old keys stay valid while their file cannot be used, in milliseconds. */
+/** Milliseconds for which the previous keys stay valid while their file is unusable. */
 const KEYS_GRACE_MS = 10 * 60 * 1000
 
-/** The component of the health that tells of the file of keys. */
+/** Health component of the key file. */
 const KEYS_COMPONENT = 'keys'
-const OLD_KEYS = 'The file of keys cannot be used. The keys read before stay valid for 10 minutes.'
-const NO_KEYS = 'The file of keys cannot be used, and the keys read before are no longer valid. No key is accepted.'
+const OLD_KEYS = 'The key file is unusable. The previous keys stay valid for 10 minutes.'
+const NO_KEYS = 'The key file is unusable, and the previous keys have expired. No key is accepted.'
 
 export interface AccessContext {
 	/** Keys that the server starts with. */
 	readonly keys: readonly ApiKey[]
-	/** Finds who holds a token that is not in the file; null for an unknown one. */
+	/** Resolves tokens that are not in the key file; null for an unknown one. */
 	readonly holder: (token: string) => Principal | null
 	readonly health: Health
 	readonly onProblem: OnProblem
@@ -78,8 +78,8 @@ export interface AccessContext {
 }
 
 /**
- * Opens the access of an application's own users, of whoever holds a key, or of this machine alone. The file of keys is read again when it
- * changes. While it cannot be used, the health says so and the keys read before stay valid for 10 minutes.
+ * Accepts callers that `authorize` identifies, otherwise holders of a key, otherwise this machine only. The key file is reloaded
+ * when it changes. While it is unusable, the health reports it, and the previous keys stay valid for 10 minutes.
  */
 export function openAccess({ apiKeys, authorize, origins = [] }: AccessOptions, context: AccessContext): AccessControl {
 	if (authorize !== undefined) return openFixedAccess(createHostAuthenticator(authorize, origins))
@@ -97,15 +97,15 @@ function openFixedAccess(authority: Authenticator): AccessControl {
 	return { authority, reload: () => Promise.resolve(), [Symbol.dispose]: () => undefined }
 }
 
-/** A watched file of keys and the keys that are valid because of it. */
+/** A watched key file and its valid keys. */
 class KeyFile implements Disposable {
 	readonly ring = new KeyRing({ clock: Date.now, schedule: processSchedule })
 	readonly #file: string
 	readonly #context: AccessContext
 	readonly #watch: Disposable
-	/** Runs while the old keys stay valid. */
+	/** Timer that runs while the previous keys stay valid. */
 	#grace: Disposable | null = null
-	/** Reads the file one time after the other, so that an older content never replaces a newer one. */
+	/** Reads run one after the other, so that older content never replaces newer content. */
 	#reading: Promise<void> = Promise.resolve()
 	#isDisposed = false
 
@@ -143,13 +143,13 @@ class KeyFile implements Disposable {
 
 	#fail(error: PlanstreamError): void {
 		const { health, onProblem, schedule = processSchedule } = this.#context
-		onProblem('The keys stay as they were, because their file cannot be used.', error)
+		onProblem('The key file is unusable; the previous keys stay valid.', error)
 		if (this.#grace !== null) return
 		health.report(KEYS_COMPONENT, 'degraded', OLD_KEYS)
 		this.#grace = schedule(() => {
 			this.ring.replace([])
 			health.report(KEYS_COMPONENT, 'down', NO_KEYS)
-			onProblem('No key is valid any more, because their file could not be used for 10 minutes.', error)
+			onProblem('No key is valid: the key file has been unusable for 10 minutes.', error)
 		}, KEYS_GRACE_MS)
 	}
 }

@@ -6,21 +6,21 @@ import { DEFAULT_TENANT } from '@planstream/shared'
 import type { Principal } from '../hub/principal.js'
 import type { LogLocation } from '../log/open.js'
 
-/** The file in the data directory by which the command line finds the server that has it open. */
+/** File in the data directory that tells the command line which server has it open. */
 export const SERVER_FILE = 'server.json'
 
 const TOKEN_BYTES = 32
 
-/** Whoever can read the file may look at the plans, steer them and keep them; what agents say they cannot say for them. */
+/** Rights of anyone who can read the file: read, control and administer plans, but not publish events on behalf of agents. */
 const HOLDER: Principal = {
 	tenant: DEFAULT_TENANT,
 	actor: { type: 'user', id: 'command-line' },
 	scopes: new Set(['plans:read', 'plans:write', 'admin']),
 }
 
-/** Tells the user of this machine, and nobody else, where a server listens, with a token that holds for its process's life. */
+/** Stores where a server listens, readable only by its own user, with a token valid for the lifetime of the process. */
 export class ServerFile {
-	/** null: the server keeps nothing in a directory. */
+	/** null for a server without a data directory. */
 	readonly #file: string | null
 	readonly #token = randomBytes(TOKEN_BYTES).toString('base64url')
 
@@ -28,12 +28,12 @@ export class ServerFile {
 		this.#file = data.kind === 'sqlite' ? path.join(data.directory, SERVER_FILE) : null
 	}
 
-	/** Who has this token; null when it is another. */
+	/** Returns the principal of this token, or null for any other token. */
 	find(token: string): Principal | null {
 		return timingSafeEqual(digestOf(token), digestOf(this.#token)) ? HOLDER : null
 	}
 
-	/** Writes beside and renames, so that nobody reads half of it and it is never readable for others. */
+	/** Writes a temporary file and renames it: readers never see half of it, and other users can never read it. */
 	async write(url: string): Promise<void> {
 		if (this.#file === null) return
 		const beside = `${this.#file}.${process.pid}`
@@ -56,12 +56,12 @@ function digestOf(token: string): Buffer {
 	return createHash('sha256').update(token).digest()
 }
 
-/** Where a server keeps its files. */
+/** Directory of a server's files. */
 export interface DataDirectory extends AsyncDisposable {
 	readonly path: string
 }
 
-/** The directory of the logs; logs in memory get one for artifacts and indexes that goes when they do. */
+/** Opens the data directory. Logs in memory get a temporary one for artifacts and indexes, removed on disposal. */
 export async function openDataDirectory(location: LogLocation): Promise<DataDirectory> {
 	if (location.kind === 'sqlite') return { path: location.directory, [Symbol.asyncDispose]: () => Promise.resolve() }
 	const temporary = await mkdtemp(path.join(tmpdir(), 'planstream-'))

@@ -8,7 +8,7 @@ import { reportStore, SYSTEM_PLAN, type TailLog } from '../log/tail.js'
 import type { Schedule } from '../ops/clock.js'
 import type { ComponentHealth, Health } from '../ops/health.js'
 
-/** Events kept for who watches; of more, the latest of each part. */
+/** Above this many events, the plan is trimmed to the latest one of each component. */
 const KEPT_EVENTS = 256
 const SERVER: Actor = { type: 'system', id: 'planstream' }
 
@@ -19,7 +19,9 @@ export interface HealthEventsOptions {
 	readonly onProblem: OnProblem
 }
 
-/** Tells of each change of the server's health on the live-only plan `system`, whose first events say how every part is. */
+/**
+ * Publishes changes of the server's health on the live-only plan `system`; its first events give the status of every component.
+ */
 export class HealthEvents implements Disposable {
 	readonly #options: HealthEventsOptions
 	readonly #watch: Disposable
@@ -39,7 +41,7 @@ export class HealthEvents implements Disposable {
 	#tell(changed: () => readonly ComponentHealth[]): void {
 		this.#told = this.#told
 			.then(() => this.#append(changed()))
-			.catch((thrown: unknown) => this.#options.onProblem('A change of health was not told of.', asPlanstreamError(thrown)))
+			.catch((thrown: unknown) => this.#options.onProblem('A health event could not be published.', asPlanstreamError(thrown)))
 	}
 
 	async #append(changed: readonly ComponentHealth[]): Promise<void> {
@@ -66,7 +68,7 @@ export interface StoreWatchOptions {
 	readonly schedule: Schedule
 }
 
-/** Finds out how the store is when nobody uses it: one that has failed may work again, and one that is idle may have died. */
+/** Checks the store every 5 s, even while it is idle: a failed store may recover, an idle one may fail. */
 export class StoreWatch implements Disposable {
 	readonly #options: StoreWatchOptions
 	#timer: Disposable | null = null
@@ -80,7 +82,7 @@ export class StoreWatch implements Disposable {
 		this.#next()
 	}
 
-	/** Rejects while the store cannot do its work. */
+	/** Rejects while the store is not working. */
 	async check(): Promise<void> {
 		const { log, health } = this.#options
 		try {
@@ -106,7 +108,7 @@ export class StoreWatch implements Disposable {
 		try {
 			await this.check()
 		} catch {
-			// The health of the store says so.
+			// check() has reported it to the health of the store.
 		}
 		this.#next()
 	}

@@ -12,19 +12,19 @@ import type { AppBindings } from '../app.js'
 import { OpenSet } from '../connections/connections.js'
 import { refuse } from '../transports/websocket/upgrade.js'
 
-/** Gives a real answer to bytes that never become a request, to CONNECT, and to expectations that nobody meets. */
+/** Answers malformed requests, CONNECT and unsupported Expect headers with a problem document. */
 function answerBadRequest(server: Server): void {
 	const begun = new WeakMap<Duplex, ServerResponse>()
 	server.on('request', ({ socket }: IncomingMessage, outgoing: ServerResponse) => void begun.set(socket, outgoing))
 	server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
 		const outgoing = begun.get(socket)
-		// An answer that has begun would be taken for part of the other one; one without the socket waits behind such an answer.
+		// A second response would be read as part of the one under way; a response without the socket waits behind one.
 		const mixed = outgoing !== undefined && !outgoing.writableEnded && (outgoing.headersSent || outgoing.socket === null)
 		if (mixed || !socket.writable || error.code === 'ECONNRESET') socket.destroy()
 		else refuse(socket, badRequestReason(error))
 	})
 	server.on('checkExpectation', ({ headers: { expect } }: IncomingMessage, outgoing: ServerResponse) => {
-		const sentence = `The request expects "${String(expect).slice(0, 80)}", which nobody here does. Leave the header Expect out, or say 100-continue.`
+		const sentence = `Unsupported Expect header "${String(expect).slice(0, 80)}". Remove it or send "100-continue".`
 		const error = new PlanstreamError('bad_request', sentence, { path: 'expect' })
 		const { status, headers } = problemResponse(error)
 		const body = JSON.stringify(error.toProblem())
@@ -38,28 +38,33 @@ function answerBadRequest(server: Server): void {
 	})
 	server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
 		socket.on('error', ignoreReset)
-		const sentence = 'This server is no proxy and does not take CONNECT. Send GET, POST or DELETE.'
+		const sentence = 'CONNECT is not supported: this server is not a proxy. Send GET, POST or DELETE.'
 		refuse(socket, new PlanstreamError('method_not_allowed', sentence, { allowed: ['GET', 'POST', 'DELETE'] }))
 	})
 }
 
-/** What is told by the code that Node's parser gives. */
+/** Maps the error code of Node's HTTP parser to a problem. */
 function badRequestReason(cause: NodeJS.ErrnoException): PlanstreamError {
 	switch (cause.code) {
 		case 'HPE_HEADER_OVERFLOW':
 			return new PlanstreamError('too_large', 'The headers are larger than 16 KiB. Send fewer or shorter ones.', {}, { cause })
 		case 'ERR_HTTP_REQUEST_TIMEOUT':
-			return new PlanstreamError('bad_request', 'The request did not come whole in time. Send it at once.', {}, { cause })
+			return new PlanstreamError(
+				'bad_request',
+				'The request did not arrive completely within the time limit. Send it without pauses.',
+				{},
+				{ cause },
+			)
 		default: {
-			const sentence = `This is no request of HTTP/1.1 (${cause.message.slice(0, 120)}). Send one with a client of HTTP.`
+			const sentence = `Malformed HTTP/1.1 request (${cause.message.slice(0, 120)}). Send it with an HTTP client.`
 			return new PlanstreamError('bad_request', sentence, {}, { cause })
 		}
 	}
 }
 
-/** The answer to a request that never became one, because its address or its host is no URL. */
+/** Answers a request whose path or Host header does not form a valid URL. */
 function describeBadRequest(error: unknown): Response {
-	const sentence = 'The address or the host of the request cannot be read. Ask for a path on http://localhost.'
+	const sentence = 'The path or the Host header is not a valid URL. Request a path such as /health/live on http://localhost.'
 	const isMalformed = error instanceof RequestError
 	const told = isMalformed ? new PlanstreamError('bad_request', sentence, {}, { cause: error }) : asPlanstreamError(error)
 	const response = problemResponse(told)
@@ -67,10 +72,10 @@ function describeBadRequest(error: unknown): Response {
 	return response
 }
 
-/** Nobody else listens on the socket of a CONNECT, and an error without a listener ends the process. */
+/** Ignores an error on the socket of a CONNECT: Node adds no listener there, and an unhandled error ends the process. */
 function ignoreReset(): void {}
 
-/** Requests that may wait behind the answer to another one before their connection is read no further. */
+/** Number of requests that may wait behind a response; with more, their connection is not read any further. */
 const MAX_WAITING_REQUESTS = 1
 
 interface WaitingRequest {
@@ -79,8 +84,8 @@ interface WaitingRequest {
 }
 
 /**
- * The requests that a client has pipelined behind another one. None is worked on before the answer to the one before it is over, and they
- * are dropped with their connection. Without it, a client that reads nothing could have any number of answers made and kept.
+ * Requests that a client has pipelined behind another one. Each starts only after the previous response has closed, and all are
+ * dropped with their connection. Otherwise a client that reads nothing could have any number of responses built and kept.
  */
 class PipelinedRequests {
 	readonly #socket: Duplex
@@ -98,7 +103,7 @@ class PipelinedRequests {
 		this.#pauseWhenFull()
 	}
 
-	/** Node gives the socket to the next response when one is finished, and to none when the connection is over. */
+	/** Node passes the socket to the next response when one is finished, and to none when the connection has closed. */
 	readonly #startNext = (): void => {
 		const next = this.#waiting.shift()
 		if (next === undefined || next.outgoing.socket === null) {
@@ -111,15 +116,15 @@ class PipelinedRequests {
 		next.answer()
 	}
 
-	/** Node resumes the socket on its own, after each request that it has parsed and when the body of one is read. */
+	/** Node itself resumes the socket after each parsed request and when a body is read. */
 	readonly #pauseWhenFull = (): void => {
 		if (this.#waiting.length > MAX_WAITING_REQUESTS) this.#socket.pause()
 	}
 }
 
-/** Starts the answers of each connection one at a time, in the order of its requests. */
+/** Starts the responses of each connection one at a time, in the order of its requests. */
 class AnswerOrder {
-	/** The response that had the socket last. */
+	/** The last response that had the socket. */
 	readonly #current = new WeakMap<Duplex, ServerResponse>()
 	readonly #pipelined = new WeakMap<Duplex, PipelinedRequests>()
 
@@ -138,24 +143,24 @@ class AnswerOrder {
 	}
 }
 
-/** Time for a request's headers; see PROTOCOL.md section 7. */
+/** Time limit for a request's headers; see PROTOCOL.md section 7. */
 const HEADERS_TIMEOUT_MS = 10_000
 const TIMEOUT_CHECK_MS = 1000
 
 export type Fetch = (request: Request, env: HttpBindings) => Response | Promise<Response>
 
-/** Answers the requests of an HTTP server of Node with `fetch`, one at a time for each connection. */
+/** Creates a listener for Node's HTTP server that answers with `fetch`, one request at a time for each connection. */
 export function requestListener(fetch: Fetch): (incoming: IncomingMessage, outgoing: ServerResponse) => void {
 	const answer = getRequestListener((request, env) => fetch(request, env as HttpBindings), { errorHandler: describeBadRequest })
 	const order = new AnswerOrder()
 	return (incoming, outgoing) => {
-		// A health check of a proxy may speak HTTP/1.0, which knows no Host; a page cannot leave it out.
+		// Health checks of proxies may use HTTP/1.0, which has no Host header; browsers always send one.
 		if (incoming.httpVersion === '1.0') incoming.headers.host ??= 'localhost'
 		order.run(incoming, outgoing, () => void answer(incoming, outgoing))
 	}
 }
 
-/** A server that answers with a listener once it listens. */
+/** Creates an HTTP server that does not listen yet. */
 export function createHttpServer(listener: ReturnType<typeof requestListener>): Server {
 	const options = { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: TIMEOUT_CHECK_MS, requireHostHeader: false }
 	const server = createServer(options, listener)
@@ -164,10 +169,10 @@ export function createHttpServer(listener: ReturnType<typeof requestListener>): 
 }
 
 /**
- * Takes the port; 0 takes a free one.
+ * Listens on a port; 0 picks a free one.
  *
- * @returns the port that was taken
- * @throws PlanstreamError `conflict` when another program has the port, `forbidden` when this user may not take it
+ * @returns the port in use
+ * @throws PlanstreamError `conflict` when another program has the port, `forbidden` when this user may not use it
  */
 export async function listen(server: Server, host: string, port: number): Promise<number> {
 	server.listen(port, host)
@@ -186,29 +191,29 @@ function unavailable(error: unknown, host: string, port: number): unknown {
 		return new PlanstreamError('conflict', sentence, { host, port }, { cause: error })
 	}
 	if (code === 'EACCES') {
-		const sentence = `This user may not listen on port ${port} of ${host}. Set PORT to a port from 1024 on.`
+		const sentence = `This user may not listen on port ${port} of ${host}. Set PORT to 1024 or above.`
 		return new PlanstreamError('forbidden', sentence, { host, port }, { cause: error })
 	}
 	return error
 }
 
-/** The address to ask a server at. */
+/** Formats the URL of a server. */
 export function urlOf(host: string, port: number): string {
 	return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
-/** Headers that offer another protocol, or are about this connection only. */
+/** Headers that offer another protocol or concern this connection only. */
 const LEFT_OUT: ReadonlySet<string> = new Set(['upgrade', 'connection', 'http2-settings'])
 
-/** Whether a request asks for a WebSocket, and not for another protocol. */
+/** Whether a request asks for a WebSocket rather than another protocol. */
 export function isWebSocketUpgrade({ headers: { upgrade } }: Pick<IncomingMessage, 'headers'>): boolean {
 	return upgrade?.toLowerCase() === 'websocket'
 }
 
 /**
- * Has a request that offers another protocol, as those of Java's own client and of `curl --http2` offer HTTP/2, answered as if it
- * did not: a server may ignore what it does not speak (RFC 9110, 7.8). Node hands over the connection instead of the request, so the
- * request is put back in front of what follows it, without the offer, and the connection begins anew, once.
+ * Answers a request that offers another protocol (Java's own client and `curl --http2` offer HTTP/2) as if it did not: a server
+ * may ignore protocols it does not speak (RFC 9110, 7.8). Node passes on the connection instead of the request, so the request is
+ * put back in front of the bytes that follow it, without the offer, and the connection starts over, once.
  */
 export function ignoreUpgrade(server: Pick<EventEmitter, 'emit'>, request: IncomingMessage, socket: Duplex, head: Buffer): void {
 	socket.unshift(Buffer.concat([Buffer.from(withoutOffer(request), 'latin1'), head]))
@@ -224,40 +229,40 @@ function withoutOffer({ method, url, httpVersion, rawHeaders }: IncomingMessage)
 	return `${lines.join('\r\n')}\r\n\r\n`
 }
 
-/** The requests that are being answered; a connection that has asked nothing yet is none. */
+/** Requests being answered; a connection without a request does not count. */
 export class OpenRequests {
 	readonly #open = new OpenSet<ServerResponse>()
 	readonly #whenOver: (this: ServerResponse) => void
 
 	constructor() {
 		const open = this.#open
-		// One listener for all answers: a stream is one for as long as it lasts.
+		// One listener shared by all responses: a closure each would live as long as its stream.
 		this.#whenOver = function () {
 			open.delete(this)
 		}
 	}
 
-	/** Counts a request in until its answer is over. */
+	/** Counts a request until its response closes. */
 	add(outgoing: ServerResponse): void {
 		if (outgoing.closed) return
 		this.#open.add(outgoing)
 		outgoing.on('close', this.#whenOver)
 	}
 
-	/** Resolves when none is left. */
+	/** Resolves when all requests are answered. */
 	answered(): Promise<void> {
 		return this.#open.waitUntilEmpty()
 	}
 
-	/** Cuts what is still being answered. */
+	/** Destroys the responses that are still open. */
 	cut(): void {
 		for (const outgoing of this.#open) outgoing.destroy()
 	}
 }
 
 /**
- * An app that answers below whatever path another Hono app gives it. What it is mounted at is taken off the address, so that the
- * inside knows its own addresses alone.
+ * Creates an app that another Hono app can mount at any path. The mount path is removed from the URL, so that the routes inside
+ * know only their own paths.
  */
 export function mountable(
 	fetch: (request: Request, env: AppBindings) => Response | Promise<Response>,
@@ -272,16 +277,16 @@ export function mountable(
 	return app
 }
 
-/** As much of the path as stands before the `*` of the route, whatever is in its place. */
+/** Returns the part of the path that matches the route before its `*`. */
 function basePath(path: string, context: Context): string {
 	const segments = routePath(context).split('/').length - 1
 	return path.split('/').slice(0, segments).join('/')
 }
 
 /**
- * A path without the one that something is mounted at.
+ * Removes the mount path from a path.
  *
- * @param base - without a slash at its end
+ * @param base - without a trailing slash
  */
 export function inside(path: string, base: string): string {
 	return path.slice(base.length) || '/'
@@ -290,6 +295,6 @@ export function inside(path: string, base: string): string {
 function assertNode(env: Partial<HttpBindings> | undefined): HttpBindings {
 	if (env?.incoming !== undefined && env.outgoing !== undefined) return { incoming: env.incoming, outgoing: env.outgoing }
 	throw new TypeError(
-		"Planstream writes its streams to Node's own responses, and this request has none. Serve the app with @hono/node-server; a test asks it over a port, not by app.request().",
+		'This request has no Node response, which Planstream writes its streams to. Serve the app with @hono/node-server; in tests, send requests to a port instead of app.request().',
 	)
 }

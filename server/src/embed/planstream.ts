@@ -29,14 +29,15 @@ import type { EventHandlers, Planstream, PlanstreamOptions, ServerReport, Upgrad
 import { Retention } from './retention.js'
 import { reportNode } from './runtime.js'
 
-/** Time for everything to end in order before it is cut. */
+/** Time limit of a graceful shutdown; whatever is still open after it is cut. */
 const STOP_MS = 10_000
 
 /**
- * Makes a Planstream for an application that has its own HTTP server, and goes on with the plans that had not come to their end. Without
- * `authorize` or `apiKeys` it answers programs of its own machine only.
+ * Creates a Planstream for an application with its own HTTP server and resumes unfinished plans. Without `authorize` or `apiKeys`
+ * it only accepts requests from programs on its own machine.
  *
- * @throws PlanstreamError `bad_request` for keys that cannot be read, two agents of one type and contradicting options, `storage_unavailable`
+ * @throws PlanstreamError `bad_request` for keys that cannot be read, two agents of the same type and contradicting options,
+ * `storage_unavailable`
  * @example
  * ```ts
  * const planstream = await createPlanstream({ store: { kind: 'memory' }, agents: [mine] })
@@ -56,9 +57,9 @@ export async function createPlanstream(options: PlanstreamOptions): Promise<Plan
 }
 
 /**
- * The same before it goes on with its plans, for whoever must take a port first.
+ * Creates a Planstream that has not resumed its plans yet, for a server that must bind its port first.
  *
- * @param holder - who else gets in, besides the holders of keys
+ * @param holder - accepts tokens that are not in the key file
  */
 export async function openPlanstream(
 	options: PlanstreamOptions,
@@ -86,7 +87,7 @@ export async function openPlanstream(
 	return new OpenPlanstream(options, { log, health, directory, entrance, limits, onProblem })
 }
 
-/** What was opened before everything is put together. */
+/** Resources opened before the parts are assembled. */
 interface Opened {
 	readonly log: TailLog
 	readonly health: Health
@@ -96,7 +97,7 @@ interface Opened {
 	readonly onProblem: OnProblem
 }
 
-/** Everything but a port, put together. */
+/** A complete server except for its port. */
 export class OpenPlanstream implements Planstream {
 	readonly hub: Hub
 	readonly executor: Executor
@@ -112,7 +113,7 @@ export class OpenPlanstream implements Planstream {
 	readonly #store: StoreWatch
 	readonly #healthEvents: HealthEvents
 	readonly #draining = new AbortController()
-	/** Each lets go of a server. */
+	/** Functions that each detach from one server. */
 	readonly #attached: (() => void)[] = []
 	#recovered: Promise<void> = Promise.resolve()
 	#drained: Promise<void> | null = null
@@ -164,7 +165,7 @@ export class OpenPlanstream implements Planstream {
 		register(this.hub, options.handlers ?? {})
 	}
 
-	/** Goes on with the plans that had not come to their end. Who asks before that waits. */
+	/** Resumes unfinished plans. Requests that arrive earlier wait for it. */
 	async start(): Promise<void> {
 		this.#recovered = this.executor.recover()
 		await this.#recovered
@@ -202,18 +203,18 @@ export class OpenPlanstream implements Planstream {
 		const { attempts, deadlines } = this.executor.report()
 		const { subscriptions } = this.hub.report()
 		const { waiting, plans } = this.#inner.deliveries.report()
-		// The readers of one plan watch it together.
+		// All live readers of one plan share a watcher.
 		const watchers = this.#opened.log.metrics.watchers - plans + waiting
 		return { connections: this.#connections.size, subscriptions, watchers, attempts, timers: deadlines }
 	}
 
-	/** Who is served from the log for want of room, how often somebody was, and who was given up. */
+	/** Counts the streams that read from the log because they fell behind, how often that happened, and streams cut as too slow. */
 	#readers() {
 		const { streams, waiting, fell_behind, slow } = this.#inner.deliveries.report()
 		return { streams_behind: streams - waiting, streams_fell_behind_total: fell_behind, streams_slow_total: slow }
 	}
 
-	/** What the bounded caches hold. */
+	/** Measures the bounded caches. */
 	#memory() {
 		const { states, writers } = this.hub.report()
 		const { characters } = this.#opened.log.metrics
@@ -225,7 +226,7 @@ export class OpenPlanstream implements Planstream {
 		await this.#opened.entrance.reload()
 	}
 
-	/** Ends everything that is under way, and leaves the logs open. */
+	/** Ends all work under way and leaves the logs open. */
 	drain(): Promise<void> {
 		this.#drained ??= this.#drain()
 		return this.#drained
@@ -249,7 +250,7 @@ export class OpenPlanstream implements Planstream {
 	async #drain(): Promise<void> {
 		this.#store[Symbol.dispose]()
 		this.#healthEvents[Symbol.dispose]()
-		this.#draining.abort(new PlanstreamError('draining', 'The server is stopping. Connect again to go on.'))
+		this.#draining.abort(new PlanstreamError('draining', 'The server is stopping. Reconnect to resume.'))
 		const ended = [this.#connections.waitUntilEmpty(), this.executor.stop(), this.#retention.stop(), this.#requests.answered()]
 		await within(STOP_MS, Promise.all(ended))
 		this.#connections.terminate()
@@ -289,7 +290,7 @@ function register(hub: Hub, handlers: EventHandlers): void {
 	for (const [type, handler] of Object.entries(handlers)) hub.on(type as EventType, handler as EventHandler<EventType>)
 }
 
-/** Waits for something, but not longer than this many milliseconds. */
+/** Waits for a promise, at most this many milliseconds. */
 async function within(milliseconds: number, awaited: Promise<unknown>): Promise<void> {
 	let timer: NodeJS.Timeout | undefined
 	const over = new Promise<void>((resolve) => {

@@ -159,7 +159,7 @@ describe('Retention', () => {
 		const keeper = new Keeper(log)
 		await log.close()
 		await keeper.settle()
-		expect(keeper.problems).toEqual(['Old plans could not be removed or trimmed; it is tried again.'])
+		expect(keeper.problems).toEqual(['Old plans could not be removed or trimmed. The next run tries again.'])
 		expect(keeper.waiting).toBe(true)
 	})
 

@@ -8,21 +8,21 @@ const FINISHED_DAYS = 7
 const SILENT_DAYS = 30
 const FINISHED_EVENTS = 100_000
 
-/** Between two turns, when the last one left nothing to do and when it did. */
+/** Pauses between two runs: after one that finished its work, and after one that left some. */
 const INTERVAL_MS = 60_000
 const NEXT_MS = 1000
-/** Plans that one turn removes of each kind, plans that it trims, and events that it trims of one. */
+/** Limits of one run: plans removed of each kind, plans trimmed, and events trimmed from one plan. */
 const REMOVED_PLANS = 100
 const TRIMMED_PLANS = 4
 const TRIMMED_EVENTS = 20_000
 
-/** How long plans are kept. */
+/** Limits on how long plans are kept. */
 export interface RetentionLimits {
-	/** Milliseconds from the last change of a finished plan to its removal; null: it is kept for ever. @defaultValue 7 days */
+	/** Milliseconds from the last change of a finished plan to its removal; null keeps it forever. @defaultValue 7 days */
 	readonly finishedMs?: number | null
-	/** How many of its newest events a finished plan keeps until then; null: all. @defaultValue 100,000 */
+	/** Number of newest events a finished plan keeps until then; null keeps all. @defaultValue 100,000 */
 	readonly finishedEvents?: number | null
-	/** Milliseconds without an event from which on a plan that is run elsewhere counts as finished; null: never. @defaultValue 30 days */
+	/** Milliseconds without an event after which an external plan counts as finished; null: never. @defaultValue 30 days */
 	readonly silentMs?: number | null
 }
 
@@ -36,8 +36,8 @@ export interface RetentionOptions extends RetentionLimits {
 }
 
 /**
- * Removes plans that have been finished for long and trims finished ones that are very long, a little in each turn. A plan
- * that is not finished is neither trimmed nor removed, unless it is run elsewhere and nobody has heard of it for long.
+ * Removes finished plans after a while and trims very long ones, a little in each run. Unfinished plans are never touched, except
+ * external ones that have been silent for long.
  */
 export class Retention {
 	readonly #hub: Hub
@@ -60,7 +60,7 @@ export class Retention {
 		this.#wait(INTERVAL_MS)
 	}
 
-	/** Lets the turn under way end and takes no other. */
+	/** Waits for the run under way and starts no other. */
 	async stop(): Promise<void> {
 		this.#stopped = true
 		this.#timer?.[Symbol.dispose]()
@@ -74,14 +74,14 @@ export class Retention {
 		}, delayMs)
 	}
 
-	/** One turn. @returns whether everything is as the limits want it, or cannot be brought there now */
+	/** Runs once. @returns whether all limits are met, or cannot be met now */
 	async #turn(): Promise<boolean> {
 		try {
 			const removed = await this.#removeFinished()
 			const trimmed = await this.#trimLarge()
 			return removed && trimmed
 		} catch (thrown) {
-			this.#options.onProblem('Old plans could not be removed or trimmed; it is tried again.', asPlanstreamError(thrown))
+			this.#options.onProblem('Old plans could not be removed or trimmed. The next run tries again.', asPlanstreamError(thrown))
 			return true
 		}
 	}

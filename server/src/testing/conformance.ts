@@ -5,9 +5,9 @@ import { Target } from './target.js'
 
 const CASE_MS = 30_000
 
-/** The server to look at. */
+/** The server to test. */
 export interface ConformanceOptions {
-	/** Its address, with the path it is mounted at. */
+	/** Address of the server, including its mount path. */
 	readonly url: string
 	/** A key with `plans:read` and `events:publish`. @defaultValue none, for a server without keys */
 	readonly token?: string | undefined
@@ -15,15 +15,15 @@ export interface ConformanceOptions {
 
 /** One behaviour of the protocol. */
 export interface ConformanceCase {
-	/** A sentence. */
+	/** The behaviour as a full sentence. */
 	readonly name: string
 	/** Rejects when the server does not behave so, and after 30 seconds. */
 	readonly run: () => Promise<void>
 }
 
 /**
- * The behaviours of the protocol that can be seen from outside, for any runner of tests. Each uses plans of its own, whose ids begin
- * with `conformance_`, and leaves them there.
+ * Lists the externally visible behaviours of the protocol as cases for any test runner. Each creates its own plans, whose ids
+ * start with `conformance_`, and leaves them on the server.
  *
  * @example
  * ```ts
@@ -43,7 +43,7 @@ export function conformanceCases({ url, token }: ConformanceOptions): readonly C
 async function inTime(work: Promise<void>): Promise<void> {
 	let timer: NodeJS.Timeout | undefined
 	const over = new Promise<never>((_, reject) => {
-		timer = setTimeout(() => reject(new Error(`This took longer than ${CASE_MS} ms.`)), CASE_MS)
+		timer = setTimeout(() => reject(new Error(`Timed out after ${CASE_MS} ms.`)), CASE_MS)
 	})
 	try {
 		await Promise.race([work, over])

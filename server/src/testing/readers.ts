@@ -2,7 +2,7 @@ import type { ControlFrame, EndFrame, HistoryOutput, PlanEvent, SubscribeInput }
 import { EventSourceParserStream } from 'eventsource-parser/stream'
 import { WebSocket } from 'ws'
 
-/** What callbacks hand over, as an iterable, in order; it holds whatever a test lets come. */
+/** Turns callbacks into an async iterable, in order. Unbounded, since only tests use it. */
 export class Handed<Item> {
 	readonly #items: Item[] = []
 	#over: { readonly error?: Error } | null = null
@@ -13,7 +13,7 @@ export class Handed<Item> {
 		this.#wake()
 	}
 
-	/** Ends the iterable behind what was added, with an error when there is one; what comes later does not count. */
+	/** Ends the iterable after the items added so far, with an error if one is given; only the first call counts. */
 	end(error?: Error): void {
 		this.#over ??= error === undefined ? {} : { error }
 		this.#wake()
@@ -33,7 +33,7 @@ export class Handed<Item> {
 	}
 }
 
-/** One item as a reader got it. */
+/** An item as a reader received it. */
 export interface Received {
 	readonly id: string
 	readonly item: PlanEvent | ControlFrame
@@ -41,18 +41,18 @@ export interface Received {
 	readonly text: string
 }
 
-/** Reads a plan's stream by one transport; it ends as the stream does. */
+/** Reads a plan's stream over one transport and ends with it. */
 export type ReadStream = (url: string, request: SubscribeInput) => AsyncGenerator<Received, void, void>
 
-/** A way to the events of a plan. */
+/** A transport that reads the events of a plan. */
 export interface Reader {
 	readonly name: string
 	readonly read: ReadStream
-	/** Whether it says by control frames where it stands. */
+	/** Whether it delivers control frames. */
 	readonly frames: boolean
 }
 
-/** Every way to the events of a plan, with nothing but `fetch` and a bare WebSocket. */
+/** Creates a reader for every transport, with nothing but `fetch` and a bare WebSocket. */
 export function bareReaders(token: string | undefined): readonly Reader[] {
 	const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
 	return [
@@ -75,7 +75,7 @@ function plainAddress(url: string, { plan_id, ...query }: SubscribeInput): strin
 	return `${url}/api/v1/streaming/plans/${plan_id}/events?${new URLSearchParams(parameters)}`
 }
 
-/** Signs of life of tRPC, which are no items. */
+/** Keep-alive events of tRPC, which carry no items. */
 const SIGNS: ReadonlySet<string | undefined> = new Set(['connected', 'ping', 'return'])
 
 function eventStream(headers: Headers, addressOf: typeof plainAddress): ReadStream {
@@ -127,7 +127,7 @@ function plainWebSocket(headers: Headers): ReadStream {
 
 interface Conversation {
 	readonly first: object
-	/** What a message brings; null for nothing, `over` for the end. */
+	/** Parses a message: an item, null for none, `over` for the end. */
 	readonly read: (text: string) => Received | 'over' | null
 }
 

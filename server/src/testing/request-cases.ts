@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { PublishOutput } from '@planstream/shared'
 import type { Answer, Target } from './target.js'
 
-/** A behaviour of single requests. */
+/** A test case of single requests. */
 export interface RequestCase {
 	readonly name: string
 	readonly run: (target: Target) => Promise<void>
@@ -32,7 +32,7 @@ function seqsOf({ results }: PublishOutput): readonly (readonly [number, boolean
 
 export const REQUEST_CASES: readonly RequestCase[] = [
 	{
-		name: 'publishing gives each event the next number, and the same events again their old ones',
+		name: 'publishing numbers events in sequence and gives repeated events their old numbers',
 		run: async (target) => {
 			const plan_id = target.newPlan()
 			const batch = [started('1'), progress('2')]
@@ -48,7 +48,7 @@ export const REQUEST_CASES: readonly RequestCase[] = [
 		},
 	},
 	{
-		name: 'publishing refuses an id with other content, a batch of known and new ids, and a head that is elsewhere',
+		name: 'publishing refuses a known id with different content, a batch of known and new ids, and a wrong expected_seq',
 		run: async (target) => {
 			const plan_id = target.newPlan()
 			await target.publish(plan_id, [started('1')])
@@ -60,7 +60,7 @@ export const REQUEST_CASES: readonly RequestCase[] = [
 		},
 	},
 	{
-		name: 'publishing names the field of an event that is wrong, and stores nothing of its batch',
+		name: 'publishing names the invalid field of an event and stores nothing of its batch',
 		run: async (target) => {
 			const plan_id = target.newPlan()
 			const wrong = { ...progress('2'), data: { progress: 7 } }
@@ -73,7 +73,7 @@ export const REQUEST_CASES: readonly RequestCase[] = [
 		},
 	},
 	{
-		name: 'a completed plan takes nothing more',
+		name: 'a completed plan accepts no more events',
 		run: async (target) => {
 			const plan_id = target.newPlan()
 			await target.publish(plan_id, [started('1'), completed])
@@ -83,7 +83,7 @@ export const REQUEST_CASES: readonly RequestCase[] = [
 		},
 	},
 	{
-		name: 'a plan that nobody has seen is 404, its history is empty',
+		name: 'an unknown plan is 404, its history is empty',
 		run: async (target) => {
 			const plan_id = target.newPlan()
 			assertProblem(await target.ask(`/api/v1/plans/${plan_id}`), { status: 404, code: 'not_found' })
@@ -92,7 +92,7 @@ export const REQUEST_CASES: readonly RequestCase[] = [
 		},
 	},
 	{
-		name: 'history pages follow one another, and refuse a position that is gone',
+		name: 'history pages follow one another and refuse a cursor that is gone',
 		run: async (target) => {
 			const plan_id = target.newPlan()
 			await target.publish(plan_id, [started('1'), progress('2'), completed])
@@ -106,7 +106,7 @@ export const REQUEST_CASES: readonly RequestCase[] = [
 		},
 	},
 	{
-		name: 'server-sent events are not to be held back, and a finished plan at its head is 204',
+		name: 'server-sent events disable caching and buffering, and a finished plan at its head is 204',
 		run: async (target) => {
 			const plan_id = target.newPlan()
 			const { cursor } = await target.publish(plan_id, [started('1'), completed])
@@ -120,7 +120,7 @@ export const REQUEST_CASES: readonly RequestCase[] = [
 		},
 	},
 	{
-		name: 'an address says which methods it takes',
+		name: 'a wrong method is refused with the allowed ones',
 		run: async (target) => {
 			const answer = await target.ask('/api/v1/plans', { method: 'DELETE' })
 			assertProblem(answer, { status: 405, code: 'method_not_allowed' })

@@ -3,10 +3,10 @@ import type { EndFrame, ReadyFrame, SubscribeInput } from '@planstream/shared'
 import type { Reader, Received } from './readers.js'
 import type { Target } from './target.js'
 
-/** A behaviour that every way to the events has. */
+/** A test case that every transport must pass. */
 export interface StreamCase {
 	readonly name: string
-	/** Whether it looks at control frames. */
+	/** Whether it needs control frames. */
 	readonly frames: boolean
 	readonly run: (target: Target, reader: Reader) => Promise<void>
 }
@@ -14,7 +14,7 @@ export interface StreamCase {
 const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1, research_type: 'comprehensive' } }
 const COMPLETED = { event_type: 'plan_completed', data: { result: 'Ω "that"\n\u2028' } }
 
-/** The text holds what is easily changed on its way. */
+/** Creates an output event with text that is easily corrupted in transit. */
 function output(index: number): object {
 	const data = { channel: 'text', index, delta: `${index}: "ä€😀"\n\r\\ data: event: id:` }
 	return { event_type: 'step_output', step_id: 'step_1', data }
@@ -24,7 +24,7 @@ function outputs(from: number, to: number): object[] {
 	return Array.from({ length: to - from }, (_, index) => output(from + index))
 }
 
-/** Everything a stream brings. A case that fails before it looks at this has said why. */
+/** Reads a stream to its end. Its rejection counts as handled, because a case that failed earlier has reported why. */
 function readAll(stream: AsyncIterable<Received>): Promise<Received[]> {
 	const reading = collect(stream)
 	reading.catch(() => undefined)
@@ -56,13 +56,13 @@ function lastOf(received: readonly Received[]): EndFrame {
 	return last.item
 }
 
-/** The texts of a plan's events, by the seams of the pages of its history. */
+/** Reads the JSON texts of a plan's events from its history. */
 async function textsOf(target: Target, plan_id: string): Promise<string[]> {
 	const { body } = await target.ask(`/api/v1/streaming/plans/${plan_id}/history`)
 	return (body.events as object[]).map((event) => JSON.stringify(event))
 }
 
-/** What a reader gets that is there before the plan is; one with frames has said so. */
+/** Starts a reader before its plan exists; one with frames is waited for until it is ready. */
 async function waiting(target: Target, { read, frames }: Reader, request: SubscribeInput): Promise<() => Promise<Received[]>> {
 	const items = read(target.url, request)
 	const first = frames ? await items.next() : null
@@ -71,7 +71,7 @@ async function waiting(target: Target, { read, frames }: Reader, request: Subscr
 }
 
 const everything: StreamCase = {
-	name: 'gives every event once, in order and byte for byte, to readers that come before, during and after, and ends by itself',
+	name: 'delivers every event once, in order and byte for byte, to readers that start before, during and after it, and ends by itself',
 	frames: false,
 	run: async (target, reader) => {
 		const plan_id = target.newPlan()
@@ -88,7 +88,7 @@ const everything: StreamCase = {
 }
 
 const resuming: StreamCase = {
-	name: 'resumes behind a cursor, an integer, or at the head',
+	name: 'resumes after a cursor, after a number, or at the head',
 	frames: false,
 	run: async (target, { read }) => {
 		const plan_id = target.newPlan()
@@ -104,7 +104,7 @@ const resuming: StreamCase = {
 }
 
 const framed: StreamCase = {
-	name: 'begins with ready and ends with end, each with the cursor to resume at',
+	name: 'begins with ready and ends with end, each with the cursor to resume from',
 	frames: true,
 	run: async (target, { read }) => {
 		const plan_id = target.newPlan()
@@ -123,7 +123,7 @@ const framed: StreamCase = {
 }
 
 const filtered: StreamCase = {
-	name: 'shows only what its filters let through, and still ends',
+	name: 'delivers only events that pass its filters, and still ends',
 	frames: true,
 	run: async (target, { read }) => {
 		const plan_id = target.newPlan()
@@ -136,7 +136,7 @@ const filtered: StreamCase = {
 }
 
 const rewound: StreamCase = {
-	name: 'tells a position beyond the head by a reset with the state, and begins again',
+	name: 'answers a position beyond the head with a reset and the state, and starts over',
 	frames: true,
 	run: async (target, { read }) => {
 		const plan_id = target.newPlan()

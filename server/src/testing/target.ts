@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import type { PublishOutput } from '@planstream/shared'
 
-/** An answer of the server. */
+/** A response of the server. */
 export interface Answer {
 	readonly status: number
 	readonly headers: Headers
 	readonly body: Readonly<Record<string, unknown>>
 }
 
-/** The server that is looked at, over HTTP. */
+/** The server under test, over HTTP. */
 export class Target {
 	readonly url: string
 	readonly #headers: Readonly<Record<string, string>>
@@ -18,7 +18,7 @@ export class Target {
 		this.#headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
 	}
 
-	/** An id that no plan has. */
+	/** Creates the id of a new plan. */
 	newPlan(): string {
 		return `conformance_${randomUUID()}`
 	}
@@ -38,15 +38,15 @@ export class Target {
 		return { status: answer.status, headers: answer.headers, body: isJson ? (JSON.parse(text) as Answer['body']) : {} }
 	}
 
-	/** Adds events to a plan that is run elsewhere. */
+	/** Publishes events to an external plan. */
 	send(plan_id: string, events: readonly object[], more: object = {}): Promise<Answer> {
 		return this.ask(`/api/v1/streaming/plans/${plan_id}/events`, { method: 'POST', body: { events, ...more } })
 	}
 
-	/** The same, where nothing else than success is expected. */
+	/** Publishes events that the server must accept. */
 	async publish(plan_id: string, events: readonly object[]): Promise<PublishOutput> {
 		const { status, body } = await this.send(plan_id, events)
-		if (status !== 200) throw new Error(`Publishing was answered with ${status}: ${JSON.stringify(body)}`)
+		if (status !== 200) throw new Error(`Publishing failed with status ${status}: ${JSON.stringify(body)}`)
 		return body as unknown as PublishOutput
 	}
 }

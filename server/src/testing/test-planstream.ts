@@ -9,7 +9,7 @@ import { type RunningServer, type ServerOptions, startServer } from '../server.j
 
 const RUN_MS = 30_000
 
-/** What a plan came to. */
+/** Events and final state of a plan. */
 export interface FinishedPlan {
 	readonly events: readonly PlanEvent[]
 	readonly state: PlanState
@@ -24,7 +24,7 @@ export async function runPlan({ hub, executor }: { hub: Hub; executor: Executor 
 	return { events, state }
 }
 
-/** The plan's events from its first on, until it is done. */
+/** Collects a plan's events from the first one until it is done. */
 export async function eventsOf(hub: Hub, plan_id: string): Promise<PlanEvent[]> {
 	const signal = AbortSignal.timeout(RUN_MS)
 	const request = { after: 'start', snapshot: false, follow: 'until_done', signal } as const
@@ -37,21 +37,21 @@ export async function eventsOf(hub: Hub, plan_id: string): Promise<PlanEvent[]> 
 	return events
 }
 
-/** A server for one test. Disposing it stops it in order. */
+/** A server for one test. Disposing it shuts it down gracefully. */
 export interface TestPlanstream extends RunningServer {
 	/**
 	 * Runs a plan to its end, without the network. Rejects when that takes longer than 30 seconds.
 	 *
-	 * @throws PlanstreamError what `plans.create` is refused with
+	 * @throws PlanstreamError any error of `plans.create`
 	 */
 	run(plan: PlanSpec): Promise<FinishedPlan>
 }
 
 /**
- * A server in memory on a free port of this machine, with the scripted agent and without a log on standard error: for tests of agents
- * and of clients.
+ * Starts a server in memory on a free port of this machine, with the scripted agent and without logging, for tests of agents and
+ * clients.
  *
- * @param options - what differs from that
+ * @param options - options that override these defaults
  * @example
  * ```ts
  * await using planstream = await startTestPlanstream({ agents: [wordCount] })

@@ -139,13 +139,13 @@ describe('planstream in a second terminal', () => {
 		expect(await listed('--label', 'team=red')).toEqual(['list_1'])
 		expect(await listed('--query', 'WHICH LIST', '--status', 'completed', 'failed')).toEqual(['list_2', 'list_1'])
 		const first = await runPlanstream(['list', '--query', 'which list', '--limit', '1'], env)
-		expect(first.stderr).toContain('--limit shows more')
-		expect((await runPlanstream(['list', '--query', 'nothing like it'], env)).stderr).toBe('There is no such plan.\n')
+		expect(first.stderr).toContain('raise --limit to see them')
+		expect((await runPlanstream(['list', '--query', 'nothing like it'], env)).stderr).toBe('No plan matches.\n')
 	})
 
 	it.each([
-		[['retry', 'p1', '--cascade'], '--cascade is for the retry of one step'],
-		[['review', 'p1', 'a.1'], 'Say what to do with a.1: approve, reject, edit.'],
+		[['retry', 'p1', '--cascade'], '--cascade needs a step'],
+		[['review', 'p1', 'a.1'], 'The review a.1 needs a decision: approve, reject, edit.'],
 		[['review', 'p1', 'a.1', 'maybe'], 'Allowed choices are approve, reject, edit'],
 		[['modify', 'p1', 'nowhere.json'], 'nowhere.json does not exist'],
 		[['resume', 'p1'], 'Plan p1 is completed, so resume was refused. Allowed now: clone, clear, delete.'],
@@ -167,7 +167,7 @@ describe('in a terminal', () => {
 		expect((await list.end()).stdout).toMatch(/list_1 +completed +100 %/)
 		await using cancel = CliProcess.inTerminal(['clone', 'p1', '--id', 't2', '--no-start'], env)
 		expect((await cancel.end()).stdout).toContain(
-			'Plan t2 is pending, its steps are at revision 1. See it with: planstream show t2',
+			'Plan t2 is pending at revision 1. See it with: planstream show t2',
 		)
 	})
 })

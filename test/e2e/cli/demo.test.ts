@@ -64,7 +64,7 @@ it('uses a free port and says so when PORT is not set and the default port, 3000
 	const env = { PLANSTREAM_DATA: path.join(directory.path, 'data'), NODE_OPTIONS: withPort3000At(other.url) }
 	const { code, stderr } = await runPlanstream(['demo', '--corpus', folder, '--question', QUESTION, '--exit', '--json'], env)
 	expect({ code, stderr }).toMatchObject({ code: 0 })
-	expect(stderr).toContain('Port 3000 is taken')
+	expect(stderr).toContain('Port 3000 is in use')
 })
 
 it('refuses a named port that is taken', async () => {
@@ -87,7 +87,7 @@ it.skipIf(!existsSync('/usr/bin/script'))(
 		const folder = corpus(directory.path, SEAS)
 		const env = { PORT: '0', PLANSTREAM_DATA: path.join(directory.path, 'data') }
 		await using terminal = CliProcess.inTerminal(['demo', '--corpus', folder, '--question', QUESTION], env)
-		await terminal.until(({ lines }) => lines.some((line) => line.includes('Ctrl-C stops it')))
+		await terminal.until(({ lines }) => lines.some((line) => line.includes('Press Ctrl-C to stop it')))
 		const drawn = terminal.lines.join('\n')
 		expect(drawn).toContain('completed · 6 of 6 steps')
 		expect(drawn).toContain('✔ Write the report')

@@ -29,7 +29,7 @@ export const agents = [
 `
 
 const CONSUMER = `
-import { createPlanstream, type PlanEvent, type PlanSpec } from '../sdk/index.js'
+import { createPlanstream, type PlanEvent, type PlanSpec } from './sdk/index.js'
 
 export const plan: PlanSpec = {
 	query: 'q',
@@ -96,7 +96,7 @@ export async function run(): Promise<void> {
 
 const COMPONENT = `
 import { hooksFor } from '@planstream/client/react'
-import { type Agents, createPlanstream, type PlanEvent } from '../sdk/index.js'
+import { type Agents, createPlanstream, type PlanEvent } from './sdk/index.js'
 
 const { PlanstreamProvider, usePlanEvents, usePlanCommand } = hooksFor<Agents>()
 const isCompleted = (event: PlanEvent) => event.event_type === 'step_completed'
@@ -143,7 +143,7 @@ describe('planstream generate', { timeout: COMPILING_MS }, () => {
 		['const execute = () => {}\nexport default [{ type: "a", execute }, { type: "a", execute }]', /both have the type a/],
 		[
 			`import * as z from 'zod'\nconst list = z.object({ get next() { return list.optional() } })\nexport default [{ type: 'a', input: list, execute() {} }]`,
-			/holds itself/,
+			/recursive and shared schemas are not supported/,
 		],
 	])('says what is wrong with the module %j', async (text, said) => {
 		const failed = await runPlanstream(['generate', '--agents', moduleOf('wrong.mjs', text), '--out', folder])

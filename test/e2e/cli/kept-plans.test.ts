@@ -290,7 +290,7 @@ describe('planstream verify, export, import, list and show', () => {
 		await using _server = await startServe(directory.path)
 		expect(await runPlanstream(['verify', '--url', 'nowhere'])).toMatchObject({
 			code: 2,
-			stderr: expect.stringContaining('no address'),
+			stderr: expect.stringContaining('Invalid server address "nowhere"'),
 		})
 		for (const command of ['verify', 'export', 'show']) {
 			const refused = await runPlanstream([command, 'none', '--data', directory.path])

@@ -69,7 +69,7 @@ describe('planstream run', () => {
 		[[], 'missing required argument'],
 		[['nowhere.json'], 'nowhere.json does not exist. Give the path of a file, or - for standard input.'],
 		[['-'], 'Standard input is not JSON'],
-		[['-', '--url', 'here'], '"here" is no address of a server'],
+		[['-', '--url', 'here'], 'Invalid server address "here"'],
 		[['-', '--colour'], "unknown option '--colour'"],
 	])('exits with 2 for %j and says what is wrong', async (args, sentence) => {
 		const { code, stdout, stderr } = await new CliProcess(['run', ...args], env)
@@ -112,7 +112,7 @@ describe('planstream watch', () => {
 
 	it('waits for a plan that is not there yet and says so', async () => {
 		await using watcher = new CliProcess(['watch', 'watch_3'], env)
-		await watcher.until(({ stderr }) => stderr.includes('There is no plan watch_3 yet'))
+		await watcher.until(({ stderr }) => stderr.includes('Plan watch_3 does not exist yet'))
 		await publish('watch_3', COMPLETED)
 		expect(await watcher.end()).toMatchObject({ code: 0, json: [{ event_type: 'plan_completed' }] })
 	})
@@ -127,7 +127,7 @@ describe('planstream watch', () => {
 		expect(await runPlanstream(['watch', 'watch_6'], env)).toMatchObject({
 			code: 0,
 			stdout: '',
-			stderr: 'Events are missing here (cleared); the plan goes on from event 3.\n',
+			stderr: 'Events are missing here (cleared); continuing from event 3.\n',
 		})
 	})
 

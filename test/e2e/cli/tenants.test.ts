@@ -16,7 +16,7 @@ it('the plans of a tenant are kept in a directory that no server has open, apart
 	expect(await new CliProcess(['publish', 'p'], near).input(events).end()).toMatchObject({ code: 0 })
 	const keep = (words: readonly string[], env = {}) => runPlanstream([...words, '--data', directory.path], env)
 	const refused = await keep(['list', '--tenant', 'acme'])
-	expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining(`Ask the server at ${server.url}`) })
+	expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining(`Use --url ${server.url}`) })
 	server.child.kill('SIGTERM')
 	await server.end()
 
@@ -33,6 +33,6 @@ it('the plans of a tenant are kept in a directory that no server has open, apart
 	expect((await keep(['list', '--tenant', 'other'])).json).toMatchObject([{ plan_id: 'p' }])
 	expect(await keep(['list', '--tenant', 'a/b'])).toMatchObject({
 		code: 2,
-		stderr: 'planstream: "a/b" is no tenant. A tenant is 1 to 64 letters, digits, "_" or "-".\n',
+		stderr: 'planstream: Invalid tenant "a/b". Use 1 to 64 letters, digits, "_" or "-".\n',
 	})
 })

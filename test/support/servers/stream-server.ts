@@ -116,7 +116,7 @@ export class StreamServer implements AsyncDisposable {
 
 	/** Tells every stream to end so that its reader resumes; new ones are refused. */
 	drain(): void {
-		this.#draining.abort(new PlanstreamError('draining', 'The server is stopping. Connect again to go on.'))
+		this.#draining.abort(new PlanstreamError('draining', 'The server is stopping. Reconnect to resume.'))
 	}
 
 	/** Resolves once `read` gives what is expected, which it is asked for again and again while other things happen. */

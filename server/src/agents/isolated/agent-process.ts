@@ -13,10 +13,10 @@ export interface ProcessOptions {
 	readonly memoryMb: number
 }
 
-/** How the runtime ends a process that has used up its memory, or asked for more in one piece than there can be. */
+/** Signals with which the runtime ends a process that ran out of memory or requested too large a block. */
 const OUT_OF_MEMORY: readonly (NodeJS.Signals | null)[] = ['SIGABRT', 'SIGTRAP', 'SIGILL']
 
-/** One attempt in a process of its own: passes on what the agent reports and what it is told, and ends the process with the attempt. */
+/** Runs one attempt in its own process: relays messages between agent and server, and ends the process with the attempt. */
 export class AgentProcess {
 	readonly #context: StepContext
 	readonly #child: ChildProcess
@@ -29,12 +29,12 @@ export class AgentProcess {
 			// The process's own flags (a TypeScript loader, --inspect) are not for a plain compiled file.
 			execArgv: [`--max-old-space-size=${memoryMb}`],
 			serialization: 'advanced',
-			// What it prints is no answer of this process: it goes to standard error.
+			// The agent's output must not mix with the server's standard output.
 			stdio: ['ignore', 2, 2, 'ipc'],
-			// A Ctrl-C is for the server, which ends its attempts in order.
+			// Ctrl-C is meant for the server, which ends its attempts gracefully.
 			detached: true,
 		})
-		this.#ended = once(this.#child, 'exit').catch(() => {}) // one that never started has rejected the outcome
+		this.#ended = once(this.#child, 'exit').catch(() => {}) // a failed start has already rejected the outcome
 		this.#outcome = this.#listen(memoryMb)
 		const { plan, inputs, attempt, step_key } = context
 		this.#tell({ kind: 'start', module, step, given: { plan, inputs, attempt, step_key } })
@@ -60,10 +60,12 @@ export class AgentProcess {
 	#listen(memoryMb: number): Promise<StepResult> {
 		const child = this.#child
 		return new Promise((resolve, reject) => {
-			child.once('error', (cause) => reject(agentError('agent_crashed', `No process for the agent: ${cause.message}`, { cause })))
+			child.once('error', (cause) =>
+				reject(agentError('agent_crashed', `The agent's process could not start: ${cause.message}`, { cause })),
+			)
 			child.once('exit', (code, signal) => {
 				const end = () => reject(endOf(code, signal, memoryMb))
-				// Its last words may still be on their way.
+				// Its last messages may still be in transit.
 				if (child.connected) child.once('disconnect', end)
 				else end()
 			})
@@ -75,7 +77,7 @@ export class AgentProcess {
 		})
 	}
 
-	/** Hands reports on and asks for more when the log has caught up with them; after an abort they count no more. */
+	/** Forwards reports and requests more once the log has caught up; after an abort only artifacts are forwarded. */
 	async #take(reports: readonly Report[]): Promise<void> {
 		for (const report of reports) {
 			if (report.kind === 'artifact') await this.#store(report)
@@ -112,7 +114,7 @@ export class AgentProcess {
 		}
 	}
 
-	/** A process that is gone hears nothing more, and its end says so. */
+	/** Sends nothing to a process that has exited; its exit is handled elsewhere. */
 	#tell(message: ToChild): void {
 		if (this.#child.connected) this.#child.send(message, () => {})
 	}

@@ -6,18 +6,18 @@ import { agentError } from '../define-agent.js'
 import { RemoteContext } from './remote-context.js'
 import type { FromChild, Start, ToChild } from './reports.js'
 
-/** The process of one attempt: loads the agent, calls it and says how it ended. The server ends the process. */
+/** Runs one attempt: loads the agent, calls it and reports its outcome. The server ends the process. */
 function main(): void {
 	if (process.send === undefined)
-		throw new Error('this is the process of an isolated agent; define one with isolatedAgent() instead')
+		throw new Error('This file only runs as the process of an isolated agent. Define one with isolatedAgent().')
 	const send = process.send.bind(process)
 	const say = (message: FromChild, sent?: () => void): void => void send(message, undefined, undefined, sent)
-	// What the agent says goes through its context, which is bounded.
+	// The agent must report through its context, which is bounded.
 	delete process.send
 	new Worker(new URL('./watchdog.js', import.meta.url), { workerData: Number(process.argv[2]) })
 	process.once('disconnect', () => process.exit())
 	process.on('uncaughtException', (thrown) => {
-		const sentence = `The agent threw an error that nobody caught: ${toFailure(thrown).message}`
+		const sentence = `The agent threw an uncaught error: ${toFailure(thrown).message}`
 		const failure = toFailure(agentError('agent_crashed', sentence, { retryable: true }))
 		say({ kind: 'failure', failure }, () => process.exit(1))
 	})
@@ -41,7 +41,7 @@ async function load(module: string): Promise<Agent> {
 		throw agentError('agent_not_loaded', `${module} could not be loaded: ${reason}`, { cause })
 	})) as { readonly default?: unknown }
 	if (isAgent(loaded.default)) return loaded.default
-	const sentence = `The default export of ${module} is no agent. It must be an object with a type and a method execute.`
+	const sentence = `The default export of ${module} is not an agent. Export an object with a type and a method execute.`
 	throw agentError('agent_not_loaded', sentence)
 }
 

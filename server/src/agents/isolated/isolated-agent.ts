@@ -6,7 +6,7 @@ import { PlanstreamError } from '@planstream/shared'
 import type { Agent, AgentSchemas } from '../../plans/agent.js'
 import { AgentProcess } from './agent-process.js'
 
-/** Lets so many pass at once; the others wait in the order they came. */
+/** A fair semaphore: callers wait in order of arrival. */
 export class Slots {
 	#free: number
 	readonly #waiting = new Set<() => void>()
@@ -15,7 +15,7 @@ export class Slots {
 		this.#free = count
 	}
 
-	/** Resolves with a slot, to be disposed of. Rejects with the signal's reason. */
+	/** Resolves with a slot that disposal releases. Rejects with the signal's reason. */
 	async take(signal: AbortSignal): Promise<Disposable> {
 		signal.throwIfAborted()
 		if (this.#free > 0) this.#free -= 1
@@ -49,23 +49,23 @@ export class Slots {
 	}
 }
 
-/** An agent whose attempts run in processes of their own. */
+/** Options of an isolated agent. */
 export interface IsolatedAgentOptions extends AgentSchemas {
-	/** What steps name as their `agent_type`. */
+	/** The `agent_type` of its steps. */
 	readonly type: string
 	/** A JavaScript module whose default export is the {@link Agent}: a `file:` URL or an absolute path. */
 	readonly module: URL | string
-	/** Megabytes of JavaScript heap for one attempt; buffers lie outside of it. @defaultValue 256 */
+	/** Megabytes of JavaScript heap for one attempt, not counting buffers. @defaultValue 256 */
 	readonly memoryMb?: number
-	/** Attempts that run at once; others wait, and that counts as their time. @defaultValue 8 */
+	/** Maximum number of simultaneous attempts; others wait, which counts towards their timeout. @defaultValue 8 */
 	readonly processes?: number
 }
 
 /**
- * An agent each of whose attempts runs in a process of its own. It may block its event loop, exit, crash or run out of memory: its
- * attempt fails, and nothing else notices. The process is ended when the attempt is over, whatever it is doing.
+ * Creates an agent that runs each attempt in its own process. If it blocks its event loop, exits, crashes or runs out of memory,
+ * only that attempt fails. The process is killed when the attempt is over.
  *
- * @throws PlanstreamError `bad_request` for a module that is not there, a relative path, and numbers that are not whole and positive
+ * @throws PlanstreamError `bad_request` for a missing module, a relative path, and limits that are not positive whole numbers
  * @example
  * ```ts
  * isolatedAgent({ type: 'render', module: new URL('./render.js', import.meta.url) })
@@ -98,8 +98,8 @@ function assertPositive(type: string, numbers: Readonly<Record<string, number>>)
 function addressOf(type: string, module: URL | string): string {
 	const url = toFileUrl(module)
 	if (url !== null && existsSync(fileURLToPath(url))) return url.href
-	const problem = url === null ? 'is neither a file: URL nor an absolute path' : 'is not there'
-	const sentence = `The module ${String(module)} of the agent ${type} ${problem}. Name a JavaScript file, as new URL('./agent.js', import.meta.url).`
+	const problem = url === null ? 'is neither a file: URL nor an absolute path' : 'does not exist'
+	const sentence = `The module ${String(module)} of the agent ${type} ${problem}. Give a JavaScript file, such as new URL('./agent.js', import.meta.url).`
 	throw new PlanstreamError('bad_request', sentence, { agent_type: type })
 }
 

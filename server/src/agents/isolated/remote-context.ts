@@ -9,13 +9,13 @@ interface Waiting {
 	readonly reject: (error: AgentError) => void
 }
 
-/** The context as an agent in a process of its own sees it: each call becomes a message to the server. */
+/** The step context inside an isolated agent's process: each call becomes a message to the server. */
 export class RemoteContext implements StepContext {
 	readonly plan: StepContext['plan']
 	readonly inputs: StepContext['inputs']
 	readonly attempt: number
 	readonly step_key: string
-	/** Never aborted here: the process is ended instead. */
+	/** Never aborted here: the process is killed instead. */
 	readonly over = new AbortController().signal
 	readonly #abort = new AbortController()
 	readonly #reports: Reports
@@ -30,7 +30,7 @@ export class RemoteContext implements StepContext {
 		this.#reports = new Reports(send)
 	}
 
-	/** Hears what the server says. */
+	/** Handles a message from the server. */
 	told(message: Exclude<ToChild, Start>): void {
 		switch (message.kind) {
 			case 'taken':
@@ -66,7 +66,7 @@ export class RemoteContext implements StepContext {
 		this.#report({ kind: 'output', delta: String(delta), channel, level: level === undefined ? undefined : String(level) })
 	}
 
-	/** Takes a copy at once, so that the agent may go on with its bytes. */
+	/** Copies the content at once, so that the agent may reuse its buffer. */
 	artifact(name: string, content: Uint8Array | string, media_type: string): Promise<Artifact> {
 		const bytes = typeof content === 'string' ? Buffer.from(content) : new Uint8Array(content)
 		if (bytes.byteLength > MAX_ARTIFACT_BYTES) {

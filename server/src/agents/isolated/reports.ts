@@ -2,7 +2,7 @@ import type { Artifact, Failure, OutputChannel, Usage } from '@planstream/shared
 import type { StepContext, StepInput } from '../../plans/agent.js'
 import { agentError } from '../define-agent.js'
 
-/** One call of the agent to its context, on its way to the server. */
+/** A call of the agent to its context, sent to the server. */
 export type Report =
 	| {
 			readonly kind: 'progress'
@@ -28,23 +28,23 @@ interface Units {
 	readonly unit: string
 }
 
-/** What an agent's process says. Reports come one batch at a time: the next one when the last has been taken. */
+/** Messages from an agent's process. Reports come in batches, each after the previous one was processed. */
 export type FromChild =
 	| { readonly kind: 'reports'; readonly reports: readonly Report[] }
-	/** The result as JSON of limited size, which is checked like that of any other agent. */
+	/** The result as JSON of limited size, checked like that of any other agent. */
 	| { readonly kind: 'result'; readonly text: string }
 	| { readonly kind: 'failure'; readonly failure: Failure }
 
-/** What an agent's process is told first. */
+/** First message to an agent's process. */
 export interface Start {
 	readonly kind: 'start'
-	/** The address of the ES module whose default export is the agent. */
+	/** URL of the ES module whose default export is the agent. */
 	readonly module: string
 	readonly step: StepInput
 	readonly given: Pick<StepContext, 'plan' | 'inputs' | 'attempt' | 'step_key'>
 }
 
-/** What an agent's process is told. */
+/** Messages to an agent's process. */
 export type ToChild =
 	| Start
 	| { readonly kind: 'taken' }
@@ -52,20 +52,20 @@ export type ToChild =
 	| { readonly kind: 'stored'; readonly id: number; readonly artifact: Artifact }
 	| { readonly kind: 'not_stored'; readonly id: number; readonly failure: Failure }
 
-/** What may wait in the agent's process, in characters and bytes; beyond this a report is refused. */
+/** Limit of pending reports in the agent's process, in characters and bytes; above it, reports are refused. */
 const WAITING_LIMIT = 8 * 1024 * 1024
-/** What goes over in one message, unless a single report is larger. */
+/** Maximum size of one message, unless a single report is larger. */
 const BATCH_SIZE = 256 * 1024
-/** Output of one channel is joined up to this length while it waits. */
+/** Pending output of one channel is joined up to this length. */
 const JOINED_CHARACTERS = 64 * 1024
-/** So many reports wait before a newer progress takes the place of an older one. */
+/** Number of pending reports from which a newer progress replaces an older one. */
 const PROGRESS_LIMIT = 256
-/** What a report costs beside its text. */
+/** Size counted for a report in addition to its text. */
 const REPORT_SIZE = 100
 
 /**
- * Reports on their way to the server: one batch is under way at a time, and what comes meanwhile waits here, in the
- * memory of the agent's process rather than in that of the server.
+ * Sends reports to the server, one batch at a time. The others wait here, in the memory of the agent's process rather than the
+ * server's.
  */
 export class Reports {
 	readonly #post: (batch: readonly Report[]) => void
@@ -78,7 +78,7 @@ export class Reports {
 		this.#post = post
 	}
 
-	/** @throws AgentError `too_large` when too much waits already */
+	/** @throws AgentError `too_large` when too many reports are pending */
 	push(report: Report): void {
 		if (this.#size > WAITING_LIMIT) throw overflow()
 		const last = this.#waiting.at(-1)
@@ -92,7 +92,7 @@ export class Reports {
 		this.#send()
 	}
 
-	/** The batch under way has been taken. */
+	/** Sends the next batch, after the server has processed the last one. */
 	taken(): void {
 		this.#underWay = false
 		this.#send()
@@ -100,7 +100,7 @@ export class Reports {
 		for (const resolve of this.#drained.splice(0)) resolve()
 	}
 
-	/** Resolves when nothing waits and nothing is under way. */
+	/** Resolves when the server has processed all reports. */
 	drained(): Promise<void> {
 		return this.#underWay ? new Promise((resolve) => this.#drained.push(resolve)) : Promise.resolve()
 	}
@@ -119,7 +119,7 @@ export class Reports {
 	}
 }
 
-/** One report that says what two say; null when there is none. */
+/** Merges two reports into one, or returns null if they must stay separate. */
 function join(last: Report, next: Report, waiting: number): Report | null {
 	if (last.kind === 'output' && next.kind === 'output' && last.channel === next.channel && last.level === next.level) {
 		const delta = last.delta + next.delta
@@ -149,6 +149,6 @@ function sizeOf(report: Report): number {
 }
 
 function overflow() {
-	const sentence = `More than ${WAITING_LIMIT} characters of reports wait to be taken. Write less, or wait for context.drained() on the way.`
+	const sentence = `More than ${WAITING_LIMIT} characters of reports are pending. Report less, or await context.drained() in between.`
 	return agentError('too_large', sentence)
 }

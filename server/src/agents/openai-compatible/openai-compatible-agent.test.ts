@@ -240,10 +240,10 @@ describe('fillPrompt', () => {
 	})
 
 	it.each([
-		['{{inputs.nobody}}', 'names inputs.nobody, which is not there: inputs has collect, step-2, skipped'],
+		['{{inputs.nobody}}', 'refers to inputs.nobody, which does not exist: inputs has collect, step-2, skipped'],
 		['{{inputs.collect.txt}}', 'inputs.collect has text, pages, count'],
 		['{{inputs.collect.count.more}}', 'inputs.collect.count has no parts'],
-		['{{inputs.constructor}}', 'names inputs.constructor'],
+		['{{inputs.constructor}}', 'refers to inputs.constructor'],
 		['{{plan.__proto__}}', 'names plan.__proto__'],
 	])('rejects %s and lists the names there are', (template, sentence) => {
 		const refusal = { code: 'bad_input', retryable: false, message: expect.stringContaining(sentence) }

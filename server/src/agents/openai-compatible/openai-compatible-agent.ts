@@ -6,17 +6,17 @@ import { AgentError, agentError, defineAgent } from '../define-agent.js'
 import { type Sleep, sleepInRealTime } from '../scripted.js'
 import { ask, cutOff, readChunks } from './request.js'
 
-/** A prompt is filled up to this length, in characters. */
+/** Maximum length of a filled prompt, in characters. */
 const MAX_PROMPT = 1024 * 1024
 const PLACE = /\{\{\s*((?:inputs|plan)(?:\.[\w-]+)+)\s*\}\}/g
 
 /**
- * Puts what the step was given into the places of a prompt that name it: `{{inputs.STEP}}` or a part of that result,
- * `{{plan.query}}`, `{{plan.input.NAME}}`. Text goes in as it is, everything else as JSON; the result of a step that was skipped
- * or failed is null, and so is every part of it. Any other braces are left as they are, and what is put in is not looked at again.
+ * Fills the placeholders of a prompt: `{{inputs.STEP}}` or a part of that result, `{{plan.query}}`, `{{plan.input.NAME}}`. Text
+ * is inserted verbatim, everything else as JSON; the result of a skipped or failed step is null, and so is every part of it.
+ * Other braces stay as they are, and inserted text is not expanded again.
  *
  * @param where - the name of the prompt in the step's input
- * @throws AgentError `bad_input` for a place that names nothing, `too_large`
+ * @throws AgentError `bad_input` for an unknown placeholder, `too_large`
  */
 export function fillPrompt(template: string, where: string, { plan, inputs }: Pick<StepContext, 'plan' | 'inputs'>): string {
 	let length = template.length
@@ -25,7 +25,7 @@ export function fillPrompt(template: string, where: string, { plan, inputs }: Pi
 		const text = typeof value === 'string' ? value : JSON.stringify(value)
 		length += text.length - place.length
 		if (length <= MAX_PROMPT) return text
-		const sentence = `${where}: would have more than ${MAX_PROMPT} characters with its places filled. Name smaller parts of the results.`
+		const sentence = `${where}: exceeds ${MAX_PROMPT} characters once its placeholders are filled. Refer to smaller parts of the results.`
 		throw agentError('too_large', sentence)
 	})
 }
@@ -45,11 +45,11 @@ function valueAt(given: unknown, path: readonly string[], where: string): unknow
 function nothingThere(path: readonly string[], index: number, known: readonly string[], where: string) {
 	const place = path.slice(0, index).join('.')
 	const there = known.length === 0 ? `${place} has no parts` : `${place} has ${known.slice(0, 20).join(', ')}`
-	const sentence = `${where}: names ${path.join('.')}, which is not there: ${there}. Only results of steps in depends_on are inputs.`
+	const sentence = `${where}: refers to ${path.join('.')}, which does not exist: ${there}. Only results of steps in depends_on are inputs.`
 	return agentError('bad_input', sentence, { path: where })
 }
 
-/** A longer answer fits into no result. */
+/** Maximum length of an answer, so that it fits into a result. */
 const MAX_TEXT = 60 * 1024
 
 const chatInput = z.strictObject({
@@ -62,15 +62,15 @@ const chatInput = z.strictObject({
 
 const chatResult = z.object({ text: z.string(), model: z.string(), finish_reason: z.string() })
 
-/** Which model server an agent asks. Nothing that a plan says changes it. */
+/** Settings of the model server. A plan cannot change them. */
 export interface OpenAiCompatibleOptions {
-	/** What steps name as their `agent_type`. @defaultValue `'openai-compatible'` */
+	/** The `agent_type` of its steps. @defaultValue `'openai-compatible'` */
 	readonly type?: string
-	/** The address that `/chat/completions` is added to, as `https://api.openai.com/v1`. */
+	/** URL that `/chat/completions` is appended to, such as `https://api.openai.com/v1`. */
 	readonly baseUrl: string
-	/** The name of the environment variable that holds the key. @defaultValue no key is sent */
+	/** Name of the environment variable that holds the key. @defaultValue no key is sent */
 	readonly apiKeyEnv?: string
-	/** The model of steps that name none. */
+	/** Model for steps that name none. */
 	readonly model?: string
 }
 
@@ -80,10 +80,10 @@ interface Surroundings {
 }
 
 /**
- * An agent that has a language model answer a prompt: any server with the chat completions of OpenAI's API. The answer is streamed as
- * `step_output`, the tokens it took are the step's usage, and its result is `{ text, model, finish_reason }`.
+ * Creates an agent that answers prompts with a language model, on any server with OpenAI's chat completions API. The answer is
+ * streamed as `step_output`, its tokens are the step's usage, and its result is `{ text, model, finish_reason }`.
  *
- * @throws PlanstreamError `bad_request` for an address that is none, and for a variable that is not set
+ * @throws PlanstreamError `bad_request` for an invalid `baseUrl` and for an environment variable that is not set
  * @example
  * ```ts
  * openAiCompatibleAgent({ baseUrl: 'http://localhost:11434/v1', model: 'llama3.2' })
@@ -147,7 +147,7 @@ function toBody(
 ) {
 	const { prompt, system, model = defaultModel, temperature, max_tokens } = input
 	if (model === undefined) {
-		const sentence = 'input.model: is missing, and this server has no model of its own. Name a model.'
+		const sentence = 'input.model: is missing, and this server has no default model. Name a model.'
 		throw agentError('bad_input', sentence, { path: 'input.model' })
 	}
 	const user = { role: 'user', content: fillPrompt(prompt, 'input.prompt', given) }
@@ -173,11 +173,11 @@ function failedMidway(error: string | { readonly message: string }) {
 }
 
 function tooLong() {
-	const sentence = `The answer has more than ${MAX_TEXT} characters, which no result can hold. Set max_tokens lower, or ask for less.`
+	const sentence = `The answer has more than ${MAX_TEXT} characters, the limit of a result. Lower max_tokens, or ask for less.`
 	return agentError('too_large', sentence)
 }
 
-/** A server may say the key it was sent: no event and no log holds it. */
+/** Removes the key from an error: a server may echo it, and it must not reach events or logs. */
 function withoutKey(thrown: unknown, key: string | null): unknown {
 	if (!(thrown instanceof AgentError) || key === null || !thrown.message.includes(key)) return thrown
 	return new AgentError(thrown.code, thrown.message.replaceAll(key, '[key]'), { retryable: thrown.retryable })
@@ -185,11 +185,11 @@ function withoutKey(thrown: unknown, key: string | null): unknown {
 
 function assertBaseUrl(text: string): string {
 	if (isBaseUrl(text)) return text.replace(/\/+$/, '')
-	const sentence = `baseUrl is "${text}"; it must be an http or https address without user, query and fragment.`
+	const sentence = `baseUrl is "${text}"; it must be an http or https URL without user, query or fragment.`
 	throw new PlanstreamError('bad_request', sentence)
 }
 
-/** Whether a text is an address that paths can be added to. */
+/** Whether a text is a URL that paths can be appended to. */
 export function isBaseUrl(text: string): boolean {
 	if (!URL.canParse(text)) return false
 	const { protocol, username, password, search, hash } = new URL(text)
@@ -199,11 +199,11 @@ export function isBaseUrl(text: string): boolean {
 function keyIn(env: NodeJS.ProcessEnv, name: string): string {
 	const key = env[name]
 	if (key !== undefined && key !== '') return key
-	const sentence = `The key of the model server is to be in the environment variable ${name}, which is not set. Set it, or name no variable.`
+	const sentence = `The environment variable ${name} for the model server's key is not set. Set it, or do not name a variable.`
 	throw new PlanstreamError('bad_request', sentence)
 }
 
-/** Aborts with another signal while it is in use: `fetch` leaves its listener on what it is given. */
+/** Follows another signal until it is disposed: `fetch` leaves its listener on the signal it gets. */
 class LinkedSignal implements Disposable {
 	readonly #source: AbortSignal
 	readonly #controller = new AbortController()

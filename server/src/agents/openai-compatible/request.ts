@@ -3,12 +3,12 @@ import * as z from 'zod'
 import { agentError } from '../define-agent.js'
 import type { Sleep } from '../scripted.js'
 
-/** How often one attempt sends its request. */
+/** Maximum number of requests in one attempt. */
 const MAX_TRIES = 4
 const BACKOFF_MS = 1000
-/** A server that asks for more patience than this is left to the step's own retries. */
+/** If the server requests a longer wait, the step's own retries take over. */
 const MAX_WAIT_MS = 60_000
-/** What is read of the body of a refusal. */
+/** Maximum number of bytes read from the body of an error response. */
 const MAX_REFUSAL_BYTES = 16_384
 
 export interface ChatRequest {
@@ -20,8 +20,8 @@ export interface ChatRequest {
 }
 
 /**
- * Asks a model server and resolves with its answer once that begins. A server that is busy (429) or failing (5xx) is asked again, when
- * it says or with growing pauses.
+ * Sends a request to a model server and resolves when the response begins. Retries if the server is busy (429) or failing (5xx),
+ * after the delay it requests or with growing pauses.
  *
  * @throws AgentError `upstream_refused`, `upstream_failed` or `upstream_unavailable`; the signal's reason
  */
@@ -45,12 +45,12 @@ async function send({ url, key, body, signal }: ChatRequest): Promise<Response> 
 		return await fetch(url, { method: 'POST', headers: authorised, body: JSON.stringify(body), signal, redirect: 'error' })
 	} catch (cause) {
 		signal.throwIfAborted()
-		const sentence = `${url} could not be reached. Check that the model server runs, and its address.`
+		const sentence = `${url} could not be reached. Check the address and that the model server is running.`
 		throw agentError('upstream_unavailable', sentence, { retryable: true, cause })
 	}
 }
 
-/** Milliseconds the server asks to wait; null when it does not say. */
+/** Returns the milliseconds the server asks to wait, or null if it does not say. */
 function retryAfter({ headers }: Response): number | null {
 	const text = headers.get('retry-after')
 	if (text === null) return null
@@ -66,7 +66,7 @@ async function refusal({ url }: ChatRequest, response: Response, failed: boolean
 	return agentError(failed ? 'upstream_failed' : 'upstream_refused', sentence, { retryable: failed })
 }
 
-/** What the body says: the message of an error object, or the beginning of a text. */
+/** Reads the reason from the body: the message of an error object, or the start of a text. */
 async function reasonOf(response: Response): Promise<string> {
 	const text = await beginningOf(response)
 	try {
@@ -94,7 +94,7 @@ async function beginningOf({ body }: Response): Promise<string> {
 	return text
 }
 
-/** What one event of the stream may hold. */
+/** Maximum size of one event of the stream. */
 const MAX_EVENT_CHARACTERS = 1024 * 1024
 const DONE = '[DONE]'
 
@@ -116,9 +116,9 @@ const chunk = z.looseObject({
 export type Chunk = z.output<typeof chunk>
 
 /**
- * The events of a streamed answer, to `[DONE]` or to the end of the bytes, however they are cut.
+ * Reads the events of a streamed answer up to `[DONE]` or the end, however the bytes are split.
  *
- * @throws AgentError `upstream_invalid` for what is no such event, `upstream_unavailable` when the connection breaks
+ * @throws AgentError `upstream_invalid` for a malformed event, `upstream_unavailable` when the connection breaks
  */
 export async function* readChunks(body: AsyncIterable<Uint8Array>): AsyncGenerator<Chunk, void, void> {
 	const events: EventSourceMessage[] = []
@@ -141,7 +141,7 @@ export async function* readChunks(body: AsyncIterable<Uint8Array>): AsyncGenerat
 	}
 }
 
-/** The same bytes; a connection that breaks is a failure of the other side. */
+/** Passes the bytes on and reports a broken connection as a failure of the model server. */
 async function* unbroken(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
 	try {
 		yield* body
@@ -160,16 +160,16 @@ function toJson(data: string): unknown {
 	try {
 		return JSON.parse(data)
 	} catch {
-		return undefined // which is refused like any other event that is none
+		return undefined // the schema refuses it like any other malformed event
 	}
 }
 
 function invalid(what: string) {
-	const sentence = `The model server sent ${what}, which is no part of a chat completion. Is its address that of an OpenAI-compatible API?`
+	const sentence = `The model server sent ${what}, which is not part of a chat completion. Check that its address is an OpenAI-compatible API.`
 	return agentError('upstream_invalid', sentence, { retryable: true })
 }
 
-/** The failure of an answer that ends too early. */
+/** Creates the error for an answer that ends too early. */
 export function cutOff(cause?: unknown) {
 	const sentence = 'The answer of the model server ended before it was complete. Try again.'
 	return agentError('upstream_unavailable', sentence, { retryable: true, cause })

@@ -6,12 +6,12 @@ import { setImmediate } from 'node:timers/promises'
 import type { StepContext } from '../../plans/agent.js'
 import { agentError } from '../define-agent.js'
 
-/** A larger file is not read: it is no document a person wrote. */
+/** Larger files are skipped: they are not documents that people write. */
 export const MAX_FILE_BYTES = 2_097_152
 
-/** Where the agents find their documents. */
+/** Folders in which the agents may read documents. */
 export interface CorpusPolicy {
-	/** The folder of a plan that names none; absolute, or relative to the working directory. */
+	/** Folder for plans that name none; absolute, or relative to the working directory. */
 	readonly defaultCorpus: string
 	/**
 	 * Folders a plan's corpus must be or lie in, for a server whose callers may not read every text on its disk.
@@ -21,15 +21,15 @@ export interface CorpusPolicy {
 	readonly corpusRoots?: readonly string[] | null
 }
 
-/** A folder that was found and may be read. */
+/** A corpus folder that exists and may be read. */
 export interface Corpus {
-	/** As the plan names it; null: the server's default, whose place on the disk is nobody's business. */
+	/** Path as the plan names it; null: the server's default, whose real path stays private. */
 	readonly given: string | null
 	/** Real path, free of symbolic links. */
 	readonly root: string
 }
 
-/** A file's content, with what names it. */
+/** A file with its path, content and hash. */
 export interface Document {
 	readonly path: string
 	readonly bytes: Buffer
@@ -37,25 +37,25 @@ export interface Document {
 }
 
 /**
- * Finds the folder a plan names.
+ * Opens the folder that a plan names.
  *
  * @throws AgentError `corpus_not_found`, `corpus_refused`
  */
 export async function openCorpus(given: string | null, policy: CorpusPolicy): Promise<Corpus> {
 	const wanted = path.resolve(given ?? policy.defaultCorpus)
 	const root = await realpath(wanted).catch((cause: unknown) => {
-		throw agentError('corpus_not_found', `${naming(given)} is not there. Name a folder this server can read.`, { cause })
+		throw agentError('corpus_not_found', `${naming(given)} does not exist. Name a folder this server can read.`, { cause })
 	})
 	if (!(await stat(root)).isDirectory()) {
-		throw agentError('corpus_not_found', `${naming(given)} is a file. Name the folder the documents are in.`)
+		throw agentError('corpus_not_found', `${naming(given)} is not a folder. Name the folder of the documents.`)
 	}
 	if (given !== null) await refuseOutsideRoots(given, root, policy.corpusRoots ?? null)
 	return { given, root }
 }
 
 /**
- * Reads one file of the corpus. The path comes from a plan or a result, so it is trusted with nothing: the file's
- * real path must lie below the corpus, it must be a regular file and no larger than {@link MAX_FILE_BYTES}.
+ * Reads one file of the corpus. The path comes from a plan or a result, so it is not trusted: the file's real path must lie below
+ * the corpus, it must be a regular file and no larger than {@link MAX_FILE_BYTES}.
  *
  * @throws AgentError `corpus_refused`, `corpus_changed`
  */
@@ -86,7 +86,7 @@ async function readBounded(file: FileHandle, relative: string, signal: AbortSign
 	if (!found.isFile() || found.size > MAX_FILE_BYTES) {
 		throw agentError(
 			'corpus_refused',
-			`${relative} is no regular file of at most ${MAX_FILE_BYTES} bytes (it has ${found.size}).`,
+			`${relative} is not a regular file of at most ${MAX_FILE_BYTES} bytes (it has ${found.size}).`,
 		)
 	}
 	return file.readFile({ signal })
@@ -107,12 +107,12 @@ function naming(given: string | null): string {
 	return given === null ? "The server's default corpus folder" : `The corpus folder ${given}`
 }
 
-/** So many units of work are done before the event loop gets its turn: about a millisecond of splitting or hashing. */
+/** Units of work between two turns of the event loop: about a millisecond of splitting or hashing. */
 const UNITS_A_TURN = 64
 
 /**
- * A function to await after each unit of work: it gives the event loop its turn now and then, so that the
- * server stays responsive, and throws the signal's reason as soon as it is aborted.
+ * Creates a function to await after each unit of work. It regularly yields to the event loop, so that the server stays
+ * responsive, and throws the signal's reason once it is aborted.
  */
 export function pacer(signal: AbortSignal, every = UNITS_A_TURN): () => Promise<void> {
 	let done = 0
@@ -123,11 +123,11 @@ export function pacer(signal: AbortSignal, every = UNITS_A_TURN): () => Promise<
 	}
 }
 
-/** More reports a step than this tell a viewer nothing and fill the log. */
+/** Maximum number of progress reports per step: more tell a viewer nothing and fill the log. */
 const REPORTS_A_STEP = 50
 
 /**
- * Reports units of work done out of all, at most {@link REPORTS_A_STEP} times and always at the last one.
+ * Creates a function that reports units of work done, at most {@link REPORTS_A_STEP} times and always at the last one.
  *
  * @param unit - plural, as `files`
  */

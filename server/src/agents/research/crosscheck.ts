@@ -7,12 +7,7 @@ import { mergeAnswers } from './report.js'
 import { type CrosscheckResult, crosscheckResult, extractResult, planQuestions, type Quote, resultsOf } from './results.js'
 
 const input = z.strictObject({
-	min_score: z
-		.number()
-		.min(0)
-		.max(1)
-		.default(0.6)
-		.describe("from where on a check counts as passed; the step's gate has the last word"),
+	min_score: z.number().min(0).max(1).default(0.6).describe("score from which a check passes; the step's gate decides"),
 })
 
 /**
@@ -88,7 +83,7 @@ async function readSource(corpus: Corpus, path: string, signal: AbortSignal): Pr
 function faultOf({ start, end, text }: Quote, content: Buffer | AgentError): string | null {
 	if (content instanceof AgentError) return content.message
 	const source = content.subarray(start, end)
-	return source.equals(Buffer.from(text, 'utf8')) ? null : 'The file holds other bytes there.'
+	return source.equals(Buffer.from(text, 'utf8')) ? null : 'The file has different bytes at this position.'
 }
 
 function uncoveredLines(uncovered: readonly string[]): string {

@@ -6,7 +6,7 @@ import { decodeText } from './inventory.js'
 import { type Answer, extractResult, type Quote, type RetrieveResult, resultsOf, retrieveResult } from './results.js'
 import { TextSearch } from './search.js'
 
-/** What the choice looks at; whoever calls may carry more. */
+/** A sentence that may be quoted. Callers may add fields. */
 export interface Candidate {
 	readonly path: string
 	readonly text: string
@@ -15,18 +15,18 @@ export interface Candidate {
 }
 
 /**
- * How many of a question's words a sentence must hold to say something about it: half of them, and two at least
- * where there are two. A few common words are how an unrelated text looks like an answer.
+ * Counts how many of a question's words a sentence needs to be relevant: half of them, and at least two if there are two.
+ * Unrelated texts often share a few common words.
  */
 export function neededTerms(termsOfQuestion: number): number {
 	return Math.max(Math.min(2, termsOfQuestion), Math.ceil(termsOfQuestion / 2))
 }
 
 /**
- * Chooses quotes from candidates that are ordered best first: the best of each file, then the second best of each,
- * until there are enough. Candidates with too few words of the question and texts that were taken already are passed over.
+ * Chooses quotes from candidates that are ordered best first: the best of each file, then the second best of each, until there
+ * are enough. Candidates with too few words of the question and repeated texts are skipped.
  *
- * @param termsOfQuestion - how many words the question was searched with
+ * @param termsOfQuestion - number of words the question was searched with
  * @returns the quotes, and all files that had a candidate
  */
 export function chooseQuotes<Item extends Candidate>(
@@ -52,7 +52,7 @@ export function chooseQuotes<Item extends Candidate>(
 	return { quotes: quotes.flat().slice(0, maxQuotes), quotableFiles: [...byFile.keys()] }
 }
 
-/** A piece of a passage that can be quoted, with its place in the same file. */
+/** A quotable piece of a passage, with its position in the file. */
 export interface Sentence {
 	readonly start: number
 	readonly end: number
@@ -60,22 +60,22 @@ export interface Sentence {
 	readonly text: string
 }
 
-/** Shorter pieces say nothing by themselves. */
+/** Shorter pieces mean nothing by themselves. */
 const MIN_CHARACTERS = 24
-/** Longer ones are no sentence a report can show. */
+/** Longer ones are too long to quote in a report. */
 const MAX_CHARACTERS = 700
 
 /** A line that begins a list item, a table row or a quotation is not the continuation of the line before it. */
 const OWN_LINE = /\r?\n(?=[ \t]*(?:[-*+•|>]|\d{1,3}[.)])[ \t])/g
 const BREAK = /[\r\n]/g
-/** White space, the mark of a list item, the end of what was bold before: not part of what is quoted. */
+/** White space, list markers and the end of preceding bold text: not part of the quote. */
 const LEADING = /^(?:\s|[-*+•>](?=\s)|\*\*(?=\s)|\d{1,3}[.)](?=\s))+/u
 
 const segmenter = new Intl.Segmenter('en', { granularity: 'sentence' })
 
 /**
- * The sentences of a passage by Unicode's rules (UAX 29), with lines that were wrapped joined for the decision alone:
- * each sentence's text is what the file says, line breaks included.
+ * Splits a passage into sentences by Unicode's rules (UAX 29). Wrapped lines are joined only to find the boundaries: a sentence
+ * has the exact text of the file, line breaks included.
  *
  * @param passage - text with the byte offset of its first character
  */
@@ -180,5 +180,5 @@ function answer(retrieval: RetrieveResult, sentences: readonly SourceSentence[],
 
 function listing(question: string, quotes: readonly Quote[]): string {
 	const lines = quotes.map(({ path, start, end, text }) => `- ${text.replace(/\s+/g, ' ')} (${path}:${start}-${end})\n`)
-	return `${question}\n${lines.length === 0 ? '- no sentence of the corpus says enough about this\n' : lines.join('')}`
+	return `${question}\n${lines.length === 0 ? '- no sentence in the corpus is relevant enough\n' : lines.join('')}`
 }

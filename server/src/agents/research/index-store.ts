@@ -11,7 +11,7 @@ import { type Passage, splitPassages } from './passages.js'
 import { indexResult, inventoryResult, resultOf } from './results.js'
 import { anyOf, quoteTerm } from './search.js'
 
-/** Raised when the tables change: an index of another version is built anew. */
+/** Incremented when the tables change; an index of another version is rebuilt. */
 const INDEX_VERSION = 1
 
 /** Words are folded in case and accents by unicode61 and stemmed by porter; `words` keeps no second copy of the text. */
@@ -23,7 +23,7 @@ const SCHEMA = `
 	CREATE VIRTUAL TABLE words USING fts5 (heading, text, content='', tokenize='porter unicode61');
 `
 
-/** A passage the index found: a place in a file, and how well it fits. */
+/** A passage found in the index, with its position in the file and its score. */
 export interface FoundPassage {
 	readonly path: string
 	readonly sha256: string
@@ -31,7 +31,7 @@ export interface FoundPassage {
 	readonly end: number
 	readonly heading: string
 	readonly code: boolean
-	/** FTS5's bm25 with its sign turned: more is better. */
+	/** FTS5's bm25, negated: higher is better. */
 	readonly score: number
 }
 
@@ -46,7 +46,7 @@ interface PassageRow extends Pick<FoundPassage, 'path' | 'sha256' | 'heading' | 
 	readonly code: number
 }
 
-/** An index that was built to its end, open for reading. */
+/** A complete index, open for reading. */
 export class CorpusIndex implements Disposable {
 	readonly passages: number
 	readonly #database: SqlDatabase
@@ -56,7 +56,11 @@ export class CorpusIndex implements Disposable {
 		this.passages = passages
 	}
 
-	/** null when the file is no whole index of this digest and version. @throws what SQLite throws for a file it cannot read */
+	/**
+	 * Opens an index; null when the file is not a complete index of this digest and version.
+	 *
+	 * @throws SQLite's error for an unreadable file
+	 */
 	static open(file: string, digest: string): CorpusIndex | null {
 		const database = openDatabase(file)
 		try {
@@ -72,7 +76,7 @@ export class CorpusIndex implements Disposable {
 		return null
 	}
 
-	/** The passages with any of the terms, best first in FTS5's own BM25 order. */
+	/** Finds passages with any of the terms, best first in FTS5's own BM25 order. */
 	search(terms: readonly string[], limit: number): FoundPassage[] {
 		if (terms.length === 0) return []
 		const rows = this.#database
@@ -95,7 +99,7 @@ export class CorpusIndex implements Disposable {
 	}
 }
 
-/** Writes an index into a new file. It counts as whole once {@link IndexWriter.finish} has returned. */
+/** Writes an index into a new file. It is complete once {@link IndexWriter.finish} has returned. */
 class IndexWriter implements Disposable {
 	readonly #database: SqlDatabase
 	readonly #insertFile: SqlStatement<never>
@@ -139,21 +143,21 @@ function toPassage({ path, sha256, first, last, heading, code, score }: PassageR
 	return { path, sha256, start: first, end: last, heading, code: code === 1, score }
 }
 
-/** Older indexes are deleted when a new one is built; a step that misses one builds it again. */
+/** Older indexes are deleted when a new one is built; a step that needs one rebuilds it. */
 const KEPT_INDEXES = 8
 const INDEX_NAME = /^[0-9a-f]{64}\.v\d+\.sqlite$/
 const BUILDING_NAME = /^[0-9a-f]{64}\.(\d+)\.[0-9a-f-]{36}\.building$/
 
-/** What this process is writing; any other file being built under its process id was left by a former process. */
+/** Files this process is writing; any others with its process id were left by an earlier process. */
 const UNDER_WAY = new Set<string>()
 
 /** Called after each file with the files done, all of them, and the passages so far. */
 export type OnIndexed = (files: { readonly done: number; readonly total: number }, passages: number) => void
 
 /**
- * The full-text indexes of one directory, each a file named by its inventory's digest. An index is written to a name
- * of its own and renamed when it is whole, so that steps, attempts and processes that build the same one at the same
- * time cannot harm each other: each rename puts an equal file in place.
+ * The full-text indexes of one directory, each a file named by its inventory's digest. An index is written under a unique name
+ * and renamed when it is complete, so that steps, attempts and processes building the same one at the same time cannot interfere:
+ * each rename installs an equal file.
  */
 export class IndexStore {
 	readonly #directory: string
@@ -161,7 +165,7 @@ export class IndexStore {
 		this.#directory = directory
 	}
 
-	/** The index of the inventory: the one that is there, or a new one when it is missing, unfinished or broken. */
+	/** Opens the index of the inventory, or builds it if it is missing, incomplete or corrupt. */
 	async build(corpus: Corpus, inventory: Inventory, signal: AbortSignal, onIndexed: OnIndexed = () => {}): Promise<CorpusIndex> {
 		const ready = await this.#existing(inventory.digest)
 		if (ready !== null) return ready
@@ -181,14 +185,14 @@ export class IndexStore {
 		const built = await this.#existing(inventory.digest)
 		if (built !== null) return built
 		throw new Error(
-			`The index ${inventory.digest} vanished after it was built; does something else delete files in its directory?`,
+			`The index ${inventory.digest} disappeared after it was built. Check that no other program deletes files in its directory.`,
 		)
 	}
 
 	/**
-	 * The index of this digest; where it was lost (another machine, a cleared directory) it is built from the corpus.
+	 * Opens the index of this digest, or rebuilds it from the corpus if it was lost (another machine, a cleared directory).
 	 *
-	 * @throws AgentError `corpus_changed` when it was lost and the corpus is no longer what it was
+	 * @throws AgentError `corpus_changed` when it was lost and the corpus has changed
 	 */
 	async open(corpus: Corpus, digest: string, signal: AbortSignal): Promise<CorpusIndex> {
 		const ready = await this.#existing(digest)
@@ -217,7 +221,7 @@ export class IndexStore {
 		try {
 			return CorpusIndex.open(file, digest)
 		} catch {
-			// Whatever SQLite has against the file, the answer is the same: it is built anew and replaced.
+			// Whatever SQLite's error is, the remedy is the same: rebuild the file and replace it.
 			return null
 		}
 	}
@@ -299,7 +303,7 @@ function isAlive(pid: number): boolean {
 
 const input = z.strictObject({})
 
-/** `corpus.index`: makes the full-text index of a `corpus.inventory` it depends on, or finds it made. */
+/** `corpus.index`: builds the full-text index of the `corpus.inventory` it depends on, or reuses it. */
 export function indexAgent(policy: CorpusPolicy, store: IndexStore): Agent {
 	return defineAgent({
 		type: 'corpus.index',

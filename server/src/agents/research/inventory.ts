@@ -21,7 +21,7 @@ const MAX_FILES = 2000
 const MAX_CORPUS_BYTES = 67_108_864
 /** Keeps the listing well below the 1 MiB a step's result may have. */
 const MAX_PATHS_BYTES = 262_144
-/** A text holds no NUL; looking this far tells a binary file with a text's name. */
+/** Bytes searched for a NUL, which only a binary file contains. */
 const SNIFF_BYTES = 8192
 const NAMED_SKIPS = 20
 const UNREADABLE = new Set<unknown>(['ENOENT', 'EACCES', 'EPERM', 'corpus_changed'])
@@ -42,16 +42,16 @@ export interface Inventory {
 	/** Ordered by path, by code unit. */
 	readonly files: InventoryFile[]
 	readonly total_bytes: number
-	/** Files with a text's name that were left out: how many, and the first of them. */
+	/** Skipped files with a text extension: their number, and the first of them. */
 	readonly skipped: { readonly count: number; readonly first: { readonly path: string; readonly reason: SkipReason }[] }
 }
 
 /**
- * Lists every text document below the corpus with its size and hash. Left out: what has no text's extension, dot
- * folders and files, `node_modules`, symbolic links, files above {@link MAX_FILE_BYTES}, binary files, broken UTF-8,
- * and what cannot be read or went away meanwhile.
+ * Lists every text document below the corpus with its size and hash. Skipped: files without a text extension, dot folders and
+ * files, `node_modules`, symbolic links, files above {@link MAX_FILE_BYTES}, binary files, broken UTF-8, and files that cannot be
+ * read or disappear meanwhile.
  *
- * @param onFile - called after each file with how many of all are done
+ * @param onFile - called after each file with the number of files done and the total
  * @throws AgentError `corpus_too_large` above 2,000 files, 64 MiB, or 256 KiB of path names
  */
 export async function takeInventory(
@@ -128,7 +128,7 @@ function isUnreadable(error: unknown): boolean {
 	return error instanceof Error && 'code' in error && UNREADABLE.has(error.code)
 }
 
-/** The text of the bytes with nothing added or taken, a byte order mark included; null for broken UTF-8. */
+/** Decodes bytes without any change, a byte order mark included; null for invalid UTF-8. */
 export function decodeText(bytes: Uint8Array): string | null {
 	try {
 		return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
@@ -144,7 +144,7 @@ function tooLarge(what: string): Error {
 
 const input = z.strictObject({ corpus: z.string().min(1).max(4096).optional().describe("absent: the plan's") })
 
-/** `corpus.inventory`: lists the documents of the corpus with size and hash. Needs nothing before it. */
+/** `corpus.inventory`: lists the documents of the corpus with size and hash. Needs no dependency. */
 export function inventoryAgent(policy: CorpusPolicy): Agent {
 	return defineAgent({
 		type: 'corpus.inventory',
@@ -156,7 +156,8 @@ export function inventoryAgent(policy: CorpusPolicy): Agent {
 			const corpus = await openCorpus(given, policy)
 			const progress = unitProgress(context, 'files')
 			const inventory = await takeInventory(corpus, context.signal, progress)
-			if (inventory.files.length === 0) context.output('The corpus holds no text documents.\n', { channel: 'log', level: 'warn' })
+			if (inventory.files.length === 0)
+				context.output('The corpus contains no text documents.\n', { channel: 'log', level: 'warn' })
 			context.usage({ bytes_read: inventory.total_bytes })
 			const data = { kind: 'corpus.inventory', corpus: given, ...inventory } as const
 			return { data }

@@ -2,7 +2,7 @@
 export interface Passage {
 	/** Offset of the first byte in the file. */
 	readonly start: number
-	/** Offset behind the last byte. */
+	/** Offset after the last byte. */
 	readonly end: number
 	/** The nearest heading above, without its marks, at most 200 characters; '' before the first. */
 	readonly heading: string
@@ -12,7 +12,7 @@ export interface Passage {
 	readonly text: string
 }
 
-/** Longer blocks are cut, so that one search hit never stands for a whole file. */
+/** Longer blocks are split, so that one search hit never covers a whole file. */
 export const MAX_PASSAGE_CHARACTERS = 4096
 
 const MAX_HEADING_CHARACTERS = 200
@@ -27,8 +27,8 @@ interface Block {
 }
 
 /**
- * Cuts a document into passages at blank lines, headings and code fences. Nothing is normalised: a passage's text is
- * what the file says, and text that is not in any passage is blank, a heading or a fence's own line.
+ * Cuts a document into passages at blank lines, headings and code fences. Nothing is normalised: a passage has the exact text of
+ * the file, and text outside of all passages is blank, a heading or a fence line.
  */
 export function* splitPassages(text: string): Generator<Passage> {
 	let heading = ''
@@ -55,7 +55,7 @@ export function* splitPassages(text: string): Generator<Passage> {
 	if (block !== null) yield* finish(block, heading)
 }
 
-/** Lines with their ends; a line longer than a passage may be comes in pieces cut behind a space where there is one. */
+/** Splits text into lines with their line breaks; a line longer than a passage is split further, after a space if possible. */
 function* linesOf(text: string): Generator<string> {
 	for (const [line] of text.matchAll(LINE)) {
 		let rest = line

@@ -1,12 +1,12 @@
 import type { Check } from '@planstream/shared'
 import type { Answer } from './results.js'
 
-/** A question counts as covered from so many quotes ... */
+/** Minimum number of quotes for a covered question ... */
 const QUOTES_TO_COVER = 2
-/** ... out of so many files. */
+/** ... and of the files they come from. */
 const FILES_TO_COVER = 2
 
-/** A quote that is not what its file says, and why. */
+/** A quote that differs from its file, and why. */
 export interface FalseQuote {
 	readonly path: string
 	readonly start: number
@@ -15,25 +15,25 @@ export interface FalseQuote {
 }
 
 export interface Quality {
-	/** The least of the three scores. */
+	/** The lowest of the three scores. */
 	readonly score: number
-	/** `coverage`, `fidelity` and `diversity`, with what a reviewer has to know as evidence. */
+	/** `coverage`, `fidelity` and `diversity`, with the evidence that a reviewer needs. */
 	readonly checks: readonly Check[]
 	readonly uncovered: readonly string[]
 }
 
 /**
- * The computed quality of the answers. Pure; the quotes were compared with the files before.
+ * Computes the quality of the answers. Pure; the quotes have been compared with the files before.
  *
- * - `coverage`: covered questions / all questions. The evidence names each uncovered question with its quotes, files
- *   and the words of it that occur nowhere, which is what a reviewer needs to add a step that searches with others.
- * - `fidelity`: 1 when there are quotes and every one equals the source bytes, else 0: there is no "nearly" in
- *   quoting. The evidence holds the count and each false quote.
- * - `diversity`: files cited / the most that could have been cited, which is the number of files with a quotable
- *   sentence or the number of quotes, whichever is less. It says whether the choice leans on few files where more
- *   were to be had; it does not say that the corpus itself has many voices.
+ * - `coverage`: covered questions / all questions. The evidence gives the quotes and files of each uncovered question and its
+ *   words that occur nowhere, so that a reviewer can add a step that searches with other words.
+ * - `fidelity`: 1 when there are quotes and every one equals the source bytes, else 0: a quote is exact or wrong. The evidence
+ *   has the count and each false quote.
+ * - `diversity`: files cited / the most that could have been cited, which is the number of files with a quotable sentence or the
+ *   number of quotes, whichever is less. It shows whether the quotes come from few files although more were available, not
+ *   whether the corpus itself is diverse.
  *
- * @param minScore - from where on coverage and diversity count as passed
+ * @param minScore - score from which coverage and diversity pass
  */
 export function assess(answers: readonly Answer[], falseQuotes: readonly FalseQuote[], minScore: number): Quality {
 	const checks = [coverage(answers, minScore), fidelity(answers, falseQuotes), diversity(answers, minScore)]
@@ -94,7 +94,7 @@ function filesOf(quotes: Answer['quotes']): Set<string> {
 	return new Set(quotes.map((quote) => quote.path))
 }
 
-/** Nothing out of nothing is no merit: 0. A part never exceeds its whole. */
+/** Divides a part by its whole: 0 for an empty whole, and 1 at most. */
 function share(part: number, whole: number): number {
 	return whole === 0 ? 0 : Math.min(1, part / whole)
 }

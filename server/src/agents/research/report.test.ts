@@ -49,7 +49,7 @@ describe('the report', () => {
 	it('names what it does not cover and the words it searched for', () => {
 		const report = reportSections('T', checked([], [])).join('')
 		expect(report).toContain('The corpus does not cover this question. Words that occur nowhere: swell.')
-		expect(report).toContain('| least of these | 0.50 |')
+		expect(report).toContain('| lowest of these | 0.50 |')
 		expect(report).toMatch(/Not covered:\n\n- Q2\?\n$/)
 	})
 })

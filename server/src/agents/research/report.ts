@@ -5,8 +5,8 @@ import { pacer, unitProgress } from './corpus.js'
 import { type Answer, type CrosscheckResult, crosscheckResult, type Quote, reportResult, resultOf } from './results.js'
 
 /**
- * One answer a question: those of the plan first and in its order, also those nobody looked for; then the others.
- * What several steps found for the same question is put together, each quote once.
+ * Merges answers to one per question: first the plan's questions in order, including unanswered ones, then the others. Quotes
+ * that several steps found for one question are kept once.
  */
 export function mergeAnswers(questions: readonly string[], answers: readonly Answer[]): Answer[] {
 	const merged = new Map<string, Answer>(questions.map((question) => [question, unanswered(question)]))
@@ -39,7 +39,7 @@ function union(one: readonly string[], other: readonly string[]): string[] {
 
 type CheckedAnswer = CrosscheckResult['answers'][number]
 
-/** Each quoted place once, in the order of first use; its number is its index plus one. */
+/** Collects each quoted place once, in order of first use; its citation number is its index plus one. */
 function citedPlaces(answers: readonly CheckedAnswer[]): Quote[] {
 	const places: Quote[] = []
 	for (const quote of answers.flatMap((answer) => answer.quotes)) {
@@ -48,7 +48,7 @@ function citedPlaces(answers: readonly CheckedAnswer[]): Quote[] {
 	return places
 }
 
-/** The report in its sections, which joined are the whole document: head, one a question, sources, quality. */
+/** Formats the report as sections that join to the whole document: title, one per question, sources, quality. */
 export function reportSections(title: string, checked: CrosscheckResult): string[] {
 	const places = citedPlaces(checked.answers)
 	return [
@@ -82,14 +82,14 @@ function sourcesSection(places: readonly Quote[]): string {
 }
 
 function qualitySection({ scores, quality_score, uncovered }: CrosscheckResult): string {
-	const rows = Object.entries({ ...scores, 'least of these': quality_score }).map(
+	const rows = Object.entries({ ...scores, 'lowest of these': quality_score }).map(
 		([name, score]) => `| ${name} | ${score.toFixed(2)} |\n`,
 	)
 	const gaps = uncovered.map((question) => `- ${oneLine(question)}\n`).join('')
 	return `\n## Quality\n\n| check | score |\n|---|---|\n${rows.join('')}${gaps === '' ? '' : `\nNot covered:\n\n${gaps}`}`
 }
 
-/** A quote as it is shown: its lines in one block, and no mark-up of a web page outside of code. */
+/** Formats a quote as one block, with HTML escaped outside of code. */
 function quoted(text: string): string {
 	const pieces = text.split(/(`+[^`]*`+)/)
 	const safe = pieces.map((piece, at) => (at % 2 === 1 ? piece : piece.replaceAll('<', '&lt;'))).join('')
@@ -104,8 +104,8 @@ const input = z.strictObject({})
 const REPORT_NAME = 'report.md'
 
 /**
- * `corpus.report`: writes the answers of the `corpus.crosscheck` it depends on as Markdown with citations, streams it
- * section by section and keeps it as the artifact `report.md`.
+ * `corpus.report`: writes the answers of the `corpus.crosscheck` it depends on as Markdown with citations, streams it section by
+ * section and stores it as the artifact `report.md`.
  */
 export function reportAgent(): Agent {
 	return defineAgent({

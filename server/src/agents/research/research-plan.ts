@@ -1,6 +1,6 @@
 import { type PlanSpec, PlanstreamError, type StepSpec } from '@planstream/shared'
 
-/** What a corpus research is about. */
+/** Questions and settings of a corpus research. */
 export interface ResearchTask {
 	/** A folder; `undefined`: the server's default. */
 	readonly corpus?: string | undefined
@@ -13,14 +13,13 @@ export interface ResearchTask {
 
 const MAX_QUESTIONS = 64
 const MIN_SCORE = 0.6
-/** Reading files may fail for a moment; the steps are cheap to repeat. */
+/** Reading files may fail temporarily, and the steps are cheap to repeat. */
 const RETRY = { max_attempts: 3, initial_ms: 200, factor: 2, max_ms: 5000 } as const
 
 /**
- * The plan of a corpus research: inventory, index, for each question retrieve and extract side by side, crosscheck,
- * report. A question whose steps fail for good is left to the gate, which sees it uncovered. The gate stands at
- * `crosscheck`: coverage, fidelity (which is 1 or 0) and diversity must each reach 0.6; below that the plan fails, since
- * the same corpus gives the same answers again.
+ * Creates the plan of a corpus research: inventory, index, retrieve and extract for each question in parallel, crosscheck,
+ * report. A question whose steps fail for good counts as uncovered. The quality gate is at `crosscheck`: coverage, fidelity (1 or
+ * 0) and diversity must each reach 0.6; below that the plan fails, since the same corpus would give the same answers again.
  *
  * @throws PlanstreamError `bad_request` without questions, with too many, or with one twice
  * @example
@@ -85,13 +84,17 @@ function refuseBadQuestions(questions: readonly string[]): void {
 	const empty = questions.indexOf('')
 	const at = Math.max(twice, empty)
 	if (questions.length === 0 || questions.length > MAX_QUESTIONS) {
-		throw new PlanstreamError('bad_request', `A research has 1 to ${MAX_QUESTIONS} questions; ${questions.length} were given.`, {
-			path: 'questions',
-		})
+		throw new PlanstreamError(
+			'bad_request',
+			`${questions.length} questions were given; a research plan takes 1 to ${MAX_QUESTIONS}.`,
+			{
+				path: 'questions',
+			},
+		)
 	}
 	if (at < 0) return
-	const fault = at === empty ? 'is empty' : 'was asked before'
-	throw new PlanstreamError('bad_request', `Question ${at + 1} ${fault}; each must ask something of its own.`, {
+	const fault = at === empty ? 'is empty' : 'repeats an earlier one'
+	throw new PlanstreamError('bad_request', `Question ${at + 1} ${fault}; questions must be non-empty and unique.`, {
 		path: `questions[${at}]`,
 	})
 }

@@ -7,14 +7,14 @@ import { inventoryAgent } from './inventory.js'
 import { reportAgent } from './report.js'
 import { retrieveAgent } from './retrieve.js'
 
-/** Where corpus research reads and where it keeps its indexes. */
+/** Folders that corpus research reads, and the directory of its indexes. */
 export interface ResearchOptions extends CorpusPolicy {
-	/** Directory of the full-text indexes, made when it is missing. Nothing in it is needed for good: what is lost is built again. */
+	/** Directory of the full-text indexes, created when missing. It is a cache: lost indexes are rebuilt. */
 	readonly indexDirectory: string
 }
 
 /**
- * The agents of corpus research, one a kind of step: `corpus.inventory`, `corpus.index`, `corpus.retrieve`,
+ * Creates the agents of corpus research, one per kind of step: `corpus.inventory`, `corpus.index`, `corpus.retrieve`,
  * `corpus.extract`, `corpus.crosscheck` and `corpus.report`. They work offline on the text documents of a folder.
  *
  * @example

@@ -3,8 +3,8 @@ import type { StepContext } from '../../plans/agent.js'
 import { agentError, parseInput } from '../define-agent.js'
 
 /**
- * What each kind of step hands to those that depend on it. `kind` tells them apart whatever the steps are called, so
- * that a plan may be rewired and a person may add steps to it.
+ * Results that each kind of step passes to its dependents. `kind` identifies them whatever the steps are called, so that a plan
+ * can be rewired and extended by hand.
  */
 
 const MAX_QUESTIONS = 64
@@ -13,10 +13,10 @@ const text = z.string().max(2000)
 const hash = z.string().regex(/^[0-9a-f]{64}$/, 'must be a sha256 in hex')
 const path = z.string().min(1).max(4096)
 
-/** A question as a plan may ask it. */
+/** A question of a plan. */
 export const question = z.string().trim().min(1).max(1000)
 
-/** What the research agents read of `plan.input`; the rest of it is not theirs. */
+/** Part of `plan.input` that the research agents read; they ignore the rest. */
 export const researchInput = z.looseObject({
 	corpus: z.string().min(1).max(4096).optional().describe("a folder; absent: the server's default"),
 	questions: z.array(question).min(1).max(MAX_QUESTIONS).optional().describe("absent: the plan's query"),
@@ -55,7 +55,7 @@ export const retrieveResult = z.object({
 	passages: z.array(z.object({ ...place, heading: text, code: z.boolean(), score: z.number() })),
 })
 
-/** A sentence with its place: `text` is exactly the bytes from `start` to `end` of the file with this hash. */
+/** A sentence with its position: `text` is exactly the bytes from `start` to `end` of the file with this hash. */
 export const quote = z.object({
 	...place,
 	text,
@@ -102,10 +102,10 @@ export type CrosscheckResult = z.output<typeof crosscheckResult>
 type Result = z.ZodObject<{ kind: z.ZodLiteral<string> }>
 
 /**
- * The results of this kind among those a step depends on, in the order of `inputs`. Skipped and failed dependencies
- * (null) and results of other kinds are passed over.
+ * Finds the results of one kind among a step's dependencies, in the order of `inputs`. Skipped and failed dependencies (null) and
+ * results of other kinds are ignored.
  *
- * @throws AgentError `bad_input` for a result that says it is of this kind and is not
+ * @throws AgentError `bad_input` for a result of this kind that does not match its schema
  */
 export function resultsOf<Schema extends Result>(schema: Schema, inputs: StepContext['inputs']): z.output<Schema>[] {
 	const { kind } = schema.shape
@@ -114,17 +114,17 @@ export function resultsOf<Schema extends Result>(schema: Schema, inputs: StepCon
 	)
 }
 
-/** The one result of this kind a step needs. @throws AgentError `bad_input` when none is there */
+/** Returns the first result of one kind. @throws AgentError `bad_input` when there is none */
 export function resultOf<Schema extends Result>(schema: Schema, inputs: StepContext['inputs']): z.output<Schema> {
 	const [result] = resultsOf(schema, inputs)
 	if (result !== undefined) return result
 	const { kind } = schema.shape
-	throw agentError('bad_input', `inputs: holds no result of a ${kind.value} step. Name such a step in depends_on.`, {
+	throw agentError('bad_input', `inputs: contains no result of a ${kind.value} step. Add such a step to depends_on.`, {
 		path: 'inputs',
 	})
 }
 
-/** The questions of a plan: `plan.input.questions`, else its query. */
+/** Returns the questions of a plan: `plan.input.questions`, or its query. */
 export function planQuestions(plan: StepContext['plan']): string[] {
 	const { questions } = parseInput(researchInput, plan.input, 'plan.input')
 	return questions ?? [parseInput(question, plan.query.slice(0, 1000), 'plan.query')]

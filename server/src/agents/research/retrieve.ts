@@ -8,11 +8,11 @@ import { searchTerms, withoutOtherForms } from './search.js'
 
 const input = z.strictObject({
 	question: question.optional().describe("absent: the plan's first question"),
-	search: question.optional().describe('other words to search with for the same question, from somebody who knows the corpus'),
+	search: question.optional().describe('other search words for the same question, from someone who knows the corpus'),
 	limit: z.int().min(1).max(100).default(16).describe('passages to keep'),
 })
 
-/** `corpus.retrieve`: finds the passages that fit a question best, by BM25, in a `corpus.index` it depends on. */
+/** `corpus.retrieve`: finds the passages that match a question best, by BM25, in the `corpus.index` it depends on. */
 export function retrieveAgent(policy: CorpusPolicy, store: IndexStore): Agent {
 	return defineAgent({
 		type: 'corpus.retrieve',

@@ -1,6 +1,6 @@
 import { openMemoryDatabase, type SqlDatabase } from '../../log/sqlite/driver.js'
 
-/** English words that ask or connect and name nothing: a search for them finds every passage. */
+/** English question and function words: a search for them matches every passage. */
 const STOP_WORDS = new Set(
 	`a about after again all also am an and any are as at be because been before being between both but by can cannot could did
 	do does doing done during each either every few for from further get gets give given gives go goes had happen happened happens has
@@ -15,8 +15,8 @@ const WORD = /[\p{L}\p{N}\p{M}]+/gu
 const MAX_TERMS = 32
 
 /**
- * The words of a question worth searching for: lower case, each once, in the question's order, without stop words
- * (a question of nothing else keeps them), at most 32.
+ * Extracts the search words of a question: lower case, each once, in order, without stop words (unless there are no others), at
+ * most 32.
  */
 export function searchTerms(question: string): string[] {
 	const words = [...new Set(question.toLowerCase().match(WORD) ?? [])]
@@ -24,26 +24,26 @@ export function searchTerms(question: string): string[] {
 	return (telling.length > 0 ? telling : words).slice(0, MAX_TERMS)
 }
 
-/** A term as FTS5 takes it literally: in quotes, so that `NEAR`, `-`, `*`, `:` and quotes of its own mean nothing; a NUL would end the query. */
+/** Quotes a term for FTS5, so that `NEAR`, `-`, `*`, `:` and quotes in it are literal; a NUL would end the query. */
 export function quoteTerm(term: string): string {
 	return `"${term.replaceAll('\0', ' ').replaceAll('"', '""')}"`
 }
 
-/** An FTS5 query for passages with any of the terms; BM25 puts those with more and rarer ones first. */
+/** Builds an FTS5 query for passages with any of the terms; BM25 ranks those with more and rarer ones first. */
 export function anyOf(terms: readonly string[]): string {
 	return terms.map(quoteTerm).join(' OR ')
 }
 
-/** A text of a {@link TextSearch}, by its place in the list it was made from. */
+/** A text found by a {@link TextSearch}, as its index in the list. */
 export interface FoundText {
 	readonly at: number
-	/** Which of the terms occur in it, by the tokenizer's rules. */
+	/** Terms that occur in it, by the tokenizer's rules. */
 	readonly terms: readonly string[]
 }
 
 /**
- * A full-text index of a few texts in memory, with the tokenizer of the corpus index: what is the same word there is
- * the same word here.
+ * A full-text index of a few texts in memory, with the tokenizer of the corpus index, so that both agree on which words are the
+ * same.
  */
 export class TextSearch implements Disposable {
 	readonly #database: SqlDatabase
@@ -56,7 +56,7 @@ export class TextSearch implements Disposable {
 		this.#database.exec('COMMIT')
 	}
 
-	/** The texts with any of the terms, best first in FTS5's own BM25 order. */
+	/** Finds texts with any of the terms, best first in FTS5's own BM25 order. */
 	search(terms: readonly string[]): FoundText[] {
 		if (terms.length === 0) return []
 		const holders = terms.map((term) => ({ term, texts: new Set(this.#matches(quoteTerm(term))) }))
@@ -77,7 +77,7 @@ export class TextSearch implements Disposable {
 	}
 }
 
-/** The terms without those that are another form of an earlier one: of "cursor" and "cursors" the first. */
+/** Removes terms that are another form of an earlier one: of "cursor" and "cursors", only the first stays. */
 export function withoutOtherForms(terms: readonly string[]): string[] {
 	using search = new TextSearch(terms)
 	return terms.filter((term, at) => {
