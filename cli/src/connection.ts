@@ -11,13 +11,13 @@ export const DEFAULT_URL = 'http://127.0.0.1:3000'
 export const DEFAULT_DATA = '.planstream'
 
 /** Creates the option for the server's address, the same for every command that needs a server. */
-export function urlOption(): Option {
+export function createUrlOption(): Option {
 	const where = `server address (default: the server that has PLANSTREAM_DATA open, otherwise ${DEFAULT_URL})`
 	return new Option('--url <url>', where).env('PLANSTREAM_URL')
 }
 
 /** Reads the key from the environment: an option would be visible in the list of processes. */
-export function tokenOfEnvironment(): string | undefined {
+export function readToken(): string | undefined {
 	return process.env.PLANSTREAM_TOKEN || undefined
 }
 
@@ -30,10 +30,10 @@ export function assertUrl(url: string): string {
 /**
  * Finds the server and its key: the named one, otherwise the one that has the data directory open, otherwise the default address.
  */
-export async function serverNamed(
+export async function resolveServer(
 	named: string | undefined,
 ): Promise<{ readonly url: string; readonly token: string | undefined }> {
-	const token = tokenOfEnvironment()
+	const token = readToken()
 	if (named) return { url: assertUrl(named), token }
 	const { findServer } = await import('@planstream/server')
 	const near = await findServer(process.env.PLANSTREAM_DATA || DEFAULT_DATA)
@@ -42,7 +42,7 @@ export async function serverNamed(
 
 /** Creates a client of a server. */
 export async function connect(named: string | undefined): Promise<Planstream> {
-	return createPlanstream({ ...(await serverNamed(named)), WebSocket })
+	return createPlanstream({ ...(await resolveServer(named)), WebSocket })
 }
 
 /** Explains a failed request to the user. */

@@ -2,7 +2,7 @@ import type { EventOf, PlanEvent, PlanState } from '@planstream/shared'
 import { createLogUpdate } from 'log-update'
 import { note, paint, wantsJson, writeLine } from './output.js'
 import { render, type View } from './render.js'
-import { clip, oneLine } from './text.js'
+import { clip, toOneLine } from './text.js'
 
 const FRAME_MS = 100
 const DEFAULT_COLUMNS = 80
@@ -22,13 +22,13 @@ export interface Display {
 
 /** Opens a live view in a terminal, or one JSON event per line for programs. */
 export function openDisplay({ json }: { readonly json: boolean }): Display {
-	return wantsJson(json) ? jsonLines() : livePicture()
+	return wantsJson(json) ? createJsonDisplay() : createLiveDisplay()
 }
 
-function jsonLines(): Display {
+function createJsonDisplay(): Display {
 	return {
 		show: (_state, event) => {
-			if (event.event_type === 'step_failed' || event.event_type === 'plan_failed') note(failure(event))
+			if (event.event_type === 'step_failed' || event.event_type === 'plan_failed') note(describeFailure(event))
 			return writeLine(JSON.stringify(event))
 		},
 		begin: () => {},
@@ -39,17 +39,17 @@ function jsonLines(): Display {
 	}
 }
 
-function failure({ plan_id, step_id, data: { error } }: EventOf<'step_failed' | 'plan_failed'>): string {
-	return oneLine(`${step_id === null ? `Plan ${plan_id}` : `Step ${step_id}`} failed: ${error.code}: ${error.message}`)
+function describeFailure({ plan_id, step_id, data: { error } }: EventOf<'step_failed' | 'plan_failed'>): string {
+	return toOneLine(`${step_id === null ? `Plan ${plan_id}` : `Step ${step_id}`} failed: ${error.code}: ${error.message}`)
 }
 
-function livePicture(): Display {
+function createLiveDisplay(): Display {
 	const picture = createLogUpdate(process.stdout)
 	let plan: PlanState | null = null
 	let line: string | null = null
 	let height = 0
 	const draw = () => {
-		const view = terminal()
+		const view = readTerminal()
 		const state = plan === null ? [] : render(plan, view)
 		const below = line === null ? [] : [view.paint('yellow', clip(line, view.width))]
 		const lines = [...state, ...below]
@@ -75,13 +75,13 @@ function livePicture(): Display {
 			clearInterval(timer)
 			picture.clear()
 			picture.done()
-			if (plan !== null) process.stdout.write(`${render(plan, { ...terminal(), height: null }).join('\n')}\n`)
+			if (plan !== null) process.stdout.write(`${render(plan, { ...readTerminal(), height: null }).join('\n')}\n`)
 		},
 	}
 }
 
 /** Returns the view for this terminal. One of unknown size reports 0. */
-export function terminal(): View {
+export function readTerminal(): View {
 	const { columns, rows } = process.stdout
 	return { now: Date.now(), width: columns || DEFAULT_COLUMNS, height: (rows || DEFAULT_ROWS) - 1, paint }
 }

@@ -35,13 +35,13 @@ describe('readEvents', () => {
 
 	it.each([
 		['a cut line', '{"a":1}\n{"a":\n', 'events.jsonl, line 2, is not JSON'],
-		['a line with a number', '{"a":1}\n\n7\n', 'events.jsonl, line 3, is no event'],
-		['an array with null in it', '[{"a":1},null]', 'events.jsonl, event 2, is no event'],
+		['a line with a number', '{"a":1}\n\n7\n', 'events.jsonl, line 3, is not an event'],
+		['an array with null in it', '[{"a":1},null]', 'events.jsonl, event 2, is not an event'],
 		['a cut array', '[{"a":1}', 'events.jsonl is not JSON'],
 		['bytes that are not UTF-8', Uint8Array.of(0xff, 0xfe), 'events.jsonl is not UTF-8 text'],
 		['a line longer than 1 MiB', 'x'.repeat(1024 * 1024 + 1), 'events.jsonl, line 1, is longer than'],
-	])('rejects %s and names the place', async (_name, text, sentence) => {
-		await expect(read(text)).rejects.toThrow(sentence)
+	])('rejects %s and names the place', async (_name, text, message) => {
+		await expect(read(text)).rejects.toThrow(message)
 		await expect(read(text)).rejects.toThrow(UsageError)
 	})
 })

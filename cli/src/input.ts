@@ -28,11 +28,11 @@ export async function* readText({ name, bytes }: Input): AsyncGenerator<string> 
 		for await (const chunk of bytes) yield decoder.decode(chunk, { stream: true })
 		yield decoder.decode()
 	} catch (error) {
-		throw new UsageError(`${name} ${reason(error)}`, { cause: error })
+		throw new UsageError(`${name} ${explain(error)}`, { cause: error })
 	}
 }
 
-function reason(error: unknown): string {
+function explain(error: unknown): string {
 	const code = error instanceof Error && 'code' in error ? error.code : undefined
 	if (code === 'ENOENT') return 'does not exist. Give the path of a file, or - for standard input.'
 	if (code === 'EISDIR') return 'is a directory. Give the path of a file, or - for standard input.'
@@ -96,9 +96,9 @@ export async function* readEvents(input: Input): AsyncGenerator<SentEvent[]> {
 		if (!begun && part.trimStart().startsWith('[')) array = ''
 		begun ||= part.trim() !== ''
 		if (array === null) yield lines.take(part)
-		else array = longer(array, part, input.name)
+		else array = append(array, part, input.name)
 	}
-	yield array === null ? lines.end() : arrayEvents(array, input.name)
+	yield array === null ? lines.end() : parseArray(array, input.name)
 }
 
 /** Splits text into lines and parses each as an event. */
@@ -134,12 +134,12 @@ class Lines {
 	}
 }
 
-function longer(array: string, part: string, name: string): string {
+function append(array: string, part: string, name: string): string {
 	if (array.length + part.length <= MAX_ARRAY_CHARACTERS) return array + part
 	throw new UsageError(`${name} is an array of more than ${MAX_ARRAY_CHARACTERS} characters; write one event per line instead.`)
 }
 
-function arrayEvents(text: string, name: string): SentEvent[] {
+function parseArray(text: string, name: string): SentEvent[] {
 	const events = parseJson(text, name)
 	return Array.isArray(events) ? events.map((event, at) => toSent(event, `${name}, event ${at + 1}`)) : []
 }

@@ -6,11 +6,10 @@ import { type ConformanceCommandOptions, conformanceCommand, type GenerateOption
 import { addKeyCommands } from './commands/keys.js'
 import { addPlanCommands } from './commands/plan-commands.js'
 import { type PublishOptions, publishCommand } from './commands/publish.js'
-import { serveCommand } from './commands/serve.js'
 import { type RunOptions, runCommand, type WatchOptions, watchCommand } from './commands/watch.js'
-import { explain, urlOption } from './connection.js'
+import { createUrlOption, explain } from './connection.js'
 import { EXIT, type ExitCode } from './exit.js'
-import { endWithReader, note } from './output.js'
+import { exitWithReader, note } from './output.js'
 
 const EXIT_CODES = `
 Exit codes: 0 success, 1 the plan failed, was cancelled or is damaged, 2 wrong usage, bad input or no server, 130 stopped by Ctrl-C.
@@ -19,16 +18,20 @@ Piped output is JSON, one event, plan or answer per line; messages for people th
 const JSON_FLAG = ['--json', 'print one JSON event per line, even in a terminal'] as const
 
 /** Creates the command line; each action passes its exit code to `exit`. */
-function program(exit: (code: ExitCode) => void): Command {
+function createProgram(exit: (code: ExitCode) => void): Command {
 	const planstream = new Command('planstream')
 		.description('Runs plans with your agents and streams every event of every plan to everyone who watches.')
-		.version(ownVersion())
+		.version(readVersion())
 		.addHelpText('after', EXIT_CODES)
 		.exitOverride()
 	planstream
 		.command('serve')
 		.description('run the server; HOST, PORT and PLANSTREAM_DATA configure it')
-		.action(async () => exit(await serveCommand()))
+		.action(async () => {
+			const { serve } = await import('@planstream/server')
+			await serve(process.env)
+			exit(EXIT.done)
+		})
 	planstream
 		.command('demo')
 		.description('start a server and run a real plan on it: research over a folder of documents')
@@ -41,14 +44,14 @@ function program(exit: (code: ExitCode) => void): Command {
 		.command('run')
 		.description('create a plan and follow it to its end')
 		.argument('<plan.json>', 'file with the plan, or - for standard input')
-		.addOption(urlOption())
+		.addOption(createUrlOption())
 		.option(...JSON_FLAG)
 		.action(async (file: string, options: RunOptions) => exit(await runCommand(file, options)))
 	planstream
 		.command('watch')
 		.description('follow a plan from its start to its end')
 		.argument('<plan_id>')
-		.addOption(urlOption())
+		.addOption(createUrlOption())
 		.option(...JSON_FLAG)
 		.option('--after <cursor>', 'only events after this cursor or number, or "now"; prints JSON lines')
 		.option('--follow', 'keep watching after the plan ends: a failed one can be retried')
@@ -58,7 +61,7 @@ function program(exit: (code: ExitCode) => void): Command {
 		.description('publish events for an external plan')
 		.argument('<plan_id>')
 		.argument('[file]', 'events as JSON lines or as one JSON array, or - for standard input', '-')
-		.addOption(urlOption())
+		.addOption(createUrlOption())
 		.action(async (plan_id: string, file: string, options: PublishOptions) => exit(await publishCommand(plan_id, file, options)))
 	planstream
 		.command('generate')
@@ -69,7 +72,7 @@ function program(exit: (code: ExitCode) => void): Command {
 	planstream
 		.command('conformance')
 		.description('test whether a server implements the protocol; creates plans on it')
-		.addOption(urlOption())
+		.addOption(createUrlOption())
 		.action(async (options: ConformanceCommandOptions) => exit(await conformanceCommand(options)))
 	addPlanCommands(planstream, exit)
 	addDataCommands(planstream, exit)
@@ -77,14 +80,14 @@ function program(exit: (code: ExitCode) => void): Command {
 	return planstream
 }
 
-function ownVersion(): string {
+function readVersion(): string {
 	const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
 	return version
 }
 
-endWithReader()
+exitWithReader()
 try {
-	await program((code) => {
+	await createProgram((code) => {
 		process.exitCode = code
 	}).parseAsync()
 } catch (error) {

@@ -29,7 +29,7 @@ export function paint(style: Style, text: string): string {
 }
 
 /** Ends the process quietly when the reader of its output is gone, such as `head`. */
-export function endWithReader(): void {
+export function exitWithReader(): void {
 	process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 		if (error.code !== 'EPIPE') throw error
 		process.exit(EXIT.done)

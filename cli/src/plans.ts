@@ -14,11 +14,11 @@ import {
 	type VerifyOutput,
 } from '@planstream/shared'
 import { type Command, Option } from 'commander'
-import { assertUrl, DEFAULT_DATA, DEFAULT_URL, tokenOfEnvironment } from './connection.js'
+import { assertUrl, DEFAULT_DATA, DEFAULT_URL, readToken } from './connection.js'
 import { UsageError } from './exit.js'
 
 /** Location of the plans that a command works on. */
-export interface Place {
+export interface PlanLocation {
 	/** Address of a server; an empty text counts as absent. */
 	readonly url?: string | undefined
 	/** Data directory: its server is used, or its file is opened when none runs; an empty text counts as absent. */
@@ -28,7 +28,7 @@ export interface Place {
 }
 
 /** Adds the options that locate plans, the same for every command that works without a server. */
-export function addPlace(command: Command): Command {
+export function addLocationOptions(command: Command): Command {
 	const options = [
 		new Option('--url <url>', 'server address, used instead of a data directory').env('PLANSTREAM_URL'),
 		new Option(
@@ -62,19 +62,19 @@ export interface Plans extends AsyncDisposable {
  * @param make - whether to create a named directory that holds no plans
  * @throws UsageError when a named directory holds no plans, and for a tenant together with a server
  */
-export async function openPlans({ url, data, tenant }: Place, { make = false } = {}): Promise<Plans> {
-	if (url) return served(assertUrl(url), tokenOfEnvironment(), tenant)
+export async function openPlans({ url, data, tenant }: PlanLocation, { make = false } = {}): Promise<Plans> {
+	if (url) return connectTo(assertUrl(url), readToken(), tenant)
 	const { findServer, openKeptPlans } = await import('@planstream/server')
 	const directory = data || DEFAULT_DATA
 	const server = await findServer(directory)
-	if (server !== null) return served(server.url, server.token, tenant)
+	if (server !== null) return connectTo(server.url, server.token, tenant)
 	const kept = await openKeptPlans(directory, { make: make && Boolean(data), tenant })
 	if (kept !== null) return kept
-	if (!data && tenant === undefined) return new ServedPlans(DEFAULT_URL, tokenOfEnvironment())
+	if (!data && tenant === undefined) return new ServedPlans(DEFAULT_URL, readToken())
 	throw new UsageError(`${directory} holds no plans. Give the data directory of a server with --data, or its address with --url.`)
 }
 
-function served(url: string, token: string | undefined, tenant: string | undefined): ServedPlans {
+function connectTo(url: string, token: string | undefined, tenant: string | undefined): ServedPlans {
 	if (tenant === undefined) return new ServedPlans(url, token)
 	const advice = `Use --url ${url} with a key of ${tenant} in PLANSTREAM_TOKEN.`
 	throw new UsageError(`--tenant only works on the file of a directory that no server has open. ${advice}`)
@@ -115,17 +115,17 @@ class ServedPlans implements Plans {
 	async *export(plan_id: string): AsyncGenerator<Uint8Array, void, void> {
 		const request = this.#request('GET', `/api/v1/admin/plans/${encodeURIComponent(plan_id)}/export`)
 		request.end()
-		yield* await answerTo(request, this.#url)
+		yield* await receiveAnswer(request, this.#url)
 	}
 
 	async import(lines: AsyncIterable<Uint8Array>): Promise<ImportOutput> {
 		const request = this.#request('POST', '/api/v1/admin/import')
-		const answered = answerTo(request, this.#url)
+		const answered = receiveAnswer(request, this.#url)
 		// A server that refuses closes early; its answer says more than the broken pipe.
 		const [answer, sent] = await Promise.allSettled([answered, pipeline(Readable.from(lines), request)])
 		if (answer.status === 'rejected') throw answer.reason
 		if (sent.status === 'rejected') throw sent.reason
-		return (await jsonOf(answer.value)) as ImportOutput
+		return (await readJson(answer.value)) as ImportOutput
 	}
 
 	async [Symbol.asyncDispose](): Promise<void> {
@@ -140,7 +140,7 @@ class ServedPlans implements Plans {
 }
 
 /** Waits for the response. @throws PlanstreamError the server's error, or `unreachable` */
-async function answerTo(request: ClientRequest, url: string): Promise<IncomingMessage> {
+async function receiveAnswer(request: ClientRequest, url: string): Promise<IncomingMessage> {
 	let answer: IncomingMessage
 	try {
 		;[answer] = (await once(request, 'response')) as [IncomingMessage]
@@ -148,10 +148,10 @@ async function answerTo(request: ClientRequest, url: string): Promise<IncomingMe
 		throw new PlanstreamError('unreachable', `The server at ${url} did not answer.`, { url }, { cause })
 	}
 	if ((answer.statusCode ?? 0) < 300) return answer
-	throw PlanstreamError.fromProblem(await jsonOf(answer))
+	throw PlanstreamError.fromProblem(await readJson(answer))
 }
 
-async function jsonOf(answer: IncomingMessage): Promise<unknown> {
+async function readJson(answer: IncomingMessage): Promise<unknown> {
 	const chunks: Buffer[] = await answer.toArray()
 	return JSON.parse(Buffer.concat(chunks).toString())
 }

@@ -1,6 +1,6 @@
 import { isPlanFinished, type PlanState, type StepState, type StepStatus } from '@planstream/shared'
 import stringWidth from 'string-width'
-import { clip, column, duration, oneLine, wrap } from './text.js'
+import { clip, fitColumns, formatDuration, toOneLine, wrap } from './text.js'
 
 /** A suggested next action, and the command for it. */
 export interface Hint {
@@ -12,7 +12,7 @@ export interface Hint {
 const NAMED_REVIEWS = 3
 
 /** Suggests commands for a plan that waits for a person; none for a plan that proceeds by itself and for an external one. */
-function hints({ plan_id, owner, status, steps }: PlanState): Hint[] {
+function suggestCommands({ plan_id, owner, status, steps }: PlanState): Hint[] {
 	if (owner === 'external') return []
 	const type = (wish: string, command: string, more = ''): Hint => ({
 		wish,
@@ -72,7 +72,7 @@ const BAR_COLUMNS = 10
 const HINT_COLUMNS = 10
 const INDENT = '      '
 
-const LOOKS: Record<StepStatus, { readonly icon: string; readonly style: Style; readonly waits: boolean | null }> = {
+const APPEARANCE: Record<StepStatus, { readonly icon: string; readonly style: Style; readonly waits: boolean | null }> = {
 	pending: { icon: '·', style: 'dim', waits: true },
 	ready: { icon: '·', style: 'dim', waits: true },
 	running: { icon: '', style: 'cyan', waits: null },
@@ -86,35 +86,37 @@ const LOOKS: Record<StepStatus, { readonly icon: string; readonly style: Style; 
 
 /** Renders a plan as lines for a terminal: its query, status, steps and suggested commands; errors are shown in full. */
 export function render(state: PlanState, view: View): string[] {
-	const head = [...title(state, view), summary(state, view)]
-	const error = state.error === null ? [] : errorLines(state.error, '  ', view)
-	const tail = [...error, ...hintLines(state, view)]
+	const head = [...renderTitle(state, view), renderSummary(state, view)]
+	const error = state.error === null ? [] : renderError(state.error, '  ', view)
+	const tail = [...error, ...renderHints(state, view)]
 	const room = view.height === null ? null : Math.max(3, view.height - head.length - tail.length - 1)
-	return [...head, ...stepLines(state.steps, room, view), ...tail]
+	return [...head, ...renderSteps(state.steps, room, view), ...tail]
 }
 
-function hintLines(state: PlanState, view: View): string[] {
-	return hints(state).map(({ wish, command }) => line([[`  ${column(wish, HINT_COLUMNS)} `, 'dim'], [oneLine(command)]], view))
+function renderHints(state: PlanState, view: View): string[] {
+	return suggestCommands(state).map(({ wish, command }) =>
+		joinCells([[`  ${fitColumns(wish, HINT_COLUMNS)} `, 'dim'], [toOneLine(command)]], view),
+	)
 }
 
-function title({ query }: PlanState, view: View): string[] {
-	return query === '' ? [] : [line([[oneLine(query), 'bold']], view)]
+function renderTitle({ query }: PlanState, view: View): string[] {
+	return query === '' ? [] : [joinCells([[toOneLine(query), 'bold']], view)]
 }
 
-function summary(state: PlanState, view: View): string {
+function renderSummary(state: PlanState, view: View): string {
 	const done = state.steps.filter(({ status }) => status === 'completed' || status === 'skipped').length
-	const elapsed = elapsedMs(state.started_at, state.finished_at, view)
+	const elapsed = measureElapsed(state.started_at, state.finished_at, view)
 	const parts: Cell[] = [
-		[oneLine(state.plan_id)],
-		[state.status, planStyle(state)],
+		[toOneLine(state.plan_id)],
+		[state.status, choosePlanStyle(state)],
 		[`${done} of ${state.steps.length} steps`],
-		...(elapsed === null ? [] : [[duration(elapsed)] as const]),
-		...score(state.quality_score),
+		...(elapsed === null ? [] : [[formatDuration(elapsed)] as const]),
+		...renderScore(state.quality_score),
 	]
-	return line(separated(parts), view)
+	return joinCells(separate(parts), view)
 }
 
-function planStyle(state: PlanState): Style {
+function choosePlanStyle(state: PlanState): Style {
 	if (!isPlanFinished(state)) return state.status === 'running' ? 'cyan' : 'yellow'
 	return state.status === 'completed' ? 'green' : 'red'
 }
@@ -122,73 +124,72 @@ function planStyle(state: PlanState): Style {
 type Show = (step: StepState) => string[]
 
 /** Renders the steps; if they do not all fit, waiting and finished ones are counted instead. */
-function stepLines(steps: readonly StepState[], room: number | null, view: View): string[] {
-	const names = steps.map(({ name }) => stringWidth(oneLine(name)))
+function renderSteps(steps: readonly StepState[], room: number | null, view: View): string[] {
+	const names = steps.map(({ name }) => stringWidth(toOneLine(name)))
 	const columns = Math.max(NAME_COLUMNS.least, Math.min(Math.floor(view.width * NAME_COLUMNS.part), Math.max(0, ...names)))
-	const show: Show = (step) => oneStep(step, columns, view)
+	const show: Show = (step) => renderStep(step, columns, view)
 	const all = steps.flatMap(show)
 	if (room === null || all.length <= room) return all
-	const waiting = (waits: boolean | null) => steps.filter(({ status }) => LOOKS[status].waits === waits)
-	const done = count(waiting(false), '✔', 'done', view)
-	const rest = count(waiting(true), '·', 'waiting', view)
-	return [...done, ...openLines(waiting(null), room - done.length - rest.length, show, view), ...rest]
+	const waiting = (waits: boolean | null) => steps.filter(({ status }) => APPEARANCE[status].waits === waits)
+	const done = renderCount(waiting(false), '✔', 'done', view)
+	const rest = renderCount(waiting(true), '·', 'waiting', view)
+	return [...done, ...renderOpenSteps(waiting(null), room - done.length - rest.length, show, view), ...rest]
 }
 
 /** Renders the active steps; if even they do not fit, failed ones come first. */
-function openLines(steps: readonly StepState[], room: number, show: Show, view: View): string[] {
+function renderOpenSteps(steps: readonly StepState[], room: number, show: Show, view: View): string[] {
 	const lines = steps.flatMap(show)
 	if (lines.length <= room) return lines
 	const first = steps
-		.toSorted(failedFirst)
+		.toSorted((one, other) => Number(other.status === 'failed') - Number(one.status === 'failed'))
 		.flatMap(show)
 		.slice(0, Math.max(0, room - 1))
-	return [...first, line([[`  … ${lines.length - first.length} more lines: enlarge the window`, 'dim']], view)]
+	return [...first, joinCells([[`  … ${lines.length - first.length} more lines: enlarge the window`, 'dim']], view)]
 }
 
-function failedFirst(a: StepState, b: StepState): number {
-	return Number(b.status === 'failed') - Number(a.status === 'failed')
-}
-
-function count(steps: readonly StepState[], icon: string, what: string, view: View): string[] {
+function renderCount(steps: readonly StepState[], icon: string, what: string, view: View): string[] {
 	return steps.length === 0
 		? []
-		: [line([[`  ${icon} ${steps.length} ${steps.length === 1 ? 'step' : 'steps'} ${what}`, 'dim']], view)]
+		: [joinCells([[`  ${icon} ${steps.length} ${steps.length === 1 ? 'step' : 'steps'} ${what}`, 'dim']], view)]
 }
 
-function oneStep(step: StepState, nameColumns: number, view: View): string[] {
-	const { style } = LOOKS[step.status]
-	const time = step.duration_ms ?? (step.status === 'running' ? elapsedMs(step.started_at, null, view) : null)
+function renderStep(step: StepState, nameColumns: number, view: View): string[] {
+	const { style } = APPEARANCE[step.status]
+	const time = step.duration_ms ?? (step.status === 'running' ? measureElapsed(step.started_at, null, view) : null)
 	const cells: Cell[] = [
-		[`  ${icon(step, view)} `, style],
-		[column(oneLine(step.name), nameColumns), style === 'dim' ? 'dim' : undefined] as Cell,
-		[(time === null ? '' : duration(time)).padStart(TIME_COLUMNS), 'dim'],
+		[`  ${chooseIcon(step, view)} `, style],
+		[fitColumns(toOneLine(step.name), nameColumns), style === 'dim' ? 'dim' : undefined] as Cell,
+		[(time === null ? '' : formatDuration(time)).padStart(TIME_COLUMNS), 'dim'],
 		['  '],
-		...detail(step, view),
+		...renderDetail(step, view),
 	]
 	const tried = step.status === 'failed' || step.status === 'retrying'
-	return [line(cells, view), ...(tried && step.error !== null ? errorLines(step.error, INDENT, view) : [])]
+	return [joinCells(cells, view), ...(tried && step.error !== null ? renderError(step.error, INDENT, view) : [])]
 }
 
-function icon({ status }: StepState, { now }: View): string {
-	if (status !== 'running') return LOOKS[status].icon
+function chooseIcon({ status }: StepState, { now }: View): string {
+	if (status !== 'running') return APPEARANCE[status].icon
 	return SPINNER[Math.floor(now / SPINNER_MS) % SPINNER.length] ?? ''
 }
 
-function detail(step: StepState, view: View): Cell[] {
+function renderDetail(step: StepState, view: View): Cell[] {
 	switch (step.status) {
 		case 'running':
-			return [...progressBar(step.progress), [oneLine(step.message ?? ''), 'dim']]
+			return [...renderProgress(step.progress), [toOneLine(step.message ?? ''), 'dim']]
 		case 'retrying':
-			return [[`attempt ${step.attempt + 1} ${waitFor(step.retry_at, view)}`, 'yellow']]
+			return [[`attempt ${step.attempt + 1} ${describeWait(step.retry_at, view)}`, 'yellow']]
 		case 'awaiting_review':
-			return separated([...score(step.quality_score), [`waits for a review: ${oneLine(step.review?.reason ?? '')}`, 'yellow']])
+			return separate([
+				...renderScore(step.quality_score),
+				[`waits for a review: ${toOneLine(step.review?.reason ?? '')}`, 'yellow'],
+			])
 		case 'failed':
-			return separated([
+			return separate([
 				[step.attempt > 1 ? `failed after ${step.attempt} attempts` : 'failed', 'red'],
-				...score(step.quality_score),
+				...renderScore(step.quality_score),
 			])
 		case 'completed':
-			return separated([...score(step.quality_score), [oneLine(step.message ?? ''), 'dim']])
+			return separate([...renderScore(step.quality_score), [toOneLine(step.message ?? ''), 'dim']])
 		case 'skipped':
 		case 'cancelled':
 			return [[step.status, 'dim']]
@@ -201,38 +202,38 @@ function detail(step: StepState, view: View): Cell[] {
 	}
 }
 
-function progressBar(progress: number): Cell[] {
+function renderProgress(progress: number): Cell[] {
 	const full = Math.floor(progress * BAR_COLUMNS)
 	const percent = `${Math.floor(progress * 100)}`.padStart(4)
 	return [['█'.repeat(full), 'cyan'], ['░'.repeat(BAR_COLUMNS - full), 'dim'], [`${percent} %  `]]
 }
 
-function waitFor(retry_at: string | null, { now }: View): string {
+function describeWait(retry_at: string | null, { now }: View): string {
 	const wait = retry_at === null ? 0 : Date.parse(retry_at) - now
-	return wait > 0 ? `in ${duration(wait)}` : 'is next'
+	return wait > 0 ? `in ${formatDuration(wait)}` : 'is next'
 }
 
-function score(quality: number | null): Cell[] {
+function renderScore(quality: number | null): Cell[] {
 	return quality === null ? [] : [[`quality ${quality.toFixed(2)}`]]
 }
 
-function errorLines(error: { readonly code: string; readonly message: string }, indent: string, view: View): string[] {
-	const text = `${oneLine(error.code)}: ${oneLine(error.message)}`
+function renderError(error: { readonly code: string; readonly message: string }, indent: string, view: View): string[] {
+	const text = `${toOneLine(error.code)}: ${toOneLine(error.message)}`
 	const columns = Math.max(1, view.width - indent.length)
-	return wrap(text, columns).map((part) => line([[indent], [part, 'red']], view))
+	return wrap(text, columns).map((part) => joinCells([[indent], [part, 'red']], view))
 }
 
 /** Measures the time between two server times; 0 if the server's clock is ahead of ours. */
-function elapsedMs(start: string | null, end: string | null, { now }: View): number | null {
+function measureElapsed(start: string | null, end: string | null, { now }: View): number | null {
 	return start === null ? null : Math.max(0, (end === null ? now : Date.parse(end)) - Date.parse(start))
 }
 
-function separated(cells: readonly Cell[]): Cell[] {
+function separate(cells: readonly Cell[]): Cell[] {
 	return cells.filter(([text]) => text !== '').flatMap((cell, at) => (at === 0 ? [cell] : [[' · ', 'dim'] as const, cell]))
 }
 
 /** Joins cells into one line, cut at the width. */
-function line(cells: readonly Cell[], { width, paint }: View): string {
+function joinCells(cells: readonly Cell[], { width, paint }: View): string {
 	let left = width
 	let text = ''
 	for (const [content, style] of cells) {

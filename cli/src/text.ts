@@ -7,7 +7,7 @@ const graphemes = new Intl.Segmenter()
  * Turns foreign text into one line that cannot control the terminal: removes escape sequences, and turns other control characters
  * and white space into single spaces.
  */
-export function oneLine(text: string): string {
+export function toOneLine(text: string): string {
 	return stripVTControlCharacters(text)
 		.replace(/[\s\p{Cc}\p{Zl}\p{Zp}\u200e\u200f\u202a-\u202e\u2066-\u2069]+/gu, ' ')
 		.trim()
@@ -27,7 +27,7 @@ export function clip(text: string, columns: number): string {
 }
 
 /** Cuts or pads text to a number of columns. */
-export function column(text: string, columns: number): string {
+export function fitColumns(text: string, columns: number): string {
 	const clipped = clip(text, columns)
 	return clipped + ' '.repeat(columns - stringWidth(clipped))
 }
@@ -36,7 +36,7 @@ export function column(text: string, columns: number): string {
 export function wrap(text: string, columns: number): string[] {
 	const lines: string[] = []
 	let line = ''
-	for (const word of text.split(/ +/).flatMap((word) => pieces(word, columns))) {
+	for (const word of text.split(/ +/).flatMap((word) => splitWord(word, columns))) {
 		const longer = line === '' ? word : `${line} ${word}`
 		if (stringWidth(longer) > columns && line !== '') {
 			lines.push(line)
@@ -49,7 +49,7 @@ export function wrap(text: string, columns: number): string[] {
 }
 
 /** Splits a word into pieces that fit. */
-function pieces(word: string, columns: number): string[] {
+function splitWord(word: string, columns: number): string[] {
 	if (stringWidth(word) <= columns) return [word]
 	const parts = ['']
 	for (const { segment } of graphemes.segment(word)) {
@@ -61,7 +61,7 @@ function pieces(word: string, columns: number): string[] {
 }
 
 /** Formats a duration for people: `12 ms`, `0.4 s`, `42 s`, `3 min 05 s`, `1 h 02 min`. */
-export function duration(ms: number): string {
+export function formatDuration(ms: number): string {
 	if (ms < 100) return `${Math.max(0, Math.round(ms))} ms`
 	if (ms < 9950) return `${(ms / 1000).toFixed(1)} s`
 	const seconds = Math.round(ms / 1000)

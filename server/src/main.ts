@@ -10,7 +10,7 @@ import { parseSettings, type Settings } from './settings.js'
  *
  * @throws PlanstreamError `bad_request` when the environment variable of the key is not set
  */
-export function agentsFrom(settings: Settings, env: NodeJS.ProcessEnv): Agent[] {
+export function createConfiguredAgents(settings: Settings, env: NodeJS.ProcessEnv): Agent[] {
 	const {
 		PLANSTREAM_OPENAI_BASE_URL: baseUrl,
 		PLANSTREAM_OPENAI_API_KEY_ENV: apiKeyEnv,
@@ -56,9 +56,9 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
 function readSettings(env: NodeJS.ProcessEnv): { readonly settings: Settings; readonly agents: readonly Agent[] } {
 	try {
 		const settings = parseSettings(env)
-		return { settings, agents: agentsFrom(settings, env) }
+		return { settings, agents: createConfiguredAgents(settings, env) }
 	} catch (error) {
-		return refuse(error, BAD_SETTINGS)
+		return exitWith(error, BAD_SETTINGS)
 	}
 }
 
@@ -80,12 +80,12 @@ async function startWithSettings(settings: Settings, agents: readonly Agent[]): 
 			logger: createLogger(settings.LOG_LEVEL),
 		})
 	} catch (error) {
-		return refuse(error, CANNOT_START)
+		return exitWith(error, CANNOT_START)
 	}
 }
 
 /** Prints why the server cannot start and ends the process; unexpected errors are rethrown with their stack. */
-function refuse(error: unknown, code: number): never {
+function exitWith(error: unknown, code: number): never {
 	if (!(error instanceof PlanstreamError)) throw error
 	process.stderr.write(`${error.message}\n`)
 	process.exit(code)

@@ -40,7 +40,7 @@ export type FoundServer = Pick<z.output<typeof serverFile>, 'url' | 'token'>
 export async function findServer(directory: string): Promise<FoundServer | null> {
 	const file = path.join(directory, SERVER_FILE)
 	const found = serverFile.safeParse(await readJson(file))
-	return found.success && isAlive(found.data.pid) && (await answers(found.data.url)) ? found.data : null
+	return found.success && isAlive(found.data.pid) && (await isReachable(found.data.url)) ? found.data : null
 }
 
 async function readJson(file: string): Promise<unknown> {
@@ -70,7 +70,7 @@ function isAlive(pid: number): boolean {
 }
 
 /** Whether a server answers there: its process id may belong to another program by now. */
-async function answers(url: string): Promise<boolean> {
+async function isReachable(url: string): Promise<boolean> {
 	try {
 		return (await fetch(new URL('/health/live', url), { signal: AbortSignal.timeout(ANSWER_MS) })).ok
 	} catch {

@@ -2,7 +2,7 @@ import type { Server } from 'node:http'
 import { asPlanstreamError } from '@planstream/shared'
 import { assertHost } from './embed/access.js'
 import { ServerFile } from './embed/data-directory.js'
-import { createHttpServer, listen, urlOf } from './embed/http.js'
+import { createHttpServer, formatUrl, listen } from './embed/http.js'
 import type { PlanstreamOptions, ServerReport } from './embed/options.js'
 import { type OpenPlanstream, openPlanstream } from './embed/planstream.js'
 import { assertFixedNode } from './embed/runtime.js'
@@ -97,11 +97,11 @@ class ListeningServer implements RunningServer {
 	/** Binds the port first: a server that cannot have it must not run anything. */
 	async listen(host: string, port: number): Promise<void> {
 		this.#port = await listen(this.#http, host, port)
-		this.#url = urlOf(host, this.#port)
+		this.#url = formatUrl(host, this.#port)
 		await this.#planstream.start()
 		await this.#file.write(this.#url).catch((error: unknown) => {
-			const sentence = 'server.json cannot be written, so the command line cannot find this server by its data directory.'
-			this.#planstream.onProblem(sentence, asPlanstreamError(error))
+			const message = 'server.json cannot be written, so the command line cannot find this server by its data directory.'
+			this.#planstream.onProblem(message, asPlanstreamError(error))
 		})
 	}
 

@@ -1,6 +1,6 @@
 import { PlanstreamError } from '@planstream/shared'
 import { describe, expect, it } from 'vitest'
-import { agentsFrom } from './main.js'
+import { createConfiguredAgents } from './main.js'
 import { parseSettings } from './settings.js'
 
 function refusal(env: NodeJS.ProcessEnv): unknown {
@@ -85,8 +85,10 @@ describe('settings', () => {
 		expect(refusal({ PLANSTREAM_OPENAI_MODEL: 'small' })).toEqual([
 			'PLANSTREAM_OPENAI_MODEL must be absent unless PLANSTREAM_OPENAI_BASE_URL names a model server, but is "small".',
 		])
-		expect(agentsFrom(parseSettings({}), {})).toEqual([])
-		expect(agentsFrom(parseSettings(env), { MY_KEY: 'secret' }).map(({ type }) => type)).toEqual(['openai-compatible'])
-		expect(() => agentsFrom(parseSettings(env), {})).toThrow('environment variable MY_KEY, which is not set')
+		expect(createConfiguredAgents(parseSettings({}), {})).toEqual([])
+		expect(createConfiguredAgents(parseSettings(env), { MY_KEY: 'secret' }).map(({ type }) => type)).toEqual([
+			'openai-compatible',
+		])
+		expect(() => createConfiguredAgents(parseSettings(env), {})).toThrow('environment variable MY_KEY for')
 	})
 })

@@ -6,12 +6,12 @@ import { LOG_LEVELS } from './ops/logger.js'
 
 /** Parses digits as a number within bounds; the message names the bounds. */
 function wholeNumber(minimum: number, maximum: number, what: string) {
-	const sentence = `must be ${what}, a whole number from ${minimum} to ${maximum}`
+	const message = `must be ${what}, a whole number from ${minimum} to ${maximum}`
 	return z
 		.string()
-		.regex(/^\d+$/, sentence)
+		.regex(/^\d+$/, message)
 		.transform(Number)
-		.refine((value) => value >= minimum && value <= maximum, sentence)
+		.refine((value) => value >= minimum && value <= maximum, message)
 }
 
 const ORIGIN = /^https?:\/\/[^/?#@\s]+$/
@@ -64,7 +64,7 @@ export type Settings = z.output<typeof variables>
 export function parseSettings(env: NodeJS.ProcessEnv): Settings {
 	const given = Object.fromEntries(Object.entries(env).filter(([, text]) => text !== ''))
 	const parsed = variables.safeParse(given)
-	const contradictions = contradictionsIn(given)
+	const contradictions = findContradictions(given)
 	if (parsed.success && contradictions.length === 0) return parsed.data
 	const malformed = parsed.error?.issues.map(({ path, message }) => ({ name: String(path[0]), message })) ?? []
 	const wrong = [...malformed, ...contradictions]
@@ -78,7 +78,7 @@ interface Wrong {
 }
 
 /** Finds settings that contradict each other, even when single ones are invalid, so that one attempt reports all problems. */
-function contradictionsIn(given: NodeJS.ProcessEnv): Wrong[] {
+function findContradictions(given: NodeJS.ProcessEnv): Wrong[] {
 	const wrong: Wrong[] = []
 	for (const name of ['PLANSTREAM_OPENAI_API_KEY_ENV', 'PLANSTREAM_OPENAI_MODEL']) {
 		if (given[name] === undefined || given.PLANSTREAM_OPENAI_BASE_URL !== undefined) continue

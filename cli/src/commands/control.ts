@@ -40,7 +40,7 @@ export interface CloneOptions extends ControlOptions {
 export function pauseCommand(plan_id: string, options: PauseOptions): Promise<ExitCode> {
 	const { interrupt = false, reason } = options
 	const mode = interrupt ? 'interrupt' : 'drain'
-	return control(options, ({ plans }, key) => plans.pause({ plan_id, mode, ...given({ reason }), ...key }))
+	return control(options, ({ plans }, key) => plans.pause({ plan_id, mode, ...pickDefined({ reason }), ...key }))
 }
 
 export function startCommand(plan_id: string, options: ControlOptions): Promise<ExitCode> {
@@ -53,7 +53,7 @@ export function resumeCommand(plan_id: string, options: ControlOptions): Promise
 
 export function cancelCommand(plan_id: string, options: ReasonOptions): Promise<ExitCode> {
 	const { reason } = options
-	return control(options, ({ plans }, key) => plans.cancel({ plan_id, ...given({ reason }), ...key }))
+	return control(options, ({ plans }, key) => plans.cancel({ plan_id, ...pickDefined({ reason }), ...key }))
 }
 
 /** Retries one step, or the whole plan without one. */
@@ -66,7 +66,7 @@ export function retryCommand(plan_id: string, step_id: string | undefined, optio
 
 export function skipCommand(plan_id: string, step_id: string, options: ReasonOptions): Promise<ExitCode> {
 	const { reason } = options
-	return control(options, ({ steps }, key) => steps.skip({ plan_id, step_id, ...given({ reason }), ...key }))
+	return control(options, ({ steps }, key) => steps.skip({ plan_id, step_id, ...pickDefined({ reason }), ...key }))
 }
 
 /** Sends the operations in a file, a list or an object with `ops`. The server validates them and names the path of an error. */
@@ -78,7 +78,7 @@ export async function modifyCommand(plan_id: string, file: string, options: Modi
 		throw new UsageError(
 			`${file} does not contain an edit. An edit is a list of operations such as { "op": "remove_step", ... }.`,
 		)
-	const input = { ...asked, ...given({ expected_revision }) } as Omit<ModifyInput, 'plan_id'>
+	const input = { ...asked, ...pickDefined({ expected_revision }) } as Omit<ModifyInput, 'plan_id'>
 	return control(options, ({ plans }, key) => plans.modify({ ...key, ...input, plan_id }))
 }
 
@@ -93,13 +93,13 @@ export async function answerCommand(
 	const payload = options.payload === undefined ? undefined : await readJson(openInput(options.payload))
 	if (payload !== undefined && !isObject(payload))
 		throw new UsageError(`${options.payload} does not contain a result. A result is a JSON object.`)
-	const said = given({ comment: options.comment, payload: payload as ReviewInput['payload'] })
+	const said = pickDefined({ comment: options.comment, payload: payload as ReviewInput['payload'] })
 	return control(options, ({ reviews }, key) => reviews.answer({ plan_id, review_id, decision, ...said, ...key }))
 }
 
 export function cloneCommand(plan_id: string, options: CloneOptions): Promise<ExitCode> {
 	const { id: new_plan_id, start } = options
-	return control(options, ({ plans }, key) => plans.clone({ plan_id, start, ...given({ new_plan_id }), ...key }))
+	return control(options, ({ plans }, key) => plans.clone({ plan_id, start, ...pickDefined({ new_plan_id }), ...key }))
 }
 
 type Ask = (planstream: Planstream, key: { readonly idempotency_key: string }) => Promise<CommandOutput>
@@ -108,16 +108,16 @@ type Ask = (planstream: Planstream, key: { readonly idempotency_key: string }) =
 async function control({ url, json = false }: ControlOptions, ask: Ask): Promise<ExitCode> {
 	await using planstream = await connect(url)
 	const answer = await ask(planstream, { idempotency_key: `cli-${randomUUID()}` })
-	await writeLine(wantsJson(json) ? JSON.stringify(answer) : sentence(answer))
+	await writeLine(wantsJson(json) ? JSON.stringify(answer) : describe(answer))
 	return EXIT.done
 }
 
-function sentence({ plan_id, changed, status, revision }: CommandOutput): string {
+function describe({ plan_id, changed, status, revision }: CommandOutput): string {
 	const what = `Plan ${plan_id} is ${status} at revision ${revision}.`
 	return changed ? `${what} See it with: planstream show ${plan_id}` : `${what} Nothing changed.`
 }
 
 /** Picks the fields that have a value. */
-function given<Fields extends object>(fields: Fields): { [Name in keyof Fields]?: Exclude<Fields[Name], undefined> } {
+function pickDefined<Fields extends object>(fields: Fields): { [Name in keyof Fields]?: Exclude<Fields[Name], undefined> } {
 	return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never
 }

@@ -8,7 +8,7 @@ import { connect } from '../connection.js'
 import { type Display, openDisplay } from '../display.js'
 import { EXIT, type ExitCode, UsageError } from '../exit.js'
 import { note } from '../output.js'
-import { exitCode, follow, type Interrupt, untilInterrupted } from './watch.js'
+import { follow, type Interrupt, listenForInterrupt, toExitCode } from './watch.js'
 
 /** Starts a server for the demo; also returns its data directory. */
 async function startDemoServer(env: NodeJS.ProcessEnv) {
@@ -75,8 +75,8 @@ const QUESTIONS = [
 
 /** `planstream demo`: starts a server, runs research over a folder of documents on it and follows it like any client. */
 export async function demoCommand({ corpus, question = QUESTIONS, exit = false, json = false }: DemoOptions): Promise<ExitCode> {
-	const folder = await documents(corpus)
-	using interrupt = untilInterrupted()
+	const folder = await findDocuments(corpus)
+	using interrupt = listenForInterrupt()
 	const { researchPlan } = await import('@planstream/server')
 	const plan = researchPlan({ plan_id: `demo_${randomBytes(4).toString('hex')}`, corpus: folder, questions: question })
 	const { server, directory } = await startDemoServer(process.env)
@@ -114,7 +114,7 @@ async function showResearch(
 		},
 	}
 	const left = await follow(planstream, { plan_id, after: 'start', always: false }, both, signal).finally(() => display.close())
-	const code = exitCode(left, signal)
+	const code = toExitCode(left, signal)
 	if (code === EXIT.done) {
 		note(`Report: ${await report.save(left.state, directory)}`)
 		note(`Quality: ${left.state.quality_score?.toFixed(2) ?? 'no score'}, the lowest of coverage, fidelity and diversity`)
@@ -126,7 +126,7 @@ async function showResearch(
 const OWN_DOCS = ['../../docs', '../../../docs'].map((folder) => fileURLToPath(new URL(folder, import.meta.url)))
 
 /** Finds the folder to search: the given one, otherwise the project's own docs, otherwise `docs` in the current folder. */
-async function documents(given: string | undefined): Promise<string> {
+async function findDocuments(given: string | undefined): Promise<string> {
 	const folders = given === undefined ? [...OWN_DOCS, 'docs'] : [given]
 	for (const folder of folders) {
 		if (await isFolder(folder)) return path.resolve(folder)

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Agent } from '@planstream/server'
-import { serverNamed } from '../connection.js'
+import { resolveServer } from '../connection.js'
 import { EXIT, type ExitCode, UsageError } from '../exit.js'
 import { note, writeLine } from '../output.js'
 
@@ -16,7 +16,7 @@ export interface GenerateOptions {
 /** `planstream generate`: writes an SDK with the types of a module's agents. */
 export async function generateCommand({ agents: module, out }: GenerateOptions): Promise<ExitCode> {
 	const { agentTypes } = await import('@planstream/server')
-	const source = agentTypes(await agentsIn(module))
+	const source = agentTypes(await loadAgents(module))
 	const file = path.join(out, 'index.ts')
 	await mkdir(out, { recursive: true })
 	await writeFile(file, source)
@@ -24,7 +24,7 @@ export async function generateCommand({ agents: module, out }: GenerateOptions):
 	return EXIT.done
 }
 
-async function agentsIn(module: string): Promise<readonly Agent[]> {
+async function loadAgents(module: string): Promise<readonly Agent[]> {
 	const loaded = (await import(pathToFileURL(path.resolve(module)).href).catch((cause: unknown) => {
 		const reason = cause instanceof Error ? cause.message : String(cause)
 		throw new UsageError(`${module} cannot be loaded: ${reason}. Name a JavaScript module.`)
@@ -45,7 +45,7 @@ export interface ConformanceCommandOptions {
 /** `planstream conformance`: tests whether a server implements the protocol and prints a TAP line for each behaviour. */
 export async function conformanceCommand({ url }: ConformanceCommandOptions): Promise<ExitCode> {
 	const { conformanceCases } = await import('@planstream/server/testing')
-	const cases = conformanceCases(await serverNamed(url))
+	const cases = conformanceCases(await resolveServer(url))
 	let failed = 0
 	for (const [at, { name, run }] of cases.entries()) {
 		const reason = await run().then(

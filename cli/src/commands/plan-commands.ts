@@ -1,8 +1,8 @@
 import { PLAN_STATUSES } from '@planstream/shared'
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
-import { urlOption } from '../connection.js'
+import { createUrlOption } from '../connection.js'
 import { type ExitCode, UsageError } from '../exit.js'
-import { addPlace } from '../plans.js'
+import { addLocationOptions } from '../plans.js'
 import {
 	type AnswerOptions,
 	answerCommand,
@@ -38,65 +38,65 @@ export function addPlanCommands(planstream: Command, exit: Exit): void {
 	addEditCommands(planstream, exit)
 }
 
-function command(planstream: Command, name: string, description: string): Command {
+function addCommand(planstream: Command, name: string, description: string): Command {
 	return planstream
 		.command(name)
 		.description(description)
-		.addOption(urlOption())
+		.addOption(createUrlOption())
 		.option(...JSON_FLAG)
 }
 
 /** Adds a command that works with or without a server. */
-function showCommands(planstream: Command, name: string, description: string): Command {
-	return addPlace(planstream.command(name).description(description)).option(...JSON_FLAG)
+function addShowCommand(planstream: Command, name: string, description: string): Command {
+	return addLocationOptions(planstream.command(name).description(description)).option(...JSON_FLAG)
 }
 
 function addShowCommands(planstream: Command, exit: Exit): void {
-	showCommands(planstream, 'list', 'list plans, newest first')
+	addShowCommand(planstream, 'list', 'list plans, newest first')
 		.addOption(new Option('--status <status...>', 'only plans with these statuses').choices(PLAN_STATUSES))
 		.option('--label <name=value>', 'only plans with this label; may be repeated', collect)
 		.option('--query <text>', 'only plans whose query contains this text')
-		.option('--limit <count>', 'maximum number of plans', wholeNumber, 100)
+		.option('--limit <count>', 'maximum number of plans', parseWholeNumber, 100)
 		.action(async (options: ListOptions) => exit(await listCommand(options)))
-	showCommands(planstream, 'show', 'show the current state of a plan')
+	addShowCommand(planstream, 'show', 'show the current state of a plan')
 		.argument('<plan_id>')
 		.action(async (plan_id: string, options: ShowOptions) => exit(await showCommand(plan_id, options)))
 }
 
 function addRunCommands(planstream: Command, exit: Exit): void {
-	command(planstream, 'start', 'start a pending plan')
+	addCommand(planstream, 'start', 'start a pending plan')
 		.argument('<plan_id>')
 		.action(async (plan_id: string, options: ControlOptions) => exit(await startCommand(plan_id, options)))
-	command(planstream, 'pause', 'pause a plan: running steps finish, no new ones start')
+	addCommand(planstream, 'pause', 'pause a plan: running steps finish, no new ones start')
 		.argument('<plan_id>')
 		.option('--interrupt', 'abort running steps; they run again after the resume')
 		.option(...REASON)
 		.action(async (plan_id: string, options: PauseOptions) => exit(await pauseCommand(plan_id, options)))
-	command(planstream, 'resume', 'resume a paused plan')
+	addCommand(planstream, 'resume', 'resume a paused plan')
 		.argument('<plan_id>')
 		.action(async (plan_id: string, options: ControlOptions) => exit(await resumeCommand(plan_id, options)))
-	command(planstream, 'cancel', 'cancel a plan')
+	addCommand(planstream, 'cancel', 'cancel a plan')
 		.argument('<plan_id>')
 		.option(...REASON)
 		.action(async (plan_id: string, options: ReasonOptions) => exit(await cancelCommand(plan_id, options)))
 }
 
 function addStepCommands(planstream: Command, exit: Exit): void {
-	command(planstream, 'retry', 'retry the unsuccessful steps of a plan, or one step')
+	addCommand(planstream, 'retry', 'retry the unsuccessful steps of a plan, or one step')
 		.argument('<plan_id>')
 		.argument('[step_id]')
 		.option('--cascade', 'with a step: also retry the steps that used its result')
 		.action(async (plan_id: string, step_id: string | undefined, options: RetryOptions) =>
 			exit(await retryCommand(plan_id, step_id, options)),
 		)
-	command(planstream, 'skip', 'mark a step as done without a result')
+	addCommand(planstream, 'skip', 'mark a step as done without a result')
 		.argument('<plan_id>')
 		.argument('<step_id>')
 		.option(...REASON)
 		.action(async (plan_id: string, step_id: string, options: ReasonOptions) =>
 			exit(await skipCommand(plan_id, step_id, options)),
 		)
-	command(planstream, 'review', 'show open reviews, or answer one')
+	addCommand(planstream, 'review', 'show open reviews, or answer one')
 		.argument('<plan_id>')
 		.argument('[review_id]')
 		.addArgument(new Argument('[decision]').choices(DECISIONS))
@@ -110,12 +110,12 @@ function addStepCommands(planstream: Command, exit: Exit): void {
 }
 
 function addEditCommands(planstream: Command, exit: Exit): void {
-	command(planstream, 'modify', 'edit the steps of a plan, even while it runs')
+	addCommand(planstream, 'modify', 'edit the steps of a plan, even while it runs')
 		.argument('<plan_id>')
 		.argument('<edit.json>', 'file with the operations, or - for standard input')
-		.option('--expected-revision <number>', 'fail if the steps were edited since this revision', wholeNumber)
+		.option('--expected-revision <number>', 'fail if the steps were edited since this revision', parseWholeNumber)
 		.action(async (plan_id: string, file: string, options: ModifyOptions) => exit(await modifyCommand(plan_id, file, options)))
-	command(planstream, 'clone', 'create a plan from the current state of another')
+	addCommand(planstream, 'clone', 'create a plan from the current state of another')
 		.argument('<plan_id>')
 		.option('--id <plan_id>', 'id of the new plan (default: random)')
 		.option('--no-start', 'create the plan without starting it')
@@ -126,7 +126,7 @@ function collect(text: string, before: readonly string[] = []): string[] {
 	return [...before, text]
 }
 
-function wholeNumber(text: string): number {
+function parseWholeNumber(text: string): number {
 	const value = Number(text)
 	if (Number.isSafeInteger(value) && value > 0) return value
 	throw new InvalidArgumentError('It must be a whole number above 0.')

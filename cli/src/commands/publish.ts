@@ -63,13 +63,13 @@ async function* publishGroup(group: readonly SentEvent[], publisher: Publisher):
 	try {
 		for (const { stored } of accepted) yield await stored
 	} catch (error) {
-		throw placed(error, accepted, group)
+		throw addLocationOptions(error, accepted, group)
 	}
 	if (failure !== null) throw failure
 }
 
 /** Adds the position in the input to an error that names an event. */
-function placed(error: unknown, accepted: readonly Accepted[], group: readonly SentEvent[]): unknown {
+function addLocationOptions(error: unknown, accepted: readonly Accepted[], group: readonly SentEvent[]): unknown {
 	if (!(error instanceof PlanstreamError)) return error
 	const sent = group[accepted.findIndex(({ event_id }) => event_id === error.facts.event_id)]
 	return sent === undefined ? error : new UsageError(`${sent.place}: ${error.message}`, { cause: error })

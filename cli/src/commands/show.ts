@@ -1,13 +1,13 @@
 import type { ListInput, PlanSummary } from '@planstream/client'
 import { connect } from '../connection.js'
-import { terminal } from '../display.js'
+import { readTerminal } from '../display.js'
 import { EXIT, type ExitCode } from '../exit.js'
 import { note, paint, wantsJson, writeLine } from '../output.js'
-import { openPlans, type Place } from '../plans.js'
+import { openPlans, type PlanLocation } from '../plans.js'
 import { render } from '../render.js'
-import { clip, column, oneLine } from '../text.js'
+import { clip, fitColumns, toOneLine } from '../text.js'
 
-export interface ShowOptions extends Place {
+export interface ShowOptions extends PlanLocation {
 	readonly json?: boolean
 }
 
@@ -28,7 +28,7 @@ const PAGE = 1000
 /** `planstream list`: prints plans, newest first; as JSON, one object per line. */
 export async function listCommand({ url, data, tenant, json = false, limit, ...filters }: ListOptions): Promise<ExitCode> {
 	await using kept = await openPlans({ url, data, tenant })
-	const show = wantsJson(json) ? (plan: PlanSummary) => JSON.stringify(plan) : line
+	const show = wantsJson(json) ? (plan: PlanSummary) => JSON.stringify(plan) : formatLine
 	let shown = 0
 	let page: string | null = null
 	do {
@@ -43,18 +43,18 @@ export async function listCommand({ url, data, tenant, json = false, limit, ...f
 	return EXIT.done
 }
 
-function line({ plan_id, status, progress, created_at, query }: PlanSummary): string {
+function formatLine({ plan_id, status, progress, created_at, query }: PlanSummary): string {
 	const percent = `${Math.floor(progress * 100)} %`.padStart(5)
 	const time = created_at.slice(0, 16).replace('T', ' ')
-	const { width } = terminal()
-	return clip([column(oneLine(plan_id), 28), column(status, 10), percent, time, oneLine(query)].join('  '), width)
+	const { width } = readTerminal()
+	return clip([fitColumns(toOneLine(plan_id), 28), fitColumns(status, 10), percent, time, toOneLine(query)].join('  '), width)
 }
 
 /** `planstream show`: prints the current state of a plan. */
 export async function showCommand(plan_id: string, { json = false, ...place }: ShowOptions): Promise<ExitCode> {
 	await using kept = await openPlans(place)
 	const state = await kept.get(plan_id)
-	const lines = wantsJson(json) ? [JSON.stringify(state)] : render(state, { ...terminal(), height: null })
+	const lines = wantsJson(json) ? [JSON.stringify(state)] : render(state, { ...readTerminal(), height: null })
 	for (const text of lines) await writeLine(text)
 	return EXIT.done
 }
@@ -66,7 +66,7 @@ export async function reviewsCommand(plan_id: string, { url, json = false }: Rev
 	for (const review of reviews) {
 		if (wantsJson(json)) await writeLine(JSON.stringify(review))
 		else {
-			await writeLine(`${paint('bold', review.review_id)}  ${oneLine(review.reason)}`)
+			await writeLine(`${paint('bold', review.review_id)}  ${toOneLine(review.reason)}`)
 			await writeLine(JSON.stringify(review.payload, null, 2))
 		}
 	}

@@ -40,7 +40,7 @@ export async function follow(
 ): Promise<Left> {
 	let state: PlanState = initialPlanState(plan_id, 'managed')
 	let status: Left['status'] = 'unknown'
-	const release = planstream.onConnection((connection) => display.say(connectionLine(connection)))
+	const release = planstream.onConnection((connection) => display.say(describeConnection(connection)))
 	const events = planstream.plans.events(
 		{ plan_id, after, follow: always ? 'always' : 'until_done' },
 		{
@@ -68,12 +68,12 @@ export async function follow(
 	return { state, status: isPlanFinished(state) ? state.status : status }
 }
 
-function connectionLine({ state, error }: Connection): string | null {
+function describeConnection({ state, error }: Connection): string | null {
 	return state === 'reconnecting' ? `Connection lost: ${error?.message ?? 'no reason given.'} Reconnecting.` : null
 }
 
 /** Returns the exit code for how following a plan ended. */
-export function exitCode({ status }: Left, signal: AbortSignal): ExitCode {
+export function toExitCode({ status }: Left, signal: AbortSignal): ExitCode {
 	if (signal.aborted) return EXIT.interrupted
 	return status === 'completed' ? EXIT.done : EXIT.planFailed
 }
@@ -92,7 +92,7 @@ export interface Interrupt extends Disposable {
  * Listens for Ctrl-C and SIGTERM; a second one ends the process at once. The listeners stay until disposal: the one that restores
  * the terminal's cursor ends the process when it is the only one left.
  */
-export function untilInterrupted(): Interrupt {
+export function listenForInterrupt(): Interrupt {
 	const controller = new AbortController()
 	const { signal } = controller
 	let since = Number.POSITIVE_INFINITY
@@ -121,12 +121,12 @@ export async function runCommand(file: string, { url, json = false }: RunOptions
 	if (!isObject<CreateInput>(spec))
 		throw new UsageError(`${file} does not contain a plan. A plan is an object with "query" and "steps".`)
 	await using planstream = await connect(url)
-	using interrupt = untilInterrupted()
+	using interrupt = listenForInterrupt()
 	const { plan_id } = await planstream.plans.create(spec)
 	const display = openDisplay({ json })
 	try {
 		const left = await follow(planstream, { plan_id, after: 'start', always: false }, display, interrupt.signal)
-		return exitCode(left, interrupt.signal)
+		return toExitCode(left, interrupt.signal)
 	} finally {
 		display.close()
 		if (interrupt.signal.aborted) note(`The plan keeps running. Follow it again with: planstream watch ${plan_id}`)
@@ -144,18 +144,18 @@ export interface WatchOptions {
 export async function watchCommand(plan_id: string, options: WatchOptions): Promise<ExitCode> {
 	const { url, json = false, after, follow: always = false } = options
 	await using planstream = await connect(url)
-	await planstream.plans.get({ plan_id }).catch(unlessUnknown)
-	using interrupt = untilInterrupted()
+	await planstream.plans.get({ plan_id }).catch(ignoreUnknown)
+	using interrupt = listenForInterrupt()
 	const display = openDisplay({ json: json || after !== undefined })
 	try {
 		const left = await follow(planstream, { plan_id, after: after ?? 'start', always }, display, interrupt.signal)
-		return exitCode(left, interrupt.signal)
+		return toExitCode(left, interrupt.signal)
 	} finally {
 		display.close()
 	}
 }
 
 /** Ignores that a plan does not exist yet; any other error is reported before anything is shown. */
-function unlessUnknown(error: unknown): void {
+function ignoreUnknown(error: unknown): void {
 	if (!(error instanceof PlanstreamError && error.code === 'not_found')) throw error
 }

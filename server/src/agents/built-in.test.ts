@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { builtInAgents } from './built-in.js'
+import { createBuiltInAgents } from './built-in.js'
 
 const types = (scripted: boolean) =>
-	builtInAgents({ scripted, dataDirectory: 'data', defaultCorpus: 'docs' }).map((agent) => agent.type)
+	createBuiltInAgents({ scripted, dataDirectory: 'data', defaultCorpus: 'docs' }).map((agent) => agent.type)
 
 describe('builtInAgents', () => {
 	it('returns the agents of corpus research, and the scripted agent only when it is enabled', () => {

@@ -20,7 +20,7 @@ export interface BuiltInOptions {
 }
 
 /** Creates the agents that every server has: corpus research and, if enabled, the scripted agent. */
-export function builtInAgents({ scripted, dataDirectory, defaultCorpus, corpusRoots = null }: BuiltInOptions): Agent[] {
+export function createBuiltInAgents({ scripted, dataDirectory, defaultCorpus, corpusRoots = null }: BuiltInOptions): Agent[] {
 	const research = researchAgents({ defaultCorpus, corpusRoots, indexDirectory: path.join(dataDirectory, 'indexes') })
 	return scripted ? [...research, scriptedAgent()] : research
 }

@@ -90,7 +90,7 @@ export function scriptedAgent({ sleep = sleepInRealTime }: { readonly sleep?: Sl
 			if (script.fail !== undefined && context.attempt <= script.fail.times) {
 				throw new AgentError(script.fail.code, script.fail.message, { retryable: script.fail.retryable })
 			}
-			if (script.hang === true) await forever(signal)
+			if (script.hang === true) await waitForever(signal)
 			return toResult(script, context)
 		},
 	})
@@ -121,7 +121,7 @@ async function repeatOutput(update: OutputUpdate, context: StepContext, signal?:
 }
 
 /** Rejects on abort, or never settles when aborts are ignored. */
-function forever(signal?: AbortSignal): Promise<never> {
+function waitForever(signal?: AbortSignal): Promise<never> {
 	return new Promise((_resolve, reject) => {
 		signal?.addEventListener('abort', () => reject(signal.reason), { once: true })
 	})
@@ -137,20 +137,20 @@ function toResult(script: ScriptedInput, context: StepContext): StepResult {
 
 function toData(script: ScriptedInput, context: StepContext): Record<string, unknown> {
 	if (script.echo_inputs === true) return { ...context.inputs }
-	if (script.garbage === true) return circle()
-	if (script.result_bytes !== undefined) return filler(script.result_bytes)
+	if (script.garbage === true) return createCircle()
+	if (script.result_bytes !== undefined) return createFiller(script.result_bytes)
 	return script.result ?? {}
 }
 
 /** Creates data that JSON cannot represent: it contains itself and a bigint. */
-function circle(): Record<string, unknown> {
+function createCircle(): Record<string, unknown> {
 	const data: Record<string, unknown> = { count: 1n }
 	data.self = data
 	return data
 }
 
 /** Creates an object whose JSON has this many bytes, or as few as an object with a text can have. */
-function filler(bytes: number): Record<string, unknown> {
+function createFiller(bytes: number): Record<string, unknown> {
 	const frame = JSON.stringify({ text: '' }).length
 	return { text: 'x'.repeat(Math.max(0, bytes - frame)) }
 }

@@ -30,9 +30,9 @@ describe('access', () => {
 			}
 		}
 		const onProblem = (message: string): void => void problems.push(message)
-		using entrance = openAccess({ apiKeys }, { keys, holder: () => null, health, onProblem, warn: onProblem, schedule })
+		using access = openAccess({ apiKeys }, { keys, resolveToken: () => null, health, onProblem, warn: onProblem, schedule })
 		const letIn = (...tokens: string[]) =>
-			tokens.filter((token) => isLetIn(() => entrance.authority.identify({ via: 'http', headers: {}, token }, null)))
+			tokens.filter((token) => isLetIn(() => access.authenticator.identify({ via: 'http', headers: {}, token }, null)))
 
 		const third = await createKey(apiKeys, GRANT)
 		await expect.poll(() => letIn(first, second, third), { timeout: 10_000 }).toEqual([first, second, third])
@@ -48,7 +48,7 @@ describe('access', () => {
 		expect(letIn(first, second, third)).toEqual([])
 		expect(health.components).toMatchObject([{ component: 'keys', status: 'down' }])
 		await writeFile(apiKeys, JSON.stringify(keys))
-		await entrance.reload()
+		await access.reload()
 		expect(letIn(first, second, third)).toEqual([first, second])
 		expect(health.components).toMatchObject([{ component: 'keys', status: 'ok' }])
 	})

@@ -16,7 +16,7 @@ import type { Health } from '../ops/health.js'
 
 /** Decides which requests a server accepts. Disposing it stops watching the key file. */
 export interface AccessControl extends Disposable {
-	readonly authority: Authenticator
+	readonly authenticator: Authenticator
 	/** Reloads the key file, if there is one. Never rejects. */
 	readonly reload: () => Promise<void>
 }
@@ -37,13 +37,13 @@ export interface AccessOptions {
  */
 export async function readAccessKeys({ apiKeys, authorize, origins }: AccessOptions): Promise<ApiKey[]> {
 	if (apiKeys !== undefined && authorize !== undefined) {
-		const sentence = `apiKeys is ${apiKeys} and authorize is set too, but only one of them can identify callers. Remove one.`
-		throw new PlanstreamError('bad_request', sentence, { path: 'authorize' })
+		const message = `apiKeys is ${apiKeys} and authorize is set too, but only one of them can identify callers. Remove one.`
+		throw new PlanstreamError('bad_request', message, { path: 'authorize' })
 	}
 	if (apiKeys !== undefined) return await readKeys(apiKeys)
 	if (origins === undefined || authorize !== undefined) return []
-	const sentence = `origins is [${origins.join(', ')}], but without apiKeys or authorize only pages of this machine are accepted. Remove origins, or set one of these.`
-	throw new PlanstreamError('bad_request', sentence, { path: 'origins' })
+	const message = `origins is [${origins.join(', ')}], but without apiKeys or authorize only pages of this machine are accepted. Remove origins, or set one of these.`
+	throw new PlanstreamError('bad_request', message, { path: 'origins' })
 }
 
 /**
@@ -53,8 +53,8 @@ export async function readAccessKeys({ apiKeys, authorize, origins }: AccessOpti
  */
 export function assertHost(host: string, { apiKeys, authorize }: AccessOptions): void {
 	if (apiKeys !== undefined || authorize !== undefined || isLoopback(host)) return
-	const sentence = `The host ${host} is not one of ${LOOPBACK_HOSTS.join(', ')}. Without apiKeys a server only accepts requests from its own machine.`
-	throw new PlanstreamError('bad_request', sentence, { host, allowed: [...LOOPBACK_HOSTS] })
+	const message = `The host ${host} is not one of ${LOOPBACK_HOSTS.join(', ')}. Without apiKeys a server only accepts requests from its own machine.`
+	throw new PlanstreamError('bad_request', message, { host, allowed: [...LOOPBACK_HOSTS] })
 }
 
 /** Milliseconds for which the previous keys stay valid while their file is unusable. */
@@ -69,7 +69,7 @@ export interface AccessContext {
 	/** Keys that the server starts with. */
 	readonly keys: readonly ApiKey[]
 	/** Resolves tokens that are not in the key file; null for an unknown one. */
-	readonly holder: (token: string) => Principal | null
+	readonly resolveToken: (token: string) => Principal | null
 	readonly health: Health
 	readonly onProblem: OnProblem
 	readonly warn: (message: string) => void
@@ -84,17 +84,17 @@ export interface AccessContext {
 export function openAccess({ apiKeys, authorize, origins = [] }: AccessOptions, context: AccessContext): AccessControl {
 	if (authorize !== undefined) return openFixedAccess(createHostAuthenticator(authorize, origins))
 	if (apiKeys === undefined) return openFixedAccess(LOCAL_AUTHENTICATOR)
-	const { holder, warn } = context
+	const { resolveToken, warn } = context
 	const file = new KeyFile(apiKeys, context)
 	return {
-		authority: createKeyAuthenticator({ holders: [holder, (token) => file.ring.find(token)], origins, warn }),
+		authenticator: createKeyAuthenticator({ holders: [resolveToken, (token) => file.ring.find(token)], origins, warn }),
 		reload: () => file.reload(),
 		[Symbol.dispose]: () => file[Symbol.dispose](),
 	}
 }
 
-function openFixedAccess(authority: Authenticator): AccessControl {
-	return { authority, reload: () => Promise.resolve(), [Symbol.dispose]: () => undefined }
+function openFixedAccess(authenticator: Authenticator): AccessControl {
+	return { authenticator, reload: () => Promise.resolve(), [Symbol.dispose]: () => undefined }
 }
 
 /** A watched key file and its valid keys. */

@@ -1,7 +1,7 @@
 import path from 'node:path'
 import { PlanstreamError } from '@planstream/shared'
 import { pascal, TypeEmitter } from '@planstream/shared/schemas'
-import { builtInAgents } from '../agents/built-in.js'
+import { createBuiltInAgents } from '../agents/built-in.js'
 import type { Agent } from '../plans/agent.js'
 import { type AgentDescription, describeAgent } from '../plans/agent-schemas.js'
 
@@ -12,11 +12,11 @@ interface AgentOptions {
 }
 
 /** Lists the agents of a server: the built-in ones, then its own. */
-export function agentsOf(
+export function listAgents(
 	{ agents = [], scripted = false, corpus = path.resolve('docs') }: AgentOptions,
 	directory: string,
 ): Agent[] {
-	return [...builtInAgents({ scripted, dataDirectory: directory, defaultCorpus: corpus }), ...agents]
+	return [...createBuiltInAgents({ scripted, dataDirectory: directory, defaultCorpus: corpus }), ...agents]
 }
 
 /**
@@ -26,14 +26,14 @@ export function agentsOf(
  */
 export function assertAgents(options: AgentOptions): void {
 	const own = options.agents?.length ?? 0
-	const all = agentsOf(options, '')
+	const all = listAgents(options, '')
 	const builtIn = all.length - own
-	const nameOf = (index: number) => (index < builtIn ? 'a built-in agent' : `agents[${index - builtIn}]`)
+	const locate = (index: number) => (index < builtIn ? 'a built-in agent' : `agents[${index - builtIn}]`)
 	for (const [index, { type }] of all.entries()) {
 		const first = all.findIndex((other) => other.type === type)
 		if (first === index) continue
-		const sentence = `${nameOf(first)} and ${nameOf(index)} both have the type ${type}. Give each agent a type of its own.`
-		throw new PlanstreamError('bad_request', sentence, { agent_type: type })
+		const message = `${locate(first)} and ${locate(index)} both have the type ${type}. Give each agent a type of its own.`
+		throw new PlanstreamError('bad_request', message, { agent_type: type })
 	}
 }
 
@@ -65,41 +65,41 @@ export function createPlanstream(options: PlanstreamOptions): PlanstreamFor<Agen
  */
 export function agentTypes(agents: readonly Agent[]): string {
 	assertAgents({ agents, scripted: true })
-	const described = agentsOf({ agents, scripted: true }, '').map(describeAgent)
+	const described = listAgents({ agents, scripted: true }, '').map(describeAgent)
 	const entries = described.map(({ agent_type }) => {
-		const name = nameOf(agent_type)
+		const name = toTypeName(agent_type)
 		return `readonly ${JSON.stringify(agent_type)}: { readonly input: ${name}Input; readonly result: ${name}Result }`
 	})
 	const table = `/** Input and result of each agent, by its type. */\nexport interface Agents {\n${entries.join('\n')}\n}`
-	return [HEADER, indented([...described.flatMap(typesOf), table].join('\n\n')), FOOTER].join('\n')
+	return [HEADER, indent([...described.flatMap(emitTypes), table].join('\n\n')), FOOTER].join('\n')
 }
 
-function typesOf(agent: AgentDescription): string[] {
+function emitTypes(agent: AgentDescription): string[] {
 	const { agent_type, input_schema, result_schema } = agent
-	const name = nameOf(agent_type)
+	const name = toTypeName(agent_type)
 	return [
-		`/** Input of the agent \`${agent_type}\`. */\nexport type ${name}Input = ${typeOf(agent_type, input_schema, 'input')}`,
-		`/** Result of the agent \`${agent_type}\`. */\nexport type ${name}Result = ${typeOf(agent_type, result_schema, 'output')}`,
+		`/** Input of the agent \`${agent_type}\`. */\nexport type ${name}Input = ${emitType(agent_type, input_schema, 'input')}`,
+		`/** Result of the agent \`${agent_type}\`. */\nexport type ${name}Result = ${emitType(agent_type, result_schema, 'output')}`,
 	]
 }
 
-function typeOf(agent_type: string, schema: AgentDescription['input_schema'], io: 'input' | 'output'): string {
+function emitType(agent_type: string, schema: AgentDescription['input_schema'], io: 'input' | 'output'): string {
 	const emitter = new TypeEmitter(new Map(), io)
 	const type = emitter.type(schema ?? { type: 'object', additionalProperties: {} })
 	const [other] = [...emitter.used].filter((name) => name !== 'Json')
 	if (other === undefined) return type
-	const sentence = `The schema of the agent ${agent_type} refers to ${other}, but recursive and shared schemas are not supported. Inline that part.`
-	throw new PlanstreamError('bad_request', sentence, { agent_type })
+	const message = `The schema of the agent ${agent_type} refers to ${other}, but recursive and shared schemas are not supported. Inline that part.`
+	throw new PlanstreamError('bad_request', message, { agent_type })
 }
 
 /** Turns `corpus.report` into `CorpusReport`; a type name may not start with a digit. */
-function nameOf(agent_type: string): string {
+function toTypeName(agent_type: string): string {
 	const name = pascal(agent_type)
 	return /^\d/.test(name) ? `Agent${name}` : name
 }
 
 /** Indents lines by the braces around them. */
-function indented(text: string): string {
+function indent(text: string): string {
 	let depth = 0
 	const lines = text.split('\n').map((line) => {
 		const isComment = /^\s*\/?\*/.test(line)

@@ -12,7 +12,7 @@ export const SERVER_FILE = 'server.json'
 const TOKEN_BYTES = 32
 
 /** Rights of anyone who can read the file: read, control and administer plans, but not publish events on behalf of agents. */
-const HOLDER: Principal = {
+const COMMAND_LINE: Principal = {
 	tenant: DEFAULT_TENANT,
 	actor: { type: 'user', id: 'command-line' },
 	scopes: new Set(['plans:read', 'plans:write', 'admin']),
@@ -30,7 +30,7 @@ export class ServerFile {
 
 	/** Returns the principal of this token, or null for any other token. */
 	find(token: string): Principal | null {
-		return timingSafeEqual(digestOf(token), digestOf(this.#token)) ? HOLDER : null
+		return timingSafeEqual(digest(token), digest(this.#token)) ? COMMAND_LINE : null
 	}
 
 	/** Writes a temporary file and renames it: readers never see half of it, and other users can never read it. */
@@ -52,7 +52,7 @@ export class ServerFile {
 	}
 }
 
-function digestOf(token: string): Buffer {
+function digest(token: string): Buffer {
 	return createHash('sha256').update(token).digest()
 }
 

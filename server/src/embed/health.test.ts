@@ -10,7 +10,7 @@ describe('HealthEvents', () => {
 	it('keep a few hundred events: watchers miss none, and late readers learn the state of every part', async () => {
 		const health = new Health()
 		const problems: string[] = []
-		const onProblem = (sentence: string) => void problems.push(sentence)
+		const onProblem = (message: string) => void problems.push(message)
 		const log = await openLog({ kind: 'memory' }, health)
 		const hub = new Hub({ log, clock: Date.now, health, onProblem })
 		using _events = new HealthEvents({ hub, log, health, onProblem })

@@ -25,21 +25,21 @@ export interface HealthEventsOptions {
 export class HealthEvents implements Disposable {
 	readonly #options: HealthEventsOptions
 	readonly #watch: Disposable
-	#told: Promise<void> = Promise.resolve()
+	#published: Promise<void> = Promise.resolve()
 
 	constructor(options: HealthEventsOptions) {
 		this.#options = options
 		const { health } = options
-		this.#tell(() => health.components)
-		this.#watch = health.watch((changed) => this.#tell(() => [changed]))
+		this.#publish(() => health.components)
+		this.#watch = health.watch((changed) => this.#publish(() => [changed]))
 	}
 
 	[Symbol.dispose](): void {
 		this.#watch[Symbol.dispose]()
 	}
 
-	#tell(changed: () => readonly ComponentHealth[]): void {
-		this.#told = this.#told
+	#publish(changed: () => readonly ComponentHealth[]): void {
+		this.#published = this.#published
 			.then(() => this.#append(changed()))
 			.catch((thrown: unknown) => this.#options.onProblem('A health event could not be published.', asPlanstreamError(thrown)))
 	}
@@ -79,7 +79,7 @@ export class StoreWatch implements Disposable {
 	}
 
 	start(): void {
-		this.#next()
+		if (!this.#stopped) this.#timer = this.#options.schedule(() => void this.#probe(), INTERVAL_MS)
 	}
 
 	/** Rejects while the store is not working. */
@@ -100,16 +100,12 @@ export class StoreWatch implements Disposable {
 		this.#timer?.[Symbol.dispose]()
 	}
 
-	#next(): void {
-		if (!this.#stopped) this.#timer = this.#options.schedule(() => void this.#look(), INTERVAL_MS)
-	}
-
-	async #look(): Promise<void> {
+	async #probe(): Promise<void> {
 		try {
 			await this.check()
 		} catch {
 			// check() has reported it to the health of the store.
 		}
-		this.#next()
+		this.start()
 	}
 }

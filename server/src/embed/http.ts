@@ -21,11 +21,11 @@ function answerBadRequest(server: Server): void {
 		// A second response would be read as part of the one under way; a response without the socket waits behind one.
 		const mixed = outgoing !== undefined && !outgoing.writableEnded && (outgoing.headersSent || outgoing.socket === null)
 		if (mixed || !socket.writable || error.code === 'ECONNRESET') socket.destroy()
-		else refuse(socket, badRequestReason(error))
+		else refuse(socket, explainBadRequest(error))
 	})
 	server.on('checkExpectation', ({ headers: { expect } }: IncomingMessage, outgoing: ServerResponse) => {
-		const sentence = `Unsupported Expect header "${String(expect).slice(0, 80)}". Remove it or send "100-continue".`
-		const error = new PlanstreamError('bad_request', sentence, { path: 'expect' })
+		const message = `Unsupported Expect header "${String(expect).slice(0, 80)}". Remove it or send "100-continue".`
+		const error = new PlanstreamError('bad_request', message, { path: 'expect' })
 		const { status, headers } = problemResponse(error)
 		const body = JSON.stringify(error.toProblem())
 		const fields = {
@@ -38,13 +38,13 @@ function answerBadRequest(server: Server): void {
 	})
 	server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
 		socket.on('error', ignoreReset)
-		const sentence = 'CONNECT is not supported: this server is not a proxy. Send GET, POST or DELETE.'
-		refuse(socket, new PlanstreamError('method_not_allowed', sentence, { allowed: ['GET', 'POST', 'DELETE'] }))
+		const message = 'CONNECT is not supported: this server is not a proxy. Send GET, POST or DELETE.'
+		refuse(socket, new PlanstreamError('method_not_allowed', message, { allowed: ['GET', 'POST', 'DELETE'] }))
 	})
 }
 
 /** Maps the error code of Node's HTTP parser to a problem. */
-function badRequestReason(cause: NodeJS.ErrnoException): PlanstreamError {
+function explainBadRequest(cause: NodeJS.ErrnoException): PlanstreamError {
 	switch (cause.code) {
 		case 'HPE_HEADER_OVERFLOW':
 			return new PlanstreamError('too_large', 'The headers are larger than 16 KiB. Send fewer or shorter ones.', {}, { cause })
@@ -56,18 +56,18 @@ function badRequestReason(cause: NodeJS.ErrnoException): PlanstreamError {
 				{ cause },
 			)
 		default: {
-			const sentence = `Malformed HTTP/1.1 request (${cause.message.slice(0, 120)}). Send it with an HTTP client.`
-			return new PlanstreamError('bad_request', sentence, {}, { cause })
+			const message = `Malformed HTTP/1.1 request (${cause.message.slice(0, 120)}). Send it with an HTTP client.`
+			return new PlanstreamError('bad_request', message, {}, { cause })
 		}
 	}
 }
 
 /** Answers a request whose path or Host header does not form a valid URL. */
-function describeBadRequest(error: unknown): Response {
-	const sentence = 'The path or the Host header is not a valid URL. Request a path such as /health/live on http://localhost.'
+function answerInvalidUrl(error: unknown): Response {
+	const message = 'The path or the Host header is not a valid URL. Request a path such as /health/live on http://localhost.'
 	const isMalformed = error instanceof RequestError
-	const told = isMalformed ? new PlanstreamError('bad_request', sentence, {}, { cause: error }) : asPlanstreamError(error)
-	const response = problemResponse(told)
+	const problem = isMalformed ? new PlanstreamError('bad_request', message, {}, { cause: error }) : asPlanstreamError(error)
+	const response = problemResponse(problem)
 	response.headers.set(REQUEST_ID, createRequestId())
 	return response
 }
@@ -150,8 +150,8 @@ const TIMEOUT_CHECK_MS = 1000
 export type Fetch = (request: Request, env: HttpBindings) => Response | Promise<Response>
 
 /** Creates a listener for Node's HTTP server that answers with `fetch`, one request at a time for each connection. */
-export function requestListener(fetch: Fetch): (incoming: IncomingMessage, outgoing: ServerResponse) => void {
-	const answer = getRequestListener((request, env) => fetch(request, env as HttpBindings), { errorHandler: describeBadRequest })
+export function createRequestListener(fetch: Fetch): (incoming: IncomingMessage, outgoing: ServerResponse) => void {
+	const answer = getRequestListener((request, env) => fetch(request, env as HttpBindings), { errorHandler: answerInvalidUrl })
 	const order = new AnswerOrder()
 	return (incoming, outgoing) => {
 		// Health checks of proxies may use HTTP/1.0, which has no Host header; browsers always send one.
@@ -161,7 +161,7 @@ export function requestListener(fetch: Fetch): (incoming: IncomingMessage, outgo
 }
 
 /** Creates an HTTP server that does not listen yet. */
-export function createHttpServer(listener: ReturnType<typeof requestListener>): Server {
+export function createHttpServer(listener: ReturnType<typeof createRequestListener>): Server {
 	const options = { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: TIMEOUT_CHECK_MS, requireHostHeader: false }
 	const server = createServer(options, listener)
 	answerBadRequest(server)
@@ -179,26 +179,26 @@ export async function listen(server: Server, host: string, port: number): Promis
 	try {
 		await once(server, 'listening')
 	} catch (error) {
-		throw unavailable(error, host, port)
+		throw explainListenError(error, host, port)
 	}
 	return (server.address() as AddressInfo).port
 }
 
-function unavailable(error: unknown, host: string, port: number): unknown {
+function explainListenError(error: unknown, host: string, port: number): unknown {
 	const code = error instanceof Error && 'code' in error ? error.code : null
 	if (code === 'EADDRINUSE') {
-		const sentence = `Port ${port} of ${host} is in use by another program. Stop that program, or set PORT to another port (0 picks a free one).`
-		return new PlanstreamError('conflict', sentence, { host, port }, { cause: error })
+		const message = `Port ${port} of ${host} is in use by another program. Stop that program, or set PORT to another port (0 picks a free one).`
+		return new PlanstreamError('conflict', message, { host, port }, { cause: error })
 	}
 	if (code === 'EACCES') {
-		const sentence = `This user may not listen on port ${port} of ${host}. Set PORT to 1024 or above.`
-		return new PlanstreamError('forbidden', sentence, { host, port }, { cause: error })
+		const message = `This user may not listen on port ${port} of ${host}. Set PORT to 1024 or above.`
+		return new PlanstreamError('forbidden', message, { host, port }, { cause: error })
 	}
 	return error
 }
 
 /** Formats the URL of a server. */
-export function urlOf(host: string, port: number): string {
+export function formatUrl(host: string, port: number): string {
 	return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
@@ -216,11 +216,11 @@ export function isWebSocketUpgrade({ headers: { upgrade } }: Pick<IncomingMessag
  * put back in front of the bytes that follow it, without the offer, and the connection starts over, once.
  */
 export function ignoreUpgrade(server: Pick<EventEmitter, 'emit'>, request: IncomingMessage, socket: Duplex, head: Buffer): void {
-	socket.unshift(Buffer.concat([Buffer.from(withoutOffer(request), 'latin1'), head]))
+	socket.unshift(Buffer.concat([Buffer.from(removeOffer(request), 'latin1'), head]))
 	server.emit('connection', socket)
 }
 
-function withoutOffer({ method, url, httpVersion, rawHeaders }: IncomingMessage): string {
+function removeOffer({ method, url, httpVersion, rawHeaders }: IncomingMessage): string {
 	const lines = [`${method} ${url} HTTP/${httpVersion}`, 'Connection: close']
 	for (let at = 0; at < rawHeaders.length; at += 2) {
 		const name = rawHeaders[at] ?? ''
@@ -232,12 +232,12 @@ function withoutOffer({ method, url, httpVersion, rawHeaders }: IncomingMessage)
 /** Requests being answered; a connection without a request does not count. */
 export class OpenRequests {
 	readonly #open = new OpenSet<ServerResponse>()
-	readonly #whenOver: (this: ServerResponse) => void
+	readonly #onClose: (this: ServerResponse) => void
 
 	constructor() {
 		const open = this.#open
 		// One listener shared by all responses: a closure each would live as long as its stream.
-		this.#whenOver = function () {
+		this.#onClose = function () {
 			open.delete(this)
 		}
 	}
@@ -246,16 +246,16 @@ export class OpenRequests {
 	add(outgoing: ServerResponse): void {
 		if (outgoing.closed) return
 		this.#open.add(outgoing)
-		outgoing.on('close', this.#whenOver)
+		outgoing.on('close', this.#onClose)
 	}
 
 	/** Resolves when all requests are answered. */
-	answered(): Promise<void> {
+	waitUntilAnswered(): Promise<void> {
 		return this.#open.waitUntilEmpty()
 	}
 
 	/** Destroys the responses that are still open. */
-	cut(): void {
+	destroyAll(): void {
 		for (const outgoing of this.#open) outgoing.destroy()
 	}
 }
@@ -264,21 +264,21 @@ export class OpenRequests {
  * Creates an app that another Hono app can mount at any path. The mount path is removed from the URL, so that the routes inside
  * know only their own paths.
  */
-export function mountable(
+export function createMountableApp(
 	fetch: (request: Request, env: AppBindings) => Response | Promise<Response>,
 ): Hono<{ Bindings: HttpBindings }> {
 	const app = new Hono<{ Bindings: HttpBindings }>({ strict: false })
 	app.all('*', (context) => {
 		const { incoming, outgoing } = assertNode(context.env)
 		const url = new URL(context.req.url)
-		url.pathname = inside(url.pathname, basePath(url.pathname, context))
+		url.pathname = stripBasePath(url.pathname, findBasePath(url.pathname, context))
 		return fetch(new Request(url, context.req.raw), { incoming, outgoing, hostContext: context })
 	})
 	return app
 }
 
 /** Returns the part of the path that matches the route before its `*`. */
-function basePath(path: string, context: Context): string {
+function findBasePath(path: string, context: Context): string {
 	const segments = routePath(context).split('/').length - 1
 	return path.split('/').slice(0, segments).join('/')
 }
@@ -288,7 +288,7 @@ function basePath(path: string, context: Context): string {
  *
  * @param base - without a trailing slash
  */
-export function inside(path: string, base: string): string {
+export function stripBasePath(path: string, base: string): string {
 	return path.slice(base.length) || '/'
 }
 

@@ -21,10 +21,17 @@ import { Artifacts } from '../plans/artifacts.js'
 import { Executor } from '../plans/executor.js'
 import { InProcessQueue } from '../plans/step-queue.js'
 import { type AccessControl, openAccess, readAccessKeys } from './access.js'
-import { agentsOf, assertAgents } from './agents.js'
+import { assertAgents, listAgents } from './agents.js'
 import { type DataDirectory, openDataDirectory } from './data-directory.js'
 import { HealthEvents, StoreWatch } from './health.js'
-import { ignoreUpgrade, inside, isWebSocketUpgrade, mountable, OpenRequests, requestListener } from './http.js'
+import {
+	createMountableApp,
+	createRequestListener,
+	ignoreUpgrade,
+	isWebSocketUpgrade,
+	OpenRequests,
+	stripBasePath,
+} from './http.js'
 import type { EventHandlers, Planstream, PlanstreamOptions, ServerReport, UpgradeSource } from './options.js'
 import { Retention } from './retention.js'
 import { reportNode } from './runtime.js'
@@ -59,16 +66,16 @@ export async function createPlanstream(options: PlanstreamOptions): Promise<Plan
 /**
  * Creates a Planstream that has not resumed its plans yet, for a server that must bind its port first.
  *
- * @param holder - accepts tokens that are not in the key file
+ * @param resolveToken - accepts tokens that are not in the key file
  */
 export async function openPlanstream(
 	options: PlanstreamOptions,
-	holder: (token: string) => Principal | null = () => null,
+	resolveToken: (token: string) => Principal | null = () => null,
 	nodeVersion: string = process.versions.node,
 ): Promise<OpenPlanstream> {
 	assertAgents(options)
 	const { logger = createLogger('warn') } = options
-	const onProblem: OnProblem = (sentence, error, facts) => logger.error({ err: error, ...facts }, sentence)
+	const onProblem: OnProblem = (message, error, facts) => logger.error({ err: error, ...facts }, message)
 	const limits = openLimits(options.limits, onProblem)
 	const keys = await readAccessKeys(options)
 	const health = new Health()
@@ -77,14 +84,14 @@ export async function openPlanstream(
 	const log = await openLog(options.store, health)
 	if (log.dropped !== null) logger.error(log.dropped, describeDropped(log.dropped))
 	const directory = await openDataDirectory(options.store)
-	const entrance = openAccess(options, {
+	const access = openAccess(options, {
 		keys,
-		holder,
+		resolveToken,
 		health,
 		onProblem,
 		warn,
 	})
-	return new OpenPlanstream(options, { log, health, directory, entrance, limits, onProblem })
+	return new OpenPlanstream(options, { log, health, directory, access, limits, onProblem })
 }
 
 /** Resources opened before the parts are assembled. */
@@ -92,7 +99,7 @@ interface Opened {
 	readonly log: TailLog
 	readonly health: Health
 	readonly directory: DataDirectory
-	readonly entrance: AccessControl
+	readonly access: AccessControl
 	readonly limits: OpenLimits
 	readonly onProblem: OnProblem
 }
@@ -122,14 +129,14 @@ export class OpenPlanstream implements Planstream {
 	constructor(options: PlanstreamOptions, opened: Opened) {
 		const { pingIntervalMs, compression } = CONNECTION_LIMITS
 		const { retention, maxConnections = 10_000, ...limits } = { pingIntervalMs, compression, ...options }
-		const { log, health, directory, entrance, onProblem } = opened
+		const { log, health, directory, access, onProblem } = opened
 		const draining = this.#draining.signal
 		this.#opened = opened
 		this.onProblem = onProblem
 		this.hub = new Hub({ log, clock: Date.now, onProblem, health, limits: opened.limits.limits })
 		this.#store = new StoreWatch({ log, health, schedule: processSchedule })
 		const artifacts = new Artifacts(directory.path)
-		this.executor = createExecutor(this.hub, agentsOf(options, directory.path), artifacts, opened)
+		this.executor = createExecutor(this.hub, listAgents(options, directory.path), artifacts, opened)
 		this.#healthEvents = new HealthEvents({ hub: this.hub, log, health, onProblem })
 		this.#retention = new Retention({
 			...retention,
@@ -150,19 +157,19 @@ export class OpenPlanstream implements Planstream {
 			draining,
 			onProblem,
 		}
-		this.router = createRouter(services, hostAuthentication(entrance.authority))
+		this.router = createRouter(services, hostAuthentication(access.authenticator))
 		this.#inner = createApp({
 			services,
 			artifacts,
-			authority: entrance.authority,
+			authority: access.authenticator,
 			limits: { ...CONNECTION_LIMITS, pingIntervalMs: limits.pingIntervalMs, compression: limits.compression },
 			ready: () => this.#store.check(),
-			metrics: () => formatMetrics(health, { ...this.report(), ...this.#readers(), ...this.#memory() }),
+			metrics: () => formatMetrics(health, { ...this.report(), ...this.#countReaders(), ...this.#measureCaches() }),
 		})
 		const fetch = (request: Request, env: AppBindings) => this.#fetch(request, env)
-		this.app = mountable(fetch)
-		this.listener = requestListener(fetch)
-		register(this.hub, options.handlers ?? {})
+		this.app = createMountableApp(fetch)
+		this.listener = createRequestListener(fetch)
+		registerHandlers(this.hub, options.handlers ?? {})
 	}
 
 	/** Resumes unfinished plans. Requests that arrive earlier wait for it. */
@@ -183,7 +190,7 @@ export class OpenPlanstream implements Planstream {
 			}
 			const { url = '/' } = request
 			const isBelow = url.startsWith(`${mounted}/`)
-			const address = isBelow ? inside(url, mounted) : url
+			const address = isBelow ? stripBasePath(url, mounted) : url
 			const isOwn = isBelow && this.#inner.isWebSocket(address)
 			if (!isOwn && !isAlone) return
 			request.url = address
@@ -209,13 +216,13 @@ export class OpenPlanstream implements Planstream {
 	}
 
 	/** Counts the streams that read from the log because they fell behind, how often that happened, and streams cut as too slow. */
-	#readers() {
+	#countReaders() {
 		const { streams, waiting, fell_behind, slow } = this.#inner.deliveries.report()
 		return { streams_behind: streams - waiting, streams_fell_behind_total: fell_behind, streams_slow_total: slow }
 	}
 
 	/** Measures the bounded caches. */
-	#memory() {
+	#measureCaches() {
 		const { states, writers } = this.hub.report()
 		const { characters } = this.#opened.log.metrics
 		return { writers, state_plans: states.plans, state_bytes: states.bytes, tail_characters: characters }
@@ -223,7 +230,7 @@ export class OpenPlanstream implements Planstream {
 
 	async reload(): Promise<void> {
 		this.#opened.limits.reload()
-		await this.#opened.entrance.reload()
+		await this.#opened.access.reload()
 	}
 
 	/** Ends all work under way and leaves the logs open. */
@@ -251,17 +258,22 @@ export class OpenPlanstream implements Planstream {
 		this.#store[Symbol.dispose]()
 		this.#healthEvents[Symbol.dispose]()
 		this.#draining.abort(new PlanstreamError('draining', 'The server is stopping. Reconnect to resume.'))
-		const ended = [this.#connections.waitUntilEmpty(), this.executor.stop(), this.#retention.stop(), this.#requests.answered()]
-		await within(STOP_MS, Promise.all(ended))
+		const ended = [
+			this.#connections.waitUntilEmpty(),
+			this.executor.stop(),
+			this.#retention.stop(),
+			this.#requests.waitUntilAnswered(),
+		]
+		await waitAtMost(STOP_MS, Promise.all(ended))
 		this.#connections.terminate()
-		this.#requests.cut()
+		this.#requests.destroyAll()
 	}
 
 	async #close(): Promise<void> {
 		await this.drain()
-		const { entrance, limits, log, directory } = this.#opened
+		const { access, limits, log, directory } = this.#opened
 		for (const detach of this.#attached) detach()
-		entrance[Symbol.dispose]()
+		access[Symbol.dispose]()
 		limits[Symbol.dispose]()
 		await log.close()
 		await directory[Symbol.asyncDispose]()
@@ -275,7 +287,7 @@ function createExecutor(hub: Hub, agents: readonly Agent[], artifacts: Artifacts
 		agents,
 		queue: new InProcessQueue({
 			schedule: keepAliveSchedule,
-			onProblem: (sentence, thrown) => onProblem(sentence, asPlanstreamError(thrown)),
+			onProblem: (message, thrown) => onProblem(message, asPlanstreamError(thrown)),
 		}),
 		artifacts,
 		health,
@@ -286,12 +298,12 @@ function createExecutor(hub: Hub, agents: readonly Agent[], artifacts: Artifacts
 	})
 }
 
-function register(hub: Hub, handlers: EventHandlers): void {
+function registerHandlers(hub: Hub, handlers: EventHandlers): void {
 	for (const [type, handler] of Object.entries(handlers)) hub.on(type as EventType, handler as EventHandler<EventType>)
 }
 
 /** Waits for a promise, at most this many milliseconds. */
-async function within(milliseconds: number, awaited: Promise<unknown>): Promise<void> {
+async function waitAtMost(milliseconds: number, awaited: Promise<unknown>): Promise<void> {
 	let timer: NodeJS.Timeout | undefined
 	const over = new Promise<void>((resolve) => {
 		timer = setTimeout(resolve, milliseconds)

@@ -25,7 +25,7 @@ class Keeper {
 	constructor(log: EventLog, limits: RetentionLimits = {}) {
 		this.#log = log
 		const clock = () => this.now
-		const onProblem = (sentence: string) => void this.problems.push(sentence)
+		const onProblem = (message: string) => void this.problems.push(message)
 		this.hub = new Hub({ log, clock, onProblem })
 		this.retention = new Retention({ ...limits, hub: this.hub, log, clock, schedule: this.#schedule, onProblem })
 		this.retention.start()

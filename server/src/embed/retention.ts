@@ -32,7 +32,7 @@ export interface RetentionOptions extends RetentionLimits {
 	/** Milliseconds since 1970. */
 	readonly clock: () => number
 	readonly schedule: Schedule
-	readonly onProblem: (sentence: string, error?: Error) => void
+	readonly onProblem: (message: string, error?: Error) => void
 }
 
 /**

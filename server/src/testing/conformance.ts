@@ -1,4 +1,4 @@
-import { bareReaders } from './readers.js'
+import { createBareReaders } from './readers.js'
 import { REQUEST_CASES } from './request-cases.js'
 import { STREAM_CASES } from './stream-cases.js'
 import { Target } from './target.js'
@@ -32,15 +32,15 @@ export interface ConformanceCase {
  */
 export function conformanceCases({ url, token }: ConformanceOptions): readonly ConformanceCase[] {
 	const target = new Target(url, token)
-	const streams = bareReaders(token).flatMap((reader) =>
+	const streams = createBareReaders(token).flatMap((reader) =>
 		STREAM_CASES.filter(({ frames }) => reader.frames || !frames).map(({ name, run }) => {
-			return { name: `${reader.name} ${name}`, run: () => inTime(run(target, reader)) }
+			return { name: `${reader.name} ${name}`, run: () => runInTime(run(target, reader)) }
 		}),
 	)
-	return [...REQUEST_CASES.map(({ name, run }) => ({ name, run: () => inTime(run(target)) })), ...streams]
+	return [...REQUEST_CASES.map(({ name, run }) => ({ name, run: () => runInTime(run(target)) })), ...streams]
 }
 
-async function inTime(work: Promise<void>): Promise<void> {
+async function runInTime(work: Promise<void>): Promise<void> {
 	let timer: NodeJS.Timeout | undefined
 	const over = new Promise<never>((_, reject) => {
 		timer = setTimeout(() => reject(new Error(`Timed out after ${CASE_MS} ms.`)), CASE_MS)

@@ -3,7 +3,7 @@ import { EventSourceParserStream } from 'eventsource-parser/stream'
 import { WebSocket } from 'ws'
 
 /** Turns callbacks into an async iterable, in order. Unbounded, since only tests use it. */
-export class Handed<Item> {
+export class AsyncQueue<Item> {
 	readonly #items: Item[] = []
 	#over: { readonly error?: Error } | null = null
 	#wake: () => void = () => undefined
@@ -53,24 +53,24 @@ export interface Reader {
 }
 
 /** Creates a reader for every transport, with nothing but `fetch` and a bare WebSocket. */
-export function bareReaders(token: string | undefined): readonly Reader[] {
+export function createBareReaders(token: string | undefined): readonly Reader[] {
 	const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
 	return [
-		{ name: 'tRPC over WebSocket', read: trpcWebSocket(headers), frames: true },
-		{ name: 'tRPC over SSE', read: eventStream(headers, trpcAddress), frames: true },
-		{ name: 'plain SSE', read: eventStream(headers, plainAddress), frames: true },
-		{ name: 'plain WebSocket', read: plainWebSocket(headers), frames: true },
-		{ name: 'history pages', read: historyPages(headers), frames: false },
+		{ name: 'tRPC over WebSocket', read: readTrpcWebSocket(headers), frames: true },
+		{ name: 'tRPC over SSE', read: readEventStream(headers, formatTrpcUrl), frames: true },
+		{ name: 'plain SSE', read: readEventStream(headers, formatPlainUrl), frames: true },
+		{ name: 'plain WebSocket', read: readPlainWebSocket(headers), frames: true },
+		{ name: 'history pages', read: readHistoryPages(headers), frames: false },
 	]
 }
 
 type Headers = Readonly<Record<string, string>>
 
-function trpcAddress(url: string, input: SubscribeInput): string {
+function formatTrpcUrl(url: string, input: SubscribeInput): string {
 	return `${url}/trpc/plans.events?${new URLSearchParams({ input: JSON.stringify(input) })}`
 }
 
-function plainAddress(url: string, { plan_id, ...query }: SubscribeInput): string {
+function formatPlainUrl(url: string, { plan_id, ...query }: SubscribeInput): string {
 	const parameters = Object.entries(query).map(([name, value]): [string, string] => [name, String(value)])
 	return `${url}/api/v1/streaming/plans/${plan_id}/events?${new URLSearchParams(parameters)}`
 }
@@ -78,11 +78,11 @@ function plainAddress(url: string, { plan_id, ...query }: SubscribeInput): strin
 /** Keep-alive events of tRPC, which carry no items. */
 const SIGNS: ReadonlySet<string | undefined> = new Set(['connected', 'ping', 'return'])
 
-function eventStream(headers: Headers, addressOf: typeof plainAddress): ReadStream {
+function readEventStream(headers: Headers, formatUrl: typeof formatPlainUrl): ReadStream {
 	return async function* (url, request) {
 		const left = new AbortController()
 		try {
-			const { status, body } = await fetch(addressOf(url, request), {
+			const { status, body } = await fetch(formatUrl(url, request), {
 				headers: { accept: 'text/event-stream', ...headers },
 				signal: left.signal,
 			})
@@ -97,9 +97,9 @@ function eventStream(headers: Headers, addressOf: typeof plainAddress): ReadStre
 	}
 }
 
-function trpcWebSocket(headers: Headers): ReadStream {
+function readTrpcWebSocket(headers: Headers): ReadStream {
 	return (url, input) =>
-		overSocket(`${webSocketOf(url)}/trpc`, headers, {
+		readSocket(`${toWebSocketUrl(url)}/trpc`, headers, {
 			first: { id: 1, method: 'subscription', params: { path: 'plans.events', input } },
 			read: (text) => {
 				const { result, error } = JSON.parse(text) as {
@@ -114,9 +114,9 @@ function trpcWebSocket(headers: Headers): ReadStream {
 		})
 }
 
-function plainWebSocket(headers: Headers): ReadStream {
+function readPlainWebSocket(headers: Headers): ReadStream {
 	return (url, request) =>
-		overSocket(`${webSocketOf(url)}/api/v1/streaming/ws/conformance`, headers, {
+		readSocket(`${toWebSocketUrl(url)}/api/v1/streaming/ws/conformance`, headers, {
 			first: { action: 'subscribe', ...request },
 			read: (text) => {
 				const item = JSON.parse(text) as Received['item']
@@ -131,27 +131,27 @@ interface Conversation {
 	readonly read: (text: string) => Received | 'over' | null
 }
 
-async function* overSocket(
+async function* readSocket(
 	address: string,
 	headers: Headers,
 	{ first, read }: Conversation,
 ): AsyncGenerator<Received, void, void> {
-	const handed = new Handed<Received>()
+	const queue = new AsyncQueue<Received>()
 	const socket = new WebSocket(address, { headers })
 	socket.on('open', () => socket.send(JSON.stringify(first)))
 	socket.on('message', (data) => {
 		try {
 			const received = read(String(data))
-			if (received === 'over') handed.end()
-			else if (received !== null) handed.add(received)
+			if (received === 'over') queue.end()
+			else if (received !== null) queue.add(received)
 		} catch (error) {
-			handed.end(error as Error)
+			queue.end(error as Error)
 		}
 	})
-	socket.on('close', () => handed.end())
-	socket.on('error', (error) => handed.end(error))
+	socket.on('close', () => queue.end())
+	socket.on('error', (error) => queue.end(error))
 	try {
-		for await (const received of handed.items()) {
+		for await (const received of queue.items()) {
 			yield received
 			if (isLast(received.item)) return
 		}
@@ -160,7 +160,7 @@ async function* overSocket(
 	}
 }
 
-function historyPages(headers: Headers): ReadStream {
+function readHistoryPages(headers: Headers): ReadStream {
 	return async function* (url, { plan_id, after = 'start' }) {
 		let next = { next_cursor: String(after), finished: false }
 		while (!next.finished) {
@@ -177,6 +177,6 @@ function isLast(item: Received['item']): item is EndFrame {
 	return 'frame' in item && item.frame === 'end'
 }
 
-function webSocketOf(url: string): string {
+function toWebSocketUrl(url: string): string {
 	return url.replace(/^http/, 'ws')
 }

@@ -26,7 +26,7 @@ function assertProblem(
 	for (const field of ['type', 'title', 'detail']) assert.equal(typeof body[field], 'string', `a problem has a ${field}`)
 }
 
-function seqsOf({ results }: PublishOutput): readonly (readonly [number, boolean])[] {
+function listSeqs({ results }: PublishOutput): readonly (readonly [number, boolean])[] {
 	return results.map(({ seq, duplicate }) => [seq, duplicate])
 }
 
@@ -36,15 +36,15 @@ export const REQUEST_CASES: readonly RequestCase[] = [
 		run: async (target) => {
 			const plan_id = target.newPlan()
 			const batch = [started('1'), progress('2')]
-			assert.deepEqual(seqsOf(await target.publish(plan_id, batch)), [
+			assert.deepEqual(listSeqs(await target.publish(plan_id, batch)), [
 				[1, false],
 				[2, false],
 			])
-			assert.deepEqual(seqsOf(await target.publish(plan_id, batch)), [
+			assert.deepEqual(listSeqs(await target.publish(plan_id, batch)), [
 				[1, true],
 				[2, true],
 			])
-			assert.deepEqual(seqsOf(await target.publish(plan_id, [progress('3')])), [[3, false]])
+			assert.deepEqual(listSeqs(await target.publish(plan_id, [progress('3')])), [[3, false]])
 		},
 	},
 	{
@@ -56,7 +56,7 @@ export const REQUEST_CASES: readonly RequestCase[] = [
 			assertProblem(await target.send(plan_id, [started('1', 'Other?')]), refused)
 			assertProblem(await target.send(plan_id, [started('1'), progress('2')]), refused)
 			assertProblem(await target.send(plan_id, [progress('2')], { expected_seq: 7 }), refused)
-			assert.deepEqual(seqsOf(await target.publish(plan_id, [progress('2')])), [[2, false]])
+			assert.deepEqual(listSeqs(await target.publish(plan_id, [progress('2')])), [[2, false]])
 		},
 	},
 	{

@@ -166,8 +166,6 @@ describe('in a terminal', () => {
 		await using list = CliProcess.inTerminal(['list', '--query', 'list_1'], env)
 		expect((await list.end()).stdout).toMatch(/list_1 +completed +100 %/)
 		await using cancel = CliProcess.inTerminal(['clone', 'p1', '--id', 't2', '--no-start'], env)
-		expect((await cancel.end()).stdout).toContain(
-			'Plan t2 is pending at revision 1. See it with: planstream show t2',
-		)
+		expect((await cancel.end()).stdout).toContain('Plan t2 is pending at revision 1. See it with: planstream show t2')
 	})
 })

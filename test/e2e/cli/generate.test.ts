@@ -126,7 +126,7 @@ describe('planstream generate', { timeout: COMPILING_MS }, () => {
 	it('writes an SDK in which inputs and results are those of their agents', async () => {
 		const out = path.join(folder, 'sdk')
 		const made = await runPlanstream(['generate', '--agents', moduleOf('agents.mjs', AGENTS), '--out', out])
-		expect(made).toMatchObject({ code: 0, stdout: '', stderr: expect.stringContaining('is written') as string })
+		expect(made).toMatchObject({ code: 0, stdout: '', stderr: expect.stringContaining('Wrote ') as string })
 		const sources = new Map([
 			[path.join(out, 'index.ts'), readFileSync(path.join(out, 'index.ts'), 'utf8')],
 			[path.join(folder, 'consumer.ts'), CONSUMER],

@@ -23,7 +23,7 @@ it('makes keys for a server, gives them by the environment, and takes them back'
 		'--file',
 		file,
 	])
-	expect(made).toMatchObject({ code: 0, stderr: expect.stringContaining('only time') as string })
+	expect(made).toMatchObject({ code: 0, stderr: expect.stringContaining('shown only once') as string })
 	const key = made.stdout.trim()
 	expect(readFileSync(file, 'utf8')).not.toContain(key)
 	await using server = await startServe(directory.path, { HOST: '0.0.0.0', PLANSTREAM_API_KEYS: file })

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { CONNECTION_LIMITS } from '../../../server/src/connections/connections.js'
-import { bareReaders } from '../../../server/src/testing/readers.js'
+import { createBareReaders } from '../../../server/src/testing/readers.js'
 import { Target } from '../../../server/src/testing/target.js'
 import { incompressibleText } from '../../support/incompressible-text.js'
 import { MeasuredServer } from '../../support/servers/measured-server.js'
@@ -74,7 +74,7 @@ test(`${PLAN_BYTES / 1e6} MB that are compressed for a fast reader do not wait i
 	await using server = await MeasuredServer.start(SERVER)
 	await publish(server.url, easy)
 	await new Target(server.url).publish('p', [{ event_type: 'plan_completed', data: {} }])
-	for (const { name, read } of bareReaders(undefined).filter(({ frames }) => frames)) {
+	for (const { name, read } of createBareReaders(undefined).filter(({ frames }) => frames)) {
 		await server.ask('begin')
 		const seqs: unknown[] = []
 		for await (const { item } of read(server.url, { plan_id: 'p' })) if ('seq' in item) seqs.push(item.seq)

@@ -13,7 +13,7 @@ import {
 	type ConnectionReport,
 	Connections,
 } from '../../../server/src/connections/connections.js'
-import { createHttpServer, listen, requestListener } from '../../../server/src/embed/http.js'
+import { createHttpServer, createRequestListener, listen } from '../../../server/src/embed/http.js'
 import type { Hub } from '../../../server/src/hub/hub.js'
 import { LOCAL_PRINCIPAL } from '../../../server/src/hub/principal.js'
 import { openLog } from '../../../server/src/log/open.js'
@@ -61,7 +61,7 @@ export class StreamServer implements AsyncDisposable {
 		})
 		this.routes = routes
 		this.deliveries = deliveries
-		this.#http = createHttpServer(requestListener(fetch))
+		this.#http = createHttpServer(createRequestListener(fetch))
 		this.#http.on('upgrade', upgrade)
 		this.#http.on('connection', (socket) => {
 			this.sockets.add(socket)

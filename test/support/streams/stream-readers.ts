@@ -4,12 +4,12 @@ import { EventSource } from 'eventsource'
 import { WebSocket } from 'ws'
 import type { AppRouter } from '../../../server/src/api/router.js'
 import type { ReadStream, Received } from '../../../server/src/testing/readers.js'
-import { Handed } from '../../../server/src/testing/readers.js'
+import { AsyncQueue } from '../../../server/src/testing/readers.js'
 
 export type { ReadStream, Received } from '../../../server/src/testing/readers.js'
 
 async function* subscribe(link: TRPCLink<AppRouter>, request: SubscribeInput): AsyncGenerator<Received, void, void> {
-	const handed = new Handed<Received>()
+	const handed = new AsyncQueue<Received>()
 	const client = createTRPCClient<AppRouter>({ links: [link] })
 	const subscription = client.plans.events.subscribe(request, {
 		onData: ({ id, data }) => handed.add({ id, item: data, text: JSON.stringify(data) }),
@@ -44,7 +44,7 @@ const NOTHING_MORE = 204
 
 /** An EventSource, closed at an `end` that has nothing after it. */
 const readSse: ReadStream = async function* (url, { lastEventId, ...request }) {
-	const handed = new Handed<Received>()
+	const handed = new AsyncQueue<Received>()
 	const source = new EventSource(sseUrl(url, request), { fetch: resumedFetch(lastEventId) })
 	const take = ({ lastEventId, data }: MessageEvent<string>): void =>
 		handed.add({ id: lastEventId, item: JSON.parse(data) as Received['item'], text: data })
@@ -76,7 +76,7 @@ const readWebSocket: ReadStream = async function* (url, { plan_id, ...request })
 	let { after = 'start' } = request
 	let ended = false
 	while (!ended) {
-		const handed = new Handed<Received>()
+		const handed = new AsyncQueue<Received>()
 		const socket = new WebSocket(webSocketUrl(url))
 		socket.on('open', () => socket.send(JSON.stringify({ action: 'subscribe', plan_id, ...request, after })))
 		socket.on('message', (data: Buffer) => {

@@ -37,13 +37,13 @@ export class AgentProcess {
 		this.#ended = once(this.#child, 'exit').catch(() => {}) // a failed start has already rejected the outcome
 		this.#outcome = this.#listen(memoryMb)
 		const { plan, inputs, attempt, step_key } = context
-		this.#tell({ kind: 'start', module, step, given: { plan, inputs, attempt, step_key } })
+		this.#send({ kind: 'start', module, step, given: { plan, inputs, attempt, step_key } })
 	}
 
 	/** Resolves with the result, or rejects with the failure, once the process has ended: by itself, or by force when the attempt is over. */
 	async run(): Promise<StepResult> {
 		const { signal, over } = this.#context
-		const abort = () => this.#tell({ kind: 'abort', reason: String(signal.reason) })
+		const abort = () => this.#send({ kind: 'abort', reason: String(signal.reason) })
 		const kill = () => void this.#child.kill('SIGKILL')
 		signal.addEventListener('abort', abort, { once: true })
 		over.addEventListener('abort', kill, { once: true })
@@ -64,13 +64,13 @@ export class AgentProcess {
 				reject(agentError('agent_crashed', `The agent's process could not start: ${cause.message}`, { cause })),
 			)
 			child.once('exit', (code, signal) => {
-				const end = () => reject(endOf(code, signal, memoryMb))
+				const end = () => reject(explainExit(code, signal, memoryMb))
 				// Its last messages may still be in transit.
 				if (child.connected) child.once('disconnect', end)
 				else end()
 			})
 			child.on('message', (message: FromChild) => {
-				if (message.kind === 'reports') this.#take(message.reports).catch(reject)
+				if (message.kind === 'reports') this.#forwardAll(message.reports).catch(reject)
 				else if (message.kind === 'result') resolve(JSON.parse(message.text))
 				else reject(new AgentError(message.failure.code, message.failure.message, { retryable: message.failure.retryable }))
 			})
@@ -78,16 +78,16 @@ export class AgentProcess {
 	}
 
 	/** Forwards reports and requests more once the log has caught up; after an abort only artifacts are forwarded. */
-	async #take(reports: readonly Report[]): Promise<void> {
+	async #forwardAll(reports: readonly Report[]): Promise<void> {
 		for (const report of reports) {
 			if (report.kind === 'artifact') await this.#store(report)
-			else if (!this.#context.signal.aborted) this.#hand(report)
+			else if (!this.#context.signal.aborted) this.#forward(report)
 		}
 		await this.#context.drained()
-		this.#tell({ kind: 'taken' })
+		this.#send({ kind: 'taken' })
 	}
 
-	#hand(report: Exclude<Report, ArtifactReport>): void {
+	#forward(report: Exclude<Report, ArtifactReport>): void {
 		switch (report.kind) {
 			case 'progress':
 				this.#context.progress(report.fraction, report.message, report.units)
@@ -108,22 +108,22 @@ export class AgentProcess {
 	async #store({ id, name, bytes, media_type }: ArtifactReport): Promise<void> {
 		try {
 			const artifact = await this.#context.artifact(name, bytes, media_type)
-			this.#tell({ kind: 'stored', id, artifact })
+			this.#send({ kind: 'stored', id, artifact })
 		} catch (thrown) {
-			this.#tell({ kind: 'not_stored', id, failure: toFailure(thrown) })
+			this.#send({ kind: 'not_stored', id, failure: toFailure(thrown) })
 		}
 	}
 
 	/** Sends nothing to a process that has exited; its exit is handled elsewhere. */
-	#tell(message: ToChild): void {
+	#send(message: ToChild): void {
 		if (this.#child.connected) this.#child.send(message, () => {})
 	}
 }
 
-function endOf(code: number | null, signal: NodeJS.Signals | null, memoryMb: number): AgentError {
+function explainExit(code: number | null, signal: NodeJS.Signals | null, memoryMb: number): AgentError {
 	if (OUT_OF_MEMORY.includes(signal)) {
-		const sentence = `The agent needed more memory than its ${memoryMb} MB. Raise memoryMb of its isolatedAgent, or work in smaller pieces.`
-		return agentError('agent_out_of_memory', sentence, { retryable: true })
+		const message = `The agent needed more memory than its ${memoryMb} MB. Raise memoryMb of its isolatedAgent, or work in smaller pieces.`
+		return agentError('agent_out_of_memory', message, { retryable: true })
 	}
 	const how = signal === null ? `with exit code ${code}` : `by ${signal}`
 	return agentError('agent_exited', `The agent's process ended ${how} before it had a result.`, { retryable: true })

@@ -11,38 +11,38 @@ function main(): void {
 	if (process.send === undefined)
 		throw new Error('This file only runs as the process of an isolated agent. Define one with isolatedAgent().')
 	const send = process.send.bind(process)
-	const say = (message: FromChild, sent?: () => void): void => void send(message, undefined, undefined, sent)
+	const report = (message: FromChild, sent?: () => void): void => void send(message, undefined, undefined, sent)
 	// The agent must report through its context, which is bounded.
 	delete process.send
 	new Worker(new URL('./watchdog.js', import.meta.url), { workerData: Number(process.argv[2]) })
 	process.once('disconnect', () => process.exit())
 	process.on('uncaughtException', (thrown) => {
-		const sentence = `The agent threw an uncaught error: ${toFailure(thrown).message}`
-		const failure = toFailure(agentError('agent_crashed', sentence, { retryable: true }))
-		say({ kind: 'failure', failure }, () => process.exit(1))
+		const message = `The agent threw an uncaught error: ${toFailure(thrown).message}`
+		const failure = toFailure(agentError('agent_crashed', message, { retryable: true }))
+		report({ kind: 'failure', failure }, () => process.exit(1))
 	})
-	process.once('message', (message: Start) => void attempt(message, say))
+	process.once('message', (message: Start) => void runAttempt(message, report))
 }
 
-async function attempt({ module, step, given }: Start, say: (message: FromChild) => void): Promise<void> {
-	const context = new RemoteContext(given, (reports) => say({ kind: 'reports', reports }))
-	process.on('message', (message: Exclude<ToChild, Start>) => context.told(message))
-	const ended = await load(module)
+async function runAttempt({ module, step, given }: Start, report: (message: FromChild) => void): Promise<void> {
+	const context = new RemoteContext(given, (reports) => report({ kind: 'reports', reports }))
+	process.on('message', (message: Exclude<ToChild, Start>) => context.receive(message))
+	const ended = await loadAgent(module)
 		.then((agent) => callAgent(agent, step, context))
 		.then((returned): FromChild => ({ kind: 'result', text: stringifyResult(returned) ?? 'null' }))
 		.catch((thrown: unknown): FromChild => ({ kind: 'failure', failure: toFailure(thrown) }))
 	await context.drained()
-	say(ended)
+	report(ended)
 }
 
-async function load(module: string): Promise<Agent> {
+async function loadAgent(module: string): Promise<Agent> {
 	const loaded = (await import(module).catch((cause: unknown) => {
 		const reason = cause instanceof Error ? cause.message : String(cause)
 		throw agentError('agent_not_loaded', `${module} could not be loaded: ${reason}`, { cause })
 	})) as { readonly default?: unknown }
 	if (isAgent(loaded.default)) return loaded.default
-	const sentence = `The default export of ${module} is not an agent. Export an object with a type and a method execute.`
-	throw agentError('agent_not_loaded', sentence)
+	const message = `The default export of ${module} is not an agent. Export an object with a type and a method execute.`
+	throw agentError('agent_not_loaded', message)
 }
 
 function isAgent(value: unknown): value is Agent {

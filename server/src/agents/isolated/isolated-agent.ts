@@ -74,7 +74,7 @@ export interface IsolatedAgentOptions extends AgentSchemas {
 export function isolatedAgent({ type, module, memoryMb = 256, processes = 8, ...schemas }: IsolatedAgentOptions): Agent {
 	assertPositive(type, { memoryMb, processes })
 	const file = createRequire(import.meta.url).resolve('#agents/isolated-child')
-	const options = { file, module: addressOf(type, module), memoryMb }
+	const options = { file, module: resolveModule(type, module), memoryMb }
 	const slots = new Slots(processes)
 	return {
 		...schemas,
@@ -90,17 +90,17 @@ export function isolatedAgent({ type, module, memoryMb = 256, processes = 8, ...
 function assertPositive(type: string, numbers: Readonly<Record<string, number>>): void {
 	for (const [name, value] of Object.entries(numbers)) {
 		if (Number.isSafeInteger(value) && value > 0) continue
-		const sentence = `${name} of the agent ${type} is ${value}; it must be a whole number of at least 1.`
-		throw new PlanstreamError('bad_request', sentence, { agent_type: type })
+		const message = `${name} of the agent ${type} is ${value}; it must be a whole number of at least 1.`
+		throw new PlanstreamError('bad_request', message, { agent_type: type })
 	}
 }
 
-function addressOf(type: string, module: URL | string): string {
+function resolveModule(type: string, module: URL | string): string {
 	const url = toFileUrl(module)
 	if (url !== null && existsSync(fileURLToPath(url))) return url.href
 	const problem = url === null ? 'is neither a file: URL nor an absolute path' : 'does not exist'
-	const sentence = `The module ${String(module)} of the agent ${type} ${problem}. Give a JavaScript file, such as new URL('./agent.js', import.meta.url).`
-	throw new PlanstreamError('bad_request', sentence, { agent_type: type })
+	const message = `The module ${String(module)} of the agent ${type} ${problem}. Give a JavaScript file, such as new URL('./agent.js', import.meta.url).`
+	throw new PlanstreamError('bad_request', message, { agent_type: type })
 }
 
 function toFileUrl(module: URL | string): URL | null {

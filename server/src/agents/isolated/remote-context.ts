@@ -31,20 +31,20 @@ export class RemoteContext implements StepContext {
 	}
 
 	/** Handles a message from the server. */
-	told(message: Exclude<ToChild, Start>): void {
+	receive(message: Exclude<ToChild, Start>): void {
 		switch (message.kind) {
 			case 'taken':
-				this.#reports.taken()
+				this.#reports.acknowledge()
 				return
 			case 'abort':
 				this.#abort.abort(new DOMException(message.reason, 'AbortError'))
 				return
 			case 'stored':
-				this.#waitingFor(message.id)?.resolve(message.artifact)
+				this.#takeWaiting(message.id)?.resolve(message.artifact)
 				return
 			case 'not_stored': {
-				const { code, message: sentence, retryable } = message.failure
-				this.#waitingFor(message.id)?.reject(new AgentError(code, sentence, { retryable }))
+				const { failure } = message
+				this.#takeWaiting(message.id)?.reject(new AgentError(failure.code, failure.message, { retryable: failure.retryable }))
 				return
 			}
 			default:
@@ -70,8 +70,8 @@ export class RemoteContext implements StepContext {
 	artifact(name: string, content: Uint8Array | string, media_type: string): Promise<Artifact> {
 		const bytes = typeof content === 'string' ? Buffer.from(content) : new Uint8Array(content)
 		if (bytes.byteLength > MAX_ARTIFACT_BYTES) {
-			const sentence = `The artifact ${name} has ${bytes.byteLength} bytes; the limit is ${MAX_ARTIFACT_BYTES}. Split it.`
-			return Promise.reject(agentError('too_large', sentence))
+			const message = `The artifact ${name} has ${bytes.byteLength} bytes; the limit is ${MAX_ARTIFACT_BYTES}. Split it.`
+			return Promise.reject(agentError('too_large', message))
 		}
 		return new Promise((resolve, reject) => {
 			this.#lastId += 1
@@ -93,7 +93,7 @@ export class RemoteContext implements StepContext {
 		if (!this.signal.aborted) this.#reports.push(report)
 	}
 
-	#waitingFor(id: number): Waiting | undefined {
+	#takeWaiting(id: number): Waiting | undefined {
 		const waiting = this.#artifacts.get(id)
 		this.#artifacts.delete(id)
 		return waiting

@@ -41,11 +41,11 @@ describe('Reports', () => {
 					reports.push(call.report)
 					if (call.taken && taken < batches.length) {
 						taken += 1
-						reports.taken()
+						reports.acknowledge()
 					}
 					expect(batches.length - taken).toBeLessThanOrEqual(1)
 				}
-				for (; taken < batches.length; taken++) reports.taken()
+				for (; taken < batches.length; taken++) reports.acknowledge()
 				expect(sum(batches.flat())).toEqual(sum(calls.map((call) => call.report)))
 				for (const batch of batches) {
 					const size = batch.reduce((all, r) => all + (r.kind === 'output' ? r.delta.length : 0), 0)
@@ -64,10 +64,10 @@ describe('Reports', () => {
 		const waiting = reports.drained().then(() => {
 			drained = true
 		})
-		reports.taken()
+		reports.acknowledge()
 		await Promise.resolve()
 		expect(drained).toBe(false)
-		reports.taken()
+		reports.acknowledge()
 		await waiting
 	})
 
@@ -83,7 +83,7 @@ describe('Reports', () => {
 		const batches: (readonly Report[])[] = []
 		const reports = new Reports((batch) => batches.push(batch))
 		for (let sent = 1; sent <= 1_000_000; sent++) reports.push(progress(sent / 1_000_000))
-		reports.taken()
+		reports.acknowledge()
 		expect(batches[1]?.length).toBeLessThanOrEqual(256)
 		expect(batches[1]?.at(-1)).toEqual(progress(1))
 	})

@@ -80,20 +80,23 @@ export class Reports {
 
 	/** @throws AgentError `too_large` when too many reports are pending */
 	push(report: Report): void {
-		if (this.#size > WAITING_LIMIT) throw overflow()
+		if (this.#size > WAITING_LIMIT) {
+			const message = `More than ${WAITING_LIMIT} characters of reports are pending. Report less, or await context.drained() in between.`
+			throw agentError('too_large', message)
+		}
 		const last = this.#waiting.at(-1)
 		const joined = last === undefined ? null : join(last, report, this.#waiting.length)
 		if (last !== undefined && joined !== null) {
 			this.#waiting.pop()
-			this.#size -= sizeOf(last)
+			this.#size -= measure(last)
 		}
 		this.#waiting.push(joined ?? report)
-		this.#size += sizeOf(joined ?? report)
+		this.#size += measure(joined ?? report)
 		this.#send()
 	}
 
 	/** Sends the next batch, after the server has processed the last one. */
-	taken(): void {
+	acknowledge(): void {
 		this.#underWay = false
 		this.#send()
 		if (this.#underWay) return
@@ -109,11 +112,11 @@ export class Reports {
 		if (this.#underWay || this.#waiting.length === 0) return
 		let size = 0
 		const rest = this.#waiting.findIndex((report, index) => {
-			size += sizeOf(report)
+			size += measure(report)
 			return index > 0 && size > BATCH_SIZE
 		})
 		const batch = this.#waiting.splice(0, rest === -1 ? this.#waiting.length : rest)
-		this.#size -= batch.reduce((sum, report) => sum + sizeOf(report), 0)
+		this.#size -= batch.reduce((sum, report) => sum + measure(report), 0)
 		this.#underWay = true
 		this.#post(batch)
 	}
@@ -133,7 +136,7 @@ function join(last: Report, next: Report, waiting: number): Report | null {
 	return last.kind === 'progress' && next.kind === 'progress' && waiting >= PROGRESS_LIMIT ? next : null
 }
 
-function sizeOf(report: Report): number {
+function measure(report: Report): number {
 	switch (report.kind) {
 		case 'output':
 			return REPORT_SIZE + report.delta.length
@@ -146,9 +149,4 @@ function sizeOf(report: Report): number {
 		default:
 			return report satisfies never
 	}
-}
-
-function overflow() {
-	const sentence = `More than ${WAITING_LIMIT} characters of reports are pending. Report less, or await context.drained() in between.`
-	return agentError('too_large', sentence)
 }

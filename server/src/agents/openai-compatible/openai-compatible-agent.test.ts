@@ -245,8 +245,8 @@ describe('fillPrompt', () => {
 		['{{inputs.collect.count.more}}', 'inputs.collect.count has no parts'],
 		['{{inputs.constructor}}', 'refers to inputs.constructor'],
 		['{{plan.__proto__}}', 'names plan.__proto__'],
-	])('rejects %s and lists the names there are', (template, sentence) => {
-		const refusal = { code: 'bad_input', retryable: false, message: expect.stringContaining(sentence) }
+	])('rejects %s and lists the names there are', (template, message) => {
+		const refusal = { code: 'bad_input', retryable: false, message: expect.stringContaining(message) }
 		expect(() => fill(template)).toThrow(expect.objectContaining(refusal))
 	})
 

@@ -4,7 +4,7 @@ import { getOwn } from '../../ops/records.js'
 import type { Agent, StepContext, StepUpdate } from '../../plans/agent.js'
 import { AgentError, agentError, defineAgent } from '../define-agent.js'
 import { type Sleep, sleepInRealTime } from '../scripted.js'
-import { ask, cutOff, readChunks } from './request.js'
+import { createCutOffError, readChunks, requestChat } from './request.js'
 
 /** Maximum length of a filled prompt, in characters. */
 const MAX_PROMPT = 1024 * 1024
@@ -21,32 +21,32 @@ const PLACE = /\{\{\s*((?:inputs|plan)(?:\.[\w-]+)+)\s*\}\}/g
 export function fillPrompt(template: string, where: string, { plan, inputs }: Pick<StepContext, 'plan' | 'inputs'>): string {
 	let length = template.length
 	return template.replaceAll(PLACE, (place: string, path: string) => {
-		const value = valueAt({ plan, inputs }, path.split('.'), where)
+		const value = resolvePath({ plan, inputs }, path.split('.'), where)
 		const text = typeof value === 'string' ? value : JSON.stringify(value)
 		length += text.length - place.length
 		if (length <= MAX_PROMPT) return text
-		const sentence = `${where}: exceeds ${MAX_PROMPT} characters once its placeholders are filled. Refer to smaller parts of the results.`
-		throw agentError('too_large', sentence)
+		const message = `${where}: exceeds ${MAX_PROMPT} characters once its placeholders are filled. Refer to smaller parts of the results.`
+		throw agentError('too_large', message)
 	})
 }
 
-function valueAt(given: unknown, path: readonly string[], where: string): unknown {
+function resolvePath(given: unknown, path: readonly string[], where: string): unknown {
 	let value = given
 	for (const [index, name] of path.entries()) {
 		if (value === null) return null
 		const holder: Readonly<Record<string, unknown>> = typeof value === 'object' ? { ...value } : {}
 		const part = getOwn(holder, name)
-		if (part === undefined) throw nothingThere(path, index, Object.keys(holder), where)
+		if (part === undefined) throw createUnknownPathError(path, index, Object.keys(holder), where)
 		value = part
 	}
 	return value
 }
 
-function nothingThere(path: readonly string[], index: number, known: readonly string[], where: string) {
+function createUnknownPathError(path: readonly string[], index: number, known: readonly string[], where: string) {
 	const place = path.slice(0, index).join('.')
 	const there = known.length === 0 ? `${place} has no parts` : `${place} has ${known.slice(0, 20).join(', ')}`
-	const sentence = `${where}: refers to ${path.join('.')}, which does not exist: ${there}. Only results of steps in depends_on are inputs.`
-	return agentError('bad_input', sentence, { path: where })
+	const message = `${where}: refers to ${path.join('.')}, which does not exist: ${there}. Only results of steps in depends_on are inputs.`
+	return agentError('bad_input', message, { path: where })
 }
 
 /** Maximum length of an answer, so that it fits into a result. */
@@ -93,7 +93,7 @@ export function openAiCompatibleAgent(options: OpenAiCompatibleOptions, surround
 	const { type = 'openai-compatible', baseUrl, apiKeyEnv, model } = options
 	const { env = process.env, sleep = sleepInRealTime } = surroundings
 	const url = `${assertBaseUrl(baseUrl)}/chat/completions`
-	const key = () => (apiKeyEnv === undefined ? null : keyIn(env, apiKeyEnv))
+	const key = () => (apiKeyEnv === undefined ? null : readKey(env, apiKeyEnv))
 	key()
 	return defineAgent({
 		type,
@@ -104,18 +104,18 @@ export function openAiCompatibleAgent(options: OpenAiCompatibleOptions, surround
 			const secret = key()
 			using linked = new LinkedSignal(context.signal)
 			try {
-				const response = await ask({ url, key: secret, body, signal: linked.signal, sleep })
-				if (response.body === null) throw cutOff()
-				yield* answer(response.body, body.model)
+				const response = await requestChat({ url, key: secret, body, signal: linked.signal, sleep })
+				if (response.body === null) throw createCutOffError()
+				yield* streamAnswer(response.body, body.model)
 			} catch (thrown) {
 				linked.signal.throwIfAborted()
-				throw withoutKey(thrown, secret)
+				throw redactKey(thrown, secret)
 			}
 		},
 	})
 }
 
-async function* answer(
+async function* streamAnswer(
 	bytes: AsyncIterable<Uint8Array>,
 	asked: string,
 ): AsyncGenerator<StepUpdate<z.input<typeof chatResult>>, void, void> {
@@ -124,18 +124,25 @@ async function* answer(
 	let finish_reason: string | null = null
 	let usage: Usage = {}
 	for await (const chunk of readChunks(bytes)) {
-		if (chunk.error != null) throw failedMidway(chunk.error)
+		if (chunk.error != null) {
+			const reason = typeof chunk.error === 'string' ? chunk.error : chunk.error.message
+			const message = `The model server failed in the middle of its answer: ${reason}`
+			throw agentError('upstream_failed', message, { retryable: true })
+		}
 		model = chunk.model ?? model
-		usage = chunk.usage == null ? usage : numbersOf(chunk.usage)
+		usage = chunk.usage == null ? usage : pickNumbers(chunk.usage)
 		const [choice] = chunk.choices
 		finish_reason = choice?.finish_reason ?? finish_reason
 		const delta = choice?.delta?.content ?? ''
 		if (delta === '') continue
 		text += delta
-		if (text.length > MAX_TEXT) throw tooLong()
+		if (text.length > MAX_TEXT) {
+			const message = `The answer has more than ${MAX_TEXT} characters, the limit of a result. Lower max_tokens, or ask for less.`
+			throw agentError('too_large', message)
+		}
 		yield { output: delta }
 	}
-	if (finish_reason === null) throw cutOff()
+	if (finish_reason === null) throw createCutOffError()
 	yield { usage }
 	yield { result: { data: { text, model, finish_reason } } }
 }
@@ -147,8 +154,8 @@ function toBody(
 ) {
 	const { prompt, system, model = defaultModel, temperature, max_tokens } = input
 	if (model === undefined) {
-		const sentence = 'input.model: is missing, and this server has no default model. Name a model.'
-		throw agentError('bad_input', sentence, { path: 'input.model' })
+		const message = 'input.model: is missing, and this server has no default model. Name a model.'
+		throw agentError('bad_input', message, { path: 'input.model' })
 	}
 	const user = { role: 'user', content: fillPrompt(prompt, 'input.prompt', given) }
 	const first = system === undefined ? [] : [{ role: 'system', content: fillPrompt(system, 'input.system', given) }]
@@ -162,31 +169,21 @@ function toBody(
 	}
 }
 
-function numbersOf(usage: Readonly<Record<string, unknown>>): Usage {
+function pickNumbers(usage: Readonly<Record<string, unknown>>): Usage {
 	const numbers = Object.entries(usage).filter((entry): entry is [string, number] => Number.isFinite(entry[1]))
 	return Object.fromEntries(numbers)
 }
 
-function failedMidway(error: string | { readonly message: string }) {
-	const reason = typeof error === 'string' ? error : error.message
-	return agentError('upstream_failed', `The model server failed in the middle of its answer: ${reason}`, { retryable: true })
-}
-
-function tooLong() {
-	const sentence = `The answer has more than ${MAX_TEXT} characters, the limit of a result. Lower max_tokens, or ask for less.`
-	return agentError('too_large', sentence)
-}
-
 /** Removes the key from an error: a server may echo it, and it must not reach events or logs. */
-function withoutKey(thrown: unknown, key: string | null): unknown {
+function redactKey(thrown: unknown, key: string | null): unknown {
 	if (!(thrown instanceof AgentError) || key === null || !thrown.message.includes(key)) return thrown
 	return new AgentError(thrown.code, thrown.message.replaceAll(key, '[key]'), { retryable: thrown.retryable })
 }
 
 function assertBaseUrl(text: string): string {
 	if (isBaseUrl(text)) return text.replace(/\/+$/, '')
-	const sentence = `baseUrl is "${text}"; it must be an http or https URL without user, query or fragment.`
-	throw new PlanstreamError('bad_request', sentence)
+	const message = `baseUrl is "${text}"; it must be an http or https URL without user, query or fragment.`
+	throw new PlanstreamError('bad_request', message)
 }
 
 /** Whether a text is a URL that paths can be appended to. */
@@ -196,11 +193,11 @@ export function isBaseUrl(text: string): boolean {
 	return /^https?:$/.test(protocol) && [username, password, search, hash].every((part) => part === '')
 }
 
-function keyIn(env: NodeJS.ProcessEnv, name: string): string {
+function readKey(env: NodeJS.ProcessEnv, name: string): string {
 	const key = env[name]
 	if (key !== undefined && key !== '') return key
-	const sentence = `The environment variable ${name} for the model server's key is not set. Set it, or do not name a variable.`
-	throw new PlanstreamError('bad_request', sentence)
+	const message = `The environment variable ${name} for the model server's key is not set. Set it, or do not name a variable.`
+	throw new PlanstreamError('bad_request', message)
 }
 
 /** Follows another signal until it is disposed: `fetch` leaves its listener on the signal it gets. */

@@ -25,13 +25,13 @@ export interface ChatRequest {
  *
  * @throws AgentError `upstream_refused`, `upstream_failed` or `upstream_unavailable`; the signal's reason
  */
-export async function ask(request: ChatRequest): Promise<Response> {
+export async function requestChat(request: ChatRequest): Promise<Response> {
 	for (let tries = 1; ; tries++) {
 		const response = await send(request)
 		if (response.ok) return response
 		const failed = response.status === 429 || response.status >= 500
-		const wait = retryAfter(response) ?? BACKOFF_MS * 2 ** (tries - 1)
-		if (!failed || tries === MAX_TRIES || wait > MAX_WAIT_MS) throw await refusal(request, response, failed)
+		const wait = parseRetryAfter(response) ?? BACKOFF_MS * 2 ** (tries - 1)
+		if (!failed || tries === MAX_TRIES || wait > MAX_WAIT_MS) throw await createRefusal(request, response, failed)
 		await response.body?.cancel()
 		await request.sleep(wait, request.signal)
 	}
@@ -45,13 +45,13 @@ async function send({ url, key, body, signal }: ChatRequest): Promise<Response> 
 		return await fetch(url, { method: 'POST', headers: authorised, body: JSON.stringify(body), signal, redirect: 'error' })
 	} catch (cause) {
 		signal.throwIfAborted()
-		const sentence = `${url} could not be reached. Check the address and that the model server is running.`
-		throw agentError('upstream_unavailable', sentence, { retryable: true, cause })
+		const message = `${url} could not be reached. Check the address and that the model server is running.`
+		throw agentError('upstream_unavailable', message, { retryable: true, cause })
 	}
 }
 
 /** Returns the milliseconds the server asks to wait, or null if it does not say. */
-function retryAfter({ headers }: Response): number | null {
+function parseRetryAfter({ headers }: Response): number | null {
 	const text = headers.get('retry-after')
 	if (text === null) return null
 	if (/^\d+$/.test(text)) return Number(text) * 1000
@@ -59,16 +59,16 @@ function retryAfter({ headers }: Response): number | null {
 	return Number.isNaN(at) ? null : Math.max(0, at - Date.now())
 }
 
-async function refusal({ url }: ChatRequest, response: Response, failed: boolean) {
-	const reason = await reasonOf(response)
+async function createRefusal({ url }: ChatRequest, response: Response, failed: boolean) {
+	const reason = await readReason(response)
 	const advice = failed ? 'It is busy or failing; try again later.' : "Correct the step's input or the server's settings."
-	const sentence = `${url} answered with status ${response.status}${reason === '' ? '' : `: ${reason}`}. ${advice}`
-	return agentError(failed ? 'upstream_failed' : 'upstream_refused', sentence, { retryable: failed })
+	const message = `${url} answered with status ${response.status}${reason === '' ? '' : `: ${reason}`}. ${advice}`
+	return agentError(failed ? 'upstream_failed' : 'upstream_refused', message, { retryable: failed })
 }
 
 /** Reads the reason from the body: the message of an error object, or the start of a text. */
-async function reasonOf(response: Response): Promise<string> {
-	const text = await beginningOf(response)
+async function readReason(response: Response): Promise<string> {
+	const text = await readBeginning(response)
 	try {
 		const { error } = JSON.parse(text) as { error?: { message?: unknown } | string }
 		const message = typeof error === 'object' ? error.message : error
@@ -79,7 +79,7 @@ async function reasonOf(response: Response): Promise<string> {
 	return text.slice(0, 500)
 }
 
-async function beginningOf({ body }: Response): Promise<string> {
+async function readBeginning({ body }: Response): Promise<string> {
 	if (body === null) return ''
 	const decoder = new TextDecoder()
 	let text = ''
@@ -131,32 +131,32 @@ export async function* readChunks(body: AsyncIterable<Uint8Array>): AsyncGenerat
 		},
 	})
 	const decoder = new TextDecoder()
-	for await (const bytes of unbroken(body)) {
+	for await (const bytes of passUnbroken(body)) {
 		parser.feed(decoder.decode(bytes, { stream: true }))
 		for (const { data } of events.splice(0)) {
 			if (data === DONE) return
-			yield parse(data)
+			yield parseChunk(data)
 		}
-		if (overflowed) throw invalid(`an event of more than ${MAX_EVENT_CHARACTERS} characters`)
+		if (overflowed) throw createInvalidError(`an event of more than ${MAX_EVENT_CHARACTERS} characters`)
 	}
 }
 
 /** Passes the bytes on and reports a broken connection as a failure of the model server. */
-async function* unbroken(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
+async function* passUnbroken(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
 	try {
 		yield* body
 	} catch (cause) {
-		throw cutOff(cause)
+		throw createCutOffError(cause)
 	}
 }
 
-function parse(data: string): Chunk {
-	const parsed = chunk.safeParse(toJson(data))
+function parseChunk(data: string): Chunk {
+	const parsed = chunk.safeParse(parseJson(data))
 	if (parsed.success) return parsed.data
-	throw invalid(`the event "${data.slice(0, 200)}"`)
+	throw createInvalidError(`the event "${data.slice(0, 200)}"`)
 }
 
-function toJson(data: string): unknown {
+function parseJson(data: string): unknown {
 	try {
 		return JSON.parse(data)
 	} catch {
@@ -164,13 +164,13 @@ function toJson(data: string): unknown {
 	}
 }
 
-function invalid(what: string) {
-	const sentence = `The model server sent ${what}, which is not part of a chat completion. Check that its address is an OpenAI-compatible API.`
-	return agentError('upstream_invalid', sentence, { retryable: true })
+function createInvalidError(what: string) {
+	const message = `The model server sent ${what}, which is not part of a chat completion. Check that its address is an OpenAI-compatible API.`
+	return agentError('upstream_invalid', message, { retryable: true })
 }
 
 /** Creates the error for an answer that ends too early. */
-export function cutOff(cause?: unknown) {
-	const sentence = 'The answer of the model server ended before it was complete. Try again.'
-	return agentError('upstream_unavailable', sentence, { retryable: true, cause })
+export function createCutOffError(cause?: unknown) {
+	const message = 'The answer of the model server ended before it was complete. Try again.'
+	return agentError('upstream_unavailable', message, { retryable: true, cause })
 }

@@ -44,12 +44,14 @@ export interface Document {
 export async function openCorpus(given: string | null, policy: CorpusPolicy): Promise<Corpus> {
 	const wanted = path.resolve(given ?? policy.defaultCorpus)
 	const root = await realpath(wanted).catch((cause: unknown) => {
-		throw agentError('corpus_not_found', `${naming(given)} does not exist. Name a folder this server can read.`, { cause })
+		throw agentError('corpus_not_found', `${describeFolder(given)} does not exist. Name a folder this server can read.`, {
+			cause,
+		})
 	})
 	if (!(await stat(root)).isDirectory()) {
-		throw agentError('corpus_not_found', `${naming(given)} is not a folder. Name the folder of the documents.`)
+		throw agentError('corpus_not_found', `${describeFolder(given)} is not a folder. Name the folder of the documents.`)
 	}
-	if (given !== null) await refuseOutsideRoots(given, root, policy.corpusRoots ?? null)
+	if (given !== null) await assertWithinRoots(given, root, policy.corpusRoots ?? null)
 	return { given, root }
 }
 
@@ -92,7 +94,7 @@ async function readBounded(file: FileHandle, relative: string, signal: AbortSign
 	return file.readFile({ signal })
 }
 
-async function refuseOutsideRoots(given: string, root: string, roots: readonly string[] | null): Promise<void> {
+async function assertWithinRoots(given: string, root: string, roots: readonly string[] | null): Promise<void> {
 	if (roots === null) return
 	const allowed = await Promise.all(roots.map((folder) => realpath(path.resolve(folder))))
 	if (allowed.some((folder) => folder === root || isBelow(folder, root))) return
@@ -103,7 +105,7 @@ function isBelow(folder: string, file: string): boolean {
 	return file.startsWith(folder.endsWith(path.sep) ? folder : folder + path.sep)
 }
 
-function naming(given: string | null): string {
+function describeFolder(given: string | null): string {
 	return given === null ? "The server's default corpus folder" : `The corpus folder ${given}`
 }
 
@@ -114,7 +116,7 @@ const UNITS_A_TURN = 64
  * Creates a function to await after each unit of work. It regularly yields to the event loop, so that the server stays
  * responsive, and throws the signal's reason once it is aborted.
  */
-export function pacer(signal: AbortSignal, every = UNITS_A_TURN): () => Promise<void> {
+export function createPacer(signal: AbortSignal, every = UNITS_A_TURN): () => Promise<void> {
 	let done = 0
 	return async () => {
 		signal.throwIfAborted()
@@ -131,7 +133,7 @@ const REPORTS_A_STEP = 50
  *
  * @param unit - plural, as `files`
  */
-export function unitProgress(context: StepContext, unit: string): (current: number, total: number) => void {
+export function createProgress(context: StepContext, unit: string): (current: number, total: number) => void {
 	let reported = 0
 	return (current, total) => {
 		const fraction = total === 0 ? 1 : current / total

@@ -1,10 +1,10 @@
 import * as z from 'zod'
 import type { Agent } from '../../plans/agent.js'
 import { AgentError, defineAgent } from '../define-agent.js'
-import { type Corpus, type CorpusPolicy, openCorpus, readDocument, unitProgress } from './corpus.js'
+import { type Corpus, type CorpusPolicy, createProgress, openCorpus, readDocument } from './corpus.js'
 import { assess, type FalseQuote, isCovered } from './quality.js'
 import { mergeAnswers } from './report.js'
-import { type CrosscheckResult, crosscheckResult, extractResult, planQuestions, type Quote, resultsOf } from './results.js'
+import { type CrosscheckResult, crosscheckResult, extractResult, findResults, getQuestions, type Quote } from './results.js'
 
 const input = z.strictObject({
 	min_score: z.number().min(0).max(1).default(0.6).describe("score from which a check passes; the step's gate decides"),
@@ -21,17 +21,17 @@ export function crosscheckAgent(policy: CorpusPolicy): Agent {
 		result: crosscheckResult,
 		async execute({ input: { min_score } }, context) {
 			context.signal.throwIfAborted()
-			const extracts = resultsOf(extractResult, context.inputs)
+			const extracts = findResults(extractResult, context.inputs)
 			const given = extracts[0]?.corpus ?? null
 			const answers = mergeAnswers(
-				planQuestions(context.plan),
+				getQuestions(context.plan),
 				extracts.flatMap((extract) => extract.answers),
 			)
 			const quotes = answers.flatMap((answer) => answer.quotes)
-			const falseQuotes = await findFalseQuotes(given, policy, quotes, context.signal, unitProgress(context, 'quotes'))
+			const falseQuotes = await findFalseQuotes(given, policy, quotes, context.signal, createProgress(context, 'quotes'))
 			context.signal.throwIfAborted()
 			const quality = assess(answers, falseQuotes, min_score)
-			context.output(uncoveredLines(quality.uncovered), { channel: 'log' })
+			context.output(formatUncovered(quality.uncovered), { channel: 'log' })
 			const data: CrosscheckResult = {
 				kind: 'corpus.crosscheck',
 				corpus: given,
@@ -63,7 +63,7 @@ async function findFalseQuotes(
 		signal.throwIfAborted()
 		const content = contents.get(quote.path) ?? (await readSource(corpus, quote.path, signal))
 		contents.set(quote.path, content)
-		const reason = faultOf(quote, content)
+		const reason = checkQuote(quote, content)
 		if (reason !== null) found.push({ path: quote.path, start: quote.start, end: quote.end, reason })
 		progress(at + 1, quotes.length)
 	}
@@ -80,13 +80,13 @@ async function readSource(corpus: Corpus, path: string, signal: AbortSignal): Pr
 	}
 }
 
-function faultOf({ start, end, text }: Quote, content: Buffer | AgentError): string | null {
+function checkQuote({ start, end, text }: Quote, content: Buffer | AgentError): string | null {
 	if (content instanceof AgentError) return content.message
 	const source = content.subarray(start, end)
 	return source.equals(Buffer.from(text, 'utf8')) ? null : 'The file has different bytes at this position.'
 }
 
-function uncoveredLines(uncovered: readonly string[]): string {
+function formatUncovered(uncovered: readonly string[]): string {
 	if (uncovered.length === 0) return 'Every question is covered.\n'
 	return `Not covered:\n${uncovered.map((question) => `- ${question}\n`).join('')}`
 }

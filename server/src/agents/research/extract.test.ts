@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { chooseQuotes, neededTerms } from './extract.js'
+import { chooseQuotes, countNeededTerms } from './extract.js'
 
 const candidate = (path: string, text: string, ...terms: string[]) => ({ path, text, terms })
 
@@ -22,6 +22,6 @@ describe('chooseQuotes', () => {
 	})
 
 	it('requires half of the words, and both when there are two', () => {
-		expect([0, 1, 2, 3, 4, 5, 6, 9].map(neededTerms)).toEqual([0, 1, 2, 2, 2, 3, 3, 5])
+		expect([0, 1, 2, 3, 4, 5, 6, 9].map(countNeededTerms)).toEqual([0, 1, 2, 2, 2, 3, 3, 5])
 	})
 })

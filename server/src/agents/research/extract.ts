@@ -1,9 +1,9 @@
 import * as z from 'zod'
 import type { Agent, StepContext } from '../../plans/agent.js'
 import { agentError, defineAgent } from '../define-agent.js'
-import { type Corpus, type CorpusPolicy, type Document, openCorpus, pacer, readDocument, unitProgress } from './corpus.js'
+import { type Corpus, type CorpusPolicy, createPacer, createProgress, type Document, openCorpus, readDocument } from './corpus.js'
 import { decodeText } from './inventory.js'
-import { type Answer, extractResult, type Quote, type RetrieveResult, resultsOf, retrieveResult } from './results.js'
+import { type Answer, extractResult, findResults, type Quote, type RetrieveResult, retrieveResult } from './results.js'
 import { TextSearch } from './search.js'
 
 /** A sentence that may be quoted. Callers may add fields. */
@@ -18,7 +18,7 @@ export interface Candidate {
  * Counts how many of a question's words a sentence needs to be relevant: half of them, and at least two if there are two.
  * Unrelated texts often share a few common words.
  */
-export function neededTerms(termsOfQuestion: number): number {
+export function countNeededTerms(termsOfQuestion: number): number {
 	return Math.max(Math.min(2, termsOfQuestion), Math.ceil(termsOfQuestion / 2))
 }
 
@@ -34,7 +34,7 @@ export function chooseQuotes<Item extends Candidate>(
 	termsOfQuestion: number,
 	maxQuotes: number,
 ): { readonly quotes: readonly Item[]; readonly quotableFiles: readonly string[] } {
-	const needed = neededTerms(termsOfQuestion)
+	const needed = countNeededTerms(termsOfQuestion)
 	const byFile = new Map<string, Item[]>()
 	const texts = new Set<string>()
 	for (const candidate of candidates) {
@@ -119,18 +119,18 @@ export function extractAgent(policy: CorpusPolicy): Agent {
 		result: extractResult,
 		async execute({ input: { max_quotes } }, context) {
 			context.signal.throwIfAborted()
-			const retrievals = resultsOf(retrieveResult, context.inputs)
+			const retrievals = findResults(retrieveResult, context.inputs)
 			const total = retrievals.reduce((sum, { passages }) => sum + passages.length, 0)
-			const progress = unitProgress(context, 'passages')
+			const progress = createProgress(context, 'passages')
 			let done = 0
 			const answers: Answer[] = []
 			for (const retrieval of retrievals) {
 				const corpus = await openCorpus(retrieval.corpus, policy)
 				const sentences = await readSentences(corpus, retrieval, context, () => progress(++done, total))
-				answers.push(answer(retrieval, sentences, max_quotes))
+				answers.push(composeAnswer(retrieval, sentences, max_quotes))
 			}
 			context.signal.throwIfAborted()
-			for (const { question, quotes } of answers) context.output(listing(question, quotes), { channel: 'text' })
+			for (const { question, quotes } of answers) context.output(formatQuotes(question, quotes), { channel: 'text' })
 			const data = { kind: 'corpus.extract', corpus: retrievals[0]?.corpus ?? null, answers } as const
 			return { data }
 		},
@@ -147,7 +147,7 @@ async function readSentences(
 ): Promise<SourceSentence[]> {
 	const documents = new Map<string, Document>()
 	const sentences: SourceSentence[] = []
-	const pace = pacer(signal)
+	const pace = createPacer(signal)
 	for (const { path, sha256, start, end, code } of passages) {
 		signal.throwIfAborted()
 		const document = documents.get(path) ?? (await readDocument(corpus, path, signal))
@@ -167,7 +167,7 @@ async function readSentences(
 	return sentences
 }
 
-function answer(retrieval: RetrieveResult, sentences: readonly SourceSentence[], maxQuotes: number): Answer {
+function composeAnswer(retrieval: RetrieveResult, sentences: readonly SourceSentence[], maxQuotes: number): Answer {
 	const { question, terms, unknown_terms } = retrieval
 	using search = new TextSearch(sentences.map(({ text }) => text))
 	const candidates = search.search(terms).flatMap(({ at, terms: found }) => {
@@ -178,7 +178,7 @@ function answer(retrieval: RetrieveResult, sentences: readonly SourceSentence[],
 	return { question, terms, unknown_terms, quotable_files: [...quotableFiles], quotes: [...quotes] }
 }
 
-function listing(question: string, quotes: readonly Quote[]): string {
+function formatQuotes(question: string, quotes: readonly Quote[]): string {
 	const lines = quotes.map(({ path, start, end, text }) => `- ${text.replace(/\s+/g, ' ')} (${path}:${start}-${end})\n`)
 	return `${question}\n${lines.length === 0 ? '- no sentence in the corpus is relevant enough\n' : lines.join('')}`
 }

@@ -8,7 +8,7 @@ import { openCorpus } from './corpus.js'
 import { IndexStore } from './index-store.js'
 import { takeInventory } from './inventory.js'
 import { splitPassages } from './passages.js'
-import { anyOf, searchTerms } from './search.js'
+import { extractTerms, matchAny } from './search.js'
 
 const { signal } = new AbortController()
 
@@ -41,7 +41,7 @@ describe('the index of a corpus', () => {
 			.prepare<{ place: string; score: number }>(
 				'SELECT place, -bm25(plain) AS score FROM plain WHERE plain MATCH ? ORDER BY bm25(plain), rowid',
 			)
-			.all(anyOf(terms))
+			.all(matchAny(terms))
 			.map(({ place, score }) => ({ place, score }))
 		plain.close()
 		const found = index.search(terms, 100).map(({ path: name, start, score }) => ({ place: `${name}:${start}`, score }))
@@ -54,12 +54,12 @@ describe('the index of a corpus', () => {
 		const { corpus, inventory, store } = await prepare(folder)
 		using index = await store.build(corpus, inventory, signal)
 		const hostile = ['tide AND NOT (moon', 'NEAR(tide, 5)', '"tide" * ^ - + : {', 'heading: tide', "'; DROP TABLE words; --"]
-		for (const question of hostile) expect(() => index.search(searchTerms(question), 5)).not.toThrow()
+		for (const question of hostile) expect(() => index.search(extractTerms(question), 5)).not.toThrow()
 		expect(index.search(['"tide" OR bread'], 5)).toEqual([])
 		fc.assert(
 			fc.property(fc.string({ unit: 'binary' }), (question) => {
 				index.search([question], 5)
-				index.search(searchTerms(question), 5)
+				index.search(extractTerms(question), 5)
 			}),
 		)
 	})

@@ -5,11 +5,11 @@ import * as z from 'zod'
 import { openDatabase, type SqlDatabase, type SqlStatement } from '../../log/sqlite/driver.js'
 import type { Agent } from '../../plans/agent.js'
 import { agentError, defineAgent } from '../define-agent.js'
-import { type Corpus, type CorpusPolicy, openCorpus, pacer, readDocument, unitProgress } from './corpus.js'
+import { type Corpus, type CorpusPolicy, createPacer, createProgress, openCorpus, readDocument } from './corpus.js'
 import { decodeText, type Inventory, takeInventory } from './inventory.js'
 import { type Passage, splitPassages } from './passages.js'
-import { indexResult, inventoryResult, resultOf } from './results.js'
-import { anyOf, quoteTerm } from './search.js'
+import { getResult, indexResult, inventoryResult } from './results.js'
+import { matchAny, quoteTerm } from './search.js'
 
 /** Incremented when the tables change; an index of another version is rebuilt. */
 const INDEX_VERSION = 1
@@ -85,7 +85,7 @@ export class CorpusIndex implements Disposable {
 				FROM (SELECT rowid AS passage_id, rank FROM words WHERE words MATCH ? ORDER BY rank, rowid LIMIT ?)
 				JOIN passages USING (passage_id) JOIN files USING (file_id) ORDER BY rank, passage_id`,
 			)
-			.all(anyOf(terms), limit)
+			.all(matchAny(terms), limit)
 		return rows.map(toPassage)
 	}
 
@@ -167,7 +167,7 @@ export class IndexStore {
 
 	/** Opens the index of the inventory, or builds it if it is missing, incomplete or corrupt. */
 	async build(corpus: Corpus, inventory: Inventory, signal: AbortSignal, onIndexed: OnIndexed = () => {}): Promise<CorpusIndex> {
-		const ready = await this.#existing(inventory.digest)
+		const ready = await this.#openExisting(inventory.digest)
 		if (ready !== null) return ready
 		await mkdir(this.#directory, { recursive: true })
 		await this.#deleteLeftovers()
@@ -175,14 +175,14 @@ export class IndexStore {
 		const file = path.join(this.#directory, name)
 		UNDER_WAY.add(name)
 		try {
-			await write(file, corpus, inventory, signal, onIndexed)
-			await rename(file, this.#fileOf(inventory.digest))
+			await writeIndex(file, corpus, inventory, signal, onIndexed)
+			await rename(file, this.#resolveFile(inventory.digest))
 		} finally {
 			UNDER_WAY.delete(name)
 			await rm(file, { force: true })
 		}
 		await this.#deleteOldest()
-		const built = await this.#existing(inventory.digest)
+		const built = await this.#openExisting(inventory.digest)
 		if (built !== null) return built
 		throw new Error(
 			`The index ${inventory.digest} disappeared after it was built. Check that no other program deletes files in its directory.`,
@@ -195,7 +195,7 @@ export class IndexStore {
 	 * @throws AgentError `corpus_changed` when it was lost and the corpus has changed
 	 */
 	async open(corpus: Corpus, digest: string, signal: AbortSignal): Promise<CorpusIndex> {
-		const ready = await this.#existing(digest)
+		const ready = await this.#openExisting(digest)
 		if (ready !== null) return ready
 		const inventory = await takeInventory(corpus, signal)
 		if (inventory.digest !== digest) {
@@ -207,12 +207,12 @@ export class IndexStore {
 		return this.build(corpus, inventory, signal)
 	}
 
-	#fileOf(digest: string): string {
+	#resolveFile(digest: string): string {
 		return path.join(this.#directory, `${digest}.v${INDEX_VERSION}.sqlite`)
 	}
 
-	async #existing(digest: string): Promise<CorpusIndex | null> {
-		const file = this.#fileOf(digest)
+	async #openExisting(digest: string): Promise<CorpusIndex | null> {
+		const file = this.#resolveFile(digest)
 		const size = await stat(file).then(
 			(found) => found.size,
 			() => 0,
@@ -249,14 +249,14 @@ export class IndexStore {
 	}
 }
 
-async function write(
+async function writeIndex(
 	file: string,
 	corpus: Corpus,
 	inventory: Inventory,
 	signal: AbortSignal,
 	onIndexed: OnIndexed,
 ): Promise<void> {
-	const pace = pacer(signal)
+	const pace = createPacer(signal)
 	const total = inventory.files.length
 	let passages = 0
 	{
@@ -311,9 +311,9 @@ export function indexAgent(policy: CorpusPolicy, store: IndexStore): Agent {
 		result: indexResult,
 		async execute(_step, context) {
 			context.signal.throwIfAborted()
-			const inventory = resultOf(inventoryResult, context.inputs)
+			const inventory = getResult(inventoryResult, context.inputs)
 			const corpus = await openCorpus(inventory.corpus, policy)
-			const progress = unitProgress(context, 'files')
+			const progress = createProgress(context, 'files')
 			using index = await store.build(corpus, inventory, context.signal, ({ done, total }) => progress(done, total))
 			context.signal.throwIfAborted()
 			progress(inventory.files.length, inventory.files.length)

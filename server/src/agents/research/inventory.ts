@@ -7,12 +7,12 @@ import { agentError, defineAgent, parseInput } from '../define-agent.js'
 import {
 	type Corpus,
 	type CorpusPolicy,
+	createPacer,
+	createProgress,
 	MAX_FILE_BYTES,
 	openCorpus,
-	pacer,
 	readDocument,
 	sha256,
-	unitProgress,
 } from './corpus.js'
 import { inventoryResult, researchInput } from './results.js'
 
@@ -69,7 +69,7 @@ export async function takeInventory(
 		if (typeof found === 'string') skipped.push({ path: relative, reason: found })
 		else files.push(found)
 		total_bytes += typeof found === 'string' ? 0 : found.bytes
-		if (total_bytes > MAX_CORPUS_BYTES) throw tooLarge(`more than ${MAX_CORPUS_BYTES} bytes of text`)
+		if (total_bytes > MAX_CORPUS_BYTES) throw createTooLargeError(`more than ${MAX_CORPUS_BYTES} bytes of text`)
 		onFile(at + 1, paths.length, relative)
 	}
 	const digest = sha256(files.map((file) => `${file.sha256} ${file.bytes} ${file.path}\n`).join(''))
@@ -79,11 +79,11 @@ export async function takeInventory(
 async function findTexts(corpus: Corpus, signal: AbortSignal, skipped: Skipped[]): Promise<string[]> {
 	const found: string[] = []
 	const folders = ['']
-	const pace = pacer(signal)
+	const pace = createPacer(signal)
 	let pathBytes = 0
 	for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
 		signal.throwIfAborted()
-		for (const entry of await entriesOf(corpus, folder, skipped)) {
+		for (const entry of await readEntries(corpus, folder, skipped)) {
 			await pace()
 			const relative = folder === '' ? entry.name : `${folder}/${entry.name}`
 			if (entry.name.startsWith('.') || entry.name === 'node_modules') continue
@@ -93,14 +93,14 @@ async function findTexts(corpus: Corpus, signal: AbortSignal, skipped: Skipped[]
 			if (!entry.isFile()) continue
 			found.push(relative)
 			pathBytes += Buffer.byteLength(relative)
-			if (found.length > MAX_FILES) throw tooLarge(`more than ${MAX_FILES} text files`)
-			if (pathBytes > MAX_PATHS_BYTES) throw tooLarge(`more than ${MAX_PATHS_BYTES} bytes of path names`)
+			if (found.length > MAX_FILES) throw createTooLargeError(`more than ${MAX_FILES} text files`)
+			if (pathBytes > MAX_PATHS_BYTES) throw createTooLargeError(`more than ${MAX_PATHS_BYTES} bytes of path names`)
 		}
 	}
 	return found.sort()
 }
 
-async function entriesOf(corpus: Corpus, folder: string, skipped: Skipped[]): Promise<Dirent[]> {
+async function readEntries(corpus: Corpus, folder: string, skipped: Skipped[]): Promise<Dirent[]> {
 	try {
 		return await readdir(path.join(corpus.root, folder), { withFileTypes: true })
 	} catch (error) {
@@ -138,7 +138,7 @@ export function decodeText(bytes: Uint8Array): string | null {
 	}
 }
 
-function tooLarge(what: string): Error {
+function createTooLargeError(what: string): Error {
 	return agentError('corpus_too_large', `The corpus has ${what}. Name a smaller folder, or split it over several plans.`)
 }
 
@@ -154,7 +154,7 @@ export function inventoryAgent(policy: CorpusPolicy): Agent {
 			context.signal.throwIfAborted()
 			const given = own.corpus ?? parseInput(researchInput, context.plan.input, 'plan.input').corpus ?? null
 			const corpus = await openCorpus(given, policy)
-			const progress = unitProgress(context, 'files')
+			const progress = createProgress(context, 'files')
 			const inventory = await takeInventory(corpus, context.signal, progress)
 			if (inventory.files.length === 0)
 				context.output('The corpus contains no text documents.\n', { channel: 'log', level: 'warn' })

@@ -33,7 +33,7 @@ describe('splitPassages', () => {
 				const source = Buffer.from(text, 'utf8')
 				for (const passage of splitPassages(text)) {
 					expect(bytesAt(source, passage)).toBe(passage.text)
-					for (const sentence of splitSentences(passage)) expect(bytesAt(source, sentence)).toBe(sentence.text)
+					for (const message of splitSentences(passage)) expect(bytesAt(source, message)).toBe(message.text)
 				}
 			}),
 			{ numRuns: 500 },
@@ -85,7 +85,7 @@ describe('splitSentences', () => {
 	it('joins wrapped lines and separates list items', () => {
 		const text =
 			'The log is the truth of\nevery plan there is. The hub is only its doorbell.\n- A cursor names a position in it.\n- An epoch names the log.'
-		expect([...splitSentences({ text, start: 0 })].map((sentence) => sentence.text)).toEqual([
+		expect([...splitSentences({ text, start: 0 })].map((message) => message.text)).toEqual([
 			'The log is the truth of\nevery plan there is.',
 			'The hub is only its doorbell.',
 			'A cursor names a position in it.',

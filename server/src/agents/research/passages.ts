@@ -35,7 +35,7 @@ export function* splitPassages(text: string): Generator<Passage> {
 	let offset = 0
 	let fenced = false
 	let block: Block | null = null
-	for (const line of linesOf(text)) {
+	for (const line of splitLines(text)) {
 		const content = line.trimEnd()
 		const fence = FENCE.test(content)
 		const title = fenced ? undefined : HEADING.exec(content)?.[1]?.trim()
@@ -56,11 +56,11 @@ export function* splitPassages(text: string): Generator<Passage> {
 }
 
 /** Splits text into lines with their line breaks; a line longer than a passage is split further, after a space if possible. */
-function* linesOf(text: string): Generator<string> {
+function* splitLines(text: string): Generator<string> {
 	for (const [line] of text.matchAll(LINE)) {
 		let rest = line
 		while (rest.length > MAX_PASSAGE_CHARACTERS) {
-			const cut = cutBefore(rest, MAX_PASSAGE_CHARACTERS)
+			const cut = findCut(rest, MAX_PASSAGE_CHARACTERS)
 			yield rest.slice(0, cut)
 			rest = rest.slice(cut)
 		}
@@ -68,7 +68,7 @@ function* linesOf(text: string): Generator<string> {
 	}
 }
 
-function cutBefore(line: string, limit: number): number {
+function findCut(line: string, limit: number): number {
 	const space = line.lastIndexOf(' ', limit - 1)
 	if (space > limit / 2) return space + 1
 	const splitsPair = /[\uD800-\uDBFF]/.test(line.charAt(limit - 1))

@@ -36,7 +36,7 @@ export interface Quality {
  * @param minScore - score from which coverage and diversity pass
  */
 export function assess(answers: readonly Answer[], falseQuotes: readonly FalseQuote[], minScore: number): Quality {
-	const checks = [coverage(answers, minScore), fidelity(answers, falseQuotes), diversity(answers, minScore)]
+	const checks = [checkCoverage(answers, minScore), checkFidelity(answers, falseQuotes), checkDiversity(answers, minScore)]
 	return {
 		score: Math.min(...checks.map((check) => check.score)),
 		checks,
@@ -45,12 +45,12 @@ export function assess(answers: readonly Answer[], falseQuotes: readonly FalseQu
 }
 
 export function isCovered({ quotes }: Pick<Answer, 'quotes'>): boolean {
-	return quotes.length >= QUOTES_TO_COVER && filesOf(quotes).size >= FILES_TO_COVER
+	return quotes.length >= QUOTES_TO_COVER && collectFiles(quotes).size >= FILES_TO_COVER
 }
 
-function coverage(answers: readonly Answer[], minScore: number): Check {
+function checkCoverage(answers: readonly Answer[], minScore: number): Check {
 	const uncovered = answers.filter((answer) => !isCovered(answer))
-	const score = share(answers.length - uncovered.length, answers.length)
+	const score = computeShare(answers.length - uncovered.length, answers.length)
 	return {
 		name: 'coverage',
 		score,
@@ -62,14 +62,14 @@ function coverage(answers: readonly Answer[], minScore: number): Check {
 			uncovered: uncovered.map(({ question, quotes, unknown_terms }) => ({
 				question,
 				quotes: quotes.length,
-				files: filesOf(quotes).size,
+				files: collectFiles(quotes).size,
 				unknown_terms,
 			})),
 		},
 	}
 }
 
-function fidelity(answers: readonly Answer[], falseQuotes: readonly FalseQuote[]): Check {
+function checkFidelity(answers: readonly Answer[], falseQuotes: readonly FalseQuote[]): Check {
 	const quotes = answers.reduce((sum, answer) => sum + answer.quotes.length, 0)
 	const exact = quotes > 0 && falseQuotes.length === 0
 	return {
@@ -80,21 +80,21 @@ function fidelity(answers: readonly Answer[], falseQuotes: readonly FalseQuote[]
 	}
 }
 
-function diversity(answers: readonly Answer[], minScore: number): Check {
+function checkDiversity(answers: readonly Answer[], minScore: number): Check {
 	const quotes = answers.flatMap((answer) => answer.quotes)
-	const cited = filesOf(quotes).size
+	const cited = collectFiles(quotes).size
 	const places = new Set(quotes.map(({ path, start }) => `${path}:${start}`)).size
 	const quotable = new Set(answers.flatMap((answer) => answer.quotable_files)).size
 	const possible = Math.min(places, quotable)
-	const score = share(cited, possible)
+	const score = computeShare(cited, possible)
 	return { name: 'diversity', score, passed: score >= minScore, evidence: { files_cited: cited, best_possible: possible } }
 }
 
-function filesOf(quotes: Answer['quotes']): Set<string> {
+function collectFiles(quotes: Answer['quotes']): Set<string> {
 	return new Set(quotes.map((quote) => quote.path))
 }
 
 /** Divides a part by its whole: 0 for an empty whole, and 1 at most. */
-function share(part: number, whole: number): number {
+function computeShare(part: number, whole: number): number {
 	return whole === 0 ? 0 : Math.min(1, part / whole)
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { reportSections } from './report.js'
+import { formatSections } from './report.js'
 import type { CrosscheckResult, Quote } from './results.js'
 
 const SHA = 'a'.repeat(64)
@@ -32,7 +32,7 @@ function checked(...quotes: Quote[][]): CrosscheckResult {
 
 describe('the report', () => {
 	it('gives a place that is quoted twice one number', () => {
-		const report = reportSections(
+		const report = formatSections(
 			'T',
 			checked([quote('first words', 0), quote('other words', 20)], [quote('other words', 20)]),
 		).join('')
@@ -41,13 +41,13 @@ describe('the report', () => {
 	})
 
 	it('keeps a multi-line quote in one block and escapes markup except in code', () => {
-		const report = reportSections('<T>', checked([quote('one <b>\n  two `Map<string>`', 0)])).join('')
+		const report = formatSections('<T>', checked([quote('one <b>\n  two `Map<string>`', 0)])).join('')
 		expect(report).toContain('# &lt;T>\n')
 		expect(report).toContain('> one &lt;b>\n> two `Map<string>` [1]\n')
 	})
 
 	it('names what it does not cover and the words it searched for', () => {
-		const report = reportSections('T', checked([], [])).join('')
+		const report = formatSections('T', checked([], [])).join('')
 		expect(report).toContain('The corpus does not cover this question. Words that occur nowhere: swell.')
 		expect(report).toContain('| lowest of these | 0.50 |')
 		expect(report).toMatch(/Not covered:\n\n- Q2\?\n$/)

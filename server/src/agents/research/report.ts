@@ -1,22 +1,22 @@
 import * as z from 'zod'
 import type { Agent } from '../../plans/agent.js'
 import { defineAgent } from '../define-agent.js'
-import { pacer, unitProgress } from './corpus.js'
-import { type Answer, type CrosscheckResult, crosscheckResult, type Quote, reportResult, resultOf } from './results.js'
+import { createPacer, createProgress } from './corpus.js'
+import { type Answer, type CrosscheckResult, crosscheckResult, getResult, type Quote, reportResult } from './results.js'
 
 /**
  * Merges answers to one per question: first the plan's questions in order, including unanswered ones, then the others. Quotes
  * that several steps found for one question are kept once.
  */
 export function mergeAnswers(questions: readonly string[], answers: readonly Answer[]): Answer[] {
-	const merged = new Map<string, Answer>(questions.map((question) => [question, unanswered(question)]))
+	const merged = new Map<string, Answer>(questions.map((question) => [question, createUnanswered(question)]))
 	for (const found of answers) {
-		const known = merged.get(found.question) ?? unanswered(found.question)
+		const known = merged.get(found.question) ?? createUnanswered(found.question)
 		merged.set(found.question, {
 			question: found.question,
-			terms: union(known.terms, found.terms),
-			unknown_terms: union(known.unknown_terms, found.unknown_terms),
-			quotable_files: union(known.quotable_files, found.quotable_files),
+			terms: unite(known.terms, found.terms),
+			unknown_terms: unite(known.unknown_terms, found.unknown_terms),
+			quotable_files: unite(known.quotable_files, found.quotable_files),
 			quotes: [...known.quotes, ...found.quotes.filter((quote) => !known.quotes.some((other) => isSamePlace(quote, other)))],
 		})
 	}
@@ -29,18 +29,18 @@ function isSamePlace(one: Place, other: Place): boolean {
 	return one.path === other.path && one.start === other.start && one.end === other.end
 }
 
-function unanswered(question: string): Answer {
+function createUnanswered(question: string): Answer {
 	return { question, terms: [], unknown_terms: [], quotable_files: [], quotes: [] }
 }
 
-function union(one: readonly string[], other: readonly string[]): string[] {
+function unite(one: readonly string[], other: readonly string[]): string[] {
 	return [...new Set([...one, ...other])]
 }
 
 type CheckedAnswer = CrosscheckResult['answers'][number]
 
 /** Collects each quoted place once, in order of first use; its citation number is its index plus one. */
-function citedPlaces(answers: readonly CheckedAnswer[]): Quote[] {
+function collectPlaces(answers: readonly CheckedAnswer[]): Quote[] {
 	const places: Quote[] = []
 	for (const quote of answers.flatMap((answer) => answer.quotes)) {
 		if (!places.some((known) => isSamePlace(known, quote))) places.push(quote)
@@ -49,31 +49,31 @@ function citedPlaces(answers: readonly CheckedAnswer[]): Quote[] {
 }
 
 /** Formats the report as sections that join to the whole document: title, one per question, sources, quality. */
-export function reportSections(title: string, checked: CrosscheckResult): string[] {
-	const places = citedPlaces(checked.answers)
+export function formatSections(title: string, checked: CrosscheckResult): string[] {
+	const places = collectPlaces(checked.answers)
 	return [
-		`# ${oneLine(title)}\n`,
-		...checked.answers.map((answer, at) => questionSection(at + 1, answer, places)),
-		sourcesSection(places),
-		qualitySection(checked),
+		`# ${toOneLine(title)}\n`,
+		...checked.answers.map((answer, at) => formatQuestion(at + 1, answer, places)),
+		formatSources(places),
+		formatQuality(checked),
 	]
 }
 
-function questionSection(
+function formatQuestion(
 	number: number,
 	{ question, quotes, covered, unknown_terms }: CheckedAnswer,
 	places: readonly Quote[],
 ): string {
 	const lines = quotes.map((quote) => {
 		const citation = places.findIndex((place) => isSamePlace(place, quote)) + 1
-		return `\n> ${quoted(quote.text)} [${citation}]\n`
+		return `\n> ${formatQuote(quote.text)} [${citation}]\n`
 	})
 	const unknown = unknown_terms.length === 0 ? '' : ` Words that occur nowhere: ${unknown_terms.join(', ')}.`
 	const gap = covered ? '' : `\nThe corpus does not cover this question.${unknown}\n`
-	return `\n## ${number}. ${oneLine(question)}\n${gap}${lines.join('')}`
+	return `\n## ${number}. ${toOneLine(question)}\n${gap}${lines.join('')}`
 }
 
-function sourcesSection(places: readonly Quote[]): string {
+function formatSources(places: readonly Quote[]): string {
 	const lines = places.map(
 		({ path, start, end, sha256 }, at) =>
 			`- [${at + 1}] \`${path}\`, bytes ${start} to ${end}, sha256 \`${sha256.slice(0, 16)}\`\n`,
@@ -81,22 +81,22 @@ function sourcesSection(places: readonly Quote[]): string {
 	return `\n## Sources\n\n${lines.length === 0 ? 'None.\n' : lines.join('')}`
 }
 
-function qualitySection({ scores, quality_score, uncovered }: CrosscheckResult): string {
+function formatQuality({ scores, quality_score, uncovered }: CrosscheckResult): string {
 	const rows = Object.entries({ ...scores, 'lowest of these': quality_score }).map(
 		([name, score]) => `| ${name} | ${score.toFixed(2)} |\n`,
 	)
-	const gaps = uncovered.map((question) => `- ${oneLine(question)}\n`).join('')
+	const gaps = uncovered.map((question) => `- ${toOneLine(question)}\n`).join('')
 	return `\n## Quality\n\n| check | score |\n|---|---|\n${rows.join('')}${gaps === '' ? '' : `\nNot covered:\n\n${gaps}`}`
 }
 
 /** Formats a quote as one block, with HTML escaped outside of code. */
-function quoted(text: string): string {
+function formatQuote(text: string): string {
 	const pieces = text.split(/(`+[^`]*`+)/)
 	const safe = pieces.map((piece, at) => (at % 2 === 1 ? piece : piece.replaceAll('<', '&lt;'))).join('')
 	return safe.replace(/\r?\n[ \t]*/g, '\n> ')
 }
 
-function oneLine(text: string): string {
+function toOneLine(text: string): string {
 	return text.replace(/\s+/g, ' ').trim().replaceAll('<', '&lt;')
 }
 
@@ -114,10 +114,10 @@ export function reportAgent(): Agent {
 		result: reportResult,
 		async execute(_step, context) {
 			context.signal.throwIfAborted()
-			const checked = resultOf(crosscheckResult, context.inputs)
-			const sections = reportSections(context.plan.query, checked)
-			const progress = unitProgress(context, 'sections')
-			const pace = pacer(context.signal, 1)
+			const checked = getResult(crosscheckResult, context.inputs)
+			const sections = formatSections(context.plan.query, checked)
+			const progress = createProgress(context, 'sections')
+			const pace = createPacer(context.signal, 1)
 			for (const [at, section] of sections.entries()) {
 				await pace()
 				context.output(section, { channel: 'text' })
@@ -125,7 +125,7 @@ export function reportAgent(): Agent {
 			}
 			context.signal.throwIfAborted()
 			const { artifact_id, name, bytes } = await context.artifact(REPORT_NAME, sections.join(''), 'text/markdown')
-			const places = citedPlaces(checked.answers)
+			const places = collectPlaces(checked.answers)
 			const data = {
 				kind: 'corpus.report',
 				artifact_id,

@@ -29,7 +29,7 @@ const RETRY = { max_attempts: 3, initial_ms: 200, factor: 2, max_ms: 5000 } as c
  */
 export function researchPlan({ corpus, questions, plan_id, concurrency = 4 }: ResearchTask): PlanSpec {
 	const asked = questions.map((question) => question.trim())
-	refuseBadQuestions(asked)
+	assertQuestions(asked)
 	return {
 		...(plan_id === undefined ? {} : { plan_id }),
 		query: asked.length === 1 ? `${asked[0]}` : `${asked[0]} (and ${asked.length - 1} more)`,
@@ -37,22 +37,22 @@ export function researchPlan({ corpus, questions, plan_id, concurrency = 4 }: Re
 		input: { ...(corpus === undefined ? {} : { corpus }), questions: asked },
 		max_concurrency: concurrency,
 		steps: [
-			researchStep('inventory', 'List the documents', [], {}),
-			researchStep('index', 'Index the passages', ['inventory'], {}),
-			...asked.flatMap((question, at) => questionSteps(question, at + 1)),
-			crosscheckStep(asked.map((_, at) => `extract_${at + 1}`)),
-			researchStep('report', 'Write the report', ['crosscheck'], {}),
+			createStep('inventory', 'List the documents', [], {}),
+			createStep('index', 'Index the passages', ['inventory'], {}),
+			...asked.flatMap((question, at) => createQuestionSteps(question, at + 1)),
+			createCrosscheckStep(asked.map((_, at) => `extract_${at + 1}`)),
+			createStep('report', 'Write the report', ['crosscheck'], {}),
 		],
 	}
 }
 
-function questionSteps(question: string, number: number): StepSpec[] {
+function createQuestionSteps(question: string, number: number): StepSpec[] {
 	const retrieve = {
-		...researchStep('retrieve', `Find passages: ${question}`, ['index'], { question }),
+		...createStep('retrieve', `Find passages: ${question}`, ['index'], { question }),
 		step_id: `retrieve_${number}`,
 	}
 	const extract = {
-		...researchStep('extract', `Choose quotes: ${question}`, [retrieve.step_id], {}),
+		...createStep('extract', `Choose quotes: ${question}`, [retrieve.step_id], {}),
 		step_id: `extract_${number}`,
 	}
 	return [
@@ -61,9 +61,9 @@ function questionSteps(question: string, number: number): StepSpec[] {
 	]
 }
 
-function crosscheckStep(depends_on: string[]): StepSpec {
+function createCrosscheckStep(depends_on: string[]): StepSpec {
 	return {
-		...researchStep('crosscheck', 'Compare the quotes with their sources', depends_on, { min_score: MIN_SCORE }),
+		...createStep('crosscheck', 'Compare the quotes with their sources', depends_on, { min_score: MIN_SCORE }),
 		quality: {
 			min_score: MIN_SCORE,
 			approve_score: MIN_SCORE,
@@ -75,11 +75,11 @@ function crosscheckStep(depends_on: string[]): StepSpec {
 
 type Kind = 'inventory' | 'index' | 'retrieve' | 'extract' | 'crosscheck' | 'report'
 
-function researchStep(kind: Kind, name: string, depends_on: string[], input: StepSpec['input']): StepSpec {
+function createStep(kind: Kind, name: string, depends_on: string[], input: StepSpec['input']): StepSpec {
 	return { step_id: kind, name, action: kind, agent_type: `corpus.${kind}`, input, depends_on, retry: RETRY }
 }
 
-function refuseBadQuestions(questions: readonly string[]): void {
+function assertQuestions(questions: readonly string[]): void {
 	const twice = questions.findIndex((question, at) => questions.indexOf(question) < at)
 	const empty = questions.indexOf('')
 	const at = Math.max(twice, empty)

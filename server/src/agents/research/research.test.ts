@@ -17,10 +17,10 @@ beforeAll(async () => {
 })
 afterAll(() => tides[Symbol.asyncDispose]())
 
-const agentsOf = ({ documents, indexes }: CorpusFolder) => researchAgents({ defaultCorpus: documents, indexDirectory: indexes })
+const listAgents = ({ documents, indexes }: CorpusFolder) => researchAgents({ defaultCorpus: documents, indexDirectory: indexes })
 
 function agentOf(folder: CorpusFolder, type: string): Agent {
-	const agent = agentsOf(folder).find((each) => each.type === type)
+	const agent = listAgents(folder).find((each) => each.type === type)
 	if (agent === undefined) throw new Error(`No agent ${type}`)
 	return agent
 }
@@ -47,7 +47,7 @@ for (const [kind, needed] of Object.entries(NEEDS)) {
 		`corpus.${kind}`,
 		() => agentOf(tides, `corpus.${kind}`),
 		async () => {
-			const ran = await runSteps(researchPlan({ questions: QUESTIONS }), agentsOf(tides))
+			const ran = await runSteps(researchPlan({ questions: QUESTIONS }), listAgents(tides))
 			return {
 				step: step(kind),
 				plan: { input: { questions: QUESTIONS } },
@@ -59,14 +59,14 @@ for (const [kind, needed] of Object.entries(NEEDS)) {
 }
 
 const research = async (folder: CorpusFolder, questions = QUESTIONS) => {
-	const ran = await runSteps(researchPlan({ questions }), agentsOf(folder))
-	const resultOf = (id: string) => ran.get(id)?.data
-	return { ran, resultOf, checks: ran.get('crosscheck')?.checks ?? [], score: ran.get('crosscheck')?.quality_score }
+	const ran = await runSteps(researchPlan({ questions }), listAgents(folder))
+	const getResult = (id: string) => ran.get(id)?.data
+	return { ran, getResult, checks: ran.get('crosscheck')?.checks ?? [], score: ran.get('crosscheck')?.quality_score }
 }
 
 describe('corpus research', () => {
 	it('answers from several files with quotes that equal the bytes of their sources', async () => {
-		const { resultOf, checks, score } = await research(tides)
+		const { getResult, checks, score } = await research(tides)
 		expect(score).toBe(1)
 		expect(checks.map(({ name, score: each, passed }) => [name, each, passed])).toEqual([
 			['coverage', 1, true],
@@ -74,7 +74,7 @@ describe('corpus research', () => {
 			['diversity', 1, true],
 		])
 		const sources: Record<string, string> = TIDES
-		const { answers } = extractResult.parse(resultOf('extract_1'))
+		const { answers } = extractResult.parse(getResult('extract_1'))
 		const quotes = answers.flatMap((answer) => answer.quotes)
 		expect(new Set(quotes.map(({ path }) => path))).toEqual(new Set(['moon.md', 'coast/harbour.txt']))
 		for (const { path, start, end, text } of quotes) {
@@ -87,19 +87,19 @@ describe('corpus research', () => {
 	})
 
 	it('quotes neither code nor unrelated text', async () => {
-		const { resultOf } = await research(tides)
-		const text = JSON.stringify([resultOf('extract_1'), resultOf('extract_2')])
+		const { getResult } = await research(tides)
+		const text = JSON.stringify([getResult('extract_1'), getResult('extract_2')])
 		expect(text).not.toContain('tide = moon')
 		expect(text).not.toContain('bread.md')
 	})
 
 	it('writes one report, streamed and stored alike, that cites every quote', async () => {
-		const { ran, resultOf } = await research(tides)
+		const { ran, getResult } = await research(tides)
 		const context = ran.get('report')?.context ?? recordingContext()
 		const [kept] = context.reports.flatMap((report) => (report.kind === 'artifact' ? [report] : []))
 		expect(kept?.content).toBe(outputOf(context, 'text'))
 		expect(kept?.artifact).toMatchObject({ name: 'report.md', media_type: 'text/markdown' })
-		const result = reportResult.parse(resultOf('report'))
+		const result = reportResult.parse(getResult('report'))
 		expect(result).toMatchObject({
 			artifact_id: kept?.artifact.artifact_id,
 			questions: 2,
@@ -138,7 +138,7 @@ describe('corpus research', () => {
 
 	it('marks a quote as false when its source changed or vanished after the extraction', async () => {
 		await using folder = await createCorpusFolder(TIDES)
-		const before = await runSteps(researchPlan({ questions: QUESTIONS }), agentsOf(folder), 'crosscheck')
+		const before = await runSteps(researchPlan({ questions: QUESTIONS }), listAgents(folder), 'crosscheck')
 		const inputs = Object.fromEntries(['extract_1', 'extract_2'].map((id) => [id, before.get(id)?.data ?? null]))
 		const crosscheck = () =>
 			callAgent(
@@ -158,7 +158,7 @@ describe('corpus research', () => {
 
 	it('quotes nothing from a file that changed after it was indexed', async () => {
 		await using folder = await createCorpusFolder(TIDES)
-		const before = await runSteps(researchPlan({ questions: QUESTIONS }), agentsOf(folder), 'extract_1')
+		const before = await runSteps(researchPlan({ questions: QUESTIONS }), listAgents(folder), 'extract_1')
 		await folder.write('moon.md', `${TIDES['moon.md']}!`)
 		const inputs = { retrieve_1: before.get('retrieve_1')?.data }
 		await expect(
@@ -184,19 +184,19 @@ describe('corpus research', () => {
 	it('accepts additional steps that search for a question with other words', async () => {
 		const asked = 'When does the ocean swell?'
 		const first = await research(tides, [asked])
-		expect(crosscheckResult.parse(first.resultOf('crosscheck')).uncovered).toEqual([asked])
+		expect(crosscheckResult.parse(first.getResult('crosscheck')).uncovered).toEqual([asked])
 		const retrieve = step('retrieve', { question: asked, search: 'tide moon' })
 		const found = await callAgent(
 			agentOf(tides, 'corpus.retrieve'),
 			retrieve,
-			recordingContext({ inputs: { index: first.resultOf('index') } }),
+			recordingContext({ inputs: { index: first.getResult('index') } }),
 		)
 		const more = await callAgent(
 			agentOf(tides, 'corpus.extract'),
 			step('extract'),
 			recordingContext({ inputs: { retrieve_2: found.data } }),
 		)
-		const inputs = { extract_1: first.resultOf('extract_1'), skipped: null, extract_2: more.data }
+		const inputs = { extract_1: first.getResult('extract_1'), skipped: null, extract_2: more.data }
 		const again = await callAgent(
 			agentOf(tides, 'corpus.crosscheck'),
 			step('crosscheck'),

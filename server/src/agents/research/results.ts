@@ -107,7 +107,7 @@ type Result = z.ZodObject<{ kind: z.ZodLiteral<string> }>
  *
  * @throws AgentError `bad_input` for a result of this kind that does not match its schema
  */
-export function resultsOf<Schema extends Result>(schema: Schema, inputs: StepContext['inputs']): z.output<Schema>[] {
+export function findResults<Schema extends Result>(schema: Schema, inputs: StepContext['inputs']): z.output<Schema>[] {
 	const { kind } = schema.shape
 	return Object.entries(inputs).flatMap(([stepId, result]) =>
 		isOfKind(result, kind.value) ? [parseInput(schema, result, `inputs.${stepId}`)] : [],
@@ -115,8 +115,8 @@ export function resultsOf<Schema extends Result>(schema: Schema, inputs: StepCon
 }
 
 /** Returns the first result of one kind. @throws AgentError `bad_input` when there is none */
-export function resultOf<Schema extends Result>(schema: Schema, inputs: StepContext['inputs']): z.output<Schema> {
-	const [result] = resultsOf(schema, inputs)
+export function getResult<Schema extends Result>(schema: Schema, inputs: StepContext['inputs']): z.output<Schema> {
+	const [result] = findResults(schema, inputs)
 	if (result !== undefined) return result
 	const { kind } = schema.shape
 	throw agentError('bad_input', `inputs: contains no result of a ${kind.value} step. Add such a step to depends_on.`, {
@@ -125,7 +125,7 @@ export function resultOf<Schema extends Result>(schema: Schema, inputs: StepCont
 }
 
 /** Returns the questions of a plan: `plan.input.questions`, or its query. */
-export function planQuestions(plan: StepContext['plan']): string[] {
+export function getQuestions(plan: StepContext['plan']): string[] {
 	const { questions } = parseInput(researchInput, plan.input, 'plan.input')
 	return questions ?? [parseInput(question, plan.query.slice(0, 1000), 'plan.query')]
 }

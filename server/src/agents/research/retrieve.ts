@@ -1,10 +1,10 @@
 import * as z from 'zod'
 import type { Agent } from '../../plans/agent.js'
 import { defineAgent } from '../define-agent.js'
-import { type CorpusPolicy, openCorpus, pacer, unitProgress } from './corpus.js'
+import { type CorpusPolicy, createPacer, createProgress, openCorpus } from './corpus.js'
 import type { CorpusIndex, IndexStore } from './index-store.js'
-import { indexResult, planQuestions, question, type RetrieveResult, resultOf, retrieveResult } from './results.js'
-import { searchTerms, withoutOtherForms } from './search.js'
+import { getQuestions, getResult, indexResult, question, type RetrieveResult, retrieveResult } from './results.js'
+import { extractTerms, removeOtherForms } from './search.js'
 
 const input = z.strictObject({
 	question: question.optional().describe("absent: the plan's first question"),
@@ -20,23 +20,23 @@ export function retrieveAgent(policy: CorpusPolicy, store: IndexStore): Agent {
 		result: retrieveResult,
 		async execute({ input: { question: own, search, limit } }, context) {
 			context.signal.throwIfAborted()
-			const asked = own ?? planQuestions(context.plan)[0] ?? context.plan.query
-			const { corpus: given, digest } = resultOf(indexResult, context.inputs)
+			const asked = own ?? getQuestions(context.plan)[0] ?? context.plan.query
+			const { corpus: given, digest } = getResult(indexResult, context.inputs)
 			const corpus = await openCorpus(given, policy)
 			using index = await store.open(corpus, digest, context.signal)
-			const terms = withoutOtherForms(searchTerms(search ?? asked))
-			const unknown_terms = await unknownTerms(index, terms, context.signal)
+			const terms = removeOtherForms(extractTerms(search ?? asked))
+			const unknown_terms = await findUnknownTerms(index, terms, context.signal)
 			const passages = index.search(terms, limit)
 			context.signal.throwIfAborted()
-			unitProgress(context, 'passages')(passages.length, passages.length)
+			createProgress(context, 'passages')(passages.length, passages.length)
 			const data: RetrieveResult = { kind: 'corpus.retrieve', corpus: given, question: asked, terms, unknown_terms, passages }
 			return { data }
 		},
 	})
 }
 
-async function unknownTerms(index: CorpusIndex, terms: readonly string[], signal: AbortSignal): Promise<string[]> {
-	const pace = pacer(signal, 1)
+async function findUnknownTerms(index: CorpusIndex, terms: readonly string[], signal: AbortSignal): Promise<string[]> {
+	const pace = createPacer(signal, 1)
 	const unknown: string[] = []
 	for (const term of terms) {
 		await pace()

@@ -18,7 +18,7 @@ const MAX_TERMS = 32
  * Extracts the search words of a question: lower case, each once, in order, without stop words (unless there are no others), at
  * most 32.
  */
-export function searchTerms(question: string): string[] {
+export function extractTerms(question: string): string[] {
 	const words = [...new Set(question.toLowerCase().match(WORD) ?? [])]
 	const telling = words.filter((word) => !STOP_WORDS.has(word))
 	return (telling.length > 0 ? telling : words).slice(0, MAX_TERMS)
@@ -30,7 +30,7 @@ export function quoteTerm(term: string): string {
 }
 
 /** Builds an FTS5 query for passages with any of the terms; BM25 ranks those with more and rarer ones first. */
-export function anyOf(terms: readonly string[]): string {
+export function matchAny(terms: readonly string[]): string {
 	return terms.map(quoteTerm).join(' OR ')
 }
 
@@ -60,7 +60,7 @@ export class TextSearch implements Disposable {
 	search(terms: readonly string[]): FoundText[] {
 		if (terms.length === 0) return []
 		const holders = terms.map((term) => ({ term, texts: new Set(this.#matches(quoteTerm(term))) }))
-		return this.#matches(anyOf(terms)).map((at) => ({
+		return this.#matches(matchAny(terms)).map((at) => ({
 			at,
 			terms: holders.filter(({ texts }) => texts.has(at)).map(({ term }) => term),
 		}))
@@ -78,7 +78,7 @@ export class TextSearch implements Disposable {
 }
 
 /** Removes terms that are another form of an earlier one: of "cursor" and "cursors", only the first stays. */
-export function withoutOtherForms(terms: readonly string[]): string[] {
+export function removeOtherForms(terms: readonly string[]): string[] {
 	using search = new TextSearch(terms)
 	return terms.filter((term, at) => {
 		const first = Math.min(...search.search([term]).map((found) => found.at))
