@@ -52,6 +52,34 @@ export const LIMITS: readonly Limit[] = [
 		beyond: 'the last of them closes with 4400',
 	},
 	{
+		what: 'requests that wait behind another one on an HTTP connection',
+		file: 'server/src/embed/http.ts',
+		name: 'MAX_WAITING_REQUESTS',
+		unit: 'requests',
+		beyond: 'nothing more is read',
+	},
+	{
+		what: 'id of a call on a tRPC WebSocket',
+		file: 'server/src/transports/websocket/trpc.ts',
+		name: 'MAX_ID_LENGTH',
+		unit: 'characters',
+		beyond: '`bad_request`',
+	},
+	{
+		what: 'all answers of a tRPC batch over HTTP (`connection_bytes` in the limits file)',
+		file: 'server/src/ops/limits.ts',
+		name: 'connection_bytes',
+		unit: 'bytes',
+		beyond: '`too_large` for the calls behind it',
+	},
+	{
+		what: 'answers of the process that wait for their clients (`answers_bytes` in the limits file)',
+		file: 'server/src/ops/limits.ts',
+		name: 'answers_bytes',
+		unit: 'bytes',
+		beyond: '`overloaded`; what has waited longest is cut first',
+	},
+	{
 		what: 'calls of one WebSocket that are worked on at one time',
 		file: 'server/src/transports/websocket/trpc.ts',
 		name: 'MAX_CALLS',
@@ -228,11 +256,11 @@ export const LIMITS: readonly Limit[] = [
 		beyond: 'the stream reads on from the log when there is room',
 	},
 	{
-		what: 'time a reader may take nothing of what waits for it',
+		what: 'time a client may take nothing of an answer or a stream',
 		file: 'server/src/connections/connections.ts',
 		name: 'stallTimeoutMs',
 		unit: 'ms',
-		beyond: '`end` with the reason `slow`, then 4308; cut after as long again; the reader may resume',
+		beyond: 'an answer is cut; a stream gets `end` with the reason `slow`, then 4308, and is cut after as long again',
 	},
 	{
 		what: 'time between two signs of life of a stream',

@@ -2,6 +2,7 @@ import type { HttpBindings } from '@hono/node-server'
 import { PlanstreamError } from '@planstream/shared'
 import { describe, expect, it } from 'vitest'
 import { startPlanstream } from '#test/support/plans/test-planstream.js'
+import { createAnswerBudget } from '#test/support/servers/answer-budget.js'
 import { createApp } from './app.js'
 import { LOCAL_AUTHENTICATOR } from './auth/authenticator.js'
 import { CONNECTION_LIMITS, Connections } from './connections/connections.js'
@@ -16,6 +17,7 @@ async function startApp(ready: () => Promise<unknown> = () => Promise.resolve())
 		services: {
 			...planstream,
 			connections: new Connections({ limit: 1, draining, clock: Date.now }),
+			answers: createAnswerBudget(),
 			schedule: processSchedule,
 			draining,
 			onProblem: (sentence) => void planstream.problems.push(sentence),
@@ -28,7 +30,7 @@ async function startApp(ready: () => Promise<unknown> = () => Promise.resolve())
 	})
 	const env = {
 		incoming: { rawHeaders: [], headers: { host: 'localhost' }, socket: { remoteAddress: '::1' } },
-		outgoing: { setHeader: () => undefined },
+		outgoing: { setHeader: () => undefined, closed: true },
 	} as unknown as HttpBindings
 	const ask = async (path: string) => {
 		const answer = await fetch(new Request(`http://localhost${path}`), env)

@@ -15,6 +15,7 @@ import { assertScope, type OnProblem, reportFailures } from './api/procedure.js'
 import { pathPattern, ROUTES, restRoutes } from './api/rest.js'
 import { createRouter, type Services } from './api/router.js'
 import type { Authenticator } from './auth/authenticator.js'
+import { type AnswerBudget, HttpAnswer } from './connections/answer-budget.js'
 import type { ConnectionLimits } from './connections/connections.js'
 import { Fanout } from './delivery/fanout.js'
 import type { Principal } from './hub/principal.js'
@@ -39,7 +40,7 @@ export interface AppOptions {
 
 /** Everything this server answers: requests and upgrades. */
 export interface App extends UpgradeRouter {
-	readonly fetch: (request: Request, env: AppBindings) => Response | Promise<Response>
+	readonly fetch: (request: Request, env: AppBindings) => Promise<Response>
 	/** Streams of plan events. */
 	readonly deliveries: Fanout
 	/** Every address with its method, for whoever walks them. */
@@ -66,7 +67,7 @@ export function createApp({ services, artifacts, authority, limits, ready, metri
 	const router = createRouter(services)
 	const deliveries = new Fanout(services.hub, { ...services, clock: () => performance.now() })
 	const transport = { ...services, deliveries, router, authority, limits, contextOf }
-	const open = openRoutes(ready)
+	const open = openRoutes(ready, services.answers)
 	const guarded: Routes = new Hono<Env>({ strict: false })
 	guarded.use(identify(authority))
 	guarded.route(
@@ -100,7 +101,12 @@ export function createApp({ services, artifacts, authority, limits, ready, metri
 	refuseOtherMethods(app, methods)
 	const upgrades = { '/trpc': trpcWebSocket(transport), [WEBSOCKET_PATH]: plainWebSocket(transport) }
 	return {
-		fetch: (request, env) => app.fetch(request, env),
+		fetch: async (request, env) => {
+			const response = await app.fetch(request, env)
+			// A stream has begun by itself, and is watched when it finds no room.
+			if (!env.outgoing.headersSent) services.answers.add(new HttpAnswer(env.outgoing))
+			return response
+		},
 		...upgradeRouter({ upgrades, authority, onProblem }),
 		deliveries,
 		routes: app.routes,
@@ -108,7 +114,7 @@ export function createApp({ services, artifacts, authority, limits, ready, metri
 }
 
 /** The routes that need no credentials, after the check that the process is alive. */
-function openRoutes(ready: AppOptions['ready']): Routes {
+function openRoutes(ready: AppOptions['ready'], answers: AnswerBudget): Routes {
 	const open: Routes = new Hono<Env>({ strict: false })
 	open.get('/health/ready', async (context) => {
 		try {
@@ -118,6 +124,11 @@ function openRoutes(ready: AppOptions['ready']): Routes {
 			throw thrown
 		}
 		return context.json({ status: 'ready' })
+	})
+	// Comes after the checks of health, and before everything else.
+	open.use(async (_context, next) => {
+		answers.assertRoom()
+		await next()
 	})
 	open.route('/', descriptions())
 	return open

@@ -2,15 +2,44 @@ import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
 import { type Contract, contract, type ProcedureName, type Scope } from '@planstream/shared/schemas'
 import { initTRPC } from '@trpc/server'
 import type { Authenticator } from '../auth/authenticator.js'
+import type { AnswerBudget } from '../connections/answer-budget.js'
 import type { Principal } from '../hub/principal.js'
 import { formatError, toTrpcError, typedError } from './errors.js'
 import { checkJson } from './input.js'
+
+/** The answers of one request or connection, where several calls share it. */
+export interface AnswerTurns {
+	/**
+	 * Resolves when an answer that may be large may be made. Disposing the result passes the turn on.
+	 *
+	 * @throws PlanstreamError `too_large` when the calls before have used up what there is
+	 */
+	take(): Promise<Disposable>
+	/**
+	 * Counts an answer.
+	 *
+	 * @throws PlanstreamError `too_large` when it is more than what is left
+	 */
+	count(answer: unknown): void
+}
+
+/** Queries whose answers may have megabytes. `plans.history` takes its turn by itself, after it has waited for an event. */
+const LARGE_ANSWERS: ReadonlySet<ProcedureName> = new Set([
+	'plans.list',
+	'plans.get',
+	'plans.result',
+	'steps.result',
+	'reviews.list',
+	'clients.list',
+])
 
 /** What every procedure knows of its caller, whatever the transport. */
 export interface Context {
 	readonly principal: Principal
 	/** Names the request in the log; absent for a call that is no request of its own. */
 	readonly requestId?: string | undefined
+	/** Absent for a call that is a request of its own. */
+	readonly turns?: AnswerTurns | undefined
 }
 
 /** Makes the context of a call from what its adapter gives. */
@@ -56,8 +85,19 @@ export const t = initTRPC
 		},
 	})
 
+export interface ProcedureServices {
+	/** Told of every failure nobody foresaw, once. */
+	readonly onProblem: OnProblem
+	/** The bytes of answers that wait for their clients. */
+	readonly answers: AnswerBudget
+}
+
 /** The procedure that all others are made from: typed failures, who calls, then the caller's scope, then the border. */
-export function baseProcedure<Name extends ProcedureName>(name: Name, onProblem: OnProblem, admit: Authentication) {
+export function baseProcedure<Name extends ProcedureName>(
+	name: Name,
+	{ onProblem, answers }: ProcedureServices,
+	admit: Authentication,
+) {
 	const { scope, input: schema } = contract[name]
 	return t.procedure
 		.meta({ scope })
@@ -68,9 +108,16 @@ export function baseProcedure<Name extends ProcedureName>(name: Name, onProblem:
 			throw toTrpcError(reportFailures(typedError(result.error, { procedure: path, input }), onProblem, path, ctx.requestId))
 		})
 		.use(async ({ next, ctx }) => next({ ctx: await admit(ctx) }))
-		.use(async ({ next, ctx }) => {
+		.use(async ({ next, ctx, type }) => {
 			assertAllowed(ctx.principal, name)
-			return next()
+			answers.assertRoom()
+			using _turn = LARGE_ANSWERS.has(name) ? await ctx.turns?.take() : undefined
+			const result = await next()
+			if (!result.ok || type !== 'query') return result
+			// Answers that were made meanwhile count before this one is written.
+			answers.assertRoom()
+			ctx.turns?.count(result.data)
+			return result
 		})
 		.use(async ({ next, getRawInput }) => {
 			const sent = await getRawInput()

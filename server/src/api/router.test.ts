@@ -3,6 +3,7 @@ import { contract, SCOPES } from '@planstream/shared/schemas'
 import { isTrackedEnvelope, TRPCError } from '@trpc/server'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startPlanstream, type TestPlanstream } from '#test/support/plans/test-planstream.js'
+import { createAnswerBudget } from '#test/support/servers/answer-budget.js'
 import { Connections } from '../connections/connections.js'
 import { LOCAL_PRINCIPAL, type Principal } from '../hub/principal.js'
 import { processSchedule } from '../ops/clock.js'
@@ -33,6 +34,7 @@ function start({
 		log,
 		executor,
 		connections,
+		answers: createAnswerBudget(),
 		schedule: processSchedule,
 		draining: draining.signal,
 		onProblem,

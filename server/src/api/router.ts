@@ -2,6 +2,7 @@ import type { ClientsOutput, PublishInput } from '@planstream/shared'
 import type { Contract, commandInput, ProcedureName, ProcedureSpec, Wire } from '@planstream/shared/schemas'
 import type { TRPCMutationProcedure, TRPCQueryProcedure, TRPCSubscriptionProcedure } from '@trpc/server'
 import type * as z from 'zod'
+import type { AnswerBudget } from '../connections/answer-budget.js'
 import type { Connections } from '../connections/connections.js'
 import type { Hub } from '../hub/hub.js'
 import type { Principal } from '../hub/principal.js'
@@ -58,6 +59,8 @@ export interface Services {
 	readonly log: EventLog
 	readonly executor: Executor
 	readonly connections: Connections
+	/** The bytes of answers that wait for their clients. */
+	readonly answers: AnswerBudget
 	readonly schedule: Schedule
 	/** Aborts with a {@link PlanstreamError} `draining` when the server stops: each stream then ends with a last `end` frame. */
 	readonly draining: AbortSignal
@@ -74,8 +77,9 @@ export type AppRouter = ReturnType<typeof createRouter>
  *
  * @param admit - whose a call is. @defaultValue the transport has said so
  */
-export function createRouter({ hub, log, executor, connections, schedule, draining, onProblem }: Services, admit = authenticate) {
-	const procedure = <Name extends ProcedureName>(name: Name) => baseProcedure(name, onProblem, admit)
+export function createRouter(services: Services, admit = authenticate) {
+	const { hub, log, executor, connections, schedule, draining, onProblem } = services
+	const procedure = <Name extends ProcedureName>(name: Name) => baseProcedure(name, services, admit)
 	const command = (
 		ctx: Pick<Context, 'principal'>,
 		{ plan_id, idempotency_key, expected_revision }: CommandInput,
@@ -108,8 +112,8 @@ export function createRouter({ hub, log, executor, connections, schedule, draini
 			changes: procedure('plans.changes').subscription(async function* ({ ctx, input, signal = new AbortController().signal }) {
 				yield* livePlanList({ principal: ctx.principal, input, signal, hub, draining, schedule, onProblem })
 			}),
-			history: procedure('plans.history').query(({ ctx: { principal }, input, signal }) =>
-				planHistory({ hub, principal, input, signal, draining, schedule }),
+			history: procedure('plans.history').query(({ ctx: { principal, turns }, input, signal }) =>
+				planHistory({ hub, principal, input, signal, draining, schedule, turns }),
 			),
 			subscribers: procedure('plans.subscribers').query(({ ctx, input: { plan_id } }) => {
 				return { plan_id, subscriber_count: connections.countSubscribers(ctx.principal.tenant, plan_id) }

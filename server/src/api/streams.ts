@@ -15,7 +15,7 @@ import { getResumeCursor, parseEvent } from '../hub/stream.js'
 import type { Schedule } from '../ops/clock.js'
 import { toTrpcError, typedError } from './errors.js'
 import { positionOf, toReadRequest } from './input.js'
-import { type OnProblem, reportFailures } from './procedure.js'
+import { type AnswerTurns, type OnProblem, reportFailures } from './procedure.js'
 import { listQuery } from './reads.js'
 
 /**
@@ -142,6 +142,8 @@ interface PlanHistoryOptions {
 	/** Aborts when the server stops. */
 	readonly draining: AbortSignal
 	readonly schedule: Schedule
+	/** Absent where the page is the only answer. */
+	readonly turns: AnswerTurns | undefined
 }
 
 /**
@@ -149,12 +151,19 @@ interface PlanHistoryOptions {
  * of a parsed object.
  */
 export async function planHistory(options: PlanHistoryOptions): Promise<HistoryOutput> {
-	const { hub, principal, input, signal, draining, schedule } = options
+	const { hub, principal, input, signal, draining, schedule, turns } = options
 	const { plan_id, after, limit, wait_ms } = input
 	const over = new AbortController()
 	using _timer = wait_ms === 0 ? null : schedule(() => over.abort(), wait_ms)
 	if (wait_ms === 0) over.abort()
 	using waiting = joinSignals(over.signal, signal, draining, principal.expired)
-	const page = await hub.page(principal, plan_id, { after: positionOf(after), limit, waiting: waiting.signal })
+	const request = { after: positionOf(after), limit, waiting: waiting.signal }
+	if (turns !== undefined && wait_ms > 0) {
+		// Other calls go on while this one waits for an event: only the page itself is read in turn.
+		await hub.page(principal, plan_id, { ...request, limit: 1 })
+		over.abort()
+	}
+	using _turn = await turns?.take()
+	const page = await hub.page(principal, plan_id, request)
 	return { plan_id, event_count: page.events.length, ...page, events: page.events.map(parseEvent) }
 }

@@ -6,6 +6,7 @@ import type { Hono } from 'hono'
 import { hostAuthentication, type OnProblem } from '../api/procedure.js'
 import { type AppRouter, createRouter, type Services } from '../api/router.js'
 import { type App, type AppBindings, createApp } from '../app.js'
+import { AnswerBudget } from '../connections/answer-budget.js'
 import { CONNECTION_LIMITS, Connections } from '../connections/connections.js'
 import type { EventHandler } from '../hub/handlers.js'
 import { Hub } from '../hub/hub.js'
@@ -114,6 +115,7 @@ export class OpenPlanstream implements Planstream {
 	readonly onProblem: OnProblem
 	readonly #opened: Opened
 	readonly #connections: Connections
+	readonly #answers: AnswerBudget
 	readonly #inner: App
 	readonly #requests = new OpenRequests()
 	readonly #retention: Retention
@@ -147,12 +149,19 @@ export class OpenPlanstream implements Planstream {
 			onProblem,
 		})
 		this.#connections = new Connections({ limit: maxConnections, draining, clock: Date.now })
+		this.#answers = new AnswerBudget({
+			limits: () => opened.limits.limits.server,
+			stallTimeoutMs: CONNECTION_LIMITS.stallTimeoutMs,
+			clock: () => performance.now(),
+			schedule: processSchedule,
+		})
 		const { hub, executor } = this
 		const services: Services = {
 			hub,
 			log,
 			executor,
 			connections: this.#connections,
+			answers: this.#answers,
 			schedule: processSchedule,
 			draining,
 			onProblem,
@@ -225,7 +234,13 @@ export class OpenPlanstream implements Planstream {
 	#measureCaches() {
 		const { states, writers } = this.hub.report()
 		const { characters } = this.#opened.log.metrics
-		return { writers, state_plans: states.plans, state_bytes: states.bytes, tail_characters: characters }
+		return {
+			writers,
+			state_plans: states.plans,
+			state_bytes: states.bytes,
+			tail_characters: characters,
+			answer_bytes: this.#answers.bytes,
+		}
 	}
 
 	async reload(): Promise<void> {

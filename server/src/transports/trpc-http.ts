@@ -1,21 +1,27 @@
 import type { HttpBindings } from '@hono/node-server'
-import { fetchRequestHandler } from '@trpc/server/adapters/fetch'
+import { PlanstreamError } from '@planstream/shared'
+import { type FetchCreateContextFnOptions, fetchRequestHandler } from '@trpc/server/adapters/fetch'
 import { Hono } from 'hono'
-import type { Context } from '../api/procedure.js'
+import { toTrpcError } from '../api/errors.js'
+import type { AnswerTurns, Context } from '../api/procedure.js'
 import { readSubscriptionCall, type TrpcHttpOptions, TrpcSse } from './sse/trpc.js'
 import { MAX_BATCH_CALLS, reportAdapterFailures } from './trpc-errors.js'
 
 /** tRPC over HTTP below `/trpc`: queries, mutations, batches of them, and subscriptions as server-sent events. */
 export function trpcRoutes(options: TrpcHttpOptions): Hono<{ Bindings: HttpBindings }> {
-	const { router, contextOf } = options
+	const { router, contextOf, answers } = options
 	const onError = reportAdapterFailures(options.onProblem)
 	const subscriptions = new TrpcSse(options)
 	const app = new Hono<{ Bindings: HttpBindings }>()
 	app.on(['GET', 'POST'], '/trpc/*', async (context) => {
 		const call = readSubscriptionCall(context.req.raw)
 		if (call !== null) return subscriptions.answer(context, call)
-		const createContext = (): Context => contextOf(context)
 		const req = context.req.raw
+		const turns = isBatch(req) ? new BatchAnswers(answers.connectionBytes) : undefined
+		const createContext = ({ info: { type, isBatchCall } }: FetchCreateContextFnOptions): Context => {
+			if (type === 'subscription' && !isBatchCall) throw unreadableSubscription()
+			return { ...contextOf(context), turns }
+		}
 		const response = await fetchRequestHandler({
 			endpoint: '/trpc',
 			req,
@@ -30,4 +36,51 @@ export function trpcRoutes(options: TrpcHttpOptions): Hono<{ Bindings: HttpBindi
 		return context.newResponse(response.body, response)
 	})
 	return app
+}
+
+/** tRPC's own adapter may answer no subscription: its streams are neither counted nor watched. */
+function unreadableSubscription(): Error {
+	const message = 'The subscription could not be read. Ask for it by GET at /trpc/ and its name, with the input as JSON.'
+	return toTrpcError(new PlanstreamError('bad_request', message))
+}
+
+/** Whether a request has more than one call; only then are the answers measured. */
+function isBatch({ url }: Request): boolean {
+	const { pathname, searchParams } = new URL(url)
+	return searchParams.get('batch') === '1' && /,|%2c/i.test(pathname)
+}
+
+/** The answers of one batch: those that may be large are made one after another, and together they have a limit. */
+class BatchAnswers implements AnswerTurns {
+	readonly #limit: number
+	#left: number
+	#last: Promise<void> = Promise.resolve()
+
+	/** @param limit - bytes of all answers */
+	constructor(limit: number) {
+		this.#limit = limit
+		this.#left = limit
+	}
+
+	async take(): Promise<Disposable> {
+		const before = this.#last
+		let pass = (): void => undefined
+		this.#last = new Promise((resolve) => {
+			pass = resolve
+		})
+		await before
+		if (this.#left > 0) return { [Symbol.dispose]: pass }
+		pass()
+		throw this.#tooLarge()
+	}
+
+	count(answer: unknown): void {
+		this.#left -= Buffer.byteLength(JSON.stringify(answer) ?? '')
+		if (this.#left < 0) throw this.#tooLarge()
+	}
+
+	#tooLarge(): PlanstreamError {
+		const message = `The answers of this batch have more than ${this.#limit} bytes together. Ask in smaller batches.`
+		return new PlanstreamError('too_large', message, { limit: this.#limit })
+	}
 }

@@ -20,10 +20,13 @@ import { openLog } from '../../../server/src/log/open.js'
 import type { TailLog } from '../../../server/src/log/tail.js'
 import { processSchedule } from '../../../server/src/ops/clock.js'
 import { TestPlanstream } from '../plans/test-planstream.js'
+import { type BudgetOptions, createAnswerBudget } from './answer-budget.js'
 
 export interface StreamServerOptions {
 	readonly maxConnections?: number
 	readonly limits?: Partial<ConnectionLimits>
+	/** Bytes of answers that may wait. */
+	readonly budget?: BudgetOptions
 	/** @defaultValue this machine's user, without a key */
 	readonly authority?: Authenticator
 }
@@ -43,14 +46,18 @@ export class StreamServer implements AsyncDisposable {
 	readonly #http: Server
 	readonly #draining = new AbortController()
 
-	private constructor(log: TailLog, { maxConnections = 100, limits, authority = LOCAL_AUTHENTICATOR }: StreamServerOptions) {
+	private constructor(
+		log: TailLog,
+		{ maxConnections = 100, limits, budget, authority = LOCAL_AUTHENTICATOR }: StreamServerOptions,
+	) {
 		this.#log = log
 		this.#planstream = new TestPlanstream(log, [])
 		const { hub, executor, artifacts, problems } = this.#planstream
 		const draining = this.#draining.signal
 		const onProblem = (sentence: string, error?: Error) => void problems.push(`${sentence} ${error?.stack ?? ''}`)
 		this.connections = new Connections({ limit: maxConnections, draining, clock: Date.now })
-		this.services = { hub, log, executor, connections: this.connections, schedule: processSchedule, draining, onProblem }
+		const answers = createAnswerBudget({ stallTimeoutMs: limits?.stallTimeoutMs, ...budget })
+		this.services = { hub, log, executor, connections: this.connections, answers, schedule: processSchedule, draining, onProblem }
 		const { fetch, upgrade, routes, deliveries } = createApp({
 			services: this.services,
 			artifacts,

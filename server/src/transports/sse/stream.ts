@@ -2,8 +2,10 @@ import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { constants, createGzip, type Gzip } from 'node:zlib'
 import type { HttpBindings } from '@hono/node-server'
+import type { PlanstreamError } from '@planstream/shared'
 import type { Context as HonoContext } from 'hono'
 import { parseAccept } from 'hono/utils/accept'
+import { type AnswerBudget, socketProgress, type UnreadOutput } from '../../connections/answer-budget.js'
 import type {
 	CarriedStream,
 	Connection,
@@ -13,7 +15,6 @@ import type {
 	Transport,
 } from '../../connections/connections.js'
 import { type SendBuffer, WriteQueue } from '../../connections/flow.js'
-import { SlowConsumerTimer } from '../../connections/liveness.js'
 import type { Principal } from '../../hub/principal.js'
 import type { Schedule } from '../../ops/clock.js'
 
@@ -49,6 +50,7 @@ function gzipHeaders({ vary, ...headers }: OutgoingHttpHeaders): OutgoingHttpHea
 
 export interface SseStreamOptions {
 	readonly connections: Connections
+	readonly answers: AnswerBudget
 	readonly limits: ConnectionLimits
 	readonly schedule: Schedule
 }
@@ -83,7 +85,7 @@ export interface SseOpening {
  * A response that is a stream of server-sent events, counted as a connection until it is disposed, which also ends it. After the headers
  * everything is written to the socket itself, in the frames of HTTP: so the same bytes go to every reader.
  */
-export class SseStream implements ConnectionEnds, SendBuffer, Disposable {
+export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disposable {
 	readonly transport: Transport
 	readonly connection: Connection
 	readonly #options: SseStreamOptions
@@ -91,8 +93,6 @@ export class SseStream implements ConnectionEnds, SendBuffer, Disposable {
 	readonly #socket: Socket
 	readonly #turns: WriteQueue
 	readonly #content: SseContent
-	/** Made when there is no room for the first time. */
-	#stall: SlowConsumerTimer | null = null
 	#heartbeat: Disposable | null = null
 	#closing: Disposable | null = null
 	/** Resolves when the headers are on the socket, which an answer before this one may still have. */
@@ -133,6 +133,18 @@ export class SseStream implements ConnectionEnds, SendBuffer, Disposable {
 
 	get limit(): number {
 		return this.#options.limits.sendBufferBytes
+	}
+
+	get progress(): number {
+		return socketProgress(this.#socket)
+	}
+
+	get isOver(): boolean {
+		return this.#socket.destroyed || this.queued === 0
+	}
+
+	giveUp(reason: PlanstreamError): void {
+		this.connection.leave(reason)
 	}
 
 	get lagging(): boolean {
@@ -189,7 +201,7 @@ export class SseStream implements ConnectionEnds, SendBuffer, Disposable {
 		// A reader of SSE says nothing; that it takes what is sent is its sign of life.
 		if (this.#socket.writableLength === 0) this.connection.touch()
 		if (hasRoom || this.queued === 0) return true
-		if (this.#gzip === null) this.#watchStall().arm()
+		if (this.#gzip === null) this.#options.answers.watch(this)
 		return !this.#turns.full
 	}
 
@@ -227,15 +239,9 @@ export class SseStream implements ConnectionEnds, SendBuffer, Disposable {
 	#openGzip(gzip: Gzip, block: string, opened: () => void): void {
 		const response = this.#response
 		response.once('close', () => gzip.destroy())
-		gzip.on('pause', () => this.#watchStall().arm())
+		gzip.on('pause', () => this.#options.answers.watch(this))
 		gzip.pipe(response)
 		gzip.write(block, opened)
-	}
-
-	/** A response hears of its socket's timeout, and its server would close a socket of which nobody hears. */
-	#watchStall(): SlowConsumerTimer {
-		this.#stall ??= new SlowConsumerTimer(this.#socket, this.#options.limits.stallTimeoutMs, this.connection, this.#response)
-		return this.#stall
 	}
 
 	/** Nothing is added to what a reader has not taken: that is on its way and shows life by itself. */

@@ -41,15 +41,16 @@ const PREFIX = '/trpc/'
 const SUBSCRIPTIONS = new Set(Object.entries(contract).flatMap(([name, { kind }]) => (kind === 'subscription' ? [name] : [])))
 
 /**
- * Reads a request for a subscription.
+ * Reads a request for a subscription. The procedure alone decides: a header such as `Content-Type` would hand the stream to an adapter that
+ * neither counts nor watches it.
  *
  * @returns null for any other call, and for a request that is refused before it is one
  */
 export function readSubscriptionCall({ method, url, headers }: Request): SubscriptionCall | null {
 	const { pathname, searchParams } = new URL(url)
-	if (method !== 'GET' || searchParams.get('batch') === '1' || !isJson(headers)) return null
+	if (method !== 'GET' || searchParams.get('batch') === '1') return null
 	try {
-		const path = decodeURIComponent(pathname.slice(PREFIX.length))
+		const path = decodeURIComponent(pathname.slice(PREFIX.length)).replace(/^\/+|\/+$/g, '')
 		if (!SUBSCRIPTIONS.has(path)) return null
 		const params = searchParams.get('connectionParams')
 		const connectionParams = params === null ? null : parseConnectionParamsFromString(params)
@@ -61,13 +62,6 @@ export function readSubscriptionCall({ method, url, headers }: Request): Subscri
 	} catch {
 		return null
 	}
-}
-
-/** Whether the request is what tRPC reads by itself: it may also ask for lines of JSON, or carry a form. */
-function isJson(headers: Headers): boolean {
-	const asks = `${headers.get('trpc-accept') ?? ''} ${headers.get('accept') ?? ''}`
-	const type = headers.get('content-type')
-	return !asks.includes('application/jsonl') && (type === null || type.startsWith('application/json'))
 }
 
 function parse(text: string | null): unknown {

@@ -3,9 +3,10 @@ import type { Socket } from 'node:net'
 import { asPlanstreamError, ERRORS, PlanstreamError } from '@planstream/shared'
 import { WebSocket, WebSocketServer } from 'ws'
 import { type Authenticator, chooseProtocol } from '../../auth/authenticator.js'
+import { type AnswerBudget, socketProgress, type UnreadOutput } from '../../connections/answer-budget.js'
 import type { Connection, ConnectionEnds, ConnectionLimits, Connections, Transport } from '../../connections/connections.js'
 import { type SendBuffer, WriteQueue } from '../../connections/flow.js'
-import { Heartbeat, SlowConsumerTimer } from '../../connections/liveness.js'
+import { Heartbeat } from '../../connections/liveness.js'
 import type { ByteSink } from '../../delivery/target.js'
 import type { Principal } from '../../hub/principal.js'
 import type { Schedule } from '../../ops/clock.js'
@@ -17,6 +18,7 @@ import { refuse } from './upgrade.js'
 export interface AcceptedOptions extends ConnectionLimits {
 	readonly transport: Transport
 	readonly connections: Connections
+	readonly answers: AnswerBudget
 	readonly schedule: Schedule
 }
 
@@ -25,7 +27,7 @@ export interface AcceptedOptions extends ConnectionLimits {
  * to read, to ping and to close: a frame that was made once goes to every socket as it is. What `ws` writes itself are whole frames, too,
  * so that none ends up inside another.
  */
-export class AcceptedSocket implements ByteSink, ConnectionEnds, SendBuffer {
+export class AcceptedSocket implements ByteSink, ConnectionEnds, SendBuffer, UnreadOutput {
 	readonly client: WebSocket
 	/** What the WebSocket was made of. */
 	readonly writable: Socket
@@ -34,8 +36,6 @@ export class AcceptedSocket implements ByteSink, ConnectionEnds, SendBuffer {
 	readonly turns: WriteQueue
 	readonly framings: Framings
 	readonly #options: AcceptedOptions
-	/** Made when there is no room for the first time. */
-	#stall: SlowConsumerTimer | null = null
 
 	/** @throws PlanstreamError `too_many_connections`, `draining` */
 	constructor(client: WebSocket, socket: Socket, options: AcceptedOptions, framings: Framings) {
@@ -73,9 +73,20 @@ export class AcceptedSocket implements ByteSink, ConnectionEnds, SendBuffer {
 	write(frame: Buffer): boolean {
 		if (this.client.readyState !== WebSocket.OPEN) return true
 		if (this.writable.write(frame) || this.writable.writableLength === 0) return true
-		this.#stall ??= new SlowConsumerTimer(this.writable, this.#options.stallTimeoutMs, this.connection)
-		this.#stall.arm()
+		this.#options.answers.watch(this)
 		return !this.turns.full
+	}
+
+	get progress(): number {
+		return socketProgress(this.writable)
+	}
+
+	get isOver(): boolean {
+		return this.writable.destroyed || this.writable.writableLength === 0
+	}
+
+	giveUp(reason: PlanstreamError): void {
+		this.connection.leave(reason)
 	}
 
 	/** Sends a message to this one client. */
@@ -100,6 +111,7 @@ export interface AcceptOptions {
 	/** Bytes of one frame from the client; a larger one closes the WebSocket. */
 	readonly maxFrameBytes: number
 	readonly connections: Connections
+	readonly answers: AnswerBudget
 	readonly limits: ConnectionLimits
 	readonly schedule: Schedule
 }
@@ -117,8 +129,8 @@ const DEFLATE = { serverMaxWindowBits: WINDOW_BITS, clientNoContextTakeover: tru
 /** Nothing is kept of it, so that one is enough. */
 const NOT_COMPRESSED = new Framings(PLAIN)
 
-export function acceptWebSockets({ transport, maxFrameBytes, connections, limits, schedule }: AcceptOptions): Accept {
-	const options: AcceptedOptions = { ...limits, transport, connections, schedule }
+export function acceptWebSockets({ transport, maxFrameBytes, connections, answers, limits, schedule }: AcceptOptions): Accept {
+	const options: AcceptedOptions = { ...limits, transport, connections, answers, schedule }
 	const server = new WebSocketServer({
 		noServer: true,
 		clientTracking: false,

@@ -7,6 +7,7 @@ import { checkJson, parseJson, readClientId, toReadRequest } from '../../api/inp
 import { assertAllowed, type OnProblem, reportFailures } from '../../api/procedure.js'
 import { type QueryParameters, readQuery } from '../../api/rest.js'
 import type { Authenticator } from '../../auth/authenticator.js'
+import type { AnswerBudget } from '../../connections/answer-budget.js'
 import type { CarriedStream, ConnectionLimits, Connections } from '../../connections/connections.js'
 import { ReadGate } from '../../connections/flow.js'
 import type { Fanout, Subscriber } from '../../delivery/fanout.js'
@@ -270,6 +271,7 @@ const MAX_MESSAGE_BYTES = 64 * 1024
 export interface PlainWebSocketOptions {
 	readonly deliveries: Fanout
 	readonly connections: Connections
+	readonly answers: AnswerBudget
 	readonly limits: ConnectionLimits
 	readonly authority: Authenticator
 	readonly schedule: Schedule

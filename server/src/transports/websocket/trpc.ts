@@ -1,17 +1,19 @@
 import { setMaxListeners } from 'node:events'
 import type { IncomingMessage } from 'node:http'
-import { type EndFrame, ERRORS, type PlanstreamError } from '@planstream/shared'
+import { type EndFrame, ERRORS, PlanstreamError } from '@planstream/shared'
 import { callTRPCProcedure, TRPCError, type TRPCProcedureType } from '@trpc/server'
 import { parseConnectionParamsFromUnknown, type TRPCRequestInfo } from '@trpc/server/http'
 import { parseTRPCMessage, type TRPCClientOutgoingMessage } from '@trpc/server/rpc'
 import type { WebSocket } from 'ws'
+import { toTrpcError } from '../../api/errors.js'
 import { clientIdOf, readClientId, toReadRequest } from '../../api/input.js'
-import type { Context, OnProblem } from '../../api/procedure.js'
+import type { AnswerTurns, Context, OnProblem } from '../../api/procedure.js'
 import type { AppRouter } from '../../api/router.js'
 import { controllerFor, PlanEvents } from '../../api/streams.js'
 import type { Authenticator } from '../../auth/authenticator.js'
+import type { AnswerBudget } from '../../connections/answer-budget.js'
 import type { CarriedStream, ConnectionLimits, Connections } from '../../connections/connections.js'
-import { CallLimiter, ReadGate } from '../../connections/flow.js'
+import { CallLimiter, ReadGate, WriteQueue } from '../../connections/flow.js'
 import type { Fanout, Subscriber } from '../../delivery/fanout.js'
 import type { ByteSink, Encoding, StreamTarget } from '../../delivery/target.js'
 import { encodeItem, getResumeCursor } from '../../hub/stream.js'
@@ -23,6 +25,9 @@ import type { Upgrade } from './upgrade.js'
 
 /** Calls of one connection that are worked on at one time; the rest waits, and so does what the client has not sent yet. */
 const MAX_CALLS = 100
+
+/** Characters of the id of a request, which every item of its subscription repeats. */
+const MAX_ID_LENGTH = 64
 
 /** What an answer repeats of its request. */
 interface RequestHead {
@@ -73,6 +78,8 @@ interface Entry {
 /** What answers calls that are no subscriptions. */
 interface Work {
 	readonly calls: CallLimiter
+	/** Lets answers that may be large be made one after another, each when there is room for it. */
+	readonly large: WriteQueue
 	readonly closed: AbortController
 }
 
@@ -114,8 +121,13 @@ class TrpcSocket {
 	}
 
 	/** Calls a procedure with the context of this connection. */
-	async call({ path, type, input, batchIndex }: TrpcCall, signal: AbortSignal | undefined): Promise<unknown> {
-		const ctx = await this.#context
+	async call(
+		{ path, type, input, batchIndex }: TrpcCall,
+		signal: AbortSignal | undefined,
+		turns?: AnswerTurns,
+	): Promise<unknown> {
+		const context = await this.#context
+		const ctx = turns === undefined ? context : { ...context, turns }
 		const getRawInput = (): Promise<unknown> => Promise.resolve(input)
 		return callTRPCProcedure({ router: this.service.router, path, type, getRawInput, ctx, signal, batchIndex })
 	}
@@ -171,7 +183,8 @@ class TrpcSocket {
 	#request(request: TRPCClientOutgoingMessage, batchIndex: number): void {
 		const { id, jsonrpc, method } = request
 		const head = { id, jsonrpc }
-		if (id === null) this.refuse(head, new TRPCError({ code: 'PARSE_ERROR', message: '`id` is required' }), NO_CALL)
+		if (typeof id === 'string' && id.length > MAX_ID_LENGTH) this.refuse({ ...head, id: null }, longId(id), NO_CALL)
+		else if (id === null) this.refuse(head, new TRPCError({ code: 'PARSE_ERROR', message: '`id` is required' }), NO_CALL)
 		else if (method === 'subscription.stop') this.#subscriptions.get(id)?.stop()
 		else {
 			const { path, input, lastEventId } = request.params
@@ -192,23 +205,30 @@ class TrpcSocket {
 	}
 
 	#answer(call: TrpcCall): Promise<void> {
-		const { calls, closed } = this.#working()
+		const { calls, large, closed } = this.#working()
 		const { signal } = closed
 		return calls.run(async () => {
-			const answer = await this.call(call, signal).then(
-				(data) => ({ result: { type: 'data', data } }),
-				(thrown: unknown) => ({ error: this.service.failures.shape(thrown, call) }),
-			)
+			using turn = new LargeAnswer(large, signal)
+			const text = await this.#answerText(call, signal, turn)
 			using _turn = await this.accepted.turns.take(signal)
-			this.respond(call.head, answer)
+			this.accepted.send(text)
 		})
+	}
+
+	/** Makes the text here, because a value may be too large for one: that is an error of its call alone. */
+	async #answerText(call: TrpcCall, signal: AbortSignal, turns: AnswerTurns): Promise<string> {
+		try {
+			return answerText(call.head, { result: { type: 'data', data: await this.call(call, signal, turns) } })
+		} catch (thrown) {
+			return answerText(call.head, { error: this.service.failures.shape(thrown, call) })
+		}
 	}
 
 	#working(): Work {
 		if (this.#work !== null) return this.#work
 		const closed = new AbortController()
 		setMaxListeners(0, closed.signal)
-		this.#work = { calls: new CallLimiter(MAX_CALLS, this.#reading), closed }
+		this.#work = { calls: new CallLimiter(MAX_CALLS, this.#reading), large: new WriteQueue(this.accepted), closed }
 		return this.#work
 	}
 
@@ -219,7 +239,7 @@ class TrpcSocket {
 	}
 
 	#close(): void {
-		this.#work?.closed.abort()
+		this.#work?.closed.abort(new PlanstreamError('slow_consumer', 'The connection was closed before the call was answered.'))
 		for (const subscription of this.#subscriptions.values()) subscription.drop()
 		this.#subscriptions.clear()
 	}
@@ -356,6 +376,31 @@ class TrpcSubscription implements StreamTarget, CarriedStream {
 	}
 }
 
+/** The turn of one call among those with large answers. It is held until the answer is written. */
+class LargeAnswer implements AnswerTurns, Disposable {
+	readonly #queue: WriteQueue
+	readonly #signal: AbortSignal
+	#turn: Disposable | null = null
+
+	constructor(queue: WriteQueue, signal: AbortSignal) {
+		this.#queue = queue
+		this.#signal = signal
+	}
+
+	async take(): Promise<Disposable> {
+		this.#turn = await this.#queue.take(this.#signal)
+		this.#signal.throwIfAborted()
+		return { [Symbol.dispose]: () => undefined }
+	}
+
+	/** The room of the connection bounds its answers. */
+	count(): void {}
+
+	[Symbol.dispose](): void {
+		this.#turn?.[Symbol.dispose]()
+	}
+}
+
 function readParams(text: string): TRPCRequestInfo['connectionParams'] {
 	let message: unknown
 	try {
@@ -364,6 +409,11 @@ function readParams(text: string): TRPCRequestInfo['connectionParams'] {
 		throw new TRPCError({ code: 'PARSE_ERROR', message: 'Malformed TRPCConnectionParamsMessage', cause })
 	}
 	return parseConnectionParamsFromUnknown(isObject(message) ? message.data : undefined)
+}
+
+function longId(id: string): TRPCError {
+	const message = `The id "${id.slice(0, MAX_ID_LENGTH)}..." has ${id.length} characters. Use a number, or at most ${MAX_ID_LENGTH} characters.`
+	return toTrpcError(new PlanstreamError('bad_request', message, { path: 'id', limit: MAX_ID_LENGTH }))
 }
 
 /** What identifies a message of a batch that is not looked into; null for one that expects no answer. */
@@ -381,6 +431,7 @@ export interface TrpcWebSocketOptions {
 	readonly router: AppRouter
 	readonly deliveries: Fanout
 	readonly connections: Connections
+	readonly answers: AnswerBudget
 	readonly limits: ConnectionLimits
 	readonly authority: Authenticator
 	readonly schedule: Schedule

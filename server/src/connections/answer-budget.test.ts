@@ -1,0 +1,104 @@
+import { describe, expect, it } from 'vitest'
+import { ManualClock } from '#test/support/manual-clock.js'
+import { AnswerBudget, type UnreadOutput } from './answer-budget.js'
+
+class FakeOutput implements UnreadOutput {
+	queued: number
+	progress = 0
+	isOver = false
+	ends: string[] = []
+
+	constructor(queued: number) {
+		this.queued = queued
+	}
+
+	giveUp({ code }: { readonly code: string }): void {
+		this.ends.push(code)
+	}
+
+	terminate(): void {
+		this.ends.push('terminated')
+		this.isOver = true
+	}
+}
+
+function start(answers_bytes = 100) {
+	const clock = new ManualClock()
+	const budget = new AnswerBudget({
+		limits: () => ({ answers_bytes, connection_bytes: 10 }),
+		stallTimeoutMs: 30_000,
+		clock: () => clock.now(),
+		schedule: (run, ms) => ({ [Symbol.dispose]: clock.after(ms, run) }),
+	})
+	const watch = (queued: number) => {
+		const output = new FakeOutput(queued)
+		budget.watch(output)
+		return output
+	}
+	return { clock, budget, watch }
+}
+
+describe('AnswerBudget', () => {
+	it('ends output that nobody takes after 30 s, and terminates it after 30 s more', () => {
+		const { clock, watch } = start()
+		const output = watch(50)
+		clock.advance(29_999)
+		expect(output.ends).toEqual([])
+		clock.advance(1)
+		expect(output.ends).toEqual(['slow_consumer'])
+		clock.advance(30_000)
+		expect(output.ends).toEqual(['slow_consumer', 'terminated'])
+	})
+
+	it('waits as long as the client takes something, however little', () => {
+		const { clock, watch } = start()
+		const output = watch(50)
+		for (let minute = 0; minute < 10; minute++) {
+			clock.advance(29_000)
+			output.progress++
+		}
+		expect(output.ends).toEqual([])
+		clock.advance(31_000)
+		expect(output.ends).toEqual(['slow_consumer'])
+	})
+
+	it('has no timer while nothing waits', () => {
+		const { clock, budget, watch } = start()
+		expect(clock.pending).toBe(0)
+		const output = watch(50)
+		expect(clock.pending).toBe(1)
+		output.isOver = true
+		clock.advance(1000)
+		expect([clock.pending, budget.bytes]).toEqual([0, 0])
+	})
+
+	it('refuses more answers at its limit, until what waits was taken', () => {
+		const { budget, watch } = start()
+		const output = watch(100)
+		expect(() => budget.assertRoom()).toThrow(
+			expect.objectContaining({ code: 'overloaded', facts: { limit: 100, retry_after_ms: 1000 } }),
+		)
+		output.queued = 99
+		expect(() => budget.assertRoom()).not.toThrow()
+	})
+
+	it('counts output again when it grows', () => {
+		const { budget, watch } = start()
+		const output = watch(10)
+		output.queued = 70
+		budget.watch(output)
+		expect(budget.bytes).toBe(70)
+	})
+
+	it('terminates what has waited longest when there is more than its limit, and nothing that is being taken', () => {
+		const { clock, watch } = start()
+		const first = watch(40)
+		clock.advance(2000)
+		const second = watch(40)
+		const taken = watch(40)
+		clock.advance(900)
+		taken.progress++
+		clock.advance(100)
+		expect([first, second, taken].map(({ ends }) => ends)).toEqual([['terminated'], [], []])
+	})
+})

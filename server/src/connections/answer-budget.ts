@@ -1,0 +1,196 @@
+import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { PlanstreamError } from '@planstream/shared'
+import type { Schedule } from '../ops/clock.js'
+import type { ServerLimits } from '../ops/limits.js'
+
+/** Looks at the unread bytes per stall timeout: the precision of the timeout. */
+const LOOKS_PER_TIMEOUT = 30
+const RETRY_AFTER_MS = 1000
+
+/** An answer, or a connection with streams, whose bytes may wait for its client. */
+export interface UnreadOutput {
+	/** Bytes in this process that the client has not taken. */
+	readonly queued: number
+	/** Changes whenever the client has taken bytes. */
+	readonly progress: number
+	/** Whether there is nothing more to watch. */
+	readonly isOver: boolean
+	/** Ends it in order, when the client has taken nothing for the timeout. */
+	giveUp(reason: PlanstreamError): void
+	/** Closes its connection at once. */
+	terminate(): void
+}
+
+export interface AnswerBudgetOptions {
+	/** The bytes that may wait, read anew each time. */
+	readonly limits: () => Pick<ServerLimits, 'connection_bytes' | 'answers_bytes'>
+	/** Milliseconds that a client may take nothing of what waits for it. */
+	readonly stallTimeoutMs: number
+	/** Monotonic milliseconds. */
+	readonly clock: () => number
+	readonly schedule: Schedule
+}
+
+interface Watched {
+	bytes: number
+	progress: number
+	/** Time of the last look that found progress. */
+	progressAt: number
+	isLeaving: boolean
+}
+
+/**
+ * The bytes of all answers that wait for their clients. Output that nobody takes is ended after the timeout, and terminated after the same
+ * time again. Beyond the limit new answers are refused, and what has waited longest without progress is terminated.
+ */
+export class AnswerBudget {
+	readonly #options: AnswerBudgetOptions
+	readonly #watched = new Map<UnreadOutput, Watched>()
+	#fresh: UnreadOutput[] = []
+	#bytes = 0
+	#timer: Disposable | null = null
+
+	constructor(options: AnswerBudgetOptions) {
+		this.#options = options
+	}
+
+	/** Bytes that the answers of one connection or request may have. */
+	get connectionBytes(): number {
+		return this.#options.limits().connection_bytes
+	}
+
+	/** Bytes that waited at the last look. */
+	get bytes(): number {
+		return this.#bytes
+	}
+
+	/** @throws PlanstreamError `overloaded` while too many bytes wait */
+	assertRoom(): void {
+		const limit = this.#options.limits().answers_bytes
+		if (this.#bytes < limit) return
+		this.#look()
+		if (this.#bytes < limit) return
+		const message = `Answers of more than ${limit} bytes wait for their clients. Ask again in a second.`
+		throw new PlanstreamError('overloaded', message, { limit, retry_after_ms: RETRY_AFTER_MS })
+	}
+
+	/** Watches an answer that is about to be written. One that is taken at once costs one look. */
+	add(output: UnreadOutput): void {
+		if (this.#fresh.push(output) === 1) setImmediate(() => this.#lookAtFresh())
+	}
+
+	/** Watches output that found no room. */
+	watch(output: UnreadOutput): void {
+		const known = this.#watched.get(output)
+		if (known !== undefined) {
+			this.#count(known, output.queued)
+			return
+		}
+		const { progress, queued } = output
+		const watched = { bytes: 0, progress, progressAt: this.#options.clock(), isLeaving: false }
+		this.#watched.set(output, watched)
+		this.#count(watched, queued)
+		this.#lookLater()
+	}
+
+	#lookAtFresh(): void {
+		const fresh = this.#fresh
+		this.#fresh = []
+		for (const output of fresh) if (!output.isOver) this.watch(output)
+	}
+
+	#lookLater(): void {
+		this.#timer ??= this.#options.schedule(() => {
+			this.#timer = null
+			this.#look()
+			if (this.#watched.size > 0) this.#lookLater()
+		}, this.#options.stallTimeoutMs / LOOKS_PER_TIMEOUT)
+	}
+
+	/** Counts again, ends what has stalled, and makes room. */
+	#look(): void {
+		const now = this.#options.clock()
+		for (const [output, watched] of this.#watched) {
+			if (output.isOver) this.#remove(output, watched)
+			else this.#lookAt(output, watched, now)
+		}
+		if (this.#bytes > this.#options.limits().answers_bytes) this.#makeRoom(now)
+	}
+
+	#lookAt(output: UnreadOutput, watched: Watched, now: number): void {
+		const { queued, progress } = output
+		this.#count(watched, queued)
+		if (queued === 0 || progress !== watched.progress) {
+			watched.progress = progress
+			watched.progressAt = now
+		} else if (now - watched.progressAt >= this.#options.stallTimeoutMs) {
+			if (watched.isLeaving) output.terminate()
+			else output.giveUp(new PlanstreamError('slow_consumer', 'The client stopped reading. Reconnect to resume.'))
+			watched.isLeaving = true
+			watched.progressAt = now
+		}
+	}
+
+	/** Terminates what has waited longest, but nothing whose client has taken something since the last look. */
+	#makeRoom(now: number): void {
+		const limit = this.#options.limits().answers_bytes
+		const interval = this.#options.stallTimeoutMs / LOOKS_PER_TIMEOUT
+		const stalled = [...this.#watched].filter(([, { bytes, progressAt }]) => bytes > 0 && now - progressAt >= interval)
+		stalled.sort(([, one], [, other]) => one.progressAt - other.progressAt)
+		for (const [output, watched] of stalled) {
+			if (this.#bytes <= limit) return
+			this.#remove(output, watched)
+			output.terminate()
+		}
+	}
+
+	#count(watched: Watched, bytes: number): void {
+		this.#bytes += bytes - watched.bytes
+		watched.bytes = bytes
+	}
+
+	#remove(output: UnreadOutput, watched: Watched): void {
+		this.#count(watched, 0)
+		this.#watched.delete(output)
+	}
+}
+
+/**
+ * Measures the progress of a socket. `bytesWritten` and `writableLength` tell of whole writes only; the write that is under way may be an
+ * answer of megabytes, and its handle knows how much of it has left this process.
+ */
+export function socketProgress(socket: Socket): number {
+	const { _handle: handle } = socket as { _handle?: { readonly writeQueueSize?: number } | null }
+	return socket.bytesWritten - socket.writableLength - (handle?.writeQueueSize ?? 0)
+}
+
+/** An HTTP answer that is not a stream of events. */
+export class HttpAnswer implements UnreadOutput {
+	readonly #outgoing: ServerResponse
+
+	constructor(outgoing: ServerResponse) {
+		this.#outgoing = outgoing
+	}
+
+	get queued(): number {
+		return this.#outgoing.socket?.writableLength ?? 0
+	}
+
+	get progress(): number {
+		const { socket } = this.#outgoing
+		return socket === null ? 0 : socketProgress(socket)
+	}
+
+	get isOver(): boolean {
+		return this.#outgoing.closed || this.#outgoing.destroyed
+	}
+
+	giveUp(): void {
+		this.#outgoing.destroy()
+	}
+
+	terminate(): void {
+		this.#outgoing.destroy()
+	}
+}
