@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { DeflateContext } from '../../server/src/transports/websocket/deflate.js'
-import { compressedFrame, textFrame } from '../../server/src/transports/websocket/frames.js'
+import { encodeCompressedFrame, encodeTextFrame } from '../../server/src/transports/websocket/frames.js'
 import { FrameScanner } from './frame-scanner.js'
 import { makeSentProse } from './prose.js'
 
@@ -12,7 +12,7 @@ const context = new DeflateContext()
 const bytes = Buffer.concat(
 	Array.from({ length: EVENTS }, (_, seq) => {
 		const text = JSON.stringify(makeSentProse(seq, seq * 7))
-		return [textFrame('{"frame":"position"}'), seq < 3 ? textFrame(text) : compressedFrame(text, context)]
+		return [encodeTextFrame('{"frame":"position"}'), seq < 3 ? encodeTextFrame(text) : encodeCompressedFrame(text, context)]
 	}).flat(),
 )
 

@@ -20,7 +20,7 @@ async function startApp(ready: () => Promise<unknown> = () => Promise.resolve())
 			answers: createAnswerBudget(),
 			schedule: processSchedule,
 			draining,
-			onProblem: (sentence) => void planstream.problems.push(sentence),
+			onProblem: (message) => void planstream.problems.push(message),
 		},
 		artifacts: planstream.artifacts,
 		authority: LOCAL_AUTHENTICATOR,

@@ -7,12 +7,12 @@ import { compress } from 'hono/compress'
 import { METHOD_NAME_ALL } from 'hono/router'
 import { archives } from './api/archives.js'
 import { ARTIFACT_PATH, artifactRoutes } from './api/artifacts.js'
-import { options, originGuard } from './api/cors.js'
+import { answerOptions, originGuard } from './api/cors.js'
 import { DESCRIPTION_PATHS, descriptions } from './api/descriptions.js'
-import { problemResponse, trpcProblemResponse, typedError, unavailableResponse } from './api/errors.js'
-import { textBody } from './api/input.js'
+import { toProblemResponse, toTrpcProblemResponse, toTypedError, toUnavailableResponse } from './api/errors.js'
+import { readTextBody } from './api/input.js'
 import { assertScope, type OnProblem, reportFailures } from './api/procedure.js'
-import { pathPattern, ROUTES, restRoutes } from './api/rest.js'
+import { ROUTES, restRoutes, toHonoPath } from './api/rest.js'
 import { createRouter, type Services } from './api/router.js'
 import type { Authenticator } from './auth/authenticator.js'
 import { type AnswerBudget, HttpAnswer } from './connections/answer-budget.js'
@@ -24,7 +24,7 @@ import { sseRoutes } from './transports/sse/plain.js'
 import { trpcRoutes } from './transports/trpc-http.js'
 import { plainWebSocket, WEBSOCKET_PATH } from './transports/websocket/plain.js'
 import { trpcWebSocket } from './transports/websocket/trpc.js'
-import { type UpgradeRouter, upgradeRouter } from './transports/websocket/upgrade.js'
+import { createUpgradeRouter, type UpgradeRouter } from './transports/websocket/upgrade.js'
 
 export interface AppOptions {
 	readonly services: Services
@@ -42,7 +42,7 @@ export interface AppOptions {
 export interface App extends UpgradeRouter {
 	readonly fetch: (request: Request, env: AppBindings) => Promise<Response>
 	/** Streams of plan events. */
-	readonly deliveries: Fanout
+	readonly fanout: Fanout
 	/** Every address with its method, for whoever walks them. */
 	readonly routes: readonly { readonly method: string; readonly path: string }[]
 }
@@ -63,10 +63,10 @@ type Routes = Hono<Env>
 
 export function createApp({ services, artifacts, authority, limits, ready, metrics }: AppOptions): App {
 	const { draining, onProblem } = services
-	const contextOf = ({ var: { principal, requestId } }: Context<Env>) => ({ principal, requestId })
+	const getContext = ({ var: { principal, requestId } }: Context<Env>) => ({ principal, requestId })
 	const router = createRouter(services)
-	const deliveries = new Fanout(services.hub, { ...services, clock: () => performance.now() })
-	const transport = { ...services, deliveries, router, authority, limits, contextOf }
+	const fanout = new Fanout(services.hub, { ...services, clock: () => performance.now() })
+	const transport = { ...services, fanout, router, authority, limits, getContext }
 	const open = openRoutes(ready, services.answers)
 	const guarded: Routes = new Hono<Env>({ strict: false })
 	guarded.use(identify(authority))
@@ -74,7 +74,7 @@ export function createApp({ services, artifacts, authority, limits, ready, metri
 		'/',
 		archives({ ...transport, artifacts, restore: (principal, archive) => services.executor.restore(principal, archive) }),
 	)
-	guarded.use(textBody())
+	guarded.use(readTextBody())
 	guarded.get('/', (context) => {
 		assertScope(context.var.principal, 'plans:read', 'The list of addresses')
 		return context.json(INDEX)
@@ -84,7 +84,7 @@ export function createApp({ services, artifacts, authority, limits, ready, metri
 		return context.body(metrics(), 200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' })
 	})
 	guarded.route('/', sseRoutes({ ...transport, random: Math.random }))
-	guarded.route('/', restRoutes(router, contextOf))
+	guarded.route('/', restRoutes(router, getContext))
 	guarded.route('/', artifactRoutes({ ...transport, artifacts }))
 	guarded.route('/', trpcRoutes(transport))
 
@@ -94,7 +94,7 @@ export function createApp({ services, artifacts, authority, limits, ready, metri
 	app.get('/health/live', (context) => context.json({ status: 'live' }))
 	app.use(refuseWhile(draining))
 	const methods = listMethods([...app.routes, ...open.routes, ...guarded.routes])
-	for (const [path, allowed] of methods) app.options(path, (context) => options(context, allowed.join(', ')))
+	for (const [path, allowed] of methods) app.options(path, (context) => answerOptions(context, allowed.join(', ')))
 	for (const path of LARGE) app.use(path, compress({ encoding: 'gzip' }))
 	app.route('/', open)
 	app.route('/', guarded)
@@ -107,8 +107,8 @@ export function createApp({ services, artifacts, authority, limits, ready, metri
 			if (!env.outgoing.headersSent) services.answers.add(new HttpAnswer(env.outgoing))
 			return response
 		},
-		...upgradeRouter({ upgrades, authority, onProblem }),
-		deliveries,
+		...createUpgradeRouter({ upgrades, authority, onProblem }),
+		fanout,
 		routes: app.routes,
 	}
 }
@@ -120,7 +120,7 @@ function openRoutes(ready: AppOptions['ready'], answers: AnswerBudget): Routes {
 		try {
 			await ready()
 		} catch (thrown) {
-			if (thrown instanceof PlanstreamError) return unavailableResponse(thrown)
+			if (thrown instanceof PlanstreamError) return toUnavailableResponse(thrown)
 			throw thrown
 		}
 		return context.json({ status: 'ready' })
@@ -148,14 +148,14 @@ const TRPC = '/trpc/'
 function answerFailures(app: Routes, onProblem: OnProblem): void {
 	app.onError((thrown, { req, var: { requestId } }) => {
 		const where = `${req.method} ${req.path}`
-		const typed = typedError(thrown)
+		const typed = toTypedError(thrown)
 		// A procedure has reported its own failures.
 		const error = thrown instanceof TRPCError ? typed : reportFailures(typed, onProblem, where, requestId)
-		return req.path.startsWith(TRPC) ? trpcProblemResponse(error, req.path.slice(TRPC.length)) : problemResponse(error)
+		return req.path.startsWith(TRPC) ? toTrpcProblemResponse(error, req.path.slice(TRPC.length)) : toProblemResponse(error)
 	})
 	app.notFound(({ req }) => {
-		const sentence = `There is nothing at ${req.path.slice(0, 200)}. GET / names every address.`
-		return problemResponse(new PlanstreamError('not_found', sentence))
+		const message = `There is nothing at ${req.path.slice(0, 200)}. GET / names every address.`
+		return toProblemResponse(new PlanstreamError('not_found', message))
 	})
 }
 
@@ -168,11 +168,7 @@ function refuseWhile(draining: AbortSignal): MiddlewareHandler {
 
 const METRICS = '/metrics'
 /** Answers that are worth compressing for who asks for it; the others are small, and often in a hurry. */
-const LARGE = [
-	pathPattern(contract['plans.history'].rest.path),
-	pathPattern(archiveRoutes.export.rest.path),
-	...DESCRIPTION_PATHS,
-]
+const LARGE = [toHonoPath(contract['plans.history'].rest.path), toHonoPath(archiveRoutes.export.rest.path), ...DESCRIPTION_PATHS]
 const INDEX = {
 	name: 'planstream',
 	health: ['/health/live', '/health/ready'],
@@ -199,8 +195,8 @@ function listMethods(routes: Routes['routes']): ReadonlyMap<string, readonly str
 function refuseOtherMethods(app: Routes, methods: ReturnType<typeof listMethods>): void {
 	for (const [path, allowed] of methods) {
 		app.all(path, ({ req }) => {
-			const sentence = `${req.path} does not take ${req.method}. It takes ${allowed.join(', ')}.`
-			throw new PlanstreamError('method_not_allowed', sentence, { allowed })
+			const message = `${req.path} does not take ${req.method}. It takes ${allowed.join(', ')}.`
+			throw new PlanstreamError('method_not_allowed', message, { allowed })
 		})
 	}
 }

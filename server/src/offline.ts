@@ -13,7 +13,7 @@ import {
 import { listInput } from '@planstream/shared/schemas'
 import * as z from 'zod'
 import { readArchive } from './api/archives.js'
-import { foldOf, listPlans } from './api/reads.js'
+import { listPlans, readFold } from './api/reads.js'
 import { tenant as tenantName } from './auth/keys.js'
 import { SERVER_FILE } from './embed/data-directory.js'
 import { Hub } from './hub/hub.js'
@@ -111,7 +111,7 @@ export async function openKeptPlans(directory: string, { make, tenant }: KeptPla
 	const hub = new Hub({ log, clock: Date.now, onProblem: () => undefined })
 	return {
 		list: (input) => listPlans(hub, principal, listInput.parse(input)),
-		get: async (plan_id) => (await foldOf(hub, principal, plan_id)).state,
+		get: async (plan_id) => (await readFold(hub, principal, plan_id)).state,
 		verify: (plan_id) => verifyPlan(log, { tenant: principal.tenant, plan_id }),
 		export: (plan_id) =>
 			hub.archive(principal, plan_id, async (artifact_id) => (await artifacts.open(artifact_id))?.content ?? null),

@@ -18,7 +18,7 @@ import { describeIssue } from '../ops/issues.js'
 import type { Artifacts } from '../plans/artifacts.js'
 import { checkJson } from './input.js'
 import { assertScope, type Context } from './procedure.js'
-import { pathPattern } from './rest.js'
+import { toHonoPath } from './rest.js'
 
 /** Limit of one line of an archive; the first holds what stands for trimmed events. See PROTOCOL.md section 7. */
 const MAX_LINE_BYTES = 128 * 1024 * 1024
@@ -30,35 +30,35 @@ const MAX_LINE_BYTES = 128 * 1024 * 1024
  * @throws PlanstreamError `bad_request` with the `line` that is wrong, `too_large`
  */
 export async function readArchive(bytes: AsyncIterable<Uint8Array>, files: Pick<Artifacts, 'take'>): Promise<Archive> {
-	const lines = linesOf(bytes)
+	const lines = readLines(bytes)
 	const first = await lines.next()
 	if (first.done === true) throw new PlanstreamError('bad_request', 'The archive is empty. Send the lines that an export gave.')
-	return { head: parse<ArchiveHead>(archiveHead, first.value), records: recordsOf(lines, files) }
+	return { head: parseFields<ArchiveHead>(archiveHead, first.value), records: readRecords(lines, files) }
 }
 
-async function* recordsOf(
+async function* readRecords(
 	lines: AsyncGenerator<Line>,
-	kept: Pick<Artifacts, 'take'>,
+	artifacts: Pick<Artifacts, 'take'>,
 ): AsyncGenerator<ArchivedRecord, void, void> {
 	let events = 0
 	let files = 0
 	let next = await lines.next()
 	async function* content(): AsyncGenerator<Uint8Array, void, void> {
-		for (next = await lines.next(); next.done !== true && has(next.value, 'base64'); next = await lines.next())
-			yield Buffer.from(parse(archivePiece, next.value).base64, 'base64')
+		for (next = await lines.next(); next.done !== true && hasField(next.value, 'base64'); next = await lines.next())
+			yield Buffer.from(parseFields(archivePiece, next.value).base64, 'base64')
 	}
 	while (next.done !== true) {
 		const line: Line = next.value
-		if (has(line, 'end')) {
-			await assertEnd(parse(archiveEnd, line), { events, files }, lines)
+		if (hasField(line, 'end')) {
+			await assertEnd(parseFields(archiveEnd, line), { events, files }, lines)
 			return
 		}
-		if (has(line, 'file')) {
-			await kept.take(parse(archiveFile, line).file, content())
+		if (hasField(line, 'file')) {
+			await artifacts.take(parseFields(archiveFile, line).file, content())
 			files += 1
 			continue
 		}
-		const { seq, fingerprint, sent_digest } = parse(archiveRecord, line)
+		const { seq, fingerprint, sent_digest } = parseFields(archiveRecord, line)
 		const { event } = line.value as { readonly event: Omit<PlanEvent, 'seq' | 'cursor'> }
 		events += 1
 		yield { seq, fingerprint, sent_digest, event, text: JSON.stringify(event) }
@@ -70,7 +70,7 @@ async function* recordsOf(
 	)
 }
 
-function has({ value }: Line, field: string): boolean {
+function hasField({ value }: Line, field: string): boolean {
 	return typeof value === 'object' && value !== null && field in value
 }
 
@@ -81,8 +81,8 @@ async function assertEnd(
 ): Promise<void> {
 	for (const kind of ['events', 'files'] as const) {
 		if (end[kind] === held[kind]) continue
-		const sentence = `The archive holds ${held[kind]} ${kind} and says that it has ${end[kind]}. Export the plan again.`
-		throw new PlanstreamError('bad_request', sentence)
+		const message = `The archive holds ${held[kind]} ${kind} and says that it has ${end[kind]}. Export the plan again.`
+		throw new PlanstreamError('bad_request', message)
 	}
 	const more = await lines.next()
 	if (more.done === true) return
@@ -96,15 +96,15 @@ interface Line {
 	readonly value: unknown
 }
 
-async function* linesOf(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Line, void, void> {
+async function* readLines(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Line, void, void> {
 	let number = 0
-	for await (const text of textLines(bytes)) {
+	for await (const text of splitLines(bytes)) {
 		number += 1
 		if (text.length > 0) yield { number, value: parseLine(text, number) }
 	}
 }
 
-async function* textLines(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer, void, void> {
+async function* splitLines(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer, void, void> {
 	let waiting: Uint8Array[] = []
 	let size = 0
 	for await (const chunk of bytes) {
@@ -145,7 +145,7 @@ function parseLine(bytes: Buffer, line: number): unknown {
 	}
 }
 
-function parse<Value>(schema: z.ZodType<Value>, { number, value }: Line): Value {
+function parseFields<Value>(schema: z.ZodType<Value>, { number, value }: Line): Value {
 	const parsed = schema.safeParse(value)
 	if (parsed.success) return parsed.data
 	const [issue] = parsed.error.issues
@@ -159,14 +159,14 @@ export interface ArchivesOptions {
 	/** Makes the plan and goes on with it. */
 	readonly restore: (principal: Principal, archive: Archive) => Promise<ImportOutput>
 	/** Who asks. */
-	readonly contextOf: (context: HonoContext) => Context
+	readonly getContext: (context: HonoContext) => Context
 }
 
 /** Plans as lines of JSON, out and in. They are streams, so they come before whatever reads bodies as a whole. */
-export function archives({ hub, artifacts, restore, contextOf }: ArchivesOptions): Hono {
+export function archives({ hub, artifacts, restore, getContext }: ArchivesOptions): Hono {
 	const app = new Hono({ strict: false })
-	app.get(pathPattern(archiveRoutes.export.rest.path), async (context) => {
-		const { principal } = contextOf(context)
+	app.get(toHonoPath(archiveRoutes.export.rest.path), async (context) => {
+		const { principal } = getContext(context)
 		assertScope(principal, archiveRoutes.export.scope, 'An export')
 		const lines = hub.archive(
 			principal,
@@ -176,11 +176,11 @@ export function archives({ hub, artifacts, restore, contextOf }: ArchivesOptions
 		const first = await lines.next()
 		const headers = { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' }
 		if (context.req.method === 'HEAD') return context.body(null, 200, headers)
-		const body = Readable.from(withFirst(first, lines))
+		const body = Readable.from(prependFirst(first, lines))
 		return context.body(Readable.toWeb(body) as ReadableStream, 200, headers)
 	})
-	app.post(pathPattern(archiveRoutes.import.rest.path), async (context) => {
-		const { principal } = contextOf(context)
+	app.post(toHonoPath(archiveRoutes.import.rest.path), async (context) => {
+		const { principal } = getContext(context)
 		assertScope(principal, archiveRoutes.import.scope, 'An import')
 		const archive = await readArchive(context.req.raw.body ?? Readable.from([]), artifacts)
 		return context.json(await restore(principal, archive), archiveRoutes.import.rest.status, { 'cache-control': 'no-store' })
@@ -189,7 +189,10 @@ export function archives({ hub, artifacts, restore, contextOf }: ArchivesOptions
 }
 
 /** The whole again, after its first item has shown that there is one. */
-async function* withFirst(first: IteratorResult<string, void>, rest: AsyncGenerator<string, void, void>): AsyncGenerator<Buffer> {
+async function* prependFirst(
+	first: IteratorResult<string, void>,
+	rest: AsyncGenerator<string, void, void>,
+): AsyncGenerator<Buffer> {
 	if (first.done !== true) yield Buffer.from(first.value)
 	for await (const line of rest) yield Buffer.from(line)
 }

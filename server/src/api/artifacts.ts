@@ -5,8 +5,8 @@ import type { Hub } from '../hub/hub.js'
 import { getOwn } from '../ops/records.js'
 import type { Artifacts } from '../plans/artifacts.js'
 import { assertScope, type Context } from './procedure.js'
-import { foldOf } from './reads.js'
-import { pathPattern } from './rest.js'
+import { readFold } from './reads.js'
+import { toHonoPath } from './rest.js'
 
 /** Where a file of a plan is; not in the contract, because it answers with bytes. */
 export const ARTIFACT_PATH = '/api/v1/plans/{plan_id}/artifacts/{artifact_id}'
@@ -21,21 +21,21 @@ export interface ArtifactRoutes {
 	readonly hub: Hub
 	readonly artifacts: Artifacts
 	/** Who asks. */
-	readonly contextOf: (context: HonoContext) => Context
+	readonly getContext: (context: HonoContext) => Context
 }
 
 /** The files that the steps of a plan made, to whoever may read the plan. */
-export function artifactRoutes({ hub, artifacts, contextOf }: ArtifactRoutes): Hono {
+export function artifactRoutes({ hub, artifacts, getContext }: ArtifactRoutes): Hono {
 	const app = new Hono({ strict: false })
-	app.get(pathPattern(ARTIFACT_PATH), async (context) => {
+	app.get(toHonoPath(ARTIFACT_PATH), async (context) => {
 		const plan_id = context.req.param('plan_id') ?? ''
 		const artifact_id = context.req.param('artifact_id') ?? ''
-		const { principal } = contextOf(context)
+		const { principal } = getContext(context)
 		assertScope(principal, 'plans:read', 'An artifact')
-		const { artifacts: known } = await foldOf(hub, principal, plan_id)
+		const { artifacts: known } = await readFold(hub, principal, plan_id)
 		const artifact = getOwn(known, artifact_id)
 		if (artifact === undefined) throw unknownArtifact(plan_id, artifact_id)
-		const fixed = headersOf(artifact)
+		const fixed = buildHeaders(artifact)
 		// A cache replaces the headers it has by those of this answer, so it says them all again.
 		if (context.req.header('if-none-match') === fixed.etag) return context.body(null, 304, fixed)
 		const found = await artifacts.open(artifact_id)
@@ -52,11 +52,11 @@ export function artifactRoutes({ hub, artifacts, contextOf }: ArtifactRoutes): H
  * Headers under which a file of an agent stays a download that runs nowhere. The content never changes, but the right to read it does, so
  * caches ask each time.
  */
-function headersOf({ artifact_id, name, media_type }: Artifact) {
+function buildHeaders({ artifact_id, name, media_type }: Artifact) {
 	const isHarmless = MEDIA_TYPE.test(media_type) && !ACTIVE_TYPE.test(media_type)
 	return {
 		'content-type': isHarmless ? media_type : 'application/octet-stream',
-		'content-disposition': `attachment; filename*=UTF-8''${fileName(name)}`,
+		'content-disposition': `attachment; filename*=UTF-8''${encodeFileName(name)}`,
 		'content-security-policy': "default-src 'none'; sandbox",
 		'cross-origin-resource-policy': 'same-origin',
 		'x-content-type-options': 'nosniff',
@@ -66,12 +66,12 @@ function headersOf({ artifact_id, name, media_type }: Artifact) {
 }
 
 /** A name as RFC 8187 writes it; half a character, which UTF-8 cannot hold, becomes a replacement. */
-function fileName(name: string): string {
+function encodeFileName(name: string): string {
 	const hex = (character: string) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`
 	return encodeURIComponent(Buffer.from(name).toString()).replaceAll(/['()*]/g, hex)
 }
 
 function unknownArtifact(plan_id: string, artifact_id: string): PlanstreamError {
-	const sentence = `Plan ${plan_id} has no artifact ${artifact_id.slice(0, 80)}. The events step_completed of its steps name those it has.`
-	return new PlanstreamError('not_found', sentence, { plan_id })
+	const message = `Plan ${plan_id} has no artifact ${artifact_id.slice(0, 80)}. The events step_completed of its steps name those it has.`
+	return new PlanstreamError('not_found', message, { plan_id })
 }

@@ -36,7 +36,7 @@ export function originGuard(authority: Authenticator): MiddlewareHandler<Guarded
 }
 
 /** Answers OPTIONS: what an address takes, and a browser's question whether a page may send it. */
-export function options(context: Context, methods: string): Response {
+export function answerOptions(context: Context, methods: string): Response {
 	context.header('allow', methods)
 	if (context.req.header('access-control-request-method') !== undefined) {
 		context.header('access-control-allow-methods', methods)

@@ -31,13 +31,13 @@ export interface ErrorShape {
 
 /** The shape of every failure that leaves through tRPC. */
 export function formatError({ error, type, path }: FormatOptions): ErrorShape {
-	return errorShape(typedError(error, { procedure: path, type }), { type, path })
+	return toErrorShape(toTypedError(error, { procedure: path, type }), { type, path })
 }
 
 /** A failure as tRPC's clients read it. */
-function errorShape(error: PlanstreamError, { type, path }: FailedProcedure): ErrorShape {
+function toErrorShape(error: PlanstreamError, { type, path }: FailedProcedure): ErrorShape {
 	const problem = error.toProblem()
-	const code = trpcCode(error, type)
+	const code = chooseTrpcCode(error, type)
 	const data: ErrorData = { code, httpStatus: problem.status, problem, ...(path !== undefined && { path }) }
 	return { message: problem.detail, code: TRPC_ERROR_CODES_BY_KEY[code], data }
 }
@@ -51,7 +51,7 @@ export function toTrpcError(error: PlanstreamError): TRPCError {
  * Codes in the 500s make the stock client reconnect a stream for ever, so a stream that failed for good says BAD_REQUEST; the
  * problem beside it tells the truth.
  */
-function trpcCode(error: PlanstreamError, type: FormatOptions['type']): ErrorData['code'] {
+function chooseTrpcCode(error: PlanstreamError, type: FormatOptions['type']): ErrorData['code'] {
 	const code = ERRORS[error.code].trpc
 	const retried = TRPC_ERROR_CODES_BY_KEY[code] === TRPC_ERROR_CODES_BY_KEY.INTERNAL_SERVER_ERROR
 	return type === 'subscription' && retried && !error.retryable ? 'BAD_REQUEST' : code
@@ -60,54 +60,56 @@ function trpcCode(error: PlanstreamError, type: FormatOptions['type']): ErrorDat
 export interface ApiFailure {
 	readonly procedure?: string | undefined
 	readonly type?: FormatOptions['type']
-	/** What the caller sent; lets a sentence name it. */
+	/** What the caller sent; lets a message name it. */
 	readonly input?: unknown
 }
 
 /** Any thrown value as the error its caller is told; what nobody foresaw is `internal` and says nothing of its cause. */
-export function typedError(thrown: unknown, call: ApiFailure = {}): PlanstreamError {
+export function toTypedError(thrown: unknown, call: ApiFailure = {}): PlanstreamError {
 	const cause = thrown instanceof TRPCError ? thrown.cause : thrown
 	if (cause instanceof PlanstreamError) return hidePaths(cause)
 	if (cause instanceof z.core.$ZodError) {
-		return call.procedure === 'events.publish' ? publishError(cause, call.input) : inputError(cause, call.input)
+		return call.procedure === 'events.publish' ? toPublishError(cause, call.input) : toInputError(cause, call.input)
 	}
-	return thrown instanceof TRPCError ? (ofTrpc(thrown, call) ?? asPlanstreamError(cause ?? thrown)) : asPlanstreamError(thrown)
+	return thrown instanceof TRPCError
+		? (fromTrpcError(thrown, call) ?? asPlanstreamError(cause ?? thrown))
+		: asPlanstreamError(thrown)
 }
 
-function inputError(error: z.core.$ZodError, input: unknown): PlanstreamError {
+function toInputError(error: z.core.$ZodError, input: unknown): PlanstreamError {
 	const [first] = error.issues
 	if (first === undefined) return asPlanstreamError(error)
-	return new PlanstreamError('bad_request', messageOf(error, input), { path: showPath(first.path) }, { cause: error })
+	return new PlanstreamError('bad_request', describeIssues(error, input), { path: showPath(first.path) }, { cause: error })
 }
 
 /** What is wrong inside an event is a fault of the event, not of the request. */
-function publishError(error: z.core.$ZodError, input: unknown): PlanstreamError {
+function toPublishError(error: z.core.$ZodError, input: unknown): PlanstreamError {
 	const [first] = error.issues
-	if (first === undefined || first.path[0] !== 'events' || first.path.length < 2) return inputError(error, input)
-	return new PlanstreamError('invalid_event', messageOf(error, input), { path: first.path.join('.') }, { cause: error })
+	if (first === undefined || first.path[0] !== 'events' || first.path.length < 2) return toInputError(error, input)
+	return new PlanstreamError('invalid_event', describeIssues(error, input), { path: first.path.join('.') }, { cause: error })
 }
 
-function messageOf({ issues }: z.core.$ZodError, input: unknown): string {
+function describeIssues({ issues }: z.core.$ZodError, input: unknown): string {
 	const [first] = issues
 	const others = issues.length === 1 ? '' : ` (${issues.length - 1} more to correct.)`
 	return first === undefined ? '' : `${describeIssue(first, input)}${others}`
 }
 
 /** What tRPC itself refuses, before any procedure of ours. */
-function ofTrpc(error: TRPCError, { procedure = '', type }: ApiFailure): PlanstreamError | null {
+function fromTrpcError(error: TRPCError, { procedure = '', type }: ApiFailure): PlanstreamError | null {
 	switch (error.code) {
 		case 'NOT_FOUND':
 			return new PlanstreamError('not_found', `There is no procedure "${procedure}". GET / names what there is.`, { procedure })
 		case 'METHOD_NOT_SUPPORTED': {
 			const allowed = [type === 'mutation' ? 'POST' : 'GET']
-			const sentence = `The procedure ${procedure} takes ${allowed.join()} only. Use that method.`
-			return new PlanstreamError('method_not_allowed', sentence, { allowed })
+			const message = `The procedure ${procedure} takes ${allowed.join()} only. Use that method.`
+			return new PlanstreamError('method_not_allowed', message, { allowed })
 		}
 		case 'PARSE_ERROR':
 		case 'BAD_REQUEST':
 		case 'UNSUPPORTED_MEDIA_TYPE': {
-			const sentence = 'The request could not be read. Send JSON in UTF-8 with the content type application/json.'
-			return new PlanstreamError('bad_request', sentence, {}, { cause: error })
+			const message = 'The request could not be read. Send JSON in UTF-8 with the content type application/json.'
+			return new PlanstreamError('bad_request', message, {}, { cause: error })
 		}
 		case 'PAYLOAD_TOO_LARGE':
 			return new PlanstreamError('too_large', 'The request is larger than the limit. Split it.')
@@ -134,19 +136,19 @@ function hidePaths(error: PlanstreamError): PlanstreamError {
 }
 
 /** A failure as the answer to an HTTP request: problem+json, and the headers its facts stand for. */
-export function problemResponse(error: PlanstreamError): Response {
+export function toProblemResponse(error: PlanstreamError): Response {
 	return respond(error, 'application/problem+json', error.toProblem())
 }
 
 /** The same where the question was whether the server can do its work: it is unavailable, whatever keeps it from it. */
-export function unavailableResponse(error: PlanstreamError): Response {
+export function toUnavailableResponse(error: PlanstreamError): Response {
 	const body = { ...hidePaths(error).toProblem(), status: UNAVAILABLE }
 	return respond(error, 'application/problem+json', body, UNAVAILABLE)
 }
 
 /** The same for clients of tRPC, who look for it in an envelope: what is refused before tRPC sees it. */
-export function trpcProblemResponse(error: PlanstreamError, procedure: string): Response {
-	return respond(error, 'application/json', { error: errorShape(error, { type: 'unknown', path: procedure }) })
+export function toTrpcProblemResponse(error: PlanstreamError, procedure: string): Response {
+	return respond(error, 'application/json', { error: toErrorShape(error, { type: 'unknown', path: procedure }) })
 }
 
 const UNAVAILABLE = 503

@@ -17,12 +17,12 @@ const MAX_BODY_BYTES = 1024 * 1024
  * Reads the body of a request once, for whoever answers it: refused when it is over the limit, and when it is not UTF-8,
  * because what cannot be decoded would be stored as something else than was sent.
  */
-export function textBody(): MiddlewareHandler {
+export function readTextBody(): MiddlewareHandler {
 	return async (context, next) => {
 		const { url, method, headers } = context.req.raw
 		assertPlain(headers.get('content-encoding'))
 		if (headers.has('content-length') || headers.has('transfer-encoding')) {
-			const text = decode(await readBytes(context.req.raw).catch(brokenOff))
+			const text = decodeUtf8(await readBytes(context.req.raw).catch(refuseBrokenBody))
 			context.req.raw = new Request(url, { method, headers, ...(text !== '' && { body: text }) })
 		}
 		await next()
@@ -32,8 +32,8 @@ export function textBody(): MiddlewareHandler {
 /** What is compressed would be told to be no UTF-8, which says nothing to its sender. */
 function assertPlain(encoding: string | null): void {
 	if (encoding === null || encoding.toLowerCase() === 'identity') return
-	const sentence = `The body is sent as ${encoding.slice(0, 80)}, which is not read here. Send it without Content-Encoding.`
-	throw new PlanstreamError('bad_request', sentence, { path: 'content-encoding' })
+	const message = `The body is sent as ${encoding.slice(0, 80)}, which is not read here. Send it without Content-Encoding.`
+	throw new PlanstreamError('bad_request', message, { path: 'content-encoding' })
 }
 
 async function readBytes(request: Request): Promise<ArrayBuffer | Uint8Array> {
@@ -51,18 +51,18 @@ async function readBytes(request: Request): Promise<ArrayBuffer | Uint8Array> {
 }
 
 /** Whoever sent it is gone; that is no failure of this server. */
-function brokenOff(cause: unknown): never {
+function refuseBrokenBody(cause: unknown): never {
 	if (cause instanceof PlanstreamError) throw cause
-	const sentence = 'The connection was closed before the whole body had come. Send the request again.'
-	throw new PlanstreamError('bad_request', sentence, {}, { cause })
+	const message = 'The connection was closed before the whole body had come. Send the request again.'
+	throw new PlanstreamError('bad_request', message, {}, { cause })
 }
 
 function tooLarge(): PlanstreamError {
-	const sentence = `The body has more than ${MAX_BODY_BYTES} bytes. Send less in one request.`
-	return new PlanstreamError('too_large', sentence, { limit: MAX_BODY_BYTES })
+	const message = `The body has more than ${MAX_BODY_BYTES} bytes. Send less in one request.`
+	return new PlanstreamError('too_large', message, { limit: MAX_BODY_BYTES })
 }
 
-function decode(bytes: ArrayBuffer | Uint8Array): string {
+function decodeUtf8(bytes: ArrayBuffer | Uint8Array): string {
 	try {
 		return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
 	} catch (cause) {
@@ -174,10 +174,10 @@ const NOWHERE: Position = { epoch: '-', seq: 0, fingerprint: EMPTY_FINGERPRINT }
 export function toReadRequest(input: ParsedSubscribeInput): ReadOptions {
 	const { follow, event_types, step_id, max_events_per_s, lastEventId } = input
 	const resumed = lastEventId !== undefined && lastEventId !== ''
-	const after = resumed ? (parsePosition(lastEventId) ?? NOWHERE) : positionOf(input.after)
+	const after = resumed ? (parsePosition(lastEventId) ?? NOWHERE) : readPosition(input.after)
 	if (input.snapshot && !resumed && typeof after !== 'string') {
-		const sentence = `A snapshot goes with after "start" or "now", but after is "${input.after}". Leave one of the two out.`
-		throw new PlanstreamError('bad_request', sentence, { path: 'snapshot', allowed: ['start', 'now'] })
+		const message = `A snapshot goes with after "start" or "now", but after is "${input.after}". Leave one of the two out.`
+		throw new PlanstreamError('bad_request', message, { path: 'snapshot', allowed: ['start', 'now'] })
 	}
 	return {
 		after,
@@ -190,11 +190,11 @@ export function toReadRequest(input: ParsedSubscribeInput): ReadOptions {
 }
 
 /** @throws PlanstreamError `bad_request` when the text is no position */
-export function positionOf(text: string): Position {
+export function readPosition(text: string): Position {
 	const position = parsePosition(text)
 	if (position !== null) return position
-	const sentence = `after is "${text}", which is no position. Send a cursor as you got it, a sequence number, "start" or "now".`
-	throw new PlanstreamError('bad_request', sentence, { path: 'after' })
+	const message = `after is "${text}", which is no position. Send a cursor as you got it, a sequence number, "start" or "now".`
+	throw new PlanstreamError('bad_request', message, { path: 'after' })
 }
 
 /**
@@ -205,11 +205,11 @@ export function positionOf(text: string): Position {
  */
 export function readClientId(text: string | null | undefined): string | undefined {
 	if (text == null || CLIENT_ID_PATTERN.test(text)) return text ?? undefined
-	const sentence = `client_id is "${text.slice(0, 128)}"; it must be 1 to 128 letters, digits, ".", "_", ":" or "-".`
-	throw new PlanstreamError('bad_request', sentence, { path: 'client_id' })
+	const message = `client_id is "${text.slice(0, 128)}"; it must be 1 to 128 letters, digits, ".", "_", ":" or "-".`
+	throw new PlanstreamError('bad_request', message, { path: 'client_id' })
 }
 
 /** The same from the query of an address. */
-export function clientIdOf(url: string | undefined): string | undefined {
+export function readUrlClientId(url: string | undefined): string | undefined {
 	return readClientId(new URLSearchParams((url ?? '').split('?', 2)[1]).get('client_id'))
 }

@@ -4,7 +4,7 @@ import { initTRPC } from '@trpc/server'
 import type { Authenticator } from '../auth/authenticator.js'
 import type { AnswerBudget } from '../connections/answer-budget.js'
 import type { Principal } from '../hub/principal.js'
-import { formatError, toTrpcError, typedError } from './errors.js'
+import { formatError, toTrpcError, toTypedError } from './errors.js'
 import { checkJson } from './input.js'
 
 /** The answers of one request or connection, where several calls share it. */
@@ -43,16 +43,16 @@ export interface Context {
 }
 
 /** Makes the context of a call from what its adapter gives. */
-export type Authentication = (ctx: Context) => Context | Promise<Context>
+export type Authenticate = (ctx: Context) => Context | Promise<Context>
 
 /** Our own transports have asked already. */
-export const authenticate: Authentication = (ctx) => ctx
+export const authenticate: Authenticate = (ctx) => ctx
 
 /**
  * For calls under an application's own adapter. Whose they are says the authority alone, and nothing of the application's context goes
  * further, whatever its fields are called.
  */
-export function hostAuthentication(authority: Authenticator): Authentication {
+export function authenticateHostCalls(authority: Authenticator): Authenticate {
 	return async (ctx: unknown) => {
 		const principal = await authority.identify({ via: 'router', headers: {}, token: null }, ctx)
 		const names = typeof ctx === 'object' && ctx !== null ? Object.keys(ctx) : []
@@ -61,7 +61,7 @@ export function hostAuthentication(authority: Authenticator): Authentication {
 }
 
 /** What is told of a failure nobody foresaw. */
-export type OnProblem = (sentence: string, error?: Error, facts?: { readonly request_id?: string | undefined }) => void
+export type OnProblem = (message: string, error?: Error, facts?: { readonly request_id?: string | undefined }) => void
 
 /** What a procedure says of itself beside its schemas. */
 export interface Meta {
@@ -93,10 +93,10 @@ export interface ProcedureServices {
 }
 
 /** The procedure that all others are made from: typed failures, who calls, then the caller's scope, then the border. */
-export function baseProcedure<Name extends ProcedureName>(
+export function createProcedure<Name extends ProcedureName>(
 	name: Name,
 	{ onProblem, answers }: ProcedureServices,
-	admit: Authentication,
+	admit: Authenticate,
 ) {
 	const { scope, input: schema } = contract[name]
 	return t.procedure
@@ -105,7 +105,7 @@ export function baseProcedure<Name extends ProcedureName>(
 			const result = await next()
 			if (result.ok) return result
 			const input = await getRawInput().catch(() => undefined)
-			throw toTrpcError(reportFailures(typedError(result.error, { procedure: path, input }), onProblem, path, ctx.requestId))
+			throw toTrpcError(reportFailures(toTypedError(result.error, { procedure: path, input }), onProblem, path, ctx.requestId))
 		})
 		.use(async ({ next, ctx }) => next({ ctx: await admit(ctx) }))
 		.use(async ({ next, ctx, type }) => {
@@ -120,9 +120,9 @@ export function baseProcedure<Name extends ProcedureName>(
 			return result
 		})
 		.use(async ({ next, getRawInput }) => {
-			const sent = await getRawInput()
-			if (sent !== undefined) checkJson(sent)
-			return next({ ctx: { sent } })
+			const rawInput = await getRawInput()
+			if (rawInput !== undefined) checkJson(rawInput)
+			return next({ ctx: { rawInput } })
 		})
 		.input<Contract[Name]['input']>(schema)
 }
@@ -137,14 +137,14 @@ export function assertAllowed(principal: Principal, name: ProcedureName): void {
 }
 
 /**
- * @param what - what is asked for, as the beginning of a sentence
+ * @param what - what is asked for, as the beginning of a message
  * @throws PlanstreamError `forbidden` with the `scope` that is missing, `auth_expired`
  */
 export function assertScope({ scopes, expired }: Principal, scope: Scope, what: string): void {
 	expired?.throwIfAborted()
 	if (scopes.has(scope)) return
-	const sentence = `${what} needs the scope ${scope}, which your credentials do not have. Ask for a key that has it.`
-	throw new PlanstreamError('forbidden', sentence, { scope })
+	const message = `${what} needs the scope ${scope}, which your credentials do not have. Ask for a key that has it.`
+	throw new PlanstreamError('forbidden', message, { scope })
 }
 
 /** Logs a failure nobody foresaw, and one whose answer leaves out where the store is, once, where it happened. Passes every failure on. */

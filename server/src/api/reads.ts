@@ -18,7 +18,7 @@ import { getOwn } from '../ops/records.js'
  *
  * @throws PlanstreamError `not_found`
  */
-export async function foldOf(hub: Hub, principal: Principal, plan_id: string): Promise<PlanFold> {
+export async function readFold(hub: Hub, principal: Principal, plan_id: string): Promise<PlanFold> {
 	const fold = await hub.fold({ tenant: principal.tenant, plan_id })
 	if (fold !== null) return fold
 	throw unknownPlan(plan_id)
@@ -29,11 +29,11 @@ export async function foldOf(hub: Hub, principal: Principal, plan_id: string): P
  *
  * @throws PlanstreamError `not_found` for an unknown plan, and for one without a result
  */
-export async function planResult(hub: Hub, principal: Principal, plan_id: string): Promise<PlanResultOutput> {
-	const { status, result, result_seq } = (await foldOf(hub, principal, plan_id)).state
+export async function readPlanResult(hub: Hub, principal: Principal, plan_id: string): Promise<PlanResultOutput> {
+	const { status, result, result_seq } = (await readFold(hub, principal, plan_id)).state
 	if (status !== 'completed') {
-		const sentence = `Plan ${plan_id} is ${status}; only a completed plan has a result.`
-		throw new PlanstreamError('not_found', sentence, { plan_id, plan_status: status })
+		const message = `Plan ${plan_id} is ${status}; only a completed plan has a result.`
+		throw new PlanstreamError('not_found', message, { plan_id, plan_status: status })
 	}
 	const whole = result_seq === undefined ? result : await hub.resultAt({ tenant: principal.tenant, plan_id }, result_seq)
 	return { plan_id, result: whole }
@@ -44,17 +44,17 @@ export async function planResult(hub: Hub, principal: Principal, plan_id: string
  *
  * @throws PlanstreamError `not_found` for an unknown plan or step, and for a step without a result
  */
-export async function stepResult(
+export async function readStepResult(
 	hub: Hub,
 	principal: Principal,
 	{ plan_id, step_id }: { readonly plan_id: string; readonly step_id: string },
 ): Promise<StepResultOutput> {
-	const fold = await foldOf(hub, principal, plan_id)
+	const fold = await readFold(hub, principal, plan_id)
 	const step = findStep(fold.state, step_id)
 	if (step === undefined) throw new PlanstreamError('not_found', `Plan ${plan_id} has no step ${step_id}.`, { plan_id, step_id })
 	if (step.status !== 'completed') {
-		const sentence = `Step ${step_id} is ${step.status}; only a completed step has a result.`
-		throw new PlanstreamError('not_found', sentence, { plan_id, step_id, step_status: step.status })
+		const message = `Step ${step_id} is ${step.status}; only a completed step has a result.`
+		throw new PlanstreamError('not_found', message, { plan_id, step_id, step_status: step.status })
 	}
 	const result =
 		step.result_seq === undefined
@@ -68,8 +68,8 @@ export async function stepResult(
  *
  * @throws PlanstreamError `not_found`
  */
-export async function openReviews(hub: Hub, principal: Principal, plan_id: string): Promise<ReviewsOutput> {
-	const fold = await foldOf(hub, principal, plan_id)
+export async function listOpenReviews(hub: Hub, principal: Principal, plan_id: string): Promise<ReviewsOutput> {
+	const fold = await readFold(hub, principal, plan_id)
 	const reviews = fold.state.steps.flatMap(({ step_id, attempt, review }) =>
 		review === null ? [] : [{ ...review, step_id, attempt, payload: getOwn(fold.held, step_id) ?? null }],
 	)
@@ -78,22 +78,22 @@ export async function openReviews(hub: Hub, principal: Principal, plan_id: strin
 
 /** One page of the caller's plans; labels come as `name=value` because that is what fits into a URL. */
 export function listPlans(hub: Hub, principal: Principal, input: z.output<typeof listInput>): Promise<ListOutput> {
-	return hub.list(principal, listQuery(input))
+	return hub.list(principal, toListQuery(input))
 }
 
 /** What the hub is asked for. */
-export function listQuery({ label, ...query }: z.output<typeof listInput>): Omit<ListQuery, 'tenant'> {
-	return defined({ ...query, labels: label && labelsOf(label) })
+export function toListQuery({ label, ...query }: z.output<typeof listInput>): Omit<ListQuery, 'tenant'> {
+	return dropUndefined({ ...query, labels: label && parseLabels(label) })
 }
 
-function labelsOf(texts: readonly string[]): Record<string, string> {
+function parseLabels(texts: readonly string[]): Record<string, string> {
 	const labels = new Map<string, string>()
 	for (const text of texts) {
 		const at = text.indexOf('=')
 		const name = text.slice(0, at)
 		if (labels.has(name)) {
-			const sentence = `label asks for two values of "${name}", and a plan has one. Name each label once.`
-			throw new PlanstreamError('bad_request', sentence, { path: 'label' })
+			const message = `label asks for two values of "${name}", and a plan has one. Name each label once.`
+			throw new PlanstreamError('bad_request', message, { path: 'label' })
 		}
 		labels.set(name, text.slice(at + 1))
 	}
@@ -103,6 +103,6 @@ function labelsOf(texts: readonly string[]): Record<string, string> {
 type Defined<T> = { [Key in keyof T]: Exclude<T[Key], undefined> }
 
 /** The fields that have a value. */
-function defined<T extends object>(fields: T): Defined<T> {
+function dropUndefined<T extends object>(fields: T): Defined<T> {
 	return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Defined<T>
 }

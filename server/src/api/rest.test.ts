@@ -1,9 +1,9 @@
 import { contract } from '@planstream/shared/schemas'
 import { describe, expect, it } from 'vitest'
-import { queryParameters, readQuery } from './rest.js'
+import { listQueryParameters, readQuery } from './rest.js'
 
-const EVENTS = queryParameters(contract['plans.events'].input, ['plan_id', 'lastEventId'])
-const LIST = queryParameters(contract['plans.list'].input, [])
+const EVENTS = listQueryParameters(contract['plans.events'].input, ['plan_id', 'lastEventId'])
+const LIST = listQueryParameters(contract['plans.list'].input, [])
 
 describe('query parameters', () => {
 	it('include the fields of an input except those in the path', () => {

@@ -17,13 +17,13 @@ export type QueryParameters = ReadonlyMap<string, Shape>
  *
  * @param elsewhere - fields that are taken from another place, such as the path
  */
-export function queryParameters(input: z.ZodType, elsewhere: readonly string[]): QueryParameters {
+export function listQueryParameters(input: z.ZodType, elsewhere: readonly string[]): QueryParameters {
 	const { properties = {} } = z.toJSONSchema(input, { io: 'input', unrepresentable: 'any' })
 	const fields = Object.entries(properties).filter(([name]) => !elsewhere.includes(name))
-	return new Map(fields.map(([name, schema]) => [name, typeof schema === 'boolean' ? 'text' : shapeOf(schema)]))
+	return new Map(fields.map(([name, schema]) => [name, typeof schema === 'boolean' ? 'text' : getShape(schema)]))
 }
 
-function shapeOf(schema: z.core.JSONSchema.BaseSchema): Shape {
+function getShape(schema: z.core.JSONSchema.BaseSchema): Shape {
 	if (schema.type === 'integer' || schema.type === 'number') return 'number'
 	if (schema.type === 'boolean') return 'boolean'
 	if (schema.type !== 'array') return 'text'
@@ -42,19 +42,19 @@ export function readQuery(search: string, parameters: QueryParameters): Record<s
 		const shape = parameters.get(name)
 		if (shape === undefined) throw unknownParameter(name, parameters)
 		const before = values.get(name)
-		if (Array.isArray(before)) before.push(...listOf(text, shape))
+		if (Array.isArray(before)) before.push(...splitWords(text, shape))
 		else if (before === undefined)
-			values.set(name, shape === 'words' || shape === 'texts' ? listOf(text, shape) : fieldValue(text, shape))
+			values.set(name, shape === 'words' || shape === 'texts' ? splitWords(text, shape) : parseField(text, shape))
 		else throw new PlanstreamError('bad_request', `The query gives ${name} twice. Give it once.`, { path: name })
 	}
 	return Object.fromEntries(values)
 }
 
-function listOf(text: string, shape: Shape): string[] {
+function splitWords(text: string, shape: Shape): string[] {
 	return shape === 'words' ? text.split(',') : [text]
 }
 
-function fieldValue(text: string, shape: Shape): unknown {
+function parseField(text: string, shape: Shape): unknown {
 	if (shape === 'boolean' && (text === 'true' || text === 'false')) return text === 'true'
 	return shape === 'number' && /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text
 }
@@ -75,15 +75,15 @@ export const ROUTES = Object.entries(contract) as readonly (readonly [ProcedureN
  * Every REST route of the contract but the streams. Each is read into the input of its procedure and calls it as the other
  * transports do, so that scopes, border and schemas are the same.
  *
- * @param contextOf - who asks
+ * @param getContext - who asks
  */
-export function restRoutes(router: AppRouter, contextOf: (context: HonoContext) => Context): Hono {
+export function restRoutes(router: AppRouter, getContext: (context: HonoContext) => Context): Hono {
 	const app = new Hono({ strict: false })
 	for (const [name, spec] of ROUTES) {
 		if (spec.kind === 'subscription') continue
-		const read = inputReader(spec)
-		app.on(spec.rest.method, pathPattern(spec.rest.path), async (context) => {
-			const ctx = contextOf(context)
+		const read = createInputReader(spec)
+		app.on(spec.rest.method, toHonoPath(spec.rest.path), async (context) => {
+			const ctx = getContext(context)
 			assertAllowed(ctx.principal, name)
 			const input = await read(context)
 			const data: unknown = await callTRPCProcedure({
@@ -102,19 +102,19 @@ export function restRoutes(router: AppRouter, contextOf: (context: HonoContext) 
 }
 
 /** A path with `{name}` in it, as Hono writes it. */
-export function pathPattern(path: string): string {
+export function toHonoPath(path: string): string {
 	return path.replaceAll(/\{(\w+)\}/g, ':$1')
 }
 
 /** The fields of the input that stand in the path. */
-export function pathFields({ rest }: ProcedureSpec): string[] {
+export function listPathFields({ rest }: ProcedureSpec): string[] {
 	return [...rest.path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => name)
 }
 
-function inputReader(spec: ProcedureSpec): (context: HonoContext) => Promise<Record<string, unknown>> {
-	const fields = pathFields(spec)
+function createInputReader(spec: ProcedureSpec): (context: HonoContext) => Promise<Record<string, unknown>> {
+	const fields = listPathFields(spec)
 	const inBody = spec.rest.method === 'POST'
-	const parameters = inBody ? new Map<string, never>() : queryParameters(spec.input, fields)
+	const parameters = inBody ? new Map<string, never>() : listQueryParameters(spec.input, fields)
 	return async (context) => {
 		const query = readQuery(new URL(context.req.url).search, parameters)
 		const body = inBody ? parseObject(await context.req.text()) : {}
@@ -126,6 +126,6 @@ function inputReader(spec: ProcedureSpec): (context: HonoContext) => Promise<Rec
 
 function assertSame(name: string, body: Record<string, unknown>, inPath: string | undefined): void {
 	if (!Object.hasOwn(body, name) || body[name] === inPath) return
-	const sentence = `The body has another ${name} than the address. Leave it out of the body.`
-	throw new PlanstreamError('bad_request', sentence, { path: name })
+	const message = `The body has another ${name} than the address. Leave it out of the body.`
+	throw new PlanstreamError('bad_request', message, { path: name })
 }

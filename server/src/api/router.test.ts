@@ -27,7 +27,7 @@ function start({
 	const draining = new AbortController()
 	const reader = new AbortController()
 	const { hub, log, executor } = planstream
-	const onProblem = (sentence: string) => void problems.push(sentence)
+	const onProblem = (message: string) => void problems.push(message)
 	const connections = new Connections({ limit: 10, draining: draining.signal, clock: Date.now })
 	const router = createRouter({
 		hub,
@@ -188,7 +188,7 @@ describe('plans.events', () => {
 		const failing = (error: Error) => ({
 			subscribe: () => ({ [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(error) }) }),
 		})
-		const shapeOf = async (error: Error, type: 'subscription' | 'query') => {
+		const getShape = async (error: Error, type: 'subscription' | 'query') => {
 			const hub = Object.assign(Object.create(planstream.hub), failing(error))
 			const thrown: unknown = await next(await start({ hub }).events()).catch((caught: unknown) => caught)
 			if (!(thrown instanceof TRPCError)) throw new Error('The stream did not fail.')
@@ -199,14 +199,14 @@ describe('plans.events', () => {
 				shape: { message: '', code: -32603, data: { code: thrown.code, httpStatus: 500 } },
 			})
 		}
-		const unforeseen = await shapeOf(new Error('secret'), 'subscription')
+		const unforeseen = await getShape(new Error('secret'), 'subscription')
 		expect(unforeseen).toMatchObject({
 			code: -32600,
 			data: { code: 'BAD_REQUEST', httpStatus: 500, problem: { code: 'internal', status: 500 } },
 		})
 		expect(JSON.stringify(unforeseen)).not.toContain('secret')
-		expect(await shapeOf(new Error('secret'), 'query')).toMatchObject({ code: -32603, data: { code: 'INTERNAL_SERVER_ERROR' } })
-		const passing = await shapeOf(new PlanstreamError('storage_unavailable', 'Try again.'), 'subscription')
+		expect(await getShape(new Error('secret'), 'query')).toMatchObject({ code: -32603, data: { code: 'INTERNAL_SERVER_ERROR' } })
+		const passing = await getShape(new PlanstreamError('storage_unavailable', 'Try again.'), 'subscription')
 		expect(passing).toMatchObject({
 			code: -32603,
 			data: { code: 'SERVICE_UNAVAILABLE', problem: { code: 'storage_unavailable' } },

@@ -12,9 +12,9 @@ import type { Schedule } from '../ops/clock.js'
 import type { Executor } from '../plans/executor.js'
 import { clearPlan, deletePlan } from '../plans/remove.js'
 import type { Command } from '../plans/rules/input.js'
-import { authenticate, baseProcedure, type Context, type OnProblem, t } from './procedure.js'
-import { foldOf, listPlans, openReviews, planResult, stepResult } from './reads.js'
-import { livePlanList, PlanEvents, planHistory } from './streams.js'
+import { authenticate, type Context, createProcedure, type OnProblem, t } from './procedure.js'
+import { listOpenReviews, listPlans, readFold, readPlanResult, readStepResult } from './reads.js'
+import { PlanEvents, readHistory, watchPlanList } from './streams.js'
 
 /** Who of the caller's tenant is connected; a client with two connections is one client. */
 function listClients(connections: Connections, { tenant }: Principal): ClientsOutput {
@@ -79,12 +79,12 @@ export type AppRouter = ReturnType<typeof createRouter>
  */
 export function createRouter(services: Services, admit = authenticate) {
 	const { hub, log, executor, connections, schedule, draining, onProblem } = services
-	const procedure = <Name extends ProcedureName>(name: Name) => baseProcedure(name, services, admit)
+	const procedure = <Name extends ProcedureName>(name: Name) => createProcedure(name, services, admit)
 	const command = (
 		ctx: Pick<Context, 'principal'>,
 		{ plan_id, idempotency_key, expected_revision }: CommandInput,
-		asked: Command,
-	) => executor.command(ctx.principal, plan_id, asked, { idempotency_key, expected_revision })
+		requested: Command,
+	) => executor.command(ctx.principal, plan_id, requested, { idempotency_key, expected_revision })
 	const procedures = {
 		plans: {
 			create: procedure('plans.create').mutation(({ ctx, input }) => executor.create(ctx.principal, input)),
@@ -102,18 +102,20 @@ export function createRouter(services: Services, admit = authenticate) {
 				executor.clone(ctx.principal, plan_id, { ...given, plan_id: new_plan_id }),
 			),
 			delete: procedure('plans.delete').mutation(({ ctx, input: { plan_id } }) => deletePlan(hub, ctx.principal, plan_id)),
-			get: procedure('plans.get').query(async ({ ctx, input: { plan_id } }) => (await foldOf(hub, ctx.principal, plan_id)).state),
+			get: procedure('plans.get').query(
+				async ({ ctx, input: { plan_id } }) => (await readFold(hub, ctx.principal, plan_id)).state,
+			),
 			clear: procedure('plans.clear').mutation(({ ctx, input: { plan_id } }) => clearPlan(hub, ctx.principal, plan_id)),
-			result: procedure('plans.result').query(({ ctx, input: { plan_id } }) => planResult(hub, ctx.principal, plan_id)),
+			result: procedure('plans.result').query(({ ctx, input: { plan_id } }) => readPlanResult(hub, ctx.principal, plan_id)),
 			list: procedure('plans.list').query(({ ctx, input }) => listPlans(hub, ctx.principal, input)),
 			events: procedure('plans.events').subscription(
 				({ ctx: { principal }, input, signal }) => new PlanEvents({ hub, principal, input, signal, draining, onProblem }),
 			),
 			changes: procedure('plans.changes').subscription(async function* ({ ctx, input, signal = new AbortController().signal }) {
-				yield* livePlanList({ principal: ctx.principal, input, signal, hub, draining, schedule, onProblem })
+				yield* watchPlanList({ principal: ctx.principal, input, signal, hub, draining, schedule, onProblem })
 			}),
 			history: procedure('plans.history').query(({ ctx: { principal, turns }, input, signal }) =>
-				planHistory({ hub, principal, input, signal, draining, schedule, turns }),
+				readHistory({ hub, principal, input, signal, draining, schedule, turns }),
 			),
 			subscribers: procedure('plans.subscribers').query(({ ctx, input: { plan_id } }) => {
 				return { plan_id, subscriber_count: connections.countSubscribers(ctx.principal.tenant, plan_id) }
@@ -126,10 +128,10 @@ export function createRouter(services: Services, admit = authenticate) {
 			skip: procedure('steps.skip').mutation(({ ctx, input }) =>
 				command(ctx, input, { kind: 'skip_step', step_id: input.step_id, reason: input.reason }),
 			),
-			result: procedure('steps.result').query(({ ctx, input }) => stepResult(hub, ctx.principal, input)),
+			result: procedure('steps.result').query(({ ctx, input }) => readStepResult(hub, ctx.principal, input)),
 		},
 		reviews: {
-			list: procedure('reviews.list').query(({ ctx, input }) => openReviews(hub, ctx.principal, input.plan_id)),
+			list: procedure('reviews.list').query(({ ctx, input }) => listOpenReviews(hub, ctx.principal, input.plan_id)),
 			answer: procedure('reviews.answer').mutation(({ ctx, input }) =>
 				command(ctx, input, {
 					kind: 'review',
@@ -142,7 +144,7 @@ export function createRouter(services: Services, admit = authenticate) {
 		},
 		events: {
 			publish: procedure('events.publish').mutation(({ ctx, input: { plan_id, events, expected_seq } }) => {
-				const { events: sent } = ctx.sent as PublishInput
+				const { events: sent } = ctx.rawInput as PublishInput
 				return hub.publish(ctx.principal, { plan_id, events, sent, ...(expected_seq !== undefined && { expected_seq }) })
 			}),
 		},

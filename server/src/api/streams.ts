@@ -13,10 +13,10 @@ import type { Hub } from '../hub/hub.js'
 import type { Principal } from '../hub/principal.js'
 import { getResumeCursor, parseEvent } from '../hub/stream.js'
 import type { Schedule } from '../ops/clock.js'
-import { toTrpcError, typedError } from './errors.js'
-import { positionOf, toReadRequest } from './input.js'
+import { toTrpcError, toTypedError } from './errors.js'
+import { readPosition, toReadRequest } from './input.js'
 import { type AnswerTurns, type OnProblem, reportFailures } from './procedure.js'
-import { listQuery } from './reads.js'
+import { toListQuery } from './reads.js'
 
 /**
  * Aborts with the first of these signals, and with its reason. Unlike `AbortSignal.any` it leaves nothing behind on a signal that
@@ -40,7 +40,7 @@ function joinSignals(...given: readonly (AbortSignal | undefined)[]): Disposable
 }
 
 /** Resolves when the signal aborts. */
-function aborted(signal: AbortSignal): Promise<void> {
+function waitForAbort(signal: AbortSignal): Promise<void> {
 	return new Promise((resolve) => {
 		if (signal.aborted) resolve()
 		else signal.addEventListener('abort', () => resolve(), { once: true })
@@ -78,9 +78,9 @@ export class PlanEvents implements AsyncIterable<TrackedItem, void, void> {
 
 	async *[Symbol.asyncIterator](): AsyncGenerator<TrackedItem, void, void> {
 		try {
-			yield* trackedItems(this.#options)
+			yield* trackItems(this.#options)
 		} catch (thrown) {
-			throw toTrpcError(reportFailures(typedError(thrown), this.#options.onProblem, 'plans.events'))
+			throw toTrpcError(reportFailures(toTypedError(thrown), this.#options.onProblem, 'plans.events'))
 		}
 	}
 }
@@ -89,11 +89,11 @@ export class PlanEvents implements AsyncIterable<TrackedItem, void, void> {
  * What tells the procedure of a subscription that its reader is gone. A plan's events have none, because our transports deliver them
  * without their procedure: a controller for each reader takes as much memory as what delivers to it.
  */
-export function controllerFor(path: string): AbortController | null {
+export function createStreamController(path: string): AbortController | null {
 	return path === 'plans.events' ? null : new AbortController()
 }
 
-async function* trackedItems(options: PlanEventsOptions): AsyncGenerator<TrackedItem, void, void> {
+async function* trackItems(options: PlanEventsOptions): AsyncGenerator<TrackedItem, void, void> {
 	const { hub, principal, input, signal = new AbortController().signal, draining } = options
 	using ending = joinSignals(signal, draining, principal.expired)
 	const request = toReadRequest(input)
@@ -103,7 +103,7 @@ async function* trackedItems(options: PlanEventsOptions): AsyncGenerator<Tracked
 		yield tracked(cursor, item.kind === 'event' ? parseEvent(item.stored) : item.frame)
 		if (item.kind === 'frame' && item.frame.frame === 'end' && !item.frame.resume) return
 	}
-	await aborted(signal)
+	await waitForAbort(signal)
 }
 
 interface PlanChangesOptions {
@@ -122,14 +122,14 @@ interface PlanChangesOptions {
  * The live list of plans for tRPC. It ends with its reader only: when the server stops, the reader's connection is cut, so that the stock
  * client asks for it again.
  */
-export async function* livePlanList(options: PlanChangesOptions): AsyncGenerator<ChangesOutput, void, void> {
+export async function* watchPlanList(options: PlanChangesOptions): AsyncGenerator<ChangesOutput, void, void> {
 	const { hub, principal, input, signal, draining, schedule, onProblem } = options
 	try {
 		using ending = joinSignals(signal, draining, principal.expired)
-		yield* hub.changes(principal, listQuery(input), { signal: ending.signal, schedule })
-		await aborted(signal)
+		yield* hub.changes(principal, toListQuery(input), { signal: ending.signal, schedule })
+		await waitForAbort(signal)
 	} catch (thrown) {
-		throw toTrpcError(reportFailures(typedError(thrown), onProblem, 'plans.changes'))
+		throw toTrpcError(reportFailures(toTypedError(thrown), onProblem, 'plans.changes'))
 	}
 }
 
@@ -150,14 +150,14 @@ interface PlanHistoryOptions {
  * One page of a plan's history. What JSON is made of it is the stored text of each event again, because that text is itself the JSON
  * of a parsed object.
  */
-export async function planHistory(options: PlanHistoryOptions): Promise<HistoryOutput> {
+export async function readHistory(options: PlanHistoryOptions): Promise<HistoryOutput> {
 	const { hub, principal, input, signal, draining, schedule, turns } = options
 	const { plan_id, after, limit, wait_ms } = input
 	const over = new AbortController()
 	using _timer = wait_ms === 0 ? null : schedule(() => over.abort(), wait_ms)
 	if (wait_ms === 0) over.abort()
 	using waiting = joinSignals(over.signal, signal, draining, principal.expired)
-	const request = { after: positionOf(after), limit, waiting: waiting.signal }
+	const request = { after: readPosition(after), limit, waiting: waiting.signal }
 	if (turns !== undefined && wait_ms > 0) {
 		// Other calls go on while this one waits for an event: only the page itself is read in turn.
 		await hub.page(principal, plan_id, { ...request, limit: 1 })

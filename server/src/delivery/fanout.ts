@@ -121,7 +121,7 @@ export class Subscriber implements Member, Disposable {
 		const reason = toEndReason(cause) ?? 'draining'
 		if (reason === 'slow') this.#plan.counts.slow++
 		const end = this.reader.end(reason, true)
-		this.target.sink.write(this.target.wire.encode(end))
+		this.target.sink.write(this.target.encoding.encode(end))
 		this[Symbol.dispose]()
 		this.target.ended(end.frame)
 	}
@@ -180,7 +180,7 @@ export class Subscriber implements Member, Disposable {
 	async #send(items: Iterator<StreamItem>, most?: number): Promise<number | null> {
 		using _turn = await this.target.turn()
 		if (this.#over) return null
-		const chunk = takeChunk(items, this.target.wire, most)
+		const chunk = takeChunk(items, this.target.encoding, most)
 		if (chunk === null) return null
 		this.target.sink.write(chunk.bytes)
 		this.sent += chunk.events

@@ -137,9 +137,9 @@ export class PlanLoop {
 		return head
 	}
 
-	#findGroups({ reader: { filter }, target: { wire } }: Member): BroadcastGroups {
-		const key = `${wire.key}\n${filter?.key ?? ''}`
-		const groups = this.#groups.get(key) ?? new BroadcastGroups(wire, filter)
+	#findGroups({ reader: { filter }, target: { encoding } }: Member): BroadcastGroups {
+		const key = `${encoding.key}\n${filter?.key ?? ''}`
+		const groups = this.#groups.get(key) ?? new BroadcastGroups(encoding, filter)
 		this.#groups.set(key, groups)
 		return groups
 	}

@@ -36,7 +36,7 @@ export interface ByteSink {
 export interface StreamTarget {
 	readonly sink: ByteSink
 	/** Read once {@link StreamTarget.begin} has returned. */
-	readonly wire: Encoding
+	readonly encoding: Encoding
 	/**
 	 * Called with the first frame before anything is written.
 	 *

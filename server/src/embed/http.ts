@@ -6,11 +6,11 @@ import { getRequestListener, type HttpBindings, RequestError } from '@hono/node-
 import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
 import { type Context, Hono } from 'hono'
 import { routePath } from 'hono/route'
-import { problemResponse } from '../api/errors.js'
+import { toProblemResponse } from '../api/errors.js'
 import { createRequestId, REQUEST_ID } from '../api/response-headers.js'
 import type { AppBindings } from '../app.js'
 import { OpenSet } from '../connections/connections.js'
-import { refuse } from '../transports/websocket/upgrade.js'
+import { refuseUpgrade } from '../transports/websocket/upgrade.js'
 
 /** Answers malformed requests, CONNECT and unsupported Expect headers with a problem document. */
 function answerBadRequest(server: Server): void {
@@ -21,12 +21,12 @@ function answerBadRequest(server: Server): void {
 		// A second response would be read as part of the one under way; a response without the socket waits behind one.
 		const mixed = outgoing !== undefined && !outgoing.writableEnded && (outgoing.headersSent || outgoing.socket === null)
 		if (mixed || !socket.writable || error.code === 'ECONNRESET') socket.destroy()
-		else refuse(socket, explainBadRequest(error))
+		else refuseUpgrade(socket, explainBadRequest(error))
 	})
 	server.on('checkExpectation', ({ headers: { expect } }: IncomingMessage, outgoing: ServerResponse) => {
 		const message = `Unsupported Expect header "${String(expect).slice(0, 80)}". Remove it or send "100-continue".`
 		const error = new PlanstreamError('bad_request', message, { path: 'expect' })
-		const { status, headers } = problemResponse(error)
+		const { status, headers } = toProblemResponse(error)
 		const body = JSON.stringify(error.toProblem())
 		const fields = {
 			...Object.fromEntries(headers),
@@ -39,7 +39,7 @@ function answerBadRequest(server: Server): void {
 	server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
 		socket.on('error', ignoreReset)
 		const message = 'CONNECT is not supported: this server is not a proxy. Send GET, POST or DELETE.'
-		refuse(socket, new PlanstreamError('method_not_allowed', message, { allowed: ['GET', 'POST', 'DELETE'] }))
+		refuseUpgrade(socket, new PlanstreamError('method_not_allowed', message, { allowed: ['GET', 'POST', 'DELETE'] }))
 	})
 }
 
@@ -67,7 +67,7 @@ function answerInvalidUrl(error: unknown): Response {
 	const message = 'The path or the Host header is not a valid URL. Request a path such as /health/live on http://localhost.'
 	const isMalformed = error instanceof RequestError
 	const problem = isMalformed ? new PlanstreamError('bad_request', message, {}, { cause: error }) : asPlanstreamError(error)
-	const response = problemResponse(problem)
+	const response = toProblemResponse(problem)
 	response.headers.set(REQUEST_ID, createRequestId())
 	return response
 }

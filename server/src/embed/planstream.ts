@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream'
 import type { HttpBindings } from '@hono/node-server'
 import { asPlanstreamError, type EventType, PlanstreamError } from '@planstream/shared'
 import type { Hono } from 'hono'
-import { hostAuthentication, type OnProblem } from '../api/procedure.js'
+import { authenticateHostCalls, type OnProblem } from '../api/procedure.js'
 import { type AppRouter, createRouter, type Services } from '../api/router.js'
 import { type App, type AppBindings, createApp } from '../app.js'
 import { AnswerBudget } from '../connections/answer-budget.js'
@@ -166,7 +166,7 @@ export class OpenPlanstream implements Planstream {
 			draining,
 			onProblem,
 		}
-		this.router = createRouter(services, hostAuthentication(access.authenticator))
+		this.router = createRouter(services, authenticateHostCalls(access.authenticator))
 		this.#inner = createApp({
 			services,
 			artifacts,
@@ -218,7 +218,7 @@ export class OpenPlanstream implements Planstream {
 	report(): ServerReport {
 		const { attempts, deadlines } = this.executor.report()
 		const { subscriptions } = this.hub.report()
-		const { waiting, plans } = this.#inner.deliveries.report()
+		const { waiting, plans } = this.#inner.fanout.report()
 		// All live readers of one plan share a watcher.
 		const watchers = this.#opened.log.metrics.watchers - plans + waiting
 		return { connections: this.#connections.size, subscriptions, watchers, attempts, timers: deadlines }
@@ -226,7 +226,7 @@ export class OpenPlanstream implements Planstream {
 
 	/** Counts the streams that read from the log because they fell behind, how often that happened, and streams cut as too slow. */
 	#countReaders() {
-		const { streams, waiting, fell_behind, slow } = this.#inner.deliveries.report()
+		const { streams, waiting, fell_behind, slow } = this.#inner.fanout.report()
 		return { streams_behind: streams - waiting, streams_fell_behind_total: fell_behind, streams_slow_total: slow }
 	}
 

@@ -1,6 +1,6 @@
 import { PlanstreamError } from '@planstream/shared'
 import { getTRPCErrorFromUnknown, getTRPCErrorShape, type TRPCError, type TRPCProcedureType } from '@trpc/server'
-import { type ErrorShape, toTrpcError, typedError } from '../api/errors.js'
+import { type ErrorShape, toTrpcError, toTypedError } from '../api/errors.js'
 import { type OnProblem, reportFailures } from '../api/procedure.js'
 import type { AppRouter } from '../api/router.js'
 
@@ -43,20 +43,20 @@ export class TrpcFailures {
 	}
 
 	/** What a call, or what came before it, was refused for. */
-	shape(thrown: unknown, call: FailedCall): ErrorShape {
+	toShape(thrown: unknown, call: FailedCall): ErrorShape {
 		const error = getTRPCErrorFromUnknown(thrown)
 		this.#report({ error })
 		return getTRPCErrorShape({ config: this.#router._def._config, error, ctx: undefined, ...call })
 	}
 
 	/** What broke a stream off that had begun. */
-	inStream(thrown: unknown, call: FailedCall): ErrorShape {
-		return this.shape(toTrpcError(reportFailures(typedError(thrown), this.#onProblem, call.path ?? '')), call)
+	toStreamShape(thrown: unknown, call: FailedCall): ErrorShape {
+		return this.toShape(toTrpcError(reportFailures(toTypedError(thrown), this.#onProblem, call.path ?? '')), call)
 	}
 }
 
 /** The input of a subscription that goes on behind an event, whose id tRPC's clients send beside it. */
-export function resumedInput(input: unknown, lastEventId: string | undefined): unknown {
+export function addLastEventId(input: unknown, lastEventId: string | undefined): unknown {
 	if (lastEventId === undefined) return input
 	return isObject(input) ? { ...input, lastEventId } : (input ?? { lastEventId })
 }

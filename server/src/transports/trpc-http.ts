@@ -9,7 +9,7 @@ import { MAX_BATCH_CALLS, reportAdapterFailures } from './trpc-errors.js'
 
 /** tRPC over HTTP below `/trpc`: queries, mutations, batches of them, and subscriptions as server-sent events. */
 export function trpcRoutes(options: TrpcHttpOptions): Hono<{ Bindings: HttpBindings }> {
-	const { router, contextOf, answers } = options
+	const { router, getContext, answers } = options
 	const onError = reportAdapterFailures(options.onProblem)
 	const subscriptions = new TrpcSse(options)
 	const app = new Hono<{ Bindings: HttpBindings }>()
@@ -20,7 +20,7 @@ export function trpcRoutes(options: TrpcHttpOptions): Hono<{ Bindings: HttpBindi
 		const turns = isBatch(req) ? new BatchAnswers(answers.connectionBytes) : undefined
 		const createContext = ({ info: { type, isBatchCall } }: FetchCreateContextFnOptions): Context => {
 			if (type === 'subscription' && !isBatchCall) throw unreadableSubscription()
-			return { ...contextOf(context), turns }
+			return { ...getContext(context), turns }
 		}
 		const response = await fetchRequestHandler({
 			endpoint: '/trpc',

@@ -38,7 +38,7 @@ export class StreamServer implements AsyncDisposable {
 	readonly sockets = new Set<Socket>()
 	/** Every address with its method. */
 	readonly routes: App['routes']
-	readonly deliveries: App['deliveries']
+	readonly deliveries: App['fanout']
 	/** What its procedures work with. */
 	readonly services: Services
 	readonly #planstream: TestPlanstream
@@ -58,7 +58,7 @@ export class StreamServer implements AsyncDisposable {
 		this.connections = new Connections({ limit: maxConnections, draining, clock: Date.now })
 		const answers = createAnswerBudget({ stallTimeoutMs: limits?.stallTimeoutMs, ...budget })
 		this.services = { hub, log, executor, connections: this.connections, answers, schedule: processSchedule, draining, onProblem }
-		const { fetch, upgrade, routes, deliveries } = createApp({
+		const { fetch, upgrade, routes, fanout } = createApp({
 			services: this.services,
 			artifacts,
 			authority,
@@ -67,7 +67,7 @@ export class StreamServer implements AsyncDisposable {
 			metrics: () => '',
 		})
 		this.routes = routes
-		this.deliveries = deliveries
+		this.deliveries = fanout
 		this.#http = createHttpServer(createRequestListener(fetch))
 		this.#http.on('upgrade', upgrade)
 		this.#http.on('connection', (socket) => {

@@ -41,7 +41,7 @@ export class TestSendBuffer {
 
 /** A connection of one stream, whose reader takes what it gets when the test says so. */
 export class TestTarget extends TestSendBuffer implements StreamTarget {
-	readonly wire
+	readonly encoding
 	readonly got: Got[] = []
 	writes = 0
 	isOver = false
@@ -51,7 +51,7 @@ export class TestTarget extends TestSendBuffer implements StreamTarget {
 	constructor(key: string, onWrite: () => void) {
 		super()
 		this.#onWrite = onWrite
-		this.wire = { key, encode: (item: Parameters<typeof encodeItem>[0]) => Buffer.from(`${encodeItem(item)}\n`) }
+		this.encoding = { key, encode: (item: Parameters<typeof encodeItem>[0]) => Buffer.from(`${encodeItem(item)}\n`) }
 	}
 
 	readonly sink = {

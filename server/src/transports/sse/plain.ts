@@ -10,11 +10,11 @@ import {
 } from '@planstream/shared'
 import { contract } from '@planstream/shared/schemas'
 import { Hono, type Context as HonoContext } from 'hono'
-import { typedError } from '../../api/errors.js'
+import { toTypedError } from '../../api/errors.js'
 import { readClientId, toReadRequest } from '../../api/input.js'
 import { assertAllowed, type Context, type OnProblem, reportFailures } from '../../api/procedure.js'
-import { listQuery } from '../../api/reads.js'
-import { pathFields, pathPattern, queryParameters, readQuery } from '../../api/rest.js'
+import { toListQuery } from '../../api/reads.js'
+import { listPathFields, listQueryParameters, readQuery, toHonoPath } from '../../api/rest.js'
 import type { Fanout } from '../../delivery/fanout.js'
 import type { Hub } from '../../hub/hub.js'
 import type { ReadOptions } from '../../hub/reader.js'
@@ -27,7 +27,7 @@ const RETRY_MIN_MS = 1000
 const RETRY_SPREAD_MS = 4000
 
 /** What every stream begins with: a comment, which makes proxies pass the headers on, and the delay before a reconnect. */
-function openingBlock(random: () => number): string {
+function buildOpeningBlock(random: () => number): string {
 	return `: planstream\nretry: ${RETRY_MIN_MS + Math.floor(random() * RETRY_SPREAD_MS)}\n\n`
 }
 
@@ -35,15 +35,15 @@ function openingBlock(random: () => number): string {
  * One item as an event of the stream. Plan events have no `event:` line, so that one `onmessage` gets them all; the id is where an
  * EventSource resumes, which a problem does not move.
  */
-function itemBlock(item: StreamItem): string {
-	const data = dataBlock(encodeItem(item))
+function encodeItemBlock(item: StreamItem): string {
+	const data = encodeDataBlock(encodeItem(item))
 	if (item.kind === 'event') return `id: ${item.stored.cursor}\n${data}`
 	const { frame, cursor } = item.frame
 	return frame === 'problem' ? `event: problem\n${data}` : `event: ${frame}\nid: ${cursor}\n${data}`
 }
 
 /** A message without an id. */
-function dataBlock(text: string): string {
+function encodeDataBlock(text: string): string {
 	return `data: ${text}\n\n`
 }
 
@@ -53,13 +53,13 @@ const HEARTBEAT_BLOCK = ': heartbeat\n\n'
 const ROUTE = contract['plans.events']
 
 /** What a request for a stream says of the reading, not of what is read. */
-const READING = [['client_id', 'text'] as const, ['close_after_ms', 'number'] as const]
+const READ_OPTIONS = [['client_id', 'text'] as const, ['close_after_ms', 'number'] as const]
 
 /** `lastEventId` is tRPC's name; here the browser's header stands for it, and a parameter for those who cannot set one. */
-const SSE_INPUT_PARAMETERS = new Map([
-	...queryParameters(ROUTE.input, [...pathFields(ROUTE), 'lastEventId']),
+const EVENTS_PARAMETERS = new Map([
+	...listQueryParameters(ROUTE.input, [...listPathFields(ROUTE), 'lastEventId']),
 	['last_event_id', 'text'] as const,
-	...READING,
+	...READ_OPTIONS,
 ])
 
 interface SseRequest {
@@ -84,14 +84,14 @@ interface SseReadOptions {
 }
 
 /** @throws PlanstreamError `bad_request` with the `path` of the parameter */
-function readReading(client_id: unknown, close_after_ms: unknown): SseReadOptions {
+function parseReadOptions(client_id: unknown, close_after_ms: unknown): SseReadOptions {
 	const named = readClientId(client_id as string | undefined)
 	if (close_after_ms === undefined) return { client_id: named, closeAfterMs: undefined }
 	if (Number.isInteger(close_after_ms) && Number(close_after_ms) >= 0 && Number(close_after_ms) <= MAX_CLOSE_AFTER_MS) {
 		return { client_id: named, closeAfterMs: Number(close_after_ms) }
 	}
-	const sentence = `close_after_ms is "${String(close_after_ms)}". Give a whole number of milliseconds from 0 to ${MAX_CLOSE_AFTER_MS}, or leave it out.`
-	throw new PlanstreamError('bad_request', sentence, { path: 'close_after_ms' })
+	const message = `close_after_ms is "${String(close_after_ms)}". Give a whole number of milliseconds from 0 to ${MAX_CLOSE_AFTER_MS}, or leave it out.`
+	throw new PlanstreamError('bad_request', message, { path: 'close_after_ms' })
 }
 
 /**
@@ -100,12 +100,12 @@ function readReading(client_id: unknown, close_after_ms: unknown): SseReadOption
  * @throws PlanstreamError `bad_request` with the `path` of the parameter
  */
 function readSubscription({ plan_id, search, lastEventId }: SseRequest): SseSubscription {
-	const { last_event_id, client_id, close_after_ms, ...query } = readQuery(search, SSE_INPUT_PARAMETERS)
-	const resumed = lastEventId?.slice(0, MAX_CURSOR) || positionText(last_event_id)
+	const { last_event_id, client_id, close_after_ms, ...query } = readQuery(search, EVENTS_PARAMETERS)
+	const resumed = lastEventId?.slice(0, MAX_CURSOR) || checkCursor(last_event_id)
 	const input = { ...query, plan_id, ...(resumed !== undefined && { lastEventId: resumed }) }
 	const parsed = ROUTE.input.safeParse(input)
-	if (parsed.success) return { input: parsed.data, reading: readReading(client_id, close_after_ms) }
-	throw typedError(parsed.error, { procedure: 'plans.events', input })
+	if (parsed.success) return { input: parsed.data, reading: parseReadOptions(client_id, close_after_ms) }
+	throw toTypedError(parsed.error, { procedure: 'plans.events', input })
 }
 
 const MAX_CLOSE_AFTER_MS = 60_000
@@ -113,12 +113,12 @@ const MAX_CLOSE_AFTER_MS = 60_000
 /** No cursor is as long; what is cut off a longer header leaves something that is no cursor either. */
 const MAX_CURSOR = 256
 
-function positionText(text: unknown): string | undefined {
+function checkCursor(text: unknown): string | undefined {
 	if (typeof text !== 'string') return undefined
 	const position = parsePosition(text)
 	if (position !== null && typeof position === 'object') return text
-	const sentence = `last_event_id is "${text.slice(0, MAX_CURSOR)}", which is no cursor. Send the id of the last event as you got it.`
-	throw new PlanstreamError('bad_request', sentence, { path: 'last_event_id' })
+	const message = `last_event_id is "${text.slice(0, MAX_CURSOR)}", which is no cursor. Send the id of the last event as you got it.`
+	throw new PlanstreamError('bad_request', message, { path: 'last_event_id' })
 }
 
 const SSE_HEADERS = {
@@ -130,43 +130,43 @@ const SSE_HEADERS = {
 
 export interface SseOptions extends SseStreamOptions {
 	readonly hub: Hub
-	readonly deliveries: Fanout
-	readonly contextOf: (context: HonoContext) => Context
+	readonly fanout: Fanout
+	readonly getContext: (context: HonoContext) => Context
 	/** From 0 up to 1. */
 	readonly random: () => number
 	readonly onProblem: OnProblem
 }
 
 const { input: schema } = contract['plans.changes']
-const PARAMETERS = new Map([...queryParameters(schema, []), ...READING])
+const CHANGES_PARAMETERS = new Map([...listQueryParameters(schema, []), ...READ_OPTIONS])
 
 /** The live list of plans: a message an item, without ids, because a reader that comes again begins with a new page. */
 async function answerChanges(options: SseOptions, context: SseContext): Promise<Response> {
-	const { hub, contextOf, schedule, random, onProblem } = options
-	const { principal } = contextOf(context)
+	const { hub, getContext, schedule, random, onProblem } = options
+	const { principal } = getContext(context)
 	assertAllowed(principal, 'plans.changes')
-	const { client_id, close_after_ms, ...input } = readQuery(new URL(context.req.url).search, PARAMETERS)
+	const { client_id, close_after_ms, ...input } = readQuery(new URL(context.req.url).search, CHANGES_PARAMETERS)
 	const parsed = schema.safeParse(input)
-	if (!parsed.success) throw typedError(parsed.error, { procedure: 'plans.changes', input })
-	const query = listQuery(parsed.data)
-	const { client_id: named, closeAfterMs } = readReading(client_id, close_after_ms)
+	if (!parsed.success) throw toTypedError(parsed.error, { procedure: 'plans.changes', input })
+	const query = toListQuery(parsed.data)
+	const { client_id: named, closeAfterMs } = parseReadOptions(client_id, close_after_ms)
 	if (context.req.method === 'HEAD') return context.body(null, 200, SSE_HEADERS)
 
 	const over = new AbortController()
 	const end = (): void => over.abort()
-	const content: SseContent = { plan_id: null, delivered: 0, end, left: end, beat: () => HEARTBEAT_BLOCK }
+	const content: SseContent = { plan_id: null, delivered: 0, end, stop: end, heartbeat: () => HEARTBEAT_BLOCK }
 	using stream = new SseStream(context, options, { transport: 'sse', principal, client_id: named }, content)
 	const headers = { ...Object.fromEntries(context.body(null).headers), ...SSE_HEADERS }
-	stream.open({ headers, block: openingBlock(random), closeAfterMs })
+	stream.open({ headers, block: buildOpeningBlock(random), closeAfterMs })
 	try {
 		for await (const change of hub.changes(principal, query, { signal: over.signal, schedule })) {
 			using turn = await stream.turn(over.signal)
 			if (turn === null) break
-			stream.send(dataBlock(JSON.stringify(change)))
+			stream.send(encodeDataBlock(JSON.stringify(change)))
 		}
 	} catch (thrown) {
-		const problem = reportFailures(typedError(thrown), onProblem, 'plans.changes').toProblem()
-		stream.send(itemBlock({ kind: 'frame', frame: { frame: 'problem', plan_id: null, cursor: null, ...problem } }))
+		const problem = reportFailures(toTypedError(thrown), onProblem, 'plans.changes').toProblem()
+		stream.send(encodeItemBlock({ kind: 'frame', frame: { frame: 'problem', plan_id: null, cursor: null, ...problem } }))
 	}
 	return RESPONSE_ALREADY_SENT
 }
@@ -174,29 +174,30 @@ async function answerChanges(options: SseOptions, context: SseContext): Promise<
 /** A plan's events, and the live list of plans, for `curl`, a browser's EventSource and every other reader of SSE. */
 export function sseRoutes(options: SseOptions): Hono<{ Bindings: HttpBindings }> {
 	const app = new Hono<{ Bindings: HttpBindings }>({ strict: false })
-	const dialect = plainDialect(options.onProblem)
-	app.get(pathPattern(ROUTE.rest.path), (context) => answer(options, dialect, context))
-	app.get(pathPattern(contract['plans.changes'].rest.path), (context) => answerChanges(options, context))
+	const dialect = createPlainDialect(options.onProblem)
+	app.get(toHonoPath(ROUTE.rest.path), (context) => answerEvents(options, dialect, context))
+	app.get(toHonoPath(contract['plans.changes'].rest.path), (context) => answerChanges(options, context))
 	return app
 }
 
-function plainDialect(onProblem: OnProblem): SseDialect {
+function createPlainDialect(onProblem: OnProblem): SseDialect {
 	return {
 		name: 'sse',
-		block: itemBlock,
+		encode: encodeItemBlock,
 		/** A comment shows life to everybody, the position also moves the cursor of who resumes. */
-		beat: (plan_id, cursor) => HEARTBEAT_BLOCK + itemBlock({ kind: 'frame', frame: { frame: 'position', plan_id, cursor } }),
-		after: () => null,
-		broken: (thrown, plan_id, cursor) => {
-			const problem = reportFailures(typedError(thrown), onProblem, 'plans.events').toProblem()
-			return itemBlock({ kind: 'frame', frame: { frame: 'problem', plan_id, cursor, ...problem } })
+		heartbeat: (plan_id, cursor) =>
+			HEARTBEAT_BLOCK + encodeItemBlock({ kind: 'frame', frame: { frame: 'position', plan_id, cursor } }),
+		encodeEnd: () => null,
+		encodeFailure: (thrown, plan_id, cursor) => {
+			const problem = reportFailures(toTypedError(thrown), onProblem, 'plans.events').toProblem()
+			return encodeItemBlock({ kind: 'frame', frame: { frame: 'problem', plan_id, cursor, ...problem } })
 		},
 	}
 }
 
 /** Answers as soon as it is known what the position is worth; what follows is the delivery's. */
-function answer(options: SseOptions, dialect: SseDialect, context: SseContext): Promise<Response> {
-	const { principal } = options.contextOf(context)
+function answerEvents(options: SseOptions, dialect: SseDialect, context: SseContext): Promise<Response> {
+	const { principal } = options.getContext(context)
 	assertAllowed(principal, 'plans.events')
 	const plan_id = context.req.param('plan_id') ?? ''
 	const search = new URL(context.req.url).search
@@ -206,31 +207,31 @@ function answer(options: SseOptions, dialect: SseDialect, context: SseContext): 
 	return new Promise((resolve, reject) => {
 		const beginning: SseBeginning = {
 			begin: (stream, ready) => {
-				const response = isOver(request, ready) ? context.body(null, 204) : begin(options, context, stream, reading)
+				const response = hasSeenEnd(request, ready) ? context.body(null, 204) : beginEvents(options, context, stream, reading)
 				resolve(response)
 				if (response === RESPONSE_ALREADY_SENT) return true
 				stream[Symbol.dispose]()
 				return false
 			},
-			left: () => resolve(RESPONSE_ALREADY_SENT),
-			failed: reject,
+			onReaderGone: () => resolve(RESPONSE_ALREADY_SENT),
+			onFailure: reject,
 		}
-		const outlet = new SsePlanStream(context, { stream: options, dialect, peer, plan_id, beginning })
-		outlet.deliver(options.deliveries, principal, request)
+		const target = new SsePlanStream(context, { stream: options, dialect, peer, plan_id, beginning })
+		target.deliver(options.fanout, principal, request)
 	})
 }
 
 /** Begins a stream, unless only its headers are asked for. */
-function begin({ random }: SseOptions, context: SseContext, stream: SseStream, { closeAfterMs }: SseReadOptions): Response {
+function beginEvents({ random }: SseOptions, context: SseContext, stream: SseStream, { closeAfterMs }: SseReadOptions): Response {
 	if (context.req.method === 'HEAD') return context.body(null, 200, SSE_HEADERS)
 	// Taken from an answer without a body: a response once begun in the context would be sent beside the stream.
 	const headers = { ...Object.fromEntries(context.body(null).headers), ...SSE_HEADERS }
-	stream.open({ headers, block: openingBlock(random), closeAfterMs })
+	stream.open({ headers, block: buildOpeningBlock(random), closeAfterMs })
 	return RESPONSE_ALREADY_SENT
 }
 
 /** Whether a reader that wants no more than the plan's end has seen it: 204 is the standard way to stop an EventSource. */
-function isOver({ follow, after }: ReadOptions, { recovered, plan_status, from_seq, head_seq }: ReadyFrame): boolean {
+function hasSeenEnd({ follow, after }: ReadOptions, { recovered, plan_status, from_seq, head_seq }: ReadyFrame): boolean {
 	if (follow === 'always' || !isFullCursor(after)) return false
 	return recovered && plan_status !== 'unknown' && isFinished(plan_status) && from_seq > head_seq
 }

@@ -4,19 +4,19 @@ import type { Encoding, StreamTarget } from '../../delivery/target.js'
 import type { Principal } from '../../hub/principal.js'
 import type { ReadOptions } from '../../hub/reader.js'
 import type { StreamItem } from '../../hub/stream.js'
-import { bodyBytes, type SseContent, type SseContext, type SsePeer, SseStream, type SseStreamOptions } from './stream.js'
+import { encodeBody, type SseContent, type SseContext, type SsePeer, SseStream, type SseStreamOptions } from './stream.js'
 
 /** What one dialect of server-sent events does that the other does not; all its streams share it. */
 export interface SseDialect {
 	readonly name: string
 	/** An item as an event of the stream. */
-	block(item: StreamItem): string
+	encode(item: StreamItem): string
 	/** A sign of life. */
-	beat(plan_id: string, cursor: string): string
+	heartbeat(plan_id: string, cursor: string): string
 	/** What comes after the last item; null: nothing. */
-	after(end: EndFrame): string | null
+	encodeEnd(end: EndFrame): string | null
 	/** Tells why a stream broke off behind a cursor. */
-	broken(thrown: unknown, plan_id: string, cursor: string): string
+	encodeFailure(thrown: unknown, plan_id: string, cursor: string): string
 }
 
 /** How a request is answered whose answer depends on the first frame; it knows the request, and is let go of with it. */
@@ -24,9 +24,9 @@ export interface SseBeginning {
 	/** Called with the first frame. @returns false when the answer is no stream */
 	begin(stream: SseStream, ready: ReadyFrame): boolean
 	/** The reader has left before that. */
-	left(): void
+	onReaderGone(): void
 	/** It failed before that. */
-	failed(thrown: unknown): void
+	onFailure(thrown: unknown): void
 }
 
 export interface SsePlanStreamOptions {
@@ -44,7 +44,7 @@ export class SsePlanStream implements StreamTarget, SseContent {
 	readonly sink: SseStream
 	readonly #dialect: SseDialect
 	#beginning: SseBeginning | null
-	#delivery: Subscriber | null = null
+	#subscriber: Subscriber | null = null
 
 	/** @throws PlanstreamError `too_many_connections`, `draining` */
 	constructor(context: SseContext, { stream, dialect, peer, plan_id, beginning }: SsePlanStreamOptions) {
@@ -54,19 +54,19 @@ export class SsePlanStream implements StreamTarget, SseContent {
 		this.sink = new SseStream(context, stream, peer, this)
 	}
 
-	deliver(deliveries: Fanout, principal: Principal, request: ReadOptions): void {
-		this.#delivery = deliveries.deliver(principal, this.plan_id, request, this)
+	deliver(fanout: Fanout, principal: Principal, request: ReadOptions): void {
+		this.#subscriber = fanout.deliver(principal, this.plan_id, request, this)
 	}
 
 	/** Made when it is looked at, so that a stream at rest has none: a class of readers has one for all of them. */
-	get wire(): Encoding {
-		const { name, block } = this.#dialect
+	get encoding(): Encoding {
+		const { name, encode } = this.#dialect
 		const { isChunked } = this.sink
-		return { key: `${name} ${isChunked}`, encode: (item) => bodyBytes(block(item), isChunked) }
+		return { key: `${name} ${isChunked}`, encode: (item) => encodeBody(encode(item), isChunked) }
 	}
 
 	get delivered(): number {
-		return this.#delivery?.delivered ?? 0
+		return this.#subscriber?.delivered ?? 0
 	}
 
 	begin(ready: ReadyFrame): boolean {
@@ -75,8 +75,8 @@ export class SsePlanStream implements StreamTarget, SseContent {
 		return beginning?.begin(this.sink, ready) ?? true
 	}
 
-	beat(): string {
-		return this.#dialect.beat(this.plan_id, this.#delivery?.cursor ?? '')
+	heartbeat(): string {
+		return this.#dialect.heartbeat(this.plan_id, this.#subscriber?.cursor ?? '')
 	}
 
 	turn(): Promise<Disposable | null> {
@@ -85,24 +85,24 @@ export class SsePlanStream implements StreamTarget, SseContent {
 
 	/** The connection is to leave. */
 	end(reason: PlanstreamError): void {
-		this.#delivery?.end(reason)
+		this.#subscriber?.end(reason)
 	}
 
-	left(): void {
-		this.#delivery?.[Symbol.dispose]()
+	stop(): void {
+		this.#subscriber?.[Symbol.dispose]()
 		this.sink[Symbol.dispose]()
-		this.#beginning?.left()
+		this.#beginning?.onReaderGone()
 	}
 
 	ended(end: EndFrame): void {
-		const after = this.#dialect.after(end)
-		if (after !== null) this.sink.send(after)
+		const last = this.#dialect.encodeEnd(end)
+		if (last !== null) this.sink.send(last)
 		this.sink[Symbol.dispose]()
 	}
 
 	failed(thrown: unknown, cursor: string): void {
-		if (this.#beginning === null) this.sink.send(this.#dialect.broken(thrown, this.plan_id, cursor))
-		else this.#beginning.failed(thrown)
+		if (this.#beginning === null) this.sink.send(this.#dialect.encodeFailure(thrown, this.plan_id, cursor))
+		else this.#beginning.onFailure(thrown)
 		this.sink[Symbol.dispose]()
 	}
 }

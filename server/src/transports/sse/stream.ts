@@ -19,7 +19,7 @@ import type { Principal } from '../../hub/principal.js'
 import type { Schedule } from '../../ops/clock.js'
 
 /** Text as it stands in the body of a response: in a chunk of its own (RFC 9112 section 7.1), or as it is. */
-export function bodyBytes(text: string, isChunked: boolean): Buffer {
+export function encodeBody(text: string, isChunked: boolean): Buffer {
 	if (!isChunked) return Buffer.from(text)
 	const length = Buffer.byteLength(text)
 	const head = `${length.toString(16)}\r\n`
@@ -34,17 +34,17 @@ export function bodyBytes(text: string, isChunked: boolean): Buffer {
 const SMALL = { windowBits: 12, memLevel: 4 } as const
 
 /** Compresses a stream without holding anything back: what is written can be read at the other end at once. */
-function gzipStream(): Gzip {
+function createGzipStream(): Gzip {
 	return createGzip({ ...SMALL, flush: constants.Z_SYNC_FLUSH })
 }
 
 /** Whether a request asks for gzip, by its `Accept-Encoding`. */
-function takesGzip(header: string | undefined): boolean {
+function acceptsGzip(header: string | undefined): boolean {
 	return parseAccept(header ?? '').some(({ type, q }) => type.toLowerCase() === 'gzip' && q > 0)
 }
 
 /** The headers of a response that is compressed. */
-function gzipHeaders({ vary, ...headers }: OutgoingHttpHeaders): OutgoingHttpHeaders {
+function addGzipHeaders({ vary, ...headers }: OutgoingHttpHeaders): OutgoingHttpHeaders {
 	return { ...headers, 'content-encoding': 'gzip', vary: [vary ?? [], 'accept-encoding'].flat().join(', ') }
 }
 
@@ -68,9 +68,9 @@ export interface SsePeer {
 /** What is streamed. */
 export interface SseContent extends CarriedStream {
 	/** Called when the reader is gone, or has had its time. */
-	left(): void
+	stop(): void
 	/** What a sign of life is. */
-	beat(): string
+	heartbeat(): string
 }
 
 export interface SseOpening {
@@ -91,7 +91,7 @@ export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disp
 	readonly #options: SseStreamOptions
 	readonly #response: ServerResponse
 	readonly #socket: Socket
-	readonly #turns: WriteQueue
+	readonly #queue: WriteQueue
 	readonly #content: SseContent
 	#heartbeat: Disposable | null = null
 	#closing: Disposable | null = null
@@ -102,21 +102,21 @@ export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disp
 
 	/** @throws PlanstreamError `too_many_connections`, `draining` */
 	constructor({ env: { incoming, outgoing } }: SseContext, options: SseStreamOptions, peer: SsePeer, content: SseContent) {
-		const isAsked = options.limits.compression && takesGzip(incoming.headers['accept-encoding'])
-		this.#gzip = isAsked ? gzipStream() : null
+		const wantsGzip = options.limits.compression && acceptsGzip(incoming.headers['accept-encoding'])
+		this.#gzip = wantsGzip ? createGzipStream() : null
 		const { socket } = incoming
 		this.transport = peer.transport
 		this.#options = options
 		this.#response = outgoing
 		this.#socket = socket
 		this.#content = content
-		this.#turns = new WriteQueue(this)
+		this.#queue = new WriteQueue(this)
 		const { tenant, expired } = peer.principal
 		this.connection = options.connections.open(this)
 		this.connection.identify({ tenant, client_id: peer.client_id, expired })
 		this.connection.addStream(content)
-		socket.on('close', this.#left)
-		if (socket.destroyed) queueMicrotask(this.#left)
+		socket.on('close', this.#stop)
+		if (socket.destroyed) queueMicrotask(this.#stop)
 	}
 
 	/** A gzip takes nothing more while the socket behind it has no room, so that it is the one to wait for. */
@@ -148,7 +148,7 @@ export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disp
 	}
 
 	get lagging(): boolean {
-		return this.#turns.full
+		return this.#queue.full
 	}
 
 	terminate(): void {
@@ -173,25 +173,25 @@ export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disp
 		const response = this.#response
 		response.on('error', ignoreBrokenPipe)
 		response.shouldKeepAlive = false
-		response.writeHead(200, this.#gzip === null ? headers : gzipHeaders(headers))
+		response.writeHead(200, this.#gzip === null ? headers : addGzipHeaders(headers))
 		this.#opened = new Promise((resolve) => {
-			const opened = (): void => {
+			const onOpened = (): void => {
 				this.#opened = null
 				resolve()
 			}
 			// Behind another answer nothing may ever be written.
-			if (response.socket === null) response.once('close', opened)
-			if (this.#gzip === null) this.#begin(block, opened)
-			else this.#openGzip(this.#gzip, block, opened)
+			if (response.socket === null) response.once('close', onOpened)
+			if (this.#gzip === null) this.#begin(block, onOpened)
+			else this.#openGzip(this.#gzip, block, onOpened)
 		})
-		this.#scheduleBeat()
-		if (closeAfterMs !== undefined) this.#closing = this.#options.schedule(this.#left, closeAfterMs)
+		this.#scheduleHeartbeat()
+		if (closeAfterMs !== undefined) this.#closing = this.#options.schedule(this.#stop, closeAfterMs)
 	}
 
 	/** @returns null when the signal aborted and there is no room */
 	async turn(signal?: AbortSignal): Promise<Disposable | null> {
 		if (this.#opened !== null) await this.#opened
-		return this.#turns.take(signal)
+		return this.#queue.take(signal)
 	}
 
 	/** @returns false when there is no room for more */
@@ -202,12 +202,12 @@ export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disp
 		if (this.#socket.writableLength === 0) this.connection.touch()
 		if (hasRoom || this.queued === 0) return true
 		if (this.#gzip === null) this.#options.answers.watch(this)
-		return !this.#turns.full
+		return !this.#queue.full
 	}
 
 	/** Sends text to this one reader. */
 	send(text: string): void {
-		this.write(bodyBytes(text, this.isChunked))
+		this.write(encodeBody(text, this.isChunked))
 	}
 
 	[Symbol.dispose](): void {
@@ -215,7 +215,7 @@ export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disp
 		this.#ended = true
 		this.#heartbeat?.[Symbol.dispose]()
 		this.#closing?.[Symbol.dispose]()
-		this.#socket.off('close', this.#left)
+		this.#socket.off('close', this.#stop)
 		this.connection.removeStream(this.#content)
 		this.connection[Symbol.dispose]()
 		if (!this.isOpen || this.#response.destroyed) this.#gzip?.destroy()
@@ -224,32 +224,32 @@ export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disp
 	}
 
 	/** The reader is gone, or has had its time. */
-	readonly #left = (): void => this.#content.left()
+	readonly #stop = (): void => this.#content.stop()
 
 	/** The head goes out in one packet with the block, but as a text of its own: a response keeps it, and would keep it in pieces. */
-	#begin(block: string, opened: () => void): void {
+	#begin(block: string, onOpened: () => void): void {
 		const response = this.#response
 		this.#socket.cork()
 		response.flushHeaders()
-		response.write(block, opened)
+		response.write(block, onOpened)
 		this.#socket.uncork()
 	}
 
 	/** Headers and a first block go out as soon as they are compressed; from then on the response takes what comes out of the gzip, which pauses while there is no room. */
-	#openGzip(gzip: Gzip, block: string, opened: () => void): void {
+	#openGzip(gzip: Gzip, block: string, onOpened: () => void): void {
 		const response = this.#response
 		response.once('close', () => gzip.destroy())
 		gzip.on('pause', () => this.#options.answers.watch(this))
 		gzip.pipe(response)
-		gzip.write(block, opened)
+		gzip.write(block, onOpened)
 	}
 
 	/** Nothing is added to what a reader has not taken: that is on its way and shows life by itself. */
-	#scheduleBeat(): void {
+	#scheduleHeartbeat(): void {
 		const { schedule, limits } = this.#options
 		this.#heartbeat = schedule(() => {
-			if (this.#opened === null && !this.#socket.writableNeedDrain) this.send(this.#content.beat())
-			this.#scheduleBeat()
+			if (this.#opened === null && !this.#socket.writableNeedDrain) this.send(this.#content.heartbeat())
+			this.#scheduleHeartbeat()
 		}, limits.heartbeatMs)
 	}
 }

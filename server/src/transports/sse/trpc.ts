@@ -3,29 +3,29 @@ import { contract } from '@planstream/shared/schemas'
 import { callTRPCProcedure, TRPCError } from '@trpc/server'
 import { parseConnectionParamsFromString, type TRPCRequestInfo } from '@trpc/server/http'
 import type { Context as HonoContext } from 'hono'
-import { clientIdOf, readClientId, toReadRequest } from '../../api/input.js'
+import { readClientId, readUrlClientId, toReadRequest } from '../../api/input.js'
 import type { Context, OnProblem } from '../../api/procedure.js'
 import type { AppRouter } from '../../api/router.js'
-import { controllerFor, PlanEvents } from '../../api/streams.js'
+import { createStreamController, PlanEvents } from '../../api/streams.js'
 import type { Fanout } from '../../delivery/fanout.js'
 import { encodeItem, getResumeCursor, type StreamItem } from '../../hub/stream.js'
-import { type FailedCall, resumedInput, TrpcFailures } from '../trpc-errors.js'
+import { addLastEventId, type FailedCall, TrpcFailures } from '../trpc-errors.js'
 import { type SseDialect, SsePlanStream } from './plan-stream.js'
 import { type SseContent, type SseContext, type SsePeer, SseStream, type SseStreamOptions } from './stream.js'
 
 /** Server-sent events as tRPC's own adapter writes them: the id behind the data, and an empty line more than is needed. */
 
-function trpcItemBlock(item: StreamItem): string {
+function encodeItemBlock(item: StreamItem): string {
 	return `data: ${encodeItem(item)}\nid: ${getResumeCursor(item) ?? ''}\n\n\n`
 }
 
 /** An item of a stream that cannot be resumed. */
-function trpcDataBlock(data: unknown): string {
+function encodeDataBlock(data: unknown): string {
 	return `data: ${JSON.stringify(data)}\n\n\n`
 }
 
 /** What tRPC's clients do not hand on. */
-function trpcEventBlock(event: 'connected' | 'ping' | 'return' | 'serialized-error', data = ''): string {
+function encodeEventBlock(event: 'connected' | 'ping' | 'return' | 'serialized-error', data = ''): string {
 	return `event: ${event}\ndata: ${data}\n\n\n`
 }
 
@@ -57,14 +57,14 @@ export function readSubscriptionCall({ method, url, headers }: Request): Subscri
 		return {
 			path,
 			connectionParams,
-			readInput: () => resumedInput(parse(searchParams.get('input')), lastEventId(headers, searchParams)),
+			readInput: () => addLastEventId(parseInput(searchParams.get('input')), getLastEventId(headers, searchParams)),
 		}
 	} catch {
 		return null
 	}
 }
 
-function parse(text: string | null): unknown {
+function parseInput(text: string | null): unknown {
 	if (text === null || text === '') return undefined
 	try {
 		return JSON.parse(text)
@@ -74,7 +74,7 @@ function parse(text: string | null): unknown {
 }
 
 /** An empty one is none. */
-function lastEventId(headers: Headers, query: URLSearchParams): string | undefined {
+function getLastEventId(headers: Headers, query: URLSearchParams): string | undefined {
 	return (headers.get('last-event-id') ?? query.get('lastEventId') ?? query.get('Last-Event-Id')) || undefined
 }
 
@@ -85,15 +85,15 @@ const HEADERS = {
 	'x-accel-buffering': 'no',
 } as const
 
-const PING = trpcEventBlock('ping')
+const PING = encodeEventBlock('ping')
 
 /** The call that a stream with ids answers. */
 const PLAN_EVENTS: FailedCall = { type: 'subscription', path: 'plans.events', input: undefined }
 
 export interface TrpcHttpOptions extends SseStreamOptions {
 	readonly router: AppRouter
-	readonly deliveries: Fanout
-	readonly contextOf: (context: HonoContext) => Context
+	readonly fanout: Fanout
+	readonly getContext: (context: HonoContext) => Context
 	readonly onProblem: OnProblem
 }
 
@@ -108,23 +108,23 @@ export class TrpcSse {
 	constructor(options: TrpcHttpOptions) {
 		this.#options = options
 		this.#failures = new TrpcFailures(options.router, options.onProblem)
-		this.#connected = trpcEventBlock('connected', JSON.stringify(options.router._def._config.sse?.client ?? {}))
+		this.#connected = encodeEventBlock('connected', JSON.stringify(options.router._def._config.sse?.client ?? {}))
 		this.#dialect = {
 			name: 'trpc-sse',
-			block: trpcItemBlock,
-			beat: () => PING,
-			after: ({ resume }) => (resume ? null : trpcEventBlock('return')),
-			broken: (thrown) => this.#broken(this.#failures.inStream(thrown, PLAN_EVENTS)),
+			encode: encodeItemBlock,
+			heartbeat: () => PING,
+			encodeEnd: ({ resume }) => (resume ? null : encodeEventBlock('return')),
+			encodeFailure: (thrown) => this.#encodeFailure(this.#failures.toStreamShape(thrown, PLAN_EVENTS)),
 		}
 	}
 
 	async answer(context: SseContext, { path, connectionParams, readInput }: SubscriptionCall): Promise<Response> {
-		const { router, contextOf } = this.#options
+		const { router, getContext } = this.#options
 		const call: FailedCall = { type: 'subscription', path, input: undefined }
-		const left = controllerFor(path)
+		const readerGone = createStreamController(path)
 		try {
-			const ctx = contextOf(context)
-			const client_id = clientIdOf(context.req.url) ?? readClientId(connectionParams?.client_id)
+			const ctx = getContext(context)
+			const client_id = readUrlClientId(context.req.url) ?? readClientId(connectionParams?.client_id)
 			const peer: SsePeer = { transport: 'trpc-sse', principal: ctx.principal, client_id }
 			const result: unknown = await callTRPCProcedure({
 				router,
@@ -132,40 +132,40 @@ export class TrpcSse {
 				type: 'subscription',
 				getRawInput: () => Promise.resolve().then(readInput),
 				ctx,
-				signal: left?.signal,
+				signal: readerGone?.signal,
 				batchIndex: 0,
 			})
 			if (result instanceof PlanEvents) this.#deliver(context, peer, result)
-			else if (left !== null) await this.#pump(context, { peer, left, call }, result as AsyncIterable<unknown>)
+			else if (readerGone !== null) await this.#pump(context, { peer, readerGone, call }, result as AsyncIterable<unknown>)
 			return RESPONSE_ALREADY_SENT
 		} catch (thrown) {
-			return context.body(this.#connected + this.#broken(this.#failures.shape(thrown, call)), 200, HEADERS)
+			return context.body(this.#connected + this.#encodeFailure(this.#failures.toShape(thrown, call)), 200, HEADERS)
 		}
 	}
 
 	#deliver(context: SseContext, peer: SsePeer, { principal, input }: PlanEvents): void {
 		const { plan_id } = input
 		const request = toReadRequest(input)
-		const outlet = new SsePlanStream(context, { stream: this.#options, dialect: this.#dialect, peer, plan_id, beginning: null })
-		this.#open(context, outlet.sink)
-		outlet.deliver(this.#options.deliveries, principal, request)
+		const target = new SsePlanStream(context, { stream: this.#options, dialect: this.#dialect, peer, plan_id, beginning: null })
+		this.#open(context, target.sink)
+		target.deliver(this.#options.fanout, principal, request)
 	}
 
 	/** A stream without ids goes from its procedure straight to the reader. */
-	async #pump(context: SseContext, { peer, left, call }: Pumped, items: AsyncIterable<unknown>): Promise<void> {
-		const cut = (): void => left.abort()
-		const content: SseContent = { plan_id: null, delivered: 0, end: cut, left: cut, beat: () => PING }
+	async #pump(context: SseContext, { peer, readerGone, call }: Pumped, items: AsyncIterable<unknown>): Promise<void> {
+		const abort = (): void => readerGone.abort()
+		const content: SseContent = { plan_id: null, delivered: 0, end: abort, stop: abort, heartbeat: () => PING }
 		using stream = new SseStream(context, this.#options, peer, content)
 		this.#open(context, stream)
 		try {
 			for await (const item of items) {
-				using turn = await stream.turn(left.signal)
-				if (turn === null || left.signal.aborted) break
-				stream.send(trpcDataBlock(item))
+				using turn = await stream.turn(readerGone.signal)
+				if (turn === null || readerGone.signal.aborted) break
+				stream.send(encodeDataBlock(item))
 			}
-			if (!left.signal.aborted) stream.send(trpcEventBlock('return'))
+			if (!readerGone.signal.aborted) stream.send(encodeEventBlock('return'))
 		} catch (thrown) {
-			stream.send(this.#broken(this.#failures.inStream(thrown, call)))
+			stream.send(this.#encodeFailure(this.#failures.toStreamShape(thrown, call)))
 		}
 	}
 
@@ -174,8 +174,8 @@ export class TrpcSse {
 		stream.open({ headers, block: this.#connected })
 	}
 
-	#broken(shape: object): string {
-		return trpcEventBlock('serialized-error', JSON.stringify(shape))
+	#encodeFailure(shape: object): string {
+		return encodeEventBlock('serialized-error', JSON.stringify(shape))
 	}
 }
 
@@ -183,6 +183,6 @@ export class TrpcSse {
 interface Pumped {
 	readonly peer: SsePeer
 	/** Aborted when the reader is gone. */
-	readonly left: AbortController
+	readonly readerGone: AbortController
 	readonly call: FailedCall
 }

@@ -11,8 +11,8 @@ import type { ByteSink } from '../../delivery/target.js'
 import type { Principal } from '../../hub/principal.js'
 import type { Schedule } from '../../ops/clock.js'
 import { chooseOffer, type DeflateOffer, WINDOW_BITS } from './deflate.js'
-import { Framings, PLAIN, textFrame, WITH_CONTEXT, WITHOUT_CONTEXT } from './frames.js'
-import { refuse } from './upgrade.js'
+import { encodeTextFrame, Framings, PLAIN, WITH_CONTEXT, WITHOUT_CONTEXT } from './frames.js'
+import { refuseUpgrade } from './upgrade.js'
 
 /** What all WebSockets of one transport share. */
 export interface AcceptedOptions extends ConnectionLimits {
@@ -91,7 +91,7 @@ export class AcceptedSocket implements ByteSink, ConnectionEnds, SendBuffer, Unr
 
 	/** Sends a message to this one client. */
 	send(text: string): void {
-		this.write(textFrame(text))
+		this.write(encodeTextFrame(text))
 	}
 
 	leave({ code }: PlanstreamError): void {
@@ -138,7 +138,7 @@ export function acceptWebSockets({ transport, maxFrameBytes, connections, answer
 		handleProtocols: chooseProtocol,
 		perMessageDeflate: limits.compression ? DEFLATE : false,
 	})
-	server.on('wsClientError', ({ message }, socket) => refuse(socket, badHandshake(message)))
+	server.on('wsClientError', ({ message }, socket) => refuseUpgrade(socket, badHandshake(message)))
 	return (request, head, serve) => {
 		// Who finds no room is told so in the answer to its request, which the handshake would be.
 		connections.assertRoom()
@@ -148,12 +148,12 @@ export function acceptWebSockets({ transport, maxFrameBytes, connections, answer
 		if (offer === null) delete headers[OFFERS]
 		else headers[OFFERS] = offer.text
 		server.handleUpgrade(request, socket, head, (client) =>
-			serve(new AcceptedSocket(client, socket, options, framingsFor(offer))),
+			serve(new AcceptedSocket(client, socket, options, chooseFramings(offer))),
 		)
 	}
 }
 
-function framingsFor(offer: DeflateOffer | null): Framings {
+function chooseFramings(offer: DeflateOffer | null): Framings {
 	if (offer === null) return NOT_COMPRESSED
 	return new Framings(offer.keepsContext ? WITH_CONTEXT : WITHOUT_CONTEXT)
 }

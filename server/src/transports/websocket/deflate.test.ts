@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { MessageReader } from '#test/support/streams/websocket-messages.js'
 import { chooseOffer, DeflateContext } from './deflate.js'
-import { compressedFrame, textFrame } from './frames.js'
+import { encodeCompressedFrame, encodeTextFrame } from './frames.js'
 
 const CHROMIUM = 'permessage-deflate; client_max_window_bits'
 const NO_CONTEXT = 'permessage-deflate; server_no_context_takeover; client_no_context_takeover'
@@ -60,7 +60,8 @@ describe('DeflateContext', () => {
 			fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
 				const context = new DeflateContext()
 				const reader = new MessageReader()
-				for (const { text, isCompressed } of steps) reader.read(isCompressed ? compressedFrame(text, context) : textFrame(text))
+				for (const { text, isCompressed } of steps)
+					reader.read(isCompressed ? encodeCompressedFrame(text, context) : encodeTextFrame(text))
 				expect(reader.messages.map(({ text, isCompressed }) => ({ text, isCompressed }))).toEqual(steps)
 			}),
 			{ numRuns: 60 },
@@ -77,9 +78,9 @@ describe('DeflateContext', () => {
 				let isSame = 0
 				for (const [index, text] of texts.entries()) {
 					const wasFull = index > begins && young.isFull()
-					const before = compressedFrame(text, old)
+					const before = encodeCompressedFrame(text, old)
 					if (index < begins) continue
-					const after = compressedFrame(text, young)
+					const after = encodeCompressedFrame(text, young)
 					if (wasFull) expect(after.equals(before)).toBe(true)
 					if (wasFull) isSame++
 					reader.read(wasFull && index > change % texts.length ? before : after)

@@ -14,7 +14,7 @@ import { LOCAL_PRINCIPAL } from '../../hub/principal.js'
 import type { ReadOptions } from '../../hub/reader.js'
 import { encodeItem } from '../../hub/stream.js'
 import { processSchedule } from '../../ops/clock.js'
-import { type Framing, Framings, messageEncoding, PLAIN, textFrame, WITH_CONTEXT, WITHOUT_CONTEXT } from './frames.js'
+import { createMessageEncoding, encodeTextFrame, type Framing, Framings, PLAIN, WITH_CONTEXT, WITHOUT_CONTEXT } from './frames.js'
 
 const SIZES = [0, 1, 125, 126, 127, 65_535, 65_536, 100_000]
 
@@ -38,7 +38,7 @@ async function received(frames: readonly Buffer[], count: number): Promise<strin
 describe('textFrame', () => {
 	it('encodes texts of any length for a client', async () => {
 		const texts = [...SIZES.map((size) => 'x'.repeat(size)), 'Ω😀', ...fc.sample(fc.string({ unit: 'grapheme' }), 100)]
-		expect(await received(texts.map(textFrame), texts.length)).toEqual(texts.map((text) => `false${text}`))
+		expect(await received(texts.map(encodeTextFrame), texts.length)).toEqual(texts.map((text) => `false${text}`))
 	})
 })
 
@@ -102,18 +102,18 @@ async function start() {
 		connection.newest(plan_id)?.[Symbol.dispose]()
 		const over = (): void => {
 			stream.isOver = true
-			connection.framings.over(stream)
+			connection.framings.release(stream)
 		}
-		const outlet: StreamTarget = {
+		const target: StreamTarget = {
 			sink: connection.sink,
-			get wire() {
-				return messageEncoding(plan_id, connection.framings.of(stream), (item) => `${plan_id}${encodeItem(item)}`)
+			get encoding() {
+				return createMessageEncoding(plan_id, connection.framings.choose(stream), (item) => `${plan_id}${encodeItem(item)}`)
 			},
 			turn: () => connection.turn(),
 			ended: over,
 			failed: over,
 		}
-		const delivery = deliveries.deliver(LOCAL_PRINCIPAL, plan_id, { ...WHOLE, ...request }, outlet)
+		const delivery = deliveries.deliver(LOCAL_PRINCIPAL, plan_id, { ...WHOLE, ...request }, target)
 		const stop = (): void => {
 			delivery[Symbol.dispose]()
 			over()
@@ -218,22 +218,22 @@ describe('compressed framing', () => {
 	})
 
 	it('sends control frames outside of the compression context', () => {
-		const context = messageEncoding('wire', WITH_CONTEXT, encodeItem).context?.()
+		const context = createMessageEncoding('wire', WITH_CONTEXT, encodeItem).context?.()
 		const item = { kind: 'frame', frame: { frame: 'position', plan_id: 'p', cursor: '1' } } as const
-		expect(context?.encode(item)).toEqual(textFrame(encodeItem(item)))
+		expect(context?.encode(item)).toEqual(encodeTextFrame(encodeItem(item)))
 		expect(context?.isNew()).toBe(true)
 	})
 
 	it('compresses one stream of a connection at a time when it keeps a context', () => {
 		const [first, second] = [{}, {}]
 		const framings = new Framings(WITH_CONTEXT)
-		expect([framings.of(first), framings.of(second), framings.of(first)]).toEqual([WITH_CONTEXT, PLAIN, WITH_CONTEXT])
-		framings.over(second)
-		expect(framings.of(second)).toBe(PLAIN)
-		framings.over(first)
-		expect([framings.of(second), framings.of(first)]).toEqual([WITH_CONTEXT, PLAIN])
+		expect([framings.choose(first), framings.choose(second), framings.choose(first)]).toEqual([WITH_CONTEXT, PLAIN, WITH_CONTEXT])
+		framings.release(second)
+		expect(framings.choose(second)).toBe(PLAIN)
+		framings.release(first)
+		expect([framings.choose(second), framings.choose(first)]).toEqual([WITH_CONTEXT, PLAIN])
 		const without = new Framings(WITHOUT_CONTEXT)
-		expect([without.of(first), without.of(second)]).toEqual([WITHOUT_CONTEXT, WITHOUT_CONTEXT])
+		expect([without.choose(first), without.choose(second)]).toEqual([WITHOUT_CONTEXT, WITHOUT_CONTEXT])
 	})
 
 	it('delivers every message unchanged however streams share connections, stall and leave', async () => {
@@ -251,7 +251,7 @@ describe('compressed framing', () => {
 						)
 					else if (each.do === 'attach') plan.attach(pick(each.of), each.plan_id, { after: each.after, ...each.filter })
 					else if (each.do === 'room') pick(each.of).setRoom(each.has)
-					else if (each.do === 'answer') pick(each.of).sink.write(textFrame(`answer ${each.text}`))
+					else if (each.do === 'answer') pick(each.of).sink.write(encodeTextFrame(`answer ${each.text}`))
 					else pick(each.of).streams.at(-1)?.[Symbol.dispose]()
 					await passTurns(each.turnsAfter)
 				}

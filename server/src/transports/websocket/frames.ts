@@ -11,7 +11,7 @@ const IN_TWO_BYTES = 126
 const IN_EIGHT_BYTES = 127
 
 /** A text message as a server sends it: one frame, not masked (RFC 6455 section 5.2). */
-export function textFrame(text: string): Buffer {
+export function encodeTextFrame(text: string): Buffer {
 	const length = Buffer.byteLength(text)
 	const frame = buildFrame(FINAL_TEXT, length)
 	frame.write(text, frame.length - length)
@@ -19,7 +19,7 @@ export function textFrame(text: string): Buffer {
 }
 
 /** The next message of a context. */
-export function compressedFrame(text: string, context: DeflateContext): Buffer {
+export function encodeCompressedFrame(text: string, context: DeflateContext): Buffer {
 	const deflated = context.deflate(text)
 	const frame = buildFrame(FINAL_TEXT | COMPRESSED, deflated.length)
 	deflated.copy(frame, frame.length - deflated.length)
@@ -55,13 +55,13 @@ export interface Framing {
 	readonly keepsContext: boolean
 }
 
-export const PLAIN: Framing = { key: 'plain', frame: textFrame, keepsContext: false }
+export const PLAIN: Framing = { key: 'plain', frame: encodeTextFrame, keepsContext: false }
 export const WITHOUT_CONTEXT: Framing = { key: 'deflated', frame: deflateAlone, keepsContext: false }
 export const WITH_CONTEXT: Framing = { key: 'context', frame: deflateAlone, keepsContext: true }
 
 /** A large message is compressed by itself, so that one frame still serves everybody. */
 function deflateAlone(text: string): Buffer {
-	return Buffer.byteLength(text) < MIN_DEFLATED_BYTES ? textFrame(text) : compressedFrame(text, new DeflateContext())
+	return Buffer.byteLength(text) < MIN_DEFLATED_BYTES ? encodeTextFrame(text) : encodeCompressedFrame(text, new DeflateContext())
 }
 
 /**
@@ -78,33 +78,33 @@ export class Framings {
 	}
 
 	/** How a stream is framed from now on; the first that asks has messages compressed until it is over. */
-	of(stream: object): Framing {
+	choose(stream: object): Framing {
 		if (!this.#framing.keepsContext) return this.#framing
 		this.#compressed ??= stream
 		return this.#compressed === stream ? this.#framing : PLAIN
 	}
 
 	/** The stream sends nothing more. */
-	over(stream: object): void {
+	release(stream: object): void {
 		if (this.#compressed === stream) this.#compressed = null
 	}
 }
 
 /** The items of a stream as messages. Control frames refer to nothing and nothing refers to them: they are each reader's own. */
-export function messageEncoding(
+export function createMessageEncoding(
 	name: string,
 	{ key, frame, keepsContext }: Framing,
 	textOf: (item: StreamItem) => string,
 ): Encoding {
-	const wire: Encoding = { key: `${name} ${key}`, encode: (item) => frame(textOf(item)) }
-	if (!keepsContext) return wire
+	const encoding: Encoding = { key: `${name} ${key}`, encode: (item) => frame(textOf(item)) }
+	if (!keepsContext) return encoding
 	const context: Encoding['context'] = () => {
 		const deflate = new DeflateContext()
 		return {
-			encode: (item) => (item.kind === 'event' ? compressedFrame(textOf(item), deflate) : textFrame(textOf(item))),
+			encode: (item) => (item.kind === 'event' ? encodeCompressedFrame(textOf(item), deflate) : encodeTextFrame(textOf(item))),
 			isNew: () => deflate.isNew(),
 			isFull: () => deflate.isFull(),
 		}
 	}
-	return { ...wire, context }
+	return { ...encoding, context }
 }

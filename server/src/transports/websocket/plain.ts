@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { ERRORS, type Json, type ParsedSubscribeInput, PlanstreamError, SYSTEM_PLAN_ID } from '@planstream/shared'
 import { type ClientMessage, clientMessage, planInput } from '@planstream/shared/schemas'
 import { v7 as uuidv7 } from 'uuid'
-import { typedError } from '../../api/errors.js'
+import { toTypedError } from '../../api/errors.js'
 import { checkJson, parseJson, readClientId, toReadRequest } from '../../api/input.js'
 import { assertAllowed, type OnProblem, reportFailures } from '../../api/procedure.js'
 import { type QueryParameters, readQuery } from '../../api/rest.js'
@@ -17,7 +17,7 @@ import type { ReadOptions } from '../../hub/reader.js'
 import { encodeItem } from '../../hub/stream.js'
 import type { Schedule } from '../../ops/clock.js'
 import { type AcceptedSocket, acceptWebSockets, resolveToken, type WebSocketCredentials } from './connection.js'
-import { messageEncoding } from './frames.js'
+import { createMessageEncoding } from './frames.js'
 import type { Upgrade } from './upgrade.js'
 
 /** Where the plain WebSocket is. */
@@ -45,7 +45,7 @@ function readAddress(url: string): WebSocketAddress {
 	const plan_ids = [...new Set(plan_id)].map((given) => {
 		const parsed = planInput.safeParse({ plan_id: given })
 		if (parsed.success) return parsed.data.plan_id
-		throw typedError(parsed.error, { input: { plan_id: given } })
+		throw toTypedError(parsed.error, { input: { plan_id: given } })
 	})
 	return { client_id, plan_ids }
 }
@@ -69,20 +69,20 @@ function readMessage(data: Buffer, isBinary: boolean): ClientMessage {
 	checkJson(value)
 	const parsed = clientMessage.safeParse(value)
 	if (parsed.success) return parsed.data
-	throw typedError(parsed.error, { input: value })
+	throw toTypedError(parsed.error, { input: value })
 }
 
 /** Why a frame was refused, always with what is `allowed`. */
-function frameRefusal(thrown: unknown): PlanstreamError {
-	const error = typedError(thrown)
+function toFrameProblem(thrown: unknown): PlanstreamError {
+	const error = toTypedError(thrown)
 	return new PlanstreamError(error.code, error.message, { allowed: ACTIONS, ...error.facts }, { cause: error.cause })
 }
 
 /** One plan that a client of the plain WebSocket follows. */
-class SubscribedPlan implements StreamTarget, CarriedStream, Disposable {
+class PlanSubscription implements StreamTarget, CarriedStream, Disposable {
 	readonly plan_id: string
 	readonly #session: WebSocketSession
-	#delivery: Subscriber | null = null
+	#subscriber: Subscriber | null = null
 
 	constructor(session: WebSocketSession, plan_id: string) {
 		this.#session = session
@@ -90,21 +90,21 @@ class SubscribedPlan implements StreamTarget, CarriedStream, Disposable {
 	}
 
 	/** @throws PlanstreamError `bad_request` when the connection carries as many streams as it may */
-	follow(deliveries: Fanout, principal: Principal, request: ReadOptions): void {
+	start(fanout: Fanout, principal: Principal, request: ReadOptions): void {
 		this.#session.accepted.connection.addStream(this)
-		this.#delivery = deliveries.deliver(principal, this.plan_id, request, this)
+		this.#subscriber = fanout.deliver(principal, this.plan_id, request, this)
 	}
 
 	get sink(): ByteSink {
 		return this.#session.accepted
 	}
 
-	get wire(): Encoding {
-		return messageEncoding('websocket', this.#session.accepted.framings.of(this), encodeItem)
+	get encoding(): Encoding {
+		return createMessageEncoding('websocket', this.#session.accepted.framings.choose(this), encodeItem)
 	}
 
 	get delivered(): number {
-		return this.#delivery?.delivered ?? 0
+		return this.#subscriber?.delivered ?? 0
 	}
 
 	turn(): Promise<Disposable | null> {
@@ -112,7 +112,7 @@ class SubscribedPlan implements StreamTarget, CarriedStream, Disposable {
 	}
 
 	end(reason: PlanstreamError): void {
-		this.#delivery?.end(reason)
+		this.#subscriber?.end(reason)
 	}
 
 	ended(): void {
@@ -120,14 +120,14 @@ class SubscribedPlan implements StreamTarget, CarriedStream, Disposable {
 	}
 
 	failed(thrown: unknown, cursor: string): void {
-		this.#session.broken(thrown, this.plan_id, cursor)
+		this.#session.fail(thrown, this.plan_id, cursor)
 	}
 
 	[Symbol.dispose](): void {
-		this.#delivery?.[Symbol.dispose]()
+		this.#subscriber?.[Symbol.dispose]()
 		const { connection, framings } = this.#session.accepted
 		connection.removeStream(this)
-		framings.over(this)
+		framings.release(this)
 	}
 }
 
@@ -140,7 +140,7 @@ const SUBSCRIBE = { action: 'subscribe', after: 'start', snapshot: false, follow
 
 /** What all sessions share. */
 interface SessionService {
-	readonly deliveries: Fanout
+	readonly fanout: Fanout
 	/** Milliseconds between two pings of the server. */
 	readonly heartbeatMs: number
 	readonly onProblem: OnProblem
@@ -152,7 +152,7 @@ class WebSocketSession {
 	readonly #service: SessionService
 	readonly #principal: Principal
 	readonly #reading: ReadGate
-	readonly #followed = new Map<string, SubscribedPlan>()
+	readonly #subscriptions = new Map<string, PlanSubscription>()
 	#faults = 0
 	#isClosed = false
 
@@ -172,28 +172,30 @@ class WebSocketSession {
 		const { client, connection } = this.accepted
 		using _hold = this.#reading.hold()
 		client.on('close', () => this.#close())
-		client.on('message', (data, isBinary) => void this.#hear(data as Buffer, isBinary))
+		client.on('message', (data, isBinary) => void this.#receive(data as Buffer, isBinary))
 		const { connection_id } = connection
 		const message = 'Connected. Subscribe with {"action":"subscribe","plan_id":"..."}.'
-		this.accepted.send(liveText('ping', { message, protocol: PROTOCOL, connection_id, heartbeat_ms: this.#service.heartbeatMs }))
+		this.accepted.send(
+			encodeLiveEvent('ping', { message, protocol: PROTOCOL, connection_id, heartbeat_ms: this.#service.heartbeatMs }),
+		)
 		for (const plan_id of plan_ids) await this.#handle(() => ({ ...SUBSCRIBE, plan_id }))
 	}
 
 	/** Ends the subscription to a plan. */
 	stop(plan_id: string): void {
-		const followed = this.#followed.get(plan_id)
-		this.#followed.delete(plan_id)
-		followed?.[Symbol.dispose]()
+		const subscription = this.#subscriptions.get(plan_id)
+		this.#subscriptions.delete(plan_id)
+		subscription?.[Symbol.dispose]()
 	}
 
 	/** The plan's stream broke off behind a cursor. */
-	broken(thrown: unknown, plan_id: string, cursor: string): void {
-		this.#tell(thrown, plan_id, cursor)
+	fail(thrown: unknown, plan_id: string, cursor: string): void {
+		this.#sendProblem(thrown, plan_id, cursor)
 		this.stop(plan_id)
 	}
 
 	/** Nothing more is read while a frame waits for its turn; those that came with it wait in line behind it. */
-	async #hear(data: Buffer, isBinary: boolean): Promise<void> {
+	async #receive(data: Buffer, isBinary: boolean): Promise<void> {
 		using _hold = this.#reading.hold()
 		await this.#handle(() => readMessage(data, isBinary))
 	}
@@ -204,17 +206,17 @@ class WebSocketSession {
 		using _turn = await turns.take()
 		if (this.#isClosed) return
 		try {
-			this.#act(read())
+			this.#perform(read())
 			this.#faults = 0
 		} catch (thrown) {
-			this.#tell(frameRefusal(thrown), null, null)
+			this.#sendProblem(toFrameProblem(thrown), null, null)
 			if (++this.#faults < MAX_FAULTS) return
 			client.close(ERRORS.bad_request.close, TOO_MANY_FAULTS)
 			this.#close()
 		}
 	}
 
-	#act(message: ClientMessage): void {
+	#perform(message: ClientMessage): void {
 		switch (message.action) {
 			case 'subscribe': {
 				const { action: _action, ...input } = message
@@ -225,7 +227,7 @@ class WebSocketSession {
 				this.stop(message.plan_id)
 				break
 			case 'ping':
-				this.accepted.send(liveText('pong', { timestamp: message.timestamp }))
+				this.accepted.send(encodeLiveEvent('pong', { timestamp: message.timestamp }))
 				break
 			default:
 				message satisfies never
@@ -238,30 +240,30 @@ class WebSocketSession {
 		assertAllowed(this.#principal, 'plans.events')
 		const request = toReadRequest(input)
 		this.stop(plan_id)
-		const followed = new SubscribedPlan(this, plan_id)
-		followed.follow(this.#service.deliveries, this.#principal, request)
-		this.#followed.set(plan_id, followed)
+		const subscription = new PlanSubscription(this, plan_id)
+		subscription.start(this.#service.fanout, this.#principal, request)
+		this.#subscriptions.set(plan_id, subscription)
 	}
 
-	#tell(thrown: unknown, plan_id: string | null, cursor: string | null): void {
-		const error = reportFailures(typedError(thrown), this.#service.onProblem, 'The WebSocket')
-		this.accepted.send(problemText(error, plan_id, cursor))
+	#sendProblem(thrown: unknown, plan_id: string | null, cursor: string | null): void {
+		const error = reportFailures(toTypedError(thrown), this.#service.onProblem, 'The WebSocket')
+		this.accepted.send(encodeProblem(error, plan_id, cursor))
 	}
 
 	#close(): void {
 		this.#isClosed = true
-		for (const plan_id of [...this.#followed.keys()]) this.stop(plan_id)
+		for (const plan_id of [...this.#subscriptions.keys()]) this.stop(plan_id)
 	}
 }
 
 /** An event that is never stored, as the original's clients know it. */
-function liveText(event_type: 'ping' | 'pong', data: Record<string, Json>): string {
+function encodeLiveEvent(event_type: 'ping' | 'pong', data: Record<string, Json>): string {
 	const timestamp = new Date().toISOString()
 	return JSON.stringify({ event_id: uuidv7(), event_type, plan_id: SYSTEM_PLAN_ID, step_id: null, data, timestamp })
 }
 
 /** What a client is told of a failure. */
-function problemText(error: PlanstreamError, plan_id: string | null = null, cursor: string | null = null): string {
+function encodeProblem(error: PlanstreamError, plan_id: string | null = null, cursor: string | null = null): string {
 	return encodeItem({ kind: 'frame', frame: { frame: 'problem', plan_id, cursor, ...error.toProblem() } })
 }
 
@@ -269,7 +271,7 @@ function problemText(error: PlanstreamError, plan_id: string | null = null, curs
 const MAX_MESSAGE_BYTES = 64 * 1024
 
 export interface PlainWebSocketOptions {
-	readonly deliveries: Fanout
+	readonly fanout: Fanout
 	readonly connections: Connections
 	readonly answers: AnswerBudget
 	readonly limits: ConnectionLimits
@@ -280,9 +282,9 @@ export interface PlainWebSocketOptions {
 
 /** The plain WebSocket: text frames of one event or control frame each, and actions in JSON. */
 export function plainWebSocket(options: PlainWebSocketOptions): Upgrade {
-	const { limits, authority, deliveries, onProblem } = options
+	const { limits, authority, fanout, onProblem } = options
 	const accept = acceptWebSockets({ ...options, transport: 'websocket', maxFrameBytes: MAX_MESSAGE_BYTES })
-	const service = { deliveries, heartbeatMs: limits.pingIntervalMs, onProblem }
+	const service = { fanout, heartbeatMs: limits.pingIntervalMs, onProblem }
 	const serve = async (accepted: AcceptedSocket, headers: IncomingHttpHeaders, address: WebSocketAddress): Promise<void> => {
 		const { client } = accepted
 		client.pause()
@@ -300,11 +302,11 @@ export function plainWebSocket(options: PlainWebSocketOptions): Upgrade {
 }
 
 /** Whose it is, while nothing is read from it; who is refused is told so in a last frame. */
-async function authenticate(accepted: AcceptedSocket, newcomer: WebSocketCredentials): Promise<Principal | null> {
+async function authenticate(accepted: AcceptedSocket, credentials: WebSocketCredentials): Promise<Principal | null> {
 	try {
-		return await resolveToken(newcomer)
+		return await resolveToken(credentials)
 	} catch (thrown) {
-		accepted.send(problemText(typedError(thrown)))
+		accepted.send(encodeProblem(toTypedError(thrown)))
 		return null
 	}
 }

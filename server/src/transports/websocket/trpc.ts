@@ -6,10 +6,10 @@ import { parseConnectionParamsFromUnknown, type TRPCRequestInfo } from '@trpc/se
 import { parseTRPCMessage, type TRPCClientOutgoingMessage } from '@trpc/server/rpc'
 import type { WebSocket } from 'ws'
 import { toTrpcError } from '../../api/errors.js'
-import { clientIdOf, readClientId, toReadRequest } from '../../api/input.js'
+import { readClientId, readUrlClientId, toReadRequest } from '../../api/input.js'
 import type { AnswerTurns, Context, OnProblem } from '../../api/procedure.js'
 import type { AppRouter } from '../../api/router.js'
-import { controllerFor, PlanEvents } from '../../api/streams.js'
+import { createStreamController, PlanEvents } from '../../api/streams.js'
 import type { Authenticator } from '../../auth/authenticator.js'
 import type { AnswerBudget } from '../../connections/answer-budget.js'
 import type { CarriedStream, ConnectionLimits, Connections } from '../../connections/connections.js'
@@ -18,9 +18,9 @@ import type { Fanout, Subscriber } from '../../delivery/fanout.js'
 import type { ByteSink, Encoding, StreamTarget } from '../../delivery/target.js'
 import { encodeItem, getResumeCursor } from '../../hub/stream.js'
 import type { Schedule } from '../../ops/clock.js'
-import { type FailedCall, isObject, MAX_BATCH_CALLS, NO_CALL, resumedInput, TrpcFailures } from '../trpc-errors.js'
+import { addLastEventId, type FailedCall, isObject, MAX_BATCH_CALLS, NO_CALL, TrpcFailures } from '../trpc-errors.js'
 import { type AcceptedSocket, acceptWebSockets, resolveToken } from './connection.js'
-import { type Framing, messageEncoding } from './frames.js'
+import { createMessageEncoding, type Framing } from './frames.js'
 import type { Upgrade } from './upgrade.js'
 
 /** Calls of one connection that are worked on at one time; the rest waits, and so does what the client has not sent yet. */
@@ -46,14 +46,14 @@ interface TrpcCall extends FailedCall {
 }
 
 /** An answer as tRPC's own adapter writes it. */
-function answerText({ id, jsonrpc }: RequestHead, answer: Answer): string {
+function encodeAnswer({ id, jsonrpc }: RequestHead, answer: Answer): string {
 	return JSON.stringify({ id, jsonrpc, ...answer })
 }
 
 /** The items of a subscription, as answers into which their texts are spliced. */
-function trpcSocketEncoding({ id, jsonrpc }: RequestHead, framing: Framing): Encoding {
+function createItemEncoding({ id, jsonrpc }: RequestHead, framing: Framing): Encoding {
 	const before = `${JSON.stringify({ id, jsonrpc }).slice(0, -1)},"result":{"type":"data","data":{"id":`
-	return messageEncoding(`trpc-websocket ${before}`, framing, (item) => {
+	return createMessageEncoding(`trpc-websocket ${before}`, framing, (item) => {
 		const cursor = JSON.stringify(getResumeCursor(item) ?? '')
 		return `${before}${cursor},"data":${encodeItem(item)}},"id":${cursor}}}`
 	})
@@ -62,15 +62,15 @@ function trpcSocketEncoding({ id, jsonrpc }: RequestHead, framing: Framing): Enc
 /** What all sockets share. */
 interface TrpcService {
 	readonly router: AppRouter
-	readonly deliveries: Fanout
+	readonly fanout: Fanout
 	readonly failures: TrpcFailures
 }
 
 /** Lets a client in; rejects when it may not come in. */
-type Enter = (params: TRPCRequestInfo['connectionParams']) => Promise<Context>
+type Authenticate = (params: TRPCRequestInfo['connectionParams']) => Promise<Context>
 
-interface Entry {
-	readonly enter: Enter
+interface Login {
+	readonly authenticate: Authenticate
 	/** Whether the client sends its credentials first. */
 	readonly expectsParams: boolean
 }
@@ -95,29 +95,29 @@ class TrpcSocket {
 	/** Made when a call needs it. */
 	#work: Work | null = null
 	/** null once the client has been let in, so that nothing is kept of its request. */
-	#enter: Enter | null
+	#login: Authenticate | null
 	/** null until the client has sent what it announced. */
 	#context: Promise<Context> | null = null
 
-	constructor(accepted: AcceptedSocket, service: TrpcService, { enter, expectsParams }: Entry) {
+	constructor(accepted: AcceptedSocket, service: TrpcService, { authenticate, expectsParams }: Login) {
 		const { client } = accepted
 		this.accepted = accepted
 		this.service = service
 		this.#reading = new ReadGate(client)
-		this.#enter = enter
-		if (!expectsParams) this.#letIn(() => null)
-		client.on('message', (data, isBinary) => this.#hear(data as Buffer, isBinary))
+		this.#login = authenticate
+		if (!expectsParams) this.#authenticate(() => null)
+		client.on('message', (data, isBinary) => this.#receive(data as Buffer, isBinary))
 		client.on('close', () => this.#close())
 	}
 
 	/** Answers a request. Once the WebSocket is closing nobody is answered. */
 	respond(head: RequestHead, answer: Answer): void {
-		this.accepted.send(answerText(head, answer))
+		this.accepted.send(encodeAnswer(head, answer))
 	}
 
 	/** Tells why a call was refused. */
 	refuse(head: RequestHead, thrown: unknown, call: FailedCall): void {
-		this.respond(head, { error: this.service.failures.shape(thrown, call) })
+		this.respond(head, { error: this.service.failures.toShape(thrown, call) })
 	}
 
 	/** Calls a procedure with the context of this connection. */
@@ -132,25 +132,25 @@ class TrpcSocket {
 		return callTRPCProcedure({ router: this.service.router, path, type, getRawInput, ctx, signal, batchIndex })
 	}
 
-	over(id: RequestHead['id']): void {
+	release(id: RequestHead['id']): void {
 		if (id !== null) this.#subscriptions.delete(id)
 	}
 
-	#hear(data: Buffer, isBinary: boolean): void {
+	#receive(data: Buffer, isBinary: boolean): void {
 		if (this.accepted.turns.full) void this.#readNothingUntilRoom()
 		const text = data.toString()
 		if (!isBinary && text === 'PONG') return
 		if (!isBinary && text === 'PING') this.accepted.send('PONG')
-		else if (this.#context === null) this.#letIn(() => readParams(text))
+		else if (this.#context === null) this.#authenticate(() => readParams(text))
 		else this.#handle(text)
 	}
 
 	/** Lets the client in, or closes the WebSocket. */
-	#letIn(readParams: () => TRPCRequestInfo['connectionParams']): void {
-		const enter = this.#enter
-		this.#enter = null
+	#authenticate(readParams: () => TRPCRequestInfo['connectionParams']): void {
+		const login = this.#login
+		this.#login = null
 		this.#context = new Promise<Context>((resolve) => {
-			if (enter !== null) resolve(enter(readParams()))
+			if (login !== null) resolve(login(readParams()))
 		})
 		this.#context.catch((thrown: unknown) => {
 			this.refuse({ id: null }, thrown, NO_CALL)
@@ -176,7 +176,7 @@ class TrpcSocket {
 	/** Each call of a batch is refused, so that no client waits for an answer for ever. */
 	#refuseBatch(messages: readonly unknown[]): void {
 		const error = new TRPCError({ code: 'BAD_REQUEST', message: 'Batch call exceeds maximum size' })
-		const heads = messages.flatMap((message) => headOf(message) ?? [])
+		const heads = messages.flatMap((message) => readHead(message) ?? [])
 		for (const head of heads.length === 0 ? [{ id: null }] : heads) this.refuse(head, error, NO_CALL)
 	}
 
@@ -188,7 +188,7 @@ class TrpcSocket {
 		else if (method === 'subscription.stop') this.#subscriptions.get(id)?.stop()
 		else {
 			const { path, input, lastEventId } = request.params
-			const call = { head, path, type: method, input: resumedInput(input, lastEventId), batchIndex }
+			const call = { head, path, type: method, input: addLastEventId(input, lastEventId), batchIndex }
 			if (method === 'subscription') this.#subscribe(id, call)
 			else void this.#answer(call)
 		}
@@ -209,18 +209,18 @@ class TrpcSocket {
 		const { signal } = closed
 		return calls.run(async () => {
 			using turn = new LargeAnswer(large, signal)
-			const text = await this.#answerText(call, signal, turn)
+			const text = await this.#encodeAnswer(call, signal, turn)
 			using _turn = await this.accepted.turns.take(signal)
 			this.accepted.send(text)
 		})
 	}
 
 	/** Makes the text here, because a value may be too large for one: that is an error of its call alone. */
-	async #answerText(call: TrpcCall, signal: AbortSignal, turns: AnswerTurns): Promise<string> {
+	async #encodeAnswer(call: TrpcCall, signal: AbortSignal, turns: AnswerTurns): Promise<string> {
 		try {
-			return answerText(call.head, { result: { type: 'data', data: await this.call(call, signal, turns) } })
+			return encodeAnswer(call.head, { result: { type: 'data', data: await this.call(call, signal, turns) } })
 		} catch (thrown) {
-			return answerText(call.head, { error: this.service.failures.shape(thrown, call) })
+			return encodeAnswer(call.head, { error: this.service.failures.toShape(thrown, call) })
 		}
 	}
 
@@ -252,9 +252,9 @@ class TrpcSubscription implements StreamTarget, CarriedStream {
 	readonly #socket: TrpcSocket
 	readonly #call: TrpcCall
 	/** Tells a procedure that runs its stream that nobody wants it any more. */
-	readonly #left: AbortController | null
+	readonly #readerGone: AbortController | null
 	/** null for a stream that goes straight to the reader. */
-	#delivery: Subscriber | null = null
+	#subscriber: Subscriber | null = null
 	#isStarted = false
 	#isStopped = false
 	/** Ended without a word. */
@@ -264,7 +264,7 @@ class TrpcSubscription implements StreamTarget, CarriedStream {
 	constructor(socket: TrpcSocket, call: TrpcCall) {
 		this.#socket = socket
 		this.#call = call
-		this.#left = controllerFor(call.path)
+		this.#readerGone = createStreamController(call.path)
 	}
 
 	get sink(): ByteSink {
@@ -272,32 +272,32 @@ class TrpcSubscription implements StreamTarget, CarriedStream {
 	}
 
 	/** Made when it is looked at, so that a subscription at rest has none: a class of readers has one for all of them. */
-	get wire(): Encoding {
-		return trpcSocketEncoding(this.#call.head, this.#socket.accepted.framings.of(this))
+	get encoding(): Encoding {
+		return createItemEncoding(this.#call.head, this.#socket.accepted.framings.choose(this))
 	}
 
 	get plan_id(): string | null {
-		return this.#delivery?.plan_id ?? null
+		return this.#subscriber?.plan_id ?? null
 	}
 
 	get delivered(): number {
-		return this.#delivery?.delivered ?? 0
+		return this.#subscriber?.delivered ?? 0
 	}
 
 	async start(): Promise<void> {
 		try {
-			const items = await this.#socket.call(this.#call, this.#left?.signal)
+			const items = await this.#socket.call(this.#call, this.#readerGone?.signal)
 			if (this.#isStopped || this.#isOver) this.#finish(STOPPED)
 			else await this.#begin(items)
 		} catch (thrown) {
 			if (this.#isStarted) this.failed(thrown)
-			else this.#finish({ error: this.#socket.service.failures.shape(thrown, this.#call) })
+			else this.#finish({ error: this.#socket.service.failures.toShape(thrown, this.#call) })
 		}
 	}
 
 	/** The connection is to leave. */
 	end(reason: PlanstreamError): void {
-		if (this.#delivery !== null) this.#delivery.end(reason)
+		if (this.#subscriber !== null) this.#subscriber.end(reason)
 		else {
 			this.#isCut = true
 			this.#release()
@@ -307,7 +307,7 @@ class TrpcSubscription implements StreamTarget, CarriedStream {
 	/** The client wants no more. */
 	stop(): void {
 		this.#isStopped = true
-		this.#left?.abort()
+		this.#readerGone?.abort()
 		if (this.#isStarted) this.#finish(STOPPED)
 	}
 
@@ -328,7 +328,7 @@ class TrpcSubscription implements StreamTarget, CarriedStream {
 	}
 
 	failed(thrown: unknown): void {
-		this.#finish({ error: this.#socket.service.failures.inStream(thrown, this.#call) }, STOPPED)
+		this.#finish({ error: this.#socket.service.failures.toStreamShape(thrown, this.#call) }, STOPPED)
 	}
 
 	async #begin(items: unknown): Promise<void> {
@@ -342,13 +342,13 @@ class TrpcSubscription implements StreamTarget, CarriedStream {
 		const { accepted, service } = this.#socket
 		const request = toReadRequest(input)
 		accepted.connection.addStream(this)
-		this.#delivery = service.deliveries.deliver(principal, input.plan_id, request, this)
+		this.#subscriber = service.fanout.deliver(principal, input.plan_id, request, this)
 	}
 
 	/** A stream without ids goes from its procedure straight to the reader. */
 	async #pump(items: AsyncIterable<unknown>): Promise<void> {
 		const { connection, turns } = this.#socket.accepted
-		const signal = this.#left?.signal
+		const signal = this.#readerGone?.signal
 		connection.addStream(this)
 		for await (const data of items) {
 			using turn = await turns.take(signal)
@@ -363,16 +363,16 @@ class TrpcSubscription implements StreamTarget, CarriedStream {
 		if (this.#isOver) return
 		this.#isOver = true
 		this.#release()
-		this.#socket.over(this.#call.head.id)
+		this.#socket.release(this.#call.head.id)
 		for (const answer of answers) this.#socket.respond(this.#call.head, answer)
 	}
 
 	#release(): void {
-		this.#left?.abort()
-		this.#delivery?.[Symbol.dispose]()
+		this.#readerGone?.abort()
+		this.#subscriber?.[Symbol.dispose]()
 		const { connection, framings } = this.#socket.accepted
 		connection.removeStream(this)
-		framings.over(this)
+		framings.release(this)
 	}
 }
 
@@ -417,7 +417,7 @@ function longId(id: string): TRPCError {
 }
 
 /** What identifies a message of a batch that is not looked into; null for one that expects no answer. */
-function headOf(message: unknown): RequestHead | null {
+function readHead(message: unknown): RequestHead | null {
 	if (!isObject(message) || message.method === 'subscription.stop') return null
 	const { id, jsonrpc } = message
 	if (typeof id !== 'number' && typeof id !== 'string') return null
@@ -429,7 +429,7 @@ const MAX_FRAME_BYTES = 1024 * 1024
 
 export interface TrpcWebSocketOptions {
 	readonly router: AppRouter
-	readonly deliveries: Fanout
+	readonly fanout: Fanout
 	readonly connections: Connections
 	readonly answers: AnswerBudget
 	readonly limits: ConnectionLimits
@@ -440,17 +440,17 @@ export interface TrpcWebSocketOptions {
 
 /** tRPC over WebSocket. */
 export function trpcWebSocket(options: TrpcWebSocketOptions): Upgrade {
-	const { router, deliveries, limits, authority, schedule, onProblem } = options
+	const { router, fanout, limits, authority, schedule, onProblem } = options
 	const accept = acceptWebSockets({ ...options, transport: 'trpc-websocket', maxFrameBytes: MAX_FRAME_BYTES })
-	const service = { router, deliveries, failures: new TrpcFailures(router, onProblem) }
+	const service = { router, fanout, failures: new TrpcFailures(router, onProblem) }
 	return (request, _socket, head) => {
-		const named = clientIdOf(request.url)
+		const named = readUrlClientId(request.url)
 		accept(request, head, (accepted) => {
 			const { client, connection } = accepted
 			const expectsParams = announcesCredentials(request)
 			const stopWaiting = expectsParams ? expectCredentials(client, schedule, limits.credentialsTimeoutMs) : undefined
 			const { headers } = request
-			const enter: Enter = async (params) => {
+			const authenticate: Authenticate = async (params) => {
 				const principal = await resolveToken({ authority, headers, token: params?.token, client })
 				stopWaiting?.()
 				const { tenant, expired } = principal
@@ -459,7 +459,7 @@ export function trpcWebSocket(options: TrpcWebSocketOptions): Upgrade {
 				if (client.readyState === client.OPEN) connection.identify({ tenant, client_id, expired })
 				return { principal }
 			}
-			new TrpcSocket(accepted, service, { enter, expectsParams })
+			new TrpcSocket(accepted, service, { authenticate, expectsParams })
 		})
 	}
 }

@@ -3,15 +3,15 @@ import { Socket } from 'node:net'
 import { PassThrough } from 'node:stream'
 import { describe, expect, it } from 'vitest'
 import { LOCAL_AUTHENTICATOR } from '../../auth/authenticator.js'
-import { type Upgrade, upgradeRouter } from './upgrade.js'
+import { createUpgradeRouter, type Upgrade } from './upgrade.js'
 
 /** Routes one upgrade request whose client resets the connection at once. */
 function routeAndReset(url: string, upgrade: Upgrade) {
 	const problems: string[] = []
-	const { upgrade: listener } = upgradeRouter({
+	const { upgrade: listener } = createUpgradeRouter({
 		upgrades: { '/there': upgrade },
 		authority: LOCAL_AUTHENTICATOR,
-		onProblem: (sentence) => void problems.push(sentence),
+		onProblem: (message) => void problems.push(message),
 	})
 	const request = Object.assign(
 		new IncomingMessage(Object.defineProperty(new Socket(), 'remoteAddress', { value: '127.0.0.1' })),

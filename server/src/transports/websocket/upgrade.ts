@@ -1,7 +1,7 @@
 import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
-import { problemResponse } from '../../api/errors.js'
+import { toProblemResponse } from '../../api/errors.js'
 import { type OnProblem, reportFailures } from '../../api/procedure.js'
 import { createRequestId, REQUEST_ID } from '../../api/response-headers.js'
 import { type Authenticator, assertSingleHeaders } from '../../auth/authenticator.js'
@@ -28,27 +28,27 @@ export interface UpgradeRouter {
 }
 
 /** What becomes of the upgrades of an HTTP server. */
-export function upgradeRouter({ upgrades, authority, onProblem }: UpgradeOptions): UpgradeRouter {
+export function createUpgradeRouter({ upgrades, authority, onProblem }: UpgradeOptions): UpgradeRouter {
 	const upgrade: UpgradeRouter['upgrade'] = (request, socket, head) => {
 		socket.on('error', ignoreReset)
 		try {
 			assertSingleHeaders(request)
 			authority.checkOrigin(request)
-			upgradeAt(pathOf(request.url ?? '/'), upgrades)(request, socket, head)
+			getUpgrade(getPath(request.url ?? '/'), upgrades)(request, socket, head)
 		} catch (thrown) {
 			const requestId = createRequestId()
-			refuse(socket, reportFailures(asPlanstreamError(thrown), onProblem, 'An upgrade', requestId), requestId)
+			refuseUpgrade(socket, reportFailures(asPlanstreamError(thrown), onProblem, 'An upgrade', requestId), requestId)
 		}
 	}
-	return { upgrade, isWebSocket: (url) => findUpgrade(pathOf(url), upgrades) !== undefined }
+	return { upgrade, isWebSocket: (url) => findUpgrade(getPath(url), upgrades) !== undefined }
 }
 
-function upgradeAt(path: string, upgrades: UpgradeOptions['upgrades']): Upgrade {
+function getUpgrade(path: string, upgrades: UpgradeOptions['upgrades']): Upgrade {
 	const found = findUpgrade(path, upgrades)
 	if (found !== undefined) return found
 	const allowed = Object.keys(upgrades)
-	const sentence = `There is no WebSocket at ${path.slice(0, 200)}. Connect to ${allowed.join(' or ')}.`
-	throw new PlanstreamError('not_found', sentence, { allowed })
+	const message = `There is no WebSocket at ${path.slice(0, 200)}. Connect to ${allowed.join(' or ')}.`
+	throw new PlanstreamError('not_found', message, { allowed })
 }
 
 function findUpgrade(path: string, upgrades: UpgradeOptions['upgrades']): Upgrade | undefined {
@@ -56,13 +56,13 @@ function findUpgrade(path: string, upgrades: UpgradeOptions['upgrades']): Upgrad
 	return Object.entries(upgrades).find(([pattern]) => matches(pattern))?.[1]
 }
 
-function pathOf(url: string): string {
+function getPath(url: string): string {
 	return url.split('?', 1)[0] ?? '/'
 }
 
 /** Answers an upgrade request with a failure and closes the socket. */
-export function refuse(socket: Duplex, error: PlanstreamError, requestId = createRequestId()): void {
-	const { status, headers } = problemResponse(error)
+export function refuseUpgrade(socket: Duplex, error: PlanstreamError, requestId = createRequestId()): void {
+	const { status, headers } = toProblemResponse(error)
 	const body = JSON.stringify(error.toProblem())
 	const fields = [...headers, [REQUEST_ID, requestId], ['content-length', Buffer.byteLength(body)], ['connection', 'close']]
 	const head = [`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`, ...fields.map(([name, value]) => `${name}: ${value}`)]
