@@ -29,33 +29,31 @@ import { createUpgradeRouter, type UpgradeRouter } from './transports/websocket/
 export interface AppOptions {
 	readonly services: Services
 	readonly artifacts: Artifacts
-	/** Who may ask. */
 	readonly authority: Authenticator
 	readonly limits: ConnectionLimits
-	/** Rejects while the server cannot do its work. */
+	/** Rejects while the server is not ready. */
 	readonly ready: () => Promise<unknown>
-	/** How it is and how much it does, as text for a Prometheus server. */
+	/** Returns the metrics in Prometheus text format. */
 	readonly metrics: () => string
 }
 
-/** Everything this server answers: requests and upgrades. */
+/** Answers requests and WebSocket upgrades. */
 export interface App extends UpgradeRouter {
 	readonly fetch: (request: Request, env: AppBindings) => Promise<Response>
-	/** Streams of plan events. */
 	readonly fanout: Fanout
-	/** Every address with its method, for whoever walks them. */
+	/** Every route that is served, for tests that visit them all. */
 	readonly routes: readonly { readonly method: string; readonly path: string }[]
 }
 
-/** What stands behind a request. */
+/** Bindings of a request. */
 export interface AppBindings extends HttpBindings {
-	/** The context of the application that this one is mounted in. */
+	/** Context of the host application, when this app is mounted in one. */
 	readonly hostContext?: Context
 }
 
 interface Env {
 	readonly Bindings: AppBindings
-	/** Who asks; set before every route but those that are open to all. */
+	/** `principal` is set on every route that needs credentials. */
 	readonly Variables: { readonly principal: Principal; readonly requestId: string }
 }
 
@@ -67,7 +65,7 @@ export function createApp({ services, artifacts, authority, limits, ready, metri
 	const router = createRouter(services)
 	const fanout = new Fanout(services.hub, { ...services, clock: () => performance.now() })
 	const transport = { ...services, fanout, router, authority, limits, getContext }
-	const open = openRoutes(ready, services.answers)
+	const open = createOpenRoutes(ready, services.answers)
 	const guarded: Routes = new Hono<Env>({ strict: false })
 	guarded.use(identify(authority))
 	guarded.route(
@@ -113,8 +111,8 @@ export function createApp({ services, artifacts, authority, limits, ready, metri
 	}
 }
 
-/** The routes that need no credentials, after the check that the process is alive. */
-function openRoutes(ready: AppOptions['ready'], answers: AnswerBudget): Routes {
+/** Routes that need no credentials; `/health/live` is not among them because it also answers while the server stops. */
+function createOpenRoutes(ready: AppOptions['ready'], answers: AnswerBudget): Routes {
 	const open: Routes = new Hono<Env>({ strict: false })
 	open.get('/health/ready', async (context) => {
 		try {
@@ -154,7 +152,7 @@ function answerFailures(app: Routes, onProblem: OnProblem): void {
 		return req.path.startsWith(TRPC) ? toTrpcProblemResponse(error, req.path.slice(TRPC.length)) : toProblemResponse(error)
 	})
 	app.notFound(({ req }) => {
-		const message = `There is nothing at ${req.path.slice(0, 200)}. GET / names every address.`
+		const message = `There is nothing at ${req.path.slice(0, 200)}. GET / lists every address.`
 		return toProblemResponse(new PlanstreamError('not_found', message))
 	})
 }
@@ -167,7 +165,7 @@ function refuseWhile(draining: AbortSignal): MiddlewareHandler {
 }
 
 const METRICS = '/metrics'
-/** Answers that are worth compressing for who asks for it; the others are small, and often in a hurry. */
+/** Routes with answers large enough to compress on request. The others are small and often urgent. */
 const LARGE = [toHonoPath(contract['plans.history'].rest.path), toHonoPath(archiveRoutes.export.rest.path), ...DESCRIPTION_PATHS]
 const INDEX = {
 	name: 'planstream',
@@ -181,7 +179,7 @@ const INDEX = {
 	procedures: ROUTES.map(([name, { rest, summary }]) => ({ name, method: rest.method, path: rest.path, summary })),
 }
 
-/** The methods that each path takes. */
+/** Lists the methods of each path. */
 function listMethods(routes: Routes['routes']): ReadonlyMap<string, readonly string[]> {
 	const methods = new Map<string, string[]>()
 	for (const { method, path } of routes) {
@@ -191,7 +189,7 @@ function listMethods(routes: Routes['routes']): ReadonlyMap<string, readonly str
 	return methods
 }
 
-/** Comes after every route: what is left is a method that its address does not take. */
+/** Refuses a method that its path does not take. Runs after all routes, so only such requests get here. */
 function refuseOtherMethods(app: Routes, methods: ReturnType<typeof listMethods>): void {
 	for (const [path, allowed] of methods) {
 		app.all(path, ({ req }) => {

@@ -20,19 +20,22 @@ import { checkJson } from './input.js'
 import { assertScope, type Context } from './procedure.js'
 import { toHonoPath } from './rest.js'
 
-/** Limit of one line of an archive; the first holds what stands for trimmed events. See PROTOCOL.md section 7. */
+/**
+ * Limit of one line of an archive. The first line is the largest: it holds the snapshot that replaces trimmed events. See
+ * PROTOCOL.md section 7.
+ */
 const MAX_LINE_BYTES = 128 * 1024 * 1024
 
 /**
- * Reads an archive as it comes in, a line at a time.
+ * Reads an archive as it arrives, line by line.
  *
- * @param files - takes the files that it holds, each before the end
- * @throws PlanstreamError `bad_request` with the `line` that is wrong, `too_large`
+ * @param files - stores each file of the archive as soon as it was read
+ * @throws PlanstreamError `bad_request` with the number of the bad `line`, `too_large`
  */
 export async function readArchive(bytes: AsyncIterable<Uint8Array>, files: Pick<Artifacts, 'take'>): Promise<Archive> {
 	const lines = readLines(bytes)
 	const first = await lines.next()
-	if (first.done === true) throw new PlanstreamError('bad_request', 'The archive is empty. Send the lines that an export gave.')
+	if (first.done === true) throw new PlanstreamError('bad_request', 'The archive is empty. Send the lines of an export.')
 	return { head: parseFields<ArchiveHead>(archiveHead, first.value), records: readRecords(lines, files) }
 }
 
@@ -66,7 +69,7 @@ async function* readRecords(
 	}
 	throw new PlanstreamError(
 		'bad_request',
-		`The archive breaks off after ${events} events; its last line is missing. Export the plan again.`,
+		`The archive ends after ${events} events without its last line. Export the plan again.`,
 	)
 }
 
@@ -81,14 +84,18 @@ async function assertEnd(
 ): Promise<void> {
 	for (const kind of ['events', 'files'] as const) {
 		if (end[kind] === held[kind]) continue
-		const message = `The archive holds ${held[kind]} ${kind} and says that it has ${end[kind]}. Export the plan again.`
+		const message = `The archive contains ${held[kind]} ${kind}, but its last line counts ${end[kind]}. Export the plan again.`
 		throw new PlanstreamError('bad_request', message)
 	}
 	const more = await lines.next()
 	if (more.done === true) return
-	throw new PlanstreamError('bad_request', `Line ${more.value.number} follows the end of the archive. Send one plan at a time.`, {
-		line: more.value.number,
-	})
+	throw new PlanstreamError(
+		'bad_request',
+		`Line ${more.value.number} comes after the end of the archive. Import one plan at a time.`,
+		{
+			line: more.value.number,
+		},
+	)
 }
 
 interface Line {
@@ -118,9 +125,13 @@ async function* splitLines(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Buf
 		waiting.push(chunk.subarray(from))
 		size += chunk.length - from
 		if (size > MAX_LINE_BYTES) {
-			throw new PlanstreamError('too_large', `A line of the archive has more than ${MAX_LINE_BYTES} bytes.`, {
-				limit: MAX_LINE_BYTES,
-			})
+			throw new PlanstreamError(
+				'too_large',
+				`A line of the archive is longer than ${MAX_LINE_BYTES} bytes. Send the lines of an export unchanged.`,
+				{
+					limit: MAX_LINE_BYTES,
+				},
+			)
 		}
 	}
 	if (size > 0) yield Buffer.concat(waiting)
@@ -136,12 +147,7 @@ function parseLine(bytes: Buffer, line: number): unknown {
 		return value
 	} catch (cause) {
 		const why = cause instanceof Error ? cause.message.slice(0, 200) : ''
-		throw new PlanstreamError(
-			'bad_request',
-			`Line ${line} of the archive is not the JSON of an export: ${why}`,
-			{ line },
-			{ cause },
-		)
+		throw new PlanstreamError('bad_request', `Line ${line} of the archive cannot be read: ${why}`, { line }, { cause })
 	}
 }
 
@@ -150,19 +156,21 @@ function parseFields<Value>(schema: z.ZodType<Value>, { number, value }: Line): 
 	if (parsed.success) return parsed.data
 	const [issue] = parsed.error.issues
 	const what = issue === undefined ? '' : describeIssue(issue, value)
-	throw new PlanstreamError('bad_request', `Line ${number} of the archive is not one of an export: ${what}`, { line: number })
+	throw new PlanstreamError('bad_request', `Line ${number} of the archive is not a line of an export: ${what}`, { line: number })
 }
 
 export interface ArchivesOptions {
 	readonly hub: Hub
 	readonly artifacts: Artifacts
-	/** Makes the plan and goes on with it. */
+	/** Creates the plan from the archive and continues it. */
 	readonly restore: (principal: Principal, archive: Archive) => Promise<ImportOutput>
-	/** Who asks. */
 	readonly getContext: (context: HonoContext) => Context
 }
 
-/** Plans as lines of JSON, out and in. They are streams, so they come before whatever reads bodies as a whole. */
+/**
+ * Exports and imports plans as lines of JSON. Mounted before {@link readTextBody}, because archives are streamed and may exceed
+ * its limit.
+ */
 export function archives({ hub, artifacts, restore, getContext }: ArchivesOptions): Hono {
 	const app = new Hono({ strict: false })
 	app.get(toHonoPath(archiveRoutes.export.rest.path), async (context) => {
@@ -188,7 +196,7 @@ export function archives({ hub, artifacts, restore, getContext }: ArchivesOption
 	return app
 }
 
-/** The whole again, after its first item has shown that there is one. */
+/** Puts back the first item, which was awaited so that a failure could still become an error response. */
 async function* prependFirst(
 	first: IteratorResult<string, void>,
 	rest: AsyncGenerator<string, void, void>,

@@ -8,23 +8,22 @@ import { assertScope, type Context } from './procedure.js'
 import { readFold } from './reads.js'
 import { toHonoPath } from './rest.js'
 
-/** Where a file of a plan is; not in the contract, because it answers with bytes. */
+/** Path of an artifact. It is not in the contract because the response is bytes. */
 export const ARTIFACT_PATH = '/api/v1/plans/{plan_id}/artifacts/{artifact_id}'
 
-/** What may stand in a Content-Type header; anything else an agent says is bytes. */
+/** Valid media types. Anything else an agent declares becomes application/octet-stream. */
 const MEDIA_TYPE = /^[\w.+-]+\/[\w.+-]+(; ?[\w-]+=[\w-]+)*$/
 
-/** Media types that a browser may run scripts of: HTML, SVG, XML, and multipart, whose parts may be any of them. */
+/** Media types whose scripts a browser may run: HTML, SVG, XML, and multipart, whose parts may be any of them. */
 const ACTIVE_TYPE = /^multipart\/|[/+](x?html|svg|xml|xslt?)\b/i
 
 export interface ArtifactRoutes {
 	readonly hub: Hub
 	readonly artifacts: Artifacts
-	/** Who asks. */
 	readonly getContext: (context: HonoContext) => Context
 }
 
-/** The files that the steps of a plan made, to whoever may read the plan. */
+/** Serves the files that a plan's steps produced, to callers that may read the plan. */
 export function artifactRoutes({ hub, artifacts, getContext }: ArtifactRoutes): Hono {
 	const app = new Hono({ strict: false })
 	app.get(toHonoPath(ARTIFACT_PATH), async (context) => {
@@ -36,7 +35,7 @@ export function artifactRoutes({ hub, artifacts, getContext }: ArtifactRoutes): 
 		const artifact = getOwn(known, artifact_id)
 		if (artifact === undefined) throw unknownArtifact(plan_id, artifact_id)
 		const fixed = buildHeaders(artifact)
-		// A cache replaces the headers it has by those of this answer, so it says them all again.
+		// A cache replaces its stored headers with those of this response, so it repeats them all.
 		if (context.req.header('if-none-match') === fixed.etag) return context.body(null, 304, fixed)
 		const found = await artifacts.open(artifact_id)
 		if (found === null) throw unknownArtifact(plan_id, artifact_id)
@@ -49,8 +48,8 @@ export function artifactRoutes({ hub, artifacts, getContext }: ArtifactRoutes): 
 }
 
 /**
- * Headers under which a file of an agent stays a download that runs nowhere. The content never changes, but the right to read it does, so
- * caches ask each time.
+ * Builds headers that keep an agent's file a download that runs nowhere. The content never changes but permissions do, so caches
+ * must revalidate each time.
  */
 function buildHeaders({ artifact_id, name, media_type }: Artifact) {
 	const isHarmless = MEDIA_TYPE.test(media_type) && !ACTIVE_TYPE.test(media_type)
@@ -65,13 +64,13 @@ function buildHeaders({ artifact_id, name, media_type }: Artifact) {
 	}
 }
 
-/** A name as RFC 8187 writes it; half a character, which UTF-8 cannot hold, becomes a replacement. */
+/** Encodes a name as RFC 8187 asks. A lone surrogate, which UTF-8 cannot hold, becomes a replacement character. */
 function encodeFileName(name: string): string {
 	const hex = (character: string) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`
 	return encodeURIComponent(Buffer.from(name).toString()).replaceAll(/['()*]/g, hex)
 }
 
 function unknownArtifact(plan_id: string, artifact_id: string): PlanstreamError {
-	const message = `Plan ${plan_id} has no artifact ${artifact_id.slice(0, 80)}. The events step_completed of its steps name those it has.`
+	const message = `Plan ${plan_id} has no artifact ${artifact_id.slice(0, 80)}. Its step_completed events list those it has.`
 	return new PlanstreamError('not_found', message, { plan_id })
 }

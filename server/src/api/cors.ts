@@ -12,8 +12,8 @@ interface GuardedEnv {
 }
 
 /**
- * Refuses what comes from where it must not, and lets pages that may ask read the answers. The headers are set on the
- * outgoing message itself, so that answers, problems and streams all carry them.
+ * Refuses requests from forbidden hosts and origins, and lets pages of allowed origins read the responses. The headers are set on
+ * the outgoing message itself, so that responses, problems and streams all carry them.
  */
 export function originGuard(authority: Authenticator): MiddlewareHandler<GuardedEnv> {
 	return async (context, next) => {
@@ -35,7 +35,7 @@ export function originGuard(authority: Authenticator): MiddlewareHandler<Guarded
 	}
 }
 
-/** Answers OPTIONS: what an address takes, and a browser's question whether a page may send it. */
+/** Answers OPTIONS with the methods of a path, and a browser's CORS preflight. */
 export function answerOptions(context: Context, methods: string): Response {
 	context.header('allow', methods)
 	if (context.req.header('access-control-request-method') !== undefined) {

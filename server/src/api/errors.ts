@@ -5,7 +5,7 @@ import * as z from 'zod'
 import { describeIssue, showPath } from '../ops/issues.js'
 import { SECURITY_HEADERS } from './response-headers.js'
 
-/** What tRPC clients get in `error.data`: the problem of every other transport, beside what the stock links look at. */
+/** The `error.data` of tRPC clients: the fields that tRPC's own links read, and the problem that every other transport sends. */
 export interface ErrorData {
 	readonly code: keyof typeof TRPC_ERROR_CODES_BY_KEY
 	readonly httpStatus: number
@@ -29,12 +29,12 @@ export interface ErrorShape {
 	readonly data: ErrorData
 }
 
-/** The shape of every failure that leaves through tRPC. */
+/** Formats every error that leaves through tRPC. */
 export function formatError({ error, type, path }: FormatOptions): ErrorShape {
 	return toErrorShape(toTypedError(error, { procedure: path, type }), { type, path })
 }
 
-/** A failure as tRPC's clients read it. */
+/** Converts an error to the shape that tRPC clients read. */
 function toErrorShape(error: PlanstreamError, { type, path }: FailedProcedure): ErrorShape {
 	const problem = error.toProblem()
 	const code = chooseTrpcCode(error, type)
@@ -42,14 +42,14 @@ function toErrorShape(error: PlanstreamError, { type, path }: FailedProcedure): 
 	return { message: problem.detail, code: TRPC_ERROR_CODES_BY_KEY[code], data }
 }
 
-/** The same failure as tRPC knows it. */
+/** Wraps an error for tRPC. */
 export function toTrpcError(error: PlanstreamError): TRPCError {
 	return new TRPCError({ code: ERRORS[error.code].trpc, message: error.message, cause: error })
 }
 
 /**
- * Codes in the 500s make the stock client reconnect a stream for ever, so a stream that failed for good says BAD_REQUEST; the
- * problem beside it tells the truth.
+ * Chooses the tRPC code. Codes in the 500s make tRPC's client reconnect a stream forever, so a stream that failed for good
+ * reports BAD_REQUEST; the `problem` beside it has the real status.
  */
 function chooseTrpcCode(error: PlanstreamError, type: FormatOptions['type']): ErrorData['code'] {
 	const code = ERRORS[error.code].trpc
@@ -60,11 +60,14 @@ function chooseTrpcCode(error: PlanstreamError, type: FormatOptions['type']): Er
 export interface ApiFailure {
 	readonly procedure?: string | undefined
 	readonly type?: FormatOptions['type']
-	/** What the caller sent; lets a message name it. */
+	/** The caller's input, so that the message can quote it. */
 	readonly input?: unknown
 }
 
-/** Any thrown value as the error its caller is told; what nobody foresaw is `internal` and says nothing of its cause. */
+/**
+ * Converts any thrown value to the error for the caller. An unexpected one becomes `internal` and reveals nothing about its
+ * cause.
+ */
 export function toTypedError(thrown: unknown, call: ApiFailure = {}): PlanstreamError {
 	const cause = thrown instanceof TRPCError ? thrown.cause : thrown
 	if (cause instanceof PlanstreamError) return hidePaths(cause)
@@ -82,7 +85,7 @@ function toInputError(error: z.core.$ZodError, input: unknown): PlanstreamError 
 	return new PlanstreamError('bad_request', describeIssues(error, input), { path: showPath(first.path) }, { cause: error })
 }
 
-/** What is wrong inside an event is a fault of the event, not of the request. */
+/** Reports a fault inside an event as `invalid_event`, and any other as `bad_request`. */
 function toPublishError(error: z.core.$ZodError, input: unknown): PlanstreamError {
 	const [first] = error.issues
 	if (first === undefined || first.path[0] !== 'events' || first.path.length < 2) return toInputError(error, input)
@@ -95,11 +98,11 @@ function describeIssues({ issues }: z.core.$ZodError, input: unknown): string {
 	return first === undefined ? '' : `${describeIssue(first, input)}${others}`
 }
 
-/** What tRPC itself refuses, before any procedure of ours. */
+/** Converts the errors that tRPC raises itself, before a procedure runs. */
 function fromTrpcError(error: TRPCError, { procedure = '', type }: ApiFailure): PlanstreamError | null {
 	switch (error.code) {
 		case 'NOT_FOUND':
-			return new PlanstreamError('not_found', `There is no procedure "${procedure}". GET / names what there is.`, { procedure })
+			return new PlanstreamError('not_found', `There is no procedure "${procedure}". GET / lists every procedure.`, { procedure })
 		case 'METHOD_NOT_SUPPORTED': {
 			const allowed = [type === 'mutation' ? 'POST' : 'GET']
 			const message = `The procedure ${procedure} takes ${allowed.join()} only. Use that method.`
@@ -118,35 +121,35 @@ function fromTrpcError(error: TRPCError, { procedure = '', type }: ApiFailure): 
 	}
 }
 
-/** Facts that name a place on the disk of the server. */
+/** Facts with paths on the server's disk. */
 const PATH_FACTS = ['directory', 'database', 'file']
 
 const HIDDEN = {
-	storage_full: 'The disk of the server is full. Nothing of this request was stored. Reads still work; try again later.',
-	storage_unavailable: 'The store of the server failed. Try again later; the log of the server has the cause.',
+	storage_full: 'The disk of the server is full, so nothing of this request was stored. Reads still work. Try again later.',
+	storage_unavailable: 'The store of the server failed. Try again later. The server log has the cause.',
 } as const
 
-/** Replaces a failure of the store that names a path by one without; the original is its cause, for the log. */
+/** Replaces an error of the store that names a path by one without it. The original stays as the cause, for the log. */
 function hidePaths(error: PlanstreamError): PlanstreamError {
 	const { code, facts } = error
 	if (code !== 'storage_full' && code !== 'storage_unavailable') return error
-	const told = Object.entries(facts).filter(([name]) => !PATH_FACTS.includes(name))
-	if (told.length === Object.keys(facts).length) return error
-	return new PlanstreamError(code, HIDDEN[code], Object.fromEntries(told), { cause: error })
+	const visible = Object.entries(facts).filter(([name]) => !PATH_FACTS.includes(name))
+	if (visible.length === Object.keys(facts).length) return error
+	return new PlanstreamError(code, HIDDEN[code], Object.fromEntries(visible), { cause: error })
 }
 
-/** A failure as the answer to an HTTP request: problem+json, and the headers its facts stand for. */
+/** Converts an error to an HTTP response: problem+json, with the headers that its facts imply. */
 export function toProblemResponse(error: PlanstreamError): Response {
 	return respond(error, 'application/problem+json', error.toProblem())
 }
 
-/** The same where the question was whether the server can do its work: it is unavailable, whatever keeps it from it. */
+/** Converts an error to the response of a health check: status 503, whatever the cause. */
 export function toUnavailableResponse(error: PlanstreamError): Response {
 	const body = { ...hidePaths(error).toProblem(), status: UNAVAILABLE }
 	return respond(error, 'application/problem+json', body, UNAVAILABLE)
 }
 
-/** The same for clients of tRPC, who look for it in an envelope: what is refused before tRPC sees it. */
+/** Converts an error that was raised before tRPC saw the request to the envelope that tRPC clients expect. */
 export function toTrpcProblemResponse(error: PlanstreamError, procedure: string): Response {
 	return respond(error, 'application/json', { error: toErrorShape(error, { type: 'unknown', path: procedure }) })
 }

@@ -14,7 +14,7 @@ function refusal(value: unknown): unknown {
 	}
 }
 
-describe('the border', () => {
+describe('checkJson', () => {
 	it('accepts every JSON value that the runtime preserves', () => {
 		const value = fc.jsonValue({ maxDepth: 10 }).filter((json) => !JSON.stringify(json).includes('__proto__'))
 		const kept = value.filter((json) => !/\d{16}|e\+/.test(JSON.stringify(json)))

@@ -14,8 +14,8 @@ import { showPath } from '../ops/issues.js'
 const MAX_BODY_BYTES = 1024 * 1024
 
 /**
- * Reads the body of a request once, for whoever answers it: refused when it is over the limit, and when it is not UTF-8,
- * because what cannot be decoded would be stored as something else than was sent.
+ * Reads the request body once, as text. Refuses a body over the limit, and one that is not UTF-8: undecodable bytes would be
+ * stored as something other than what was sent.
  */
 export function readTextBody(): MiddlewareHandler {
 	return async (context, next) => {
@@ -29,10 +29,10 @@ export function readTextBody(): MiddlewareHandler {
 	}
 }
 
-/** What is compressed would be told to be no UTF-8, which says nothing to its sender. */
+/** Refuses a compressed body. Without this the error would be "not UTF-8", which does not help its sender. */
 function assertPlain(encoding: string | null): void {
 	if (encoding === null || encoding.toLowerCase() === 'identity') return
-	const message = `The body is sent as ${encoding.slice(0, 80)}, which is not read here. Send it without Content-Encoding.`
+	const message = `Unsupported Content-Encoding ${encoding.slice(0, 80)}. Send the body without Content-Encoding.`
 	throw new PlanstreamError('bad_request', message, { path: 'content-encoding' })
 }
 
@@ -50,10 +50,10 @@ async function readBytes(request: Request): Promise<ArrayBuffer | Uint8Array> {
 	return Buffer.concat(chunks)
 }
 
-/** Whoever sent it is gone; that is no failure of this server. */
+/** Reports a connection that closed during the body as `bad_request`: it is not a failure of this server. */
 function refuseBrokenBody(cause: unknown): never {
 	if (cause instanceof PlanstreamError) throw cause
-	const message = 'The connection was closed before the whole body had come. Send the request again.'
+	const message = 'The connection was closed before the whole body arrived. Send the request again.'
 	throw new PlanstreamError('bad_request', message, {}, { cause })
 }
 
@@ -71,7 +71,7 @@ function decodeUtf8(bytes: ArrayBuffer | Uint8Array): string {
 }
 
 /**
- * The JSON object in a body; an empty body stands for an empty one.
+ * Parses the JSON object in a body. An empty body counts as `{}`.
  *
  * @throws PlanstreamError `bad_request`
  */
@@ -85,7 +85,7 @@ export function parseObject(text: string): Record<string, unknown> {
 /**
  * Parses text from a client.
  *
- * @param explain - makes the message of the error from the parser's own, which is empty or stands in parentheses
+ * @param explain - builds the message from the parser's reason, which is in parentheses, or empty
  * @throws PlanstreamError `bad_request`
  */
 export function parseJson(text: string, explain: (why: string) => string): unknown {
@@ -97,20 +97,20 @@ export function parseJson(text: string, explain: (why: string) => string): unkno
 	}
 }
 
-/** How deep a value from outside may nest. */
+/** Nesting limit of JSON from outside. */
 const MAX_DEPTH = 32
 
 /**
- * Walks a value from outside once, before any schema sees it: JSON only, not too deep, without keys that reach a prototype, and
- * without integers that this runtime cannot hold exactly (they would come out as other numbers than were sent).
+ * Checks a value from outside before any schema sees it: plain JSON, not nested too deep, no key that reaches a prototype, and no
+ * integer that JavaScript cannot represent exactly (it would be stored as a different number).
  *
- * @throws PlanstreamError `bad_request` with the `path` of what was refused
+ * @throws PlanstreamError `bad_request` with the `path` of the refused value
  */
 export function checkJson(value: unknown): void {
 	visit(value, [])
 }
 
-/** Where the walk is; one array for the whole walk. */
+/** Position of the walk: one array that grows and shrinks with it. */
 type Path = (string | number)[]
 
 function visit(value: unknown, path: Path): void {
@@ -125,7 +125,7 @@ function visit(value: unknown, path: Path): void {
 			if (value !== null) visitInside(value, path)
 			return
 		default:
-			refuse(path, `is a value of type ${typeof value}, which JSON does not have. Send JSON only`)
+			refuse(path, `is of type ${typeof value}, which does not exist in JSON. Send JSON only`)
 	}
 }
 
@@ -138,7 +138,7 @@ function visitInside(value: object, path: Path): void {
 	const prototype: unknown = Object.getPrototypeOf(value)
 	if (prototype !== Object.prototype && prototype !== null) refuse(path, 'is not plain JSON. Send objects and arrays only')
 	for (const [key, item] of Object.entries(value)) {
-		if (key === '__proto__') refuse([...path, key], 'is a name that no field may have. Rename it')
+		if (key === '__proto__') refuse([...path, key], 'is not allowed as a field name. Rename the field')
 		visitAt(key, item, path)
 	}
 }
@@ -150,10 +150,10 @@ function visitAt(key: string | number, value: unknown, path: Path): void {
 }
 
 function checkNumber(value: number, path: Path): void {
-	if (!Number.isFinite(value)) refuse(path, 'is a number too large for JSON in this server. Send it as text')
+	if (!Number.isFinite(value)) refuse(path, 'is a number too large to represent. Send it as text')
 	if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
 		const limit = Number.MAX_SAFE_INTEGER
-		refuse(path, `is an integer beyond ${limit}, which would be changed on its way. Send it as text`, { limit })
+		refuse(path, `is an integer beyond ${limit}, which cannot be represented exactly. Send it as text`, { limit })
 	}
 }
 
@@ -162,21 +162,21 @@ function refuse(path: Readonly<Path>, what: string, facts: { readonly limit?: nu
 	throw new PlanstreamError('bad_request', `${shown === '' ? 'The input' : shown} ${what}.`, { path: shown, ...facts })
 }
 
-/** A cursor of an epoch no log has: whoever resumes from it is told `reset: epoch` and starts over. */
+/** A position in an epoch that no log has: a reader that resumes from it gets `reset: epoch` and starts over. */
 const NOWHERE: Position = { epoch: '-', seq: 0, fingerprint: EMPTY_FINGERPRINT }
 
 /**
- * What the hub is asked for, from what a subscriber sent. The id of the last item seen wins over `after`, and because a browser cannot
- * change it, one that is no cursor is answered by a reset rather than refused.
+ * Converts a subscriber's input to a read request. The id of the last item wins over `after`. A browser cannot change that id,
+ * so an invalid one causes a reset instead of an error.
  *
- * @throws PlanstreamError `bad_request` when `after` is no position, or when a snapshot is asked for at a place that has none
+ * @throws PlanstreamError `bad_request` when `after` is not a position, or when `snapshot` is combined with a cursor
  */
 export function toReadRequest(input: ParsedSubscribeInput): ReadOptions {
 	const { follow, event_types, step_id, max_events_per_s, lastEventId } = input
 	const resumed = lastEventId !== undefined && lastEventId !== ''
 	const after = resumed ? (parsePosition(lastEventId) ?? NOWHERE) : readPosition(input.after)
 	if (input.snapshot && !resumed && typeof after !== 'string') {
-		const message = `A snapshot goes with after "start" or "now", but after is "${input.after}". Leave one of the two out.`
+		const message = `snapshot needs after "start" or "now", but after is "${input.after}". Remove one of the two.`
 		throw new PlanstreamError('bad_request', message, { path: 'snapshot', allowed: ['start', 'now'] })
 	}
 	return {
@@ -189,18 +189,18 @@ export function toReadRequest(input: ParsedSubscribeInput): ReadOptions {
 	}
 }
 
-/** @throws PlanstreamError `bad_request` when the text is no position */
+/** @throws PlanstreamError `bad_request` when the text is not a position */
 export function readPosition(text: string): Position {
 	const position = parsePosition(text)
 	if (position !== null) return position
-	const message = `after is "${text}", which is no position. Send a cursor as you got it, a sequence number, "start" or "now".`
+	const message = `after is "${text}", which is not a position. Send an unchanged cursor, a sequence number, "start" or "now".`
 	throw new PlanstreamError('bad_request', message, { path: 'after' })
 }
 
 /**
- * What a client calls itself, by which it is found in the list of clients.
+ * Checks the name that a client chose for itself; the list of clients shows it.
  *
- * @returns undefined when it gives no name
+ * @returns undefined for a client without a name
  * @throws PlanstreamError `bad_request`
  */
 export function readClientId(text: string | null | undefined): string | undefined {
@@ -209,7 +209,7 @@ export function readClientId(text: string | null | undefined): string | undefine
 	throw new PlanstreamError('bad_request', message, { path: 'client_id' })
 }
 
-/** The same from the query of an address. */
+/** Reads `client_id` from the query of a URL. */
 export function readUrlClientId(url: string | undefined): string | undefined {
 	return readClientId(new URLSearchParams((url ?? '').split('?', 2)[1]).get('client_id'))
 }

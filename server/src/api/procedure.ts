@@ -7,23 +7,23 @@ import type { Principal } from '../hub/principal.js'
 import { formatError, toTrpcError, toTypedError } from './errors.js'
 import { checkJson } from './input.js'
 
-/** The answers of one request or connection, where several calls share it. */
+/** Limits the answers of calls that share one request or connection. */
 export interface AnswerTurns {
 	/**
-	 * Resolves when an answer that may be large may be made. Disposing the result passes the turn on.
+	 * Resolves when a potentially large answer may be made. Disposing the result passes the turn on.
 	 *
-	 * @throws PlanstreamError `too_large` when the calls before have used up what there is
+	 * @throws PlanstreamError `too_large` when earlier calls have used up the limit
 	 */
 	take(): Promise<Disposable>
 	/**
 	 * Counts an answer.
 	 *
-	 * @throws PlanstreamError `too_large` when it is more than what is left
+	 * @throws PlanstreamError `too_large` when it exceeds what is left
 	 */
 	count(answer: unknown): void
 }
 
-/** Queries whose answers may have megabytes. `plans.history` takes its turn by itself, after it has waited for an event. */
+/** Queries whose answers can have megabytes. `plans.history` takes its turn itself, after waiting for an event. */
 const LARGE_ANSWERS: ReadonlySet<ProcedureName> = new Set([
 	'plans.list',
 	'plans.get',
@@ -33,24 +33,24 @@ const LARGE_ANSWERS: ReadonlySet<ProcedureName> = new Set([
 	'clients.list',
 ])
 
-/** What every procedure knows of its caller, whatever the transport. */
+/** Context of every procedure, whatever the transport. */
 export interface Context {
 	readonly principal: Principal
-	/** Names the request in the log; absent for a call that is no request of its own. */
+	/** Identifies the request in the log. Absent for calls that are not requests of their own. */
 	readonly requestId?: string | undefined
 	/** Absent for a call that is a request of its own. */
 	readonly turns?: AnswerTurns | undefined
 }
 
-/** Makes the context of a call from what its adapter gives. */
+/** Makes the context of a call from the one that its adapter provides. */
 export type Authenticate = (ctx: Context) => Context | Promise<Context>
 
-/** Our own transports have asked already. */
+/** Passes the context on: our own transports have authenticated the caller already. */
 export const authenticate: Authenticate = (ctx) => ctx
 
 /**
- * For calls under an application's own adapter. Whose they are says the authority alone, and nothing of the application's context goes
- * further, whatever its fields are called.
+ * Authenticates calls that come through a host application's own tRPC adapter. Only the authenticator decides on the principal,
+ * and no field of the host's context is passed on, whatever its name.
  */
 export function authenticateHostCalls(authority: Authenticator): Authenticate {
 	return async (ctx: unknown) => {
@@ -60,17 +60,17 @@ export function authenticateHostCalls(authority: Authenticator): Authenticate {
 	}
 }
 
-/** What is told of a failure nobody foresaw. */
+/** Reports an unexpected failure. */
 export type OnProblem = (message: string, error?: Error, facts?: { readonly request_id?: string | undefined }) => void
 
-/** What a procedure says of itself beside its schemas. */
+/** Metadata of a procedure. */
 export interface Meta {
 	readonly scope: Scope
 }
 
-/** Milliseconds between two signs of life on tRPC's event streams. */
+/** Milliseconds between two heartbeats on tRPC's event streams. */
 const SSE_HEARTBEAT_MS = 15_000
-/** Heartbeats a client misses before it takes silence for a cut. */
+/** Heartbeats a client misses before it reconnects. */
 const MISSED_HEARTBEATS = 2.5
 
 export const t = initTRPC
@@ -86,13 +86,16 @@ export const t = initTRPC
 	})
 
 export interface ProcedureServices {
-	/** Told of every failure nobody foresaw, once. */
+	/** Called once for each unexpected failure. */
 	readonly onProblem: OnProblem
-	/** The bytes of answers that wait for their clients. */
+	/** Budget for the bytes of answers that clients have not read. */
 	readonly answers: AnswerBudget
 }
 
-/** The procedure that all others are made from: typed failures, who calls, then the caller's scope, then the border. */
+/**
+ * Creates the procedure that all others extend. In order: typed errors, authentication, scope, {@link checkJson}, the
+ * contract's schema.
+ */
 export function createProcedure<Name extends ProcedureName>(
 	name: Name,
 	{ onProblem, answers }: ProcedureServices,
@@ -128,7 +131,7 @@ export function createProcedure<Name extends ProcedureName>(
 }
 
 /**
- * Every transport asks this before a procedure's work begins.
+ * Checks the caller's scope for a procedure. Every transport does so before the procedure's work begins.
  *
  * @throws PlanstreamError `forbidden` with the `scope` that is missing, `auth_expired`
  */
@@ -137,7 +140,7 @@ export function assertAllowed(principal: Principal, name: ProcedureName): void {
 }
 
 /**
- * @param what - what is asked for, as the beginning of a message
+ * @param what - the subject of the message, such as "An export"
  * @throws PlanstreamError `forbidden` with the `scope` that is missing, `auth_expired`
  */
 export function assertScope({ scopes, expired }: Principal, scope: Scope, what: string): void {
@@ -147,7 +150,10 @@ export function assertScope({ scopes, expired }: Principal, scope: Scope, what: 
 	throw new PlanstreamError('forbidden', message, { scope })
 }
 
-/** Logs a failure nobody foresaw, and one whose answer leaves out where the store is, once, where it happened. Passes every failure on. */
+/**
+ * Logs an unexpected error, and one whose response omits paths of the store, once, where it happened. Returns every error
+ * unchanged.
+ */
 export function reportFailures(
 	error: PlanstreamError,
 	onProblem: OnProblem,

@@ -14,7 +14,7 @@ import type { ListQuery } from '../log/event-log.js'
 import { getOwn } from '../ops/records.js'
 
 /**
- * Everything known of a plan.
+ * Reads the folded state of a plan.
  *
  * @throws PlanstreamError `not_found`
  */
@@ -25,14 +25,14 @@ export async function readFold(hub: Hub, principal: Principal, plan_id: string):
 }
 
 /**
- * The whole result of a completed plan, however large.
+ * Reads the full result of a completed plan, however large.
  *
  * @throws PlanstreamError `not_found` for an unknown plan, and for one without a result
  */
 export async function readPlanResult(hub: Hub, principal: Principal, plan_id: string): Promise<PlanResultOutput> {
 	const { status, result, result_seq } = (await readFold(hub, principal, plan_id)).state
 	if (status !== 'completed') {
-		const message = `Plan ${plan_id} is ${status}; only a completed plan has a result.`
+		const message = `Plan ${plan_id} is ${status}. A result exists only once a plan is completed.`
 		throw new PlanstreamError('not_found', message, { plan_id, plan_status: status })
 	}
 	const whole = result_seq === undefined ? result : await hub.resultAt({ tenant: principal.tenant, plan_id }, result_seq)
@@ -40,7 +40,7 @@ export async function readPlanResult(hub: Hub, principal: Principal, plan_id: st
 }
 
 /**
- * The whole result of a completed step, however large.
+ * Reads the full result of a completed step, however large.
  *
  * @throws PlanstreamError `not_found` for an unknown plan or step, and for a step without a result
  */
@@ -53,7 +53,7 @@ export async function readStepResult(
 	const step = findStep(fold.state, step_id)
 	if (step === undefined) throw new PlanstreamError('not_found', `Plan ${plan_id} has no step ${step_id}.`, { plan_id, step_id })
 	if (step.status !== 'completed') {
-		const message = `Step ${step_id} is ${step.status}; only a completed step has a result.`
+		const message = `Step ${step_id} is ${step.status}. A result exists only once a step is completed.`
 		throw new PlanstreamError('not_found', message, { plan_id, step_id, step_status: step.status })
 	}
 	const result =
@@ -64,7 +64,7 @@ export async function readStepResult(
 }
 
 /**
- * The reviews somebody may answer now, with what is to be reviewed.
+ * Lists the reviews that are open now, each with the payload to review.
  *
  * @throws PlanstreamError `not_found`
  */
@@ -76,12 +76,12 @@ export async function listOpenReviews(hub: Hub, principal: Principal, plan_id: s
 	return { plan_id, reviews }
 }
 
-/** One page of the caller's plans; labels come as `name=value` because that is what fits into a URL. */
+/** Lists one page of the caller's plans. */
 export function listPlans(hub: Hub, principal: Principal, input: z.output<typeof listInput>): Promise<ListOutput> {
 	return hub.list(principal, toListQuery(input))
 }
 
-/** What the hub is asked for. */
+/** Converts the input of a list to the hub's query. Labels come as `name=value` because that fits into a URL. */
 export function toListQuery({ label, ...query }: z.output<typeof listInput>): Omit<ListQuery, 'tenant'> {
 	return dropUndefined({ ...query, labels: label && parseLabels(label) })
 }
@@ -92,7 +92,7 @@ function parseLabels(texts: readonly string[]): Record<string, string> {
 		const at = text.indexOf('=')
 		const name = text.slice(0, at)
 		if (labels.has(name)) {
-			const message = `label asks for two values of "${name}", and a plan has one. Name each label once.`
+			const message = `label names "${name}" twice, but a plan has one value per label. Name each label once.`
 			throw new PlanstreamError('bad_request', message, { path: 'label' })
 		}
 		labels.set(name, text.slice(at + 1))
@@ -102,7 +102,6 @@ function parseLabels(texts: readonly string[]): Record<string, string> {
 
 type Defined<T> = { [Key in keyof T]: Exclude<T[Key], undefined> }
 
-/** The fields that have a value. */
 function dropUndefined<T extends object>(fields: T): Defined<T> {
 	return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Defined<T>
 }

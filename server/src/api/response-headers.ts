@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 
-/** Headers of every answer: nothing in one may run, frame, be framed, be embedded elsewhere or send its address on. */
+/** Headers of every response. They forbid scripts, framing, embedding by other origins, and sending the URL as a referrer. */
 export const SECURITY_HEADERS = {
 	'content-security-policy': "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
 	'cross-origin-resource-policy': 'same-origin',
@@ -8,10 +8,10 @@ export const SECURITY_HEADERS = {
 	'x-content-type-options': 'nosniff',
 } as const
 
-/** The header that names a request, in its answer and in the log. */
+/** Header with the id of a request, which the response and the log share. */
 export const REQUEST_ID = 'x-request-id'
 
-/** Names a request. It is random, because a counter would tell each tenant how many requests the others send. */
+/** Creates the id of a request. It is random, because a counter would reveal to each tenant how many requests others send. */
 export function createRequestId(): string {
 	return randomUUID()
 }

@@ -8,14 +8,14 @@ import { parseObject } from './input.js'
 import { assertAllowed, type Context } from './procedure.js'
 import type { AppRouter } from './router.js'
 
-/** How the text of a query parameter becomes a value: a comma may separate words of a closed list, and is itself elsewhere. */
+/** How the text of a query parameter becomes a value. Only `words`, values of a closed list, are split at commas. */
 type Shape = 'text' | 'number' | 'boolean' | 'words' | 'texts'
 export type QueryParameters = ReadonlyMap<string, Shape>
 
 /**
- * The query parameters that stand for the fields of an input.
+ * Lists the query parameters of an input.
  *
- * @param elsewhere - fields that are taken from another place, such as the path
+ * @param elsewhere - fields that come from elsewhere, such as the path
  */
 export function listQueryParameters(input: z.ZodType, elsewhere: readonly string[]): QueryParameters {
 	const { properties = {} } = z.toJSONSchema(input, { io: 'input', unrepresentable: 'any' })
@@ -32,9 +32,9 @@ function getShape(schema: z.core.JSONSchema.BaseSchema): Shape {
 }
 
 /**
- * Reads a query string. What a text does not fit is left as it is, for the schema to refuse by its name.
+ * Reads a query string. A text that does not fit its type is left as it is, so that the schema refuses it by name.
  *
- * @throws PlanstreamError `bad_request` for a parameter that is not known, or given twice where one value is expected
+ * @throws PlanstreamError `bad_request` for an unknown parameter, or a repeated one that takes one value
  */
 export function readQuery(search: string, parameters: QueryParameters): Record<string, unknown> {
 	const values = new Map<string, unknown>()
@@ -62,20 +62,18 @@ function parseField(text: string, shape: Shape): unknown {
 function unknownParameter(name: string, parameters: QueryParameters): PlanstreamError {
 	const allowed = [...parameters.keys()]
 	const taken = allowed.length === 0 ? 'This address takes none' : `This address takes ${allowed.join(', ')}`
-	return new PlanstreamError('bad_request', `The query has a parameter "${name.slice(0, 80)}". ${taken}.`, {
+	return new PlanstreamError('bad_request', `Unknown query parameter "${name.slice(0, 80)}". ${taken}.`, {
 		path: name,
 		allowed,
 	})
 }
 
-/** The contract's rows under their widest type. */
+/** The procedures of the contract under their widest type. */
 export const ROUTES = Object.entries(contract) as readonly (readonly [ProcedureName, ProcedureSpec])[]
 
 /**
- * Every REST route of the contract but the streams. Each is read into the input of its procedure and calls it as the other
- * transports do, so that scopes, border and schemas are the same.
- *
- * @param getContext - who asks
+ * Serves the REST routes of the contract, except the streams. Each request becomes the input of its procedure, which is called
+ * as by the other transports, so that scopes, checks and schemas are the same.
  */
 export function restRoutes(router: AppRouter, getContext: (context: HonoContext) => Context): Hono {
 	const app = new Hono({ strict: false })
@@ -101,12 +99,12 @@ export function restRoutes(router: AppRouter, getContext: (context: HonoContext)
 	return app
 }
 
-/** A path with `{name}` in it, as Hono writes it. */
+/** Rewrites `{name}` in a path to Hono's `:name`. */
 export function toHonoPath(path: string): string {
 	return path.replaceAll(/\{(\w+)\}/g, ':$1')
 }
 
-/** The fields of the input that stand in the path. */
+/** Lists the input fields in a path. */
 export function listPathFields({ rest }: ProcedureSpec): string[] {
 	return [...rest.path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => name)
 }
@@ -126,6 +124,6 @@ function createInputReader(spec: ProcedureSpec): (context: HonoContext) => Promi
 
 function assertSame(name: string, body: Record<string, unknown>, inPath: string | undefined): void {
 	if (!Object.hasOwn(body, name) || body[name] === inPath) return
-	const message = `The body has another ${name} than the address. Leave it out of the body.`
+	const message = `The body and the address differ in ${name}. Remove it from the body.`
 	throw new PlanstreamError('bad_request', message, { path: name })
 }

@@ -16,14 +16,14 @@ import { authenticate, type Context, createProcedure, type OnProblem, t } from '
 import { listOpenReviews, listPlans, readFold, readPlanResult, readStepResult } from './reads.js'
 import { PlanEvents, readHistory, watchPlanList } from './streams.js'
 
-/** Who of the caller's tenant is connected; a client with two connections is one client. */
+/** Lists the connected clients of the caller's tenant. A client with two connections counts once. */
 function listClients(connections: Connections, { tenant }: Principal): ClientsOutput {
 	const report = connections.report(tenant)
 	const clients = [...new Set(report.map(({ client_id }) => client_id))]
 	return { client_count: clients.length, clients, connections: [...report] }
 }
 
-/** The nested record of procedures that a contract asks for, `plans.get` as `{ plans: { get } }`: nothing missing, nothing besides. */
+/** The procedures of a contract as a nested record, `plans.get` as `{ plans: { get } }`: none missing, none extra. */
 export type Procedures<Table extends Record<string, ProcedureSpec>> = {
 	[Group in GroupOf<keyof Table & string>]: {
 		[Name in keyof Table & `${Group}.${string}` as OwnName<Name>]: ProcedureOf<Table[Name]>
@@ -39,7 +39,7 @@ type ProcedureOf<Spec extends ProcedureSpec> = Spec['kind'] extends 'query'
 		? TRPCMutationProcedure<Typed<Spec, Answer<Spec>>>
 		: TRPCSubscriptionProcedure<Typed<Spec, AsyncIterable<Item<Spec>, void, unknown>>>
 
-/** What can be resumed has an id for each item. */
+/** Items of a resumable stream carry an id. */
 type Item<Spec extends ProcedureSpec> = 'lastEventId' extends keyof z.input<Spec['input']>
 	? { id: string; data: Answer<Spec> }
 	: Answer<Spec>
@@ -53,18 +53,18 @@ interface Typed<Spec extends ProcedureSpec, Output> {
 	errorShape: unknown
 }
 
-/** What the procedures work with. */
+/** Services behind the procedures. */
 export interface Services {
 	readonly hub: Hub
 	readonly log: EventLog
 	readonly executor: Executor
 	readonly connections: Connections
-	/** The bytes of answers that wait for their clients. */
+	/** Budget for the bytes of answers that clients have not read. */
 	readonly answers: AnswerBudget
 	readonly schedule: Schedule
-	/** Aborts with a {@link PlanstreamError} `draining` when the server stops: each stream then ends with a last `end` frame. */
+	/** Aborts with a {@link PlanstreamError} `draining` when the server stops; each stream then ends with an `end` frame. */
 	readonly draining: AbortSignal
-	/** Told of every failure nobody foresaw, once. */
+	/** Called once for each unexpected failure. */
 	readonly onProblem: OnProblem
 }
 
@@ -73,9 +73,9 @@ type CommandInput = z.output<typeof commandInput>
 export type AppRouter = ReturnType<typeof createRouter>
 
 /**
- * The one router behind every transport.
+ * Creates the router behind every transport.
  *
- * @param admit - whose a call is. @defaultValue the transport has said so
+ * @param admit - authenticates a call. @defaultValue the transport has done so
  */
 export function createRouter(services: Services, admit = authenticate) {
 	const { hub, log, executor, connections, schedule, draining, onProblem } = services

@@ -19,10 +19,10 @@ import { type AnswerTurns, type OnProblem, reportFailures } from './procedure.js
 import { toListQuery } from './reads.js'
 
 /**
- * Aborts with the first of these signals, and with its reason. Unlike `AbortSignal.any` it leaves nothing behind on a signal that
- * lives as long as the server.
+ * Joins signals into one that aborts with the first of them, and its reason. Unlike `AbortSignal.any` it removes its listeners
+ * when disposed, so nothing accumulates on a signal that lives as long as the server.
  *
- * @param given - an absent one never aborts
+ * @param given - undefined stands for a signal that never aborts
  */
 function joinSignals(...given: readonly (AbortSignal | undefined)[]): Disposable & { readonly signal: AbortSignal } {
 	const signals = given.filter((signal) => signal !== undefined)
@@ -39,7 +39,6 @@ function joinSignals(...given: readonly (AbortSignal | undefined)[]): Disposable
 	}
 }
 
-/** Resolves when the signal aborts. */
 function waitForAbort(signal: AbortSignal): Promise<void> {
 	return new Promise((resolve) => {
 		if (signal.aborted) resolve()
@@ -53,7 +52,7 @@ interface PlanEventsOptions {
 	readonly hub: Hub
 	readonly principal: Principal
 	readonly input: ParsedSubscribeInput
-	/** Aborts when the reader is gone; only who iterates listens to it. @defaultValue never */
+	/** Aborts when the reader is gone. Used only while iterating. @defaultValue never */
 	readonly signal: AbortSignal | undefined
 	/** Aborts when the server stops. */
 	readonly draining: AbortSignal
@@ -61,9 +60,9 @@ interface PlanEventsOptions {
 }
 
 /**
- * A plan's events for tRPC: what its caller may read, checked and not yet begun. Our transports know this class and deliver what it stands
- * for without iterating it. Any other adapter iterates: each item with the cursor to resume behind it, until there is nothing more to
- * come. After an `end` that asks the reader to resume that never returns, because it would tell the stock client to stop.
+ * A plan's events for tRPC: authorised and validated, but not started. Our own transports recognise this class and deliver the
+ * events without iterating it. Any other adapter iterates: each item carries the cursor to resume after it. After an `end` that
+ * asks the reader to resume, the iteration stays pending, because returning would tell tRPC's client to stop.
  */
 export class PlanEvents implements AsyncIterable<TrackedItem, void, void> {
 	readonly principal: Principal
@@ -86,8 +85,8 @@ export class PlanEvents implements AsyncIterable<TrackedItem, void, void> {
 }
 
 /**
- * What tells the procedure of a subscription that its reader is gone. A plan's events have none, because our transports deliver them
- * without their procedure: a controller for each reader takes as much memory as what delivers to it.
+ * Creates the controller that aborts a subscription's procedure when its reader is gone. A plan's events need none, because our
+ * transports deliver them without iterating: a controller takes as much memory per reader as the delivery itself.
  */
 export function createStreamController(path: string): AbortController | null {
 	return path === 'plans.events' ? null : new AbortController()
@@ -119,8 +118,8 @@ interface PlanChangesOptions {
 }
 
 /**
- * The live list of plans for tRPC. It ends with its reader only: when the server stops, the reader's connection is cut, so that the stock
- * client asks for it again.
+ * Streams the live list of plans for tRPC. It ends only with its reader: when the server stops, the connection is cut, so that
+ * tRPC's client reconnects.
  */
 export async function* watchPlanList(options: PlanChangesOptions): AsyncGenerator<ChangesOutput, void, void> {
 	const { hub, principal, input, signal, draining, schedule, onProblem } = options
@@ -147,8 +146,8 @@ interface PlanHistoryOptions {
 }
 
 /**
- * One page of a plan's history. What JSON is made of it is the stored text of each event again, because that text is itself the JSON
- * of a parsed object.
+ * Reads one page of a plan's history, waiting for events when it is empty and `wait_ms` is set. Serialising the page reproduces
+ * the stored text of each event, because that text is itself the JSON of a parsed object.
  */
 export async function readHistory(options: PlanHistoryOptions): Promise<HistoryOutput> {
 	const { hub, principal, input, signal, draining, schedule, turns } = options

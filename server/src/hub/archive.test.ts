@@ -120,8 +120,8 @@ describe('an invalid archive', () => {
 		`${change(text.trimEnd().split('\n')).join('\n')}\n`
 	it.each<[string, (text: string) => string, string]>([
 		['is empty', () => '', 'empty'],
-		['ends within a line', (text) => text.slice(0, -30), 'not the JSON'],
-		['ends after a line', withLines((lines) => lines.slice(0, -1)), 'last line is missing'],
+		['ends within a line', (text) => text.slice(0, -30), 'cannot be read'],
+		['ends after a line', withLines((lines) => lines.slice(0, -1)), 'without its last line'],
 		['lacks an event', withLines((lines) => lines.toSpliced(2, 1)), 'event 2'],
 		['has an event twice', withLines((lines) => lines.toSpliced(2, 0, lines[1] ?? '')), 'event 2'],
 		[
@@ -135,8 +135,8 @@ describe('an invalid archive', () => {
 		['has an event that matches no schema', (text) => text.replace('"event_type":"error"', '"event_type":"oops"'), 'Line 2'],
 		['has an event that carries a number', (text) => text.replace('"event":{', '"event":{"seq":1,'), 'Line 2'],
 		['has an unknown field', (text) => text.replace('"owner"', '"x":1,"owner"'), 'Line 1'],
-		['counts otherwise', (text) => text.replace('"events":3', '"events":2'), 'holds 3 events'],
-		['goes on behind its end', (text) => text + text, 'follows the end'],
+		['counts otherwise', (text) => text.replace('"events":3', '"events":2'), 'contains 3 events'],
+		['goes on behind its end', (text) => text + text, 'comes after the end'],
 		['is no JSON', () => 'hello\n', 'Line 1'],
 		['is not UTF-8', (text) => text, 'Line 1'],
 	])('is rejected and leaves nothing behind when it %s', async (what, change, says) => {

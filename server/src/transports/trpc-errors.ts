@@ -4,22 +4,22 @@ import { type ErrorShape, toTrpcError, toTypedError } from '../api/errors.js'
 import { type OnProblem, reportFailures } from '../api/procedure.js'
 import type { AppRouter } from '../api/router.js'
 
-/** Calls in one batch at most. */
+/** Limit of calls in one batch. */
 export const MAX_BATCH_CALLS = 100
 
-/** What is known of a call that failed. */
+/** A call that failed. */
 export interface FailedCall {
 	readonly type: TRPCProcedureType | 'unknown'
 	readonly path: string | undefined
 	readonly input: unknown
 }
 
-/** A failure before there is a call. */
+/** Stands in for the call when it could not be read. */
 export const NO_CALL: FailedCall = { type: 'unknown', path: undefined, input: undefined }
 
 /**
- * Tells of failures inside an adapter that nobody foresaw. A procedure's own are typed and told where they happen, and
- * a peer that breaks its connection or the protocol has been answered or is gone.
+ * Reports unexpected failures inside an adapter. Those of procedures are reported where they happen, and a peer that breaks the
+ * connection or the protocol has its answer or is gone.
  */
 export function reportAdapterFailures(onProblem: OnProblem): (failure: { readonly error: TRPCError }) => void {
 	return ({ error }) => {
@@ -30,7 +30,7 @@ export function reportAdapterFailures(onProblem: OnProblem): (failure: { readonl
 	}
 }
 
-/** What the clients of a router are told of its failures. */
+/** Shapes failures for tRPC clients. */
 export class TrpcFailures {
 	readonly #router: AppRouter
 	readonly #onProblem: OnProblem
@@ -42,20 +42,20 @@ export class TrpcFailures {
 		this.#report = reportAdapterFailures(onProblem)
 	}
 
-	/** What a call, or what came before it, was refused for. */
+	/** Shapes a failure of a call, or of something before it. */
 	toShape(thrown: unknown, call: FailedCall): ErrorShape {
 		const error = getTRPCErrorFromUnknown(thrown)
 		this.#report({ error })
 		return getTRPCErrorShape({ config: this.#router._def._config, error, ctx: undefined, ...call })
 	}
 
-	/** What broke a stream off that had begun. */
+	/** Shapes and reports a failure of a stream that had started. */
 	toStreamShape(thrown: unknown, call: FailedCall): ErrorShape {
 		return this.toShape(toTrpcError(reportFailures(toTypedError(thrown), this.#onProblem, call.path ?? '')), call)
 	}
 }
 
-/** The input of a subscription that goes on behind an event, whose id tRPC's clients send beside it. */
+/** Puts the id of the last event into a subscription's input; tRPC's clients send it beside the input. */
 export function addLastEventId(input: unknown, lastEventId: string | undefined): unknown {
 	if (lastEventId === undefined) return input
 	return isObject(input) ? { ...input, lastEventId } : (input ?? { lastEventId })

@@ -7,7 +7,7 @@ import type { AnswerTurns, Context } from '../api/procedure.js'
 import { readSubscriptionCall, type TrpcHttpOptions, TrpcSse } from './sse/trpc.js'
 import { MAX_BATCH_CALLS, reportAdapterFailures } from './trpc-errors.js'
 
-/** tRPC over HTTP below `/trpc`: queries, mutations, batches of them, and subscriptions as server-sent events. */
+/** Serves tRPC over HTTP under `/trpc`: queries, mutations, batches, and subscriptions as server-sent events. */
 export function trpcRoutes(options: TrpcHttpOptions): Hono<{ Bindings: HttpBindings }> {
 	const { router, getContext, answers } = options
 	const onError = reportAdapterFailures(options.onProblem)
@@ -31,7 +31,7 @@ export function trpcRoutes(options: TrpcHttpOptions): Hono<{ Bindings: HttpBindi
 			onError,
 		})
 		response.headers.delete('connection')
-		// What tRPC refuses as a whole it writes as JSON without saying so.
+		// tRPC sends some of its errors as JSON without a content type.
 		if (!response.ok) response.headers.set('content-type', 'application/json')
 		return context.newResponse(response.body, response)
 	})

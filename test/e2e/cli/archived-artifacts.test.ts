@@ -85,9 +85,9 @@ it.each<[string, (archive: string[]) => string[], RegExp]>([
 	[
 		'a file that is missing',
 		(archive) => archive.filter((line) => !/^\{"(file|base64)/.test(line)),
-		/holds 0 files and says that it has 1/,
+		/contains 0 files, but its last line counts 1/,
 	],
-	['a piece of no file', (archive) => archive.filter((line) => !line.startsWith('{"file"')), /not one of an export/],
+	['a piece of no file', (archive) => archive.filter((line) => !line.startsWith('{"file"')), /not a line of an export/],
 	[
 		'an id that is a path',
 		(archive) => archive.map((line) => line.replace(/"file":"[^"]+"/, '"file":"../../x"')),

@@ -22,18 +22,18 @@ import { encodeItem, type StreamItem } from '../../hub/stream.js'
 import { type SseBeginning, type SseDialect, SsePlanStream } from './plan-stream.js'
 import { type SseContent, type SseContext, type SsePeer, SseStream, type SseStreamOptions } from './stream.js'
 
-/** Milliseconds a client waits before it reconnects: each draws its own, so that a restart does not call all of them at once. */
+/** Milliseconds before a client reconnects. Each gets a random delay, so that a restart does not bring all of them at once. */
 const RETRY_MIN_MS = 1000
 const RETRY_SPREAD_MS = 4000
 
-/** What every stream begins with: a comment, which makes proxies pass the headers on, and the delay before a reconnect. */
+/** Builds the first block of every stream: a comment, which makes proxies forward the headers, and the reconnect delay. */
 function buildOpeningBlock(random: () => number): string {
 	return `: planstream\nretry: ${RETRY_MIN_MS + Math.floor(random() * RETRY_SPREAD_MS)}\n\n`
 }
 
 /**
- * One item as an event of the stream. Plan events have no `event:` line, so that one `onmessage` gets them all; the id is where an
- * EventSource resumes, which a problem does not move.
+ * Encodes one item. Plan events have no `event:` line, so that one `onmessage` handler receives them all. The id is where an
+ * EventSource resumes; a problem has none and does not move it.
  */
 function encodeItemBlock(item: StreamItem): string {
 	const data = encodeDataBlock(encodeItem(item))
@@ -42,20 +42,21 @@ function encodeItemBlock(item: StreamItem): string {
 	return frame === 'problem' ? `event: problem\n${data}` : `event: ${frame}\nid: ${cursor}\n${data}`
 }
 
-/** A message without an id. */
 function encodeDataBlock(text: string): string {
 	return `data: ${text}\n\n`
 }
 
-/** A sign of life for proxies and people, as a comment that no client sees. */
+/** A comment that keeps proxies from closing the connection; clients ignore it. */
 const HEARTBEAT_BLOCK = ': heartbeat\n\n'
 
 const ROUTE = contract['plans.events']
 
-/** What a request for a stream says of the reading, not of what is read. */
+/** Parameters that say how to read, not what. */
 const READ_OPTIONS = [['client_id', 'text'] as const, ['close_after_ms', 'number'] as const]
 
-/** `lastEventId` is tRPC's name; here the browser's header stands for it, and a parameter for those who cannot set one. */
+/**
+ * `lastEventId` is tRPC's name. Here the browser's header replaces it, or `last_event_id` for clients that cannot set headers.
+ */
 const EVENTS_PARAMETERS = new Map([
 	...listQueryParameters(ROUTE.input, [...listPathFields(ROUTE), 'lastEventId']),
 	['last_event_id', 'text'] as const,
@@ -75,11 +76,9 @@ interface SseSubscription {
 	readonly reading: SseReadOptions
 }
 
-/** How a stream is read. */
 interface SseReadOptions {
-	/** What the reader calls itself. */
 	readonly client_id: string | undefined
-	/** Ends the response after so long, for networks that pass it on only when it ends. */
+	/** Ends the response after this time, for proxies that buffer it until it ends. */
 	readonly closeAfterMs: number | undefined
 }
 
@@ -90,12 +89,12 @@ function parseReadOptions(client_id: unknown, close_after_ms: unknown): SseReadO
 	if (Number.isInteger(close_after_ms) && Number(close_after_ms) >= 0 && Number(close_after_ms) <= MAX_CLOSE_AFTER_MS) {
 		return { client_id: named, closeAfterMs: Number(close_after_ms) }
 	}
-	const message = `close_after_ms is "${String(close_after_ms)}". Give a whole number of milliseconds from 0 to ${MAX_CLOSE_AFTER_MS}, or leave it out.`
+	const message = `close_after_ms is "${String(close_after_ms)}". Send a whole number of milliseconds from 0 to ${MAX_CLOSE_AFTER_MS}, or omit it.`
 	throw new PlanstreamError('bad_request', message, { path: 'close_after_ms' })
 }
 
 /**
- * What somebody subscribes to by a URL: the header `Last-Event-ID` wins over `last_event_id`, which wins over `after`.
+ * Reads a subscription from a request. The header `Last-Event-ID` wins over `last_event_id`, which wins over `after`.
  *
  * @throws PlanstreamError `bad_request` with the `path` of the parameter
  */
@@ -110,14 +109,14 @@ function readSubscription({ plan_id, search, lastEventId }: SseRequest): SseSubs
 
 const MAX_CLOSE_AFTER_MS = 60_000
 
-/** No cursor is as long; what is cut off a longer header leaves something that is no cursor either. */
+/** Longer than any cursor. A header that is cut here is not a cursor either way. */
 const MAX_CURSOR = 256
 
 function checkCursor(text: unknown): string | undefined {
 	if (typeof text !== 'string') return undefined
 	const position = parsePosition(text)
 	if (position !== null && typeof position === 'object') return text
-	const message = `last_event_id is "${text.slice(0, MAX_CURSOR)}", which is no cursor. Send the id of the last event as you got it.`
+	const message = `last_event_id is "${text.slice(0, MAX_CURSOR)}", which is not a cursor. Send the id of the last event unchanged.`
 	throw new PlanstreamError('bad_request', message, { path: 'last_event_id' })
 }
 
@@ -132,7 +131,7 @@ export interface SseOptions extends SseStreamOptions {
 	readonly hub: Hub
 	readonly fanout: Fanout
 	readonly getContext: (context: HonoContext) => Context
-	/** From 0 up to 1. */
+	/** Returns a number from 0 up to 1. */
 	readonly random: () => number
 	readonly onProblem: OnProblem
 }
@@ -140,7 +139,7 @@ export interface SseOptions extends SseStreamOptions {
 const { input: schema } = contract['plans.changes']
 const CHANGES_PARAMETERS = new Map([...listQueryParameters(schema, []), ...READ_OPTIONS])
 
-/** The live list of plans: a message an item, without ids, because a reader that comes again begins with a new page. */
+/** Streams the live list of plans. Its messages have no id: a reader that reconnects starts with a new page. */
 async function answerChanges(options: SseOptions, context: SseContext): Promise<Response> {
 	const { hub, getContext, schedule, random, onProblem } = options
 	const { principal } = getContext(context)
@@ -171,7 +170,7 @@ async function answerChanges(options: SseOptions, context: SseContext): Promise<
 	return RESPONSE_ALREADY_SENT
 }
 
-/** A plan's events, and the live list of plans, for `curl`, a browser's EventSource and every other reader of SSE. */
+/** Serves a plan's events and the live list of plans to `curl`, a browser's EventSource and every other SSE client. */
 export function sseRoutes(options: SseOptions): Hono<{ Bindings: HttpBindings }> {
 	const app = new Hono<{ Bindings: HttpBindings }>({ strict: false })
 	const dialect = createPlainDialect(options.onProblem)
@@ -184,7 +183,7 @@ function createPlainDialect(onProblem: OnProblem): SseDialect {
 	return {
 		name: 'sse',
 		encode: encodeItemBlock,
-		/** A comment shows life to everybody, the position also moves the cursor of who resumes. */
+		/** The comment keeps the connection open; the position also moves the cursor of a reader that resumes. */
 		heartbeat: (plan_id, cursor) =>
 			HEARTBEAT_BLOCK + encodeItemBlock({ kind: 'frame', frame: { frame: 'position', plan_id, cursor } }),
 		encodeEnd: () => null,
@@ -195,7 +194,10 @@ function createPlainDialect(onProblem: OnProblem): SseDialect {
 	}
 }
 
-/** Answers as soon as it is known what the position is worth; what follows is the delivery's. */
+/**
+ * Starts the delivery of a plan's events. The response waits for the first frame, which decides whether the reader is at the
+ * end.
+ */
 function answerEvents(options: SseOptions, dialect: SseDialect, context: SseContext): Promise<Response> {
 	const { principal } = options.getContext(context)
 	assertAllowed(principal, 'plans.events')
@@ -221,16 +223,16 @@ function answerEvents(options: SseOptions, dialect: SseDialect, context: SseCont
 	})
 }
 
-/** Begins a stream, unless only its headers are asked for. */
+/** Opens the stream, or answers HEAD with its headers only. */
 function beginEvents({ random }: SseOptions, context: SseContext, stream: SseStream, { closeAfterMs }: SseReadOptions): Response {
 	if (context.req.method === 'HEAD') return context.body(null, 200, SSE_HEADERS)
-	// Taken from an answer without a body: a response once begun in the context would be sent beside the stream.
+	// Headers come from a response without a body: one that was started in the context would be sent beside the stream.
 	const headers = { ...Object.fromEntries(context.body(null).headers), ...SSE_HEADERS }
 	stream.open({ headers, block: buildOpeningBlock(random), closeAfterMs })
 	return RESPONSE_ALREADY_SENT
 }
 
-/** Whether a reader that wants no more than the plan's end has seen it: 204 is the standard way to stop an EventSource. */
+/** Whether a reader that follows until the plan ends has seen that end. Then 204 stops an EventSource for good. */
 function hasSeenEnd({ follow, after }: ReadOptions, { recovered, plan_status, from_seq, head_seq }: ReadyFrame): boolean {
 	if (follow === 'always' || !isFullCursor(after)) return false
 	return recovered && plan_status !== 'unknown' && isFinished(plan_status) && from_seq > head_seq

@@ -6,26 +6,25 @@ import type { ReadOptions } from '../../hub/reader.js'
 import type { StreamItem } from '../../hub/stream.js'
 import { encodeBody, type SseContent, type SseContext, type SsePeer, SseStream, type SseStreamOptions } from './stream.js'
 
-/** What one dialect of server-sent events does that the other does not; all its streams share it. */
+/** A dialect of server-sent events, shared by all its streams. */
 export interface SseDialect {
 	readonly name: string
-	/** An item as an event of the stream. */
 	encode(item: StreamItem): string
-	/** A sign of life. */
+	/** Encodes a sign of life. */
 	heartbeat(plan_id: string, cursor: string): string
-	/** What comes after the last item; null: nothing. */
+	/** Encodes what follows the last item; null: nothing. */
 	encodeEnd(end: EndFrame): string | null
-	/** Tells why a stream broke off behind a cursor. */
+	/** Encodes the reason why a stream failed after a cursor. */
 	encodeFailure(thrown: unknown, plan_id: string, cursor: string): string
 }
 
-/** How a request is answered whose answer depends on the first frame; it knows the request, and is let go of with it. */
+/** Answers a request once its first frame is known. Released after that, because it refers to the request. */
 export interface SseBeginning {
-	/** Called with the first frame. @returns false when the answer is no stream */
+	/** Called with the first frame. @returns false when the response is not a stream */
 	begin(stream: SseStream, ready: ReadyFrame): boolean
-	/** The reader has left before that. */
+	/** Called when the reader leaves before that. */
 	onReaderGone(): void
-	/** It failed before that. */
+	/** Called when the stream fails before that. */
 	onFailure(thrown: unknown): void
 }
 
@@ -34,11 +33,11 @@ export interface SsePlanStreamOptions {
 	readonly dialect: SseDialect
 	readonly peer: SsePeer
 	readonly plan_id: string
-	/** null: the response begins without it. */
+	/** null: the response does not wait for the first frame. */
 	readonly beginning: SseBeginning | null
 }
 
-/** A response that carries one plan's stream. */
+/** The stream of one plan over a response. */
 export class SsePlanStream implements StreamTarget, SseContent {
 	readonly plan_id: string
 	readonly sink: SseStream
@@ -58,7 +57,7 @@ export class SsePlanStream implements StreamTarget, SseContent {
 		this.#subscriber = fanout.deliver(principal, this.plan_id, request, this)
 	}
 
-	/** Made when it is looked at, so that a stream at rest has none: a class of readers has one for all of them. */
+	/** Created on access: a broadcast group keeps one for all its readers, so an idle stream need not. */
 	get encoding(): Encoding {
 		const { name, encode } = this.#dialect
 		const { isChunked } = this.sink
@@ -83,7 +82,6 @@ export class SsePlanStream implements StreamTarget, SseContent {
 		return this.sink.turn()
 	}
 
-	/** The connection is to leave. */
 	end(reason: PlanstreamError): void {
 		this.#subscriber?.end(reason)
 	}

@@ -18,7 +18,7 @@ import { type SendBuffer, WriteQueue } from '../../connections/flow.js'
 import type { Principal } from '../../hub/principal.js'
 import type { Schedule } from '../../ops/clock.js'
 
-/** Text as it stands in the body of a response: in a chunk of its own (RFC 9112 section 7.1), or as it is. */
+/** Encodes text for the body of a response: as a chunk of its own (RFC 9112 section 7.1), or unchanged. */
 export function encodeBody(text: string, isChunked: boolean): Buffer {
 	if (!isChunked) return Buffer.from(text)
 	const length = Buffer.byteLength(text)
@@ -30,20 +30,22 @@ export function encodeBody(text: string, isChunked: boolean): Buffer {
 	return bytes
 }
 
-/** What one reader may cost: 2^(windowBits + 2) + 2^(memLevel + 9) bytes (zlib.net/zlib_tech.html), 24 KiB, where zlib's own choice is 256 KiB. */
+/**
+ * Memory per reader: 2^(windowBits + 2) + 2^(memLevel + 9) bytes (zlib.net/zlib_tech.html), so 24 KiB instead of zlib's default
+ * of 256 KiB.
+ */
 const SMALL = { windowBits: 12, memLevel: 4 } as const
 
-/** Compresses a stream without holding anything back: what is written can be read at the other end at once. */
+/** Compresses a stream and flushes each write, so that it can be read at the other end at once. */
 function createGzipStream(): Gzip {
 	return createGzip({ ...SMALL, flush: constants.Z_SYNC_FLUSH })
 }
 
-/** Whether a request asks for gzip, by its `Accept-Encoding`. */
+/** Whether an `Accept-Encoding` includes gzip. */
 function acceptsGzip(header: string | undefined): boolean {
 	return parseAccept(header ?? '').some(({ type, q }) => type.toLowerCase() === 'gzip' && q > 0)
 }
 
-/** The headers of a response that is compressed. */
 function addGzipHeaders({ vary, ...headers }: OutgoingHttpHeaders): OutgoingHttpHeaders {
 	return { ...headers, 'content-encoding': 'gzip', vary: [vary ?? [], 'accept-encoding'].flat().join(', ') }
 }
@@ -57,33 +59,32 @@ export interface SseStreamOptions {
 
 export type SseContext = HonoContext<{ Bindings: HttpBindings }>
 
-/** Who asks for a stream. */
+/** The client of a stream. */
 export interface SsePeer {
 	readonly transport: Transport
 	readonly principal: Principal
-	/** What it calls itself. */
 	readonly client_id: string | undefined
 }
 
-/** What is streamed. */
+/** The content of a stream. */
 export interface SseContent extends CarriedStream {
-	/** Called when the reader is gone, or has had its time. */
+	/** Called when the reader is gone, or its time is up. */
 	stop(): void
-	/** What a sign of life is. */
+	/** Returns the text of a heartbeat. */
 	heartbeat(): string
 }
 
 export interface SseOpening {
 	readonly headers: OutgoingHttpHeaders
-	/** Sent with the headers at once. */
+	/** Sent together with the headers. */
 	readonly block: string
-	/** Ends the stream by itself after so long; absent: never. */
+	/** Milliseconds until the stream ends by itself. @defaultValue never */
 	readonly closeAfterMs?: number | undefined
 }
 
 /**
- * A response that is a stream of server-sent events, counted as a connection until it is disposed, which also ends it. After the headers
- * everything is written to the socket itself, in the frames of HTTP: so the same bytes go to every reader.
+ * A response that streams server-sent events. It counts as a connection until it is disposed, which also ends it. After the
+ * headers, HTTP chunks are written straight to the socket, so that all readers share the same bytes.
  */
 export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disposable {
 	readonly transport: Transport
@@ -95,7 +96,7 @@ export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disp
 	readonly #content: SseContent
 	#heartbeat: Disposable | null = null
 	#closing: Disposable | null = null
-	/** Resolves when the headers are on the socket, which an answer before this one may still have. */
+	/** Resolves when the headers are written: a pipelined response may still hold the socket. */
 	#opened: Promise<void> | null = null
 	readonly #gzip: Gzip | null
 	#ended = false
@@ -119,12 +120,11 @@ export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disp
 		if (socket.destroyed) queueMicrotask(this.#stop)
 	}
 
-	/** A gzip takes nothing more while the socket behind it has no room, so that it is the one to wait for. */
+	/** The stream to wait for. The gzip stops taking data while the socket behind it is full. */
 	get writable(): Gzip | Socket {
 		return this.#gzip ?? this.#socket
 	}
 
-	/** Bytes that wait for the reader. */
 	get queued(): number {
 		const { writableLength } = this.#socket
 		if (this.#gzip === null) return writableLength
@@ -160,14 +160,14 @@ export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disp
 		return this.#heartbeat !== null
 	}
 
-	/** Whether what is written stands in chunks already: HTTP/1.0 knows none, and what is compressed is put into them afterwards. */
+	/** Whether writes must be HTTP chunks already. HTTP/1.0 has none, and compressed data is chunked after the gzip. */
 	get isChunked(): boolean {
 		return this.#gzip === null && this.#response.chunkedEncoding
 	}
 
 	/**
-	 * Its connection goes with the stream, as the headers say: a reader that resumes on a connection it kept could meet a server that
-	 * stops, and an EventSource gives up for good when it is refused.
+	 * Sends the headers and the first block. The connection closes with the stream: a reader that resumed on a kept connection
+	 * could reach a server that is stopping, and an EventSource gives up for good when it is refused.
 	 */
 	open({ headers, block, closeAfterMs }: SseOpening): void {
 		const response = this.#response
@@ -179,7 +179,7 @@ export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disp
 				this.#opened = null
 				resolve()
 			}
-			// Behind another answer nothing may ever be written.
+			// A pipelined response without the socket may never be written.
 			if (response.socket === null) response.once('close', onOpened)
 			if (this.#gzip === null) this.#begin(block, onOpened)
 			else this.#openGzip(this.#gzip, block, onOpened)
@@ -198,14 +198,13 @@ export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disp
 	write(bytes: Buffer): boolean {
 		if (this.#ended || this.#socket.destroyed) return true
 		const hasRoom = this.writable.write(bytes)
-		// A reader of SSE says nothing; that it takes what is sent is its sign of life.
+		// SSE clients send nothing: an empty send buffer is their only sign of life.
 		if (this.#socket.writableLength === 0) this.connection.touch()
 		if (hasRoom || this.queued === 0) return true
 		if (this.#gzip === null) this.#options.answers.watch(this)
 		return !this.#queue.full
 	}
 
-	/** Sends text to this one reader. */
 	send(text: string): void {
 		this.write(encodeBody(text, this.isChunked))
 	}
@@ -223,10 +222,12 @@ export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disp
 		else this.#gzip.end()
 	}
 
-	/** The reader is gone, or has had its time. */
 	readonly #stop = (): void => this.#content.stop()
 
-	/** The head goes out in one packet with the block, but as a text of its own: a response keeps it, and would keep it in pieces. */
+	/**
+	 * Sends headers and block in one packet, but as two writes: the response keeps its header text, and joined to the block it
+	 * would be kept in pieces.
+	 */
 	#begin(block: string, onOpened: () => void): void {
 		const response = this.#response
 		this.#socket.cork()
@@ -235,7 +236,10 @@ export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disp
 		this.#socket.uncork()
 	}
 
-	/** Headers and a first block go out as soon as they are compressed; from then on the response takes what comes out of the gzip, which pauses while there is no room. */
+	/**
+	 * Pipes the gzip into the response. The headers leave with the first compressed block, and the gzip pauses while the response
+	 * is full.
+	 */
 	#openGzip(gzip: Gzip, block: string, onOpened: () => void): void {
 		const response = this.#response
 		response.once('close', () => gzip.destroy())
@@ -244,7 +248,7 @@ export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disp
 		gzip.write(block, onOpened)
 	}
 
-	/** Nothing is added to what a reader has not taken: that is on its way and shows life by itself. */
+	/** Skips a heartbeat while data waits for the reader: that data is a sign of life itself. */
 	#scheduleHeartbeat(): void {
 		const { schedule, limits } = this.#options
 		this.#heartbeat = schedule(() => {
@@ -254,5 +258,5 @@ export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disp
 	}
 }
 
-/** A reader that leaves while something is written to it is no failure: `close` follows and ends its stream. */
+/** A reader that leaves during a write is not a failure: `close` follows and ends its stream. */
 function ignoreBrokenPipe(): void {}

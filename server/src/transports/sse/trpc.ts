@@ -13,27 +13,27 @@ import { addLastEventId, type FailedCall, TrpcFailures } from '../trpc-errors.js
 import { type SseDialect, SsePlanStream } from './plan-stream.js'
 import { type SseContent, type SseContext, type SsePeer, SseStream, type SseStreamOptions } from './stream.js'
 
-/** Server-sent events as tRPC's own adapter writes them: the id behind the data, and an empty line more than is needed. */
+// Server-sent events exactly as tRPC's own adapter writes them: the id after the data, and one more empty line than necessary.
 
 function encodeItemBlock(item: StreamItem): string {
 	return `data: ${encodeItem(item)}\nid: ${getResumeCursor(item) ?? ''}\n\n\n`
 }
 
-/** An item of a stream that cannot be resumed. */
+/** Encodes an item of a stream that cannot be resumed. */
 function encodeDataBlock(data: unknown): string {
 	return `data: ${JSON.stringify(data)}\n\n\n`
 }
 
-/** What tRPC's clients do not hand on. */
+/** Encodes an event that tRPC's clients handle themselves. */
 function encodeEventBlock(event: 'connected' | 'ping' | 'return' | 'serialized-error', data = ''): string {
 	return `event: ${event}\ndata: ${data}\n\n\n`
 }
 
-/** A subscription asked for over HTTP. */
+/** A subscription request over HTTP. */
 export interface SubscriptionCall {
 	readonly path: string
 	readonly connectionParams: TRPCRequestInfo['connectionParams']
-	/** @throws TRPCError when it is no JSON */
+	/** @throws TRPCError when the input is not JSON */
 	readonly readInput: () => unknown
 }
 
@@ -41,10 +41,10 @@ const PREFIX = '/trpc/'
 const SUBSCRIPTIONS = new Set(Object.entries(contract).flatMap(([name, { kind }]) => (kind === 'subscription' ? [name] : [])))
 
 /**
- * Reads a request for a subscription. The procedure alone decides: a header such as `Content-Type` would hand the stream to an adapter that
- * neither counts nor watches it.
+ * Reads a request for a subscription. Only the procedure decides, not headers such as `Content-Type`: tRPC's adapter would neither
+ * count the stream nor watch it for backpressure.
  *
- * @returns null for any other call, and for a request that is refused before it is one
+ * @returns null for any other call, and for a malformed request, which tRPC's adapter then refuses
  */
 export function readSubscriptionCall({ method, url, headers }: Request): SubscriptionCall | null {
 	const { pathname, searchParams } = new URL(url)
@@ -69,11 +69,11 @@ function parseInput(text: string | null): unknown {
 	try {
 		return JSON.parse(text)
 	} catch (cause) {
-		throw new TRPCError({ code: 'BAD_REQUEST', message: 'The input is no JSON.', cause })
+		throw new TRPCError({ code: 'BAD_REQUEST', message: 'The input is not JSON.', cause })
 	}
 }
 
-/** An empty one is none. */
+/** Returns the id of the last event; an empty one counts as missing. */
 function getLastEventId(headers: Headers, query: URLSearchParams): string | undefined {
 	return (headers.get('last-event-id') ?? query.get('lastEventId') ?? query.get('Last-Event-Id')) || undefined
 }
@@ -87,7 +87,6 @@ const HEADERS = {
 
 const PING = encodeEventBlock('ping')
 
-/** The call that a stream with ids answers. */
 const PLAN_EVENTS: FailedCall = { type: 'subscription', path: 'plans.events', input: undefined }
 
 export interface TrpcHttpOptions extends SseStreamOptions {
@@ -97,11 +96,11 @@ export interface TrpcHttpOptions extends SseStreamOptions {
 	readonly onProblem: OnProblem
 }
 
-/** Subscriptions over tRPC's server-sent events, byte for byte as tRPC's own adapter answers them. */
+/** Serves subscriptions as tRPC's server-sent events, byte for byte like tRPC's own adapter. */
 export class TrpcSse {
 	readonly #options: TrpcHttpOptions
 	readonly #failures: TrpcFailures
-	/** The first event tells the client how long silence may last. */
+	/** The first event; it carries the client's timeout for silence. */
 	readonly #connected: string
 	readonly #dialect: SseDialect
 
@@ -151,7 +150,7 @@ export class TrpcSse {
 		target.deliver(this.#options.fanout, principal, request)
 	}
 
-	/** A stream without ids goes from its procedure straight to the reader. */
+	/** Sends a stream without ids straight from its procedure to the reader. */
 	async #pump(context: SseContext, { peer, readerGone, call }: Pumped, items: AsyncIterable<unknown>): Promise<void> {
 		const abort = (): void => readerGone.abort()
 		const content: SseContent = { plan_id: null, delivered: 0, end: abort, stop: abort, heartbeat: () => PING }
@@ -179,10 +178,10 @@ export class TrpcSse {
 	}
 }
 
-/** A stream that has no delivery. */
+/** A stream that is sent straight from its procedure. */
 interface Pumped {
 	readonly peer: SsePeer
-	/** Aborted when the reader is gone. */
+	/** Aborts when the reader is gone. */
 	readonly readerGone: AbortController
 	readonly call: FailedCall
 }

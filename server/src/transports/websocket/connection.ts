@@ -14,7 +14,7 @@ import { chooseOffer, type DeflateOffer, WINDOW_BITS } from './deflate.js'
 import { encodeTextFrame, Framings, PLAIN, WITH_CONTEXT, WITHOUT_CONTEXT } from './frames.js'
 import { refuseUpgrade } from './upgrade.js'
 
-/** What all WebSockets of one transport share. */
+/** Options shared by all WebSockets of a transport. */
 export interface AcceptedOptions extends ConnectionLimits {
 	readonly transport: Transport
 	readonly connections: Connections
@@ -23,16 +23,16 @@ export interface AcceptedOptions extends ConnectionLimits {
 }
 
 /**
- * A WebSocket after its handshake: counted, kept alive, and let go when it takes nothing. It writes whole frames past `ws`, which goes on
- * to read, to ping and to close: a frame that was made once goes to every socket as it is. What `ws` writes itself are whole frames, too,
- * so that none ends up inside another.
+ * A WebSocket after its handshake: counted, kept alive, and closed when the client stops reading. Frames are written past `ws`,
+ * so that a frame that was encoded once goes to every socket. `ws` still reads, pings and closes; it writes whole frames as
+ * well, so frames never interleave.
  */
 export class AcceptedSocket implements ByteSink, ConnectionEnds, SendBuffer, UnreadOutput {
 	readonly client: WebSocket
-	/** What the WebSocket was made of. */
+	/** The socket under the WebSocket. */
 	readonly writable: Socket
 	readonly connection: Connection
-	/** The one way to write to it as much as a client asks for. */
+	/** Every write of unbounded size takes a turn here. */
 	readonly turns: WriteQueue
 	readonly framings: Framings
 	readonly #options: AcceptedOptions
@@ -69,7 +69,7 @@ export class AcceptedSocket implements ByteSink, ConnectionEnds, SendBuffer, Unr
 		return this.#options.sendBufferBytes
 	}
 
-	/** Nothing follows a close frame. @returns false when there is no room for more */
+	/** Does nothing after a close frame. @returns false when there is no room for more */
 	write(frame: Buffer): boolean {
 		if (this.client.readyState !== WebSocket.OPEN) return true
 		if (this.writable.write(frame) || this.writable.writableLength === 0) return true
@@ -89,7 +89,6 @@ export class AcceptedSocket implements ByteSink, ConnectionEnds, SendBuffer, Unr
 		this.connection.leave(reason)
 	}
 
-	/** Sends a message to this one client. */
 	send(text: string): void {
 		this.write(encodeTextFrame(text))
 	}
@@ -103,7 +102,7 @@ export class AcceptedSocket implements ByteSink, ConnectionEnds, SendBuffer, Unr
 	}
 }
 
-/** A peer that breaks the protocol is closed by `ws`; `close` follows and ends everything. */
+/** `ws` closes a peer that breaks the protocol; `close` follows and ends everything. */
 function ignoreBrokenProtocol(): void {}
 
 export interface AcceptOptions {
@@ -117,16 +116,16 @@ export interface AcceptOptions {
 }
 
 /**
- * Does the handshake of one WebSocket and hands it over.
+ * Completes the handshake of a WebSocket and passes it to `serve`.
  *
  * @throws PlanstreamError `too_many_connections`, `draining`
  */
 export type Accept = (request: IncomingMessage, head: Buffer, serve: (accepted: AcceptedSocket) => void) => void
 
 const OFFERS = 'sec-websocket-extensions'
-/** Clients are to keep nothing from one message to the next, so that there is nothing to keep for each of them here. */
+/** Clients must not refer to earlier messages, so that the server keeps no state for each of them. */
 const DEFLATE = { serverMaxWindowBits: WINDOW_BITS, clientNoContextTakeover: true } as const
-/** Nothing is kept of it, so that one is enough. */
+/** Stateless, so all connections share it. */
 const NOT_COMPRESSED = new Framings(PLAIN)
 
 export function acceptWebSockets({ transport, maxFrameBytes, connections, answers, limits, schedule }: AcceptOptions): Accept {
@@ -140,11 +139,11 @@ export function acceptWebSockets({ transport, maxFrameBytes, connections, answer
 	})
 	server.on('wsClientError', ({ message }, socket) => refuseUpgrade(socket, badHandshake(message)))
 	return (request, head, serve) => {
-		// Who finds no room is told so in the answer to its request, which the handshake would be.
+		// Checked before the handshake, while an HTTP error can still be sent.
 		connections.assertRoom()
 		const { socket, headers } = request
 		const offer = limits.compression ? chooseOffer(headers[OFFERS]) : null
-		// With none that suits, `ws` would refuse the whole handshake.
+		// `ws` would refuse the whole handshake for an offer that does not fit.
 		if (offer === null) delete headers[OFFERS]
 		else headers[OFFERS] = offer.text
 		server.handleUpgrade(request, socket, head, (client) =>
@@ -161,23 +160,23 @@ function chooseFramings(offer: DeflateOffer | null): Framings {
 function badHandshake(message: string): PlanstreamError {
 	return new PlanstreamError(
 		'bad_request',
-		`This is no WebSocket handshake: ${message}. Connect with a WebSocket client of version 13.`,
+		`Invalid WebSocket handshake: ${message}. Connect with a WebSocket client of version 13.`,
 	)
 }
 
-/** A WebSocket whose upgrade is done, and what it came with. */
+/** An upgraded WebSocket and its credentials. */
 export interface WebSocketCredentials {
 	readonly authority: Authenticator
-	/** Of the upgrade; a key in them counts before the other. */
+	/** Headers of the upgrade; a key in them wins over `token`. */
 	readonly headers: IncomingHttpHeaders
-	/** A key the client has sent over the WebSocket. */
+	/** Key that the client sent over the WebSocket. */
 	readonly token?: string | undefined
 	readonly client: WebSocket
 }
 
 /**
- * Whose a WebSocket is. Who is refused is closed, after what is written in this turn: a browser shows no answer to a refused upgrade, so
- * the close code is how it learns to stop.
+ * Authenticates an upgraded WebSocket. On failure it closes the socket once pending writes are flushed: browsers hide the HTTP
+ * response of a refused upgrade, so the close code is the only signal they get.
  *
  * @throws PlanstreamError `unauthorized`
  */

@@ -1,31 +1,34 @@
 import { constants, deflateRawSync } from 'node:zlib'
 
-/** How far back a message may refer, as it is agreed on with the client: 2^12 bytes. */
+/** Size of the compression window, agreed on with the client: 2^12 bytes. */
 export const WINDOW_BITS = 12
 const WINDOW_BYTES = 2 ** WINDOW_BITS
-/** What a flush ends with and a message leaves out (RFC 7692 section 7.2.1). */
+/** Every flush ends with these bytes, and a message omits them (RFC 7692 section 7.2.1). */
 const FLUSH_TAIL_BYTES = 4
-/** Small tables, which are quickly made and compress messages as short as ours no worse. */
+/** Small tables: quick to set up, and no worse for messages as short as ours. */
 const SETTINGS = { windowBits: WINDOW_BITS, memLevel: 5, finishFlush: constants.Z_SYNC_FLUSH } as const
 
 /**
- * Compresses the messages that a receiver gets one after the other, each of which may refer to the last 4 KiB of those before it. It keeps
- * that text and no stream of zlib, so two contexts that have seen the same last 4 KiB make the same bytes from then on, whenever they began.
+ * Compresses consecutive messages; each may refer to the last 4 KiB before it. Only that text is kept, not a zlib stream, so
+ * two contexts with the same last 4 KiB produce the same bytes from then on, whenever they started.
  */
 export class DeflateContext {
 	#window: Buffer = Buffer.alloc(0)
 
-	/** Whether there is nothing yet that a message could refer to. */
+	/** Whether the window is still empty. */
 	isNew(): boolean {
 		return this.#window.length === 0
 	}
 
-	/** Whether it makes no difference any more when this began. */
+	/** Whether the window is full, so that the start of the context makes no difference. */
 	isFull(): boolean {
 		return this.#window.length === WINDOW_BYTES
 	}
 
-	/** The next message, as its receivers expect it who have got all messages of this context and no other compressed one in between. */
+	/**
+	 * Compresses the next message, for receivers that got every earlier message of this context and no other compressed one in
+	 * between.
+	 */
 	deflate(text: string): Buffer {
 		const bytes = Buffer.from(text)
 		const deflated = deflateRawSync(bytes, this.isNew() ? SETTINGS : { ...SETTINGS, dictionary: this.#window })
@@ -37,7 +40,7 @@ export class DeflateContext {
 
 const EXTENSION = 'permessage-deflate'
 const NO_CONTEXT = 'server_no_context_takeover'
-/** What may stand behind the extension's name (RFC 7692 section 7.1), by the name of the parameter. */
+/** Checks for the extension's parameters (RFC 7692 section 7.1). */
 const PARAMETERS: ReadonlyMap<string, (value: string | undefined) => boolean> = new Map([
 	[NO_CONTEXT, isAbsent],
 	['client_no_context_takeover', isAbsent],
@@ -45,18 +48,18 @@ const PARAMETERS: ReadonlyMap<string, (value: string | undefined) => boolean> = 
 	['server_max_window_bits', (value) => value !== undefined && isBits(value, WINDOW_BITS)],
 ])
 
-/** An offer of a client that suits. */
+/** An acceptable offer of a client. */
 export interface DeflateOffer {
-	/** As it stands in the header. */
+	/** The offer's text in the header. */
 	readonly text: string
-	/** Whether the client keeps what messages refer to from one to the next. */
+	/** Whether the client keeps its window from one message to the next. */
 	readonly keepsContext: boolean
 }
 
 /**
- * The first way of permessage-deflate in a `Sec-WebSocket-Extensions` that suits.
+ * Chooses the first acceptable offer of permessage-deflate in a `Sec-WebSocket-Extensions` header.
  *
- * @returns null when none does; then nothing is compressed, which no client may refuse
+ * @returns null when there is none; messages are then not compressed, which every client must accept
  */
 export function chooseOffer(header = ''): DeflateOffer | null {
 	for (const text of header.split(',')) {
@@ -74,7 +77,7 @@ function isAbsent(value: string | undefined): boolean {
 	return value === undefined
 }
 
-/** A value may be quoted. */
+/** Whether a value, quoted or not, is a window size from `least` to 15 bits. */
 function isBits(value: string, least: number): boolean {
 	const bits = /^("?)(\d+)\1$/.exec(value)?.[2]
 	return bits !== undefined && Number(bits) >= least && Number(bits) <= 15

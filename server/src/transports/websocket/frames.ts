@@ -3,14 +3,14 @@ import type { StreamItem } from '../../hub/stream.js'
 import { DeflateContext } from './deflate.js'
 
 const FINAL_TEXT = 0x81
-/** Says that the message is compressed (RFC 7692 section 6). */
+/** Bit of a compressed message (RFC 7692 section 6). */
 const COMPRESSED = 0x40
-/** Lengths up to this stand in the second byte of a frame. */
+/** Largest length that fits into the second byte of a frame. */
 const SHORT = 125
 const IN_TWO_BYTES = 126
 const IN_EIGHT_BYTES = 127
 
-/** A text message as a server sends it: one frame, not masked (RFC 6455 section 5.2). */
+/** Encodes a text message of a server: one frame, not masked (RFC 6455 section 5.2). */
 export function encodeTextFrame(text: string): Buffer {
 	const length = Buffer.byteLength(text)
 	const frame = buildFrame(FINAL_TEXT, length)
@@ -18,7 +18,7 @@ export function encodeTextFrame(text: string): Buffer {
 	return frame
 }
 
-/** The next message of a context. */
+/** Encodes the next message of a compression context. */
 export function encodeCompressedFrame(text: string, context: DeflateContext): Buffer {
 	const deflated = context.deflate(text)
 	const frame = buildFrame(FINAL_TEXT | COMPRESSED, deflated.length)
@@ -26,7 +26,7 @@ export function encodeCompressedFrame(text: string, context: DeflateContext): Bu
 	return frame
 }
 
-/** A frame with its head filled in. */
+/** Allocates a frame and fills in its head. */
 function buildFrame(first: number, length: number): Buffer {
 	const head = length <= SHORT ? 2 : length <= 0xffff ? 4 : 10
 	const frame = Buffer.allocUnsafe(head + length)
@@ -42,16 +42,16 @@ function buildFrame(first: number, length: number): Buffer {
 	return frame
 }
 
-/** By itself a smaller message is not worth it. */
+/** Compressing a smaller message on its own is not worth it. */
 const MIN_DEFLATED_BYTES = 1024
 
 /** How the messages of a stream are framed. */
 export interface Framing {
-	/** Tells streams apart whose frames differ. */
+	/** Streams with the same key share their frames. */
 	readonly key: string
-	/** A message that refers to no other. */
+	/** Encodes a message that refers to no other. */
 	readonly frame: (text: string) => Buffer
-	/** Whether those who get the same events one after the other are sent messages that refer to the ones before. */
+	/** Whether messages may refer to earlier ones, for readers that get the same events in sequence. */
 	readonly keepsContext: boolean
 }
 
@@ -59,38 +59,41 @@ export const PLAIN: Framing = { key: 'plain', frame: encodeTextFrame, keepsConte
 export const WITHOUT_CONTEXT: Framing = { key: 'deflated', frame: deflateAlone, keepsContext: false }
 export const WITH_CONTEXT: Framing = { key: 'context', frame: deflateAlone, keepsContext: true }
 
-/** A large message is compressed by itself, so that one frame still serves everybody. */
+/** Compresses a large message on its own, so that one frame still serves all readers. */
 function deflateAlone(text: string): Buffer {
 	return Buffer.byteLength(text) < MIN_DEFLATED_BYTES ? encodeTextFrame(text) : encodeCompressedFrame(text, new DeflateContext())
 }
 
 /**
- * How the streams of one connection are framed. What a compressed message refers to are the compressed messages before it on the whole
- * connection, so with a context one stream at a time has messages compressed; what else goes over the connection meanwhile is not.
+ * Chooses the framing for each stream of one connection. A compressed message refers to earlier compressed messages of the whole
+ * connection, so with a context only one stream at a time is compressed; all other messages are sent plain.
  */
 export class Framings {
 	readonly #framing: Framing
-	/** The stream that has messages compressed. */
+	/** The stream whose messages are compressed. */
 	#compressed: object | null = null
 
 	constructor(framing: Framing) {
 		this.#framing = framing
 	}
 
-	/** How a stream is framed from now on; the first that asks has messages compressed until it is over. */
+	/** Chooses a stream's framing. The first stream is compressed until it is released. */
 	choose(stream: object): Framing {
 		if (!this.#framing.keepsContext) return this.#framing
 		this.#compressed ??= stream
 		return this.#compressed === stream ? this.#framing : PLAIN
 	}
 
-	/** The stream sends nothing more. */
+	/** Releases a stream that sends nothing more. */
 	release(stream: object): void {
 		if (this.#compressed === stream) this.#compressed = null
 	}
 }
 
-/** The items of a stream as messages. Control frames refer to nothing and nothing refers to them: they are each reader's own. */
+/**
+ * Creates the encoding of a stream's items as messages. Control frames differ per reader, so they stay outside the compression
+ * context.
+ */
 export function createMessageEncoding(
 	name: string,
 	{ key, frame, keepsContext }: Framing,

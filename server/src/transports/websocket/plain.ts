@@ -20,23 +20,23 @@ import { type AcceptedSocket, acceptWebSockets, resolveToken, type WebSocketCred
 import { createMessageEncoding } from './frames.js'
 import type { Upgrade } from './upgrade.js'
 
-/** Where the plain WebSocket is. */
+/** Path of the plain WebSocket. */
 export const WEBSOCKET_PATH = '/api/v1/streaming/ws/{client_id}'
 
 const ACTIONS = clientMessage.options.map(({ shape }) => shape.action.value)
-const NOT_JSON = 'The frame is not JSON. Send one object a frame, such as {"action":"subscribe","plan_id":"plan_123"}.'
+const NOT_JSON = 'The frame is not JSON. Send one JSON object per frame, such as {"action":"subscribe","plan_id":"plan_123"}.'
 const PARAMETERS: QueryParameters = new Map([['plan_id', 'texts']])
 
 interface WebSocketAddress {
 	readonly client_id: string | undefined
-	/** The plans to subscribe to at once. */
+	/** Plans to subscribe to immediately. */
 	readonly plan_ids: readonly string[]
 }
 
 /**
- * What stands in the address of an upgrade.
+ * Reads the URL of an upgrade.
  *
- * @throws PlanstreamError `bad_request` with the `path` of what is wrong
+ * @throws PlanstreamError `bad_request` with the `path` of the bad part
  */
 function readAddress(url: string): WebSocketAddress {
 	const { pathname, search } = new URL(url, 'http://localhost')
@@ -59,7 +59,7 @@ function decodePath(segment: string): string {
 }
 
 /**
- * What a client says in a frame.
+ * Reads a client's frame.
  *
  * @throws PlanstreamError `bad_request`
  */
@@ -72,13 +72,13 @@ function readMessage(data: Buffer, isBinary: boolean): ClientMessage {
 	throw toTypedError(parsed.error, { input: value })
 }
 
-/** Why a frame was refused, always with what is `allowed`. */
+/** Converts the error of a refused frame; it always lists the `allowed` actions. */
 function toFrameProblem(thrown: unknown): PlanstreamError {
 	const error = toTypedError(thrown)
 	return new PlanstreamError(error.code, error.message, { allowed: ACTIONS, ...error.facts }, { cause: error.cause })
 }
 
-/** One plan that a client of the plain WebSocket follows. */
+/** A client's subscription to one plan. */
 class PlanSubscription implements StreamTarget, CarriedStream, Disposable {
 	readonly plan_id: string
 	readonly #session: WebSocketSession
@@ -89,7 +89,7 @@ class PlanSubscription implements StreamTarget, CarriedStream, Disposable {
 		this.plan_id = plan_id
 	}
 
-	/** @throws PlanstreamError `bad_request` when the connection carries as many streams as it may */
+	/** @throws PlanstreamError `bad_request` when the connection has reached its limit of streams */
 	start(fanout: Fanout, principal: Principal, request: ReadOptions): void {
 		this.#session.accepted.connection.addStream(this)
 		this.#subscriber = fanout.deliver(principal, this.plan_id, request, this)
@@ -131,14 +131,14 @@ class PlanSubscription implements StreamTarget, CarriedStream, Disposable {
 	}
 }
 
-/** Frames in a row that make no sense before the connection is closed. */
+/** Consecutive invalid frames before the connection is closed. */
 const MAX_FAULTS = 3
 const TOO_MANY_FAULTS = `${MAX_FAULTS} frames in a row made no sense`
 const PROTOCOL = 'planstream-1'
-/** What `plan_id` in the address stands for. */
+/** Subscription for a `plan_id` in the URL. */
 const SUBSCRIBE = { action: 'subscribe', after: 'start', snapshot: false, follow: 'until_done' } as const
 
-/** What all sessions share. */
+/** Services shared by all sessions. */
 interface SessionService {
 	readonly fanout: Fanout
 	/** Milliseconds between two pings of the server. */
@@ -146,7 +146,7 @@ interface SessionService {
 	readonly onProblem: OnProblem
 }
 
-/** One client on the plain WebSocket: what it says, and the subscriptions it has. */
+/** One client on the plain WebSocket, with its subscriptions. */
 class WebSocketSession {
 	readonly accepted: AcceptedSocket
 	readonly #service: SessionService
@@ -164,9 +164,9 @@ class WebSocketSession {
 	}
 
 	/**
-	 * Welcomes the client and heeds what it says, a frame at a time, until it is gone. While it takes nothing, nothing more is read.
+	 * Greets the client and handles its frames, one at a time, until it is gone. Reading pauses while the client takes nothing.
 	 *
-	 * @param plan_ids - subscribed to at once
+	 * @param plan_ids - plans to subscribe to immediately
 	 */
 	async serve(plan_ids: readonly string[]): Promise<void> {
 		const { client, connection } = this.accepted
@@ -188,19 +188,19 @@ class WebSocketSession {
 		subscription?.[Symbol.dispose]()
 	}
 
-	/** The plan's stream broke off behind a cursor. */
+	/** Reports that a plan's stream failed after a cursor, and ends the subscription. */
 	fail(thrown: unknown, plan_id: string, cursor: string): void {
 		this.#sendProblem(thrown, plan_id, cursor)
 		this.stop(plan_id)
 	}
 
-	/** Nothing more is read while a frame waits for its turn; those that came with it wait in line behind it. */
+	/** Pauses reading while a frame waits for its turn; frames that arrived with it queue behind it. */
 	async #receive(data: Buffer, isBinary: boolean): Promise<void> {
 		using _hold = this.#reading.hold()
 		await this.#handle(() => readMessage(data, isBinary))
 	}
 
-	/** Does what one frame asks; what cannot be done is answered by a problem. Takes a turn for each, so that answers wait for room too. */
+	/** Performs one frame's action, or answers with a problem. Each frame takes a turn, so that answers wait for room too. */
 	async #handle(read: () => ClientMessage): Promise<void> {
 		const { client, turns } = this.accepted
 		using _turn = await turns.take()
@@ -234,7 +234,7 @@ class WebSocketSession {
 		}
 	}
 
-	/** A second subscription to a plan takes the place of the first. */
+	/** Subscribes to a plan. A second subscription replaces the first. */
 	#subscribe(input: ParsedSubscribeInput): void {
 		const { plan_id } = input
 		assertAllowed(this.#principal, 'plans.events')
@@ -256,18 +256,17 @@ class WebSocketSession {
 	}
 }
 
-/** An event that is never stored, as the original's clients know it. */
+/** Encodes an event that is never stored, in the form that clients of the original protocol know. */
 function encodeLiveEvent(event_type: 'ping' | 'pong', data: Record<string, Json>): string {
 	const timestamp = new Date().toISOString()
 	return JSON.stringify({ event_id: uuidv7(), event_type, plan_id: SYSTEM_PLAN_ID, step_id: null, data, timestamp })
 }
 
-/** What a client is told of a failure. */
 function encodeProblem(error: PlanstreamError, plan_id: string | null = null, cursor: string | null = null): string {
 	return encodeItem({ kind: 'frame', frame: { frame: 'problem', plan_id, cursor, ...error.toProblem() } })
 }
 
-/** What a client asks for is small. */
+/** Frames from clients are small. */
 const MAX_MESSAGE_BYTES = 64 * 1024
 
 export interface PlainWebSocketOptions {
@@ -280,7 +279,7 @@ export interface PlainWebSocketOptions {
 	readonly onProblem: OnProblem
 }
 
-/** The plain WebSocket: text frames of one event or control frame each, and actions in JSON. */
+/** Serves the plain WebSocket: one event or control frame per text frame, and actions in JSON. */
 export function plainWebSocket(options: PlainWebSocketOptions): Upgrade {
 	const { limits, authority, fanout, onProblem } = options
 	const accept = acceptWebSockets({ ...options, transport: 'websocket', maxFrameBytes: MAX_MESSAGE_BYTES })
@@ -301,7 +300,7 @@ export function plainWebSocket(options: PlainWebSocketOptions): Upgrade {
 	}
 }
 
-/** Whose it is, while nothing is read from it; who is refused is told so in a last frame. */
+/** Authenticates the client. On failure it sends the reason in a last frame and returns null. */
 async function authenticate(accepted: AcceptedSocket, credentials: WebSocketCredentials): Promise<Principal | null> {
 	try {
 		return await resolveToken(credentials)

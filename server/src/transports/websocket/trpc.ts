@@ -23,13 +23,13 @@ import { type AcceptedSocket, acceptWebSockets, resolveToken } from './connectio
 import { createMessageEncoding, type Framing } from './frames.js'
 import type { Upgrade } from './upgrade.js'
 
-/** Calls of one connection that are worked on at one time; the rest waits, and so does what the client has not sent yet. */
+/** Concurrent calls per connection. Further calls wait, and nothing more is read meanwhile. */
 const MAX_CALLS = 100
 
-/** Characters of the id of a request, which every item of its subscription repeats. */
+/** Limit of a request's id in characters, because every item of its subscription repeats it. */
 const MAX_ID_LENGTH = 64
 
-/** What an answer repeats of its request. */
+/** Fields that an answer repeats from its request. */
 interface RequestHead {
 	readonly id: number | string | null
 	readonly jsonrpc?: '2.0' | undefined
@@ -37,7 +37,7 @@ interface RequestHead {
 
 type Answer = { readonly result: object } | { readonly error: object }
 
-/** A call as its procedure gets it. */
+/** A call of a procedure. */
 interface TrpcCall extends FailedCall {
 	readonly type: TRPCProcedureType
 	readonly path: string
@@ -45,12 +45,15 @@ interface TrpcCall extends FailedCall {
 	readonly batchIndex: number
 }
 
-/** An answer as tRPC's own adapter writes it. */
+/** Encodes an answer like tRPC's own adapter. */
 function encodeAnswer({ id, jsonrpc }: RequestHead, answer: Answer): string {
 	return JSON.stringify({ id, jsonrpc, ...answer })
 }
 
-/** The items of a subscription, as answers into which their texts are spliced. */
+/**
+ * Creates the encoding of a subscription's items: answers with the text of each item spliced in, so that it is not serialised
+ * again.
+ */
 function createItemEncoding({ id, jsonrpc }: RequestHead, framing: Framing): Encoding {
 	const before = `${JSON.stringify({ id, jsonrpc }).slice(0, -1)},"result":{"type":"data","data":{"id":`
 	return createMessageEncoding(`trpc-websocket ${before}`, framing, (item) => {
@@ -59,44 +62,44 @@ function createItemEncoding({ id, jsonrpc }: RequestHead, framing: Framing): Enc
 	})
 }
 
-/** What all sockets share. */
+/** Services shared by all sockets. */
 interface TrpcService {
 	readonly router: AppRouter
 	readonly fanout: Fanout
 	readonly failures: TrpcFailures
 }
 
-/** Lets a client in; rejects when it may not come in. */
+/** Authenticates a client; rejects without valid credentials. */
 type Authenticate = (params: TRPCRequestInfo['connectionParams']) => Promise<Context>
 
 interface Login {
 	readonly authenticate: Authenticate
-	/** Whether the client sends its credentials first. */
+	/** Whether the client's first message holds its credentials. */
 	readonly expectsParams: boolean
 }
 
-/** What answers calls that are no subscriptions. */
+/** State for calls other than subscriptions. */
 interface Work {
 	readonly calls: CallLimiter
-	/** Lets answers that may be large be made one after another, each when there is room for it. */
+	/** Makes large answers one after another, each when there is room for it. */
 	readonly large: WriteQueue
 	readonly closed: AbortController
 }
 
 /**
- * A tRPC client on a WebSocket, answered byte for byte as by tRPC's own adapter. Every answer takes a turn, and while there is no room
- * nothing more is read, so that what is refused before it is a call does not pile up either.
+ * A tRPC client on a WebSocket, answered byte for byte like tRPC's own adapter. Every answer takes a turn, and reading pauses
+ * while there is no room, so that answers to malformed messages cannot pile up either.
  */
 class TrpcSocket {
 	readonly accepted: AcceptedSocket
 	readonly service: TrpcService
 	readonly #subscriptions = new Map<number | string, TrpcSubscription>()
 	readonly #reading: ReadGate
-	/** Made when a call needs it. */
+	/** Created with the first call. */
 	#work: Work | null = null
-	/** null once the client has been let in, so that nothing is kept of its request. */
+	/** null after authentication, so that the request can be freed. */
 	#login: Authenticate | null
-	/** null until the client has sent what it announced. */
+	/** null until the client has sent the credentials that it announced. */
 	#context: Promise<Context> | null = null
 
 	constructor(accepted: AcceptedSocket, service: TrpcService, { authenticate, expectsParams }: Login) {
@@ -110,12 +113,12 @@ class TrpcSocket {
 		client.on('close', () => this.#close())
 	}
 
-	/** Answers a request. Once the WebSocket is closing nobody is answered. */
+	/** Answers a request, unless the WebSocket is closing. */
 	respond(head: RequestHead, answer: Answer): void {
 		this.accepted.send(encodeAnswer(head, answer))
 	}
 
-	/** Tells why a call was refused. */
+	/** Answers a call with an error. */
 	refuse(head: RequestHead, thrown: unknown, call: FailedCall): void {
 		this.respond(head, { error: this.service.failures.toShape(thrown, call) })
 	}
@@ -145,7 +148,7 @@ class TrpcSocket {
 		else this.#handle(text)
 	}
 
-	/** Lets the client in, or closes the WebSocket. */
+	/** Authenticates the client, or closes the WebSocket. */
 	#authenticate(readParams: () => TRPCRequestInfo['connectionParams']): void {
 		const login = this.#login
 		this.#login = null
@@ -173,7 +176,7 @@ class TrpcSocket {
 		}
 	}
 
-	/** Each call of a batch is refused, so that no client waits for an answer for ever. */
+	/** Refuses each call of a batch, so that the client does not wait forever for answers. */
 	#refuseBatch(messages: readonly unknown[]): void {
 		const error = new TRPCError({ code: 'BAD_REQUEST', message: 'Batch call exceeds maximum size' })
 		const heads = messages.flatMap((message) => readHead(message) ?? [])
@@ -251,13 +254,13 @@ const STOPPED: Answer = { result: { type: 'stopped' } }
 class TrpcSubscription implements StreamTarget, CarriedStream {
 	readonly #socket: TrpcSocket
 	readonly #call: TrpcCall
-	/** Tells a procedure that runs its stream that nobody wants it any more. */
+	/** Aborts the procedure of a stream without ids. */
 	readonly #readerGone: AbortController | null
-	/** null for a stream that goes straight to the reader. */
+	/** null for a stream that is sent straight from its procedure. */
 	#subscriber: Subscriber | null = null
 	#isStarted = false
 	#isStopped = false
-	/** Ended without a word. */
+	/** Ended without an answer. */
 	#isCut = false
 	#isOver = false
 
@@ -271,7 +274,7 @@ class TrpcSubscription implements StreamTarget, CarriedStream {
 		return this.#socket.accepted
 	}
 
-	/** Made when it is looked at, so that a subscription at rest has none: a class of readers has one for all of them. */
+	/** Created on access: a broadcast group keeps one for all its readers, so an idle subscription need not. */
 	get encoding(): Encoding {
 		return createItemEncoding(this.#call.head, this.#socket.accepted.framings.choose(this))
 	}
@@ -295,7 +298,6 @@ class TrpcSubscription implements StreamTarget, CarriedStream {
 		}
 	}
 
-	/** The connection is to leave. */
 	end(reason: PlanstreamError): void {
 		if (this.#subscriber !== null) this.#subscriber.end(reason)
 		else {
@@ -304,14 +306,14 @@ class TrpcSubscription implements StreamTarget, CarriedStream {
 		}
 	}
 
-	/** The client wants no more. */
+	/** Ends the subscription at the client's request. */
 	stop(): void {
 		this.#isStopped = true
 		this.#readerGone?.abort()
 		if (this.#isStarted) this.#finish(STOPPED)
 	}
 
-	/** The client is gone. */
+	/** Ends the subscription of a client that is gone. */
 	drop(): void {
 		this.#isOver = true
 		this.#release()
@@ -321,7 +323,10 @@ class TrpcSubscription implements StreamTarget, CarriedStream {
 		return this.#socket.accepted.turns.take()
 	}
 
-	/** After an end that asks to resume nothing comes: it would tell the stock client to stop. Its connection closes. */
+	/**
+	 * Sends nothing after an end that asks to resume, because `stopped` would tell tRPC's client to stop. The connection closes
+	 * instead.
+	 */
 	ended({ resume }: EndFrame): void {
 		if (resume) this.#socket.accepted.connection.removeStream(this)
 		else this.#finish(STOPPED)
@@ -345,7 +350,7 @@ class TrpcSubscription implements StreamTarget, CarriedStream {
 		this.#subscriber = service.fanout.deliver(principal, input.plan_id, request, this)
 	}
 
-	/** A stream without ids goes from its procedure straight to the reader. */
+	/** Sends a stream without ids straight from its procedure to the reader. */
 	async #pump(items: AsyncIterable<unknown>): Promise<void> {
 		const { connection, turns } = this.#socket.accepted
 		const signal = this.#readerGone?.signal
@@ -358,7 +363,7 @@ class TrpcSubscription implements StreamTarget, CarriedStream {
 		if (!this.#isCut) this.#finish(STOPPED)
 	}
 
-	/** The id may be used again before the client is told so. */
+	/** Frees the id before answering, because the client may reuse it at once. */
 	#finish(...answers: readonly Answer[]): void {
 		if (this.#isOver) return
 		this.#isOver = true
@@ -438,7 +443,7 @@ export interface TrpcWebSocketOptions {
 	readonly onProblem: OnProblem
 }
 
-/** tRPC over WebSocket. */
+/** Serves tRPC over WebSocket. */
 export function trpcWebSocket(options: TrpcWebSocketOptions): Upgrade {
 	const { router, fanout, limits, authority, schedule, onProblem } = options
 	const accept = acceptWebSockets({ ...options, transport: 'trpc-websocket', maxFrameBytes: MAX_FRAME_BYTES })
@@ -455,7 +460,7 @@ export function trpcWebSocket(options: TrpcWebSocketOptions): Upgrade {
 				stopWaiting?.()
 				const { tenant, expired } = principal
 				const client_id = named ?? readClientId(params?.client_id)
-				// Who has left meanwhile would never be let go of.
+				// A client that left meanwhile would stay in the list of connections.
 				if (client.readyState === client.OPEN) connection.identify({ tenant, client_id, expired })
 				return { principal }
 			}
@@ -464,12 +469,12 @@ export function trpcWebSocket(options: TrpcWebSocketOptions): Upgrade {
 	}
 }
 
-/** tRPC clients with credentials say so in the URL and send them in their first message, for which the adapter waits for ever. */
+/** Whether the URL announces that the client's first message holds its credentials. */
 function announcesCredentials({ url = '' }: IncomingMessage): boolean {
 	return new URLSearchParams(url.split('?', 2)[1]).get('connectionParams') === '1'
 }
 
-/** @returns ends the wait; only the credentials do, whatever else is sent before them */
+/** Closes the WebSocket when credentials do not arrive in time; tRPC itself would wait forever. @returns ends the wait */
 function expectCredentials(client: WebSocket, schedule: Schedule, timeoutMs: number): () => void {
 	const timer = schedule(() => client.close(ERRORS.unauthorized.close, 'connectionParams did not come in time'), timeoutMs)
 	const stop = (): void => timer[Symbol.dispose]()

@@ -7,27 +7,27 @@ import { createRequestId, REQUEST_ID } from '../../api/response-headers.js'
 import { type Authenticator, assertSingleHeaders } from '../../auth/authenticator.js'
 
 /**
- * Takes a connection over after its HTTP upgrade.
+ * Takes over a connection after its HTTP upgrade.
  *
- * @throws PlanstreamError what the client is told instead, as the answer to its request
+ * @throws PlanstreamError for a refused upgrade; the client gets it as the HTTP response
  */
 export type Upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void
 
 export interface UpgradeOptions {
-	/** By path, in which `{name}` stands for one segment. */
+	/** Keyed by path; `{name}` stands for one segment. */
 	readonly upgrades: Readonly<Record<string, Upgrade>>
 	readonly authority: Authenticator
 	readonly onProblem: OnProblem
 }
 
 export interface UpgradeRouter {
-	/** Takes a connection over. Whoever is not taken over gets a real HTTP answer and is closed. */
+	/** Upgrades a connection, or answers with an HTTP error and closes it. */
 	readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
-	/** Whether there is a WebSocket at an address, which may have a query. */
+	/** Whether there is a WebSocket at a URL, whose query is ignored. */
 	readonly isWebSocket: (url: string) => boolean
 }
 
-/** What becomes of the upgrades of an HTTP server. */
+/** Routes the upgrades of an HTTP server by their path. */
 export function createUpgradeRouter({ upgrades, authority, onProblem }: UpgradeOptions): UpgradeRouter {
 	const upgrade: UpgradeRouter['upgrade'] = (request, socket, head) => {
 		socket.on('error', ignoreReset)
@@ -60,7 +60,7 @@ function getPath(url: string): string {
 	return url.split('?', 1)[0] ?? '/'
 }
 
-/** Answers an upgrade request with a failure and closes the socket. */
+/** Answers an upgrade request with an error and closes the socket. */
 export function refuseUpgrade(socket: Duplex, error: PlanstreamError, requestId = createRequestId()): void {
 	const { status, headers } = toProblemResponse(error)
 	const body = JSON.stringify(error.toProblem())
@@ -70,5 +70,7 @@ export function refuseUpgrade(socket: Duplex, error: PlanstreamError, requestId 
 	socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
 }
 
-/** After an upgrade nobody else listens, and an error without a listener ends the process; `close` follows and says it all. */
+/**
+ * An upgraded socket has no other listener, and an unhandled 'error' event ends the process. `close` follows and does the rest.
+ */
 function ignoreReset(): void {}
