@@ -15,7 +15,7 @@ const sums = new WeakMap<readonly StepState[], number>()
  */
 export function measureState(state: PlanState): number {
 	const { query, research_type, labels, error, result } = state
-	const own = textBytes(query) + textBytes(research_type) + jsonBytes(labels) + jsonBytes(error as Json) + jsonBytes(result)
+	const own = textBytes(query) + textBytes(research_type) + jsonBytes(labels) + jsonBytes(error) + jsonBytes(result)
 	return STATE_BYTES + own + measureSteps(state.steps)
 }
 
