@@ -101,7 +101,7 @@ export function createApp({ services, artifacts, authority, limits, ready, metri
 	return {
 		fetch: async (request, env) => {
 			const response = await app.fetch(request, env)
-			// A stream has begun by itself, and is watched when it finds no room.
+			// A stream sends its own headers, and is watched from its first backpressure.
 			if (!env.outgoing.headersSent) services.answers.add(new HttpAnswer(env.outgoing))
 			return response
 		},
@@ -123,7 +123,7 @@ function createOpenRoutes(ready: AppOptions['ready'], answers: AnswerBudget): Ro
 		}
 		return context.json({ status: 'ready' })
 	})
-	// Comes after the checks of health, and before everything else.
+	// Runs after the health checks and before everything else.
 	open.use(async (_context, next) => {
 		answers.assertRoom()
 		await next()

@@ -117,7 +117,7 @@ export function createProcedure<Name extends ProcedureName>(
 			using _turn = LARGE_ANSWERS.has(name) ? await ctx.turns?.take() : undefined
 			const result = await next()
 			if (!result.ok || type !== 'query') return result
-			// Answers that were made meanwhile count before this one is written.
+			// Checked again: other answers may have used the budget meanwhile.
 			answers.assertRoom()
 			ctx.turns?.count(result.data)
 			return result

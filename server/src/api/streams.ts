@@ -141,7 +141,7 @@ interface PlanHistoryOptions {
 	/** Aborts when the server stops. */
 	readonly draining: AbortSignal
 	readonly schedule: Schedule
-	/** Absent where the page is the only answer. */
+	/** Absent when the page is the only answer of its request. */
 	readonly turns: AnswerTurns | undefined
 }
 
@@ -158,7 +158,7 @@ export async function readHistory(options: PlanHistoryOptions): Promise<HistoryO
 	using waiting = joinSignals(over.signal, signal, draining, principal.expired)
 	const request = { after: readPosition(after), limit, waiting: waiting.signal }
 	if (turns !== undefined && wait_ms > 0) {
-		// Other calls go on while this one waits for an event: only the page itself is read in turn.
+		// Waits for an event without a turn, so that other calls continue. Only the page itself is read in turn.
 		await hub.page(principal, plan_id, { ...request, limit: 1 })
 		over.abort()
 	}

@@ -38,25 +38,25 @@ export function trpcRoutes(options: TrpcHttpOptions): Hono<{ Bindings: HttpBindi
 	return app
 }
 
-/** tRPC's own adapter may answer no subscription: its streams are neither counted nor watched. */
+/** Refuses a subscription that would reach tRPC's own adapter, whose streams are neither counted nor watched for backpressure. */
 function unreadableSubscription(): Error {
-	const message = 'The subscription could not be read. Ask for it by GET at /trpc/ and its name, with the input as JSON.'
+	const message = 'The subscription could not be read. Send GET /trpc/ with its name, and the input as JSON.'
 	return toTrpcError(new PlanstreamError('bad_request', message))
 }
 
-/** Whether a request has more than one call; only then are the answers measured. */
+/** Whether a request has more than one call. Only then are the answers measured. */
 function isBatch({ url }: Request): boolean {
 	const { pathname, searchParams } = new URL(url)
 	return searchParams.get('batch') === '1' && /,|%2c/i.test(pathname)
 }
 
-/** The answers of one batch: those that may be large are made one after another, and together they have a limit. */
+/** Makes the large answers of a batch one after another, and limits the bytes of all its answers. */
 class BatchAnswers implements AnswerTurns {
 	readonly #limit: number
 	#left: number
 	#last: Promise<void> = Promise.resolve()
 
-	/** @param limit - bytes of all answers */
+	/** @param limit - bytes of all answers together */
 	constructor(limit: number) {
 		this.#limit = limit
 		this.#left = limit
@@ -80,7 +80,7 @@ class BatchAnswers implements AnswerTurns {
 	}
 
 	#tooLarge(): PlanstreamError {
-		const message = `The answers of this batch have more than ${this.#limit} bytes together. Ask in smaller batches.`
+		const message = `The answers of this batch exceed ${this.#limit} bytes. Split it into smaller batches.`
 		return new PlanstreamError('too_large', message, { limit: this.#limit })
 	}
 }

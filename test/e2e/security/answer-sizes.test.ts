@@ -38,7 +38,7 @@ describe('a tRPC batch', () => {
 		expect(answers[99]?.error?.data.problem).toMatchObject({
 			code: 'too_large',
 			limit: 8 * MIB,
-			detail: expect.stringContaining('Ask in smaller batches') as string,
+			detail: expect.stringContaining('Split it into smaller batches') as string,
 		})
 	})
 

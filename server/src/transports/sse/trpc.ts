@@ -44,7 +44,7 @@ const SUBSCRIPTIONS = new Set(Object.entries(contract).flatMap(([name, { kind }]
  * Reads a request for a subscription. Only the procedure decides, not headers such as `Content-Type`: tRPC's adapter would neither
  * count the stream nor watch it for backpressure.
  *
- * @returns null for any other call, and for a malformed request, which tRPC's adapter then refuses
+ * @returns null for any other call, and for a malformed request, which is then refused
  */
 export function readSubscriptionCall({ method, url, headers }: Request): SubscriptionCall | null {
 	const { pathname, searchParams } = new URL(url)

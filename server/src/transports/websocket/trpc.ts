@@ -218,7 +218,7 @@ class TrpcSocket {
 		})
 	}
 
-	/** Makes the text here, because a value may be too large for one: that is an error of its call alone. */
+	/** Serialises the answer within the call, so that a value too large for a string fails only this call. */
 	async #encodeAnswer(call: TrpcCall, signal: AbortSignal, turns: AnswerTurns): Promise<string> {
 		try {
 			return encodeAnswer(call.head, { result: { type: 'data', data: await this.call(call, signal, turns) } })
@@ -381,7 +381,7 @@ class TrpcSubscription implements StreamTarget, CarriedStream {
 	}
 }
 
-/** The turn of one call among those with large answers. It is held until the answer is written. */
+/** Turn of one call among those with large answers, held until the answer is written. */
 class LargeAnswer implements AnswerTurns, Disposable {
 	readonly #queue: WriteQueue
 	readonly #signal: AbortSignal
@@ -398,7 +398,7 @@ class LargeAnswer implements AnswerTurns, Disposable {
 		return { [Symbol.dispose]: () => undefined }
 	}
 
-	/** The room of the connection bounds its answers. */
+	/** Does nothing: the send buffer of the connection limits its answers. */
 	count(): void {}
 
 	[Symbol.dispose](): void {
@@ -421,7 +421,7 @@ function longId(id: string): TRPCError {
 	return toTrpcError(new PlanstreamError('bad_request', message, { path: 'id', limit: MAX_ID_LENGTH }))
 }
 
-/** What identifies a message of a batch that is not looked into; null for one that expects no answer. */
+/** Reads the id of a message in a refused batch; null for one that expects no answer. */
 function readHead(message: unknown): RequestHead | null {
 	if (!isObject(message) || message.method === 'subscription.stop') return null
 	const { id, jsonrpc } = message
