@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { PlanstreamError } from '@planstream/shared'
 import type { Hub } from '../hub/hub.js'
 import type { Principal } from '../hub/principal.js'
@@ -9,6 +10,10 @@ import type { Schedule } from '../ops/clock.js'
 import { type BroadcastGroup, type Member, takeChunk } from './group.js'
 import { PlanLoop, type PlanLoopSource } from './plan-loop.js'
 import type { StreamTarget } from './target.js'
+
+/** Waits for a turn but not for room: a page that cannot be handed on at once is dropped and read again later. */
+const AT_ONCE = AbortSignal.abort()
+setMaxListeners(0, AT_ONCE)
 
 /** Portions that one second is divided into. */
 const PORTIONS = 10
@@ -74,6 +79,8 @@ export class Subscriber implements Member, Disposable {
 	/** Whether the first frame was written, so that an `end` frame may follow. */
 	#begun = false
 	#ending: PlanstreamError | null = null
+	/** Whether the rest of a page was dropped because the connection had no room for it. */
+	#lacksRoom = false
 	#over = false
 
 	/** @param rate - null: as fast as the client reads */
@@ -148,17 +155,36 @@ export class Subscriber implements Member, Disposable {
 	/** @returns whether to read another page */
 	async #readPage(): Promise<boolean> {
 		const { reader } = this
+		using room = await this.#takeRoom()
+		if (this.#over) return false
 		const page = await reader.read()
 		const items = (await reader.items(page))[Symbol.iterator]()
 		if (this.#over) return false
 		this.#plan.loop.advance(page)
 		if (!this.#begun && !this.#begin()) return false
-		while (await this.#sendNext(items));
+		if (room === null) while (await this.#sendNext(items));
+		else while (this.#fill(items));
 		if (this.#over) return false
+		if (this.#lacksRoom && reader.endFrame === null) return true
 		if (reader.endFrame === null) return !(reader.atHead && this.#plan.loop.join(this))
 		this[Symbol.dispose]()
 		this.target.ended(reader.endFrame)
 		return false
+	}
+
+	/**
+	 * After a page was dropped for want of room, waits for it without one. The turn then lasts until the page is written or the room is
+	 * used up, so that of all streams of a connection that takes nothing only one has a page.
+	 *
+	 * @returns null when each chunk has to take its own turn
+	 */
+	async #takeRoom(): Promise<Disposable | null> {
+		if (!this.#lacksRoom) return null
+		const turn = await this.target.turn()
+		this.#lacksRoom = false
+		if (!this.isPaced) return turn
+		turn?.[Symbol.dispose]()
+		return null
 	}
 
 	#begin(): boolean {
@@ -178,15 +204,28 @@ export class Subscriber implements Member, Disposable {
 
 	/** @returns the number of events written; null at the end of the items or after the stream is over */
 	async #send(items: Iterator<StreamItem>, most?: number): Promise<number | null> {
-		using _turn = await this.target.turn()
+		using turn = await this.target.turn(AT_ONCE)
 		if (this.#over) return null
+		this.#lacksRoom = turn === null
+		if (turn === null) return null
+		return this.#write(items, most)?.events ?? null
+	}
+
+	/** Writes under a turn that lasts. @returns whether there may be more items, and there is room for them */
+	#fill(items: Iterator<StreamItem>): boolean {
+		const written = this.#write(items)
+		this.#lacksRoom = written?.hasRoom === false
+		return written !== null && !this.#lacksRoom && !this.#over
+	}
+
+	#write(items: Iterator<StreamItem>, most?: number): { readonly events: number; readonly hasRoom: boolean } | null {
 		const chunk = takeChunk(items, this.target.encoding, most)
 		if (chunk === null) return null
-		this.target.sink.write(chunk.bytes)
+		const hasRoom = this.target.sink.write(chunk.bytes)
 		this.sent += chunk.events
 		this.#begun = true
 		if (this.#ending !== null) this.end(this.#ending)
-		return chunk.events
+		return { events: chunk.events, hasRoom }
 	}
 }
 

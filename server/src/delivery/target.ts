@@ -43,8 +43,12 @@ export interface StreamTarget {
 	 * @returns false to end the stream without writing anything
 	 */
 	begin?(ready: ReadyFrame): boolean
-	/** Resolves when it is this stream's turn and the connection has room; disposing the result passes the turn on. */
-	turn(): Promise<Disposable | null>
+	/**
+	 * Resolves when it is this stream's turn and the connection has room; disposing the result passes the turn on.
+	 *
+	 * @returns null when the signal aborted and there is no room
+	 */
+	turn(signal?: AbortSignal): Promise<Disposable | null>
 	/** Called after the last item was written. */
 	ended(end: EndFrame): void
 	/** Called when the stream failed after the event at `cursor`. */

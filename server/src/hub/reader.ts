@@ -142,7 +142,12 @@ export class PlanReader implements Disposable {
 		this.#headSeq = head?.head_seq ?? 0
 		if (head === null && this.#epoch !== null) return this.#finish(this.end('deleted', false))
 		const needsReady = this.#position === null || verdict.reset !== null || verdict.epoch !== this.#epoch
-		return this.#items(page, needsReady ? await this.#ready(page) : null)
+		return this.#items(page, needsReady ? await this.#ready(page) : this.#droppedReady())
+	}
+
+	/** Returns the `ready` frame of a page that was dropped before anything of it was consumed; its verdict is not given twice. */
+	#droppedReady(): StreamItem | null {
+		return this.#pendingReady === null ? null : { kind: 'frame', frame: this.#pendingReady }
 	}
 
 	/** Makes the final `end` frame. */

@@ -107,6 +107,35 @@ describe('calls in one frame of a tRPC WebSocket', () => {
 	})
 })
 
+describe('subscriptions on one socket that takes nothing', () => {
+	it('keep no page while they wait, and each has its ready frame and every event afterwards', { timeout: 60_000 }, async () => {
+		await using server = await startServer()
+		const client = new WebSocket(`${server.url.replace('http', 'ws')}/trpc`)
+		await once(client, 'open')
+		const [socket] = server.sockets
+		client.pause()
+		const params = { path: 'plans.events', input: { plan_id: 'p' } }
+		const ids = [1, 2, 3, 4, 5, 6]
+		client.send(JSON.stringify(ids.map((id) => ({ id, method: 'subscription', params }))))
+		await server.until(() => (socket?.writableLength ?? 0) > CONNECTION_LIMITS.sendBufferBytes, true)
+		const got = new Map<number, string[]>()
+		client.on('message', (data: Buffer) => {
+			const { id, result } = JSON.parse(String(data)) as {
+				id: number
+				result: { data?: { data: { frame?: string; seq?: number } } }
+			}
+			const item = result.data?.data
+			if (item !== undefined) got.set(id, [...(got.get(id) ?? []), item.frame ?? String(item.seq)])
+		})
+		client.resume()
+		const expected = ['ready', ...Array.from({ length: 80 }, (_, index) => String(index + 1))]
+		for (const id of ids) await server.until(() => got.get(id)?.length, expected.length)
+		for (const id of ids) expect(got.get(id)).toEqual(expected)
+		client.close()
+		await server.quiet()
+	})
+})
+
 describe('answers that nobody takes', () => {
 	const ask = async (server: StreamServer) => {
 		const socket = connect(server.port, '127.0.0.1')

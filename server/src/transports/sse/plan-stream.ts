@@ -78,8 +78,8 @@ export class SsePlanStream implements StreamTarget, SseContent {
 		return this.#dialect.heartbeat(this.plan_id, this.#subscriber?.cursor ?? '')
 	}
 
-	turn(): Promise<Disposable | null> {
-		return this.sink.turn()
+	turn(signal?: AbortSignal): Promise<Disposable | null> {
+		return this.sink.turn(signal)
 	}
 
 	end(reason: PlanstreamError): void {

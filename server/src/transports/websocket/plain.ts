@@ -107,8 +107,8 @@ class PlanSubscription implements StreamTarget, CarriedStream, Disposable {
 		return this.#subscriber?.delivered ?? 0
 	}
 
-	turn(): Promise<Disposable | null> {
-		return this.#session.accepted.turns.take()
+	turn(signal?: AbortSignal): Promise<Disposable | null> {
+		return this.#session.accepted.turns.take(signal)
 	}
 
 	end(reason: PlanstreamError): void {

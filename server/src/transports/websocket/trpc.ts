@@ -319,8 +319,8 @@ class TrpcSubscription implements StreamTarget, CarriedStream {
 		this.#release()
 	}
 
-	turn(): Promise<Disposable | null> {
-		return this.#socket.accepted.turns.take()
+	turn(signal?: AbortSignal): Promise<Disposable | null> {
+		return this.#socket.accepted.turns.take(signal)
 	}
 
 	/**
