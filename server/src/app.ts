@@ -1,3 +1,4 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { HttpBindings } from '@hono/node-server'
 import { PlanstreamError } from '@planstream/shared'
 import { archiveRoutes, contract } from '@planstream/shared/schemas'
@@ -15,6 +16,7 @@ import { assertScope, type OnProblem, reportFailures } from './api/procedure.js'
 import { ROUTES, restRoutes, toHonoPath } from './api/rest.js'
 import { createRouter, type Services } from './api/router.js'
 import type { Authenticator } from './auth/authenticator.js'
+import type { AnonymousClients } from './connections/anonymous.js'
 import { type AnswerBudget, HttpAnswer } from './connections/answer-budget.js'
 import type { ConnectionLimits } from './connections/connections.js'
 import { Fanout } from './delivery/fanout.js'
@@ -30,6 +32,8 @@ export interface AppOptions {
 	readonly services: Services
 	readonly artifacts: Artifacts
 	readonly authority: Authenticator
+	/** Counts those who have no key. @defaultValue null, on a server without keys */
+	readonly anonymous?: AnonymousClients | null
 	readonly limits: ConnectionLimits
 	/** Rejects while the server is not ready. */
 	readonly ready: () => Promise<unknown>
@@ -59,15 +63,15 @@ interface Env {
 
 type Routes = Hono<Env>
 
-export function createApp({ services, artifacts, authority, limits, ready, metrics }: AppOptions): App {
+export function createApp({ services, artifacts, authority, anonymous = null, limits, ready, metrics }: AppOptions): App {
 	const { draining, onProblem } = services
 	const getContext = ({ var: { principal, requestId } }: Context<Env>) => ({ principal, requestId })
 	const router = createRouter(services)
 	const fanout = new Fanout(services.hub, { ...services, clock: () => performance.now() })
-	const transport = { ...services, fanout, router, authority, limits, getContext }
+	const transport = { ...services, fanout, router, authority, anonymous, limits, getContext }
 	const open = createOpenRoutes(ready, services.answers)
 	const guarded: Routes = new Hono<Env>({ strict: false })
-	guarded.use(identify(authority))
+	guarded.use(identify(authority, anonymous))
 	guarded.route(
 		'/',
 		archives({ ...transport, artifacts, restore: (principal, archive) => services.executor.restore(principal, archive) }),
@@ -89,6 +93,7 @@ export function createApp({ services, artifacts, authority, limits, ready, metri
 	const app: Routes = new Hono<Env>({ strict: false })
 	answerFailures(app, onProblem)
 	app.use(originGuard(authority))
+	if (anonymous !== null) app.use(limitOpenRoutes(authority, anonymous))
 	app.get('/health/live', (context) => context.json({ status: 'live' }))
 	app.use(refuseWhile(draining))
 	const methods = listMethods([...app.routes, ...open.routes, ...guarded.routes])
@@ -105,7 +110,7 @@ export function createApp({ services, artifacts, authority, limits, ready, metri
 			if (!env.outgoing.headersSent) services.answers.add(new HttpAnswer(env.outgoing))
 			return response
 		},
-		...createUpgradeRouter({ upgrades, authority, onProblem }),
+		...createUpgradeRouter({ upgrades, authority, anonymous, onProblem }),
 		fanout,
 		routes: app.routes,
 	}
@@ -132,11 +137,47 @@ function createOpenRoutes(ready: AppOptions['ready'], answers: AnswerBudget): Ro
 	return open
 }
 
-function identify(authority: Authenticator): MiddlewareHandler<Env> {
+/** Limits the requests that are answered without a key. Health is not in the total, so that a flood does not make the server look dead. */
+function limitOpenRoutes(authority: Authenticator, anonymous: AnonymousClients): MiddlewareHandler<Env> {
+	return async ({ env: { incoming, outgoing }, req }, next) => {
+		const path = req.path.replace(/\/$/, '')
+		const isHealth = HEALTH.includes(path)
+		const isOpen = isHealth || req.method === 'OPTIONS' || DESCRIPTION_PATHS.includes(path)
+		if (isOpen && !(await hasKey(authority, incoming))) takeAnonymous(anonymous, incoming, outgoing, !isHealth)
+		await next()
+	}
+}
+
+async function hasKey(authority: Authenticator, { headers }: IncomingMessage): Promise<boolean> {
+	if (headers.authorization === undefined) return false
+	try {
+		await authority.identify({ via: 'http', headers, token: null }, null)
+		return true
+	} catch {
+		return false
+	}
+}
+
+function takeAnonymous(anonymous: AnonymousClients, incoming: IncomingMessage, outgoing: ServerResponse, isInTotal = true): void {
+	try {
+		anonymous.take(incoming, isInTotal)
+	} catch (refused) {
+		outgoing.setHeader('connection', 'close')
+		throw refused
+	}
+}
+
+function identify(authority: Authenticator, anonymous: AnonymousClients | null): MiddlewareHandler<Env> {
 	return async (context, next) => {
-		const { incoming, hostContext = null } = context.env
+		const { incoming, outgoing, hostContext = null } = context.env
 		const request = { via: 'http', headers: incoming.headers, token: null } as const
-		context.set('principal', await authority.identify(request, hostContext))
+		try {
+			context.set('principal', await authority.identify(request, hostContext))
+		} catch (refused) {
+			if (anonymous !== null) takeAnonymous(anonymous, incoming, outgoing)
+			throw refused
+		}
+		anonymous?.admit(incoming.socket)
 		await next()
 	}
 }
@@ -164,6 +205,7 @@ function refuseWhile(draining: AbortSignal): MiddlewareHandler {
 	}
 }
 
+const HEALTH: readonly string[] = ['/health/live', '/health/ready']
 const METRICS = '/metrics'
 /** Routes with answers large enough to compress on request. The others are small and often urgent. */
 const LARGE = [toHonoPath(contract['plans.history'].rest.path), toHonoPath(archiveRoutes.export.rest.path), ...DESCRIPTION_PATHS]

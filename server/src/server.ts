@@ -76,6 +76,8 @@ class ListeningServer implements RunningServer {
 		this.#file = file
 		this.#http = createHttpServer(planstream.listener)
 		planstream.attachWebSockets(this.#http)
+		const { anonymous } = planstream
+		if (anonymous !== null) this.#http.on('connection', (socket) => anonymous.add(socket))
 	}
 
 	get url(): string {

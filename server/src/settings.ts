@@ -2,6 +2,7 @@ import { PlanstreamError } from '@planstream/shared'
 import * as z from 'zod'
 import { isBaseUrl } from './agents/openai-compatible/openai-compatible-agent.js'
 import { isLoopback, LOOPBACK_HOSTS } from './auth/authenticator.js'
+import { isNetwork } from './connections/anonymous.js'
 import { LOG_LEVELS } from './ops/logger.js'
 
 /** Parses digits as a number within bounds; the message names the bounds. */
@@ -29,6 +30,11 @@ const variables = z.object({
 		)
 		.optional(),
 	PLANSTREAM_LIMITS: z.string().optional(),
+	PLANSTREAM_TRUSTED_PROXIES: z
+		.string()
+		.transform((text) => text.split(',').map((network) => network.trim()))
+		.refine((networks) => networks.every(isNetwork), 'must be networks such as 10.0.0.0/8 or addresses, with commas between')
+		.optional(),
 	PLANSTREAM_OLD_NODE: z
 		.enum(['0', '1'], { error: 'must be 1 to listen beyond this machine on a Node without security fixes, or 0' })
 		.default('0')
@@ -90,6 +96,8 @@ function findContradictions(given: NodeJS.ProcessEnv): Wrong[] {
 		'unless PLANSTREAM_API_KEYS names a key file: without keys this server only accepts requests from its own machine'
 	if (HOST !== undefined && !isLoopback(HOST))
 		wrong.push({ name: 'HOST', message: `must be one of ${LOOPBACK_HOSTS.join(', ')} ${unless}` })
+	if (given.PLANSTREAM_TRUSTED_PROXIES !== undefined)
+		wrong.push({ name: 'PLANSTREAM_TRUSTED_PROXIES', message: `must be absent ${unless}` })
 	if (PLANSTREAM_ORIGINS !== undefined) wrong.push({ name: 'PLANSTREAM_ORIGINS', message: `must be absent ${unless}` })
 	return wrong
 }

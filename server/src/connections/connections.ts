@@ -63,6 +63,8 @@ export interface ConnectionsOptions {
 	readonly draining: AbortSignal
 	/** Unix time in milliseconds. */
 	readonly clock: () => number
+	/** Whether a connection counts against the limit only once its peer is known. @defaultValue false */
+	readonly countsKnownOnly?: boolean
 }
 
 /** All open connections that carry streams, counted against one limit. */
@@ -70,12 +72,26 @@ export class Connections {
 	readonly #limit: number
 	readonly #draining: AbortSignal
 	readonly #open = new OpenSet<Connection>()
+	readonly #countsKnownOnly: boolean
+	/** Number of open connections whose peer is known. */
+	#known = 0
 	readonly #shared: SharedContext
 
-	constructor({ limit, draining, clock }: ConnectionsOptions) {
+	constructor({ limit, draining, clock, countsKnownOnly = false }: ConnectionsOptions) {
+		this.#countsKnownOnly = countsKnownOnly
 		this.#limit = limit
 		this.#draining = draining
-		this.#shared = { clock, close: (connection) => void this.#open.delete(connection) }
+		this.#shared = {
+			clock,
+			admit: () => {
+				if (countsKnownOnly) this.#assertPlace()
+				this.#known += 1
+			},
+			close: (connection) => {
+				this.#open.delete(connection)
+				if (connection.owner !== null) this.#known -= 1
+			},
+		}
 		setMaxListeners(0, draining)
 		draining.addEventListener('abort', () => this.#leave(draining.reason as PlanstreamError), { once: true })
 	}
@@ -86,10 +102,13 @@ export class Connections {
 			const message = 'The server is stopping and accepts no new connections. Reconnect in a moment.'
 			throw new PlanstreamError('draining', message, { retry_after_ms: RETRY_AFTER_MS })
 		}
-		if (this.#open.size >= this.#limit) {
-			const message = `The server has reached its limit of ${this.#limit} connections. Reconnect later.`
-			throw new PlanstreamError('too_many_connections', message, { limit: this.#limit, retry_after_ms: RETRY_AFTER_MS })
-		}
+		this.#assertPlace()
+	}
+
+	#assertPlace(): void {
+		if ((this.#countsKnownOnly ? this.#known : this.#open.size) < this.#limit) return
+		const message = `The server has reached its limit of ${this.#limit} connections. Reconnect later.`
+		throw new PlanstreamError('too_many_connections', message, { limit: this.#limit, retry_after_ms: RETRY_AFTER_MS })
 	}
 
 	/**
@@ -141,6 +160,8 @@ export class Connections {
 /** Resources that all connections share. */
 interface SharedContext {
 	readonly clock: () => number
+	/** @throws PlanstreamError `too_many_connections` */
+	readonly admit: () => void
 	readonly close: (connection: Connection) => void
 }
 
@@ -179,6 +200,7 @@ export class Connection implements Disposable, EventListenerObject {
 
 	/** Sets the authenticated peer. The connection now appears among its tenant's, and closes when the credentials expire. */
 	identify(owner: ConnectionOwner): void {
+		if (!this.#disposed && this.#owner === null) this.#shared.admit()
 		this.#owner = owner
 		if (!this.#disposed) owner.expired?.addEventListener('abort', this)
 	}

@@ -61,6 +61,7 @@ function toDraft({ component, status, detail }: ComponentHealth) {
 }
 
 const INTERVAL_MS = 5000
+const RECENT_MS = 1000
 
 export interface StoreWatchOptions {
 	readonly log: TailLog
@@ -72,6 +73,7 @@ export interface StoreWatchOptions {
 export class StoreWatch implements Disposable {
 	readonly #options: StoreWatchOptions
 	#timer: Disposable | null = null
+	#recent: Promise<void> | null = null
 	#stopped = false
 
 	constructor(options: StoreWatchOptions) {
@@ -93,6 +95,17 @@ export class StoreWatch implements Disposable {
 			reportStore(health, asPlanstreamError(thrown))
 			throw thrown
 		}
+	}
+
+	/** Does the same at most once a second, for whoever may ask without a key; in between the last result is repeated. */
+	checkSeldom(): Promise<void> {
+		if (this.#recent === null) {
+			this.#recent = this.check()
+			this.#options.schedule(() => {
+				this.#recent = null
+			}, RECENT_MS)
+		}
+		return this.#recent
 	}
 
 	[Symbol.dispose](): void {

@@ -43,6 +43,11 @@ export interface PlanstreamOptions extends AccessOptions {
 	readonly maxConnections?: number
 	/** What tenants, connections and anonymous clients may take: a JSON file that is read again when it changes, or its content. @defaultValue the documented limits */
 	readonly limits?: string | LimitsDocument | undefined
+	/**
+	 * With `apiKeys`, networks of proxies in CIDR notation whose `X-Forwarded-For` names the client, for limits per address.
+	 * @defaultValue none; clients with a private address then share the limits of all together
+	 */
+	readonly trustedProxies?: readonly string[] | undefined
 	/** Limits on how long plans are kept. */
 	readonly retention?: RetentionLimits
 	/** @defaultValue warnings and errors, on standard error */

@@ -6,6 +6,7 @@ import type { Hono } from 'hono'
 import { authenticateHostCalls, type OnProblem } from '../api/procedure.js'
 import { type AppRouter, createRouter, type Services } from '../api/router.js'
 import { type App, type AppBindings, createApp } from '../app.js'
+import { AnonymousClients, ClientAddresses, isNetwork } from '../connections/anonymous.js'
 import { AnswerBudget } from '../connections/answer-budget.js'
 import { CONNECTION_LIMITS, Connections } from '../connections/connections.js'
 import type { EventHandler } from '../hub/handlers.js'
@@ -92,7 +93,8 @@ export async function openPlanstream(
 		onProblem,
 		warn,
 	})
-	return new OpenPlanstream(options, { log, health, directory, access, limits, onProblem })
+	const anonymous = openAnonymous(options, limits, (message) => logger.info(message))
+	return new OpenPlanstream(options, { log, health, directory, access, limits, anonymous, onProblem })
 }
 
 /** Resources opened before the parts are assembled. */
@@ -102,7 +104,30 @@ interface Opened {
 	readonly directory: DataDirectory
 	readonly access: AccessControl
 	readonly limits: OpenLimits
+	/** null on a server without keys. */
+	readonly anonymous: AnonymousClients | null
 	readonly onProblem: OnProblem
+}
+
+/** @throws PlanstreamError `bad_request` for a trusted proxy that is no network */
+function openAnonymous(
+	{ apiKeys, trustedProxies = [] }: PlanstreamOptions,
+	{ limits }: OpenLimits,
+	inform: (message: string) => void,
+): AnonymousClients | null {
+	if (apiKeys === undefined) return null
+	if (trustedProxies.length === 0) {
+		inform(
+			'No proxy is trusted: clients without a key that come from a private address have only the limits of all together. Set PLANSTREAM_TRUSTED_PROXIES behind a proxy.',
+		)
+	}
+	const wrong = trustedProxies.find((network) => !isNetwork(network))
+	if (wrong !== undefined) {
+		const message = `The trusted proxy ${wrong} is not a network. Write an address, or a network such as 10.0.0.0/8.`
+		throw new PlanstreamError('bad_request', message, { path: 'trustedProxies' })
+	}
+	const clock = (): number => performance.now()
+	return new AnonymousClients({ limits: () => limits.anonymous, addresses: new ClientAddresses(trustedProxies), clock })
 }
 
 /** A complete server except for its port. */
@@ -113,6 +138,8 @@ export class OpenPlanstream implements Planstream {
 	readonly app: Hono<{ Bindings: HttpBindings }>
 	readonly listener: Planstream['listener']
 	readonly onProblem: OnProblem
+	/** Counts those who have no key; null on a server without keys. */
+	readonly anonymous: AnonymousClients | null
 	readonly #opened: Opened
 	readonly #connections: Connections
 	readonly #answers: AnswerBudget
@@ -131,7 +158,8 @@ export class OpenPlanstream implements Planstream {
 	constructor(options: PlanstreamOptions, opened: Opened) {
 		const { pingIntervalMs, compression } = CONNECTION_LIMITS
 		const { retention, maxConnections = 10_000, ...limits } = { pingIntervalMs, compression, ...options }
-		const { log, health, directory, access, onProblem } = opened
+		const { log, health, directory, access, anonymous, onProblem } = opened
+		this.anonymous = anonymous
 		const draining = this.#draining.signal
 		this.#opened = opened
 		this.onProblem = onProblem
@@ -148,7 +176,12 @@ export class OpenPlanstream implements Planstream {
 			schedule: processSchedule,
 			onProblem,
 		})
-		this.#connections = new Connections({ limit: maxConnections, draining, clock: Date.now })
+		this.#connections = new Connections({
+			limit: maxConnections,
+			draining,
+			clock: Date.now,
+			countsKnownOnly: anonymous !== null,
+		})
 		this.#answers = new AnswerBudget({
 			limits: () => opened.limits.limits.server,
 			stallTimeoutMs: CONNECTION_LIMITS.stallTimeoutMs,
@@ -171,8 +204,9 @@ export class OpenPlanstream implements Planstream {
 			services,
 			artifacts,
 			authority: access.authenticator,
+			anonymous,
 			limits: { ...CONNECTION_LIMITS, pingIntervalMs: limits.pingIntervalMs, compression: limits.compression },
-			ready: () => this.#store.check(),
+			ready: () => (anonymous === null ? this.#store.check() : this.#store.checkSeldom()),
 			metrics: () => formatMetrics(health, { ...this.report(), ...this.#countReaders(), ...this.#measureCaches() }),
 		})
 		const fetch = (request: Request, env: AppBindings) => this.#fetch(request, env)

@@ -3,13 +3,14 @@ import type { Socket } from 'node:net'
 import { asPlanstreamError, ERRORS, PlanstreamError } from '@planstream/shared'
 import { WebSocket, WebSocketServer } from 'ws'
 import { type Authenticator, chooseProtocol } from '../../auth/authenticator.js'
+import type { AnonymousClients } from '../../connections/anonymous.js'
 import { type AnswerBudget, socketProgress, type UnreadOutput } from '../../connections/answer-budget.js'
 import type { Connection, ConnectionEnds, ConnectionLimits, Connections, Transport } from '../../connections/connections.js'
 import { type SendBuffer, WriteQueue } from '../../connections/flow.js'
 import { Heartbeat } from '../../connections/liveness.js'
 import type { ByteSink } from '../../delivery/target.js'
 import type { Principal } from '../../hub/principal.js'
-import type { Schedule } from '../../ops/clock.js'
+import { processSchedule, type Schedule } from '../../ops/clock.js'
 import { chooseOffer, type DeflateOffer, WINDOW_BITS } from './deflate.js'
 import { encodeTextFrame, Framings, PLAIN, WITH_CONTEXT, WITHOUT_CONTEXT } from './frames.js'
 import { refuseUpgrade } from './upgrade.js'
@@ -107,6 +108,8 @@ function ignoreBrokenProtocol(): void {}
 
 export interface AcceptOptions {
 	readonly transport: Transport
+	/** Fragments of one message; more close the WebSocket. @defaultValue 16,384 */
+	readonly maxFragments?: number
 	/** Bytes of one frame from the client; a larger one closes the WebSocket. */
 	readonly maxFrameBytes: number
 	readonly connections: Connections
@@ -123,17 +126,27 @@ export interface AcceptOptions {
 export type Accept = (request: IncomingMessage, head: Buffer, serve: (accepted: AcceptedSocket) => void) => void
 
 const OFFERS = 'sec-websocket-extensions'
+const MAX_FRAGMENTS = 16 * 1024
 /** Clients must not refer to earlier messages, so that the server keeps no state for each of them. */
 const DEFLATE = { serverMaxWindowBits: WINDOW_BITS, clientNoContextTakeover: true } as const
 /** Stateless, so all connections share it. */
 const NOT_COMPRESSED = new Framings(PLAIN)
 
-export function acceptWebSockets({ transport, maxFrameBytes, connections, answers, limits, schedule }: AcceptOptions): Accept {
+export function acceptWebSockets({
+	transport,
+	maxFrameBytes,
+	maxFragments = MAX_FRAGMENTS,
+	connections,
+	answers,
+	limits,
+	schedule,
+}: AcceptOptions): Accept {
 	const options: AcceptedOptions = { ...limits, transport, connections, answers, schedule }
 	const server = new WebSocketServer({
 		noServer: true,
 		clientTracking: false,
 		maxPayload: maxFrameBytes,
+		maxFragments,
 		handleProtocols: chooseProtocol,
 		perMessageDeflate: limits.compression ? DEFLATE : false,
 	})
@@ -172,6 +185,36 @@ export interface WebSocketCredentials {
 	/** Key that the client sent over the WebSocket. */
 	readonly token?: string | undefined
 	readonly client: WebSocket
+	/** The request of the upgrade. */
+	readonly request: IncomingMessage
+	/** Counts those who have no key; null on a server without keys. */
+	readonly anonymous: AnonymousClients | null
+}
+
+/** Time for a refused client to answer the close frame, in milliseconds. */
+const REFUSED_CLOSE_MS = 1000
+
+/** Closes a refused WebSocket after what is written in this turn, and cuts it when the client does not close it too. */
+export function closeRefused(client: WebSocket, code?: number, reason?: string): void {
+	setImmediate(() => client.close(code, reason))
+	processSchedule(() => client.terminate(), REFUSED_CLOSE_MS)
+}
+
+/** The parts of a WebSocket of `ws` that hold its limits; `ws` has no other way to change them. */
+interface LimitedReceiver {
+	readonly _receiver: {
+		_maxPayload: number
+		_maxFragments: number
+		readonly _extensions?: Readonly<Record<string, { _maxPayload: number }>>
+	}
+}
+
+/** Lets a client send larger messages from now on. */
+export function raiseFrameLimit(client: WebSocket, maxFrameBytes: number): void {
+	const { _receiver: receiver } = client as unknown as LimitedReceiver
+	receiver._maxPayload = maxFrameBytes
+	receiver._maxFragments = MAX_FRAGMENTS
+	for (const extension of Object.values(receiver._extensions ?? {})) extension._maxPayload = maxFrameBytes
 }
 
 /**
@@ -180,12 +223,16 @@ export interface WebSocketCredentials {
  *
  * @throws PlanstreamError `unauthorized`
  */
-export async function resolveToken({ authority, headers, token, client }: WebSocketCredentials): Promise<Principal> {
+export async function resolveToken(credentials: WebSocketCredentials): Promise<Principal> {
+	const { authority, headers, token, client, request, anonymous } = credentials
 	try {
-		return await authority.identify({ via: 'websocket', headers, token: token ?? null }, null)
+		const principal = await authority.identify({ via: 'websocket', headers, token: token ?? null }, null)
+		anonymous?.admit(request.socket)
+		return principal
 	} catch (thrown) {
 		const { code } = asPlanstreamError(thrown)
-		setImmediate(() => client.close(ERRORS[code].close, code))
+		anonymous?.count(request)
+		closeRefused(client, ERRORS[code].close, code)
 		throw thrown
 	}
 }

@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { ERRORS, type Json, type ParsedSubscribeInput, PlanstreamError, SYSTEM_PLAN_ID } from '@planstream/shared'
 import { type ClientMessage, clientMessage, planInput } from '@planstream/shared/schemas'
 import { v7 as uuidv7 } from 'uuid'
@@ -7,6 +7,7 @@ import { checkJson, parseJson, readClientId, toReadRequest } from '../../api/inp
 import { assertAllowed, type OnProblem, reportFailures } from '../../api/procedure.js'
 import { type QueryParameters, readQuery } from '../../api/rest.js'
 import type { Authenticator } from '../../auth/authenticator.js'
+import type { AnonymousClients } from '../../connections/anonymous.js'
 import type { AnswerBudget } from '../../connections/answer-budget.js'
 import type { CarriedStream, ConnectionLimits, Connections } from '../../connections/connections.js'
 import { ReadGate } from '../../connections/flow.js'
@@ -16,7 +17,7 @@ import type { Principal } from '../../hub/principal.js'
 import type { ReadOptions } from '../../hub/reader.js'
 import { encodeItem } from '../../hub/stream.js'
 import type { Schedule } from '../../ops/clock.js'
-import { type AcceptedSocket, acceptWebSockets, resolveToken, type WebSocketCredentials } from './connection.js'
+import { type AcceptedSocket, acceptWebSockets, closeRefused, resolveToken, type WebSocketCredentials } from './connection.js'
 import { createMessageEncoding } from './frames.js'
 import type { Upgrade } from './upgrade.js'
 
@@ -275,37 +276,46 @@ export interface PlainWebSocketOptions {
 	readonly answers: AnswerBudget
 	readonly limits: ConnectionLimits
 	readonly authority: Authenticator
+	/** Counts those who have no key; null on a server without keys. */
+	readonly anonymous: AnonymousClients | null
 	readonly schedule: Schedule
 	readonly onProblem: OnProblem
 }
 
 /** Serves the plain WebSocket: one event or control frame per text frame, and actions in JSON. */
 export function plainWebSocket(options: PlainWebSocketOptions): Upgrade {
-	const { limits, authority, fanout, onProblem } = options
+	const { limits, authority, anonymous, fanout, onProblem } = options
 	const accept = acceptWebSockets({ ...options, transport: 'websocket', maxFrameBytes: MAX_MESSAGE_BYTES })
 	const service = { fanout, heartbeatMs: limits.pingIntervalMs, onProblem }
-	const serve = async (accepted: AcceptedSocket, headers: IncomingHttpHeaders, address: WebSocketAddress): Promise<void> => {
+	const serve = async (accepted: AcceptedSocket, request: IncomingMessage, address: WebSocketAddress): Promise<void> => {
 		const { client } = accepted
 		client.pause()
-		const principal = await authenticate(accepted, { authority, headers, client })
+		const principal = await authenticate(accepted, { authority, headers: request.headers, client, request, anonymous }, address)
 		client.resume()
 		if (principal === null || client.readyState !== client.OPEN) return
-		const { tenant, expired } = principal
-		accepted.connection.identify({ tenant, client_id: address.client_id, expired })
 		void new WebSocketSession(accepted, service, principal).serve(address.plan_ids)
 	}
 	return (request, _socket, head) => {
 		const address = readAddress(request.url ?? '')
-		accept(request, head, (accepted) => void serve(accepted, request.headers, address))
+		accept(request, head, (accepted) => void serve(accepted, request, address))
 	}
 }
 
 /** Authenticates the client. On failure it sends the reason in a last frame and returns null. */
-async function authenticate(accepted: AcceptedSocket, credentials: WebSocketCredentials): Promise<Principal | null> {
+async function authenticate(
+	accepted: AcceptedSocket,
+	credentials: WebSocketCredentials,
+	{ client_id }: WebSocketAddress,
+): Promise<Principal | null> {
 	try {
-		return await resolveToken(credentials)
+		const principal = await resolveToken(credentials)
+		const { tenant, expired } = principal
+		if (accepted.client.readyState === accepted.client.OPEN) accepted.connection.identify({ tenant, client_id, expired })
+		return principal
 	} catch (thrown) {
-		accepted.send(encodeProblem(toTypedError(thrown)))
+		const error = toTypedError(thrown)
+		accepted.send(encodeProblem(error))
+		closeRefused(accepted.client, ERRORS[error.code].close, error.code)
 		return null
 	}
 }

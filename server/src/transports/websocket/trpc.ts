@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import type { IncomingMessage } from 'node:http'
-import { type EndFrame, ERRORS, PlanstreamError } from '@planstream/shared'
+import { asPlanstreamError, type EndFrame, ERRORS, PlanstreamError } from '@planstream/shared'
 import { callTRPCProcedure, TRPCError, type TRPCProcedureType } from '@trpc/server'
 import { parseConnectionParamsFromUnknown, type TRPCRequestInfo } from '@trpc/server/http'
 import { parseTRPCMessage, type TRPCClientOutgoingMessage } from '@trpc/server/rpc'
@@ -11,6 +11,7 @@ import type { AnswerTurns, Context, OnProblem } from '../../api/procedure.js'
 import type { AppRouter } from '../../api/router.js'
 import { createStreamController, PlanEvents } from '../../api/streams.js'
 import type { Authenticator } from '../../auth/authenticator.js'
+import type { AnonymousClients } from '../../connections/anonymous.js'
 import type { AnswerBudget } from '../../connections/answer-budget.js'
 import type { CarriedStream, ConnectionLimits, Connections } from '../../connections/connections.js'
 import { CallLimiter, ReadGate, WriteQueue } from '../../connections/flow.js'
@@ -19,7 +20,7 @@ import type { ByteSink, Encoding, StreamTarget } from '../../delivery/target.js'
 import { encodeItem, getResumeCursor } from '../../hub/stream.js'
 import type { Schedule } from '../../ops/clock.js'
 import { addLastEventId, type FailedCall, isObject, MAX_BATCH_CALLS, NO_CALL, TrpcFailures } from '../trpc-errors.js'
-import { type AcceptedSocket, acceptWebSockets, resolveToken } from './connection.js'
+import { type AcceptedSocket, acceptWebSockets, closeRefused, raiseFrameLimit, resolveToken } from './connection.js'
 import { createMessageEncoding, type Framing } from './frames.js'
 import type { Upgrade } from './upgrade.js'
 
@@ -157,7 +158,8 @@ class TrpcSocket {
 		})
 		this.#context.catch((thrown: unknown) => {
 			this.refuse({ id: null }, thrown, NO_CALL)
-			setImmediate(() => this.accepted.client.close())
+			const { code } = asPlanstreamError(thrown)
+			closeRefused(this.accepted.client, code === 'too_many_connections' ? ERRORS[code].close : undefined)
 		})
 	}
 
@@ -431,6 +433,9 @@ function readHead(message: unknown): RequestHead | null {
 
 /** A mutation may carry a whole plan, so a frame may be as large as a request's body. */
 const MAX_FRAME_BYTES = 1024 * 1024
+/** Limits of the first message of a client without a key, which holds its key. */
+const MAX_FIRST_BYTES = 4096
+const MAX_FIRST_FRAGMENTS = 8
 
 export interface TrpcWebSocketOptions {
 	readonly router: AppRouter
@@ -439,24 +444,32 @@ export interface TrpcWebSocketOptions {
 	readonly answers: AnswerBudget
 	readonly limits: ConnectionLimits
 	readonly authority: Authenticator
+	/** Counts those who have no key; null on a server without keys. */
+	readonly anonymous: AnonymousClients | null
 	readonly schedule: Schedule
 	readonly onProblem: OnProblem
 }
 
 /** Serves tRPC over WebSocket. */
 export function trpcWebSocket(options: TrpcWebSocketOptions): Upgrade {
-	const { router, fanout, limits, authority, schedule, onProblem } = options
-	const accept = acceptWebSockets({ ...options, transport: 'trpc-websocket', maxFrameBytes: MAX_FRAME_BYTES })
+	const { router, fanout, limits, authority, anonymous, schedule, onProblem } = options
+	const shared = { ...options, transport: 'trpc-websocket' } as const
+	const acceptKnown = acceptWebSockets({ ...shared, maxFrameBytes: MAX_FRAME_BYTES })
+	const acceptStranger = acceptWebSockets({ ...shared, maxFrameBytes: MAX_FIRST_BYTES, maxFragments: MAX_FIRST_FRAGMENTS })
 	const service = { router, fanout, failures: new TrpcFailures(router, onProblem) }
 	return (request, _socket, head) => {
 		const named = readUrlClientId(request.url)
+		const expectsParams = announcesCredentials(request)
+		const isStranger = expectsParams && anonymous !== null
+		const accept = isStranger ? acceptStranger : acceptKnown
 		accept(request, head, (accepted) => {
 			const { client, connection } = accepted
-			const expectsParams = announcesCredentials(request)
+			// Messages that follow the first one in the same packet are read before its key is looked up.
+			if (isStranger) client.once('message', () => raiseFrameLimit(client, MAX_FRAME_BYTES))
 			const stopWaiting = expectsParams ? expectCredentials(client, schedule, limits.credentialsTimeoutMs) : undefined
 			const { headers } = request
 			const authenticate: Authenticate = async (params) => {
-				const principal = await resolveToken({ authority, headers, token: params?.token, client })
+				const principal = await resolveToken({ authority, headers, token: params?.token, client, request, anonymous })
 				stopWaiting?.()
 				const { tenant, expired } = principal
 				const client_id = named ?? readClientId(params?.client_id)
@@ -476,7 +489,10 @@ function announcesCredentials({ url = '' }: IncomingMessage): boolean {
 
 /** Closes the WebSocket when credentials do not arrive in time; tRPC itself would wait forever. @returns ends the wait */
 function expectCredentials(client: WebSocket, schedule: Schedule, timeoutMs: number): () => void {
-	const timer = schedule(() => client.close(ERRORS.unauthorized.close, 'connectionParams did not come in time'), timeoutMs)
+	const timer = schedule(
+		() => closeRefused(client, ERRORS.unauthorized.close, 'connectionParams did not come in time'),
+		timeoutMs,
+	)
 	const stop = (): void => timer[Symbol.dispose]()
 	client.once('close', stop)
 	return stop

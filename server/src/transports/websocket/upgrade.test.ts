@@ -11,6 +11,7 @@ function routeAndReset(url: string, upgrade: Upgrade) {
 	const { upgrade: listener } = createUpgradeRouter({
 		upgrades: { '/there': upgrade },
 		authority: LOCAL_AUTHENTICATOR,
+		anonymous: null,
 		onProblem: (message) => void problems.push(message),
 	})
 	const request = Object.assign(

@@ -5,6 +5,7 @@ import { toProblemResponse } from '../../api/errors.js'
 import { type OnProblem, reportFailures } from '../../api/procedure.js'
 import { createRequestId, REQUEST_ID } from '../../api/response-headers.js'
 import { type Authenticator, assertSingleHeaders } from '../../auth/authenticator.js'
+import type { AnonymousClients } from '../../connections/anonymous.js'
 
 /**
  * Takes over a connection after its HTTP upgrade.
@@ -17,6 +18,8 @@ export interface UpgradeOptions {
 	/** Keyed by path; `{name}` stands for one segment. */
 	readonly upgrades: Readonly<Record<string, Upgrade>>
 	readonly authority: Authenticator
+	/** Counts those who have no key; null on a server without keys. */
+	readonly anonymous: AnonymousClients | null
 	readonly onProblem: OnProblem
 }
 
@@ -28,12 +31,14 @@ export interface UpgradeRouter {
 }
 
 /** Routes the upgrades of an HTTP server by their path. */
-export function createUpgradeRouter({ upgrades, authority, onProblem }: UpgradeOptions): UpgradeRouter {
+export function createUpgradeRouter({ upgrades, authority, anonymous, onProblem }: UpgradeOptions): UpgradeRouter {
 	const upgrade: UpgradeRouter['upgrade'] = (request, socket, head) => {
 		socket.on('error', ignoreReset)
 		try {
 			assertSingleHeaders(request)
 			authority.checkOrigin(request)
+			anonymous?.add(request.socket)
+			anonymous?.assertRoom(request)
 			getUpgrade(getPath(request.url ?? '/'), upgrades)(request, socket, head)
 		} catch (thrown) {
 			const requestId = createRequestId()
