@@ -208,7 +208,7 @@ function refuseWhile(draining: AbortSignal): MiddlewareHandler {
 const HEALTH: readonly string[] = ['/health/live', '/health/ready']
 const METRICS = '/metrics'
 /** Routes with answers large enough to compress on request. The others are small and often urgent. */
-const LARGE = [toHonoPath(contract['plans.history'].rest.path), toHonoPath(archiveRoutes.export.rest.path), ...DESCRIPTION_PATHS]
+const LARGE = [toHonoPath(contract['plans.history'].rest.path), toHonoPath(archiveRoutes.export.rest.path)]
 const INDEX = {
 	name: 'planstream',
 	health: ['/health/live', '/health/ready'],

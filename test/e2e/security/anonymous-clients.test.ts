@@ -170,3 +170,21 @@ it('a server without keys has none of these limits', async () => {
 	expect(first.destroyed).toBe(false)
 	first.destroy()
 })
+
+it('the descriptions are compressed once and are not sent again to who has them', async () => {
+	await using server = await start()
+	for (const path of ['/docs', '/openapi.json', '/asyncapi.json']) {
+		const plain = await sendRequest(server, path)
+		const packed = await sendRequest(server, path, { headers: { 'accept-encoding': 'br, gzip' } })
+		expect([plain.status, plain.headers['content-encoding'], packed.headers['content-encoding']]).toEqual([
+			200,
+			undefined,
+			'gzip',
+		])
+		expect(Number(packed.headers['content-length'] ?? packed.text.length)).toBeLessThan(plain.text.length / 2)
+		const again = await sendRequest(server, path, { headers: { 'if-none-match': plain.headers.etag ?? '' } })
+		expect([again.status, again.text]).toEqual([304, ''])
+		const refusing = await sendRequest(server, path, { headers: { 'accept-encoding': 'gzip;q=0' } })
+		expect(refusing.headers['content-encoding']).toBeUndefined()
+	}
+})
