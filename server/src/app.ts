@@ -9,7 +9,7 @@ import { METHOD_NAME_ALL } from 'hono/router'
 import { archives } from './api/archives.js'
 import { ARTIFACT_PATH, artifactRoutes } from './api/artifacts.js'
 import { answerOptions, originGuard } from './api/cors.js'
-import { DESCRIPTION_PATHS, descriptions } from './api/descriptions.js'
+import { DESCRIPTION_PATHS, type DocsAccess, descriptions } from './api/descriptions.js'
 import { toProblemResponse, toTrpcProblemResponse, toTypedError, toUnavailableResponse } from './api/errors.js'
 import { readTextBody } from './api/input.js'
 import { assertScope, type OnProblem, reportFailures } from './api/procedure.js'
@@ -34,6 +34,8 @@ export interface AppOptions {
 	readonly authority: Authenticator
 	/** Counts those who have no key. @defaultValue null, on a server without keys */
 	readonly anonymous?: AnonymousClients | null
+	/** @defaultValue `'public'` */
+	readonly docs?: DocsAccess
 	readonly limits: ConnectionLimits
 	/** Rejects while the server is not ready. */
 	readonly ready: () => Promise<unknown>
@@ -63,19 +65,30 @@ interface Env {
 
 type Routes = Hono<Env>
 
-export function createApp({ services, artifacts, authority, anonymous = null, limits, ready, metrics }: AppOptions): App {
+export function createApp({
+	services,
+	artifacts,
+	authority,
+	anonymous = null,
+	docs = 'public',
+	limits,
+	ready,
+	metrics,
+}: AppOptions): App {
 	const { draining, onProblem } = services
 	const getContext = ({ var: { principal, requestId } }: Context<Env>) => ({ principal, requestId })
 	const router = createRouter(services)
 	const fanout = new Fanout(services.hub, { ...services, clock: () => performance.now() })
 	const transport = { ...services, fanout, router, authority, anonymous, limits, getContext }
 	const open = createOpenRoutes(ready, services.answers)
+	if (docs === 'public') open.route('/', descriptions())
 	const guarded: Routes = new Hono<Env>({ strict: false })
 	guarded.use(identify(authority, anonymous))
 	guarded.route(
 		'/',
 		archives({ ...transport, artifacts, restore: (principal, archive) => services.executor.restore(principal, archive) }),
 	)
+	if (docs === 'key') guarded.route('/', descriptions())
 	guarded.use(readTextBody())
 	guarded.get('/', (context) => {
 		assertScope(context.var.principal, 'plans:read', 'The list of addresses')
@@ -133,7 +146,6 @@ function createOpenRoutes(ready: AppOptions['ready'], answers: AnswerBudget): Ro
 		answers.assertRoom()
 		await next()
 	})
-	open.route('/', descriptions())
 	return open
 }
 

@@ -70,6 +70,7 @@ async function startWithSettings(settings: Settings, agents: readonly Agent[]): 
 			apiKeys: settings.PLANSTREAM_API_KEYS,
 			origins: settings.PLANSTREAM_ORIGINS,
 			limits: settings.PLANSTREAM_LIMITS,
+			docs: settings.PLANSTREAM_DOCS,
 			trustedProxies: settings.PLANSTREAM_TRUSTED_PROXIES,
 			allowOldNode: settings.PLANSTREAM_OLD_NODE,
 			store: { kind: 'sqlite', directory: settings.PLANSTREAM_DATA },

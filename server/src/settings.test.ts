@@ -16,6 +16,7 @@ describe('settings', () => {
 		expect(parseSettings({ PATH: '/bin', PORT: '' })).toEqual({
 			HOST: '127.0.0.1',
 			PORT: 3000,
+			PLANSTREAM_DOCS: 'public',
 			PLANSTREAM_OLD_NODE: false,
 			PLANSTREAM_DATA: '.planstream',
 			PLANSTREAM_SCRIPTED: false,

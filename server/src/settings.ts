@@ -1,6 +1,7 @@
 import { PlanstreamError } from '@planstream/shared'
 import * as z from 'zod'
 import { isBaseUrl } from './agents/openai-compatible/openai-compatible-agent.js'
+import { DOCS_ACCESS } from './api/descriptions.js'
 import { isLoopback, LOOPBACK_HOSTS } from './auth/authenticator.js'
 import { isNetwork } from './connections/anonymous.js'
 import { LOG_LEVELS } from './ops/logger.js'
@@ -30,6 +31,7 @@ const variables = z.object({
 		)
 		.optional(),
 	PLANSTREAM_LIMITS: z.string().optional(),
+	PLANSTREAM_DOCS: z.enum(DOCS_ACCESS, { error: `must be one of ${DOCS_ACCESS.join(', ')}` }).default('public'),
 	PLANSTREAM_TRUSTED_PROXIES: z
 		.string()
 		.transform((text) => text.split(',').map((network) => network.trim()))

@@ -10,6 +10,10 @@ const DESCRIPTIONS = {
 	'/docs': ['reference.html', 'text/html; charset=utf-8'],
 } as const
 
+/** Who may read the descriptions: everybody, whoever has a key, or nobody. */
+export const DOCS_ACCESS = ['public', 'key', 'off'] as const
+export type DocsAccess = (typeof DOCS_ACCESS)[number]
+
 export const DESCRIPTION_PATHS = Object.keys(DESCRIPTIONS)
 
 /** Serves the descriptions of the server, which the build makes from the contract, for programs and for people. */

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { HttpBindings } from '@hono/node-server'
 import type { EventType } from '@planstream/shared'
 import type { Hono } from 'hono'
+import type { DocsAccess } from '../api/descriptions.js'
 import type { AppRouter } from '../api/router.js'
 import type { EventHandler } from '../hub/handlers.js'
 import type { Hub } from '../hub/hub.js'
@@ -43,6 +44,8 @@ export interface PlanstreamOptions extends AccessOptions {
 	readonly maxConnections?: number
 	/** What tenants, connections and anonymous clients may take: a JSON file that is read again when it changes, or its content. @defaultValue the documented limits */
 	readonly limits?: string | LimitsDocument | undefined
+	/** Who may read `/docs`, `/openapi.json` and `/asyncapi.json`: everybody, whoever has a key, or nobody. @defaultValue `'public'` */
+	readonly docs?: DocsAccess | undefined
 	/**
 	 * With `apiKeys`, networks of proxies in CIDR notation whose `X-Forwarded-For` names the client, for limits per address.
 	 * @defaultValue none; clients with a private address then share the limits of all together

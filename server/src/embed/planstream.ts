@@ -205,6 +205,7 @@ export class OpenPlanstream implements Planstream {
 			artifacts,
 			authority: access.authenticator,
 			anonymous,
+			docs: options.docs ?? 'public',
 			limits: { ...CONNECTION_LIMITS, pingIntervalMs: limits.pingIntervalMs, compression: limits.compression },
 			ready: () => (anonymous === null ? this.#store.check() : this.#store.checkSeldom()),
 			metrics: () => formatMetrics(health, { ...this.report(), ...this.#countReaders(), ...this.#measureCaches() }),

@@ -188,3 +188,15 @@ it('the descriptions are compressed once and are not sent again to who has them'
 		expect(refusing.headers['content-encoding']).toBeUndefined()
 	}
 })
+
+it.each([
+	['public', 200, 200],
+	['key', 401, 200],
+	['off', 401, 404],
+] as const)('the descriptions are for whom the setting says: %s', async (docs, without, withKey) => {
+	await using server = await start({ docs })
+	for (const path of ['/docs', '/openapi.json', '/asyncapi.json']) {
+		expect((await sendRequest(server, path)).status).toBe(without)
+		expect((await sendRequest(server, path, { headers: bearer(server.keys.reader) })).status).toBe(withKey)
+	}
+})
