@@ -73,7 +73,7 @@ async function readAll({
 	})().finally(() => {
 		running = false
 	})
-	reading.catch(() => {}) // // awaited below
+	reading.catch(() => {}) // awaited below
 	for (await settled(); running; await settled()) {
 		const before = clock.now()
 		while (clock.pending > 0 && clock.now() - before < 10_000) {

@@ -5,7 +5,7 @@ import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { execute, root } from '../support/packages/packed-packages.js'
 
-/** Lines to add to each file, before the first line that begins with `before`. */
+/** Lines to add to each file, before the first line that starts with `before`. */
 type Edits = Readonly<Record<string, readonly (readonly [before: string, lines: string])[]>>
 
 const EVENT_TYPE: Edits = {
@@ -69,8 +69,8 @@ beforeAll(async () => {
 }, 600_000)
 afterAll(() => rm(copy, { recursive: true, force: true }))
 
-describe('a type of event and a procedure, added as CONTRIBUTING says', () => {
-	it('touch three sources each and three tests, besides what is generated', () => {
+describe('an event type and a procedure added as CONTRIBUTING says', () => {
+	it('change three sources each and three tests, besides generated files', () => {
 		const changed = [...readFiles()].filter(([file, text]) => before.get(file) !== text).map(([file]) => file)
 		const generated = changed.filter((file) => file.startsWith('client/src/generated/') || file === 'PROTOCOL.md')
 		const written = changed.filter((file) => !generated.includes(file))
@@ -78,11 +78,11 @@ describe('a type of event and a procedure, added as CONTRIBUTING says', () => {
 		expect(written).toHaveLength(9)
 	})
 
-	it('compile with all tests', async () => {
+	it('compile together with all tests', async () => {
 		await run('check:types')
 	}, 600_000)
 
-	it('come into the SDK', () => {
+	it('appear in the SDK', () => {
 		expect(read('client/src/generated/event-helpers.ts')).toContain(
 			`	/** Publishes \`step_note\`. A remark on the step. */
 	stepNote(
@@ -97,7 +97,7 @@ describe('a type of event and a procedure, added as CONTRIBUTING says', () => {
 		)
 	})
 
-	it('come into the documents', () => {
+	it('appear in the documents', () => {
 		expect(read('PROTOCOL.md')).toContain('| `step_note` | step | A remark on the step. |')
 		expect(read('PROTOCOL.md')).toContain('| `GET /api/v1/plans/{plan_id}/count` | `plans.count` | `plans:read` |')
 		expect(JSON.parse(read('server/dist/descriptions/openapi.json'))).toHaveProperty(
@@ -110,7 +110,7 @@ describe('a type of event and a procedure, added as CONTRIBUTING says', () => {
 	})
 })
 
-/** Copies this repository with what was built of it, so that only what changes is built again. */
+/** Copies this repository with its build output, so that only what changes is built again. */
 function copyRepository(): void {
 	const leftOut = ['.git', '.planstream', 'node_modules', 'release'].map((name) => path.join(root, name))
 	cpSync(root, copy, { recursive: true, preserveTimestamps: true, filter: (file) => !leftOut.includes(file) })
@@ -124,7 +124,7 @@ function copyRepository(): void {
 	symlinkSync(path.join(copy, 'cli'), path.join(modules, 'planstream'))
 }
 
-/** Runs a script of the copy; a failure is thrown with what the script printed. */
+/** Runs a script of the copy, and throws with its output when it fails. */
 async function run(script: string): Promise<void> {
 	await execute('npm', ['run', script], { cwd: copy }).catch((error: { stdout: string; stderr: string }) => {
 		throw new Error(error.stdout + error.stderr)
@@ -146,7 +146,7 @@ function read(file: string): string {
 	return readFileSync(path.join(copy, file), 'utf8')
 }
 
-/** The files of the copy that git would hold, with their texts. */
+/** Reads the files of the copy that git would track. */
 function readFiles(): Map<string, string> {
 	const files = readdirSync(copy, { recursive: true, withFileTypes: true })
 		.filter((entry) => entry.isFile())

@@ -7,7 +7,7 @@ import { researchPlan } from '../../server/src/agents/research/research-plan.js'
 import { runSteps } from '../support/agents/run-steps.js'
 import { readDocument, root } from './documents.js'
 
-/** The questions that the demo asks of these documents. */
+/** The questions that the demo asks about these documents. */
 function demoQuestions(): string[] {
 	const [, list = ''] = /const QUESTIONS = \[([\s\S]*?)\]/.exec(readDocument('cli/src/commands/demo.ts')) ?? []
 	return [...list.matchAll(/'([^']+)'/g)].map(([, question = '']) => question)
@@ -20,7 +20,7 @@ const OTHERS = [
 	'What is an agent given, and how does it fail?',
 ]
 
-describe('The documentation as a corpus', () => {
+describe('the documentation as a corpus', () => {
 	it('answers the questions of the demo, and others, with quotes from at least two pages each', async () => {
 		const questions = demoQuestions()
 		expect(questions.length).toBeGreaterThan(0)

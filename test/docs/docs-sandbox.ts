@@ -6,17 +6,20 @@ import { promisify } from 'node:util'
 import ts from 'typescript'
 import { root } from './documents.js'
 
-/** What the documents say the server's address is. */
+/** The address of the server in the documents. */
 const WRITTEN = 'http://localhost:3000'
 
 export const hasCurl = spawnSync('curl', ['--version']).status === 0
 
-/** A folder below the repository, where Node finds the packages, with the server of a document and what is run against it. */
+/**
+ * Runs programs of the documents in a folder below the repository, where Node resolves the packages, against the server of a
+ * document.
+ */
 export class DocsSandbox implements AsyncDisposable {
 	readonly #folder: string
 	readonly #server: ChildProcess
 	#files = 0
-	/** Where the server listens in truth. */
+	/** The actual address of the server. */
 	url = ''
 
 	private constructor(server: string) {
@@ -25,19 +28,19 @@ export class DocsSandbox implements AsyncDisposable {
 		this.#server = this.#start(server.replace('port: 3000', 'port: 0'))
 	}
 
-	/** Resolves when the server of a document says that it listens. */
+	/** Resolves when the server of a document prints that it listens. */
 	static async serve(source = ''): Promise<DocsSandbox> {
-		const workbench = new DocsSandbox(source)
-		const { stdout } = workbench.#server
+		const sandbox = new DocsSandbox(source)
+		const { stdout } = sandbox.#server
 		if (stdout === null) throw new Error('the output of the server is piped')
 		for await (const line of createInterface({ input: stdout })) {
-			workbench.url = /^listening on (\S+)$/.exec(line)?.[1] ?? ''
-			return workbench
+			sandbox.url = /^listening on (\S+)$/.exec(line)?.[1] ?? ''
+			return sandbox
 		}
 		throw new Error('The server ended before it listened.')
 	}
 
-	/** Runs a program against the server and gives what it printed, once it has ended by itself. */
+	/** Runs a program against the server and returns its output once it has exited. */
 	async outputOf(source = ''): Promise<string> {
 		const program = this.#start(source.replaceAll(WRITTEN, this.url))
 		let output = ''
@@ -49,7 +52,7 @@ export class DocsSandbox implements AsyncDisposable {
 		return output
 	}
 
-	/** Runs lines for a shell against the server and gives what they printed. */
+	/** Runs shell commands against the server and returns their output. */
 	async shell(lines = ''): Promise<string> {
 		const { stdout } = await promisify(execFile)('bash', ['-c', lines.replaceAll(WRITTEN, this.url)])
 		return stdout
@@ -62,7 +65,7 @@ export class DocsSandbox implements AsyncDisposable {
 		rmSync(this.#folder, { recursive: true, force: true })
 	}
 
-	/** A program of a document as a process of its own. */
+	/** Starts a program of a document in its own process. */
 	#start(source: string): ChildProcess {
 		this.#files += 1
 		const file = `${this.#folder}/program-${this.#files}.mjs`

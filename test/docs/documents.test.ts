@@ -7,20 +7,20 @@ import { blocksIn, listDocuments, readDocument, root } from './documents.js'
 
 const LINK = /\[[^\]]*\]\(([^)\s]+)\)/g
 
-describe('The documentation', () => {
-	it.each(listDocuments())('%s links to files that are there', (document) => {
+describe('the documentation', () => {
+	it.each(listDocuments())('links only to existing files in %s', (document) => {
 		const folder = path.dirname(root + document)
 		const targets = [...readDocument(document).matchAll(LINK)].map(([, target = '']) => target.split('#', 1)[0] ?? '')
 		const files = targets.filter((target) => target !== '' && !/^https?:/.test(target))
 		expect(files.filter((file) => !existsSync(path.join(folder, file)))).toEqual([])
 	})
 
-	it.each(DOCUMENTS)('%s has the tables that the code gives', (document) => {
+	it.each(DOCUMENTS)('has the generated tables in %s', (document) => {
 		const text = readDocument(document)
 		expect(fillDocument(text, makeTables(root))).toBe(text)
 	})
 
-	it('has no block in a language that no test looks at', () => {
+	it('has no code block in a language that no test covers', () => {
 		const known = ['ts', 'tsx', 'json', 'sh', 'text', 'nginx'].flatMap((language) => blocksIn(language))
 		const places = new Set(known.map(({ place }) => place))
 		const fences = listDocuments().flatMap((document) => [...readDocument(document).matchAll(/^```\w+$/gm)])

@@ -1,17 +1,17 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-/** The repository, with a slash at its end. */
+/** The path of the repository, with a trailing slash. */
 export const root = fileURLToPath(new URL('../..', import.meta.url))
 
 export interface Block {
-	/** Where it begins, as `README.md:12`. */
+	/** The position where it starts, like `README.md:12`. */
 	readonly place: string
 	readonly language: string
 	readonly text: string
 }
 
-/** Every document that speaks to users, by its path from the root. */
+/** Lists every document for users by its path from the root. */
 export function listDocuments(): readonly string[] {
 	const pages = readdirSync(`${root}docs`, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.md'))
 	const packages = ['shared', 'client', 'server', 'cli'].map((name) => `${name}/README.md`)
@@ -30,7 +30,7 @@ export function readDocument(path: string): string {
 	return readFileSync(root + path, 'utf8')
 }
 
-/** The fenced blocks of these documents in one language. */
+/** Reads the fenced blocks of one language from these documents. */
 export function blocksIn(language: string, paths: readonly string[] = listDocuments()): readonly Block[] {
 	return paths.flatMap((path) => blocksOf(path)).filter((block) => block.language === language)
 }

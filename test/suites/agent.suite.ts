@@ -4,24 +4,24 @@ import type { Agent, StepContext, StepInput } from '../../server/src/plans/agent
 import { callAgent } from '../../server/src/plans/agent.js'
 import { type RecordingOptions, recordingContext } from '../support/agents/recording-context.js'
 
-/** A step the agent under test completes, and an input it must refuse. */
+/** A step that the agent under test completes, and an input it must reject. */
 export interface AgentExample {
-	/** Must report at least once on its way. */
+	/** Must report at least once while it runs. */
 	readonly step: StepInput
 	readonly plan?: Partial<StepContext['plan']>
 	readonly inputs?: StepContext['inputs']
-	/** A `step.input` that fails with a code and is not worth another attempt. */
+	/** A `step.input` that fails with a code and is not retryable. */
 	readonly badInput: Readonly<Record<string, unknown>>
 }
 
 const AT_ONCE = 8
 
 /**
- * The behaviour of the agent port: every agent runs this.
+ * The behaviour of the agent port; every agent runs this suite.
  *
- * @param name - shown in the test's name
- * @param makeAgent - called once a test
- * @param makeExample - called once a test; the same example each time
+ * @param name - shown in the test names
+ * @param makeAgent - called once per test
+ * @param makeExample - called once per test; always returns the same example
  */
 export function agentSuite(name: string, makeAgent: () => Agent, makeExample: () => AgentExample | Promise<AgentExample>): void {
 	const prepare = async (options: RecordingOptions = {}) => {
@@ -35,7 +35,7 @@ export function agentSuite(name: string, makeAgent: () => Agent, makeExample: ()
 			expect(makeAgent().type).toMatch(/^[A-Za-z0-9._-]{1,128}$/)
 		})
 
-		it('settles with a result that survives JSON', async () => {
+		it('resolves with a result that survives JSON', async () => {
 			const { agent, step, context } = await prepare()
 			const result = await callAgent(agent, step, context)
 			expect(JSON.parse(JSON.stringify(result.data))).toEqual(result.data)
@@ -43,7 +43,7 @@ export function agentSuite(name: string, makeAgent: () => Agent, makeExample: ()
 			for (const check of result.checks ?? []) expectFraction(check.score)
 		})
 
-		it('reports progress within 0 and 1, in units that never exceed their total', async () => {
+		it('reports progress between 0 and 1, in units that never exceed their total', async () => {
 			const { agent, step, context } = await prepare()
 			await callAgent(agent, step, context)
 			expect(context.reports).not.toHaveLength(0)
@@ -60,14 +60,14 @@ export function agentSuite(name: string, makeAgent: () => Agent, makeExample: ()
 			expect(getEventListeners(context.signal, 'abort')).toHaveLength(0)
 		})
 
-		it('ends and says nothing when its signal is aborted before it begins', async () => {
+		it('ends without a report when its signal is aborted before it starts', async () => {
 			const { agent, step, context } = await prepare({ signal: AbortSignal.abort() })
 			await Promise.allSettled([callAgent(agent, step, context)])
 			expect(context.reports).toEqual([])
 			expect(getEventListeners(context.signal, 'abort')).toHaveLength(0)
 		})
 
-		it('ends after an abort at its first report, having said at most one thing more', async () => {
+		it('ends after an abort at its first report, with at most one further report', async () => {
 			const abort = new AbortController()
 			const { agent, step, context } = await prepare({ signal: abort.signal, onReport: () => abort.abort() })
 			await Promise.allSettled([callAgent(agent, step, context)])
@@ -75,7 +75,7 @@ export function agentSuite(name: string, makeAgent: () => Agent, makeExample: ()
 			expect(getEventListeners(abort.signal, 'abort')).toHaveLength(0)
 		})
 
-		it('runs many steps at once, each as if it were alone', async () => {
+		it('runs many steps at once, each independent of the others', async () => {
 			const alone = await prepare()
 			const expected = await callAgent(alone.agent, alone.step, alone.context)
 			const contexts = await Promise.all(
@@ -86,7 +86,7 @@ export function agentSuite(name: string, makeAgent: () => Agent, makeExample: ()
 			expect(contexts.map(({ reports }) => reports)).toEqual(contexts.map(() => alone.context.reports))
 		})
 
-		it('fails on a wrong input with a code and a sentence, and asks for no retry', async () => {
+		it('rejects an invalid input with a code and a message, and requests no retry', async () => {
 			const { agent, step, context, badInput } = await prepare()
 			const failed = await callAgent(agent, { ...step, input: badInput }, context).then(
 				() => null,

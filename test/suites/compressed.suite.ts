@@ -3,7 +3,7 @@ import { expect } from 'vitest'
 import { startFaultProxy } from '../support/servers/fault-proxy.js'
 import { StreamServer } from '../support/servers/stream-server.js'
 
-/** Messages are compressed with what this says, and so are those that a client is told of it. */
+/** The extension that a client negotiates to receive compressed messages. */
 const AGREED = 'permessage-deflate'
 const PLAN = 'p'
 const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1 } }
@@ -12,9 +12,9 @@ const WORDS = 'the step has read a document of Ωmega and found what it says on 
 
 /** A client that follows a plan over a WebSocket. */
 export interface CompressedReader {
-	/** The extensions it has agreed on. */
+	/** The extensions it has negotiated. */
 	readonly extensions: () => Promise<string>
-	/** How many messages it has read. */
+	/** The number of messages it has read. */
 	readonly count: () => Promise<number>
 	/** The messages it has read. */
 	readonly messages: () => Promise<readonly string[]>
@@ -24,8 +24,8 @@ export interface CompressedReader {
 export type OpenCompressed = (url: string, plan_id: string, after: 'start' | 'now') => Promise<CompressedReader>
 
 /**
- * Has two clients follow a plan, the second from its middle on, while the first takes nothing for some time: both read each event as it
- * is stored, and most of them in few bytes.
+ * Lets two clients follow a plan, the second from its middle, while the first stalls for a while: both read each event as it is
+ * stored, and most of them in few bytes.
  *
  * @param eventOf - the text of the event in a message; null in any other message
  */
@@ -65,7 +65,7 @@ async function textBytes(server: StreamServer): Promise<number> {
 	return texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0)
 }
 
-/** Events whose texts resemble each other as those of plans do. */
+/** Creates events whose texts resemble each other like those of real plans. */
 class Story {
 	readonly #server: StreamServer
 	#index = 0
@@ -81,7 +81,7 @@ class Story {
 		}
 	}
 
-	/** More than connections take whose clients do not, compressed or not. */
+	/** Exceeds what a connection buffers when its client stalls, compressed or not. */
 	async flood(): Promise<void> {
 		await this.#tell(Array.from({ length: 16 }, () => randomBytes(30_000).toString('base64')))
 	}

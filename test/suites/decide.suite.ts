@@ -22,7 +22,7 @@ const choice: fc.Arbitrary<Choice> = fc.record({
 	command: fc.nat(1000),
 })
 
-/** What a worker does next: a due attempt is leased when there is room, else a running one ends as chosen. */
+/** Plays the next move of a worker: leases a due attempt when there is room, otherwise ends a running one as chosen. */
 function work(fold: PlanFold, live: ReadonlySet<string>, { pick, outcome }: Choice): Occurrence | null {
 	const due = countFreeSlots(fold, live) > 0 ? listDueAttempts(fold).filter((attempt) => !live.has(attempt.step_id)) : []
 	const running = fold.state.steps.filter((step) => step.status === 'running')
@@ -65,7 +65,7 @@ function openReview(fold: PlanFold, { pick }: Choice): Command | null {
 	return { kind: 'review', review_id, decision: pick % 2 === 0 ? 'approve' : 'reject' }
 }
 
-/** Something somebody asks for, sensible or not. */
+/** A command or edit that may or may not make sense. */
 function ask(fold: PlanFold, { pick, command }: Choice, made: number): Command {
 	const { steps } = fold.state
 	const step_id = steps[pick % steps.length]?.step_id ?? 'none'
@@ -102,7 +102,7 @@ function ask(fold: PlanFold, { pick, command }: Choice, made: number): Command {
 	return commands[command % commands.length] ?? { kind: 'resume' }
 }
 
-/** Puts an input; a refusal must be typed and change nothing. */
+/** Applies an input; a rejection must be typed and change nothing. */
 function attempt(plan: PlanInMemory, input: Input, now: number): void {
 	const before = plan.fold
 	try {
@@ -114,9 +114,9 @@ function attempt(plan: PlanInMemory, input: Input, now: number): void {
 	}
 }
 
-/** Random plans with random outcomes, edits and commands. */
+/** Checks random plans with random outcomes, edits and commands. */
 export function decideSuite(runs: { readonly plans: number; readonly sequences: number }): void {
-	it('brings any plan with any outcomes to its end, and its log alone rebuilds it after every event', () => {
+	it('brings any plan to its end with any outcomes, and rebuilds it from its log after every event', () => {
 		fc.assert(
 			fc.property(arbitraryPlan, fc.array(choice, { minLength: 400, maxLength: 400 }), (spec, moves) => {
 				const plan = new PlanInMemory()
@@ -138,7 +138,7 @@ export function decideSuite(runs: { readonly plans: number; readonly sequences: 
 		)
 	})
 
-	it('never reaches an invalid graph or state, whatever is edited, commanded and reported in whatever order', () => {
+	it('never reaches an invalid graph or state, in any order of edits, commands and reports', () => {
 		fc.assert(
 			fc.property(arbitraryPlan, fc.array(choice, { maxLength: 60 }), (spec, moves) => {
 				const plan = new PlanInMemory()
@@ -159,7 +159,7 @@ export function decideSuite(runs: { readonly plans: number; readonly sequences: 
 		)
 	})
 
-	it('gives the same plan under the same id no event and another plan a conflict', () => {
+	it('writes no event for the same plan under the same id, and rejects another plan', () => {
 		fc.assert(
 			fc.property(arbitraryPlan, (spec) => {
 				const plan = new PlanInMemory()
@@ -172,13 +172,13 @@ export function decideSuite(runs: { readonly plans: number; readonly sequences: 
 	})
 }
 
-/** The agents that ignored their signal come to their end, and the plan is told. */
+/** Ends the agents that ignored their signal and reports it to the plan. */
 function endAgents(plan: PlanInMemory, now: number): void {
 	plan.live.clear()
 	plan.put({ kind: 'idle' }, now)
 }
 
-/** A pause means that nothing runs; the plan's steps are those of its graph; the state is well formed. */
+/** Checks that a paused plan runs nothing, that its steps match its graph, and that its state is valid. */
 function assertSound({ fold, live }: PlanInMemory): void {
 	const { state, plan } = fold
 	expect(planState.parse(state)).toEqual(state)
@@ -206,7 +206,7 @@ function assertMayStart(fold: PlanFold, step_id: string): void {
 	expect(running).toBeLessThan(fold.plan?.max_concurrency ?? 0)
 }
 
-/** Attempt numbers of each step are 1, 2, 3 ... */
+/** Checks that the attempts of each step are numbered 1, 2, 3 ... */
 function assertAttempts(events: readonly PlanEvent[]): void {
 	const started = new Map<string, number[]>()
 	for (const event of events) {
@@ -216,7 +216,7 @@ function assertAttempts(events: readonly PlanEvent[]): void {
 	for (const attempts of started.values()) expect(attempts).toEqual(attempts.map((_, index) => index + 1))
 }
 
-/** Once the plan is done no lease is current any more. */
+/** Checks that no lease is current once the plan is done. */
 function assertRefusesLate(plan: PlanInMemory): void {
 	for (const step of plan.fold.state.steps) expect(() => plan.fail(step.step_id)).toThrow(/refused/)
 	expect(() => decide('none', null, { kind: 'start' }, { now: 0, random: 0, live: new Set(), agents })).toThrow(/no plan none/)

@@ -6,7 +6,7 @@ import { type OpenedLog, PLAN, record, records, summary } from '../support/plans
 
 type Open = () => Promise<OpenedLog>
 
-/** What is kept, copied and made again. */
+/** Checks retention, export and import. */
 export function keepingSuite(open: Open): void {
 	retiring(open)
 	copying(open)
@@ -26,7 +26,7 @@ function retiring(open: Open): void {
 		(await log.retirable(query)).map(({ tenant, plan_id }) => `${tenant}/${plan_id}`).sort()
 	const before = (kind: 'finished' | 'open', updated_before: string, limit = 9) => ({ kind, updated_before, limit }) as const
 
-	it('names the plans of every tenant that are finished, or run elsewhere and silent, since before a time', async () => {
+	it('lists plans of every tenant that are finished, or external and silent, since before a time', async () => {
 		await using opened = await open()
 		for (const tenant of ['default', 'other'])
 			for (const plan of DAYS) await opened.log.append({ tenant, plan_id: plan.plan_id }, [record('a')], { summary: plan })
@@ -41,7 +41,7 @@ function retiring(open: Open): void {
 		expect(await names(opened, before('finished', '2026-01-02T00:00:00.000Z'))).toEqual([])
 	})
 
-	it('names the finished plans with more events than asked for, until they are trimmed', async () => {
+	it('lists finished plans with more events than the limit until they are trimmed', async () => {
 		await using opened = await open()
 		const large: RetirableQuery = { kind: 'large', more_events_than: 3, limit: 9 }
 		await opened.log.append(PLAN, records('a', 4), { summary: summary(PLAN.plan_id) })
@@ -54,7 +54,7 @@ function retiring(open: Open): void {
 }
 
 function copying(open: Open): void {
-	it('gives the records as they are stored, in pages, with what stands for those that are gone', async () => {
+	it('returns records as they are stored, in pages, with the snapshot that replaces trimmed ones', async () => {
 		await using opened = await open()
 		expect(await opened.log.records(PLAN, 1, 10)).toBeNull()
 		const batch = records('a', 5)
@@ -91,7 +91,7 @@ const DONE = summary(PLAN.plan_id, { finished: true })
 function restoring(open: Open): void {
 	const staged: PlanKey = toStagedKey(PLAN)
 
-	it('makes a log that goes on from what came before it, and shows it under its key once it is whole', async () => {
+	it('creates a log that continues from a snapshot, and shows it under its key once it is complete', async () => {
 		await using opened = await open()
 		const { log } = opened
 		const ring = vi.fn()
@@ -116,7 +116,7 @@ function restoring(open: Open): void {
 		expect((await log.append(PLAN, [record('b')])).results).toEqual([{ event_id: 'b', seq: 9, duplicate: true }])
 	})
 
-	it('makes a log of nothing but what came before it', async () => {
+	it('creates a log of a snapshot alone', async () => {
 		await using opened = await open()
 		await opened.log.begin(staged, { ...ORIGIN, reason: 'cleared' }, 5)
 		await opened.log.rename(staged, PLAN, DONE)
@@ -129,7 +129,7 @@ function restoring(open: Open): void {
 		expect((await opened.log.read(PLAN, { seq: 3 }, 9)).verdict.reset).toBe('cleared')
 	})
 
-	it('refuses a second log under one key, and leaves the first as it is', async () => {
+	it('rejects a second log under one key, and leaves the first unchanged', async () => {
 		await using opened = await open()
 		const { log } = opened
 		const { head } = await log.append(PLAN, [record('a')])

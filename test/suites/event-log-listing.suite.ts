@@ -15,7 +15,7 @@ const PLANS: readonly PlanSummary[] = [
 	summary('newest', { created_at: '2026-01-03T00:00:00.000Z', owner: 'external', query: 'blue 100%_done' }),
 ]
 
-/** What `list` and `unfinished` show of the stored summaries. */
+/** Checks how `list` and `unfinished` return the stored summaries. */
 export function listingSuite(open: () => Promise<OpenedLog>): void {
 	const withPlans = async () => {
 		const opened = await open()
@@ -49,7 +49,7 @@ export function listingSuite(open: () => Promise<OpenedLog>): void {
 		expect(await found(log, { created_after: '2026-01-02T01:00:00+01:00', status: ['completed'] })).toEqual(['middle-1'])
 	})
 
-	it('goes through the list in pages without a plan twice or left out', async () => {
+	it('returns the list in pages without duplicates or gaps', async () => {
 		await using opened = await withPlans()
 		const seen: string[] = []
 		let page: string | undefined
@@ -62,7 +62,7 @@ export function listingSuite(open: () => Promise<OpenedLog>): void {
 		expect(seen).toEqual(['newest', 'middle-2', 'middle-1', 'oldest'])
 	})
 
-	it('finds the few that match among many, page by page, however long and odd their texts are', async () => {
+	it('finds a few matches among many plans, page by page, with texts of any length and content', async () => {
 		await using opened = await open()
 		const { log } = opened
 		const day = (index: number) => new Date(Date.UTC(2026, 0, 1, 0, 0, index >> 1)).toISOString()
@@ -90,7 +90,7 @@ export function listingSuite(open: () => Promise<OpenedLog>): void {
 		expect(await found(log, { labels: { 'own 0': 'x'.repeat(600) }, limit: 1 })).toEqual(['p1494'])
 	})
 
-	it('refuses a page token it did not make, and a time that is none', async () => {
+	it('rejects a page token it did not create, and an invalid time', async () => {
 		await using opened = await withPlans()
 		const list = (query: Partial<ListQuery>) => opened.log.list({ tenant: 'default', limit: 1, ...query })
 		for (const page of ['', 'garbage', '!!', Buffer.from('[1,2]').toString('base64url')]) {
@@ -106,7 +106,7 @@ export function listingSuite(open: () => Promise<OpenedLog>): void {
 		expect(await found(opened.log, { status: ['completed'] })).toEqual(['middle-1', 'oldest'])
 	})
 
-	it('names the unfinished plans of every tenant that this server owns', async () => {
+	it('lists the unfinished plans of every tenant that this server owns', async () => {
 		await using opened = await withPlans()
 		const names = async () => (await opened.log.unfinished()).map(({ tenant, plan_id }) => `${tenant}/${plan_id}`).sort()
 		expect(await names()).toEqual(['default/middle-2', 'default/oldest', 'other/foreign'])

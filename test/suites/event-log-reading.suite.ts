@@ -6,9 +6,9 @@ import { eventIds, type OpenedLog, PLAN, record, records, summary } from '../sup
 
 type Open = () => Promise<OpenedLog>
 
-/** What a read makes of a position. */
+/** Checks how a read resolves a position. */
 export function readingSuite(open: Open): void {
-	it('reads a plan without a log as empty, and says which positions cannot be honoured', async () => {
+	it('reads an unknown plan as empty, and says which positions cannot be honoured', async () => {
 		await using opened = await open()
 		const verdictOf = async (after: Position) => {
 			const { verdict, ...rest } = await opened.log.read(PLAN, after, 10)
@@ -22,7 +22,7 @@ export function readingSuite(open: Open): void {
 		expect(opened.log.metrics.plans).toBe(0)
 	})
 
-	it('goes through a log in pages, by cursor and by number, and ends at the head', async () => {
+	it('reads a log in pages, by cursor and by number, and ends at the head', async () => {
 		await using opened = await open()
 		const { events, head } = await opened.log.append(PLAN, records('a', 7))
 		const seen: StoredEvent[] = []
@@ -38,7 +38,7 @@ export function readingSuite(open: Open): void {
 		expect((await opened.log.read(PLAN, { seq: 5 }, 9)).events).toEqual(events.slice(5))
 	})
 
-	it('begins at the head for "now", with the cursor a resume needs', async () => {
+	it('starts at the head for "now", with the cursor that a resume needs', async () => {
 		await using opened = await open()
 		const { head, events } = await opened.log.append(PLAN, records('a', 2))
 		const page = await opened.log.read(PLAN, 'now', 10)
@@ -47,7 +47,7 @@ export function readingSuite(open: Open): void {
 		expect(page.head).toEqual(head)
 	})
 
-	it('tells a cursor beyond the head, of another epoch and of another history apart, and starts over at the oldest', async () => {
+	it('distinguishes cursors beyond the head, of another epoch and of another history, and restarts at the oldest', async () => {
 		await using opened = await open()
 		const { head, events } = await opened.log.append(PLAN, records('a', 3))
 		const good = { epoch: head.epoch, seq: 3, fingerprint: head.fingerprint }
@@ -69,9 +69,9 @@ export function readingSuite(open: Open): void {
 	})
 }
 
-/** What is left when old events, or the whole plan, are gone. */
+/** Checks the log after old events, or the whole plan, were removed. */
 export function trimmingSuite(open: Open): void {
-	it('keeps a base in place of the trimmed events, and sequence, epoch and chain go on', async () => {
+	it('keeps a snapshot in place of the trimmed events, and continues sequence, epoch and chain', async () => {
 		await using opened = await open()
 		const { events, head } = await opened.log.append(PLAN, records('a', 5))
 		await opened.log.trim(PLAN, 4, { base: '{"at":3}', reason: 'trimmed' })
@@ -103,7 +103,7 @@ export function trimmingSuite(open: Open): void {
 		expect((await opened.log.read(PLAN, forked, 1)).verdict.reset).toBe('fork')
 	})
 
-	it('does not tell a reader at the head that everything was cleared, but tells all others', async () => {
+	it('reports a cleared history to every reader except one at the head', async () => {
 		await using opened = await open()
 		const { head, events } = await opened.log.append(PLAN, records('a', 3))
 		await opened.log.trim(PLAN, 2, { base: '{}', reason: 'trimmed' })
@@ -119,7 +119,7 @@ export function trimmingSuite(open: Open): void {
 		expect((await opened.log.append(PLAN, [record('b')])).results[0]?.seq).toBe(4)
 	})
 
-	it('leaves a log alone that is trimmed as far already, and refuses to trim beyond the head', async () => {
+	it('ignores a trim that was already done, and rejects one beyond the head', async () => {
 		await using opened = await open()
 		await opened.log.trim(PLAN, 1, { base: '{}', reason: 'trimmed' })
 		expect(await opened.log.head(PLAN)).toBeNull()
@@ -130,7 +130,7 @@ export function trimmingSuite(open: Open): void {
 		await expect(opened.log.trim(PLAN, 7, { base: '{}', reason: 'cleared' })).rejects.toMatchObject({ code: 'bad_request' })
 	})
 
-	it('remembers an id as long as its event is retained', async () => {
+	it('recognises an id as long as its event is retained', async () => {
 		await using opened = await open()
 		await opened.log.append(PLAN, records('a', 3))
 		await opened.log.trim(PLAN, 3, { base: '{}', reason: 'trimmed' })
@@ -139,7 +139,7 @@ export function trimmingSuite(open: Open): void {
 		expect(await eventIds(opened.log)).toEqual(['a-2', 'a-1'])
 	})
 
-	it('forgets a removed plan, and a later log of the id has a new epoch', async () => {
+	it('forgets a removed plan, and gives a later log of the same id a new epoch', async () => {
 		await using opened = await open()
 		const { head } = await opened.log.append(PLAN, records('a', 2), { summary: summary(PLAN.plan_id) })
 		await opened.log.trim(PLAN, 2, { base: '{}', reason: 'trimmed' })

@@ -7,28 +7,28 @@ import { listingSuite } from './event-log-listing.suite.js'
 import { readingSuite, trimmingSuite } from './event-log-reading.suite.js'
 
 /**
- * The behaviour of the log port: every implementation runs this, behind the tail.
+ * The behaviour of the log port; every implementation runs this suite, behind the tail.
  *
- * @param name - shown in the tests' names
- * @param open - opens an empty log; called once a test
+ * @param name - shown in the test names
+ * @param open - opens an empty log; called once per test
  */
 export function eventLogSuite(name: string, open: () => Promise<OpenedLog>): void {
 	describe(`the event log ${name}`, () => {
-		describe('appending', () => appending(open))
-		describe('dedupe and expectations', () => refusing(open))
-		describe('reading', () => readingSuite(open))
-		describe('trimming and removing', () => trimmingSuite(open))
-		describe('bells', () => ringing(open))
-		describe('listing', () => listingSuite(open))
-		describe('keeping', () => keepingSuite(open))
-		describe('closing', () => closing(open))
+		describe('append', () => appending(open))
+		describe('deduplication and expectations', () => refusing(open))
+		describe('read', () => readingSuite(open))
+		describe('trim and remove', () => trimmingSuite(open))
+		describe('watchers', () => ringing(open))
+		describe('list', () => listingSuite(open))
+		describe('retention and export', () => keepingSuite(open))
+		describe('close', () => closing(open))
 	})
 }
 
 type Open = () => Promise<OpenedLog>
 
 function appending(open: Open): void {
-	it('numbers events from 1 and encodes each with its number and cursor in front', async () => {
+	it('numbers events from 1 and prefixes each with its number and cursor', async () => {
 		await using opened = await open()
 		const { head, results, events } = await opened.log.append(PLAN, [record('a'), record('b')])
 		expect(results).toEqual([
@@ -55,7 +55,7 @@ function appending(open: Open): void {
 		expect(head.fingerprint).toBe(fingerprint)
 	})
 
-	it('raises state_seq only by records that are not transient', async () => {
+	it('raises state_seq only with records that are not transient', async () => {
 		await using opened = await open()
 		await opened.log.append(PLAN, [record('a'), record('b', { transient: true })])
 		const { head } = await opened.log.append(PLAN, [record('c', { transient: true })])
@@ -70,7 +70,7 @@ function appending(open: Open): void {
 		expect((await opened.log.head(PLAN))?.summary?.revision).toBe(7)
 	})
 
-	it('gives appends that are under way together one order without gaps', async () => {
+	it('gives concurrent appends one order without gaps', async () => {
 		await using opened = await open()
 		const appended = await Promise.all(
 			Array.from({ length: 300 }, (_, n) => opened.log.append(PLAN, records(`w${n}`, 1 + (n % 3)))),
@@ -88,7 +88,7 @@ function appending(open: Open): void {
 		expect(head.epoch).not.toBe((await opened.log.head({ tenant: 'one', plan_id: 'p' }))?.epoch)
 	})
 
-	it('gives texts back as they came, whatever is in them', async () => {
+	it('returns texts unchanged, whatever they contain', async () => {
 		await using opened = await open()
 		const content = 'quote " backslash \\ \u0000 \u2028 é 漢 😀 \ud800'
 		const { events } = await opened.log.append(PLAN, [record('a', { content })])
@@ -98,14 +98,14 @@ function appending(open: Open): void {
 }
 
 function refusing(open: Open): void {
-	it('lets exactly one of two appends make the log when both expect none', async () => {
+	it('lets exactly one of two appends create the log when both expect none', async () => {
 		await using opened = await open()
 		const outcomes = await Promise.allSettled(['a', 'b'].map((id) => opened.log.append(PLAN, [record(id)], { expected_seq: 0 })))
 		expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected'])
 		expect(await opened.log.head(PLAN)).toMatchObject({ head_seq: 1 })
 	})
 
-	it('refuses an append whose expectation is not met, with both numbers, and changes nothing', async () => {
+	it('rejects an append with an unmet expectation, names both numbers, and changes nothing', async () => {
 		await using opened = await open()
 		const { head } = await opened.log.append(PLAN, [record('a'), record('b', { transient: true })])
 		const facts = { head_seq: 2, state_seq: 1 }
@@ -118,7 +118,7 @@ function refusing(open: Open): void {
 		await opened.log.append(PLAN, [record('c')], { expected_seq: 2, expected_state_seq: 1 })
 	})
 
-	it('answers a batch it knows with the numbers it has, whatever was expected, and changes nothing', async () => {
+	it('answers a known batch with its numbers whatever was expected, and changes nothing', async () => {
 		await using opened = await open()
 		const batch = records('a', 2)
 		const { head } = await opened.log.append(PLAN, batch, { summary: summary(PLAN.plan_id) })
@@ -130,7 +130,7 @@ function refusing(open: Open): void {
 		expect(again).toMatchObject({ events: [], head })
 	})
 
-	it('refuses a known id with other content, and names it', async () => {
+	it('rejects a known id with other content, and names it', async () => {
 		await using opened = await open()
 		await opened.log.append(PLAN, [record('a')])
 		const refused = opened.log.append(PLAN, [record('b'), record('a', { content: 'other' })])
@@ -138,14 +138,14 @@ function refusing(open: Open): void {
 		expect(await opened.log.head(PLAN)).toMatchObject({ head_seq: 1 })
 	})
 
-	it('refuses a batch that mixes known and new ids, and names the known ones', async () => {
+	it('rejects a batch that mixes known and new ids, and names the known ones', async () => {
 		await using opened = await open()
 		await opened.log.append(PLAN, records('a', 2))
 		const refused = opened.log.append(PLAN, [record('b'), ...records('a', 2)])
 		await expect(refused).rejects.toMatchObject({ code: 'conflict', facts: { duplicates: ['a-0', 'a-1'] } })
 	})
 
-	it('refuses an empty batch, and an id twice in one', async () => {
+	it('rejects an empty batch, and a repeated id within a batch', async () => {
 		await using opened = await open()
 		await expect(opened.log.append(PLAN, [])).rejects.toMatchObject({ code: 'bad_request' })
 		await expect(opened.log.append(PLAN, [record('a'), record('a')])).rejects.toMatchObject({
@@ -155,7 +155,7 @@ function refusing(open: Open): void {
 		expect(await opened.log.head(PLAN)).toBeNull()
 	})
 
-	it('does not fail the neighbours of a refused append', async () => {
+	it('commits the neighbours of a rejected append', async () => {
 		await using opened = await open()
 		const outcomes = await Promise.allSettled([
 			opened.log.append(PLAN, [record('a')]),
@@ -168,7 +168,7 @@ function refusing(open: Open): void {
 }
 
 function ringing(open: Open): void {
-	it('rings when a read can see the append, and after each trim and removal', async () => {
+	it('notify when a read can see the append, and after each trim and removal', async () => {
 		await using opened = await open()
 		const heads: Promise<number | undefined>[] = []
 		using _bell = opened.log.watch(PLAN, () => heads.push(opened.log.head(PLAN).then((head) => head?.head_seq)))
@@ -182,7 +182,7 @@ function ringing(open: Open): void {
 		expect(heads).toHaveLength(4)
 	})
 
-	it('rings for a tenant when any of its summaries changes', async () => {
+	it('notify of a tenant when any of its summaries changes', async () => {
 		await using opened = await open()
 		const ring = vi.fn()
 		using _bell = opened.log.watch({ tenant: 'default' }, ring)
@@ -194,7 +194,7 @@ function ringing(open: Open): void {
 		expect(ring).toHaveBeenCalledTimes(2)
 	})
 
-	it('leaves no watcher behind', async () => {
+	it('are all removed once they are disposed', async () => {
 		await using opened = await open()
 		const ring = vi.fn()
 		const bells = [opened.log.watch(PLAN, ring), opened.log.watch(PLAN, ring), opened.log.watch({ tenant: PLAN.tenant }, ring)]
@@ -207,7 +207,7 @@ function ringing(open: Open): void {
 }
 
 function closing(open: Open): void {
-	it('lets appends under way finish, and refuses what comes after', async () => {
+	it('completes appends in flight, and rejects later ones', async () => {
 		await using opened = await open()
 		const underWay = opened.log.append(PLAN, [record('a')])
 		const closed = opened.log.close()

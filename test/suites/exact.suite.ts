@@ -3,9 +3,9 @@ import { expect, it } from 'vitest'
 import { StreamServer } from '../support/servers/stream-server.js'
 import { arbitrarySwitchingRun, readWithSwitches } from '../support/streams/transport-switching.js'
 
-/** What a reader sees that is cut at any moment and goes on by any transport. */
+/** Checks the events of a reader that is cut at random moments and resumes over random transports. */
 export function exactSuite(runs: number): void {
-	it(`a reader that is cut and changes its transport sees each event once, in order and byte for byte: ${runs} ways`, async () => {
+	it(`gives a reader that is cut and changes transports each event once, in order and byte for byte (${runs} runs)`, async () => {
 		await using server = await StreamServer.start()
 		let plans = 0
 		const property = fc.asyncProperty(arbitrarySwitchingRun, async (way) => {

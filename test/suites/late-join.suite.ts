@@ -20,9 +20,9 @@ const stock = (read: ReadStream) =>
 
 const SEQUENCES = [sdk('websocket'), sdk('sse'), ...EVENT_READERS.map(([, read]) => stock(read))]
 
-/** What readers see that come at any moment of a plan that is published as fast as it goes. */
+/** Checks readers that join at random moments of a plan that is published at full speed. */
 export function lateJoinSuite(events: number): void {
-	it(`${SUBSCRIBERS} subscribers that join at random moments see ${events} events once, in order, each`, async () => {
+	it(`gives each of ${SUBSCRIBERS} subscribers ${events} events once, in order, whenever they join`, async () => {
 		await using server = await ServerProcess.start()
 		await using planstream = createPlanstream({ url: server.url })
 		await using publisher = planstream.publisher(PLAN)
@@ -43,7 +43,7 @@ function progress(part: number): EventInput {
 	return { event_type: 'step_progress', step_id: 'step_1', data: { progress: part, message: 'x'.repeat(100) } }
 }
 
-/** How many events one subscriber sees, which must be the next each time. */
+/** Counts the events that one subscriber sees and throws on a gap or a duplicate. */
 async function count(url: string, subscriber: number): Promise<number> {
 	const sequence = SEQUENCES[subscriber % SEQUENCES.length]
 	if (sequence === undefined) throw new RangeError(`There is no subscriber ${subscriber}.`)
@@ -55,7 +55,7 @@ async function count(url: string, subscriber: number): Promise<number> {
 	return last
 }
 
-/** The same numbers between 0 and 1 in each run, evenly spread (steps of the golden ratio). */
+/** Returns the same evenly spread numbers between 0 and 1 in each run (steps of the golden ratio). */
 function drawn(index: number): number {
 	return (index * 0.618_033_988_749_895) % 1
 }

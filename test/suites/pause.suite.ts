@@ -14,7 +14,7 @@ const COMMANDS = {
 	resume: { kind: 'resume' },
 } as const satisfies Record<string, Command>
 const MOVES = ['pause', 'interrupt', 'resume', 'end', 'fail', 'turn', 'grace'] as const
-/** After it an interrupted attempt is fenced, whatever its agent does. */
+/** An interrupted attempt is fenced after this time, whatever its agent does. */
 const GRACE_MS = 10_000
 type Move = (typeof MOVES)[number]
 
@@ -26,14 +26,14 @@ const steps = ['a', 'b', 'c', 'd', 'e', 'f'].map((step_id) => ({
 	retry: { initial_ms: 0, max_attempts: 9 },
 }))
 
-/** Time enough for an outcome to reach the log, and for what is due then to start. */
+/** Passes enough turns for an outcome to reach the log and for the steps that are then due to start. */
 async function turns(): Promise<void> {
 	for (let turn = 0; turn < 12; turn++) await new Promise<void>((resolve) => void setImmediate(resolve))
 }
 
-/** Random schedules of commands and of attempts that end, with agents that obey their signal and agents that do not. */
+/** Plays random schedules of commands and ending attempts, with agents that obey their signal and agents that ignore it. */
 export function pauseSuite(schedules: number): void {
-	it(`means that nothing runs, whatever happens in whatever order: ${schedules} schedules, half of them with deaf agents`, async () => {
+	it(`leaves nothing running in any of ${schedules} schedules, half of them with agents that ignore their signal`, async () => {
 		const schedule = fc.array(fc.constantFrom(...MOVES), { minLength: 10, maxLength: 30 })
 		let pauses = 0
 		const property = fc.asyncProperty(fc.boolean(), schedule, async (obedient, moves) => {
@@ -74,7 +74,7 @@ async function play(planstream: TestPlanstream, agent: ManualAgent, move: Exclud
 	}
 }
 
-/** The agents themselves are asked, also some time later: nobody but the schedule could have resumed the plan. */
+/** Asks the agents themselves, also some turns later, because only the schedule may resume the plan. */
 async function assertPauseHolds({ hub }: TestPlanstream, agent: ManualAgent): Promise<void> {
 	if ((await hub.state(LOCAL_PRINCIPAL, 'p'))?.status !== 'paused') return
 	expect([...agent.running.keys()]).toEqual([])

@@ -10,13 +10,13 @@ const ITEM_OVERHEAD = 1000
 const EVENTS_AT_ONCE = 8
 
 /**
- * What one reader that takes nothing may cost the others and the server.
+ * Limits what one stalled reader may cost the other readers and the server.
  *
  * @param bytes - published while it reads nothing
  */
 export function stalledSuite(bytes: number): void {
 	describe.each(STALLED_READERS)(`beside a reader by %s that takes nothing of ${bytes / 1e6} MB`, (_name, stall) => {
-		it('every other reader gets every event, and no more than the send buffer waits for it', { timeout: 120_000 }, async () => {
+		it('gives every other reader every event, and buffers no more than the send buffer', { timeout: 120_000 }, async () => {
 			await using server = await StreamServer.start()
 			using stalled = await stall(server.url, 'p')
 			await server.until(() => server.hub.report().subscriptions, 1)
@@ -48,7 +48,7 @@ function outputs(from: number, count: number): Record<string, unknown>[] {
 	}))
 }
 
-/** One text for a whole stream of events, so that nobody keeps it. */
+/** Hashes a whole stream of events, so that none needs to be kept. */
 async function digestOf(stream: AsyncIterable<{ readonly item: object; readonly text: string }>): Promise<string> {
 	const hash = createHash('sha1')
 	for await (const { item, text } of stream) if ('event_type' in item) hash.update(text).update('\n')

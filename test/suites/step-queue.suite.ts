@@ -1,20 +1,20 @@
 import { describe, expect, it } from 'vitest'
 import type { RunJob, StepJob, StepQueue } from '../../server/src/plans/step-queue.js'
 
-/** An implementation under test, on a clock that the test moves. */
+/** An implementation under test, on a clock that the test advances. */
 export interface QueueUnderTest {
 	readonly queue: StepQueue
-	/** Lets time pass. */
+	/** Advances the clock. */
 	advance(ms: number): void
-	/** Resolves when everything that is due has been begun. */
+	/** Resolves when all due jobs have been started. */
 	settled(): Promise<void>
-	/** What it told of jobs that could not be run. */
+	/** The problems it reported about jobs that could not run. */
 	readonly problems: readonly string[]
 }
 
 const job = (step_id: string, attempt = 1): StepJob => ({ tenant: 'default', plan_id: 'p', step_id, attempt })
 
-/** A worker whose jobs end when the test lets them. */
+/** A worker whose jobs end when the test says so. */
 class Worker {
 	readonly begun: string[] = []
 	readonly #ends = new Map<string, () => void>()
@@ -30,12 +30,12 @@ class Worker {
 	}
 }
 
-/** What every queue of step attempts does. */
+/** The behaviour of the step queue port; every implementation runs this suite. */
 export function stepQueueSuite(open: () => QueueUnderTest): void {
 	const opened = () => ({ ...open(), worker: new Worker() })
 
 	describe('the order and time of jobs', () => {
-		it('begins what is due, in the order it was added, and what was added before anybody took jobs', async () => {
+		it('starts due jobs in the order they were added, including those added before start', async () => {
 			const { queue, settled, worker } = opened()
 			queue.add(job('a'), 0)
 			queue.add(job('b'), -5)
@@ -47,7 +47,7 @@ export function stepQueueSuite(open: () => QueueUnderTest): void {
 			expect(worker.begun).toEqual(['a1', 'b1', 'c1'])
 		})
 
-		it('begins a delayed job when its time has come and not before', async () => {
+		it('starts a delayed job when it is due and not earlier', async () => {
 			const { queue, advance, settled, worker } = opened()
 			queue.start(worker.run)
 			queue.add(job('a'), 1000)
@@ -61,7 +61,7 @@ export function stepQueueSuite(open: () => QueueUnderTest): void {
 	})
 
 	describe('the identity of jobs', () => {
-		it('takes a job once while it waits, and again when it has ended', async () => {
+		it('accepts a job once while it waits, and again after it has ended', async () => {
 			const { queue, advance, settled, worker } = opened()
 			queue.start(worker.run)
 			queue.add(job('a'), 100)
@@ -79,7 +79,7 @@ export function stepQueueSuite(open: () => QueueUnderTest): void {
 			expect(worker.begun).toEqual(['a1', 'a1'])
 		})
 
-		it('begins a job that was added while it ran once more when it has ended, and never beside itself', async () => {
+		it('runs a job that was added while it ran once more after it has ended, and never in parallel', async () => {
 			const { queue, advance, settled, worker } = opened()
 			queue.start(worker.run)
 			queue.add(job('a'), 0)
@@ -97,7 +97,7 @@ export function stepQueueSuite(open: () => QueueUnderTest): void {
 			expect(worker.begun).toEqual(['a1', 'a1'])
 		})
 
-		it.each([0, 1, 2, 3, 4, 8])('loses none that is added while its end is under way, %i turns of it ago', async (turns) => {
+		it.each([0, 1, 2, 3, 4, 8])('keeps a job that is added %i turns after its end began', async (turns) => {
 			const { queue, settled, worker } = opened()
 			queue.start(worker.run)
 			queue.add(job('a'), 0)
@@ -109,7 +109,7 @@ export function stepQueueSuite(open: () => QueueUnderTest): void {
 			expect(worker.begun).toEqual(['a1', 'a1'])
 		})
 
-		it('lets a job that is due now wait no longer, and begins it once', async () => {
+		it('starts a waiting job at once when it is added without delay, and only once', async () => {
 			const { queue, advance, settled, worker } = opened()
 			queue.start(worker.run)
 			queue.add(job('a'), 100)
@@ -136,7 +136,7 @@ export function stepQueueSuite(open: () => QueueUnderTest): void {
 			expect(worker.begun).toHaveLength(2)
 		})
 
-		it('hands a job on as plain ids, as a queue elsewhere must', async () => {
+		it('passes a job on as plain ids, as a remote queue must', async () => {
 			const { queue, settled } = opened()
 			const taken: StepJob[] = []
 			queue.start((given) => Promise.resolve(void taken.push(given)))
@@ -146,7 +146,7 @@ export function stepQueueSuite(open: () => QueueUnderTest): void {
 		})
 	})
 
-	it('tells of a job that throws, and goes on with the others', async () => {
+	it('reports a job that throws, and continues with the others', async () => {
 		const { queue, settled, problems } = opened()
 		const begun: string[] = []
 		queue.start(({ step_id }) => {
@@ -160,7 +160,7 @@ export function stepQueueSuite(open: () => QueueUnderTest): void {
 		expect(problems).toEqual(['Step a of plan p could not be run.'])
 	})
 
-	it('closed, waits for what runs, forgets what waits and takes nothing more', async () => {
+	it('waits for running jobs, drops waiting ones and accepts no more when it is closed', async () => {
 		const { queue, advance, settled, worker } = opened()
 		queue.start(worker.run)
 		queue.add(job('a'), 0)

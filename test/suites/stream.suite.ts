@@ -8,7 +8,7 @@ import type { ReadStream, Received } from '../support/streams/stream-readers.js'
 const STARTED = { event_type: 'plan_started', data: { query: 'Which?', total_steps: 1, research_type: 'comprehensive' } }
 const COMPLETED = { event_type: 'plan_completed', data: { result: 'Ω "that"\n\u2028' } }
 
-/** A plan's worth of events: the text holds what is easily changed on its way. */
+/** A typical plan, with text that is easily damaged in transit. */
 function output(index: number): Record<string, unknown> {
 	const data = { channel: 'text', index, delta: `${index}: "ä€😀"\n\r\\ data: event: id:` }
 	return { event_type: 'step_output', step_id: 'step_1', data }
@@ -36,7 +36,7 @@ async function readSome(stream: AsyncIterable<Received>, count: number): Promise
 	return received
 }
 
-/** What anybody may ask of any server, asked of ours, which must have nothing left of it. */
+/** Runs the conformance cases against our server and checks that they leave nothing behind. */
 function commonCases(reader: Reader): void {
 	for (const { name, run } of STREAM_CASES.filter(({ frames }) => frames === reader.frames)) {
 		it(name, async () => {
@@ -47,12 +47,12 @@ function commonCases(reader: Reader): void {
 	}
 }
 
-/** The events of a plan: everything that gives them runs this. */
+/** The events of a plan; every source of them runs this suite. */
 export function eventSuite(name: string, read: ReadStream): void {
 	describe(`the events of a plan by ${name}`, () => {
 		commonCases({ name, read, frames: false })
 
-		it('leaves nothing behind when its readers leave in the middle', async () => {
+		it('leave nothing behind when readers leave early', async () => {
 			await using server = await StreamServer.start()
 			await server.publish('p', [STARTED, ...outputs(0, 20)])
 			for (let round = 0; round < 5; round++) {
@@ -61,7 +61,7 @@ export function eventSuite(name: string, read: ReadStream): void {
 			await server.quiet()
 		})
 
-		it('goes on after its connection was cut, without a gap or a double', { timeout: 20_000 }, async () => {
+		it('continue without a gap or a duplicate after a cut', { timeout: 20_000 }, async () => {
 			await using server = await StreamServer.start()
 			await server.publish('p', [STARTED, ...outputs(0, 20)])
 			const received: Received[] = []
@@ -76,12 +76,12 @@ export function eventSuite(name: string, read: ReadStream): void {
 	})
 }
 
-/** What a stream says of itself: every transport with control frames runs this. */
+/** The control frames of a stream; every transport that has them runs this suite. */
 export function frameSuite(name: string, read: ReadStream): void {
 	describe(`a stream by ${name}`, () => {
 		commonCases({ name, read, frames: true })
 
-		it('is told that the server stops, and to resume', async () => {
+		it('ends with reason "draining" and may be resumed when the server stops', async () => {
 			await using server = await StreamServer.start()
 			await server.publish('p', [STARTED, output(0)])
 			for await (const { item } of read(server.url, { plan_id: 'p' })) {

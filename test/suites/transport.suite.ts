@@ -9,7 +9,7 @@ import { ManualClock } from '../support/manual-clock.js'
 import { type FaultProxy, startFaultProxy } from '../support/servers/fault-proxy.js'
 import { startTestServer } from '../support/servers/test-server.js'
 
-/** What a transport is made with. */
+/** The options and faults of a transport under test. */
 export interface TransportFixture {
 	readonly url: string
 	readonly clock: Clock
@@ -37,10 +37,10 @@ const OUTPUT: EventInput = { event_type: 'step_output', step_id: 'step_1', data:
 const COMPLETED: EventInput = { event_type: 'plan_completed', data: {} }
 
 /**
- * The behaviour of the transport port against a real server: every transport of the client runs this.
+ * The behaviour of the transport port against a real server; every transport of the client runs this suite.
  *
- * @param name - shown in the test's name
- * @param makeTransport - called once a test
+ * @param name - shown in the test names
+ * @param makeTransport - called once per test
  */
 export function transportSuite(name: string, makeTransport: (fixture: TransportFixture) => Transport): void {
 	const setUp = async (clock: Clock = systemClock): Promise<SetUp> => {
@@ -58,7 +58,7 @@ export function transportSuite(name: string, makeTransport: (fixture: TransportF
 	const publish = (planstream: Planstream, ...events: EventInput[]) => planstream.events.publish({ plan_id: PLAN, events })
 
 	describe(`the transport ${name}`, () => {
-		it('brings ready, every event in order with its cursor, and the end, and ends then', async () => {
+		it('delivers ready, every event in order with its cursor, and the end, and then ends', async () => {
 			await using test = await setUp()
 			await publish(test.planstream, progress(1), progress(2), COMPLETED)
 			const deliveries = await readAll(test.transport, request())
@@ -67,7 +67,7 @@ export function transportSuite(name: string, makeTransport: (fixture: TransportF
 			await released(test.server)
 		})
 
-		it('brings what is published while it is open', async () => {
+		it('delivers events published while it is open', async () => {
 			await using test = await setUp()
 			const items = await open(test.transport, request())
 			expect(kinds([await next(items)])).toEqual(['ready'])
@@ -78,7 +78,7 @@ export function transportSuite(name: string, makeTransport: (fixture: TransportF
 			expect((await items.next()).done).toBe(true)
 		})
 
-		it('goes on behind the last cursor, whatever the input says', async () => {
+		it('resumes after the last cursor whatever the input says', async () => {
 			await using test = await setUp()
 			await publish(test.planstream, progress(1), progress(2), progress(3), COMPLETED)
 			const [, , second] = await readAll(test.transport, request())
@@ -86,14 +86,14 @@ export function transportSuite(name: string, makeTransport: (fixture: TransportF
 			expect(kinds(resumed)).toEqual(['ready', 3, 4, 'end'])
 		})
 
-		it('has nothing more behind the end', async () => {
+		it('delivers nothing after the end', async () => {
 			await using test = await setUp()
 			const { cursor } = await publish(test.planstream, progress(1), COMPLETED)
 			const rest = await readAll(test.transport, { ...request(), lastCursor: cursor })
 			expect(kinds(rest).filter((kind) => typeof kind === 'number')).toEqual([])
 		})
 
-		it('passes filters on, and tells where they led to', async () => {
+		it('forwards filters, and reports the position they lead to', async () => {
 			await using test = await setUp()
 			await publish(test.planstream, progress(1), progress(2), OUTPUT, COMPLETED)
 			const filtered = await readAll(test.transport, request({ step_id: 'step_1', event_types: ['step_progress', 'error'] }))
@@ -104,7 +104,7 @@ export function transportSuite(name: string, makeTransport: (fixture: TransportF
 			['a plan id that is none', { plan_id: 'no plan' }],
 			['a position that is none', { plan_id: PLAN, after: '?' }],
 			['a snapshot where there is none', { plan_id: PLAN, after: '3', snapshot: true }],
-		])('throws at %s what the server says of it', async (_, input) => {
+		])('throws the error that the server reports at %s', async (_, input) => {
 			await using test = await setUp()
 			const refused = await failure(readAll(test.transport, { ...request(), input }))
 			expect(refused).toBeInstanceOf(PlanstreamError)
@@ -112,13 +112,13 @@ export function transportSuite(name: string, makeTransport: (fixture: TransportF
 			await released(test.server)
 		})
 
-		it('takes a server that is not there for a cut', async () => {
+		it('reports a lost connection when the server is unreachable', async () => {
 			await using test = await setUp()
 			test.proxy.away = true
 			expect(await failure(readAll(test.transport, request()))).toBeInstanceOf(ConnectionLost)
 		})
 
-		it('brings what came before a cut, then throws it', async () => {
+		it('delivers everything before a cut, and then throws it', async () => {
 			await using test = await setUp()
 			await publish(test.planstream, progress(1))
 			const items = await open(test.transport, request())
@@ -127,21 +127,21 @@ export function transportSuite(name: string, makeTransport: (fixture: TransportF
 			expect(await failure(items.next())).toBeInstanceOf(ConnectionLost)
 		})
 
-		it('takes 2.5 heartbeats of silence for a cut', async () => {
+		it('reports a lost connection after 2.5 heartbeats of silence', async () => {
 			const clock = new ManualClock()
 			await using test = await setUp(clock)
 			const items = await open(test.transport, request())
 			await next(items)
 			test.proxy.stall()
 			const pending = failure(items.next())
-			await setImmediate() // the reader waits now
+			await setImmediate() // the reader is waiting now
 			clock.advance(HEARTBEAT_MS * 2.5)
 			expect(await pending).toBeInstanceOf(ConnectionLost)
 			await released(test.server)
 			expect(clock.pending).toBe(0)
 		})
 
-		it('ends in order when it is aborted, and releases the connection and its timers', async () => {
+		it('ends without an error when it is aborted, and releases the connection and its timers', async () => {
 			const clock = new ManualClock()
 			await using test = await setUp(clock)
 			const abort = new AbortController()
@@ -164,7 +164,7 @@ export function transportSuite(name: string, makeTransport: (fixture: TransportF
 			await released(test.server)
 		})
 
-		it('runs many streams at once, each as if it were alone', async () => {
+		it('runs many streams at once, each independent of the others', async () => {
 			await using test = await setUp()
 			await publish(test.planstream, progress(1), progress(2), COMPLETED)
 			const all = await Promise.all(Array.from({ length: 20 }, () => readAll(test.transport, request())))
@@ -194,7 +194,7 @@ async function next(items: AsyncIterator<Delivery>): Promise<Delivery> {
 	return value
 }
 
-/** Every item, until the stream ends by itself. */
+/** Reads every item until the stream ends by itself. */
 async function readAll(transport: Transport, what: StreamRequest): Promise<Delivery[]> {
 	const stream = await transport.open(what, new AbortController().signal)
 	const deliveries: Delivery[] = []
@@ -203,7 +203,7 @@ async function readAll(transport: Transport, what: StreamRequest): Promise<Deliv
 	return deliveries
 }
 
-/** Frames by their names, events by their sequence numbers. */
+/** Names frames by their type and events by their sequence number. */
 function kinds(deliveries: readonly Delivery[]): (string | number)[] {
 	return deliveries.map(({ item }) => {
 		const { frame, seq } = item as { readonly frame?: string; readonly seq?: number }
@@ -211,12 +211,12 @@ function kinds(deliveries: readonly Delivery[]): (string | number)[] {
 	})
 }
 
-/** Resolves when the server has nothing open for anybody. */
+/** Resolves when the server has no open streams. */
 function released(server: RunningServer): Promise<void> {
 	return expect.poll(() => server.report()).toMatchObject({ connections: 0, subscriptions: 0, watchers: 0 })
 }
 
-/** What a promise rejects with. */
+/** Returns the error that a promise rejects with. */
 function failure(promise: Promise<unknown>): Promise<unknown> {
 	return promise.then(
 		() => null,

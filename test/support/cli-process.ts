@@ -12,14 +12,14 @@ export interface CommandResult {
 	readonly code: number | null
 	readonly stdout: string
 	readonly stderr: string
-	/** Standard output as JSON lines. */
+	/** Standard output parsed as JSON lines. */
 	readonly json: readonly Json[]
 }
 
 type Json = Readonly<Record<string, unknown>>
 type Env = Readonly<Record<string, string>>
 
-/** One run of the built command, killed when it is disposed before its end. */
+/** One run of the built command. It is killed when it is disposed before its end. */
 export class CliProcess implements AsyncDisposable {
 	readonly child: ChildProcessWithoutNullStreams
 	readonly #lines: string[] = []
@@ -49,18 +49,18 @@ export class CliProcess implements AsyncDisposable {
 		})
 	}
 
-	/** The same in a terminal of its own; what goes to standard error comes on standard output too. */
+	/** Runs the command in a terminal of its own, where standard error appears on standard output too. */
 	static inTerminal(args: readonly string[], env: Env = {}): CliProcess {
 		const quoted = [process.execPath, BIN, ...args].map((word) => `'${word}'`).join(' ')
 		return new CliProcess(args, env, ['script', '-qec', `exec ${quoted}`, '/dev/null'])
 	}
 
-	/** With another working directory. */
+	/** Runs the command in another working directory. */
 	static within(directory: string, args: readonly string[], env: Env = {}): CliProcess {
 		return new CliProcess(args, env, ['env', '-C', directory, process.execPath, BIN, ...args])
 	}
 
-	/** Ends standard input with this text. */
+	/** Writes this text to standard input and ends it. */
 	input(text: string): this {
 		this.child.stdin.end(text)
 		return this
@@ -74,7 +74,7 @@ export class CliProcess implements AsyncDisposable {
 		return this.#stderr
 	}
 
-	/** Resolves when what the process has written so far is enough; rejects when it ends before. */
+	/** Resolves when the output so far is enough; rejects when the process ends before. */
 	async until(enough: (process: this) => boolean): Promise<void> {
 		while (!enough(this)) {
 			if (this.child.exitCode !== null) throw new Error(`It ended with ${this.child.exitCode}: ${this.#stdout}${this.#stderr}`)
@@ -109,13 +109,13 @@ export function runPlanstream(args: readonly string[], env?: Env): Promise<Comma
 	return new CliProcess(args, env).input('').end()
 }
 
-/** A directory that goes when it is disposed. */
+/** Creates a directory that is removed when it is disposed. */
 export function createTemporaryDirectory(): { readonly path: string } & Disposable {
 	const directory = mkdtempSync(path.join(tmpdir(), 'planstream-'))
 	return { path: directory, [Symbol.dispose]: () => rmSync(directory, { recursive: true, force: true }) }
 }
 
-/** `planstream serve` on a free port, once it listens. */
+/** Starts `planstream serve` on a free port and waits until it listens. */
 export async function startServe(directory: string, env: Env = {}) {
 	const server = new CliProcess(['serve'], { PORT: '0', PLANSTREAM_DATA: directory, PLANSTREAM_SCRIPTED: '1', ...env })
 	await server.until(({ lines }) => lines.length > 0)

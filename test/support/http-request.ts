@@ -5,18 +5,18 @@ export interface HttpResponse {
 	readonly status: number
 	readonly headers: IncomingHttpHeaders
 	readonly text: string
-	/** The body as JSON; the text itself when it is none. */
+	/** The body as JSON, or its text when it is not JSON. */
 	readonly body: unknown
 }
 
 export interface RequestOptions {
 	readonly method?: string
 	readonly headers?: OutgoingHttpHeaders
-	/** Sent as it is when it is text or bytes, else as JSON; an array of bytes is sent in chunks, without a length. */
+	/** Text and bytes are sent unchanged, other values as JSON; an array of bytes is sent in chunks, without a length. */
 	readonly body?: unknown
 }
 
-/** One request on a connection of its own, with whatever headers and bytes a test wants to send. */
+/** Sends one request on its own connection, with any headers and bytes a test wants to send. */
 export function sendRequest(
 	server: { readonly url: string },
 	path: string,
@@ -49,7 +49,7 @@ export function post(server: { readonly url: string }, path: string, body?: unkn
 	return sendRequest(server, path, { method: 'POST', body })
 }
 
-/** The problem an answer tells of, on its own or in tRPC's envelope; undefined when it tells of none. */
+/** Returns the problem in a response, on its own or in tRPC's envelope; undefined when there is none. */
 export function getProblem({ body }: Pick<HttpResponse, 'body'>): Problem | undefined {
 	const told = body as Partial<Problem> & { readonly error?: { readonly data?: { readonly problem?: Problem } } }
 	return told.error?.data?.problem ?? (told.code === undefined ? undefined : (told as Problem))

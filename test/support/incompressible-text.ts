@@ -1,6 +1,6 @@
 import { createCipheriv } from 'node:crypto'
 
-/** Text of so many characters that packs to three quarters and no further; the same in each run. */
+/** Returns text of this length that compresses to no less than three quarters; the same in each run. */
 export function incompressibleText(index: number, characters: number): string {
 	const iv = Buffer.alloc(16)
 	iv.writeUInt32BE(index)

@@ -1,11 +1,11 @@
 import type { Clock } from '../../client/src/timing.js'
 
-/** Time that passes only when a test says so. */
+/** A clock that advances only when the test says so. */
 export class ManualClock implements Clock {
 	#now = 0
 	readonly #timers = new Map<object, { readonly at: number; readonly run: () => void }>()
 
-	/** Timers that have been neither run nor cancelled. */
+	/** Timers that have neither run nor been cancelled. */
 	get pending(): number {
 		return this.#timers.size
 	}
@@ -20,7 +20,7 @@ export class ManualClock implements Clock {
 		return () => void this.#timers.delete(timer)
 	}
 
-	/** Lets time pass and runs what is due, in order of its time. */
+	/** Advances the clock and runs due timers in order of their time. */
 	advance(ms: number): void {
 		const end = this.#now + ms
 		for (;;) {

@@ -1,6 +1,6 @@
 import type { Reporter, SerializedError, TestModule } from 'vitest/node'
 
-/** Closes a run with one plain line for machines. A file that cannot be loaded and an unhandled error count as failed. */
+/** Ends a run with one line for machines. A file that cannot be loaded and an unhandled error count as failed. */
 export default class SummaryReporter implements Reporter {
 	onTestRunEnd(modules: readonly TestModule[], unhandledErrors: readonly SerializedError[]): void {
 		const count = { passed: 0, failed: unhandledErrors.length, skipped: 0, pending: 0 }

@@ -24,7 +24,7 @@ async function open() {
 	const items = stream[Symbol.asyncIterator]()
 	const silence = async () => {
 		const failure = items.next().catch((error: unknown) => error)
-		await new Promise((resolve) => setImmediate(resolve)) // // the reader is waiting now
+		await new Promise((resolve) => setImmediate(resolve)) // the reader is waiting now
 		clock.advance(HEARTBEAT_MS * 2.5)
 		return failure
 	}
@@ -40,7 +40,7 @@ describe('SSE response', () => {
 	it('reports a lost connection when a stream falls silent later', async () => {
 		const { clock, send, items, silence } = await open()
 		const first = items.next()
-		await new Promise((resolve) => setImmediate(resolve)) // // the reader is waiting now
+		await new Promise((resolve) => setImmediate(resolve)) // the reader is waiting now
 		clock.advance(HEARTBEAT_MS)
 		send('data: {"plans":[]}\n\n')
 		expect((await first).value).toEqual({ cursor: null, item: { plans: [] } })

@@ -32,7 +32,7 @@ describe('WebSocketTransport', () => {
 		const items = stream[Symbol.asyncIterator]()
 		for (let seq = 1; seq <= 4; seq++) expect((await items.next()).value).toMatchObject({ cursor: `e.${seq}` })
 		const fifth = items.next()
-		await setImmediate() // // the reader has caught up and waits
+		await setImmediate() // the reader has caught up and waits
 		last().open()
 		expect(last().sent).toMatchObject([{ method: 'subscription', params: { lastEventId: 'e.4' } }])
 		last().hear({ id: 1, result: { type: 'started' } })

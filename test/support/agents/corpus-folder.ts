@@ -10,7 +10,7 @@ export interface CorpusFolder extends AsyncDisposable {
 	write(relative: string, content: string | Uint8Array): Promise<void>
 }
 
-/** A folder of documents that is gone when the test ends. */
+/** Creates a folder of documents that is removed when the test ends. */
 export async function createCorpusFolder(files: Readonly<Record<string, string | Uint8Array>>): Promise<CorpusFolder> {
 	const folder = await realpath(await mkdtemp(path.join(tmpdir(), 'planstream-corpus-')))
 	const documents = path.join(folder, 'documents')
@@ -25,7 +25,7 @@ export async function createCorpusFolder(files: Readonly<Record<string, string |
 	return { documents, indexes, write, [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) }
 }
 
-/** Documents of which the first two speak of tides and the last does not. */
+/** Three documents, of which the first two are about tides. */
 export const TIDES = {
 	'moon.md': [
 		'# The moon',

@@ -3,30 +3,30 @@ import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Serv
 import type { AddressInfo } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
 
-/** One request as the double got it. */
+/** A request as the fake received it. */
 export interface FakeOpenAiRequest {
 	readonly path: string
 	readonly headers: IncomingHttpHeaders
 	readonly body: Readonly<Record<string, unknown>>
 }
 
-/** What the double answers a request with. */
+/** The reply to a request. */
 export interface FakeOpenAiReply {
 	readonly status?: number
 	readonly headers?: Readonly<Record<string, string>>
 	/** Written one by one. */
 	readonly parts: readonly (string | Uint8Array)[]
-	/** What comes after the parts. @defaultValue `'end'` */
+	/** Ends or cuts the reply after its parts. @defaultValue `'end'` */
 	readonly ending?: 'end' | 'hang' | 'cut'
 }
 
 /**
- * A test double of a model server: an HTTP server that speaks the wire format of OpenAI's streamed chat completions and says what a
- * test tells it to. It holds no model.
+ * A fake model server: an HTTP server with the wire format of OpenAI's streamed chat completions that replies as the test says.
+ * It runs no model.
  */
 export class FakeOpenAi implements AsyncDisposable {
 	readonly requests: FakeOpenAiRequest[] = []
-	/** Answers in turn; the last one is given again and again. */
+	/** Replies in turn; the last one is repeated. */
 	replies: FakeOpenAiReply[] = [{ parts: [streamedReply(['Hello', ', ', 'world'])] }]
 	readonly #server: Server
 	#open = 0
@@ -47,7 +47,7 @@ export class FakeOpenAi implements AsyncDisposable {
 		return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/v1`
 	}
 
-	/** Answers that are not over. */
+	/** Replies that have not ended. */
 	get open(): number {
 		return this.#open
 	}
@@ -84,7 +84,7 @@ export class FakeOpenAi implements AsyncDisposable {
 	}
 }
 
-/** A whole streamed answer as a model server writes it. */
+/** Writes a whole streamed reply like a model server. */
 export function streamedReply(deltas: readonly string[], { finish_reason = 'stop', model = 'double-1' } = {}): string {
 	const chunk = (fields: object) => `data: ${JSON.stringify({ id: 'c1', object: 'chat.completion.chunk', model, ...fields })}\n\n`
 	const choice = (delta: object, reason: string | null = null) => chunk({ choices: [{ index: 0, delta, finish_reason: reason }] })

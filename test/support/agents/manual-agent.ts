@@ -1,6 +1,6 @@
 import type { Agent, StepContext } from '../../../server/src/plans/agent.js'
 
-/** An agent whose attempts end when the test lets them, deaf to their signal unless told otherwise. */
+/** An agent whose attempts end when the test says so. It ignores its signal unless `stopsOnAbort` is set. */
 export class ManualAgent implements Agent {
 	readonly type = 'held'
 	readonly running = new Map<string, { end: () => void; fail: () => void; context: StepContext }>()
@@ -30,7 +30,7 @@ export class ManualAgent implements Agent {
 		})
 	}
 
-	/** Resolves when so many attempts run at once. */
+	/** Resolves when this many attempts run at once. */
 	async reaches(count: number): Promise<void> {
 		if (this.running.size >= count) return
 		await new Promise<void>((resolve) => {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Artifact, OutputChannel, Usage } from '@planstream/shared'
 import type { StepContext } from '../../../server/src/plans/agent.js'
 
-/** What an agent said to its context, in order. */
+/** A call of an agent to its context, recorded in order. */
 export type Report =
 	| { readonly kind: 'progress'; readonly fraction: number; readonly message: string | null; readonly units: Units | null }
 	| { readonly kind: 'output'; readonly delta: string; readonly channel: OutputChannel }
@@ -32,7 +32,7 @@ export interface RecordingOptions {
 
 const PLAN = { plan_id: 'plan_1', query: 'What is recorded?', research_type: 'comprehensive', labels: {}, input: {} }
 
-/** A step's context that keeps what it is told and writes nothing anywhere. */
+/** Creates the context of a step that records all calls and writes nothing anywhere. */
 export function recordingContext(options: RecordingOptions = {}): RecordingContext {
 	const reports: Report[] = []
 	const record = (report: Report): void => {
@@ -62,7 +62,7 @@ export function recordingContext(options: RecordingOptions = {}): RecordingConte
 	}
 }
 
-/** Everything an agent sent to one output channel, joined. */
+/** Joins everything an agent sent to one output channel. */
 export function outputOf(context: RecordingContext, channel: OutputChannel): string {
 	const deltas = context.reports.flatMap((report) =>
 		report.kind === 'output' && report.channel === channel ? [report.delta] : [],

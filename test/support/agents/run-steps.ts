@@ -8,10 +8,10 @@ export interface RanStep extends StepResult {
 }
 
 /**
- * Runs the steps of a plan one after another, each with the results of its dependencies: the work of the agents alone,
- * without executor, log, gate or retry. A plan's order must put dependencies first.
+ * Runs the steps of a plan one after another, each with the results of its dependencies, without executor, log, gate or retry.
+ * Dependencies must precede their dependents in the plan.
  *
- * @param until - stop before this step
+ * @param until - the step to stop before
  */
 export async function runSteps(plan: PlanSpec, agents: readonly Agent[], until?: string): Promise<Map<string, RanStep>> {
 	const ran = new Map<string, RanStep>()

@@ -11,7 +11,7 @@ import { build } from 'vite'
 const CHROMIUM = '/usr/bin/chromium'
 const PAGE = path.resolve(import.meta.dirname, 'stream-page.ts')
 
-/** Where there is none, tests of it are left out; in CI they fail. */
+/** True when Chromium is not installed; its tests are then skipped, except in CI, where they fail. */
 export const chromiumIsMissing = !existsSync(CHROMIUM) && process.env.CI === undefined
 export const CHROMIUM_NOTE = `There is no ${CHROMIUM}, so nothing is known of browsers; install Debian's package chromium.`
 
@@ -26,16 +26,16 @@ const FLAGS = [
 	'--disable-sync',
 ]
 
-/** A page of another origin than any server of a test, with `window.follow` in it. */
+/** A page of another origin than the servers of the tests, with `window.follow` in it. */
 export interface OpenPage extends AsyncDisposable {
 	readonly page: Page
 }
 
 /**
- * Opens Chromium on a page that is bundled as a user's would be.
+ * Opens Chromium on a page that is bundled as a user would bundle it.
  *
- * @param entry - a script, or a whole page in HTML
- * @param query - what stands behind the page's address
+ * @param entry - a script, or a whole HTML page
+ * @param query - the query string of the page's address
  */
 export async function openPage(entry = PAGE, query = ''): Promise<OpenPage> {
 	const files = await bundle(entry)
@@ -65,7 +65,7 @@ async function bundle(entry: string): Promise<ReadonlyMap<string, string | Uint8
 		configFile: false,
 		logLevel: 'error',
 		root: path.dirname(entry),
-		define: { 'process.env.NODE_ENV': '"development"' }, // in a library, Vite leaves it to the user
+		define: { 'process.env.NODE_ENV': '"development"' }, // in library mode, Vite leaves this to the user
 		build: { write: false, ...(isPage ? {} : { lib: { entry, formats: ['es' as const], fileName: 'page' } }) },
 	})
 	const [first] = Array.isArray(built) ? built : [built]

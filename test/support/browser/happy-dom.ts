@@ -6,7 +6,7 @@ for (const [name, value] of Object.entries({ window: page, document: page.docume
 	Object.defineProperty(globalThis, name, { value, configurable: true })
 }
 
-/** An element of the page for one test. */
+/** Creates an element of the page for one test. */
 export function createContainer(): Element {
 	const element: HappyElement = page.document.createElement('div')
 	page.document.body.append(element)

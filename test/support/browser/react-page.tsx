@@ -7,11 +7,11 @@ const COMPONENTS = 50
 
 declare global {
 	interface Window {
-		/** Shows a plan by fifty components. */
+		/** Shows a plan in fifty components. */
 		show(url: string, plan_id: string): void
-		/** Takes all of them away. */
+		/** Removes all of them. */
 		leave(): void
-		/** How often a component was rendered. */
+		/** The number of times a component was rendered. */
 		renderings: number
 	}
 }

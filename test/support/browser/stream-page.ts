@@ -1,12 +1,12 @@
 import { createPlanstream } from '@planstream/client'
 
-/** How a page follows a plan. */
+/** The means by which a page follows a plan. */
 export type Follower = 'EventSource' | 'auto' | 'websocket' | 'sse'
 
-/** What a page has seen of the plan it follows. */
+/** The events of a plan that a page has seen. */
 export interface FollowedPlan {
 	readonly seqs: number[]
-	/** It will ask the server for nothing more. */
+	/** The page will send no further requests. */
 	over: boolean
 	fault: string | null
 }
@@ -18,7 +18,7 @@ declare global {
 	}
 }
 
-/** This is the script of a page: what it follows is in sight of the test. */
+/** Exposes what this page follows, so that the test can inspect it. */
 window.follow = (follower, url, plan_id) => {
 	const followed: FollowedPlan = { seqs: [], over: false, fault: null }
 	window.followed = followed

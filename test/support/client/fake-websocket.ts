@@ -1,6 +1,6 @@
 import type { WebSocketConstructor, WebSocketLike } from '../../../client/src/transports/trpc-socket.js'
 
-/** A WebSocket whose other side is the test. */
+/** A WebSocket whose peer is the test. */
 export class FakeWebSocket implements WebSocketLike {
 	readonly sent: unknown[] = []
 	readonly #listeners: { readonly type: string; readonly listener: (event: never) => void }[] = []
@@ -38,7 +38,7 @@ export class FakeWebSocket implements WebSocketLike {
 	}
 }
 
-/** A WebSocket class for the client, and the last one it made. */
+/** Creates a WebSocket class for the client, and gives access to its newest instance. */
 export function createFakeWebSockets(): { readonly WebSocket: WebSocketConstructor; last(): FakeWebSocket } {
 	const made: FakeWebSocket[] = []
 	class WebSocket extends FakeWebSocket {

@@ -1,4 +1,4 @@
-// The client of the system before this one, as its documentation gave it. Only the address is filled in.
+// The client of the original system, as its documentation gave it. Only the address is filled in.
 const ws = new WebSocket(`${URL}/client_123?plan_id=plan_456`)
 
 ws.onopen = () => {

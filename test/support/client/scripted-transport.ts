@@ -1,6 +1,6 @@
 import type { Delivery, Stream, StreamRequest, Transport, TransportName } from '../../../client/src/transports/transport.js'
 
-/** What one connection does: its deliveries, then how it ends (an error is thrown, `hang` stays open). */
+/** The script of one connection: its deliveries, then how it ends (an error is thrown, `hang` stays open). */
 export interface ScriptedConnection {
 	/** Fails before the stream begins. */
 	readonly refuse?: Error
@@ -10,7 +10,7 @@ export interface ScriptedConnection {
 	readonly ending?: Error | 'end' | 'hang' | 'finished'
 }
 
-/** A transport without a network, for tests of what is above it: it plays one script per connection. */
+/** A transport without a network, for tests of the layers above it. It plays one script per connection. */
 export class ScriptedTransport implements Transport {
 	readonly requests: StreamRequest[] = []
 	/** Connections whose signal has not been aborted. */

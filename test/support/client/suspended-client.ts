@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import path from 'node:path'
 
-/** Connects, says one thing, and tells when something has come back. */
+/** Connects, sends one message, and prints a line once a reply arrives. */
 const SCRIPT = `
 import { WebSocket } from 'ws'
 const [url, first] = process.argv.slice(1)
@@ -11,7 +11,9 @@ socket.on('open', () => socket.send(first))
 socket.on('message', (data) => String(data).includes('"ready"') && process.stdout.write('reading'))
 `
 
-/** A client in a process of its own that reads a plan over a WebSocket and is then stopped: its system keeps the connection open. */
+/**
+ * Starts a client process that reads a plan over a WebSocket and suspends it (SIGSTOP): its system keeps the connection open.
+ */
 export async function startSuspendedClient(url: string, first: object): Promise<AsyncDisposable> {
 	const child = spawn(process.execPath, ['--input-type=module', '-e', SCRIPT, url, JSON.stringify(first)], {
 		cwd: path.resolve(import.meta.dirname, '../../..'),

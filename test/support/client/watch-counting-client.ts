@@ -1,11 +1,11 @@
 import { createPlanstream, type Planstream, type PlanstreamOptions, type WatchPlanOptions } from '@planstream/client'
 
 export interface WatchCountingClient extends Planstream {
-	/** How each plan was watched, in order. */
+	/** The start of each watch, in order. */
 	readonly watched: { readonly plan_id: string; readonly from: WatchPlanOptions['from'] }[]
 }
 
-/** A client that notes the plans that are watched with it. */
+/** Creates a client that records the plans it watches. */
 export function createWatchCountingClient(options: PlanstreamOptions): WatchCountingClient {
 	const planstream = createPlanstream(options)
 	const { plans } = planstream

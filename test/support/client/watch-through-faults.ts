@@ -4,22 +4,22 @@ import { WebSocket } from 'ws'
 import type { RunningServer } from '../../../server/src/server.js'
 import type { FaultProxy, HandshakeFate } from '../servers/fault-proxy.js'
 
-/** What goes wrong while one plan is watched. */
+/** The faults that occur while one plan is watched. */
 export interface Faults {
 	readonly transport: 'auto' | TransportName
 	readonly handshakes: HandshakeFate
-	/** After how many bytes from the server each connection is cut; those after the last are not. */
+	/** The number of bytes from the server after which each connection is cut; later connections are not. */
 	readonly cuts: readonly number[]
-	/** After which events, as the watcher sees them, every connection is cut. */
+	/** The events, as the watcher sees them, after which every connection is cut. */
 	readonly cutsAtEvents: readonly number[]
-	/** How many events there are before the watcher comes; the others are published while it watches. */
+	/** The number of events published before the watcher starts; the others are published while it watches. */
 	readonly before: number
 }
 
-/** How many events a plan of these tests has, its end included. */
+/** The number of events in a plan of these tests, including its end. */
 export const EVENTS = 24
 
-/** Delays of nothing, so that only what happens decides. The timeout of a swallowed handshake alone takes time. */
+/** Removes all delays, so that only events matter. Only the timeout of a swallowed handshake takes time. */
 const AT_ONCE: Omit<PlanstreamOptions, 'url'> = { backoff: { initialMs: 0, maxMs: 0 }, WebSocket, connectTimeoutMs: 500 }
 
 export const arbitraryFaults: fc.Arbitrary<Faults> = fc.record({
@@ -32,7 +32,7 @@ export const arbitraryFaults: fc.Arbitrary<Faults> = fc.record({
 
 let plans = 0
 
-/** Watches a plan through the proxy while that does what it is told; resolves with the sequence numbers the watcher saw. */
+/** Watches a plan through the proxy while its faults occur. Resolves with the sequence numbers the watcher saw. */
 export async function watchThrough(proxy: FaultProxy, server: RunningServer, faults: Faults): Promise<number[]> {
 	const plan_id = `plan_${++plans}`
 	await using producer = createPlanstream({ url: server.url })

@@ -33,7 +33,7 @@ const OPS = [
 	{ op: 'reorder', step_ids: ['b', 'a'] },
 ]
 
-/** What a field may hold, by its name. */
+/** Possible values of a field, by its name. */
 const FIELDS: Readonly<Record<string, readonly unknown[]>> = {
 	step_id: ['a', 'b'],
 	review_id: ['a:1'],
@@ -65,7 +65,7 @@ const FIELDS: Readonly<Record<string, readonly unknown[]>> = {
 	cascade: [true],
 }
 
-/** Makes inputs that procedures take, from what their schemas say; what is optional is mostly left out. */
+/** Generates valid inputs of procedures from their schemas, mostly without optional fields. */
 export class Examples {
 	readonly #fields = new Map<ProcedureName, { readonly name: string; readonly required: boolean }[]>()
 
@@ -79,7 +79,7 @@ export class Examples {
 		}
 	}
 
-	/** @param age - plans of other ages are other plans, so that none grows without end */
+	/** @param age - inputs of different ages name different plans, so that no plan grows without bound */
 	inputOf(random: Random, procedure: ProcedureName, age: number): Record<string, unknown> {
 		const plan_id = `p${age}_${randomBelow(random, 3)}`
 		const fields = (this.#fields.get(procedure) ?? []).filter(({ required }) => required || random() < 0.2)

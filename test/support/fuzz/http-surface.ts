@@ -6,7 +6,7 @@ import { findHttpFault, shorten } from './response-faults.js'
 import { sendFuzzRequest } from './send-request.js'
 import type { Surface } from './surface.js'
 
-/** Whole requests whose input, address, method, header or body was changed, over one connection. */
+/** Sends whole requests with a changed input, address, method, header or body over one connection. */
 class HttpSurface implements Surface {
 	readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 })
 	readonly #examples = new Examples()

@@ -1,7 +1,7 @@
-/** A number from 0 up to, but not including, 1. */
+/** Returns a number from 0 up to, but not including, 1. */
 export type Random = () => number
 
-/** The same numbers for the same seed (mulberry32). */
+/** Creates a generator that returns the same numbers for the same seed (mulberry32). */
 export function seeded(seed: number): Random {
 	let state = seed | 0
 	return () => {
@@ -22,7 +22,7 @@ export function pick<Item>(random: Random, items: readonly Item[]): Item {
 	return item
 }
 
-/** Texts on which readers of text have stumbled. */
+/** Texts that parsers are known to mishandle. */
 const TEXTS = [
 	...[
 		'',
@@ -91,12 +91,12 @@ const VALUES: readonly unknown[] = [
 	...TEXTS,
 ]
 
-/** One to three changes, one after another. */
+/** Applies one to three changes, one after another. */
 function times(random: Random): number {
 	return 1 + randomBelow(random, 3)
 }
 
-/** A text with letters, words or parts of itself put in, taken out or doubled. */
+/** Inserts, removes or repeats letters, words or parts of a text. */
 export function mutateText(random: Random, text: string): string {
 	let mutated = text
 	for (let left = times(random); left > 0; left--) {
@@ -116,7 +116,7 @@ export function mutateText(random: Random, text: string): string {
 	return mutated
 }
 
-/** Bytes of which some are others, gone, new or double. */
+/** Changes, removes, inserts or repeats some bytes. */
 export function mutateBytes(random: Random, bytes: Buffer): Buffer {
 	let mutated = Buffer.from(bytes)
 	for (let left = times(random); left > 0; left--) {
@@ -135,7 +135,7 @@ export function mutateBytes(random: Random, bytes: Buffer): Buffer {
 	return mutated
 }
 
-/** A JSON value with a part of it replaced, left out, renamed, doubled or put deeper. */
+/** Replaces, omits, renames, repeats or nests a part of a JSON value. */
 export function mutateJson(random: Random, value: unknown): unknown {
 	if (typeof value !== 'object' || value === null || random() < 0.05) return otherValue(random, value)
 	if (Array.isArray(value)) return mutateArray(random, value)

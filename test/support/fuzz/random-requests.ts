@@ -11,7 +11,7 @@ export interface FuzzRequest {
 }
 
 type Row = readonly [ProcedureName, ProcedureSpec]
-/** Gives what a procedure takes. */
+/** Generates an input of a procedure. */
 type Example = (name: ProcedureName) => Record<string, unknown>
 
 const JSON_TYPE = { 'content-type': 'application/json' }
@@ -19,7 +19,7 @@ const STREAMS = PROCEDURES.filter(([, { kind }]) => kind === 'subscription')
 const QUERIES = PROCEDURES.filter(([, { kind }]) => kind === 'query')
 const CALLS = PROCEDURES.filter(([, { kind }]) => kind !== 'subscription')
 
-/** A text as it can stand in an address, where half a character cannot. */
+/** Encodes a text for an address, where lone surrogates are not allowed. */
 function encoded(value: unknown): string {
 	return encodeURIComponent(asJson(value).replaceAll(/\p{Surrogate}/gu, ''))
 }
@@ -28,7 +28,7 @@ function asJson(value: unknown): string {
 	return typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
 }
 
-/** A procedure as its REST route: fields in the path, the others in the query or the body. */
+/** Builds the REST request of a procedure: fields in the path, the others in the query or the body. */
 function overRest([, { rest }]: Row, input: unknown): FuzzRequest {
 	const given = new Map(Object.entries(Object(input) as object))
 	const path = rest.path.replaceAll(/\{(\w+)\}/g, (_, name: string) => {
@@ -42,20 +42,20 @@ function overRest([, { rest }]: Row, input: unknown): FuzzRequest {
 	return { method: rest.method, path: `${path}?${query.join('&')}`, headers: {}, body: null }
 }
 
-/** A procedure as tRPC has it over HTTP. */
+/** Builds the tRPC request of a procedure over HTTP. */
 function overTrpc([name, { kind }]: Row, input: unknown): FuzzRequest {
 	if (kind === 'mutation') return { method: 'POST', path: `/trpc/${name}`, headers: JSON_TYPE, body: Buffer.from(asJson(input)) }
 	return { method: 'GET', path: `/trpc/${name}?input=${encoded(input)}`, headers: {}, body: null }
 }
 
-/** Several procedures of one kind in one request. */
+/** Builds one batch request of several procedures of one kind. */
 function overBatch(rows: readonly Row[], inputs: unknown): FuzzRequest {
 	const [path, mutation] = [`/trpc/${rows.map(([name]) => name).join()}?batch=1`, rows[0]?.[1].kind === 'mutation']
 	if (mutation) return { method: 'POST', path, headers: JSON_TYPE, body: Buffer.from(asJson(inputs)) }
 	return { method: 'GET', path: `${path}&input=${encoded(inputs)}`, headers: {}, body: null }
 }
 
-/** Changes the input, the body's bytes, the address, the method or a header. */
+/** Changes the input, the bytes of the body, the address, the method or a header. */
 function changed(random: Random, build: (input: unknown) => FuzzRequest, input: Record<string, unknown>): FuzzRequest {
 	const part = random()
 	if (part < 0.5) return build(mutateJson(random, input))
@@ -70,7 +70,7 @@ function changed(random: Random, build: (input: unknown) => FuzzRequest, input: 
 }
 
 const METHODS = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'PROPFIND']
-/** What somebody on the way reads; headers that frame the message are for raw bytes. */
+/** Headers that intermediaries read; headers that frame the message are changed as raw bytes. */
 const HEADERS = [
 	...[
 		'content-type',
@@ -98,7 +98,7 @@ const HEADER_TEXTS = [
 	...['for=1.2.3.4', '1', 'aGVsbG8.2.0123456789abcdef', 'bytes=0-1', 'multipart/form-data; boundary=x', 'null', 'DELETE'],
 ]
 
-/** One random request that was changed, by what it is to become. */
+/** Builds one random request with a change in it, by protocol. */
 export const RANDOM_REQUESTS = {
 	rest: (random, example) => {
 		const row = pick(random, CALLS)

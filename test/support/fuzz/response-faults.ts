@@ -1,6 +1,6 @@
 import { isErrorCode } from '@planstream/shared'
 
-/** Why a problem is none that a client can read, or null. */
+/** Explains why a client cannot read a problem, or returns null. */
 export function findProblemFault(problem: unknown): string | null {
 	const { code, detail, status, title, type } = (problem ?? {}) as Record<string, unknown>
 	if (!isErrorCode(code)) return `a failure without a code: ${shorten(problem)}`
@@ -11,7 +11,7 @@ export function findProblemFault(problem: unknown): string | null {
 		: `a problem without words: ${shorten(problem)}`
 }
 
-/** Why an answer of tRPC is untyped, or null. */
+/** Explains why a tRPC response is untyped, or returns null. */
 export function findTrpcFault(answer: unknown): string | null {
 	if (typeof answer !== 'object' || answer === null) return `an answer that is no object: ${shorten(answer)}`
 	if (!('error' in answer)) return null
@@ -25,7 +25,7 @@ export interface FuzzResponse {
 	readonly text: string
 }
 
-/** Why an answer of HTTP is untyped, or null; a stream is judged by what it begins with. */
+/** Explains why an HTTP response is untyped, or returns null; a stream is judged by its beginning. */
 export function findHttpFault({ status, type, text }: FuzzResponse): string | null {
 	if (type.startsWith('text/event-stream')) return status === 200 ? streamFault(text) : `a stream with status ${status}`
 	if (status < 300) return status === 207 ? bodyFault(text) : null
@@ -34,7 +34,7 @@ export function findHttpFault({ status, type, text }: FuzzResponse): string | nu
 	return type.startsWith('application/json') ? bodyFault(text) : `status ${status} as "${type}": ${shorten(text)}`
 }
 
-/** Answers of tRPC, one or a batch, of which at least one is a failure. */
+/** Collects tRPC responses, single or batched, if at least one is a failure. */
 function bodyFault(text: string): string | null {
 	const body = json(text)
 	const answers: unknown[] = Array.isArray(body) ? body : [body]

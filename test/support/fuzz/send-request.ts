@@ -6,8 +6,8 @@ const NOT_IN_A_PATH = /[^\x21-\xff]/g
 const NOT_IN_A_HEADER = /[^\t\x20-\x7e\x80-\xff]/g
 
 /**
- * Sends one request; of a stream it takes what it begins with, up to its first item. A kept connection that the server closed as idle
- * in that very moment is no answer, and it is sent again.
+ * Sends one request and, of a stream, reads up to its first item. Sends it again when the server closed the kept connection as
+ * idle at that very moment.
  */
 export function sendFuzzRequest(agent: Agent, url: string, question: FuzzRequest): Promise<FuzzResponse> {
 	const { method, path, headers, body } = question
@@ -36,7 +36,7 @@ function takeAnswer(incoming: IncomingMessage, resolve: (answer: FuzzResponse) =
 	incoming.on('error', reject).on('end', () => resolve({ status, type, text }))
 }
 
-/** Comments, and that tRPC is connected, come before anything is known. */
+/** Skips comments and tRPC's "connected" event, which precede any answer. */
 function isItem(block: string): boolean {
 	return /^data: /m.test(block) && !block.startsWith('event: connected')
 }

@@ -1,12 +1,12 @@
 import type { Random } from './mutate.js'
 
-/** One way into a server, on which it is told things that were changed at random. */
+/** One entrance of a server, which receives randomly changed messages. */
 export interface Surface extends AsyncDisposable {
 	/**
-	 * Says one thing and looks at what comes back.
+	 * Sends one message and checks the response.
 	 *
-	 * @param age - what is said at another age is about other plans, so that none grows without end
-	 * @returns what was wrong with the answer; null when it was typed
+	 * @param age - messages of different ages concern different plans, so that no plan grows without bound
+	 * @returns the fault of the response; null when it was typed
 	 */
 	probe(random: Random, age: number): Promise<string | null>
 }

@@ -6,10 +6,10 @@ import type { Surface } from './surface.js'
 
 const HANDSHAKE =
 	'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n'
-/** A frame of a client: a text, masked with zeros. */
+/** A client frame: a text, masked with zeros. */
 const FRAME = `\x81\x8f\0\0\0\0${'{"action":"x"} '}`
 
-/** Requests that make sense, as bytes. */
+/** Valid requests, as bytes. */
 const REQUESTS = [
 	'GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n',
 	'GET /api/v1/plans?limit=1 HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nConnection: keep-alive\r\n\r\n',
@@ -25,13 +25,13 @@ const REQUESTS = [
 	'OPTIONS * HTTP/1.0\r\n\r\n',
 ].map((text) => Buffer.from(text, 'latin1'))
 
-/** Told behind each; its answer says that everything before it was answered. */
+/** Sent after each message; its response shows that everything before it was answered. */
 const LAST = Buffer.from('\r\n\r\nGET /last HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
 const LAST_ANSWERED = 'There is nothing at /last.'
-/** Answers elsewhere after which what waits for more bytes is told that none come. */
+/** Responses after which the server waits for further bytes, until the connection is half-closed. */
 const PATIENCE = 8
 
-/** Changed bytes on a bare connection. */
+/** Sends changed bytes on a bare connection. */
 class RawSurface implements Surface {
 	readonly #url: URL
 
@@ -71,14 +71,14 @@ class RawSurface implements Surface {
 	}
 }
 
-/** A stream or a WebSocket, which goes on. */
+/** A stream or a WebSocket, which stays open. */
 function isOpenEnded(bytes: Buffer): boolean {
 	return /^(HTTP\/1\.1 101 |content-type: text\/event-stream)/im.test(bytes.toString('latin1'))
 }
 
 const HEAD = /^HTTP\/1\.1 (\d{3}) [^\r]*\r\n((?:[^\r]+\r\n)*)\r\n/
 
-/** Why the first answer that is whole and untyped is so, or null. */
+/** Explains why the first complete response is untyped, or returns null. */
 function rawFault(bytes: Buffer): string | null {
 	const text = bytes.toString('latin1')
 	const [head, status = '', fields = ''] = HEAD.exec(text) ?? []
@@ -92,7 +92,7 @@ function rawFault(bytes: Buffer): string | null {
 	return body && (findHttpFault({ status: Number(status), type, text: body.text }) ?? rawFault(after.subarray(body.length)))
 }
 
-/** The body of an answer and how many bytes it takes; null while it is not whole. */
+/** Returns the body of a response and its length in bytes; null while it is incomplete. */
 function bodyOf(fields: string, bytes: Buffer): { readonly text: string; readonly length: number } | null {
 	const length = Number(/^content-length: (\d+)/im.exec(fields)?.[1] ?? 0)
 	if (!/^transfer-encoding: chunked/im.test(fields)) {

@@ -7,12 +7,12 @@ import type { Surface } from './surface.js'
 
 type Message = Readonly<Record<string, unknown>>
 
-/** How one protocol on a WebSocket is spoken. */
+/** The messages of one protocol on a WebSocket. */
 interface Protocol {
 	readonly address: (url: string) => string
-	/** Something that makes sense. */
+	/** A valid message. */
 	readonly frame: (random: Random, examples: Examples, age: number) => Message
-	/** A question that is always answered, by what is recognised again. */
+	/** A message that is always answered, and how to recognise the answer. */
 	readonly question: (number: number) => Message
 	readonly answers: (message: Message, number: number) => boolean
 	readonly fault: (message: Message) => string | null
@@ -54,12 +54,12 @@ const plain: Protocol = {
 	},
 }
 
-/** Closed for what was sent: a frame that is too large, bytes that are no text, or three frames in a row that make no sense. */
+/** Close codes for a frame that is too large, bytes that are not text, or three invalid frames in a row. */
 const CLOSED_FOR_CAUSE = [1007, 1009, 4400]
-/** Said over one connection before the next one. */
+/** The number of messages on one connection before the next is opened. */
 const PROBES_PER_CONNECTION = 200
 
-/** Changed frames on a WebSocket; behind each, a question that makes sense must be answered. */
+/** Sends changed frames on a WebSocket. A valid message after each must be answered. */
 class SocketSurface implements Surface {
 	readonly #examples = new Examples()
 	readonly #protocol: Protocol
@@ -80,7 +80,7 @@ class SocketSurface implements Surface {
 		return fault === null ? null : `${shorten(frame.toString())}: ${fault}`
 	}
 
-	/** The connection there is, or the next one. */
+	/** Returns the current connection, or opens the next one. */
 	async #open(): Promise<WebSocket> {
 		if (this.#socket?.readyState === WebSocket.OPEN) return this.#socket
 		const socket = new WebSocket(this.#protocol.address(this.#url))
@@ -122,7 +122,7 @@ class SocketSurface implements Surface {
 	}
 }
 
-/** Changes the message, its text, or its bytes, and sends them as binary at times. */
+/** Changes the message, its text, or its bytes, and sometimes sends them as binary. */
 function changed(random: Random, message: Message): string | Buffer {
 	const part = random()
 	if (part < 0.6) return JSON.stringify(mutateJson(random, message)) ?? ''

@@ -1,7 +1,10 @@
 import ts from 'typescript'
 import { root } from '../../docs/documents.js'
 
-/** Sources as files of one program, under the options of the workspaces; they see the packages as built, as a user does. */
+/**
+ * Creates a program of these sources with the compiler options of the workspaces; they resolve the built packages, like a
+ * user's code.
+ */
 export function createProgram(sources: ReadonlyMap<string, string>): ts.Program {
 	const base = ts.readConfigFile(`${root}tsconfig.base.json`, ts.sys.readFile).config as object
 	const { options } = ts.parseJsonConfigFileContent({ ...base, files: [] }, ts.sys, root, undefined, `${root}tsconfig.base.json`)
@@ -17,7 +20,7 @@ export function createProgram(sources: ReadonlyMap<string, string>): ts.Program 
 	return ts.createProgram([...sources.keys()], own, host)
 }
 
-/** What the compiler says of one of them. */
+/** Returns the compiler errors of one source. */
 export function getDiagnostics(program: ts.Program, name: string): string[] {
 	const file = program.getSourceFile(name)
 	const faults = [...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)]

@@ -7,10 +7,10 @@ export const root = path.resolve(import.meta.dirname, '../../..')
 const RELEASE = path.join(root, 'release')
 const CONSUMER = path.join(root, 'test/support/packages/consumer')
 
-/** Runs a program to its end and gives its output; a failure is thrown with what it said. */
+/** Runs a program to its end and returns its output; throws with the output when it fails. */
 export const execute = promisify(execFile)
 
-/** Packs everything as for a release; it fails when the packages are not in order. */
+/** Packs everything as for a release; fails when the packages are not in order. */
 export async function packRelease(): Promise<void> {
 	await execute(process.execPath, [path.join(root, 'dist/scripts/release.js')], { cwd: root })
 }
@@ -24,7 +24,7 @@ export async function installClient(folder: string): Promise<void> {
 	await execute('npm', ['install', '--offline', ...tarballs.map((name) => path.join(RELEASE, name))], { cwd: folder })
 }
 
-/** Lays out all packed packages in a new project, beside what this repository has installed of others. */
+/** Installs all packed packages into a new project, with links to the other packages of this repository. */
 export function installAll(folder: string): void {
 	const modules = path.join(folder, 'node_modules')
 	mkdirSync(path.join(modules, '@planstream'), { recursive: true })

@@ -2,14 +2,14 @@ import { existsSync } from 'node:fs'
 import path from 'node:path'
 import ts from 'typescript'
 
-/** A folder with further runtimes and compilers in its `node_modules`, as `.ci/run` makes it. */
+/** A folder with further runtimes and compilers in its `node_modules`, as `.ci/run` creates it. */
 const MATRIX = process.env.PLANSTREAM_MATRIX
 
 export interface Program {
 	readonly name: string
 	/** The command that runs it. */
 	readonly command: string
-	/** There is none here; tests of it are left out, and in CI they fail. */
+	/** True when it is not installed; its tests are then skipped, except in CI, where they fail. */
 	readonly missing: boolean
 }
 

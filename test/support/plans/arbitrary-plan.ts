@@ -9,7 +9,7 @@ const quality = fc.record({
 	on_reject: fc.constantFrom('retry', 'fail', 'skip'),
 })
 
-/** Any valid plan of a few steps: each step depends on some of those before it, or on the one before by default. */
+/** Any valid plan of a few steps: each step depends on some of the earlier ones, or on the one before by default. */
 export const arbitraryPlan: fc.Arbitrary<NormalisedPlan> = fc
 	.array(
 		fc.record({

@@ -3,20 +3,20 @@ import type { PlanSummary } from '@planstream/shared'
 import type { EventLog, LogRecord, PlanKey } from '../../../server/src/log/event-log.js'
 import type { TailMetrics } from '../../../server/src/log/tail.js'
 
-/** A log under test, and how to let go of it. */
+/** A log under test, closed when it is disposed. */
 export interface OpenedLog extends AsyncDisposable {
 	readonly log: EventLog & { readonly metrics: TailMetrics }
 }
 
 export const PLAN: PlanKey = { tenant: 'default', plan_id: 'plan-1' }
 
-/** A record whose text and digest follow from its id and content. */
+/** Creates a record whose text and digest follow from its id and content. */
 export function record(event_id: string, { content = '', transient = false } = {}): LogRecord {
 	const text = JSON.stringify({ event_type: 'custom', event_id, data: { content } })
 	return { event_id, text, sent_digest: createHash('sha1').update(text).digest('hex'), transient }
 }
 
-/** `count` records with the ids `prefix-0`, `prefix-1` ... */
+/** Creates `count` records with the ids `prefix-0`, `prefix-1` ... */
 export function records(prefix: string, count: number): LogRecord[] {
 	return Array.from({ length: count }, (_, index) => record(`${prefix}-${index}`))
 }
@@ -40,7 +40,7 @@ export function summary(plan_id: string, fields: Partial<PlanSummary> = {}): Pla
 	return { plan_id, ...rest, ...times, ...fields }
 }
 
-/** The ids of all retained events of {@link PLAN}, in order. */
+/** Returns the ids of all retained events of {@link PLAN}, in order. */
 export async function eventIds(log: EventLog): Promise<string[]> {
 	const { events } = await log.read(PLAN, 'start', 1000)
 	return events.map(({ text }) => (JSON.parse(text) as { event_id: string }).event_id)

@@ -4,7 +4,7 @@ import { foldEvent, initialFold, type PlanFold } from '../../../server/src/hub/p
 import { decide } from '../../../server/src/plans/rules/decide.js'
 import type { Input } from '../../../server/src/plans/rules/input.js'
 
-/** A plan and its log, without a store: every event goes through JSON as it would on its way to the disk and back. */
+/** A plan and its log without a store. Every event passes through JSON, as on its way to the disk and back. */
 export class PlanInMemory {
 	readonly events: PlanEvent[] = []
 	/** Steps whose agent ignores its signal. */
@@ -16,7 +16,11 @@ export class PlanInMemory {
 		return this.#fold
 	}
 
-	/** Decides and appends. @returns the events the input made */
+	/**
+	 * Decides and appends.
+	 *
+	 * @returns the events that the input caused
+	 */
 	put(input: Input, now = 0, random = 0.5): readonly ParsedEvent[] {
 		const context = { now, random, live: this.live, agents: new Map([['any', {}]]) }
 		const decided = decide('p', this.#fold, input, context)
@@ -43,7 +47,7 @@ export class PlanInMemory {
 		return this.put({ kind: 'result', lease: this.leaseOf(step_id), result })
 	}
 
-	/** Ends the running attempt of a step with an error that is not tried again. */
+	/** Ends the running attempt of a step with an error that is not retried. */
 	fail(step_id: string): readonly ParsedEvent[] {
 		const error = { code: 'x', message: 'x', retryable: false }
 		return this.put({ kind: 'failure', lease: this.leaseOf(step_id), reason: 'error', error, duration_ms: 1 })

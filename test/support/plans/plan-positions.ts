@@ -4,22 +4,22 @@ import type { PositionName } from '../../../scripts/docs-verdicts.js'
 import { LOCAL_PRINCIPAL } from '../../../server/src/hub/principal.js'
 import type { StreamServer } from '../servers/stream-server.js'
 
-/** A plan with a position in it, as one row of the table of verdicts describes both. */
+/** A plan with a position in it, as described by one row of the table of verdicts. */
 export interface PlanAtPosition {
 	readonly plan: TestPlan
 	readonly after: string
-	/** The number of the position; 0 where it says nothing. */
+	/** The number of the position; 0 when the row gives none. */
 	readonly seq: number
 }
 
 const KEPT = 4
 const TRIMMED = 3
 
-/** A plan of either owner that is written to past all commands. */
+/** A plan of either owner, written to directly without commands. */
 export class TestPlan {
 	readonly plan_id: string
 	readonly owner: PlanOwner
-	/** Its cursors in order, the one before its first event included once there is one. */
+	/** Its cursors in order, starting with the one before its first event once there is one. */
 	readonly cursors: string[] = []
 	oldest = 1
 	readonly #server: StreamServer
@@ -34,7 +34,7 @@ export class TestPlan {
 		return this.cursors.length
 	}
 
-	/** Adds so many events, or these. */
+	/** Appends these events. */
 	async append(...events: readonly Record<string, unknown>[]): Promise<void> {
 		for (const event of events) this.cursors.push(await this.#append(eventInput.parse(event)))
 	}
@@ -48,13 +48,13 @@ export class TestPlan {
 		return this.append({ event_type: 'plan_completed', data: {} })
 	}
 
-	/** Deletes it; what is added later makes it anew. */
+	/** Deletes the plan; events appended later recreate it. */
 	async remove(): Promise<void> {
 		await this.#server.hub.remove(this.#key)
 		this.cursors.length = 0
 	}
 
-	/** Drops all there is so far, at the end of `meanwhile`. */
+	/** Drops all events so far, at the end of `meanwhile`. */
 	async drop(reason: 'trimmed' | 'cleared', meanwhile: () => Promise<void> = () => Promise.resolve()): Promise<void> {
 		this.oldest = this.head + 1
 		await meanwhile()
@@ -76,7 +76,7 @@ export class TestPlan {
 
 type Prepare = (plan: TestPlan, other: TestPlan) => Promise<{ readonly after: string; readonly seq?: number }>
 
-/** Makes what each row of the table speaks of. */
+/** Prepares the plan of each row of the table. */
 const PREPARATIONS: Readonly<Record<PositionName, Prepare>> = {
 	cursor: live((plan) => cursorAt(plan, 2)),
 	integer: live(() => ({ after: '2', seq: 2 })),
@@ -112,7 +112,7 @@ const PREPARATIONS: Readonly<Record<PositionName, Prepare>> = {
 
 let plans = 0
 
-/** A plan of this owner as the row describes it, with the position. */
+/** Creates the plan of this owner that the row describes, with the position. */
 export async function planAtPosition(server: StreamServer, owner: PlanOwner, name: PositionName): Promise<PlanAtPosition> {
 	const plan = new TestPlan(server, owner, `plan_${++plans}`)
 	const other = new TestPlan(server, owner, `other_${plans}`)
@@ -158,7 +158,7 @@ function cursorAt({ cursors }: TestPlan, seq: number) {
 	return { after: cursors[seq - 1] ?? '', seq }
 }
 
-/** A cursor of the plan with something else in it. */
+/** Returns a cursor of the plan with changed fields. */
 function changed(plan: TestPlan, seq: number, fields: { readonly seq?: number; readonly fingerprint?: string }) {
 	const position = parsePosition(cursorAt(plan, seq).after)
 	if (position === null || typeof position === 'string' || !('epoch' in position)) throw new Error(`There is no event ${seq}.`)

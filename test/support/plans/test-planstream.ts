@@ -15,7 +15,7 @@ import { InProcessQueue } from '../../../server/src/plans/step-queue.js'
 import { eventsOf, runPlan } from '../../../server/src/testing/test-planstream.js'
 import type { ManualClock } from '../manual-clock.js'
 
-/** The time a plan runs in. */
+/** The clock and timers of a plan. */
 export interface TestTime {
 	/** Milliseconds since 1970. */
 	readonly now: () => number
@@ -24,7 +24,7 @@ export interface TestTime {
 
 const PROCESS_TIME: TestTime = { now: Date.now, schedule: keepAliveSchedule }
 
-/** The time of a clock that a test moves. */
+/** Derives both from a manual clock. */
 export function manualTime(clock: ManualClock): TestTime {
 	return { now: () => clock.now(), schedule: (callback, delayMs) => ({ [Symbol.dispose]: clock.after(delayMs, callback) }) }
 }
@@ -57,12 +57,12 @@ export class TestPlanstream implements AsyncDisposable {
 		})
 	}
 
-	/** Creates a plan and resolves with all its events once it has come to its end. */
+	/** Creates a plan and resolves with all its events once it has ended. */
 	async run(spec: PlanSpec): Promise<readonly PlanEvent[]> {
 		return (await runPlan(this, spec)).events
 	}
 
-	/** The plan's events from its first on, until it is done. */
+	/** Reads the events of a plan from the first until it is done. */
 	events(plan_id: string): Promise<PlanEvent[]> {
 		return eventsOf(this.hub, plan_id)
 	}

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 
-/** What becomes of a WebSocket handshake: passed on, answered with 403 or 404, or swallowed as some proxies do. */
+/** The fate of a WebSocket handshake: passed on, answered with 403 or 404, or swallowed as some proxies do. */
 export type HandshakeFate = 'pass' | 'refuse' | 'miss' | 'swallow'
 
 const HANDSHAKE = /\r\nupgrade: *websocket\r\n/i
@@ -13,18 +13,18 @@ const REFUSALS = {
 const HEAD_END = '\r\n\r\n'
 const REQUEST = /^[A-Z]+ \S+ HTTP\/1\.1\r\n/
 
-/** A TCP proxy in front of a server that does to connections what networks do. */
+/** A TCP proxy in front of a server that causes the faults of real networks. */
 export class FaultProxy implements AsyncDisposable {
 	webSockets: HandshakeFate = 'pass'
-	/** Streams of server-sent events are passed on when they have ended, as some virus scanners do. */
+	/** Holds back server-sent events until their stream has ended, as some virus scanners do. */
 	holdsStreams = false
-	/** New connections are closed at once, as if nobody listened. */
+	/** Closes new connections at once, as if no server was listening. */
 	away = false
-	/** How many bytes from the server the next connection passes on before it is cut; null: no cut. */
+	/** The number of bytes from the server that the next connection passes on before it is cut; null: no cut. */
 	nextCut: () => number | null = () => null
-	/** Connections that were accepted so far. */
+	/** Connections accepted so far. */
 	accepted = 0
-	/** Requests that came over them so far. */
+	/** Requests received over them so far. */
 	requests = 0
 	readonly #server: Server
 	readonly #target: URL
@@ -56,12 +56,12 @@ export class FaultProxy implements AsyncDisposable {
 		for (const pair of [...this.#pairs]) pair.cut()
 	}
 
-	/** Passes nothing on from the server any more, on old and new connections, and keeps them open. */
+	/** Stops passing on bytes from the server, on old and new connections, and keeps them open. */
 	stall(): void {
 		this.#stalled = true
 	}
 
-	/** Takes nothing from the server until {@link goOn}, so that it has to wait; nothing is lost. */
+	/** Stops reading from the server until {@link goOn}, so that it has to wait; nothing is lost. */
 	hold(): void {
 		for (const pair of this.#pairs) pair.hold()
 	}
@@ -126,7 +126,7 @@ class Pair {
 	readonly #client: Socket
 	readonly #upstream: Socket
 	#left: number
-	/** What is kept until the stream has ended; null while nothing is. */
+	/** Bytes held back until the stream has ended; null when nothing is held back. */
 	#held: Buffer[] | null = null
 
 	constructor(client: Socket, upstream: Socket, { cutAfter, isStalled, holdsStreams }: PairOptions) {
@@ -167,11 +167,11 @@ class Pair {
 	}
 }
 
-/** A reset is what this proxy is for. */
+/** Ignores resets, which this proxy causes on purpose. */
 function ignoreReset(): void {}
 
 /**
- * Starts a proxy on a free port; `await using` cuts what is open and stops it.
+ * Starts a proxy on a free port; `await using` cuts open connections and stops it.
  *
  * @param target - URL of the server behind it
  */

@@ -6,13 +6,13 @@ import type { RunningServer } from '../../../server/src/server.js'
 import { startTestServer, type TestServerOptions } from './test-server.js'
 
 export interface KeyedServer<Name extends string> extends RunningServer {
-	/** By the id each was asked for. */
+	/** The keys by their ids. */
 	readonly keys: Readonly<Record<Name, string>>
-	/** Takes a key out of the file. */
+	/** Removes a key from the file. */
 	revoke(name: Name): Promise<void>
 }
 
-/** A server with a file of keys, one for each of these grants. */
+/** Starts a server with a key file that holds one key per grant. */
 export async function startKeyedServer<Name extends string>(
 	grants: Readonly<Record<Name, NewKey>>,
 	options: TestServerOptions = {},
@@ -33,7 +33,7 @@ export async function startKeyedServer<Name extends string>(
 	})
 }
 
-/** The header that carries a key. */
+/** Returns the header that carries a key. */
 export function bearer(key: string): { readonly authorization: string } {
 	return { authorization: `Bearer ${key}` }
 }

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 
-/** A server that is measured: in a process of its own, which can collect its garbage. Disposing it ends the process. */
+/** A server under measurement in its own process, which can collect its garbage. Disposing it ends the process. */
 export class MeasuredServer implements AsyncDisposable {
 	readonly #child: ChildProcess
 	readonly #lines: AsyncIterator<string>
@@ -17,7 +17,10 @@ export class MeasuredServer implements AsyncDisposable {
 		this.#lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
 	}
 
-	/** @param script - starts a server, prints its URL, answers each line of its input by a line of JSON, and exits when that ends */
+	/**
+	 * @param script - starts a server, prints its URL, answers each line of its input with a line of JSON, and exits when its
+	 * input ends
+	 */
 	static async start(script: string): Promise<MeasuredServer> {
 		const server = new MeasuredServer(script)
 		server.url = await server.#line()

@@ -10,14 +10,14 @@ import { expect } from 'vitest'
 
 const NGINX = '/usr/sbin/nginx'
 
-/** Where there is none, tests of it are left out; in CI they fail. */
+/** True when nginx is not installed; its tests are then skipped, except in CI, where they fail. */
 export const nginxIsMissing = !existsSync(NGINX) && process.env.CI === undefined
 export const NGINX_NOTE = `There is no ${NGINX}, so nothing is known of proxies; install Debian's package nginx.`
 
 export interface NginxOptions {
-	/** What an operator would put into `http`, for a server on port 3000 and with nginx itself on port 8080. */
+	/** The `http` section of an operator, for a server on port 3000 and nginx on port 8080. */
 	readonly site: string
-	/** Where the server is. */
+	/** The port of the server behind nginx. */
 	readonly upstreamPort: number
 	/** Added to `http`. */
 	readonly http?: string
@@ -27,11 +27,11 @@ export interface NginxOptions {
 
 export interface Nginx extends AsyncDisposable {
 	readonly url: string
-	/** Starts new workers and lets the old ones go; resolves when they are told. */
+	/** Reloads nginx: starts new workers and retires the old ones. Resolves once they are notified. */
 	reload(): Promise<void>
 }
 
-/** A real nginx on a free port, with its files in a directory of its own; `await using` stops it. */
+/** Starts a real nginx on a free port, with its files in its own directory; `await using` stops it. */
 export async function startNginx({ site, upstreamPort, http = '', server = '' }: NginxOptions): Promise<Nginx> {
 	const directory = await mkdtemp(path.join(tmpdir(), 'planstream-nginx-'))
 	const port = await freePort()
@@ -53,7 +53,7 @@ export async function startNginx({ site, upstreamPort, http = '', server = '' }:
 	}
 }
 
-/** The least around a site: one worker of the same user, and nothing outside the directory. */
+/** The minimum around a site: one worker of the same user, and nothing outside the directory. */
 function configuration(http: string): string {
 	const user = process.getuid?.() === 0 ? 'user root;' : ''
 	const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${name};`).join(' ')

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline'
 
 const COMMAND = path.resolve(import.meta.dirname, '../../../cli/dist/main.js')
 
-/** The built server as a process of its own, which can be killed and started again on the same directory and port. */
+/** The built server in its own process, which can be killed and restarted on the same directory and port. */
 export class ServerProcess implements AsyncDisposable {
 	readonly directory: string
 	readonly #env: Record<string, string>
@@ -26,7 +26,7 @@ export class ServerProcess implements AsyncDisposable {
 		return server
 	}
 
-	/** Starts the process and resolves when it says that it listens. */
+	/** Starts the process and resolves when it listens. */
 	async restart(): Promise<void> {
 		const env = { ...process.env, PORT: this.#port, PLANSTREAM_DATA: this.directory, LOG_LEVEL: 'silent', ...this.#env }
 		const child = spawn(process.execPath, [COMMAND, 'serve'], { env, stdio: ['ignore', 'pipe', 'inherit'] })
@@ -39,7 +39,7 @@ export class ServerProcess implements AsyncDisposable {
 		this.#port = new URL(url).port
 	}
 
-	/** Ends the process as a crash would and resolves when it is gone. */
+	/** Kills the process like a crash and resolves when it has exited. */
 	async kill(signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<number | null> {
 		const child = this.#child
 		if (child === null || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null

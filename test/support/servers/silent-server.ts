@@ -7,7 +7,7 @@ export interface SilentServer extends AsyncDisposable {
 	readonly url: string
 }
 
-/** A server whose answers begin and then say nothing more: what stands between it and its reader gives it up in its own time. */
+/** Starts a server whose responses begin and then stay silent, so that intermediaries give up after their own timeouts. */
 export async function startSilentServer(): Promise<SilentServer> {
 	const server = createServer((_, outgoing) => {
 		outgoing.writeHead(200, { 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' })

@@ -9,7 +9,9 @@ import { LOCAL_PRINCIPAL } from '../../../server/src/hub/principal.js'
 
 const MAX_BATCH_CALLS = 100
 
-/** The same procedures over the same plans behind tRPC's own adapters, which know nothing of what is special about a plan's events. */
+/**
+ * The same procedures over the same plans behind tRPC's own adapters, which do not know our extensions for streams of events.
+ */
 export class StockTrpcServer implements AsyncDisposable {
 	readonly #http: Server
 	readonly #sockets: WebSocketServer

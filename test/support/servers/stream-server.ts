@@ -27,19 +27,19 @@ export interface StreamServerOptions {
 	readonly limits?: Partial<ConnectionLimits>
 	/** Bytes of answers that may wait. */
 	readonly budget?: BudgetOptions
-	/** @defaultValue this machine's user, without a key */
+	/** @defaultValue the user of this machine, without a key */
 	readonly authority?: Authenticator
 }
 
-/** Every transport on a real port, with what they have open in sight. */
+/** A server with every transport on a real port that exposes its open connections and subscriptions. */
 export class StreamServer implements AsyncDisposable {
 	readonly connections: Connections
-	/** The server's ends of all connections that are open, of streams and of others. */
+	/** The server's ends of all open connections. */
 	readonly sockets = new Set<Socket>()
 	/** Every address with its method. */
 	readonly routes: App['routes']
 	readonly deliveries: App['fanout']
-	/** What its procedures work with. */
+	/** The services of its procedures. */
 	readonly services: Services
 	readonly #planstream: TestPlanstream
 	readonly #log: TailLog
@@ -90,18 +90,18 @@ export class StreamServer implements AsyncDisposable {
 		return this.#planstream.hub
 	}
 
-	/** Who is connected. */
+	/** The connected clients. */
 	report(): readonly ConnectionReport[] {
 		return this.connections.report(LOCAL_PRINCIPAL.tenant)
 	}
 
-	/** Those who wait for a log to grow. */
+	/** The watchers that wait for a log to grow. */
 	get watchers(): number {
 		const { waiting, plans } = this.deliveries.report()
 		return this.#log.metrics.watchers - plans + waiting
 	}
 
-	/** Failures nobody foresaw. */
+	/** Unexpected errors. */
 	get problems(): readonly string[] {
 		return this.#planstream.problems
 	}
@@ -110,23 +110,23 @@ export class StreamServer implements AsyncDisposable {
 		return `http://127.0.0.1:${this.port}`
 	}
 
-	/** Adds events to a plan that is run elsewhere. */
+	/** Publishes events to an external plan. */
 	publish(plan_id: string, sent: readonly Record<string, unknown>[]): Promise<PublishOutput> {
 		return this.hub.publish(LOCAL_PRINCIPAL, { plan_id, sent, events: sent.map((event) => eventInput.parse(event)) })
 	}
 
-	/** The texts of a plan's events, as they are stored. */
+	/** Returns the stored texts of a plan's events. */
 	async texts(plan_id: string): Promise<string[]> {
 		const { events } = await this.#log.read({ tenant: LOCAL_PRINCIPAL.tenant, plan_id }, 'start', 1_000_000)
 		return events.map(({ text }) => text)
 	}
 
-	/** Tells every stream to end so that its reader resumes; new ones are refused. */
+	/** Ends every stream so that its reader resumes, and rejects new ones. */
 	drain(): void {
 		this.#draining.abort(new PlanstreamError('draining', 'The server is stopping. Reconnect to resume.'))
 	}
 
-	/** Resolves once `read` gives what is expected, which it is asked for again and again while other things happen. */
+	/** Resolves once `read` returns the expected value; it is polled while other work continues. */
 	async until<Value>(read: () => Value, expected: Value): Promise<void> {
 		await expect.poll(read, { interval: 1, timeout: 10_000 }).toEqual(expected)
 	}
@@ -153,7 +153,7 @@ export class StreamServer implements AsyncDisposable {
 	}
 }
 
-/** The most a figure has been, looked at in every turn of the event loop. */
+/** Tracks the maximum of a value, read in every turn of the event loop. */
 export function trackMaximum(read: () => number): { readonly most: number } & Disposable {
 	let most = 0
 	let next: NodeJS.Immediate

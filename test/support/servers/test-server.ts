@@ -5,11 +5,16 @@ import type { RunningServer, ServerOptions } from '../../../server/src/server.js
 import { startTestPlanstream } from '../../../server/src/testing/test-planstream.js'
 
 export interface TestServerOptions extends Partial<Omit<ServerOptions, 'store'>> {
-	/** @defaultValue `'memory'`; `'sqlite'` keeps the plans in a directory of the test's own, which goes when the server is disposed */
+	/**
+	 * @defaultValue `'memory'`; `'sqlite'` stores plans in a temporary directory, which is removed when the server is disposed
+	 */
 	readonly store?: 'memory' | 'sqlite'
 }
 
-/** A server on a free port with the scripted agent, silent unless told otherwise. `await using` stops it and removes its files. */
+/**
+ * Starts a server on a free port with the scripted agent; it logs nothing by default. `await using` stops it and removes its
+ * files.
+ */
 export async function startTestServer({ store = 'memory', ...options }: TestServerOptions = {}): Promise<RunningServer> {
 	const directory = await mkdtemp(path.join(tmpdir(), 'planstream-test-'))
 	const location = store === 'memory' ? { kind: store } : { kind: store, directory: path.join(directory, 'data') }

@@ -3,7 +3,7 @@ import type { PlanEvent } from '@planstream/shared'
 import { WebSocket } from 'ws'
 import { EVENT_READERS, type ReadStream } from './stream-readers.js'
 
-/** What one subscriber has been given, and what it should not have been told. */
+/** The events one subscriber has received, and the faults it has seen. */
 export interface Watched {
 	readonly name: string
 	readonly plan_id: string
@@ -14,7 +14,7 @@ export interface Watched {
 
 const QUICK = { backoff: { initialMs: 20, maxMs: 200 }, WebSocket } as const
 
-/** Gives the events of a plan, and in words what should not happen. */
+/** Yields the events of a plan, and a description of each fault. */
 type Follow = (url: string, plan_id: string) => AsyncGenerator<PlanEvent | string>
 
 const sdk = (transport: 'websocket' | 'sse'): Follow =>
@@ -42,7 +42,7 @@ const WATCHERS: readonly (readonly [string, Follow])[] = [
 	['the SDK over SSE', sdk('sse')],
 ]
 
-/** Follows a plan by one transport after another to its end, whatever happens to the server. */
+/** Follows a plan to its end over one transport after another, through restarts of the server. */
 export function watch(url: string, plan_id: string, index: number): Watched {
 	const watcher = WATCHERS[index % WATCHERS.length]
 	if (watcher === undefined) throw new RangeError(`There is no watcher ${index}.`)
@@ -58,7 +58,7 @@ export function watch(url: string, plan_id: string, index: number): Watched {
 	return { ...watched, ended: follow() }
 }
 
-/** Events that the server has said are durable. */
+/** Events that the server has acknowledged as durable. */
 export class Acknowledged {
 	readonly seqs = new Map<string, number>()
 	#waiting: { readonly count: number; readonly resolve: () => void }[] = []
@@ -70,13 +70,13 @@ export class Acknowledged {
 		for (const { resolve } of due) resolve()
 	}
 
-	/** Resolves when there are so many more. */
+	/** Resolves when this many more were acknowledged. */
 	more(count: number): Promise<void> {
 		return new Promise((resolve) => this.#waiting.push({ count: this.seqs.size + count, resolve }))
 	}
 }
 
-/** Publishes in bursts of up to `burst` events until it is told to stop, and resolves when all are stored. */
+/** Publishes in bursts of up to `burst` events until it is stopped, and resolves when all are stored. */
 export async function publishUntil(
 	signal: AbortSignal,
 	planstream: Planstream,

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { WebSocket } from 'ws'
 import { sseUrl, webSocketUrl } from './stream-readers.js'
 
-/** All that comes over the wire of a finished plan, as text and as it came. */
+/** Reads all bytes of the stream of a finished plan as text. */
 export type ReadRawStream = (url: string, plan_id: string) => Promise<string>
 
 const overTrpcWebSocket: ReadRawStream = async (url, plan_id) => {
@@ -26,7 +26,7 @@ async function textOf(address: string): Promise<string> {
 	return (await fetch(address)).text()
 }
 
-/** The messages of a socket until one of them holds this. */
+/** Collects the messages of a socket until one of them contains this text. */
 async function until(socket: WebSocket, last: string): Promise<string> {
 	let text = ''
 	socket.on('message', (data: Buffer) => {

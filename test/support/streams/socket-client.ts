@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { type ClientOptions, WebSocket } from 'ws'
 import { webSocketUrl } from './stream-readers.js'
 
-/** What the server says over tRPC's WebSocket. */
+/** A message of the server on tRPC's WebSocket. */
 export interface TrpcMessage {
 	readonly id: number | null
 	readonly result?: { readonly type: string; readonly id?: string; readonly data?: unknown }
@@ -13,10 +13,10 @@ interface SocketOptions extends ClientOptions {
 	readonly protocols?: string[]
 }
 
-/** A bare WebSocket client that shows what comes over the wire. */
+/** A bare WebSocket client that gives access to the messages on the wire. */
 export class SocketClient<Message> implements AsyncDisposable {
 	readonly socket: WebSocket
-	/** The code it was closed with. */
+	/** Resolves with the close code. */
 	readonly closed: Promise<number>
 	readonly #arrived: Message[] = []
 	#wake: () => void = () => undefined
@@ -36,7 +36,7 @@ export class SocketClient<Message> implements AsyncDisposable {
 		return this
 	}
 
-	/** What arrived and nobody has taken. */
+	/** Messages that have arrived and were not read. */
 	get arrived(): readonly Message[] {
 		return this.#arrived
 	}
@@ -51,7 +51,7 @@ export class SocketClient<Message> implements AsyncDisposable {
 		}
 	}
 
-	/** Everything up to the first message that is meant, and that one. */
+	/** Reads messages up to the first that matches, including that one. */
 	async until(isMeant: (message: Message) => boolean): Promise<Message[]> {
 		const messages: Message[] = []
 		do messages.push(await this.next())
@@ -63,7 +63,7 @@ export class SocketClient<Message> implements AsyncDisposable {
 		this.socket.send(JSON.stringify(message))
 	}
 
-	/** Leaves without a word. */
+	/** Terminates the connection without a close frame. */
 	async [Symbol.asyncDispose](): Promise<void> {
 		this.socket.terminate()
 		await this.closed
@@ -81,7 +81,7 @@ export class TrpcSocketClient extends SocketClient<TrpcMessage> {
 	}
 }
 
-/** What the server says on the plain WebSocket: an event or a control frame. */
+/** A message of the server on the plain WebSocket: an event or a control frame. */
 export interface PlainMessage {
 	readonly event_type?: string
 	readonly frame?: string
@@ -92,7 +92,7 @@ export interface PlainMessage {
 	readonly [field: string]: unknown
 }
 
-/** A client of the plain WebSocket that has been welcomed. */
+/** Connects a client of the plain WebSocket and reads its welcome message. */
 export async function connectPlainSocket(
 	url: string,
 	address = 'client_1',

@@ -3,7 +3,7 @@ import { get } from 'node:http'
 import { WebSocket } from 'ws'
 import { sseUrl, webSocketUrl } from './stream-readers.js'
 
-/** A client that subscribes and then reads nothing. Disposing it leaves without a word. */
+/** Subscribes and then reads nothing. Disposing it terminates the connection. */
 export type StallReader = (url: string, plan_id: string) => Promise<Disposable>
 
 const stalledWebSocket: StallReader = async (url, plan_id) => {
@@ -23,7 +23,7 @@ const stalledPlainWebSocket: StallReader = async (url, plan_id) => {
 	return { [Symbol.dispose]: () => socket.terminate() }
 }
 
-/** Takes the headers and leaves the body where it is, which may be compressed, as that of a WebSocket. */
+/** Reads the headers and leaves the body, which may be compressed like that of a WebSocket. */
 const stalledRequest = async (address: string): Promise<Disposable> => {
 	const request = get(address, { agent: false, headers: { 'accept-encoding': 'gzip' } })
 	const [response] = await once(request, 'response')

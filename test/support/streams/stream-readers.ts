@@ -23,10 +23,12 @@ async function* subscribe(link: TRPCLink<AppRouter>, request: SubscribeInput): A
 	}
 }
 
-/** What Node 20 lacks; the types of `ws` and of browsers differ in what nobody here uses. */
+/**
+ * Provides the WebSocket that Node 20 lacks. The types of `ws` and of browsers differ only in members that are not used here.
+ */
 export const NodeWebSocket = WebSocket as unknown as typeof globalThis.WebSocket
 
-/** The stock client over WebSocket. */
+/** The stock tRPC client over WebSocket. */
 const readTrpcWebSocket: ReadStream = async function* (url, request) {
 	const client = createWSClient({ url: `${url.replace('http', 'ws')}/trpc`, WebSocket: NodeWebSocket, retryDelayMs: () => 0 })
 	try {
@@ -36,13 +38,13 @@ const readTrpcWebSocket: ReadStream = async function* (url, request) {
 	}
 }
 
-/** The stock client over server-sent events. */
+/** The stock tRPC client over server-sent events. */
 const readTrpcSse: ReadStream = (url, request) => subscribe(httpSubscriptionLink({ url: `${url}/trpc`, EventSource }), request)
 
 /** The status that stops an EventSource. */
 const NOTHING_MORE = 204
 
-/** An EventSource, closed at an `end` that has nothing after it. */
+/** An EventSource that is closed at a final `end`. */
 const readSse: ReadStream = async function* (url, { lastEventId, ...request }) {
 	const handed = new AsyncQueue<Received>()
 	const source = new EventSource(sseUrl(url, request), { fetch: resumedFetch(lastEventId) })
@@ -62,7 +64,7 @@ const readSse: ReadStream = async function* (url, { lastEventId, ...request }) {
 	}
 }
 
-/** Sends an id that the EventSource itself has not been given yet. */
+/** Sends a last event id that the EventSource itself has not received yet. */
 function resumedFetch(lastEventId: string | undefined): typeof fetch {
 	return (input, init) => {
 		const headers = new Headers(init?.headers)
@@ -71,7 +73,7 @@ function resumedFetch(lastEventId: string | undefined): typeof fetch {
 	}
 }
 
-/** A bare WebSocket that subscribes again, behind the last cursor, when it was cut. */
+/** A bare WebSocket that subscribes again after the last cursor when it was cut. */
 const readWebSocket: ReadStream = async function* (url, { plan_id, ...request }) {
 	let { after = 'start' } = request
 	let ended = false
@@ -98,7 +100,7 @@ const readWebSocket: ReadStream = async function* (url, { plan_id, ...request })
 	}
 }
 
-/** Pages of the history, with a wait for each that is not there yet. */
+/** Pages of the history, waiting for each that does not exist yet. */
 const readHistory: ReadStream = async function* (url, { plan_id, after = 'start' }) {
 	const left = new AbortController()
 	let next = { next_cursor: String(after), finished: false }
@@ -123,18 +125,18 @@ const readHistory: ReadStream = async function* (url, { plan_id, after = 'start'
 	}
 }
 
-/** Where plain SSE is read. */
+/** Returns the address of plain SSE. */
 export function sseUrl(url: string, { plan_id, ...query }: SubscribeInput): string {
 	const parameters = Object.entries(query).map(([name, value]): [string, string] => [name, String(value)])
 	return `${url}/api/v1/streaming/plans/${plan_id}/events?${new URLSearchParams(parameters)}`
 }
 
-/** Where the plain WebSocket is. */
+/** Returns the address of the plain WebSocket. */
 export function webSocketUrl(url: string, client_id = 'client_1'): string {
 	return `${url.replace('http', 'ws')}/api/v1/streaming/ws/${client_id}`
 }
 
-/** Streams that say by control frames where they stand. */
+/** Streams whose control frames report their position. */
 export const READERS: readonly (readonly [string, ReadStream])[] = [
 	['tRPC over WebSocket', readTrpcWebSocket],
 	['tRPC over SSE', readTrpcSse],
@@ -142,5 +144,5 @@ export const READERS: readonly (readonly [string, ReadStream])[] = [
 	['plain WebSocket', readWebSocket],
 ]
 
-/** Everything that gives a plan's events. */
+/** All sources of a plan's events. */
 export const EVENT_READERS: typeof READERS = [...READERS, ['history pages', readHistory]]

@@ -22,7 +22,7 @@ interface Got {
 	readonly resume?: boolean
 }
 
-/** The room of a connection whose reader takes what it gets when the test says so. */
+/** The send buffer of a connection, whose reader drains it when the test says so. */
 export class TestSendBuffer {
 	hasRoom = true
 	#waiting: (() => void)[] = []
@@ -39,7 +39,7 @@ export class TestSendBuffer {
 	}
 }
 
-/** A connection of one stream, whose reader takes what it gets when the test says so. */
+/** A connection with one stream, whose reader drains it when the test says so. */
 export class TestTarget extends TestSendBuffer implements StreamTarget {
 	readonly encoding
 	readonly got: Got[] = []
@@ -82,7 +82,7 @@ export class TestTarget extends TestSendBuffer implements StreamTarget {
 	}
 }
 
-/** Deliveries of a hub in memory, by a clock on which nothing takes time but a write. */
+/** Starts the fan-out of an in-memory hub, on a clock that only writes advance. */
 export async function startTestFanout({
 	writeMs = 0,
 	schedule = processSchedule,
@@ -120,12 +120,12 @@ export async function startTestFanout({
 	return { hub, log, deliveries, publish, finish, attach, [Symbol.asyncDispose]: () => planstream[Symbol.asyncDispose]() }
 }
 
-/** Lets so many turns of the event loop pass. */
+/** Passes this many turns of the event loop. */
 export async function passTurns(count = 5): Promise<void> {
 	for (let turn = 0; turn < count; turn++) await new Promise(setImmediate)
 }
 
-/** The numbers of events from one to another. */
+/** Returns the sequence numbers from one to another. */
 export function seqsUpTo(head: number, from = 1): number[] {
 	return Array.from({ length: head - from + 1 }, (_, index) => from + index)
 }

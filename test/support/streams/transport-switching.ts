@@ -4,19 +4,19 @@ import fc from 'fast-check'
 import type { StreamServer } from '../servers/stream-server.js'
 import { EVENT_READERS, READERS, type ReadStream, type Received } from './stream-readers.js'
 
-/** Part of a way through a plan: one transport, left after so many items. */
+/** Part of a run: one transport, left after this many items. */
 interface Segment {
 	readonly reader: number
 	readonly items: number
 }
 
-/** One reader's way through a plan that is published meanwhile. */
+/** The run of one reader through a plan that is being published. */
 export interface SwitchingRun {
-	/** All but the last, which is read to the end. */
+	/** All segments except the last, which is read to the end. */
 	readonly segments: readonly Segment[]
 	readonly last: number
 	readonly filter: Pick<SubscribeInput, 'event_types' | 'step_id'>
-	/** Sizes of the batches the plan is published in, and the turns of the event loop before each. */
+	/** The sizes of the published batches, and the turns of the event loop before each. */
 	readonly batches: readonly { readonly size: number; readonly turns: number }[]
 }
 
@@ -36,7 +36,7 @@ export const arbitrarySwitchingRun: fc.Arbitrary<SwitchingRun> = fc.record({
 	batches: fc.array(fc.record({ size: fc.integer({ min: 1, max: 8 }), turns: fc.nat({ max: 40 }) }), { maxLength: 8 }),
 })
 
-/** The event texts a reader of the way gets, and those it should get. */
+/** Returns the event texts that the reader got, and those it should get. */
 export async function readWithSwitches(
 	server: StreamServer,
 	plan_id: string,
@@ -59,7 +59,7 @@ export async function readWithSwitches(
 	return { seen, expected: (await server.texts(plan_id)).filter((text) => passes(text, way.filter)) }
 }
 
-/** History pages know no filters; a stream stands for them where there is one. */
+/** Chooses a reader; history pages know no filters, so a stream replaces them when there is one. */
 function readerAt(index: number, filter: SwitchingRun['filter']): ReadStream {
 	const readers = Object.keys(filter).length === 0 ? EVENT_READERS : READERS
 	const [, read] = readers[index % readers.length] ?? []
@@ -67,7 +67,7 @@ function readerAt(index: number, filter: SwitchingRun['filter']): ReadStream {
 	return read
 }
 
-/** Notes an event and gives the cursor behind the item. */
+/** Records an event and returns the cursor after the item. */
 function take({ id, item, text }: Received, seen: string[]): string {
 	if ('event_type' in item) seen.push(text)
 	return id

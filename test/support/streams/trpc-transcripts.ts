@@ -4,7 +4,7 @@ import { WebSocket } from 'ws'
 import { StockTrpcServer } from '../servers/stock-trpc-server.js'
 import { StreamServer } from '../servers/stream-server.js'
 
-/** One plan, two servers: ours, and tRPC's own adapters as the reference. */
+/** Starts two servers on the same plans: ours, and tRPC's own adapters as the reference. */
 export async function startBothServers() {
 	const server = await StreamServer.start()
 	const stock = await StockTrpcServer.start(server.services)
@@ -18,7 +18,7 @@ export async function startBothServers() {
 	}
 }
 
-/** A client that keeps what it gets as it came, and at the end the code it was closed with. */
+/** A client that records its messages unchanged, and finally the close code. */
 class RawSocket {
 	readonly socket: WebSocket
 	readonly got: string[] = []
@@ -32,7 +32,7 @@ class RawSocket {
 	}
 }
 
-/** A client of each server; both say the same, and must hear the same. */
+/** A client of each server; both send the same messages and must receive the same. */
 export class SocketPair implements Disposable {
 	readonly #pair: readonly RawSocket[]
 
@@ -46,7 +46,7 @@ export class SocketPair implements Disposable {
 		return new SocketPair(pair)
 	}
 
-	/** Sends text as it is, anything else as JSON. */
+	/** Sends text unchanged and other values as JSON. */
 	say(message: unknown): void {
 		for (const { socket } of this.#pair) socket.send(typeof message === 'string' ? message : JSON.stringify(message))
 	}
@@ -59,7 +59,7 @@ export class SocketPair implements Disposable {
 		this.say({ id, jsonrpc: '2.0', method: 'subscription.stop' })
 	}
 
-	/** Everything both have heard once they have heard this often of what is meant; it is the same, whatever id it came for. */
+	/** Returns everything both have received once this many messages match, and checks that it is equal for every id. */
 	async hears(meant: string, times = 1): Promise<readonly string[]> {
 		const count = (got: readonly string[]) => got.filter((text) => text.includes(meant)).length
 		await expect
@@ -70,7 +70,7 @@ export class SocketPair implements Disposable {
 		return ours ?? []
 	}
 
-	/** The codes both were closed with. */
+	/** Returns the close codes of both. */
 	closed(): Promise<readonly number[]> {
 		return Promise.all(this.#pair.map(({ closed }) => closed))
 	}
@@ -80,7 +80,7 @@ export class SocketPair implements Disposable {
 	}
 }
 
-/** Subscriptions take turns in their own ways; within one there is one order. */
+/** Groups messages by id: subscriptions interleave differently, but within one there is one order. */
 function byId(got: readonly string[] = []): Readonly<Record<string, readonly string[]>> {
 	const groups: Record<string, string[]> = {}
 	for (const text of got) {
@@ -92,7 +92,7 @@ function byId(got: readonly string[] = []): Readonly<Record<string, readonly str
 
 const HEADERS = ['content-type', 'cache-control', 'x-accel-buffering', 'vary', 'allow']
 
-/** What both servers answer to one request: the same status, headers and bytes. */
+/** Sends one request to both servers and checks that status, headers and bytes are equal. */
 export async function fetchFromBoth(urls: readonly string[], path: string, init: RequestInit = {}): Promise<string> {
 	const [ours, stock] = await Promise.all(
 		urls.map(async (url) => {
@@ -105,7 +105,7 @@ export async function fetchFromBoth(urls: readonly string[], path: string, init:
 	return ours?.body ?? ''
 }
 
-/** Streams of both servers, read as far as both have got. */
+/** Streams of both servers, read as far as both have sent. */
 export class StreamPair implements Disposable {
 	readonly #left = new AbortController()
 	readonly #got = ['', '']
@@ -116,7 +116,7 @@ export class StreamPair implements Disposable {
 		return pair
 	}
 
-	/** Everything both have got once it holds what is meant. */
+	/** Returns everything both have received once it contains this text. */
 	async gets(meant: string): Promise<string> {
 		await expect.poll(() => this.#got.every((text) => text.includes(meant)), { interval: 1, timeout: 10_000 }).toBe(true)
 		const [ours, stock] = this.#got
@@ -139,7 +139,7 @@ export class StreamPair implements Disposable {
 	}
 }
 
-/** Where tRPC's events are read. */
+/** Returns the path of tRPC's events. */
 export function trpcPath(input: unknown, procedure = 'plans.events', more: Record<string, string> = {}): string {
 	const text = typeof input === 'string' ? input : JSON.stringify(input)
 	return `/trpc/${procedure}?${new URLSearchParams({ input: text, ...more })}`

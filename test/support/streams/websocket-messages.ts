@@ -1,24 +1,24 @@
 import { constants, inflateRawSync } from 'node:zlib'
 
 const COMPRESSED = 0x40
-/** The end of a flush, which a compressed message leaves out (RFC 7692 section 7.2.2). */
+/** The end of a flush, which a compressed message omits (RFC 7692 section 7.2.2). */
 const FLUSH_TAIL = Buffer.from([0, 0, 0xff, 0xff])
 const WINDOW_BITS = 12
 
-/** A message of a server, as a client has read it. */
+/** A message of a server, as a client reads it. */
 export interface ReadMessage {
 	readonly text: string
 	readonly isCompressed: boolean
-	/** Of its frame. */
+	/** The size of its frame. */
 	readonly bytes: number
 }
 
-/** Reads frames as a client does that has agreed to a window of 4 KiB and forgets nothing from one compressed message to the next. */
+/** Reads frames like a client that has negotiated a window of 4 KiB and keeps its context between compressed messages. */
 export class MessageReader {
 	readonly messages: ReadMessage[] = []
 	#window = Buffer.alloc(0)
 
-	/** @param frames - whole ones */
+	/** @param frames - complete frames */
 	read(frames: Buffer): void {
 		for (let at = 0; at < frames.length; ) {
 			const [from, length] = payloadOf(frames, at)
@@ -39,7 +39,7 @@ export class MessageReader {
 	}
 }
 
-/** Where the payload of a frame begins, and how long it is. */
+/** Returns where the payload of a frame begins, and its length. */
 function payloadOf(frames: Buffer, at: number): [from: number, length: number] {
 	const short = frames[at + 1] ?? 0
 	if (short < 126) return [at + 2, short]

@@ -35,7 +35,7 @@ describe('takeInventory', () => {
 		})
 	})
 
-	// // Other systems reject such a name.
+	// Other systems reject such a name.
 	it.runIf(process.platform === 'linux')('names the files it could not read and continues', async () => {
 		await using folder = await createCorpusFolder(TIDES)
 		const nameOfNoText = Buffer.concat([Buffer.from(`${folder.documents}/`), Buffer.from([0xff]), Buffer.from('.md')])

@@ -54,7 +54,7 @@ const ACTIONS = {
 	},
 }
 
-/** An agent for tests that does harm: its step's action says which. */
+/** An agent that does harm; the action of its step says which. */
 export default {
 	type: 'misbehaving',
 	execute: async (step, context) => ACTIONS[step.action](context),

@@ -1,6 +1,6 @@
 import { createPlanstream } from '@planstream/client'
 
-/** The same text for every runtime: runs a plan and gives what it saw of it. */
+/** Runs a plan and returns what it saw of it; the same text for every runtime. */
 export async function runPlan(options, plan_id) {
 	const planstream = createPlanstream(options)
 	const seqs = []

@@ -7,5 +7,5 @@ export const stateAfter = (events: readonly PlanEvent[]): PlanState =>
 export const steps = planSpec.parse({ query: 'Which?', steps: [] }).steps.map(({ step_id }) => step_id)
 export const batch = publishInput.safeParse({}).data?.events.length ?? 0
 
-// @ts-expect-error a state is not made of text
+// @ts-expect-error a state is not a string
 export const wrong = applyEvent(initialPlanState('hello', 'managed'), 'plan_started')

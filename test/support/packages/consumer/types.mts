@@ -2,7 +2,7 @@ import { createPlanstream, type PlanEvent, type PlanSpec, PlanstreamError } from
 
 const planstream = createPlanstream({ url: 'http://localhost:3000' })
 
-/** Every type is narrowed, and one left out would be a compile error at the end. */
+/** Narrows every type; a missing one would be a compile error at the end. */
 export function wordsOf(event: PlanEvent): string {
 	switch (event.event_type) {
 		case 'plan_created':
