@@ -75,6 +75,7 @@ async function startWithSettings(settings: Settings, agents: readonly Agent[]): 
 			allowOldNode: settings.PLANSTREAM_OLD_NODE,
 			store: { kind: 'sqlite', directory: settings.PLANSTREAM_DATA },
 			agents,
+			corpusRoots: settings.PLANSTREAM_CORPUS_ROOTS,
 			scripted: settings.PLANSTREAM_SCRIPTED,
 			pingIntervalMs: settings.WEBSOCKET_PING_INTERVAL * 1000,
 			compression: settings.PLANSTREAM_COMPRESSION,

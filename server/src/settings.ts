@@ -1,3 +1,4 @@
+import path from 'node:path'
 import { PlanstreamError } from '@planstream/shared'
 import * as z from 'zod'
 import { isBaseUrl } from './agents/openai-compatible/openai-compatible-agent.js'
@@ -42,6 +43,11 @@ const variables = z.object({
 		.default('0')
 		.transform((text) => text === '1'),
 	PLANSTREAM_DATA: z.string().default('.planstream'),
+	PLANSTREAM_CORPUS_ROOTS: z
+		.string()
+		.transform((text) => text.split(path.delimiter).map((folder) => folder.trim()))
+		.refine((folders) => folders.every((folder) => folder !== ''), 'must be folders, or builtin, with colons between')
+		.optional(),
 	PLANSTREAM_SCRIPTED: z
 		.enum(['0', '1'], { error: 'must be 1 to offer the scripted agent, or 0' })
 		.default('0')

@@ -26,7 +26,7 @@ describe('the documentation as a corpus', () => {
 		expect(questions.length).toBeGreaterThan(0)
 		const indexDirectory = await mkdtemp(path.join(tmpdir(), 'planstream-docs-'))
 		try {
-			const agents = researchAgents({ defaultCorpus: path.join(root, 'docs'), indexDirectory })
+			const agents = researchAgents({ defaultCorpus: path.join(root, 'docs'), rootsOf: () => [root], indexDirectory })
 			const ran = await runSteps(researchPlan({ questions: [...questions, ...OTHERS] }), agents)
 			const { data, quality_score } = ran.get('crosscheck') ?? {}
 			expect(data).toMatchObject({ uncovered: [] })

@@ -10,13 +10,14 @@ import { EXIT, type ExitCode, UsageError } from '../exit.js'
 import { note } from '../output.js'
 import { follow, type Interrupt, listenForInterrupt, toExitCode } from './watch.js'
 
-/** Starts a server for the demo; also returns its data directory. */
-async function startDemoServer(env: NodeJS.ProcessEnv) {
+/** Starts a server for the demo that may read the corpus; also returns its data directory. */
+async function startDemoServer(env: NodeJS.ProcessEnv, corpus: string) {
 	const { createLogger, parseSettings, startServer } = await import('@planstream/server')
 	const settings = parseSettings({ LOG_LEVEL: 'error', ...env })
 	const store = { kind: 'sqlite', directory: settings.PLANSTREAM_DATA } as const
 	const { HOST: host, PLANSTREAM_API_KEYS: apiKeys, PLANSTREAM_ORIGINS: origins } = settings
-	const start = (port: number) => startServer({ host, port, apiKeys, origins, store, logger: createLogger(settings.LOG_LEVEL) })
+	const logger = createLogger(settings.LOG_LEVEL)
+	const start = (port: number) => startServer({ host, port, apiKeys, origins, store, corpus, logger })
 	const server = await start(settings.PORT).catch((error: unknown) => {
 		const wanted = env.PORT !== undefined && env.PORT !== ''
 		if (wanted || !(error instanceof PlanstreamError) || error.code !== 'conflict') throw error
@@ -79,7 +80,7 @@ export async function demoCommand({ corpus, question = QUESTIONS, exit = false, 
 	using interrupt = listenForInterrupt()
 	const { researchPlan } = await import('@planstream/server')
 	const plan = researchPlan({ plan_id: `demo_${randomBytes(4).toString('hex')}`, corpus: folder, questions: question })
-	const { server, directory } = await startDemoServer(process.env)
+	const { server, directory } = await startDemoServer(process.env, folder)
 	await using _server = server
 	await using planstream = await connect(server.url)
 	const { plan_id } = await planstream.plans.create(plan)

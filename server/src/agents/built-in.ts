@@ -11,16 +11,12 @@ export interface BuiltInOptions {
 	readonly dataDirectory: string
 	/** Folder that corpus research reads when a plan names none. */
 	readonly defaultCorpus: string
-	/**
-	 * Folders a plan's corpus must lie in.
-	 *
-	 * @defaultValue `null`: any folder the server can read
-	 */
-	readonly corpusRoots?: readonly string[] | null
+	/** Folders that a corpus research of a tenant may read. */
+	readonly rootsOf: (tenant: string) => readonly string[]
 }
 
 /** Creates the agents that every server has: corpus research and, if enabled, the scripted agent. */
-export function createBuiltInAgents({ scripted, dataDirectory, defaultCorpus, corpusRoots = null }: BuiltInOptions): Agent[] {
-	const research = researchAgents({ defaultCorpus, corpusRoots, indexDirectory: path.join(dataDirectory, 'indexes') })
+export function createBuiltInAgents({ scripted, dataDirectory, defaultCorpus, rootsOf }: BuiltInOptions): Agent[] {
+	const research = researchAgents({ defaultCorpus, rootsOf, indexDirectory: path.join(dataDirectory, 'indexes') })
 	return scripted ? [...research, scriptedAgent()] : research
 }

@@ -6,9 +6,9 @@ import type { Agent, StepContext, StepInput, StepResult, StepUpdate } from '../p
 export type AgentErrorCode =
 	/** The step's input, the plan's input or a dependency's result does not match its schema; `path` says where. */
 	| 'bad_input'
-	/** The corpus folder does not exist or is not a folder. */
-	| 'corpus_not_found'
-	/** A path leads out of the corpus, or the corpus out of the folders this server may read. */
+	/** The corpus folder is not below a corpus root, or does not exist. */
+	| 'invalid_input'
+	/** A path leads out of the corpus. */
 	| 'corpus_refused'
 	/** The corpus has more files or bytes than one plan may read. */
 	| 'corpus_too_large'

@@ -2,21 +2,39 @@ import path from 'node:path'
 import { PlanstreamError } from '@planstream/shared'
 import { pascal, TypeEmitter } from '@planstream/shared/schemas'
 import { createBuiltInAgents } from '../agents/built-in.js'
+import { Limits } from '../ops/limits.js'
 import type { Agent } from '../plans/agent.js'
 import { type AgentDescription, describeAgent } from '../plans/agent-schemas.js'
+import type { AccessOptions } from './access.js'
 
-interface AgentOptions {
+interface AgentOptions extends Pick<AccessOptions, 'apiKeys' | 'authorize'> {
 	readonly agents?: readonly Agent[]
 	readonly scripted?: boolean
 	readonly corpus?: string
+	readonly corpusRoots?: readonly string[] | undefined
 }
 
-/** Lists the agents of a server: the built-in ones, then its own. */
-export function listAgents(
-	{ agents = [], scripted = false, corpus = path.resolve('docs') }: AgentOptions,
-	directory: string,
-): Agent[] {
-	return [...createBuiltInAgents({ scripted, dataDirectory: directory, defaultCorpus: corpus }), ...agents]
+/**
+ * Lists the agents of a server: the built-in ones, then its own.
+ *
+ * @param directory - the data directory
+ * @param limits - name the corpus roots of single tenants. @defaultValue the documented limits
+ */
+export function listAgents(options: AgentOptions, directory: string, limits: Limits = new Limits()): Agent[] {
+	const { agents = [], scripted = false, corpus } = options
+	const roots = getServerRoots(options)
+	const rootsOf = (tenant: string): readonly string[] => {
+		const allowed = limits.forTenant(tenant).corpus_roots ?? roots
+		return corpus === undefined ? allowed : [...allowed, corpus]
+	}
+	const defaultCorpus = corpus ?? path.resolve('docs')
+	return [...createBuiltInAgents({ scripted, dataDirectory: directory, defaultCorpus, rootsOf }), ...agents]
+}
+
+/** Corpus roots of tenants for which the limits name none. */
+function getServerRoots({ corpusRoots, apiKeys, authorize }: AgentOptions): readonly string[] {
+	if (corpusRoots !== undefined) return corpusRoots
+	return apiKeys === undefined && authorize === undefined ? ['.'] : []
 }
 
 /**

@@ -31,8 +31,13 @@ export interface PlanstreamOptions extends AccessOptions {
 	readonly handlers?: EventHandlers
 	/** Whether plans may use the test and demonstration agent `scripted`. @defaultValue false */
 	readonly scripted?: boolean
-	/** Folder that corpus research reads when a plan names none. @defaultValue `docs` in the current directory */
+	/** Folder that corpus research reads when a plan names none; it is a corpus root too. @defaultValue `docs` in the current directory, if it lies below a corpus root */
 	readonly corpus?: string
+	/**
+	 * Folders below which plans may name a corpus; `builtin` stands for the documents that Planstream ships. A link is no root.
+	 * @defaultValue without keys and `authorize` the current directory, else none
+	 */
+	readonly corpusRoots?: readonly string[] | undefined
 	/** Milliseconds between two pings of a WebSocket. @defaultValue 30 000 */
 	readonly pingIntervalMs?: number
 	/**

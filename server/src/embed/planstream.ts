@@ -166,7 +166,7 @@ export class OpenPlanstream implements Planstream {
 		this.hub = new Hub({ log, clock: Date.now, onProblem, health, limits: opened.limits.limits })
 		this.#store = new StoreWatch({ log, health, schedule: processSchedule })
 		const artifacts = new Artifacts(directory.path)
-		this.executor = createExecutor(this.hub, listAgents(options, directory.path), artifacts, opened)
+		this.executor = createExecutor(this.hub, listAgents(options, directory.path, opened.limits.limits), artifacts, opened)
 		this.#healthEvents = new HealthEvents({ hub: this.hub, log, health, onProblem })
 		this.#retention = new Retention({
 			...retention,

@@ -13,6 +13,8 @@ export interface StepInput<Input = Readonly<Record<string, unknown>>> {
 /** Tools and facts that an attempt offers its agent. */
 export interface StepContext {
 	readonly plan: {
+		/** The tenant that the plan belongs to; `default` on a server without keys. */
+		readonly tenant: string
 		readonly plan_id: string
 		readonly query: string
 		readonly research_type: string

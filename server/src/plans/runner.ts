@@ -199,7 +199,7 @@ export class Runner {
 		const inputs = Object.fromEntries(spec.depends_on.map((id) => [id, getResult(fold, id)]))
 		const input = fold.plan?.input ?? {}
 		const step_key = `${plan.tenant}/${plan_id}/${lease.step_id}`
-		const given = { plan: { plan_id, query, research_type, labels, input }, inputs, step_key }
+		const given = { plan: { tenant: plan.tenant, plan_id, query, research_type, labels, input }, inputs, step_key }
 		const actor: Actor = { type: 'agent', id: spec.agent_type }
 		const report = async (events: readonly ParsedEvent[]) => {
 			await dispatcher.dispatch(plan, { kind: 'report', lease, events }, actor)

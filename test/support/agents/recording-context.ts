@@ -30,7 +30,14 @@ export interface RecordingOptions {
 	readonly onReport?: (report: Report) => void
 }
 
-const PLAN = { plan_id: 'plan_1', query: 'What is recorded?', research_type: 'comprehensive', labels: {}, input: {} }
+const PLAN = {
+	tenant: 'default',
+	plan_id: 'plan_1',
+	query: 'What is recorded?',
+	research_type: 'comprehensive',
+	labels: {},
+	input: {},
+}
 
 /** Creates the context of a step that records all calls and writes nothing anywhere. */
 export function recordingContext(options: RecordingOptions = {}): RecordingContext {

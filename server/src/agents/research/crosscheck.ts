@@ -28,7 +28,8 @@ export function crosscheckAgent(policy: CorpusPolicy): Agent {
 				extracts.flatMap((extract) => extract.answers),
 			)
 			const quotes = answers.flatMap((answer) => answer.quotes)
-			const falseQuotes = await findFalseQuotes(given, policy, quotes, context.signal, createProgress(context, 'quotes'))
+			const open = () => openCorpus(given, policy, context.plan.tenant)
+			const falseQuotes = await findFalseQuotes(open, quotes, context.signal, createProgress(context, 'quotes'))
 			context.signal.throwIfAborted()
 			const quality = assess(answers, falseQuotes, min_score)
 			context.output(formatUncovered(quality.uncovered), { channel: 'log' })
@@ -46,8 +47,7 @@ export function crosscheckAgent(policy: CorpusPolicy): Agent {
 }
 
 async function findFalseQuotes(
-	given: string | null,
-	policy: CorpusPolicy,
+	open: () => Promise<Corpus>,
 	quotes: readonly Quote[],
 	signal: AbortSignal,
 	progress: (current: number, total: number) => void,
@@ -56,7 +56,7 @@ async function findFalseQuotes(
 		progress(0, 0)
 		return []
 	}
-	const corpus = await openCorpus(given, policy)
+	const corpus = await open()
 	const contents = new Map<string, Buffer | AgentError>()
 	const found: FalseQuote[] = []
 	for (const [at, quote] of quotes.entries()) {

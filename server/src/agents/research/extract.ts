@@ -125,7 +125,7 @@ export function extractAgent(policy: CorpusPolicy): Agent {
 			let done = 0
 			const answers: Answer[] = []
 			for (const retrieval of retrievals) {
-				const corpus = await openCorpus(retrieval.corpus, policy)
+				const corpus = await openCorpus(retrieval.corpus, policy, context.plan.tenant)
 				const sentences = await readSentences(corpus, retrieval, context, () => progress(++done, total))
 				answers.push(composeAnswer(retrieval, sentences, max_quotes))
 			}

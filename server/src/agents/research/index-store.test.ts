@@ -13,7 +13,7 @@ import { extractTerms, matchAny } from './search.js'
 const { signal } = new AbortController()
 
 async function prepare(folder: CorpusFolder) {
-	const corpus = await openCorpus(folder.documents, { defaultCorpus: '.' })
+	const corpus = await openCorpus(folder.documents, { defaultCorpus: '.', rootsOf: () => ['/'] }, 'default')
 	return { corpus, inventory: await takeInventory(corpus, signal), store: new IndexStore(folder.indexes) }
 }
 

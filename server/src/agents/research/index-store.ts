@@ -312,7 +312,7 @@ export function indexAgent(policy: CorpusPolicy, store: IndexStore): Agent {
 		async execute(_step, context) {
 			context.signal.throwIfAborted()
 			const inventory = getResult(inventoryResult, context.inputs)
-			const corpus = await openCorpus(inventory.corpus, policy)
+			const corpus = await openCorpus(inventory.corpus, policy, context.plan.tenant)
 			const progress = createProgress(context, 'files')
 			using index = await store.build(corpus, inventory, context.signal, ({ done, total }) => progress(done, total))
 			context.signal.throwIfAborted()

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -8,7 +9,7 @@ import { takeInventory } from './inventory.js'
 const { signal } = new AbortController()
 
 async function inventoryOf(folder: string) {
-	return takeInventory(await openCorpus(folder, { defaultCorpus: '.' }), signal)
+	return takeInventory(await openCorpus(folder, { defaultCorpus: '.', rootsOf: () => ['/'] }, 'default'), signal)
 }
 
 describe('takeInventory', () => {
@@ -72,7 +73,7 @@ describe('readDocument', () => {
 		const secret = path.join(outside.documents, 'secret.md')
 		await symlink(secret, path.join(folder.documents, 'link.md'))
 		await symlink(outside.documents, path.join(folder.documents, 'linked'))
-		const corpus = await openCorpus(folder.documents, { defaultCorpus: '.' })
+		const corpus = await openCorpus(folder.documents, { defaultCorpus: '.', rootsOf: () => ['/'] }, 'default')
 		const dots = path.relative(folder.documents, secret)
 		for (const leak of [dots, secret, 'link.md', 'linked/secret.md']) {
 			await expect(readDocument(corpus, leak, signal)).rejects.toMatchObject({ code: 'corpus_refused', retryable: false })
@@ -81,31 +82,50 @@ describe('readDocument', () => {
 
 	it('rejects a sibling folder whose name starts with the name of the corpus', async () => {
 		await using folder = await createCorpusFolder({ 'docs/a.md': 'a', 'docs-private/b.md': 'b' })
-		const corpus = await openCorpus(path.join(folder.documents, 'docs'), { defaultCorpus: '.' })
+		const corpus = await openCorpus(path.join(folder.documents, 'docs'), { defaultCorpus: '.', rootsOf: () => ['/'] }, 'default')
 		await expect(readDocument(corpus, '../docs-private/b.md', signal)).rejects.toMatchObject({ code: 'corpus_refused' })
 	})
 
 	it('reports a file that no longer exists', async () => {
 		await using folder = await createCorpusFolder(TIDES)
-		const corpus = await openCorpus(folder.documents, { defaultCorpus: '.' })
+		const corpus = await openCorpus(folder.documents, { defaultCorpus: '.', rootsOf: () => ['/'] }, 'default')
 		await expect(readDocument(corpus, 'gone.md', signal)).rejects.toMatchObject({ code: 'corpus_changed' })
 	})
 })
 
 describe('openCorpus', () => {
-	it('reports a folder that does not exist', async () => {
-		await using folder = await createCorpusFolder(TIDES)
-		for (const given of [path.join(folder.documents, 'nowhere'), path.join(folder.documents, 'moon.md')]) {
-			await expect(openCorpus(given, { defaultCorpus: '.' })).rejects.toMatchObject({ code: 'corpus_not_found' })
+	it('refuses what is outside of the roots, missing, a file or reached by a link out, always in the same words', async () => {
+		await using allowed = await createCorpusFolder(TIDES)
+		await using other = await createCorpusFolder(TIDES)
+		const inside = (name: string) => path.join(allowed.documents, name)
+		await symlink(other.documents, inside('out'))
+		const policy = { defaultCorpus: other.documents, rootsOf: (tenant: string) => (tenant === 'acme' ? [allowed.documents] : []) }
+		await expect(openCorpus(inside('coast'), policy, 'acme')).resolves.toEqual({ given: inside('coast'), root: inside('coast') })
+		const refused = [other.documents, `${other.documents}/nowhere`, inside('nowhere'), inside('moon.md'), inside('out')]
+		for (const given of [...refused, `${inside('coast')}/../../..`, 'builtin']) {
+			const message = `The corpus folder ${given} cannot be read. Name a folder below one of the server's corpus roots.`
+			await expect(openCorpus(given, policy, 'acme')).rejects.toMatchObject({ code: 'invalid_input', message, retryable: false })
 		}
+		await expect(openCorpus(null, policy, 'acme')).rejects.toMatchObject({ code: 'invalid_input' })
+		await expect(openCorpus(inside('coast'), policy, 'other')).rejects.toMatchObject({ code: 'invalid_input' })
 	})
 
-	it('allows plans the permitted folders only, and the default always', async () => {
-		await using allowed = await createCorpusFolder(TIDES)
-		await using forbidden = await createCorpusFolder(TIDES)
-		const policy = { defaultCorpus: forbidden.documents, corpusRoots: [allowed.documents] }
-		await expect(openCorpus(path.join(allowed.documents, 'coast'), policy)).resolves.toMatchObject({ given: expect.any(String) })
-		await expect(openCorpus(forbidden.documents, policy)).rejects.toMatchObject({ code: 'corpus_refused' })
-		await expect(openCorpus(null, policy)).resolves.toMatchObject({ root: forbidden.documents })
+	it('takes no link as a root, and finds the documents of Planstream by their name', async () => {
+		await using folder = await createCorpusFolder(TIDES)
+		const link = path.join(folder.documents, 'link')
+		await symlink(folder.documents, link)
+		const policy = { defaultCorpus: '.', rootsOf: () => [link, 'builtin', '/nowhere'] }
+		await expect(openCorpus(folder.documents, policy, 'acme')).rejects.toMatchObject({ code: 'invalid_input' })
+		await expect(openCorpus('builtin', policy, 'acme')).resolves.toMatchObject({ root: path.resolve('docs') })
+		await expect(openCorpus('builtin/..', policy, 'acme')).rejects.toMatchObject({ code: 'invalid_input' })
+	})
+})
+
+describe('readDocument', () => {
+	it('waits for no pipe', async () => {
+		await using folder = await createCorpusFolder(TIDES)
+		execFileSync('mkfifo', [path.join(folder.documents, 'pipe.md')])
+		const corpus = await openCorpus(folder.documents, { defaultCorpus: '.', rootsOf: () => ['/'] }, 'default')
+		await expect(readDocument(corpus, 'pipe.md', signal)).rejects.toMatchObject({ code: 'corpus_refused' })
 	})
 })

@@ -1,5 +1,5 @@
 import type { Dirent } from 'node:fs'
-import { readdir, stat } from 'node:fs/promises'
+import { readdir, realpath, stat } from 'node:fs/promises'
 import path from 'node:path'
 import * as z from 'zod'
 import type { Agent } from '../../plans/agent.js'
@@ -24,7 +24,7 @@ const MAX_PATHS_BYTES = 262_144
 /** Bytes searched for a NUL, which only a binary file contains. */
 const SNIFF_BYTES = 8192
 const NAMED_SKIPS = 20
-const UNREADABLE = new Set<unknown>(['ENOENT', 'EACCES', 'EPERM', 'corpus_changed'])
+const UNREADABLE = new Set<unknown>(['ENOENT', 'EACCES', 'EPERM', 'ELOOP', 'ENXIO', 'corpus_changed', 'corpus_refused'])
 
 export interface InventoryFile {
 	/** Relative to the corpus, with `/` on every system. */
@@ -102,7 +102,10 @@ async function findTexts(corpus: Corpus, signal: AbortSignal, skipped: Skipped[]
 
 async function readEntries(corpus: Corpus, folder: string, skipped: Skipped[]): Promise<Dirent[]> {
 	try {
-		return await readdir(path.join(corpus.root, folder), { withFileTypes: true })
+		const real = await realpath(path.join(corpus.root, folder))
+		if (real === path.join(corpus.root, folder)) return await readdir(real, { withFileTypes: true })
+		skipped.push({ path: folder, reason: 'symlink' })
+		return []
 	} catch (error) {
 		if (folder === '' || !isUnreadable(error)) throw error
 		skipped.push({ path: folder, reason: 'unreadable' })
@@ -153,7 +156,7 @@ export function inventoryAgent(policy: CorpusPolicy): Agent {
 		async execute({ input: own }, context) {
 			context.signal.throwIfAborted()
 			const given = own.corpus ?? parseInput(researchInput, context.plan.input, 'plan.input').corpus ?? null
-			const corpus = await openCorpus(given, policy)
+			const corpus = await openCorpus(given, policy, context.plan.tenant)
 			const progress = createProgress(context, 'files')
 			const inventory = await takeInventory(corpus, context.signal, progress)
 			if (inventory.files.length === 0)

@@ -17,7 +17,8 @@ beforeAll(async () => {
 })
 afterAll(() => tides[Symbol.asyncDispose]())
 
-const listAgents = ({ documents, indexes }: CorpusFolder) => researchAgents({ defaultCorpus: documents, indexDirectory: indexes })
+const listAgents = ({ documents, indexes }: CorpusFolder) =>
+	researchAgents({ defaultCorpus: documents, rootsOf: () => ['/'], indexDirectory: indexes })
 
 function agentOf(folder: CorpusFolder, type: string): Agent {
 	const agent = listAgents(folder).find((each) => each.type === type)
