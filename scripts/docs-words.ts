@@ -22,7 +22,7 @@ export const LIMITS: readonly Limit[] = [
 		beyond: '`bad_request`, `plan_full` for a publish',
 	},
 	{ what: 'body of a request', file: 'server/src/api/input.ts', name: 'MAX_BODY_BYTES', unit: 'bytes', beyond: REFUSED },
-	{ what: 'depth of a body', file: 'server/src/api/input.ts', name: 'MAX_DEPTH', unit: 'levels', beyond: '`bad_request`' },
+	{ what: 'depth of a body', file: 'server/src/ops/json.ts', name: 'MAX_JSON_DEPTH', unit: 'levels', beyond: '`bad_request`' },
 	{
 		what: 'calls in a tRPC batch',
 		file: 'server/src/transports/trpc-errors.ts',

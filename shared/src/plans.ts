@@ -13,7 +13,11 @@ export const MAX_ARTIFACTS = 100
 /** Id of a plan that may be read, including the live-only `system`. */
 export const readablePlanId = z.string().regex(PLAN_ID_PATTERN, 'must be 1 to 255 letters, digits, "_" or "-"')
 export const planId = readablePlanId.refine((id) => id !== SYSTEM_PLAN_ID, 'is reserved for live-only events; choose another id')
-export const stepId = z.string().regex(STEP_ID_PATTERN, 'must be 1 to 255 letters, digits, "_" or "-"')
+/** Results are kept by step id, and `__proto__` is a key that no value from outside may have. */
+export const stepId = z
+	.string()
+	.regex(STEP_ID_PATTERN, 'must be 1 to 255 letters, digits, "_" or "-"')
+	.refine((id) => id !== '__proto__', 'must not be "__proto__"; choose another id')
 export const fraction = z.number().min(0).max(1)
 export const count = z.int().min(0)
 

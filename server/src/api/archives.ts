@@ -15,6 +15,7 @@ import type { Archive, ArchivedRecord } from '../hub/archive.js'
 import type { Hub } from '../hub/hub.js'
 import type { Principal } from '../hub/principal.js'
 import { describeIssue } from '../ops/issues.js'
+import { MAX_JSON_DEPTH } from '../ops/json.js'
 import type { Artifacts } from '../plans/artifacts.js'
 import { checkJson } from './input.js'
 import { assertScope, type Context } from './procedure.js'
@@ -25,6 +26,8 @@ import { toHonoPath } from './rest.js'
  * PROTOCOL.md section 7.
  */
 const MAX_LINE_BYTES = 128 * 1024 * 1024
+/** An event holds values of clients and agents at most 8 levels further down than they were sent: in `event.data.spec.steps[0].input`. */
+const MAX_LINE_DEPTH = MAX_JSON_DEPTH + 8
 
 /**
  * Reads an archive as it arrives, line by line.
@@ -143,7 +146,7 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
 function parseLine(bytes: Buffer, line: number): unknown {
 	try {
 		const value: unknown = JSON.parse(decoder.decode(bytes))
-		checkJson(value)
+		checkJson(value, { depth: MAX_LINE_DEPTH })
 		return value
 	} catch (cause) {
 		const why = cause instanceof Error ? cause.message.slice(0, 200) : ''

@@ -8,7 +8,7 @@ import {
 } from '@planstream/shared'
 import type { MiddlewareHandler } from 'hono'
 import type { ReadOptions } from '../hub/reader.js'
-import { showPath } from '../ops/issues.js'
+import { findJsonFault, type JsonRules } from '../ops/json.js'
 
 /** Limit of a request's body; see PROTOCOL.md section 7. */
 const MAX_BODY_BYTES = 1024 * 1024
@@ -97,69 +97,16 @@ export function parseJson(text: string, explain: (why: string) => string): unkno
 	}
 }
 
-/** Nesting limit of JSON from outside. */
-const MAX_DEPTH = 32
-
 /**
- * Checks a value from outside before any schema sees it: plain JSON, not nested too deep, no key that reaches a prototype, and no
- * integer that JavaScript cannot represent exactly (it would be stored as a different number).
+ * Checks a value from a client before any schema sees it.
  *
  * @throws PlanstreamError `bad_request` with the `path` of the refused value
  */
-export function checkJson(value: unknown): void {
-	visit(value, [])
-}
-
-/** Position of the walk: one array that grows and shrinks with it. */
-type Path = (string | number)[]
-
-function visit(value: unknown, path: Path): void {
-	switch (typeof value) {
-		case 'string':
-		case 'boolean':
-			return
-		case 'number':
-			checkNumber(value, path)
-			return
-		case 'object':
-			if (value !== null) visitInside(value, path)
-			return
-		default:
-			refuse(path, `is of type ${typeof value}, which does not exist in JSON. Send JSON only`)
-	}
-}
-
-function visitInside(value: object, path: Path): void {
-	if (path.length >= MAX_DEPTH) refuse(path, `is nested deeper than ${MAX_DEPTH} levels. Send it flatter`, { limit: MAX_DEPTH })
-	if (Array.isArray(value)) {
-		for (const [index, item] of value.entries()) visitAt(index, item, path)
-		return
-	}
-	const prototype: unknown = Object.getPrototypeOf(value)
-	if (prototype !== Object.prototype && prototype !== null) refuse(path, 'is not plain JSON. Send objects and arrays only')
-	for (const [key, item] of Object.entries(value)) {
-		if (key === '__proto__') refuse([...path, key], 'is not allowed as a field name. Rename the field')
-		visitAt(key, item, path)
-	}
-}
-
-function visitAt(key: string | number, value: unknown, path: Path): void {
-	path.push(key)
-	visit(value, path)
-	path.pop()
-}
-
-function checkNumber(value: number, path: Path): void {
-	if (!Number.isFinite(value)) refuse(path, 'is a number too large to represent. Send it as text')
-	if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
-		const limit = Number.MAX_SAFE_INTEGER
-		refuse(path, `is an integer beyond ${limit}, which cannot be represented exactly. Send it as text`, { limit })
-	}
-}
-
-function refuse(path: Readonly<Path>, what: string, facts: { readonly limit?: number } = {}): never {
-	const shown = showPath(path)
-	throw new PlanstreamError('bad_request', `${shown === '' ? 'The input' : shown} ${what}.`, { path: shown, ...facts })
+export function checkJson(value: unknown, rules?: JsonRules): void {
+	const fault = findJsonFault(value, rules)
+	if (fault === null) return
+	const { what, ...facts } = fault
+	throw new PlanstreamError('bad_request', `${fault.path === '' ? 'The input' : fault.path} ${what}.`, facts)
 }
 
 /** A position in an epoch that no log has: a reader that resumes from it gets `reset: epoch` and starts over. */

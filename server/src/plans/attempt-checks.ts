@@ -1,7 +1,8 @@
 import { type Failure, type Json, type OutputChannel, PlanstreamError, type Usage } from '@planstream/shared'
-import { check, fraction, jsonObject, outputChannel } from '@planstream/shared/schemas'
+import { artifact, check, fraction, jsonObject, outputChannel } from '@planstream/shared/schemas'
 import * as z from 'zod'
 import { findFirstIssue } from '../ops/issues.js'
+import { findJsonFault } from '../ops/json.js'
 import type { AgentSchemas } from './agent.js'
 
 /** Largest result that fits into its event; larger content belongs in an artifact. */
@@ -10,23 +11,37 @@ const MAX_RESULT_BYTES = 60 * 1024
 /**
  * Serialises an agent's return value; undefined for a value without a JSON form.
  *
- * @throws PlanstreamError `invalid_event` for a value that cannot be serialised, `too_large` for one that does not fit into an event
+ * @throws PlanstreamError `invalid_event` for a value that JSON would change, `too_large` for one that does not fit into an event
  */
 export function stringifyResult(returned: unknown): string | undefined {
 	const text = stringify(returned)
 	const bytes = Buffer.byteLength(text ?? '')
-	if (bytes <= MAX_RESULT_BYTES) return text
-	const message = `The result has ${bytes} bytes; the limit is ${MAX_RESULT_BYTES}. Store large content with context.artifact and refer to it in the result.`
-	throw new PlanstreamError('too_large', message, { bytes, limit: MAX_RESULT_BYTES })
+	if (bytes > MAX_RESULT_BYTES) {
+		const message = `The result has ${bytes} bytes; the limit is ${MAX_RESULT_BYTES}. Store large content with context.artifact and refer to it in the result.`
+		throw new PlanstreamError('too_large', message, { bytes, limit: MAX_RESULT_BYTES })
+	}
+	// After the size, which bounds the walk.
+	if (text !== undefined) assertJson(returned)
+	return text
 }
 
 function stringify(returned: unknown): string | undefined {
 	try {
 		return JSON.stringify(returned)
 	} catch (cause) {
+		assertJson(returned)
 		const message = 'The agent returned a value that cannot be written as JSON (a cycle or a bigint). Return plain JSON.'
 		throw new PlanstreamError('invalid_event', message, {}, { cause })
 	}
+}
+
+/** @throws PlanstreamError `invalid_event` with the `path` of a value that JSON would drop or change */
+function assertJson(returned: unknown): void {
+	const fault = findJsonFault(returned, { local: true })
+	if (fault === null) return
+	const { what, ...facts } = fault
+	const message = `The agent returned an invalid result: ${fault.path === '' ? 'it' : fault.path} ${what}.`
+	throw new PlanstreamError('invalid_event', message, facts)
 }
 
 const result = z.object({
@@ -48,6 +63,8 @@ export function parseResult(returned: unknown, { result: schema }: AgentSchemas)
 	const data = schema?.safeParse(parsed.data.data)
 	if (data === undefined) return parsed.data
 	if (!data.success) refuseResult(data.error, ['data'])
+	// A schema may transform what it parses.
+	assertJson({ data: data.data })
 	return { ...parsed.data, data: data.data as ParsedResult['data'] }
 }
 
@@ -58,13 +75,21 @@ function refuseResult(error: z.ZodError, where: readonly string[]): never {
 	throw new PlanstreamError('invalid_event', message, { path })
 }
 
-const units = z.object({ current: z.number(), total: z.number(), unit: z.string() })
+const amount = z.number().refine((number) => findJsonFault(number) === null, 'is an integer too large to be exact')
+const units = z.object({ current: amount, total: amount, unit: z.string() })
 const progressCall = z.object({ fraction: z.number(), message: z.string().default(''), units: units.optional() })
 const outputCall = z.object({ delta: z.string(), channel: outputChannel.default('text'), level: z.string().optional() })
-const usageCall = z.object({ name: z.string().min(1).max(128), amount: z.number() })
+const usageCall = z.object({
+	name: z
+		.string()
+		.min(1)
+		.max(128)
+		.refine((name) => name !== '__proto__', 'is a name that no field may have'),
+	amount,
+})
 const artifactCall = z.object({
-	name: z.string(),
-	media_type: z.string(),
+	name: artifact.shape.name,
+	media_type: artifact.shape.media_type,
 	content: z.union([z.string(), z.instanceof(Uint8Array)]),
 })
 

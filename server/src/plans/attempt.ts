@@ -1,4 +1,12 @@
-import type { Artifact, Failure, NormalisedStep, ParsedEvent, Usage } from '@planstream/shared'
+import {
+	type Artifact,
+	type Failure,
+	type NormalisedStep,
+	type ParsedEvent,
+	PlanstreamError,
+	type Usage,
+} from '@planstream/shared'
+import { MAX_ARTIFACTS } from '@planstream/shared/schemas'
 import type { Schedule } from '../ops/clock.js'
 import { type Agent, callAgent, type StepContext, type StepInput, type StepResult } from './agent.js'
 import type { Artifacts } from './artifacts.js'
@@ -168,6 +176,7 @@ export class Attempt {
 	/** Runs up to the copy of the content before it returns. */
 	async #store(name: string, content: Uint8Array | string, media_type: string): Promise<Artifact> {
 		parseArtifact({ name, content, media_type })
+		if (this.#artifacts.length + this.#storing.size >= MAX_ARTIFACTS) throw createArtifactsError()
 		this.#over.signal.throwIfAborted()
 		const bytes = typeof content === 'string' ? Buffer.from(content) : content
 		const stored = await this.#options.artifacts.put(name, bytes, media_type)
@@ -191,6 +200,11 @@ export class Attempt {
 	#measureDuration(): number {
 		return Math.max(0, this.#options.clock() - this.#startedAt)
 	}
+}
+
+function createArtifactsError(): PlanstreamError {
+	const message = `The step has stored ${MAX_ARTIFACTS} artifacts, which is the limit. Join some of them, or divide the step.`
+	return new PlanstreamError('too_large', message, { limit: MAX_ARTIFACTS })
 }
 
 /** Rejects with the signal's reason; never resolves. */

@@ -27,7 +27,7 @@ const changed = (plan: PlanInMemory, command: Command) =>
 	plan.put(command).map((event) => `${event.event_type} ${event.step_id ?? ''}`.trim())
 
 /** Ids that are properties of every JavaScript object. */
-const INHERITED = ['constructor', '__proto__', 'toString'] as const
+const INHERITED = ['constructor', 'toString', 'hasOwnProperty'] as const
 
 describe('ids that every object has', () => {
 	it.each(INHERITED)('work for the step %s: attempts count, its review can be answered, its result is kept', (id) => {
@@ -47,17 +47,14 @@ describe('ids that every object has', () => {
 		expect(changed(plan, { kind: 'skip_step', step_id: id })).toEqual([])
 	})
 
-	it.each(INHERITED.filter((name) => name !== '__proto__'))(
-		'work for the idempotency key %s, which counts as unused',
-		async (key) => {
-			await using planstream = await startPlanstream([new ManualAgent(true)])
-			await create(planstream, { start: false })
-			const cancel = () => planstream.executor.command(LOCAL_PRINCIPAL, 'p', { kind: 'cancel' }, { idempotency_key: key })
-			const first = await cancel()
-			expect(first).toMatchObject({ changed: true, status: 'cancelled' })
-			expect(await cancel()).toEqual(first)
-		},
-	)
+	it.each(INHERITED)('work for the idempotency key %s, which counts as unused', async (key) => {
+		await using planstream = await startPlanstream([new ManualAgent(true)])
+		await create(planstream, { start: false })
+		const cancel = () => planstream.executor.command(LOCAL_PRINCIPAL, 'p', { kind: 'cancel' }, { idempotency_key: key })
+		const first = await cancel()
+		expect(first).toMatchObject({ changed: true, status: 'cancelled' })
+		expect(await cancel()).toEqual(first)
+	})
 })
 
 describe('retry with cascade', () => {
