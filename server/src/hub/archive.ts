@@ -8,11 +8,11 @@ import {
 	PlanstreamError,
 	TRANSIENT_EVENT_TYPES,
 } from '@planstream/shared'
-import { ARCHIVE_VERSION, type ArchiveHead } from '@planstream/shared/schemas'
+import { ARCHIVE_VERSION, type ArchiveHead, MAX_STEPS } from '@planstream/shared/schemas'
 import { computeFingerprint, createTakenError, toStagedKey } from '../log/append.js'
 import type { EventLog, Head, LogRecord, Origin, PlanKey, RecordPage } from '../log/event-log.js'
-import { decodeFold } from './fold-cache.js'
 import { foldEvent, initialFold, type PlanFold, summarise, unknownPlan } from './plan-fold.js'
+import { decodeForeignSnapshot } from './snapshot-schema.js'
 
 const PAGE = 256
 
@@ -138,6 +138,8 @@ class Import {
 	#fold: PlanFold
 	#batch: LogRecord[] = []
 	#characters = 0
+	/** Sequence number of the newest event that is not transient. */
+	#stateSeq: number
 	#last: { readonly seq: number; readonly fingerprint: string }
 
 	constructor(log: EventLog, staged: PlanKey, head: ArchiveHead) {
@@ -145,6 +147,7 @@ class Import {
 		this.#staged = staged
 		this.#head = head
 		this.#last = head.origin ?? { seq: 0, fingerprint: EMPTY_FINGERPRINT }
+		this.#stateSeq = Math.min(head.state_seq, this.#last.seq)
 		this.#fold = head.origin === null ? initialFold(head.plan_id, head.owner) : decodeOrigin(head, head.origin)
 	}
 
@@ -156,7 +159,9 @@ class Import {
 			throw archiveError(`event ${seq} of plan ${plan_id} does not match its fingerprint`)
 		}
 		this.#last = { seq, fingerprint }
-		this.#fold = foldEvent(this.#fold, { ...event, seq, cursor: '' } as PlanEvent)
+		this.#fold = foldForeign(this.#fold, { ...event, seq, cursor: '' } as PlanEvent)
+		if (this.#fold.state.steps.length > MAX_STEPS) throw archiveError(`plan ${plan_id} has more than ${MAX_STEPS} steps`)
+		if (!TRANSIENT_EVENT_TYPES.has(event.event_type)) this.#stateSeq = seq
 		this.#batch.push({ event_id: event.event_id, text, sent_digest, transient: TRANSIENT_EVENT_TYPES.has(event.event_type) })
 		this.#characters += text.length
 		if (this.#batch.length >= BATCH || this.#characters >= BATCH_CHARACTERS) await this.#append()
@@ -165,7 +170,8 @@ class Import {
 	/** Appends the remaining records and returns the fold of the whole log. */
 	async finish(): Promise<PlanFold> {
 		if (this.#batch.length > 0) await this.#append()
-		const { head_seq, fingerprint, plan_id } = this.#head
+		const { head_seq, state_seq, fingerprint, plan_id } = this.#head
+		if (state_seq !== this.#stateSeq) throw archiveError(`the state of plan ${plan_id} is not that of event ${state_seq}`)
 		if (this.#last.seq === head_seq && this.#last.fingerprint === fingerprint) return this.#fold
 		throw archiveError(`plan ${plan_id} ends with event ${this.#last.seq} instead of ${head_seq}`)
 	}
@@ -178,6 +184,15 @@ class Import {
 	}
 }
 
+/** Events may fit their schemas and still contradict each other. */
+function foldForeign(fold: PlanFold, event: PlanEvent): PlanFold {
+	try {
+		return foldEvent(fold, event)
+	} catch (cause) {
+		throw archiveError(`event ${event.seq} of plan ${event.plan_id} does not follow from those before it`, cause)
+	}
+}
+
 function decodeOrigin({ plan_id, owner }: ArchiveHead, { base, seq, fingerprint }: Origin): PlanFold {
 	const fold = decodeBase(base, plan_id, { epoch: '-', seq, fingerprint })
 	if (fold.state.plan_id === plan_id && fold.state.owner === owner) return fold
@@ -186,8 +201,9 @@ function decodeOrigin({ plan_id, owner }: ArchiveHead, { base, seq, fingerprint 
 
 function decodeBase(base: string, plan_id: string, at: FullCursor): PlanFold {
 	try {
-		return decodeFold(base, { plan_id }, at)
+		return decodeForeignSnapshot(base, plan_id, at)
 	} catch (cause) {
+		if (cause instanceof PlanstreamError && cause.code === 'bad_request') throw cause
 		throw archiveError(`the snapshot of plan ${plan_id} was changed`, cause)
 	}
 }
