@@ -97,7 +97,7 @@ export class StoreWatch implements Disposable {
 		}
 	}
 
-	/** Does the same at most once a second, for whoever may ask without a key; in between the last result is repeated. */
+	/** Checks at most once a second and repeats the last result in between, for requests without a key. */
 	checkSeldom(): Promise<void> {
 		if (this.#recent === null) {
 			this.#recent = this.check()

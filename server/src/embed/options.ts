@@ -47,9 +47,13 @@ export interface PlanstreamOptions extends AccessOptions {
 	readonly compression?: boolean
 	/** Maximum number of simultaneous connections that carry streams. @defaultValue 10 000 */
 	readonly maxConnections?: number
-	/** What tenants, connections and anonymous clients may take: a JSON file that is read again when it changes, or its content. @defaultValue the documented limits */
+	/**
+	 * Limits of tenants, connections and anonymous clients: a JSON file, reloaded when it changes, or its content.
+	 *
+	 * @defaultValue the documented limits
+	 */
 	readonly limits?: string | LimitsDocument | undefined
-	/** Who may read `/docs`, `/openapi.json` and `/asyncapi.json`: everybody, whoever has a key, or nobody. @defaultValue `'public'` */
+	/** Access to `/docs`, `/openapi.json` and `/asyncapi.json`: public, with a key, or none. @defaultValue `'public'` */
 	readonly docs?: DocsAccess | undefined
 	/**
 	 * With `apiKeys`, networks of proxies in CIDR notation whose `X-Forwarded-For` names the client, for limits per address.

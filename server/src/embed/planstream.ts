@@ -109,7 +109,7 @@ interface Opened {
 	readonly onProblem: OnProblem
 }
 
-/** @throws PlanstreamError `bad_request` for a trusted proxy that is no network */
+/** @throws PlanstreamError `bad_request` for a trusted proxy that is not a network */
 function openAnonymous(
 	{ apiKeys, trustedProxies = [] }: PlanstreamOptions,
 	{ limits }: OpenLimits,
@@ -138,7 +138,7 @@ export class OpenPlanstream implements Planstream {
 	readonly app: Hono<{ Bindings: HttpBindings }>
 	readonly listener: Planstream['listener']
 	readonly onProblem: OnProblem
-	/** Counts those who have no key; null on a server without keys. */
+	/** Counts connections of anonymous clients; null on a server without keys. */
 	readonly anonymous: AnonymousClients | null
 	readonly #opened: Opened
 	readonly #connections: Connections

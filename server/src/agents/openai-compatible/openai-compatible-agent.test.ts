@@ -244,7 +244,7 @@ describe('fillPrompt', () => {
 		['{{inputs.collect.txt}}', 'inputs.collect has text, pages, count'],
 		['{{inputs.collect.count.more}}', 'inputs.collect.count has no parts'],
 		['{{inputs.constructor}}', 'refers to inputs.constructor'],
-		['{{plan.__proto__}}', 'names plan.__proto__'],
+		['{{plan.__proto__}}', 'refers to plan.__proto__'],
 	])('rejects %s and lists the names there are', (template, message) => {
 		const refusal = { code: 'bad_input', retryable: false, message: expect.stringContaining(message) }
 		expect(() => fill(template)).toThrow(expect.objectContaining(refusal))

@@ -66,7 +66,7 @@ const answer = z.object({
 	question,
 	terms: z.array(z.string()),
 	unknown_terms: z.array(z.string()),
-	quotable_files: z.array(path).describe('files a quote could have been taken from'),
+	quotable_files: z.array(path).describe('files with a quotable sentence'),
 	quotes: z.array(quote),
 })
 
