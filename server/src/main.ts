@@ -1,5 +1,6 @@
 import { PlanstreamError } from '@planstream/shared'
 import { openAiCompatibleAgent } from './agents/openai-compatible/openai-compatible-agent.js'
+import { protectDataDirectory } from './embed/data-mode.js'
 import { createLogger } from './ops/logger.js'
 import type { Agent } from './plans/agent.js'
 import { type RunningServer, startServer } from './server.js'
@@ -43,7 +44,10 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
 	let reload: RunningServer['reload'] = () => Promise.resolve()
 	// Without a listener this signal ends the process, also while it starts.
 	process.on('SIGHUP', () => void reload())
+	// The worker thread of the database has the same mask.
+	process.umask(0o077)
 	const { settings, agents } = readSettings(env)
+	await protectData(settings)
 	const server = await startWithSettings(settings, agents)
 	reload = () => server.reload()
 	// Whoever reads the line may stop the server at once.
@@ -59,6 +63,16 @@ function readSettings(env: NodeJS.ProcessEnv): { readonly settings: Settings; re
 		return { settings, agents: createConfiguredAgents(settings, env) }
 	} catch (error) {
 		return exitWith(error, BAD_SETTINGS)
+	}
+}
+
+async function protectData({ PLANSTREAM_DATA, PLANSTREAM_DATA_MODE, LOG_LEVEL }: Settings): Promise<void> {
+	const logger = createLogger(LOG_LEVEL)
+	try {
+		const anyMode = PLANSTREAM_DATA_MODE === 'any'
+		await protectDataDirectory(PLANSTREAM_DATA, { anyMode, warn: (message) => logger.warn(message) })
+	} catch (error) {
+		exitWith(error, BAD_SETTINGS)
 	}
 }
 

@@ -43,6 +43,9 @@ const variables = z.object({
 		.default('0')
 		.transform((text) => text === '1'),
 	PLANSTREAM_DATA: z.string().default('.planstream'),
+	PLANSTREAM_DATA_MODE: z
+		.enum(['any'], { error: 'must be any to take a data directory of any owner and mode, or absent' })
+		.optional(),
 	PLANSTREAM_CORPUS_ROOTS: z
 		.string()
 		.transform((text) => text.split(path.delimiter).map((folder) => folder.trim()))
