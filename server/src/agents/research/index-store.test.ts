@@ -49,6 +49,13 @@ describe('the index of a corpus', () => {
 		expect(found).toEqual(expected)
 	})
 
+	it('refuses an inventory whose digest does not match its files', async () => {
+		await using folder = await createCorpusFolder(TIDES)
+		const { corpus, inventory, store } = await prepare(folder)
+		const forged = { ...inventory, files: inventory.files.slice(1) }
+		await expect(store.build(corpus, forged, signal)).rejects.toMatchObject({ code: 'bad_input', retryable: false })
+	})
+
 	it('treats any question as words, also operators and quotes', async () => {
 		await using folder = await createCorpusFolder(TIDES)
 		const { corpus, inventory, store } = await prepare(folder)

@@ -6,7 +6,7 @@ import { openDatabase, type SqlDatabase, type SqlStatement } from '../../log/sql
 import type { Agent } from '../../plans/agent.js'
 import { agentError, defineAgent } from '../define-agent.js'
 import { type Corpus, type CorpusPolicy, createPacer, createProgress, openCorpus, readDocument } from './corpus.js'
-import { decodeText, type Inventory, takeInventory } from './inventory.js'
+import { decodeText, digestFiles, type Inventory, takeInventory } from './inventory.js'
 import { type Passage, splitPassages } from './passages.js'
 import { getResult, indexResult, inventoryResult } from './results.js'
 import { matchAny, quoteTerm } from './search.js'
@@ -165,8 +165,23 @@ export class IndexStore {
 		this.#directory = directory
 	}
 
-	/** Opens the index of the inventory, or builds it if it is missing, incomplete or corrupt. */
+	/** Returns the store of one tenant, so that no tenant searches an index that another one has built. */
+	of(tenant: string): IndexStore {
+		return new IndexStore(path.join(this.#directory, tenant))
+	}
+
+	/**
+	 * Opens the index of the inventory, or builds it if it is missing, incomplete or corrupt.
+	 *
+	 * @throws AgentError `bad_input` for an inventory whose digest does not match its files, `corpus_changed`
+	 */
 	async build(corpus: Corpus, inventory: Inventory, signal: AbortSignal, onIndexed: OnIndexed = () => {}): Promise<CorpusIndex> {
+		if (inventory.digest !== digestFiles(inventory.files)) {
+			throw agentError(
+				'bad_input',
+				'The digest of the inventory does not match its files. Run the plan again from its inventory.',
+			)
+		}
 		const ready = await this.#openExisting(inventory.digest)
 		if (ready !== null) return ready
 		await mkdir(this.#directory, { recursive: true })
@@ -314,7 +329,9 @@ export function indexAgent(policy: CorpusPolicy, store: IndexStore): Agent {
 			const inventory = getResult(inventoryResult, context.inputs)
 			const corpus = await openCorpus(inventory.corpus, policy, context.plan.tenant)
 			const progress = createProgress(context, 'files')
-			using index = await store.build(corpus, inventory, context.signal, ({ done, total }) => progress(done, total))
+			using index = await store
+				.of(context.plan.tenant)
+				.build(corpus, inventory, context.signal, ({ done, total }) => progress(done, total))
 			context.signal.throwIfAborted()
 			progress(inventory.files.length, inventory.files.length)
 			const data = {

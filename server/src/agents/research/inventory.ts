@@ -72,8 +72,17 @@ export async function takeInventory(
 		if (total_bytes > MAX_CORPUS_BYTES) throw createTooLargeError(`more than ${MAX_CORPUS_BYTES} bytes of text`)
 		onFile(at + 1, paths.length, relative)
 	}
-	const digest = sha256(files.map((file) => `${file.sha256} ${file.bytes} ${file.path}\n`).join(''))
-	return { digest, files, total_bytes, skipped: { count: skipped.length, first: skipped.slice(0, NAMED_SKIPS) } }
+	return {
+		digest: digestFiles(files),
+		files,
+		total_bytes,
+		skipped: { count: skipped.length, first: skipped.slice(0, NAMED_SKIPS) },
+	}
+}
+
+/** Computes the digest of an inventory with these files. */
+export function digestFiles(files: readonly InventoryFile[]): string {
+	return sha256(files.map((file) => `${file.sha256} ${file.bytes} ${file.path}\n`).join(''))
 }
 
 async function findTexts(corpus: Corpus, signal: AbortSignal, skipped: Skipped[]): Promise<string[]> {

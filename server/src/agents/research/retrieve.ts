@@ -23,7 +23,7 @@ export function retrieveAgent(policy: CorpusPolicy, store: IndexStore): Agent {
 			const asked = own ?? getQuestions(context.plan)[0] ?? context.plan.query
 			const { corpus: given, digest } = getResult(indexResult, context.inputs)
 			const corpus = await openCorpus(given, policy, context.plan.tenant)
-			using index = await store.open(corpus, digest, context.signal)
+			using index = await store.of(context.plan.tenant).open(corpus, digest, context.signal)
 			const terms = removeOtherForms(extractTerms(search ?? asked))
 			const unknown_terms = await findUnknownTerms(index, terms, context.signal)
 			const passages = index.search(terms, limit)
