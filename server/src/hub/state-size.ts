@@ -49,8 +49,9 @@ function measureStep(step: StepState): number {
 
 const PRINTABLE = /^[\x20-\x7e]*$/
 
-function textBytes(text: string | null): number {
-	if (text === null) return 4
+/** Measures a text; logs of other versions may lack one, and are measured all the same. */
+function textBytes(text: string | null | undefined): number {
+	if (typeof text !== 'string') return 4
 	return PRINTABLE.test(text) ? text.length + 2 : Buffer.byteLength(JSON.stringify(text))
 }
 
