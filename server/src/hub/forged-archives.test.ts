@@ -96,7 +96,7 @@ async function tryImport(text: string): Promise<'taken' | PlanstreamError> {
 		expect(head).toBeNull()
 		return error as PlanstreamError
 	}
-	const [plan] = (await hub.list(LOCAL_PRINCIPAL, { limit: 10 } as never)).plans
+	const [plan] = (await hub.list(LOCAL_PRINCIPAL, { limit: 10 })).plans
 	const plan_id = plan?.plan_id ?? ''
 	expect(await hub.state(LOCAL_PRINCIPAL, plan_id)).toMatchObject({ plan_id })
 	await hub.remove({ ...PLAN, plan_id })

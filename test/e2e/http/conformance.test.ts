@@ -39,7 +39,7 @@ it('is looked at by the command line, which says what holds', { timeout: 60_000 
 	await using server = await startTestPlanstream()
 	const looked = await runPlanstream(['conformance', '--url', server.url])
 	expect(looked.code).toBe(0)
-	expect(looked.stdout).toMatch(/^ok 1 - publishing gives/)
+	expect(looked.stdout).toMatch(/^ok 1 - publishing numbers events/)
 	expect(looked.stdout).not.toContain('not ok')
 	const away = await runPlanstream(['conformance', '--url', 'http://127.0.0.1:9'])
 	expect(away).toMatchObject({ code: 1, stdout: expect.stringMatching(/^not ok 1 - /) as string })

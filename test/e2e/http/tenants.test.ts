@@ -136,7 +136,7 @@ it('headers tell no more than bodies, and a file of a foreign plan is none', asy
 		const [foreign, unknown] = await Promise.all(
 			[MANAGED, UNKNOWN].map((plan_id) => sendRequest(server, path.replace('ID', plan_id), { headers: bearer(server.keys.bob) })),
 		)
-		const headersOf = ({ date: _date, ...headers }: Record<string, unknown> = {}) => headers
+		const headersOf = ({ date: _date, 'x-request-id': _id, ...headers }: Record<string, unknown> = {}) => headers
 		expect(foreign?.status).toBe(404)
 		expect(headersOf(foreign?.headers)).toEqual(headersOf(unknown?.headers))
 	}

@@ -49,10 +49,10 @@ let value: unknown
 let calls = 0
 const agent: Agent = {
 	type: 'free',
-	execute: (async () => {
+	execute: async () => {
 		calls++
 		return { data: { v: value } }
-	}) as unknown as Agent['execute'],
+	},
 }
 const collector: Agent = {
 	type: 'collector',

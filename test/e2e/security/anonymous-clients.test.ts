@@ -79,7 +79,7 @@ describe('sockets without a key', () => {
 	it('beyond the limit of their address close the oldest, and a client with a key always gets in', async () => {
 		await using server = await start({ limits: { anonymous: { sockets_per_ip: 3 } } })
 		const [oldest, ...others] = [await open(server.port), await open(server.port), await open(server.port)]
-		const gone = once(oldest as Socket, 'close')
+		const gone = once(oldest, 'close')
 		await using client = await connectPlainSocket(server.url, 'me?plan_id=p', { headers: bearer(server.keys.reader) })
 		await gone
 		expect(await client.next()).toMatchObject({ frame: 'ready' })
@@ -92,11 +92,11 @@ describe('sockets without a key', () => {
 	it('beyond the limit of all close the oldest', async () => {
 		await using server = await start({ limits: { anonymous: { sockets: 2, sockets_per_ip: null } } })
 		const [oldest, second] = [await open(server.port), await open(server.port)]
-		const gone = once(oldest as Socket, 'close')
+		const gone = once(oldest, 'close')
 		const third = await open(server.port)
 		await gone
-		expect((second as Socket).destroyed).toBe(false)
-		for (const socket of [second as Socket, third]) socket.destroy()
+		expect(second.destroyed).toBe(false)
+		for (const socket of [second, third]) socket.destroy()
 	})
 })
 
