@@ -6,7 +6,7 @@ import { CliProcess, createTemporaryDirectory } from '../../support/cli-process.
 import { Acknowledged, publishUntil, quickClient, watch } from '../../support/streams/crash-traffic.js'
 
 const COMMAND = path.resolve(import.meta.dirname, '../../../cli/dist/main.js')
-const MOUNT = 'mount -t tmpfs -o size=8m tmpfs "$0" &&'
+const MOUNT = 'mount -t tmpfs -o size=8m,mode=700 tmpfs "$0" &&'
 
 /** Runs a script in which `"$@"` is a command and `"$0"` a directory where it sees a small disk of its own. */
 const onDisk = (script: string, directory: string, ...command: string[]) =>
