@@ -48,9 +48,7 @@ const PROCEDURE: Edits = {
 	'server/src/api/router.ts': [
 		[
 			"			list: procedure('plans.list')",
-			`			count: procedure('plans.count')
-				.input(contract['plans.count'].input)
-				.query(({ input: { plan_id } }) => Promise.resolve({ plan_id, step_count: 0 })),`,
+			"			count: procedure('plans.count').query(({ input: { plan_id } }) => Promise.resolve({ plan_id, step_count: 0 })),",
 		],
 	],
 	'test/e2e/http/tenants.test.ts': [["	'plans.get': (plan_id)", "	'plans.count': (plan_id) => [{ plan_id }],"]],
