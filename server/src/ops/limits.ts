@@ -13,8 +13,6 @@ const tenantDefaults = {
 	state_bytes: 8 * 1024 * 1024,
 	/** The log of one plan. */
 	plan_bytes: 1024 * 1024 * 1024,
-	/** One imported archive. */
-	import_bytes: 1024 * 1024 * 1024,
 }
 
 /** Limits on the memory and time that connections take. */
@@ -23,8 +21,6 @@ const serverDefaults = {
 	connection_bytes: 8 * 1024 * 1024,
 	/** Bytes of answers waiting on all connections. */
 	answers_bytes: 256 * 1024 * 1024,
-	/** Milliseconds that the body of a request may take. */
-	body_timeout_ms: 30_000,
 }
 
 /** Limits on clients without a valid key, on a server with keys. */
