@@ -3,6 +3,7 @@ import { expect } from 'vitest'
 import { Fanout } from '../../../server/src/delivery/fanout.js'
 import type { FanoutLog } from '../../../server/src/delivery/plan-loop.js'
 import type { StreamTarget } from '../../../server/src/delivery/target.js'
+import type { Hub } from '../../../server/src/hub/hub.js'
 import { LOCAL_PRINCIPAL } from '../../../server/src/hub/principal.js'
 import type { ReadOptions } from '../../../server/src/hub/reader.js'
 import { encodeItem } from '../../../server/src/hub/stream.js'
@@ -91,7 +92,7 @@ export async function startTestFanout({
 	schedule?: Schedule
 } = {}) {
 	const planstream = await startPlanstream()
-	const { hub } = planstream
+	const { hub }: { hub: Hub } = planstream
 	const log: FanoutLog = {
 		read: (...position) => planstream.log.read(...position),
 		watch: (...target) => planstream.log.watch(...target),
