@@ -107,7 +107,7 @@ export async function openKeptPlans(directory: string, { make, tenant }: KeptPla
 	const principal = { ...LOCAL_PRINCIPAL, tenant: assertTenant(tenant) }
 	if (!make && !existsSync(path.join(directory, DATABASE_FILE))) return null
 	const log = await openLog({ kind: 'sqlite', directory })
-	const artifacts = new Artifacts(directory)
+	const artifacts = new Artifacts(directory).of(principal.tenant)
 	const hub = new Hub({ log, clock: Date.now, onProblem: () => undefined })
 	return {
 		list: (input) => listPlans(hub, principal, listInput.parse(input)),

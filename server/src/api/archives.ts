@@ -16,7 +16,7 @@ import type { Hub } from '../hub/hub.js'
 import type { Principal } from '../hub/principal.js'
 import { describeIssue } from '../ops/issues.js'
 import { MAX_JSON_DEPTH } from '../ops/json.js'
-import type { Artifacts } from '../plans/artifacts.js'
+import type { Artifacts, TenantArtifacts } from '../plans/artifacts.js'
 import { checkJson } from './input.js'
 import { assertScope, type Context } from './procedure.js'
 import { toHonoPath } from './rest.js'
@@ -35,7 +35,7 @@ const MAX_LINE_DEPTH = MAX_JSON_DEPTH + 8
  * @param files - stores each file of the archive as soon as it was read
  * @throws PlanstreamError `bad_request` with the number of the bad `line`, `too_large`
  */
-export async function readArchive(bytes: AsyncIterable<Uint8Array>, files: Pick<Artifacts, 'take'>): Promise<Archive> {
+export async function readArchive(bytes: AsyncIterable<Uint8Array>, files: Pick<TenantArtifacts, 'take'>): Promise<Archive> {
 	const lines = readLines(bytes)
 	const first = await lines.next()
 	if (first.done === true) throw new PlanstreamError('bad_request', 'The archive is empty. Send the lines of an export.')
@@ -44,7 +44,7 @@ export async function readArchive(bytes: AsyncIterable<Uint8Array>, files: Pick<
 
 async function* readRecords(
 	lines: AsyncGenerator<Line>,
-	artifacts: Pick<Artifacts, 'take'>,
+	artifacts: Pick<TenantArtifacts, 'take'>,
 ): AsyncGenerator<ArchivedRecord, void, void> {
 	let events = 0
 	let files = 0
@@ -182,7 +182,7 @@ export function archives({ hub, artifacts, restore, getContext }: ArchivesOption
 		const lines = hub.archive(
 			principal,
 			context.req.param('plan_id') ?? '',
-			async (artifact_id) => (await artifacts.open(artifact_id))?.content ?? null,
+			async (artifact_id) => (await artifacts.of(principal.tenant).open(artifact_id))?.content ?? null,
 		)
 		const first = await lines.next()
 		const headers = { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' }
@@ -193,7 +193,7 @@ export function archives({ hub, artifacts, restore, getContext }: ArchivesOption
 	app.post(toHonoPath(archiveRoutes.import.rest.path), async (context) => {
 		const { principal } = getContext(context)
 		assertScope(principal, archiveRoutes.import.scope, 'An import')
-		const archive = await readArchive(context.req.raw.body ?? Readable.from([]), artifacts)
+		const archive = await readArchive(context.req.raw.body ?? Readable.from([]), artifacts.of(principal.tenant))
 		return context.json(await restore(principal, archive), archiveRoutes.import.rest.status, { 'cache-control': 'no-store' })
 	})
 	return app

@@ -37,7 +37,7 @@ export function artifactRoutes({ hub, artifacts, getContext }: ArtifactRoutes): 
 		const fixed = buildHeaders(artifact)
 		// A cache replaces its stored headers with those of this response, so it repeats them all.
 		if (context.req.header('if-none-match') === fixed.etag) return context.body(null, 304, fixed)
-		const found = await artifacts.open(artifact_id)
+		const found = await artifacts.of(principal.tenant).open(artifact_id)
 		if (found === null) throw unknownArtifact(plan_id, artifact_id)
 		const headers = { ...fixed, 'content-length': String(found.bytes) }
 		if (context.req.method !== 'HEAD') return context.body(Readable.toWeb(found.content) as ReadableStream, 200, headers)

@@ -23,13 +23,29 @@ function locateArtifact(directory: string, artifact_id: string): string {
 	return join(directory, artifact_id.slice(0, 2), artifact_id)
 }
 
-/** Files addressed by the SHA-256 of their content: equal content is stored once, and a stored file never changes. */
+/** Files of all tenants, in a directory for each. Tenants share none, so that nobody learns which content another one has. */
 export class Artifacts {
 	readonly #directory: string
 
 	/** @param directory - the data directory */
 	constructor(directory: string) {
 		this.#directory = join(directory, 'artifacts')
+	}
+
+	of(tenant: string): TenantArtifacts {
+		return new TenantArtifacts(this.#directory, tenant)
+	}
+}
+
+/** Files addressed by the SHA-256 of their content: equal content is stored once, and a stored file never changes. */
+export class TenantArtifacts {
+	readonly #directory: string
+	/** Holds the files that versions before tenants had directories have stored: those of all tenants. */
+	readonly #former: string
+
+	constructor(directory: string, tenant: string) {
+		this.#directory = join(directory, tenant)
+		this.#former = directory
 	}
 
 	/**
@@ -58,12 +74,8 @@ export class Artifacts {
 	/** Opens the content of an artifact; null when it is gone or the id is malformed. */
 	async open(artifact_id: string): Promise<ArtifactContent | null> {
 		if (!DIGEST.test(artifact_id)) return null
-		try {
-			return await openRegular(locateArtifact(this.#directory, artifact_id))
-		} catch (error) {
-			if (isMissing(error)) return null
-			throw error
-		}
+		const own = await openRegular(locateArtifact(this.#directory, artifact_id))
+		return own ?? (await openRegular(locateArtifact(this.#former, artifact_id)))
 	}
 
 	/** Writes a temporary file and renames it, so that readers never see half a file. */
@@ -84,9 +96,13 @@ export class Artifacts {
 	}
 }
 
-/** Opens a regular file; null for a link, a pipe and anything else, none of which the server has made. */
+/** Opens a regular file; null for a missing one, and for a link, a pipe and anything else, none of which the server has made. */
 async function openRegular(path: string): Promise<ArtifactContent | null> {
-	const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+	const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch((error: unknown) => {
+		if (isMissing(error)) return null
+		throw error
+	})
+	if (file === null) return null
 	const found = await file.stat().catch(async (error: unknown) => {
 		await file.close()
 		throw error

@@ -179,7 +179,8 @@ export class Attempt {
 		if (this.#artifacts.length + this.#storing.size >= MAX_ARTIFACTS) throw createArtifactsError()
 		this.#over.signal.throwIfAborted()
 		const bytes = typeof content === 'string' ? Buffer.from(content) : content
-		const stored = await this.#options.artifacts.put(name, bytes, media_type)
+		const { artifacts, given } = this.#options
+		const stored = await artifacts.of(given.plan.tenant).put(name, bytes, media_type)
 		this.#over.signal.throwIfAborted()
 		this.#artifacts.push(stored)
 		return stored

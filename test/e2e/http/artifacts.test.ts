@@ -118,7 +118,7 @@ describe('the artifacts of a plan', () => {
 		await makeArtifact(server, 'p')
 		await ended(server, 'p')
 		const folder = path.join(directory.path, 'artifacts')
-		expect(readdirSync(folder)).toEqual([ID.slice(0, 2)])
+		expect(readdirSync(folder)).toEqual(['default'])
 		rmSync(folder, { recursive: true })
 		expect((await sendRequest(server, url('p'))).status).toBe(404)
 	})

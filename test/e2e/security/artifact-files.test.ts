@@ -60,7 +60,7 @@ describe('a file of a plan', () => {
 		const address = await storeText(server, 'short', 'hello')
 		const digest = digestOf('hello')
 		const longer = 'helloHTTP/1.1 200 OK'
-		writeFileSync(path.join(directory.path, 'artifacts', digest.slice(0, 2), digest), longer)
+		writeFileSync(path.join(directory.path, 'artifacts', 'default', digest.slice(0, 2), digest), longer)
 		const answer = await sendRequest(server, address)
 		expect(answer).toMatchObject({ status: 200, text: longer, headers: { 'content-length': String(longer.length) } })
 	})
@@ -69,7 +69,7 @@ describe('a file of a plan', () => {
 		using directory = createTemporaryDirectory()
 		await using server = await startIn(directory.path)
 		const address = await storeText(server, 'linked', 'text')
-		const file = path.join(directory.path, 'artifacts', digestOf('text').slice(0, 2), digestOf('text'))
+		const file = path.join(directory.path, 'artifacts', 'default', digestOf('text').slice(0, 2), digestOf('text'))
 		rmSync(file)
 		symlinkSync('/etc/hostname', file)
 		expect((await sendRequest(server, address)).status).toBe(404)
