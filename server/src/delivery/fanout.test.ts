@@ -72,6 +72,19 @@ describe('fan-out', () => {
 		for (const { outlet } of many) expect([outlet.writes, outlet.events]).toEqual([1, seqsUpTo(6)])
 	})
 
+	it('writes all events appended in one turn when a page ends before the head', async () => {
+		await using plan = await startTestFanout()
+		const { outlet } = plan.attach()
+		await passTurns()
+		await plan.publish(1)
+		await passTurns()
+		const { read } = plan.log
+		plan.log.read = (key, after) => read(key, after, 3)
+		await plan.publish(10)
+		await passTurns(20)
+		expect(outlet.events).toEqual(seqsUpTo(11))
+	})
+
 	it('keeps only the position of a reader without room, and does not slow others', async () => {
 		await using plan = await startTestFanout()
 		const slow = plan.attach()

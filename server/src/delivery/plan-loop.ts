@@ -161,7 +161,7 @@ export class PlanLoop {
 			const page = await this.#source.log.read(this.#plan, parsePosition(before.position.cursor) ?? 'start', PAGE)
 			if (page.verdict.reset !== null && before === this.#head) this.#releaseAll(before)
 			this.advance(page)
-			if (page.events.length === PAGE) this.#schedule()
+			if (isBehind(page)) this.#schedule()
 		} catch {
 			// Each reader meets the failure in its own read and reports it to its client.
 			if (this.#head !== null) this.#releaseAll(this.#head)
@@ -188,4 +188,10 @@ export class PlanLoop {
 		this.#watch = null
 		this.#head = null
 	}
+}
+
+/** Whether the log has more than a page, which ends after a number of events or of bytes. */
+function isBehind({ head, events }: Page): boolean {
+	const last = events.at(-1)
+	return last !== undefined && head !== null && last.seq < head.head_seq
 }
