@@ -249,6 +249,27 @@ export const LIMITS: readonly Limit[] = [
 		beyond: '`bad_request`',
 	},
 	{
+		what: 'one page of the list of plans',
+		file: 'server/src/log/listing.ts',
+		name: 'MAX_LIST_BYTES',
+		unit: 'bytes',
+		beyond: 'the page ends, and `next_page` names the next one',
+	},
+	{
+		what: '`query` of a plan in the list of plans',
+		file: 'server/src/log/listing.ts',
+		name: 'MAX_LISTED_QUERY',
+		unit: 'characters',
+		beyond: 'it is cut; the state of the plan has the whole text',
+	},
+	{
+		what: 'one page of the history',
+		file: 'server/src/log/event-log.ts',
+		name: 'PAGE_BYTES',
+		unit: 'bytes',
+		beyond: 'the page ends, and `next_cursor` is where the next one begins',
+	},
+	{
 		what: 'events on a page of the history',
 		file: 'shared/src/commands.ts',
 		name: 'MAX_HISTORY_PAGE',

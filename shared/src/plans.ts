@@ -235,7 +235,7 @@ export const planSummary = z
 		owner: z.enum(PLAN_OWNERS),
 		status: z.enum(PLAN_STATUSES),
 		finished: z.boolean(),
-		query: z.string(),
+		query: z.string().describe('its first 256 characters; the state of the plan has the whole text'),
 		labels: z.record(z.string(), z.string()),
 		revision: count,
 		progress: fraction,

@@ -90,6 +90,34 @@ export function listingSuite(open: () => Promise<OpenedLog>): void {
 		expect(await found(log, { labels: { 'own 0': 'x'.repeat(600) }, limit: 1 })).toEqual(['p1494'])
 	})
 
+	it('cuts queries at 256 characters, between characters, but filters by the whole text', async () => {
+		await using opened = await open()
+		const { log } = opened
+		const append = (plan: PlanSummary) => log.append(keyOf(plan), [record('a')], { summary: plan })
+		await append(summary('long', { query: `${'q'.repeat(255)}\u{1f600} and the END` }))
+		await append(summary('whole', { query: 'q'.repeat(256) }))
+		const { plans } = await log.list({ tenant: 'default', limit: 10 })
+		expect(plans.map(({ plan_id, query }) => [plan_id, query])).toEqual([
+			['whole', 'q'.repeat(256)],
+			['long', 'q'.repeat(255)],
+		])
+		expect(await found(log, { query: 'the end' })).toEqual(['long'])
+	})
+
+	it('ends a page after 4 MiB, and the next one begins with the plan that had no room', async () => {
+		await using opened = await open()
+		const { log } = opened
+		const labels = Object.fromEntries(Array.from({ length: 32 }, (_, index) => [`label ${index}`, 'v'.repeat(32_000)]))
+		const names = ['e', 'd', 'c', 'b', 'a']
+		const plans = names.map((name) => summary(name, { labels, query: 'q'.repeat(65_536) }))
+		await Promise.all(plans.map((plan) => log.append(keyOf(plan), [record('a')], { summary: plan })))
+		const first = await log.list({ tenant: 'default', limit: 10 })
+		expect(first.plans.map(({ plan_id }) => plan_id)).toEqual(['e', 'd', 'c', 'b'])
+		const second = await log.list({ tenant: 'default', limit: 10, page: first.next_page ?? '' })
+		expect(second.plans.map(({ plan_id }) => plan_id)).toEqual(['a'])
+		expect(second.next_page).toBeNull()
+	})
+
 	it('rejects a page token it did not create, and an invalid time', async () => {
 		await using opened = await withPlans()
 		const list = (query: Partial<ListQuery>) => opened.log.list({ tenant: 'default', limit: 1, ...query })

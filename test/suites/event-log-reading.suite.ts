@@ -22,6 +22,15 @@ export function readingSuite(open: Open): void {
 		expect(opened.log.metrics.plans).toBe(0)
 	})
 
+	it('ends a page after 4 MiB of events, in bytes rather than characters', async () => {
+		await using opened = await open()
+		const texts = Array.from({ length: 6 }, (_, index) => record(`a${index}`, { content: '\u20ac'.repeat(333_333) }))
+		await opened.log.append(PLAN, texts)
+		const page = await opened.log.read(PLAN, 'start', 100)
+		expect(page.events.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5])
+		expect((await opened.log.read(PLAN, { seq: 5 }, 100)).events.map(({ seq }) => seq)).toEqual([6])
+	})
+
 	it('reads a log in pages, by cursor and by number, and ends at the head', async () => {
 		await using opened = await open()
 		const { events, head } = await opened.log.append(PLAN, records('a', 7))

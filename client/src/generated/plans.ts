@@ -178,6 +178,7 @@ export interface PlanSummary {
 	readonly owner: PlanOwner
 	readonly status: PlanStatus
 	readonly finished: boolean
+	/** its first 256 characters; the state of the plan has the whole text */
 	readonly query: string
 	readonly labels: Readonly<Record<string, string>>
 	readonly revision: number

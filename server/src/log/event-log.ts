@@ -93,6 +93,9 @@ export interface Origin {
 	readonly reason: TrimReason
 }
 
+/** Bytes of event text after which a page ends, so that pages of large events stay small. */
+export const PAGE_BYTES = 4_194_304
+
 /** A piece of a log as it is stored. */
 export interface RecordPage {
 	readonly head: Head
@@ -185,7 +188,7 @@ export interface EventLog {
 	 */
 	append(plan: PlanKey, records: readonly LogRecord[], options?: AppendOptions): Promise<Appended>
 
-	/** Reads at most `limit` events after a position, with the verdict on it. A plan without a log reads as empty. */
+	/** Reads at most `limit` events, or {@link PAGE_BYTES}, after a position, with the verdict on it. A plan without a log reads as empty. */
 	read(plan: PlanKey, after: Position, limit: number): Promise<Page>
 
 	/** Returns null while the plan has no log. */

@@ -1,4 +1,4 @@
-import { PLAN_STATUSES, type PlanSummary, PlanstreamError } from '@planstream/shared'
+import { jsonBytes, PLAN_STATUSES, type PlanSummary, PlanstreamError } from '@planstream/shared'
 import type { ListQuery, PlanPage } from './event-log.js'
 
 /** A position in the list of plans: the last plan of the previous page. */
@@ -77,11 +77,56 @@ export function compareNewestFirst(a: ListPosition, b: ListPosition): number {
 	return a.plan_id > b.plan_id ? -1 : 1
 }
 
-/** Makes a page of the matches. A match beyond `limit` shows that there is another page. */
-export function makePage(matched: readonly PlanSummary[], limit: number): PlanPage {
-	const plans = matched.slice(0, limit)
-	const last = plans.at(-1)
-	return { plans, next_page: last && matched.length > limit ? formatPage(last) : null }
+/** Characters of a query in the list of plans; the state of the plan has the whole text. */
+const MAX_LISTED_QUERY = 256
+/** Bytes of a page of the list of plans. */
+const MAX_LIST_BYTES = 4_194_304
+
+/** Collects the matches of one page. It ends with the limit of plans or of bytes, and always has room for one plan. */
+export class ListPage {
+	readonly #limit: number
+	readonly #plans: PlanSummary[] = []
+	#bytes = 0
+	/** Whether a match beyond the limits has shown that there is another page. */
+	#hasMore = false
+
+	constructor(limit: number) {
+		this.#limit = limit
+	}
+
+	get isComplete(): boolean {
+		return this.#hasMore
+	}
+
+	/** Number of matches until the page is complete, unless their bytes complete it earlier. */
+	get room(): number {
+		return this.#limit + 1 - this.#plans.length
+	}
+
+	/** Adds a match. The first one without room completes the page. */
+	add(summary: PlanSummary): void {
+		if (this.#hasMore) return
+		const listed = { ...summary, query: cutText(summary.query, MAX_LISTED_QUERY) }
+		const bytes = jsonBytes(listed)
+		const isFull = this.#plans.length >= this.#limit || this.#bytes + bytes > MAX_LIST_BYTES
+		this.#hasMore = isFull && this.#plans.length > 0
+		if (this.#hasMore) return
+		this.#plans.push(listed)
+		this.#bytes += bytes
+	}
+
+	toPage(): PlanPage {
+		const last = this.#plans.at(-1)
+		return { plans: this.#plans, next_page: last && this.#hasMore ? formatPage(last) : null }
+	}
+}
+
+/** Cuts a text without leaving half of a surrogate pair. */
+function cutText(text: string, length: number): string {
+	if (text.length <= length) return text
+	const end = /[\ud800-\udbff]/.test(text.charAt(length - 1)) ? length - 1 : length
+	// A slice would keep the whole text in memory.
+	return Buffer.from(text.slice(0, end)).toString()
 }
 
 function formatPage({ created_at, plan_id }: ListPosition): string {

@@ -17,6 +17,7 @@ import {
 	type LogRecord,
 	type LogStore,
 	type Origin,
+	PAGE_BYTES,
 	type Page,
 	type PlanKey,
 	type PlanPage,
@@ -26,7 +27,7 @@ import {
 	resolvePosition,
 	type StoredEvent,
 } from './event-log.js'
-import { compareNewestFirst, makePage, parseQuery } from './listing.js'
+import { compareNewestFirst, ListPage, parseQuery } from './listing.js'
 import { createClosedError } from './storage-errors.js'
 
 interface MemoryPlan {
@@ -97,7 +98,7 @@ export class MemoryLog implements LogStore {
 			from_seq,
 			from_cursor: { epoch, seq: from_seq - 1, fingerprint: fingerprintAt(from_seq - 1) },
 			base: reset === null ? null : (origin?.base ?? null),
-			events: events.slice(start, start + limit).map((event) => toStoredEvent(epoch, event)),
+			events: takePage(events, start, limit).map((event) => toStoredEvent(epoch, event)),
 		}
 	}
 
@@ -135,7 +136,12 @@ export class MemoryLog implements LogStore {
 			if (key.tenant !== query.tenant || summary === null) continue
 			if ((after === null || compareNewestFirst(after, summary) < 0) && matches(summary)) summaries.push(summary)
 		}
-		return makePage(summaries.sort(compareNewestFirst), query.limit)
+		const page = new ListPage(query.limit)
+		for (const summary of summaries.sort(compareNewestFirst)) {
+			page.add(summary)
+			if (page.isComplete) break
+		}
+		return page.toPage()
 	}
 
 	async unfinished(): Promise<readonly PlanKey[]> {
@@ -218,6 +224,16 @@ function isRetirable({ summary, head_seq, oldest_seq }: Head, query: RetirableQu
 
 function countCharacters(events: readonly AddedEvent[]): number {
 	return events.reduce((sum, { record }) => sum + record.text.length, 0)
+}
+
+function takePage(events: readonly AddedEvent[], start: number, limit: number): readonly AddedEvent[] {
+	let bytes = 0
+	let end = start
+	while (end < start + limit && end < events.length && bytes < PAGE_BYTES) {
+		bytes += Buffer.byteLength(events[end]?.record.text ?? '')
+		end += 1
+	}
+	return events.slice(start, end)
 }
 
 function toStoredEvent(epoch: string, { record, seq, fingerprint }: AddedEvent): StoredEvent {

@@ -117,8 +117,13 @@ export class StreamServer implements AsyncDisposable {
 
 	/** Returns the stored texts of a plan's events. */
 	async texts(plan_id: string): Promise<string[]> {
-		const { events } = await this.#log.read({ tenant: LOCAL_PRINCIPAL.tenant, plan_id }, 'start', 1_000_000)
-		return events.map(({ text }) => text)
+		const texts: string[] = []
+		for (let seq = 0; ; ) {
+			const { events } = await this.#log.read({ tenant: LOCAL_PRINCIPAL.tenant, plan_id }, { seq }, 1_000_000)
+			if (events.length === 0) return texts
+			for (const { text } of events) texts.push(text)
+			seq += events.length
+		}
 	}
 
 	/** Ends every stream so that its reader resumes, and rejects new ones. */

@@ -1,7 +1,7 @@
 import { formatCursor, type PlanSummary, type Position } from '@planstream/shared'
 import { encodeEvent } from '../append.js'
-import { type PlanKey, resolvePosition, type StoredEvent, type StoredRecord } from '../event-log.js'
-import { compareNewestFirst, type Filter, type ListPosition, makePage, parseQuery } from '../listing.js'
+import { PAGE_BYTES, type PlanKey, resolvePosition, type StoredEvent, type StoredRecord } from '../event-log.js'
+import { compareNewestFirst, type Filter, ListPage, type ListPosition, parseQuery } from '../listing.js'
 import type {
 	HeadRequest,
 	ListRequest,
@@ -15,9 +15,6 @@ import type {
 } from './messages.js'
 import type { LogRow } from './schema.js'
 import type { SqliteStore } from './store.js'
-
-/** Characters of event text after which a page ends, so that pages of large events stay small. */
-const PAGE_CHARACTERS = 4_194_304
 
 type Reply = Replies[keyof Replies]
 
@@ -54,7 +51,7 @@ class PageRead implements ReadJob {
 	readonly #limit: number
 	#begun: { readonly row: LogRow; readonly page: Omit<PageReply, 'events'>; readonly to_seq: number } | null = null
 	readonly #events: StoredEvent[] = []
-	#characters = 0
+	#bytes = 0
 
 	constructor(store: SqliteStore, { plan, after, limit }: PageRequest) {
 		this.#store = store
@@ -69,8 +66,9 @@ class PageRead implements ReadJob {
 		const begun = this.#begun && this.#isSameLog(this.#begun.row, row) ? this.#begun : null
 		if (!begun && this.#events.length > 0) return { rows: 1, reply: this.#makeReply() }
 		if (row && !begun) this.#begin(row)
-		const taken = this.#take(rows)
-		const complete = taken < rows || this.#characters >= PAGE_CHARACTERS || this.#nextSeq > (this.#begun?.to_seq ?? 0)
+		const wanted = countFitting(rows, this.#events.length, this.#bytes)
+		const taken = this.#take(wanted)
+		const complete = taken < wanted || this.#bytes >= PAGE_BYTES || this.#nextSeq > (this.#begun?.to_seq ?? 0)
 		return { rows: Math.max(taken, 1), reply: complete ? this.#makeReply() : undefined }
 	}
 
@@ -91,9 +89,10 @@ class PageRead implements ReadJob {
 		const { row, to_seq } = this.#begun
 		const found = this.#store.readEvents(row, this.#nextSeq, to_seq, rows)
 		for (const { seq, fingerprint, text } of found) {
+			if (this.#bytes >= PAGE_BYTES) break
 			const cursor = formatCursor({ epoch: row.epoch, seq, fingerprint })
 			this.#events.push({ seq, cursor, text: encodeEvent(text, seq, cursor) })
-			this.#characters += text.length
+			this.#bytes += Buffer.byteLength(text)
 		}
 		return found.length
 	}
@@ -120,7 +119,7 @@ class RecordRead implements ReadJob {
 	readonly #limit: number
 	#begun: { readonly row: LogRow; readonly page: Omit<NonNullable<Replies['records']>, 'records'> } | null = null
 	readonly #records: StoredRecord[] = []
-	#characters = 0
+	#bytes = 0
 
 	constructor(store: SqliteStore, { plan, from_seq, limit }: RecordsRequest) {
 		this.#store = store
@@ -135,8 +134,9 @@ class RecordRead implements ReadJob {
 		if (this.#begun === null) return { rows: 1, reply: null }
 		const from_seq = (this.#records.at(-1)?.seq ?? this.#from_seq - 1) + 1
 		const isSameLog = row?.log_id === this.#begun.row.log_id && (this.#records.length === 0 || row.oldest_seq <= from_seq)
-		const found = isSameLog ? this.#take(row, Math.max(from_seq, row.oldest_seq), rows) : 0
-		const complete = found < rows || this.#characters >= PAGE_CHARACTERS
+		const wanted = countFitting(rows, this.#records.length, this.#bytes)
+		const found = isSameLog ? this.#take(row, Math.max(from_seq, row.oldest_seq), wanted) : 0
+		const complete = found < wanted || this.#bytes >= PAGE_BYTES
 		return { rows: Math.max(found, 1), reply: complete ? { ...this.#begun.page, records: this.#records } : undefined }
 	}
 
@@ -148,11 +148,18 @@ class RecordRead implements ReadJob {
 	#take(row: LogRow, from_seq: number, rows: number): number {
 		const found = this.#store.readRecords(row, from_seq, Math.min(rows, this.#limit - this.#records.length))
 		for (const record of found) {
+			if (this.#bytes >= PAGE_BYTES) break
 			this.#records.push(record)
-			this.#characters += record.text.length
+			this.#bytes += Buffer.byteLength(record.text)
 		}
 		return found.length
 	}
+}
+
+/** Estimates how many rows a page has room for, from those that it has, so that a turn reads little more than the page takes. */
+function countFitting(rows: number, count: number, bytes: number): number {
+	if (count === 0) return rows
+	return Math.min(rows, Math.ceil(((PAGE_BYTES - bytes) * count) / bytes))
 }
 
 /** Plans whose columns can be compared in the time it takes to read one row. */
@@ -164,15 +171,14 @@ const NEWEST: ListPosition = { created_at: '~', plan_id: '' }
 class ListRead implements ReadJob {
 	readonly #store: SqliteStore
 	readonly #tenant: string
-	readonly #limit: number
+	readonly #page: ListPage
 	readonly #filter: Filter
-	readonly #matched: PlanSummary[] = []
 	#after: ListPosition
 
 	constructor(store: SqliteStore, { query }: ListRequest) {
 		this.#store = store
 		this.#tenant = query.tenant
-		this.#limit = query.limit
+		this.#page = new ListPage(query.limit)
 		this.#filter = parseQuery(query)
 		const { after, prefilter } = this.#filter
 		const newest = prefilter.created_before === null ? NEWEST : { created_at: prefilter.created_before, plan_id: '' }
@@ -183,16 +189,16 @@ class ListRead implements ReadJob {
 		const { prefilter, matches } = this.#filter
 		const last = { created_at: prefilter.created_after, plan_id: '' }
 		const end = this.#store.findListEnd(this.#tenant, prefilter, this.#after, rows * COMPARED_PER_ROW)
-		const wanted = this.#limit + 1 - this.#matched.length
-		const room = Math.min(wanted, rows)
+		const page = this.#page
+		const room = Math.min(page.room, rows)
 		const found = this.#store.listSummaries(this.#tenant, prefilter, this.#after, end ?? last, room)
 		for (const { summary } of found) {
 			const parsed = JSON.parse(summary) as PlanSummary
-			if (matches(parsed)) this.#matched.push(parsed)
+			if (matches(parsed)) page.add(parsed)
 		}
 		const isCut = found.length === room
 		this.#after = (isCut ? found.at(-1) : end) ?? last
-		const complete = (end === null && !isCut) || this.#matched.length > this.#limit
-		return { rows, reply: complete ? makePage(this.#matched, this.#limit) : undefined }
+		const complete = (end === null && !isCut) || page.isComplete
+		return { rows, reply: complete ? page.toPage() : undefined }
 	}
 }
