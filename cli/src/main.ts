@@ -12,7 +12,8 @@ import { EXIT, type ExitCode } from './exit.js'
 import { exitWithReader, note } from './output.js'
 
 const EXIT_CODES = `
-Exit codes: 0 success, 1 the plan failed, was cancelled or is damaged, 2 wrong usage, bad input or no server, 130 stopped by Ctrl-C.
+Exit codes: 0 success, 1 the plan failed, was cancelled or is damaged, 2 wrong usage, bad input or no server,
+70 serve met an error that nothing caught, 130 stopped by Ctrl-C.
 Piped output is JSON, one event, plan or answer per line; messages for people then go to standard error.`
 
 const JSON_FLAG = ['--json', 'print one JSON event per line, even in a terminal'] as const

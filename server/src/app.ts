@@ -211,8 +211,9 @@ function answerFailures(app: Routes, onProblem: OnProblem): void {
 }
 
 function refuseWhile(draining: AbortSignal): MiddlewareHandler {
-	return async (_context, next) => {
-		if (draining.aborted) throw new PlanstreamError('draining', 'The server is stopping. Send the request again in a moment.')
+	return async ({ req }, next) => {
+		if (draining.aborted && req.path !== METRICS)
+			throw new PlanstreamError('draining', 'The server is stopping. Send the request again in a moment.')
 		await next()
 	}
 }

@@ -28,6 +28,10 @@ export function createConfiguredAgents(settings: Settings, env: NodeJS.ProcessEn
 
 const BAD_SETTINGS = 2
 const CANNOT_START = 1
+/** EX_SOFTWARE of sysexits.h. */
+const UNCAUGHT = 70
+/** Time for an orderly end after an error that nothing caught: longer than a shutdown may take. */
+const UNCAUGHT_DEADLINE_MS = 15_000
 /** A terminal sends Ctrl-C to npm and to this process, and npm forwards it: a repeat this soon is the same Ctrl-C. */
 const SAME_SIGNAL_MS = 300
 /** Exit codes that a shell reports for a process ended by a signal. */
@@ -36,11 +40,12 @@ const SIGNAL_EXIT = { SIGINT: 130, SIGTERM: 143 } as const
 /**
  * Runs `planstream serve` until a signal stops it. Standard output gets one line, when the server is ready; everything else goes
  * to standard error. SIGTERM and SIGINT shut the server down gracefully, a second one ends the process at once; SIGHUP reloads the
- * files of keys and limits.
+ * files of keys and limits. An error that nothing caught is logged, shuts the server down and ends the process with exit code 70.
  *
  * @param env - settings as environment variables; an invalid one is reported by name and ends the process with exit code 2
  */
 export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
+	const uncaught = handleUncaught()
 	let reload: RunningServer['reload'] = () => Promise.resolve()
 	// Without a listener this signal ends the process, also while it starts.
 	process.on('SIGHUP', () => void reload())
@@ -49,12 +54,33 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
 	const { settings, agents } = readSettings(env)
 	await protectData(settings)
 	const server = await startWithSettings(settings, agents)
+	uncaught.server = server
 	reload = () => server.reload()
 	// Whoever reads the line may stop the server at once.
 	const stopped = waitForShutdown(server)
 	process.stdout.write(`planstream listening on ${server.url}\n`)
 	await stopped
 	process.exit()
+}
+
+/**
+ * Handles errors that nothing caught from now on. The state of the process is unknown after one, so it must not serve on, but what is
+ * durable and what clients are told can still be put in order.
+ */
+function handleUncaught(): { server: RunningServer | null } {
+	const held: { server: RunningServer | null } = { server: null }
+	const handle = (thrown: unknown): void => {
+		if (held.server === null) {
+			process.stderr.write(`${thrown instanceof Error ? thrown.stack : String(thrown)}\n`)
+			process.exit(UNCAUGHT)
+		}
+		const exit = (): never => process.exit(UNCAUGHT)
+		setTimeout(exit, UNCAUGHT_DEADLINE_MS).unref()
+		held.server.fail(thrown).then(exit, exit)
+	}
+	process.on('uncaughtException', handle)
+	process.on('unhandledRejection', handle)
+	return held
 }
 
 function readSettings(env: NodeJS.ProcessEnv): { readonly settings: Settings; readonly agents: readonly Agent[] } {

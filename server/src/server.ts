@@ -33,6 +33,11 @@ export interface RunningServer extends AsyncDisposable {
 	 * first.
 	 */
 	close(): Promise<void>
+	/**
+	 * Logs and counts an error that nothing caught, then shuts down. Health and metrics are answered until the end. For the owner of
+	 * the process, which should exit when it resolves.
+	 */
+	fail(thrown: unknown): Promise<void>
 }
 
 /**
@@ -118,6 +123,12 @@ class ListeningServer implements RunningServer {
 	close(): Promise<void> {
 		this.#closed ??= this.#stop()
 		return this.#closed
+	}
+
+	async fail(thrown: unknown): Promise<void> {
+		this.#planstream.reportUncaught(thrown)
+		await this.#planstream.drain()
+		await this.close()
 	}
 
 	[Symbol.asyncDispose](): Promise<void> {

@@ -149,6 +149,8 @@ export class OpenPlanstream implements Planstream {
 	readonly #store: StoreWatch
 	readonly #healthEvents: HealthEvents
 	readonly #draining = new AbortController()
+	/** Errors that nothing caught. */
+	#uncaught = 0
 	/** Functions that each detach from one server. */
 	readonly #attached: (() => void)[] = []
 	#recovered: Promise<void> = Promise.resolve()
@@ -208,7 +210,13 @@ export class OpenPlanstream implements Planstream {
 			docs: options.docs ?? 'public',
 			limits: { ...CONNECTION_LIMITS, pingIntervalMs: limits.pingIntervalMs, compression: limits.compression },
 			ready: () => (anonymous === null ? this.#store.check() : this.#store.checkSeldom()),
-			metrics: () => formatMetrics(health, { ...this.report(), ...this.#countReaders(), ...this.#measureCaches() }),
+			metrics: () =>
+				formatMetrics(health, {
+					...this.report(),
+					...this.#countReaders(),
+					...this.#measureCaches(),
+					uncaught_total: this.#uncaught,
+				}),
 		})
 		const fetch = (request: Request, env: AppBindings) => this.#fetch(request, env)
 		this.app = createMountableApp(fetch)
@@ -276,6 +284,15 @@ export class OpenPlanstream implements Planstream {
 			tail_characters: characters,
 			answer_bytes: this.#answers.bytes,
 		}
+	}
+
+	/** Logs and counts an error that nothing caught. */
+	reportUncaught(thrown: unknown): void {
+		this.#uncaught += 1
+		this.onProblem(
+			'An error was not caught. The server shuts down.',
+			thrown instanceof Error ? thrown : new Error(String(thrown)),
+		)
 	}
 
 	async reload(): Promise<void> {
