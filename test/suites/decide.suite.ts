@@ -1,4 +1,4 @@
-import { applyEvent, initialPlanState, isDone, isFinished, type PlanEvent, PlanstreamError } from '@planstream/shared'
+import { applyEvent, initialPlanState, isDone, isFinished, isFree, type PlanEvent, PlanstreamError } from '@planstream/shared'
 import { modifyOp, planState } from '@planstream/shared/schemas'
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
@@ -65,8 +65,8 @@ function openReview(fold: PlanFold, { pick }: Choice): Command | null {
 	return { kind: 'review', review_id, decision: pick % 2 === 0 ? 'approve' : 'reject' }
 }
 
-/** A command or edit that may or may not make sense. */
-function ask(fold: PlanFold, { pick, command }: Choice, made: number): Command {
+/** A command, edit or timeout that may or may not make sense. */
+function ask(fold: PlanFold, { pick, command }: Choice, made: number): Input {
 	const { steps } = fold.state
 	const step_id = steps[pick % steps.length]?.step_id ?? 'none'
 	const other = steps[command % steps.length]?.step_id ?? 'none'
@@ -84,8 +84,9 @@ function ask(fold: PlanFold, { pick, command }: Choice, made: number): Command {
 	]
 	const ops = [edits[pick % edits.length], edits[command % edits.length]].map((op) => modifyOp.parse(op))
 	const review_id = steps.find((step) => step.review !== null)?.review?.review_id ?? 'none'
-	const commands: Command[] = [
+	const commands: Input[] = [
 		{ kind: 'start' },
+		{ kind: 'plan_timeout' },
 		{ kind: 'pause', mode: pick % 2 === 0 ? 'drain' : 'interrupt' },
 		{ kind: 'resume' },
 		{ kind: 'resume' },
@@ -193,7 +194,11 @@ function assertSound({ fold, live }: PlanInMemory): void {
 	if (state.status === 'completed')
 		expect(state.steps.every((step) => ['completed', 'skipped', 'failed'].includes(step.status))).toBe(true)
 	if (state.status === 'running') {
-		const stuck = state.steps.every((step) => !['ready', 'running', 'retrying', 'awaiting_review'].includes(step.status))
+		const stuck = state.steps.every(
+			(step) =>
+				!['ready', 'running', 'awaiting_review'].includes(step.status) &&
+				!(step.status === 'retrying' && isFree(step, state.steps)),
+		)
 		expect(stuck, 'a running plan has something that can go on').toBe(false)
 	}
 }

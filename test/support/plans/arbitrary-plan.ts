@@ -20,11 +20,12 @@ export const arbitraryPlan: fc.Arbitrary<NormalisedPlan> = fc
 		}),
 		{ minLength: 1, maxLength: 8 },
 	)
-	.chain((steps) => fc.tuple(fc.constant(steps), fc.integer({ min: 1, max: 4 })))
-	.map(([steps, max_concurrency]) => {
+	.chain((steps) => fc.tuple(fc.constant(steps), fc.integer({ min: 1, max: 4 }), fc.constantFrom(null, 500_000)))
+	.map(([steps, max_concurrency, timeout_ms]) => {
 		const spec = {
 			query: 'q',
 			max_concurrency,
+			timeout_ms,
 			steps: steps.map(({ dependencies, max_attempts, on_failure, quality: gate }, index) => ({
 				step_id: `s${index}`,
 				action: 'act',

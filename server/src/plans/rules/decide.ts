@@ -18,7 +18,7 @@ import {
 import { modify } from './modify.js'
 import { handleFailure, handleLoss, handleResult } from './outcome.js'
 import { answerReview, expireReview } from './review.js'
-import { makeStepCancelled, settle } from './settle.js'
+import { makeStepCancelled, nameCancellation, settle } from './settle.js'
 
 /** Tells whether a plan reports metrics and is running. */
 export function isMetered({ plan, state }: PlanFold): boolean {
@@ -54,7 +54,7 @@ export function decide(plan_id: string, fold: PlanFold | null, input: Input, con
 	const managed = assertManaged(plan_id, fold)
 	switch (input.kind) {
 		case 'start':
-			return start(managed)
+			return start(managed, context)
 		case 'pause':
 			return pause(managed, input, context)
 		case 'resume':
@@ -98,12 +98,14 @@ function endAttempt(fold: PlanFold, input: AttemptEnd, context: DecisionContext)
 		if (state.status !== 'running' || state.attempt !== input.attempt) return []
 		return settle(
 			fold,
-			acceptsResults(fold) ? handleLoss(fold, state, spec, input.reason) : [makeStepCancelled(input.step_id, 'plan_cancelled')],
+			acceptsResults(fold)
+				? handleLoss(fold, state, spec, input.reason, context.now)
+				: [makeStepCancelled(input.step_id, nameCancellation(fold))],
 			context,
 		)
 	}
 	const { state, spec } = assertCurrent(fold, input.lease, input.kind)
-	if (!acceptsResults(fold)) return settle(fold, [makeStepCancelled(state.step_id, 'plan_cancelled')], context)
+	if (!acceptsResults(fold)) return settle(fold, [makeStepCancelled(state.step_id, nameCancellation(fold))], context)
 	const after =
 		input.kind === 'result' ? handleResult(state, spec, input.result, context) : handleFailure(state, spec, input, context)
 	return settle(fold, after, context)
@@ -138,11 +140,12 @@ function create(fold: PlanFold | null, plan: NormalisedPlan, startNow: boolean):
 	throw new PlanstreamError('conflict', message, { plan_id })
 }
 
-function start(fold: PlanFold): readonly ParsedEvent[] {
+/** Starts a plan, and ends it at once when each of its steps was skipped before. */
+function start(fold: PlanFold, context: DecisionContext): readonly ParsedEvent[] {
 	const { status } = fold.state
 	if (REACHED_BY_PLAN[status].includes('start')) return []
 	if (!ALLOWED_ON_PLAN[status].includes('start') || fold.plan === null) refuseOnPlan(fold, 'start')
-	return [makePlanStarted(fold.plan)]
+	return settle(fold, [makePlanStarted(fold.plan)], context)
 }
 
 function makePlanStarted({ query, research_type, steps }: NormalisedPlan): ParsedEvent {

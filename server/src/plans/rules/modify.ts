@@ -4,7 +4,7 @@ import { findStep, type PlanFold } from '../../hub/plan-fold.js'
 import { assertInputs } from '../agent-schemas.js'
 import { assertGraph } from './graph.js'
 import { ALLOWED_ON_PLAN, type DecisionContext, listStepCommands, refuseAt, refuseOnPlan, refuseTransition } from './input.js'
-import { makeStepCancelled, settle } from './settle.js'
+import { isOpen, makeStepCancelled, settle } from './settle.js'
 
 const FROZEN: ReadonlySet<StepStatus> = new Set(['running', 'awaiting_review', 'completed'])
 
@@ -22,7 +22,7 @@ export function modify(fold: PlanFold, ops: readonly ModifyOp[], context: Decisi
 	assertGraph({ steps }, context.agents)
 	assertInputs(steps, context.agents, fold.plan.steps)
 	const kept = new Set(steps.map((step) => step.step_id))
-	const removed = before.filter((step) => !kept.has(step.step_id))
+	const removed = before.filter((step) => !kept.has(step.step_id) && isOpen(step))
 	const modified: ParsedEvent = {
 		event_type: 'plan_modified',
 		step_id: null,

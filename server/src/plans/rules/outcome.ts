@@ -76,12 +76,19 @@ export function handleFailure(
 }
 
 /** Handles an attempt whose worker is gone. Planned stops and pauses cost nothing; a crash loop has its own limit. */
-export function handleLoss(fold: PlanFold, state: StepState, spec: NormalisedStep, reason: LossReason): ParsedEvent[] {
+export function handleLoss(
+	fold: PlanFold,
+	state: StepState,
+	spec: NormalisedStep,
+	reason: LossReason,
+	now: number,
+): ParsedEvent[] {
 	const losses = (getOwn(fold.leases, state.step_id)?.losses ?? 0) + 1
 	if (reason !== 'worker_lost') return [makeStepRetrying(state, reason, 0)]
 	if (losses <= spec.retry.max_lost) return [makeStepRetrying(state, reason, 0)]
 	const message = `The worker was lost ${losses} times without any progress in between.`
-	return [makeStepFailed(state, { code: 'worker_lost', message, retryable: true })]
+	const duration_ms = state.started_at === null ? 0 : Math.max(0, now - Date.parse(state.started_at))
+	return [makeStepFailed(state, { code: 'worker_lost', message, retryable: true }, duration_ms)]
 }
 
 /** Handles a result: completes the step, or sends the result through the gate. */
@@ -103,18 +110,23 @@ export function handleResult(
 			return [checked, makeReviewRequired(state, spec.quality, result, why, context.now)]
 		case 'retry_suggested':
 		case 'rejected':
-			return [checked, rejectResult(state, spec, why, context)]
+			return [checked, rejectResult(state, spec, { why, duration_ms: result.duration_ms }, context)]
 	}
 }
 
 /** Handles a result that the gate or a reviewer rejected. */
-export function rejectResult(state: StepState, spec: NormalisedStep, why: string, context: DecisionContext): ParsedEvent {
+export function rejectResult(
+	state: StepState,
+	spec: NormalisedStep,
+	{ why, duration_ms }: { readonly why: string; readonly duration_ms: number },
+	context: DecisionContext,
+): ParsedEvent {
 	const { step_id, attempt } = state
 	const failures = state.failures + 1
 	const error = { code: 'quality_rejected', message: why, retryable: true }
 	const on_reject = spec.quality?.on_reject ?? 'fail'
 	if (on_reject === 'skip') return { event_type: 'step_skipped', step_id, attempt, data: { reason: 'quality_rejected' } }
-	if (on_reject === 'fail' || failures >= spec.retry.max_attempts) return makeStepFailed(state, error)
+	if (on_reject === 'fail' || failures >= spec.retry.max_attempts) return makeStepFailed(state, error, duration_ms)
 	return makeStepRetrying(state, 'quality', computeRetryDelay(spec.retry, failures, context.random), error)
 }
 
@@ -138,10 +150,10 @@ export function makeStepCompleted(state: StepState, result: AttemptResult): Pars
 	}
 }
 
-export function makeStepFailed(state: StepState, error: Failure, duration_ms?: number): ParsedEvent {
+/** @param duration_ms - time that the agent took, without the wait for a review */
+export function makeStepFailed(state: StepState, error: Failure, duration_ms: number): ParsedEvent {
 	const { step_id, attempt } = state
-	const data = { error, attempt, ...(duration_ms !== undefined && { duration_ms }) }
-	return { event_type: 'step_failed', step_id, attempt, data }
+	return { event_type: 'step_failed', step_id, attempt, data: { error, attempt, duration_ms } }
 }
 
 function makeStepRetrying(

@@ -80,7 +80,8 @@ function applyDecision(
 	const gate = spec.quality
 	const held = getOwn(fold.held, step.step_id) as unknown as AttemptResult
 	const approved = () => [makeStepCompleted(step, { ...held, quality_score: step.quality_score ?? undefined })]
-	const refused = () => [rejectResult(step, spec, 'The review rejected the result.', context)]
+	const { duration_ms } = held
+	const refused = () => [rejectResult(step, spec, { why: 'The review rejected the result.', duration_ms }, context)]
 	switch (decision) {
 		case 'approve':
 			return approved()
@@ -97,7 +98,8 @@ function applyDecision(
 		case 'expired': {
 			if (gate?.review.on_expiry === 'approve') return approved()
 			if (gate?.review.on_expiry === 'reject') return refused()
-			return [makeStepFailed(step, { code: 'review_expired', message: 'The review expired without an answer.', retryable: true })]
+			const error = { code: 'review_expired', message: 'The review expired without an answer.', retryable: true }
+			return [makeStepFailed(step, error, duration_ms)]
 		}
 	}
 }

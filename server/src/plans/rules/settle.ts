@@ -1,4 +1,13 @@
-import { type Failure, indexSteps, isFinished, type Json, type ParsedEvent, type StepStatus } from '@planstream/shared'
+import {
+	type Failure,
+	indexSteps,
+	isFinished,
+	isFree,
+	type Json,
+	type ParsedEvent,
+	type StepState,
+	type StepStatus,
+} from '@planstream/shared'
 import { getResult, type PlanFold } from '../../hub/plan-fold.js'
 import { getOwn } from '../../ops/records.js'
 import { countRunning, type DecisionContext, foldAhead } from './input.js'
@@ -7,8 +16,8 @@ import { countRunning, type DecisionContext, foldAhead } from './input.js'
 const MAX_PLAN_RESULT = 900 * 1024
 
 const WAITING: ReadonlySet<StepStatus> = new Set(['pending', 'ready', 'retrying'])
-const ACTIVE: readonly StepStatus[] = ['ready', 'running', 'retrying', 'awaiting_review']
-const OPEN: ReadonlySet<StepStatus> = new Set(['pending', 'ready', 'running', 'retrying', 'awaiting_review'])
+const ACTIVE: readonly StepStatus[] = ['ready', 'running', 'awaiting_review']
+const OPEN: ReadonlySet<StepStatus> = new Set([...ACTIVE, 'pending', 'retrying'])
 
 /** Extends events with everything that follows from them: skipped dependents, then the end, the pause or the cancellation. */
 export function settle(fold: PlanFold, events: readonly ParsedEvent[], context: DecisionContext): ParsedEvent[] {
@@ -69,9 +78,30 @@ function endPlan(fold: PlanFold, now: number): ParsedEvent[] {
 		counts.failed === 0 ? undefined : steps.find(({ status, on_failure }) => status === 'failed' && on_failure === 'fail')
 	const ended = counts.completed + counts.skipped + counts.failed === steps.length
 	if (ended && decisive === undefined) return [makePlanCompleted(fold, now)]
-	if (decisive === undefined || ACTIVE.some((status) => counts[status] > 0)) return []
-	const message = `Step ${decisive.step_id} failed: ${decisive.error?.message ?? 'it gave no reason.'}`
-	return [makePlanFailed(fold, { code: 'step_failed', message, retryable: true }, now)]
+	if (canGoOn(fold)) return []
+	const unfinished = steps.filter(({ status }) => status === 'failed' || status === 'cancelled')
+	return [
+		makePlanFailed(fold, decisive === undefined ? describeCancelled(unfinished) : describeFailed(decisive), unfinished, now),
+	]
+}
+
+/** Tells whether a step runs, or can without a command: a retry behind a step that failed or was cancelled cannot. */
+function canGoOn({ state: { steps } }: PlanFold): boolean {
+	const { counts } = indexSteps(steps)
+	if (ACTIVE.some((status) => counts[status] > 0)) return true
+	return counts.retrying > 0 && steps.some((step) => step.status === 'retrying' && isFree(step, steps))
+}
+
+function describeFailed({ step_id, error }: StepState): Failure {
+	return { code: 'step_failed', message: `Step ${step_id} failed: ${error?.message ?? 'it gave no reason.'}`, retryable: true }
+}
+
+/** Describes the end of a plan whose timeout cancelled steps that were not retried when others were. */
+function describeCancelled(unfinished: readonly StepState[]): Failure {
+	const [first, ...others] = unfinished.filter(({ status }) => status === 'cancelled')
+	const rest = others.length === 0 ? '' : ` and ${others.length} other${others.length === 1 ? '' : 's'}`
+	const message = `Step ${first?.step_id}${rest} stopped when the plan timed out, and was not retried. Retry the plan.`
+	return { code: 'timeout', message, retryable: true }
 }
 
 function makePlanPaused({ pause }: PlanFold): ParsedEvent {
@@ -84,15 +114,28 @@ function makePlanPaused({ pause }: PlanFold): ParsedEvent {
 function cancelPlan(fold: PlanFold, now: number): ParsedEvent[] {
 	const { cancel, state, plan } = fold
 	const reason = cancel?.reason ?? null
-	const why = cancel?.timed_out === true ? 'plan_timeout' : 'plan_cancelled'
-	const steps = state.steps.filter((step) => OPEN.has(step.status)).map((step) => makeStepCancelled(step.step_id, why))
-	const message = `The plan took longer than its ${plan?.timeout_ms} ms. Retry it, or give the next one more time.`
-	if (cancel?.timed_out === true) return [...steps, makePlanFailed(fold, { code: 'timeout', message, retryable: true }, now)]
+	const open = state.steps.filter(isOpen)
+	const steps = open.map(({ step_id }) => makeStepCancelled(step_id, nameCancellation(fold)))
+	if (cancel?.timed_out === true) {
+		const message = `The plan took longer than its ${plan?.timeout_ms} ms. Retry it, or give the next one more time.`
+		const unfinished = state.steps.filter((step) => step.status === 'failed' || step.status === 'cancelled' || isOpen(step))
+		return [...steps, makePlanFailed(fold, { code: 'timeout', message, retryable: true }, unfinished, now)]
+	}
 	const data = { ...(reason !== null && { reason }), duration_ms: measureDuration(fold, now) }
 	return [...steps, { event_type: 'plan_cancelled', step_id: null, data }]
 }
 
-export function makeStepCancelled(step_id: string, reason: string): ParsedEvent {
+/** Tells whether a step has not ended. */
+export function isOpen({ status }: StepState): boolean {
+	return OPEN.has(status)
+}
+
+/** Names the reason for which a plan that is being cancelled cancels its steps. */
+export function nameCancellation({ cancel }: PlanFold): 'plan_timeout' | 'plan_cancelled' {
+	return cancel?.timed_out === true ? 'plan_timeout' : 'plan_cancelled'
+}
+
+export function makeStepCancelled(step_id: string, reason: 'removed' | 'plan_timeout' | 'plan_cancelled'): ParsedEvent {
 	return { event_type: 'step_cancelled', step_id, data: { reason } }
 }
 
@@ -129,8 +172,8 @@ function collectResult(fold: PlanFold): Record<string, Json> {
 	return Object.fromEntries(named) as Record<string, Json>
 }
 
-function makePlanFailed(fold: PlanFold, error: Failure, now: number): ParsedEvent {
-	const failed_step_ids = fold.state.steps.flatMap((step) => (step.status === 'failed' ? [step.step_id] : []))
+function makePlanFailed(fold: PlanFold, error: Failure, unfinished: readonly StepState[], now: number): ParsedEvent {
+	const failed_step_ids = unfinished.map(({ step_id }) => step_id)
 	return { event_type: 'plan_failed', step_id: null, data: { error, failed_step_ids, duration_ms: measureDuration(fold, now) } }
 }
 
