@@ -144,11 +144,38 @@ export function toFailure(thrown: unknown): Failure {
 function describeThrown(thrown: unknown): Failure {
 	const facts: { readonly code?: Json; readonly retryable?: Json } = typeof thrown === 'object' && thrown !== null ? thrown : {}
 	const { code, retryable } = facts
-	const text = String(thrown instanceof Error ? thrown.message : thrown)
+	// A typed error says what its reader may know; its cause, such as an internal address, is for the log.
+	const text = thrown instanceof PlanstreamError ? thrown.message : describeCauses(thrown).join(': ')
 	const mistake = thrown instanceof PlanstreamError && !thrown.retryable
 	return {
 		code: typeof code === 'string' && CODE.test(code) ? code : 'agent_error',
 		message: text.slice(0, MAX_MESSAGE),
 		retryable: typeof retryable === 'boolean' ? retryable : !mistake,
 	}
+}
+
+/** Errors of a chain of causes, or of a group, that a failure names. */
+const MAX_CAUSES = 5
+const MAX_GROUPED = 3
+
+/** Describes an error and its causes: "fetch failed" alone does not say why. */
+function describeCauses(thrown: unknown): string[] {
+	const texts: string[] = []
+	let error = thrown
+	for (let depth = 0; depth < MAX_CAUSES && (depth === 0 || error != null); depth += 1) {
+		const text = describeOne(error)
+		if (!texts.some((known) => known.includes(text))) texts.push(text)
+		error = error instanceof Error ? error.cause : undefined
+	}
+	return texts
+}
+
+function describeOne(error: unknown): string {
+	if (!(error instanceof Error)) return String(error)
+	const inner = error instanceof AggregateError ? error.errors.slice(0, MAX_GROUPED).map(getText).join('; ') : ''
+	return [error.message, inner].filter((text) => text !== '').join(': ') || error.name
+}
+
+function getText(error: unknown): string {
+	return error instanceof Error ? error.message || error.name : String(error)
 }

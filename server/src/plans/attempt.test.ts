@@ -1,3 +1,4 @@
+import { PlanstreamError } from '@planstream/shared'
 import { planEvent } from '@planstream/shared/schemas'
 import { describe, expect, it } from 'vitest'
 import { startPlanstream } from '#test/support/plans/test-planstream.js'
@@ -68,6 +69,32 @@ describe('an agent', () => {
 		const error = { code: 'agent_error', message: expect.stringContaining(message) }
 		expect(last).toMatchObject({ event_type: 'step_failed', data: { error } })
 		expect(problems).toEqual([])
+	})
+
+	it.each<[string, unknown, string]>([
+		[
+			'its cause',
+			new Error('no answer', { cause: new Error('the address does not resolve') }),
+			'no answer: the address does not resolve',
+		],
+		['a cause without a message by its name', new Error('no answer', { cause: new RangeError() }), 'no answer: RangeError'],
+		['the errors of a group', new AggregateError([new Error('one'), 'two']), 'one; two'],
+		['the same words once', new Error('no answer', { cause: 'no answer' }), 'no answer'],
+		[
+			'only itself if it is a typed error',
+			new PlanstreamError('not_found', 'gone', {}, { cause: new Error('at 10.0.0.5') }),
+			'gone',
+		],
+	])('fails its step with an error that names %s', async (_what, thrown, message) => {
+		const { last } = await runOne(thrower(thrown))
+		expect(last?.data).toMatchObject({ error: { message } })
+	})
+
+	it('fails its step when it throws an error that is its own cause', async () => {
+		const error = new Error('round')
+		error.cause = error
+		const { last } = await runOne(thrower(error))
+		expect(last?.data).toMatchObject({ error: { message: 'round' } })
 	})
 
 	it('fails when too many small pieces of output wait in memory', async () => {

@@ -92,7 +92,7 @@ export class Attempt {
 	/** Calls the agent and resolves with the outcome, at the latest when the step times out. */
 	async run(): Promise<AttemptOutcome> {
 		const { step, schedule } = this.#options
-		using _timeout = step.timeout_ms === null ? null : schedule(() => this.#timeOut(), step.timeout_ms)
+		using timeout = step.timeout_ms === null ? null : schedule(() => this.#timeOut(), step.timeout_ms)
 		const called = this.#call()
 		const ended = () => {
 			this.#agentRuns = false
@@ -101,6 +101,8 @@ export class Attempt {
 		this.#agentEnded = called.then(ended, ended)
 		try {
 			const returned = await Promise.race([called, rejectOnAbort(this.#over.signal)])
+			// A store that is slow to take the reports of a finished agent does not fail it.
+			timeout?.[Symbol.dispose]()
 			const { data, quality_score, checks } = parseResult(returned, this.#options.agent)
 			await Promise.race([Promise.all(this.#storing), rejectOnAbort(this.#over.signal)])
 			this.#output.flush()

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { type Actor, asPlanstreamError, COMMAND_ID_PREFIX, type CommandMark, PlanstreamError } from '@planstream/shared'
+import { v7 as uuidv7 } from 'uuid'
 import type { Hub } from '../hub/hub.js'
 import type { CommandAnswer, PlanFold } from '../hub/plan-fold.js'
 import type { Decide, Draft } from '../hub/writer.js'
@@ -39,6 +40,12 @@ export interface CommandGuard {
 	readonly mark: { readonly key: string; readonly name: string; readonly digest: string } | null
 }
 
+export interface DispatchOptions {
+	readonly guard?: CommandGuard
+	/** Ids of the decided events, in their order; those that are missing are drawn anew. */
+	readonly event_ids?: readonly string[]
+}
+
 /** Inputs that make a plan larger, and are refused when it is full. */
 const GROWING: ReadonlySet<Input['kind']> = new Set(['create', 'modify', 'report'])
 
@@ -52,14 +59,23 @@ export class Dispatcher {
 	}
 
 	/** @throws PlanstreamError whatever {@link decide}, the guard or the hub's commit throws */
-	async dispatch(plan: PlanKey, input: Input, actor: Actor, guard?: CommandGuard): Promise<{ changed: boolean; fold: PlanFold }> {
+	async dispatch(
+		plan: PlanKey,
+		input: Input,
+		actor: Actor,
+		{ guard, event_ids = [] }: DispatchOptions = {},
+	): Promise<{ changed: boolean; fold: PlanFold }> {
 		const { hub, clock, random, agents, live, onChange } = this.#options
 		const now = clock()
 		const draw = random()
 		const decideDrafts: Decide = (before) => {
 			if (guard?.check(before) === 'skip') return []
 			const events = decide(plan.plan_id, before, input, { now, random: draw, live: live(plan), agents })
-			const drafts = events.map((event) => ({ event, actor: attributeTo(event.step_id, actor), sent: event }))
+			const drafts = events.map((event, index) => {
+				const draft = { event, actor: attributeTo(event.step_id, actor), sent: event }
+				const event_id = event_ids[index]
+				return event_id === undefined ? draft : { ...draft, event_id }
+			})
 			return guard?.mark == null ? drafts : markCommand(drafts, guard.mark)
 		}
 		const { appended, fold } = await hub.commit(plan, decideDrafts, GROWING.has(input.kind))
@@ -70,14 +86,17 @@ export class Dispatcher {
 
 	/**
 	 * Dispatches an occurrence that will not come again: retries while the store is full or unavailable, until the dispatcher is closed.
+	 * A report keeps the ids of its events, so that one that was stored without an answer is not stored twice; any other occurrence
+	 * changes the state, and is refused when it comes again.
 	 *
 	 * @throws PlanstreamError whatever {@link dispatch} throws for another reason
 	 */
 	async dispatchUntilStored(plan: PlanKey, occurrence: Occurrence, actor: Actor): Promise<PlanFold> {
 		const { schedule, onProblem } = this.#options
+		const event_ids = occurrence.kind === 'report' ? occurrence.events.map(() => uuidv7()) : []
 		for (;;) {
 			try {
-				return (await this.dispatch(plan, occurrence, actor)).fold
+				return (await this.dispatch(plan, occurrence, actor, { event_ids })).fold
 			} catch (thrown) {
 				const error = asPlanstreamError(thrown)
 				if (this.#closed || (error.code !== 'storage_full' && error.code !== 'storage_unavailable')) throw error

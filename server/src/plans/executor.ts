@@ -111,7 +111,7 @@ export class Executor {
 		this.#metrics = new MetricsReporter({
 			clock,
 			schedule,
-			report: (plan, window_ms, guard) => this.#dispatcher.dispatch(plan, { kind: 'metrics', window_ms }, SYSTEM, guard),
+			report: (plan, window_ms, guard) => this.#dispatcher.dispatch(plan, { kind: 'metrics', window_ms }, SYSTEM, { guard }),
 			onProblem: (plan, thrown) => onProblem(`The metrics of plan ${plan.plan_id} were not stored.`, asPlanstreamError(thrown)),
 		})
 		this.#recovery = new Recovery({ resume: (plan) => this.#resume(plan), schedule, health, onProblem })
@@ -165,7 +165,7 @@ export class Executor {
 		}
 		const plan = { tenant: principal.tenant, plan_id }
 		const guard = new IdempotencyGuard(request, terms)
-		const { changed, fold } = await this.#dispatcher.dispatch(plan, command, principal.actor, guard)
+		const { changed, fold } = await this.#dispatcher.dispatch(plan, command, principal.actor, { guard })
 		if (guard.answer !== null) {
 			const { seq, status, revision } = guard.answer
 			return { plan_id, cursor: await this.#hub.cursorAt(plan, seq), changed: true, status, revision }

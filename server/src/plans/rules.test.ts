@@ -259,15 +259,19 @@ describe('an agent that ignores its signal', () => {
 	})
 })
 
-/** Wraps a log that is full as often as the test says. */
-function filling(log: EventLog): { readonly log: EventLog; full: number } {
-	const disk = { log, full: 0 }
+/** Wraps a log that is full, or stores an append and loses its answer, as often as the test says. */
+function filling(log: EventLog): { readonly log: EventLog; full: number; losesAnswers: number } {
+	const disk = { log, full: 0, losesAnswers: 0 }
 	disk.log = new Proxy(log, {
 		get(target, name) {
 			const method: unknown = Reflect.get(target, name)
 			if (name !== 'append') return typeof method === 'function' ? (method.bind(target) as unknown) : method
-			const append: EventLog['append'] = (...given) =>
-				disk.full-- > 0 ? Promise.reject(new PlanstreamError('storage_full', 'The disk is full.')) : target.append(...given)
+			const append: EventLog['append'] = async (...given) => {
+				if (disk.full-- > 0) throw new PlanstreamError('storage_full', 'The disk is full.')
+				const appended = await target.append(...given)
+				if (disk.losesAnswers-- > 0) throw new PlanstreamError('storage_unavailable', 'The store did not answer.')
+				return appended
+			}
 			return append
 		},
 	})
@@ -293,5 +297,48 @@ describe('a full disk', () => {
 		clock.advance(1000)
 		await completed
 		expect(planstream.problems).toHaveLength(2)
+	})
+
+	it('delays the reports of an attempt, which ends with its result and all of them, each once', async () => {
+		const clock = new ManualClock()
+		const disk = filling(await openLog({ kind: 'memory' }))
+		const agent = new ManualAgent(true)
+		await using planstream = new TestPlanstream(disk.log, [agent], manualTime(clock))
+		await create(planstream, { steps: [step('a', { agent_type: 'held', timeout_ms: 500, retry: { max_attempts: 1 } })] })
+		await agent.reaches(1)
+		const held = agent.running.get('a')
+		disk.full = 1
+		held?.context.progress(0.5)
+		await turns()
+		held?.context.progress(0.7)
+		held?.end()
+		await turns()
+		const completed = next(planstream, 'plan_completed')
+		clock.advance(1000)
+		await completed
+		const { events } = await planstream.log.read({ tenant: 'default', plan_id: 'p' }, 'start', 100)
+		const types = events.map(({ text }) => (JSON.parse(text) as { event_type: string }).event_type)
+		expect(types.slice(2)).toEqual(['step_started', 'step_progress', 'step_progress', 'step_completed', 'plan_completed'])
+	})
+
+	it('stores a report once when it was stored, but its answer was lost', async () => {
+		const clock = new ManualClock()
+		const disk = filling(await openLog({ kind: 'memory' }))
+		const agent = new ManualAgent(true)
+		await using planstream = new TestPlanstream(disk.log, [agent], manualTime(clock))
+		await create(planstream, { steps: [step('a', { agent_type: 'held' })] })
+		await agent.reaches(1)
+		const held = agent.running.get('a')
+		disk.losesAnswers = 1
+		held?.context.progress(0.5)
+		await turns()
+		clock.advance(1000)
+		await held?.context.drained()
+		const completed = next(planstream, 'plan_completed')
+		held?.end()
+		await completed
+		const { events } = await planstream.log.read({ tenant: 'default', plan_id: 'p' }, 'start', 100)
+		const types = events.map(({ text }) => (JSON.parse(text) as { event_type: string }).event_type)
+		expect(types.slice(2)).toEqual(['step_started', 'step_progress', 'step_completed', 'plan_completed'])
 	})
 })

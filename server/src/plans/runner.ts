@@ -202,7 +202,7 @@ export class Runner {
 		const given = { plan: { tenant: plan.tenant, plan_id, query, research_type, labels, input }, inputs, step_key }
 		const actor: Actor = { type: 'agent', id: spec.agent_type }
 		const report = async (events: readonly ParsedEvent[]) => {
-			await dispatcher.dispatch(plan, { kind: 'report', lease, events }, actor)
+			await dispatcher.dispatchUntilStored(plan, { kind: 'report', lease, events }, actor)
 		}
 		return new Attempt({ agent, step: spec, attempt: lease.attempt, given, report, artifacts, clock, schedule })
 	}
