@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -9,7 +10,7 @@ import { initTRPC } from '@trpc/server'
 import { fetchRequestHandler } from '@trpc/server/adapters/fetch'
 import { EventSource } from 'eventsource'
 import { Hono } from 'hono'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import type { Planstream, PlanstreamOptions } from '../../server/src/embed/options.js'
 import { createPlanstream } from '../../server/src/embed/planstream.js'
@@ -364,5 +365,61 @@ describe('its end', () => {
 	it('refuses options that contradict each other', async () => {
 		const both = createPlanstream({ store: { kind: 'memory' }, apiKeys: 'keys.json', authorize: () => null })
 		await expect(both).rejects.toBeInstanceOf(PlanstreamError)
+	})
+})
+
+describe('event handlers and agents', () => {
+	it('run outside the context of the requests that caused them', async () => {
+		const request = new AsyncLocalStorage<string>()
+		const seen: (string | undefined)[] = []
+		const look = () => void seen.push(request.getStore())
+		const planstream = await embedded({
+			agents: [
+				{
+					type: 'work',
+					execute: async () => {
+						await new Promise(setImmediate)
+						look()
+						return { data: {} }
+					},
+				},
+			],
+			handlers: { step_completed: look, plan_completed: look },
+		})
+		const app = new Hono().use('*', (context, next) => request.run(context.req.path, next)).route('/', planstream.app)
+		const server = await listening(serving(app))
+		const steps = ['a', 'b'].map((step_id) => ({ step_id, action: 'do', agent_type: 'work', depends_on: [] }))
+		const plans = Array.from({ length: 10 }, (_, index) => ({ plan_id: `p${index}`, query: 'q', steps }))
+		await Promise.all(plans.map((plan) => post(server, '/api/v1/plans', plan)))
+		await expect.poll(() => seen.length).toBe(plans.length * 5)
+		expect(new Set(seen)).toEqual(new Set([undefined]))
+	})
+})
+
+describe('a wall clock that is set back', () => {
+	it('delays no timeout of a plan, shortens no duration, and is reported', async () => {
+		const logger = createLogger('silent')
+		const problems = vi.spyOn(logger, 'error')
+		const planstream = await embedded({
+			agents: [
+				{ type: 'waits', execute: (_step, { signal }) => new Promise((_, reject) => signal.addEventListener('abort', reject)) },
+			],
+			logger,
+		})
+		const { url } = await listening(serving(new Hono().route('/', planstream.app)))
+		await using client = connect({ url, transport: 'sse' })
+		const { plan_id } = await client.plans.create({
+			query: 'q',
+			timeout_ms: 300,
+			steps: [{ step_id: 'a', action: 'do', agent_type: 'waits' }],
+		})
+		const wall = Date.now
+		const setBack = vi.spyOn(Date, 'now').mockImplementation(() => wall() - 3_600_000)
+		onTestFinished(() => setBack.mockRestore())
+		const events: PlanEvent[] = []
+		for await (const event of client.plans.events({ plan_id })) events.push(event)
+		const duration_ms = expect.toSatisfy((duration: number) => duration >= 300)
+		expect(events.at(-1)).toMatchObject({ event_type: 'plan_failed', data: { error: { code: 'timeout' }, duration_ms } })
+		expect(problems.mock.calls.flat()).toContainEqual(expect.stringContaining('was set back by'))
 	})
 })

@@ -14,7 +14,7 @@ import { Hub } from '../hub/hub.js'
 import type { Principal } from '../hub/principal.js'
 import { openLog } from '../log/open.js'
 import { describeDropped, type TailLog } from '../log/tail.js'
-import { keepAliveSchedule, processSchedule } from '../ops/clock.js'
+import { createSteadyClock, keepAliveSchedule, processSchedule } from '../ops/clock.js'
 import { formatMetrics, Health } from '../ops/health.js'
 import { type OpenLimits, openLimits } from '../ops/limits.js'
 import { createLogger } from '../ops/logger.js'
@@ -165,23 +165,29 @@ export class OpenPlanstream implements Planstream {
 		const draining = this.#draining.signal
 		this.#opened = opened
 		this.onProblem = onProblem
-		this.hub = new Hub({ log, clock: Date.now, onProblem, health, limits: opened.limits.limits })
+		const clock = createSteadyClock((behindMs) => {
+			onProblem(`The clock of this machine was set back by ${behindMs} ms. Times go on from before until it has caught up.`)
+		})
+		this.hub = new Hub({ log, clock, onProblem, health, limits: opened.limits.limits })
 		this.#store = new StoreWatch({ log, health, schedule: processSchedule })
 		const artifacts = new Artifacts(directory.path)
-		this.executor = createExecutor(this.hub, listAgents(options, directory.path, opened.limits.limits), artifacts, opened)
+		this.executor = createExecutor(this.hub, listAgents(options, directory.path, opened.limits.limits), artifacts, {
+			...opened,
+			clock,
+		})
 		this.#healthEvents = new HealthEvents({ hub: this.hub, log, health, onProblem })
 		this.#retention = new Retention({
 			...retention,
 			hub: this.hub,
 			log,
-			clock: Date.now,
+			clock,
 			schedule: processSchedule,
 			onProblem,
 		})
 		this.#connections = new Connections({
 			limit: maxConnections,
 			draining,
-			clock: Date.now,
+			clock,
 			countsKnownOnly: anonymous !== null,
 		})
 		this.#answers = new AnswerBudget({
@@ -347,7 +353,12 @@ export class OpenPlanstream implements Planstream {
 	}
 }
 
-function createExecutor(hub: Hub, agents: readonly Agent[], artifacts: Artifacts, { log, health, onProblem }: Opened): Executor {
+function createExecutor(
+	hub: Hub,
+	agents: readonly Agent[],
+	artifacts: Artifacts,
+	{ log, health, clock, onProblem }: Opened & { readonly clock: () => number },
+): Executor {
 	return new Executor({
 		hub,
 		log,
@@ -358,7 +369,7 @@ function createExecutor(hub: Hub, agents: readonly Agent[], artifacts: Artifacts
 		}),
 		artifacts,
 		health,
-		clock: Date.now,
+		clock,
 		random: Math.random,
 		schedule: keepAliveSchedule,
 		onProblem,

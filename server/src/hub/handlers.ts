@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks'
 import { asPlanstreamError, type EventOf, type EventType, type PlanEvent } from '@planstream/shared'
 import type { Health } from '../ops/health.js'
 
@@ -41,7 +42,8 @@ export class Handlers {
 	on<Type extends EventType>(event_type: Type, handler: EventHandler<Type>): Disposable {
 		const registration: Registration = {
 			queue: [],
-			call: (event, tenant) => handler(event as EventOf<Type>, tenant),
+			// In the context of its registration: an event is appended in that of any request.
+			call: AsyncResource.bind((event: PlanEvent, tenant: string) => handler(event as EventOf<Type>, tenant)),
 			running: false,
 			overflowing: false,
 		}

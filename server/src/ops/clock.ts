@@ -6,3 +6,32 @@ export const processSchedule: Schedule = (callback, delayMs) => setTimeout(callb
 
 /** Uses timers that keep the process alive: a step that waits for one is work to finish. */
 export const keepAliveSchedule: Schedule = (callback, delayMs) => setTimeout(callback, delayMs)
+
+/** How far the wall clock must be behind before it is reported: corrections of less are everyday. */
+const REPORTED_MS = 1000
+
+/**
+ * Makes a clock of milliseconds since 1970 that never goes back: when the wall clock is set back, it continues at the pace of
+ * elapsed time until the wall clock has caught up, so that timeouts fire and durations are right.
+ *
+ * @param onSetBack - called once each time the wall clock was set back, with the milliseconds that it is behind
+ */
+export function createSteadyClock(
+	onSetBack: (behindMs: number) => void,
+	{ wall = () => Date.now(), elapsed = () => performance.now() }: { wall?: () => number; elapsed?: () => number } = {},
+): () => number {
+	let last = wall()
+	let readAt = elapsed()
+	let isBehind = false
+	return () => {
+		const at = elapsed()
+		const steady = last + at - readAt
+		const now = wall()
+		last = Math.max(now, steady)
+		readAt = at
+		const wasBehind = isBehind
+		isBehind = steady - now > REPORTED_MS
+		if (isBehind && !wasBehind) onSetBack(Math.round(steady - now))
+		return Math.floor(last)
+	}
+}

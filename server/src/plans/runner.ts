@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks'
 import { type Actor, asPlanstreamError, type ParsedEvent, PlanstreamError } from '@planstream/shared'
 import { v7 as uuidv7 } from 'uuid'
 import { getResult, type PlanFold } from '../hub/plan-fold.js'
@@ -100,6 +101,8 @@ export class Runner {
 	/** Plans that are stopping: an attempt whose lease was under way at that moment is cut when it begins. */
 	readonly #stopped = new Set<string>()
 	readonly #health: WorkerHealth
+	/** Agents run in the context in which the server was made, not in that of a request whose end made a step due. */
+	readonly #context = new AsyncResource('PlanstreamAgents')
 	#stopping = false
 
 	constructor(options: RunnerOptions) {
@@ -151,7 +154,7 @@ export class Runner {
 		const attempts = this.#attempts.get(planKey(plan)) ?? new Set()
 		this.#attempts.set(planKey(plan), attempts.add(running))
 		try {
-			const ended = running.run()
+			const ended = this.#context.runInAsyncScope(() => running.run())
 			if (this.#stopping) running.cut('shutdown', 0)
 			else if (this.#stopped.has(planKey(plan))) running.cut('paused', GRACE_MS)
 			const outcome = await ended
