@@ -25,11 +25,12 @@ async function startApp(ready: () => Promise<unknown> = () => Promise.resolve())
 		artifacts: planstream.artifacts,
 		authority: LOCAL_AUTHENTICATOR,
 		limits: CONNECTION_LIMITS,
+		bodies: { timeoutMs: () => 30_000, clock: () => performance.now(), schedule: processSchedule },
 		ready,
 		metrics: () => '',
 	})
 	const env = {
-		incoming: { rawHeaders: [], headers: { host: 'localhost' }, socket: { remoteAddress: '::1' } },
+		incoming: { complete: true, rawHeaders: [], headers: { host: 'localhost' }, socket: { remoteAddress: '::1' } },
 		outgoing: { setHeader: () => undefined, closed: true },
 	} as unknown as HttpBindings
 	const ask = async (path: string) => {

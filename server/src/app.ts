@@ -11,8 +11,8 @@ import { ARTIFACT_PATH, artifactRoutes } from './api/artifacts.js'
 import { answerOptions, originGuard } from './api/cors.js'
 import { DESCRIPTION_PATHS, type DocsAccess, descriptions } from './api/descriptions.js'
 import { toProblemResponse, toTrpcProblemResponse, toTypedError, toUnavailableResponse } from './api/errors.js'
-import { readTextBody } from './api/input.js'
 import { assertScope, type OnProblem, reportFailures } from './api/procedure.js'
+import { answerBeforeBody, type BodyTiming, RequestBody } from './api/request-body.js'
 import { ROUTES, restRoutes, toHonoPath } from './api/rest.js'
 import { createRouter, type Services } from './api/router.js'
 import type { Authenticator } from './auth/authenticator.js'
@@ -37,6 +37,7 @@ export interface AppOptions {
 	/** @defaultValue `'public'` */
 	readonly docs?: DocsAccess
 	readonly limits: ConnectionLimits
+	readonly bodies: BodyTiming
 	/** Rejects while the server is not ready. */
 	readonly ready: () => Promise<unknown>
 	/** Returns the metrics in Prometheus text format. */
@@ -58,7 +59,7 @@ export interface AppBindings extends HttpBindings {
 }
 
 interface Env {
-	readonly Bindings: AppBindings
+	readonly Bindings: AppBindings & { readonly body: RequestBody }
 	/** `principal` is set on every route that needs credentials. */
 	readonly Variables: { readonly principal: Principal; readonly requestId: string }
 }
@@ -72,14 +73,16 @@ export function createApp({
 	anonymous = null,
 	docs = 'public',
 	limits,
+	bodies,
 	ready,
 	metrics,
 }: AppOptions): App {
 	const { draining, onProblem } = services
 	const getContext = ({ var: { principal, requestId } }: Context<Env>) => ({ principal, requestId })
+	const getBody = ({ env: { body } }: Context<Env>) => body
 	const router = createRouter(services)
 	const fanout = new Fanout(services.hub, { ...services, clock: () => performance.now() })
-	const transport = { ...services, fanout, router, authority, anonymous, limits, getContext }
+	const transport = { ...services, fanout, router, authority, anonymous, limits, getContext, getBody }
 	const open = createOpenRoutes(ready, services.answers)
 	if (docs === 'public') open.route('/', descriptions())
 	const guarded: Routes = new Hono<Env>({ strict: false })
@@ -89,7 +92,6 @@ export function createApp({
 		archives({ ...transport, artifacts, restore: (principal, archive) => services.executor.restore(principal, archive) }),
 	)
 	if (docs === 'key') guarded.route('/', descriptions())
-	guarded.use(readTextBody())
 	guarded.get('/', (context) => {
 		assertScope(context.var.principal, 'plans:read', 'The list of addresses')
 		return context.json(INDEX)
@@ -99,7 +101,7 @@ export function createApp({
 		return context.body(metrics(), 200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' })
 	})
 	guarded.route('/', sseRoutes({ ...transport, random: Math.random }))
-	guarded.route('/', restRoutes(router, getContext))
+	guarded.route('/', restRoutes(transport))
 	guarded.route('/', artifactRoutes({ ...transport, artifacts }))
 	guarded.route('/', trpcRoutes(transport))
 
@@ -118,9 +120,14 @@ export function createApp({
 	const upgrades = { '/trpc': trpcWebSocket(transport), [WEBSOCKET_PATH]: plainWebSocket(transport) }
 	return {
 		fetch: async (request, env) => {
-			const response = await app.fetch(request, env)
+			const { incoming, outgoing, hostContext } = env
+			const body = new RequestBody({ request, incoming, outgoing, isMounted: hostContext !== undefined }, bodies)
+			const response = await app.fetch(request, { ...env, body })
 			// A stream sends its own headers, and is watched from its first backpressure.
-			if (!env.outgoing.headersSent) services.answers.add(new HttpAnswer(env.outgoing))
+			if (outgoing.headersSent) return response
+			services.answers.add(new HttpAnswer(outgoing))
+			if (!response.ok && (await body.isUnderWay())) return answerBeforeBody(response, body)
+			if (body.isLeftOver) void body.discard()
 			return response
 		},
 		...createUpgradeRouter({ upgrades, authority, anonymous, onProblem }),

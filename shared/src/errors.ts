@@ -44,7 +44,7 @@ export const ERRORS = {
 	too_large: row(413, 'PAYLOAD_TOO_LARGE', 1009, false, 'The request is larger than the limit.'),
 	invalid_event: row(422, 'UNPROCESSABLE_CONTENT', 4400, false, 'The event does not match its schema.'),
 	invalid_input: row(422, 'UNPROCESSABLE_CONTENT', 4400, false, 'The input does not match the schema of the agent.'),
-	request_timeout: row(408, 'TIMEOUT', 1013, true, 'The request body arrived too slowly.'),
+	request_timeout: row(408, 'TIMEOUT', 1013, true, 'The request arrived too slowly.'),
 	rate_limited: row(429, 'TOO_MANY_REQUESTS', 4329, true, 'Too many requests in a short time.'),
 	internal: row(500, 'INTERNAL_SERVER_ERROR', 1011, false, 'The server failed; see its log for details.'),
 	too_many_connections: row(503, 'SERVICE_UNAVAILABLE', 1013, true, 'The server has reached its limit of connections.'),

@@ -78,6 +78,14 @@ describe('mounted in a Hono application', () => {
 			expect((await sendRequest({ url }, `${path}/api/v1/plans/none`)).body).toMatchObject({ code: 'not_found' })
 			expect((await sendRequest({ url }, `${path}/nowhere`)).body).toMatchObject({ code: 'not_found' })
 			expect((await sendRequest({ url }, '/hello')).text).toBe('hello')
+			for (const [where, status] of [
+				['nowhere', 404],
+				['api/v1/plans', 413],
+				['api/v1/admin/import', 400],
+			] as const) {
+				const response = await fetch(`${url}${path}/${where}`, { method: 'POST', body: `x\n${'x'.repeat(2_000_000)}` })
+				expect([where, response.status, await response.json()]).toMatchObject([where, status, { status }])
+			}
 		},
 	)
 

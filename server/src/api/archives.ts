@@ -19,7 +19,7 @@ import { MAX_JSON_DEPTH } from '../ops/json.js'
 import type { Artifacts, TenantArtifacts } from '../plans/artifacts.js'
 import { checkJson } from './input.js'
 import { assertScope, type Context } from './procedure.js'
-import { toHonoPath } from './rest.js'
+import { type GetBody, toHonoPath } from './rest.js'
 
 /**
  * Limit of one line of an archive. The first line is the largest: it holds the snapshot that replaces trimmed events. See
@@ -168,13 +168,11 @@ export interface ArchivesOptions {
 	/** Creates the plan from the archive and continues it. */
 	readonly restore: (principal: Principal, archive: Archive) => Promise<ImportOutput>
 	readonly getContext: (context: HonoContext) => Context
+	readonly getBody: GetBody
 }
 
-/**
- * Exports and imports plans as lines of JSON. Mounted before {@link readTextBody}, because archives are streamed and may exceed
- * its limit.
- */
-export function archives({ hub, artifacts, restore, getContext }: ArchivesOptions): Hono {
+/** Exports and imports plans as lines of JSON. */
+export function archives({ hub, artifacts, restore, getContext, getBody }: ArchivesOptions): Hono {
 	const app = new Hono({ strict: false })
 	app.get(toHonoPath(archiveRoutes.export.rest.path), async (context) => {
 		const { principal } = getContext(context)
@@ -193,7 +191,7 @@ export function archives({ hub, artifacts, restore, getContext }: ArchivesOption
 	app.post(toHonoPath(archiveRoutes.import.rest.path), async (context) => {
 		const { principal } = getContext(context)
 		assertScope(principal, archiveRoutes.import.scope, 'An import')
-		const archive = await readArchive(context.req.raw.body ?? Readable.from([]), artifacts.of(principal.tenant))
+		const archive = await readArchive(getBody(context).readChunks(), artifacts.of(principal.tenant))
 		return context.json(await restore(principal, archive), archiveRoutes.import.rest.status, { 'cache-control': 'no-store' })
 	})
 	return app

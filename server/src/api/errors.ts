@@ -102,7 +102,7 @@ function describeIssues({ issues }: z.core.$ZodError, input: unknown): string {
 function fromTrpcError(error: TRPCError, { procedure = '', type }: ApiFailure): PlanstreamError | null {
 	switch (error.code) {
 		case 'NOT_FOUND':
-			return new PlanstreamError('not_found', `There is no procedure "${procedure}". GET / lists every procedure.`, { procedure })
+			return unknownProcedure(procedure)
 		case 'METHOD_NOT_SUPPORTED': {
 			const allowed = [type === 'mutation' ? 'POST' : 'GET']
 			const message = `The procedure ${procedure} takes ${allowed.join()} only. Use that method.`
@@ -119,6 +119,10 @@ function fromTrpcError(error: TRPCError, { procedure = '', type }: ApiFailure): 
 		default:
 			return null
 	}
+}
+
+export function unknownProcedure(procedure: string): PlanstreamError {
+	return new PlanstreamError('not_found', `There is no procedure "${procedure}". GET / lists every procedure.`, { procedure })
 }
 
 /** Facts with paths on the server's disk. */
@@ -154,6 +158,15 @@ export function toTrpcProblemResponse(error: PlanstreamError, procedure: string)
 	return respond(error, 'application/json', { error: toErrorShape(error, { type: 'unknown', path: procedure }) })
 }
 
+/** Converts the errors of all calls of a batch, each with the name of its procedure. */
+export function toTrpcBatchProblemResponse(refused: readonly (readonly [string, PlanstreamError])[]): Response {
+	const shapes = refused.map(([path, error]) => ({ error: toErrorShape(error, { type: 'unknown', path }) }))
+	const [[, first] = []] = refused
+	const isSame = refused.every(([, { status }]) => status === first?.status)
+	return respond(first ?? unknownProcedure(''), 'application/json', shapes, isSame ? first?.status : MULTI_STATUS)
+}
+
+const MULTI_STATUS = 207
 const UNAVAILABLE = 503
 
 function respond(error: PlanstreamError, type: string, body: object, status = error.status): Response {

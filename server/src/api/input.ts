@@ -6,69 +6,8 @@ import {
 	type Position,
 	parsePosition,
 } from '@planstream/shared'
-import type { MiddlewareHandler } from 'hono'
 import type { ReadOptions } from '../hub/reader.js'
 import { findJsonFault, type JsonRules } from '../ops/json.js'
-
-/** Limit of a request's body; see PROTOCOL.md section 7. */
-const MAX_BODY_BYTES = 1024 * 1024
-
-/**
- * Reads the request body once, as text. Refuses a body over the limit, and one that is not UTF-8: undecodable bytes would be
- * stored as something other than what was sent.
- */
-export function readTextBody(): MiddlewareHandler {
-	return async (context, next) => {
-		const { url, method, headers } = context.req.raw
-		assertPlain(headers.get('content-encoding'))
-		if (headers.has('content-length') || headers.has('transfer-encoding')) {
-			const text = decodeUtf8(await readBytes(context.req.raw).catch(refuseBrokenBody))
-			context.req.raw = new Request(url, { method, headers, ...(text !== '' && { body: text }) })
-		}
-		await next()
-	}
-}
-
-/** Refuses a compressed body. Without this the error would be "not UTF-8", which does not help its sender. */
-function assertPlain(encoding: string | null): void {
-	if (encoding === null || encoding.toLowerCase() === 'identity') return
-	const message = `Unsupported Content-Encoding ${encoding.slice(0, 80)}. Send the body without Content-Encoding.`
-	throw new PlanstreamError('bad_request', message, { path: 'content-encoding' })
-}
-
-async function readBytes(request: Request): Promise<ArrayBuffer | Uint8Array> {
-	const announced = request.headers.get('content-length')
-	if (Number(announced) > MAX_BODY_BYTES) throw tooLarge()
-	if (announced !== null) return request.arrayBuffer()
-	const chunks: Uint8Array[] = []
-	let size = 0
-	for await (const chunk of request.body ?? []) {
-		size += chunk.length
-		if (size > MAX_BODY_BYTES) throw tooLarge()
-		chunks.push(chunk)
-	}
-	return Buffer.concat(chunks)
-}
-
-/** Reports a connection that closed during the body as `bad_request`: it is not a failure of this server. */
-function refuseBrokenBody(cause: unknown): never {
-	if (cause instanceof PlanstreamError) throw cause
-	const message = 'The connection was closed before the whole body arrived. Send the request again.'
-	throw new PlanstreamError('bad_request', message, {}, { cause })
-}
-
-function tooLarge(): PlanstreamError {
-	const message = `The body has more than ${MAX_BODY_BYTES} bytes. Send less in one request.`
-	return new PlanstreamError('too_large', message, { limit: MAX_BODY_BYTES })
-}
-
-function decodeUtf8(bytes: ArrayBuffer | Uint8Array): string {
-	try {
-		return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-	} catch (cause) {
-		throw new PlanstreamError('bad_request', 'The body is not UTF-8. Encode the JSON as UTF-8.', {}, { cause })
-	}
-}
 
 /**
  * Parses the JSON object in a body. An empty body counts as `{}`.

@@ -6,6 +6,7 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import * as z from 'zod'
 import { parseObject } from './input.js'
 import { assertAllowed, type Context } from './procedure.js'
+import type { RequestBody } from './request-body.js'
 import type { AppRouter } from './router.js'
 
 /** How the text of a query parameter becomes a value. Only `words`, values of a closed list, are split at commas. */
@@ -71,15 +72,25 @@ function unknownParameter(name: string, parameters: QueryParameters): Planstream
 /** The procedures of the contract under their widest type. */
 export const ROUTES = Object.entries(contract) as readonly (readonly [ProcedureName, ProcedureSpec])[]
 
+export interface RestOptions {
+	readonly router: AppRouter
+	readonly getContext: (context: HonoContext) => Context
+	readonly getBody: GetBody
+}
+
+/** Returns the body of a request. */
+export type GetBody = (context: HonoContext) => RequestBody
+
 /**
  * Serves the REST routes of the contract, except the streams. Each request becomes the input of its procedure, which is called
  * as by the other transports, so that scopes, checks and schemas are the same.
  */
-export function restRoutes(router: AppRouter, getContext: (context: HonoContext) => Context): Hono {
+export function restRoutes({ router, getContext, getBody }: RestOptions): Hono {
 	const app = new Hono({ strict: false })
 	for (const [name, spec] of ROUTES) {
 		if (spec.kind === 'subscription') continue
-		const read = createInputReader(spec)
+		const read = createInputReader(spec, getBody)
+		const inBody = spec.rest.method === 'POST'
 		app.on(spec.rest.method, toHonoPath(spec.rest.path), async (context) => {
 			const ctx = getContext(context)
 			assertAllowed(ctx.principal, name)
@@ -89,7 +100,8 @@ export function restRoutes(router: AppRouter, getContext: (context: HonoContext)
 				path: name,
 				type: spec.kind,
 				ctx,
-				signal: context.req.raw.signal,
+				// A command that has arrived is carried out, also when its client leaves.
+				signal: inBody ? undefined : context.req.raw.signal,
 				batchIndex: 0,
 				getRawInput: () => Promise.resolve(input),
 			})
@@ -109,13 +121,13 @@ export function listPathFields({ rest }: ProcedureSpec): string[] {
 	return [...rest.path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => name)
 }
 
-function createInputReader(spec: ProcedureSpec): (context: HonoContext) => Promise<Record<string, unknown>> {
+function createInputReader(spec: ProcedureSpec, getBody: GetBody): (context: HonoContext) => Promise<Record<string, unknown>> {
 	const fields = listPathFields(spec)
 	const inBody = spec.rest.method === 'POST'
 	const parameters = inBody ? new Map<string, never>() : listQueryParameters(spec.input, fields)
 	return async (context) => {
 		const query = readQuery(new URL(context.req.url).search, parameters)
-		const body = inBody ? parseObject(await context.req.text()) : {}
+		const body = inBody ? parseObject(await getBody(context).readText()) : {}
 		const path = Object.fromEntries(fields.map((name) => [name, context.req.param(name)]))
 		for (const name of fields) assertSame(name, body, path[name])
 		return { ...query, ...body, ...path }

@@ -7,6 +7,7 @@ import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
 import { type Context, Hono } from 'hono'
 import { routePath } from 'hono/route'
 import { toProblemResponse } from '../api/errors.js'
+import { holdContinue } from '../api/request-body.js'
 import { createRequestId, REQUEST_ID } from '../api/response-headers.js'
 import type { AppBindings } from '../app.js'
 import { OpenSet } from '../connections/connections.js'
@@ -50,9 +51,9 @@ function explainBadRequest(cause: NodeJS.ErrnoException): PlanstreamError {
 			return new PlanstreamError('too_large', 'The headers are larger than 16 KiB. Send fewer or shorter ones.', {}, { cause })
 		case 'ERR_HTTP_REQUEST_TIMEOUT':
 			return new PlanstreamError(
-				'bad_request',
-				'The request did not arrive completely within the time limit. Send it without pauses.',
-				{},
+				'request_timeout',
+				`The headers did not arrive within ${HEADERS_TIMEOUT_MS} ms. Send them without pauses.`,
+				{ limit: HEADERS_TIMEOUT_MS },
 				{ cause },
 			)
 		default: {
@@ -162,8 +163,20 @@ export function createRequestListener(fetch: Fetch): (incoming: IncomingMessage,
 
 /** Creates an HTTP server that does not listen yet. */
 export function createHttpServer(listener: ReturnType<typeof createRequestListener>): Server {
-	const options = { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: TIMEOUT_CHECK_MS, requireHostHeader: false }
-	const server = createServer(options, listener)
+	const server = createServer(
+		{
+			headersTimeout: HEADERS_TIMEOUT_MS,
+			// Bodies have limits of their own, which an import that makes progress never meets.
+			requestTimeout: 0,
+			connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+			requireHostHeader: false,
+		},
+		listener,
+	)
+	server.on('checkContinue', (incoming: IncomingMessage, outgoing: ServerResponse) => {
+		holdContinue(incoming)
+		server.emit('request', incoming, outgoing)
+	})
 	answerBadRequest(server)
 	return server
 }

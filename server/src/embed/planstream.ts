@@ -215,6 +215,11 @@ export class OpenPlanstream implements Planstream {
 			anonymous,
 			docs: options.docs ?? 'public',
 			limits: { ...CONNECTION_LIMITS, pingIntervalMs: limits.pingIntervalMs, compression: limits.compression },
+			bodies: {
+				timeoutMs: () => opened.limits.limits.server.body_timeout_ms,
+				clock: () => performance.now(),
+				schedule: processSchedule,
+			},
 			ready: () => (anonymous === null ? this.#store.check() : this.#store.checkSeldom()),
 			metrics: () =>
 				formatMetrics(health, {

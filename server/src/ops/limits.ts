@@ -21,6 +21,8 @@ const serverDefaults = {
 	connection_bytes: 8 * 1024 * 1024,
 	/** Bytes of answers waiting on all connections. */
 	answers_bytes: 256 * 1024 * 1024,
+	/** Milliseconds for the body of a request. An archive may take longer, at 1 KiB a second. */
+	body_timeout_ms: 30_000,
 }
 
 /** Limits on clients without a valid key, on a server with keys. */

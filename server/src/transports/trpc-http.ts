@@ -1,22 +1,28 @@
 import type { HttpBindings } from '@hono/node-server'
-import { PlanstreamError } from '@planstream/shared'
+import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
+import { contract, type ProcedureName } from '@planstream/shared/schemas'
 import { type FetchCreateContextFnOptions, fetchRequestHandler } from '@trpc/server/adapters/fetch'
 import { Hono } from 'hono'
-import { toTrpcError } from '../api/errors.js'
-import type { AnswerTurns, Context } from '../api/procedure.js'
+import { toTrpcBatchProblemResponse, toTrpcError, toTrpcProblemResponse, unknownProcedure } from '../api/errors.js'
+import { type AnswerTurns, assertAllowed, type Context } from '../api/procedure.js'
+import type { RequestBody } from '../api/request-body.js'
+import type { GetBody } from '../api/rest.js'
+import type { Principal } from '../hub/principal.js'
 import { readSubscriptionCall, type TrpcHttpOptions, TrpcSse } from './sse/trpc.js'
 import { MAX_BATCH_CALLS, reportAdapterFailures } from './trpc-errors.js'
 
 /** Serves tRPC over HTTP under `/trpc`: queries, mutations, batches, and subscriptions as server-sent events. */
-export function trpcRoutes(options: TrpcHttpOptions): Hono<{ Bindings: HttpBindings }> {
-	const { router, getContext, answers } = options
+export function trpcRoutes(options: TrpcHttpOptions & { readonly getBody: GetBody }): Hono<{ Bindings: HttpBindings }> {
+	const { router, getContext, getBody, answers } = options
 	const onError = reportAdapterFailures(options.onProblem)
 	const subscriptions = new TrpcSse(options)
 	const app = new Hono<{ Bindings: HttpBindings }>()
 	app.on(['GET', 'POST'], '/trpc/*', async (context) => {
 		const call = readSubscriptionCall(context.req.raw)
 		if (call !== null) return subscriptions.answer(context, call)
-		const req = context.req.raw
+		const refused = context.req.method === 'POST' ? refuseCalls(context.req.raw, getContext(context).principal) : null
+		if (refused !== null) return refused
+		const req = await readCalls(context.req.raw, getBody(context))
 		const turns = isBatch(req) ? new BatchAnswers(answers.connectionBytes) : undefined
 		const createContext = ({ info: { type, isBatchCall } }: FetchCreateContextFnOptions): Context => {
 			if (type === 'subscription' && !isBatchCall) throw unreadableSubscription()
@@ -37,6 +43,54 @@ export function trpcRoutes(options: TrpcHttpOptions): Hono<{ Bindings: HttpBindi
 	})
 	return app
 }
+
+/** Reads the body of a call. */
+async function readCalls(request: Request, body: RequestBody): Promise<Request> {
+	const { method, url, headers } = request
+	if (method !== 'POST') return request
+	const text = await body.readText()
+	return new Request(url, { method, headers, ...(text !== '' && { body: text }) })
+}
+
+/**
+ * Refuses calls by their names alone, before their body is read. A batch in which some call is allowed is answered call by call.
+ *
+ * @returns null when a call is allowed
+ */
+function refuseCalls({ url }: Request, principal: Principal): Response | null {
+	const { pathname, searchParams } = new URL(url)
+	const isBatch = searchParams.get('batch') === '1'
+	const path = decodePath(pathname.slice(PREFIX.length))
+	const refused: (readonly [string, PlanstreamError])[] = []
+	for (const name of isBatch ? path.split(',') : [path]) {
+		const error = findRefusal(name, principal)
+		if (error === null) return null
+		refused.push([name, error])
+	}
+	const [first] = refused
+	if (first === undefined || refused.length > MAX_BATCH_CALLS) return null
+	return isBatch ? toTrpcBatchProblemResponse(refused) : toTrpcProblemResponse(first[1], first[0])
+}
+
+function findRefusal(name: string, principal: Principal): PlanstreamError | null {
+	if (!Object.hasOwn(contract, name)) return unknownProcedure(name)
+	try {
+		assertAllowed(principal, name as ProcedureName)
+		return null
+	} catch (refused) {
+		return asPlanstreamError(refused)
+	}
+}
+
+function decodePath(path: string): string {
+	try {
+		return decodeURIComponent(path)
+	} catch {
+		return path
+	}
+}
+
+const PREFIX = '/trpc/'
 
 /** Refuses a subscription that would reach tRPC's own adapter, whose streams are neither counted nor watched for backpressure. */
 function unreadableSubscription(): Error {

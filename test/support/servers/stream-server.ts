@@ -4,6 +4,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import { PlanstreamError, type PublishOutput } from '@planstream/shared'
 import { eventInput } from '@planstream/shared/schemas'
 import { expect } from 'vitest'
+import type { BodyTiming } from '../../../server/src/api/request-body.js'
 import type { Services } from '../../../server/src/api/router.js'
 import { type App, createApp } from '../../../server/src/app.js'
 import { type Authenticator, LOCAL_AUTHENTICATOR } from '../../../server/src/auth/authenticator.js'
@@ -29,6 +30,8 @@ export interface StreamServerOptions {
 	readonly budget?: BudgetOptions
 	/** @defaultValue the user of this machine, without a key */
 	readonly authority?: Authenticator
+	/** Limits of time for the bodies of requests. */
+	readonly bodies?: Partial<BodyTiming>
 }
 
 /** A server with every transport on a real port that exposes its open connections and subscriptions. */
@@ -48,7 +51,7 @@ export class StreamServer implements AsyncDisposable {
 
 	private constructor(
 		log: TailLog,
-		{ maxConnections = 100, limits, budget, authority = LOCAL_AUTHENTICATOR }: StreamServerOptions,
+		{ maxConnections = 100, limits, budget, authority = LOCAL_AUTHENTICATOR, bodies }: StreamServerOptions,
 	) {
 		this.#log = log
 		this.#planstream = new TestPlanstream(log, [])
@@ -63,6 +66,7 @@ export class StreamServer implements AsyncDisposable {
 			artifacts,
 			authority,
 			limits: { ...CONNECTION_LIMITS, ...limits },
+			bodies: { timeoutMs: () => 30_000, clock: () => performance.now(), schedule: processSchedule, ...bodies },
 			ready: () => Promise.resolve(),
 			metrics: () => '',
 		})
