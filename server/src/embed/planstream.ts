@@ -42,7 +42,7 @@ import { reportNode } from './runtime.js'
 const STOP_MS = 10_000
 
 /**
- * Creates a Planstream for an application with its own HTTP server and resumes unfinished plans. Without `authorize` or `apiKeys`
+ * Creates a Planstream for an application with its own HTTP server and recovers unfinished plans. Without `authorize` or `apiKeys`
  * it only accepts requests from programs on its own machine.
  *
  * @throws PlanstreamError `bad_request` for keys that cannot be read, two agents of the same type and contradicting options,
@@ -66,7 +66,7 @@ export async function createPlanstream(options: PlanstreamOptions): Promise<Plan
 }
 
 /**
- * Creates a Planstream that has not resumed its plans yet, for a server that must bind its port first.
+ * Creates a Planstream that has not recovered its plans yet, for a server that must bind its port first.
  *
  * @param resolveToken - accepts tokens that are not in the key file
  */

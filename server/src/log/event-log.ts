@@ -212,7 +212,7 @@ export interface EventLog {
 	/** Lists plans by their stored summaries. */
 	list(query: ListQuery): Promise<PlanPage>
 
-	/** Lists the unfinished plans of every tenant that this server runs: those to resume after a restart. */
+	/** Lists the unfinished plans of every tenant that this server runs: those to recover after a restart. */
 	unfinished(): Promise<readonly PlanKey[]>
 
 	/** Lists plans of every tenant that exceed a retention limit, unordered; once trimmed or removed, a plan is not listed again. */

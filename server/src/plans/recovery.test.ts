@@ -27,11 +27,11 @@ describe('recovery', () => {
 		const agent = new ManualAgent(true)
 		await using after = new TestPlanstream(log, [agent], manualTime(clock))
 		await after.executor.recover()
-		const stuck = 'Plans that could not be resumed after the start: 1. They are retried every minute; the log has the reasons.'
+		const stuck = 'Plans that could not be recovered after the start: 1. They are retried every minute; the log has the reasons.'
 		const degraded = { component: 'recovery', status: 'degraded', detail: stuck }
 		const recovery = () => after.health.components.find(({ component }) => component === 'recovery')
 		expect(recovery()).toEqual(degraded)
-		const told = 'Plan p2 could not be resumed after the start. The others continue, and it is retried every minute.'
+		const told = 'Plan p2 could not be recovered after the start. The others continue, and it is retried every minute.'
 		expect(after.problems).toEqual([told])
 		await agent.reaches(2)
 		expect([...agent.running.keys()].sort()).toEqual(['step_of_p1', 'step_of_p3'])
