@@ -20,7 +20,7 @@ import type { Hub } from '../../hub/hub.js'
 import type { ReadOptions } from '../../hub/reader.js'
 import { encodeItem, type StreamItem } from '../../hub/stream.js'
 import { type SseBeginning, type SseDialect, SsePlanStream } from './plan-stream.js'
-import { type SseContent, type SseContext, type SsePeer, SseStream, type SseStreamOptions } from './stream.js'
+import { SSE_HEADERS, type SseContent, type SseContext, type SsePeer, SseStream, type SseStreamOptions } from './stream.js'
 
 /** Milliseconds before a client reconnects. Each gets a random delay, so that a restart does not bring all of them at once. */
 const RETRY_MIN_MS = 1000
@@ -120,12 +120,7 @@ function checkCursor(text: unknown): string | undefined {
 	throw new PlanstreamError('bad_request', message, { path: 'last_event_id' })
 }
 
-const SSE_HEADERS = {
-	'content-type': 'text/event-stream; charset=utf-8',
-	'cache-control': 'no-cache, no-transform',
-	'x-accel-buffering': 'no',
-	'x-content-type-options': 'nosniff',
-} as const
+const HEADERS = { ...SSE_HEADERS, 'content-type': 'text/event-stream; charset=utf-8' }
 
 export interface SseOptions extends SseStreamOptions {
 	readonly hub: Hub
@@ -149,14 +144,13 @@ async function answerChanges(options: SseOptions, context: SseContext): Promise<
 	if (!parsed.success) throw toTypedError(parsed.error, { procedure: 'plans.changes', input })
 	const query = toListQuery(parsed.data)
 	const { client_id: named, closeAfterMs } = parseReadOptions(client_id, close_after_ms)
-	if (context.req.method === 'HEAD') return context.body(null, 200, SSE_HEADERS)
+	if (context.req.method === 'HEAD') return context.body(null, 200, HEADERS)
 
 	const over = new AbortController()
 	const end = (): void => over.abort()
 	const content: SseContent = { plan_id: null, delivered: 0, end, stop: end, heartbeat: () => HEARTBEAT_BLOCK }
 	using stream = new SseStream(context, options, { transport: 'sse', principal, client_id: named }, content)
-	const headers = { ...Object.fromEntries(context.body(null).headers), ...SSE_HEADERS }
-	stream.open({ headers, block: buildOpeningBlock(random), closeAfterMs })
+	stream.open(context, { headers: HEADERS, block: buildOpeningBlock(random), closeAfterMs })
 	try {
 		for await (const change of hub.changes(principal, query, { signal: over.signal, schedule })) {
 			using turn = await stream.turn(over.signal)
@@ -225,10 +219,8 @@ function answerEvents(options: SseOptions, dialect: SseDialect, context: SseCont
 
 /** Opens the stream, or answers HEAD with its headers only. */
 function beginEvents({ random }: SseOptions, context: SseContext, stream: SseStream, { closeAfterMs }: SseReadOptions): Response {
-	if (context.req.method === 'HEAD') return context.body(null, 200, SSE_HEADERS)
-	// Headers come from a response without a body: one that was started in the context would be sent beside the stream.
-	const headers = { ...Object.fromEntries(context.body(null).headers), ...SSE_HEADERS }
-	stream.open({ headers, block: buildOpeningBlock(random), closeAfterMs })
+	if (context.req.method === 'HEAD') return context.body(null, 200, HEADERS)
+	stream.open(context, { headers: HEADERS, block: buildOpeningBlock(random), closeAfterMs })
 	return RESPONSE_ALREADY_SENT
 }
 

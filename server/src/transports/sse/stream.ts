@@ -50,6 +50,16 @@ function addGzipHeaders({ vary, ...headers }: OutgoingHttpHeaders): OutgoingHttp
 	return { ...headers, 'content-encoding': 'gzip', vary: [vary ?? [], 'accept-encoding'].flat().join(', ') }
 }
 
+/**
+ * Headers of every answer with server-sent events, besides those of all responses. Proxies neither store, change nor hold back
+ * the stream.
+ */
+export const SSE_HEADERS = {
+	'content-type': 'text/event-stream',
+	'cache-control': 'no-cache, no-transform',
+	'x-accel-buffering': 'no',
+} as const
+
 export interface SseStreamOptions {
 	readonly connections: Connections
 	readonly answers: AnswerBudget
@@ -75,6 +85,7 @@ export interface SseContent extends CarriedStream {
 }
 
 export interface SseOpening {
+	/** `SSE_HEADERS`, and those of the dialect. */
 	readonly headers: OutgoingHttpHeaders
 	/** Sent together with the headers. */
 	readonly block: string
@@ -169,11 +180,13 @@ export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disp
 	 * Sends the headers and the first block. The connection closes with the stream: a reader that resumed on a kept connection
 	 * could reach a server that is stopping, and an EventSource gives up for good when it is refused.
 	 */
-	open({ headers, block, closeAfterMs }: SseOpening): void {
+	open(context: SseContext, { headers, block, closeAfterMs }: SseOpening): void {
+		// Headers come from a response without a body: one that was started in the context would be sent beside the stream.
+		const all = { ...Object.fromEntries(context.body(null).headers), ...headers }
 		const response = this.#response
 		response.on('error', ignoreBrokenPipe)
 		response.shouldKeepAlive = false
-		response.writeHead(200, this.#gzip === null ? headers : addGzipHeaders(headers))
+		response.writeHead(200, this.#gzip === null ? all : addGzipHeaders(all))
 		this.#opened = new Promise((resolve) => {
 			const onOpened = (): void => {
 				this.#opened = null

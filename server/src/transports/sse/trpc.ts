@@ -11,7 +11,7 @@ import type { Fanout } from '../../delivery/fanout.js'
 import { encodeItem, getResumeCursor, type StreamItem } from '../../hub/stream.js'
 import { addLastEventId, type FailedCall, TrpcFailures } from '../trpc-errors.js'
 import { type SseDialect, SsePlanStream } from './plan-stream.js'
-import { type SseContent, type SseContext, type SsePeer, SseStream, type SseStreamOptions } from './stream.js'
+import { SSE_HEADERS, type SseContent, type SseContext, type SsePeer, SseStream, type SseStreamOptions } from './stream.js'
 
 // Server-sent events exactly as tRPC's own adapter writes them: the id after the data, and one more empty line than necessary.
 
@@ -78,12 +78,7 @@ function getLastEventId(headers: Headers, query: URLSearchParams): string | unde
 	return (headers.get('last-event-id') ?? query.get('lastEventId') ?? query.get('Last-Event-Id')) || undefined
 }
 
-const HEADERS = {
-	vary: 'trpc-accept, accept',
-	'content-type': 'text/event-stream',
-	'cache-control': 'no-cache, no-transform',
-	'x-accel-buffering': 'no',
-} as const
+const HEADERS = { vary: 'trpc-accept, accept', ...SSE_HEADERS }
 
 const PING = encodeEventBlock('ping')
 
@@ -146,7 +141,7 @@ export class TrpcSse {
 		const { plan_id } = input
 		const request = toReadRequest(input)
 		const target = new SsePlanStream(context, { stream: this.#options, dialect: this.#dialect, peer, plan_id, beginning: null })
-		this.#open(context, target.sink)
+		target.sink.open(context, { headers: HEADERS, block: this.#connected })
 		target.deliver(this.#options.fanout, principal, request)
 	}
 
@@ -155,7 +150,7 @@ export class TrpcSse {
 		const abort = (): void => readerGone.abort()
 		const content: SseContent = { plan_id: null, delivered: 0, end: abort, stop: abort, heartbeat: () => PING }
 		using stream = new SseStream(context, this.#options, peer, content)
-		this.#open(context, stream)
+		stream.open(context, { headers: HEADERS, block: this.#connected })
 		try {
 			for await (const item of items) {
 				using turn = await stream.turn(readerGone.signal)
@@ -166,11 +161,6 @@ export class TrpcSse {
 		} catch (thrown) {
 			stream.send(this.#encodeFailure(this.#failures.toStreamShape(thrown, call)))
 		}
-	}
-
-	#open(context: SseContext, stream: SseStream): void {
-		const headers = { ...Object.fromEntries(context.body(null).headers), ...HEADERS }
-		stream.open({ headers, block: this.#connected })
 	}
 
 	#encodeFailure(shape: object): string {

@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { asPlanstreamError, ERRORS, PlanstreamError } from '@planstream/shared'
 import { WebSocket, WebSocketServer } from 'ws'
@@ -56,6 +56,11 @@ export class AcceptedSocket implements ByteSink, ConnectionEnds, SendBuffer, Unr
 
 	get transport(): Transport {
 		return this.#options.transport
+	}
+
+	/** Names the owner of the connection. A client that left meanwhile would stay in the list of connections. */
+	identify({ tenant, expired }: Principal, client_id: string | undefined): void {
+		if (this.client.readyState === WebSocket.OPEN) this.connection.identify({ tenant, client_id, expired })
 	}
 
 	get lagging(): boolean {
@@ -177,16 +182,13 @@ function badHandshake(message: string): PlanstreamError {
 	)
 }
 
-/** An upgraded WebSocket and its credentials. */
+/** The credentials of an upgraded WebSocket, and who checks them. */
 export interface WebSocketCredentials {
 	readonly authority: Authenticator
-	/** Headers of the upgrade; a key in them wins over `token`. */
-	readonly headers: IncomingHttpHeaders
+	/** The request of the upgrade; a key in its headers wins over `token`. */
+	readonly request: IncomingMessage
 	/** Key that the client sent over the WebSocket. */
 	readonly token?: string | undefined
-	readonly client: WebSocket
-	/** The request of the upgrade. */
-	readonly request: IncomingMessage
 	/** Counts those who have no key; null on a server without keys. */
 	readonly anonymous: AnonymousClients | null
 }
@@ -223,10 +225,10 @@ export function raiseFrameLimit(client: WebSocket, maxFrameBytes: number): void 
  *
  * @throws PlanstreamError `unauthorized`
  */
-export async function resolveToken(credentials: WebSocketCredentials): Promise<Principal> {
-	const { authority, headers, token, client, request, anonymous } = credentials
+export async function resolveToken(client: WebSocket, credentials: WebSocketCredentials): Promise<Principal> {
+	const { authority, request, token = null, anonymous } = credentials
 	try {
-		const principal = await authority.identify({ via: 'websocket', headers, token: token ?? null }, null)
+		const principal = await authority.identify({ via: 'websocket', headers: request.headers, token }, null)
 		anonymous?.admit(request.socket)
 		return principal
 	} catch (thrown) {

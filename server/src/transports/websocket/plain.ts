@@ -17,7 +17,7 @@ import type { Principal } from '../../hub/principal.js'
 import type { ReadOptions } from '../../hub/reader.js'
 import { encodeItem } from '../../hub/stream.js'
 import type { Schedule } from '../../ops/clock.js'
-import { type AcceptedSocket, acceptWebSockets, closeRefused, resolveToken, type WebSocketCredentials } from './connection.js'
+import { type AcceptedSocket, acceptWebSockets, resolveToken, type WebSocketCredentials } from './connection.js'
 import { createMessageEncoding } from './frames.js'
 import type { Upgrade } from './upgrade.js'
 
@@ -290,7 +290,7 @@ export function plainWebSocket(options: PlainWebSocketOptions): Upgrade {
 	const serve = async (accepted: AcceptedSocket, request: IncomingMessage, address: WebSocketAddress): Promise<void> => {
 		const { client } = accepted
 		client.pause()
-		const principal = await authenticate(accepted, { authority, headers: request.headers, client, request, anonymous }, address)
+		const principal = await authenticate(accepted, { authority, request, anonymous }, address)
 		client.resume()
 		if (principal === null || client.readyState !== client.OPEN) return
 		void new WebSocketSession(accepted, service, principal).serve(address.plan_ids)
@@ -308,14 +308,11 @@ async function authenticate(
 	{ client_id }: WebSocketAddress,
 ): Promise<Principal | null> {
 	try {
-		const principal = await resolveToken(credentials)
-		const { tenant, expired } = principal
-		if (accepted.client.readyState === accepted.client.OPEN) accepted.connection.identify({ tenant, client_id, expired })
+		const principal = await resolveToken(accepted.client, credentials)
+		accepted.identify(principal, client_id)
 		return principal
 	} catch (thrown) {
-		const error = toTypedError(thrown)
-		accepted.send(encodeProblem(error))
-		closeRefused(accepted.client, ERRORS[error.code].close, error.code)
+		accepted.send(encodeProblem(toTypedError(thrown)))
 		return null
 	}
 }

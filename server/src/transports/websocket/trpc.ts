@@ -463,18 +463,14 @@ export function trpcWebSocket(options: TrpcWebSocketOptions): Upgrade {
 		const isStranger = expectsParams && anonymous !== null
 		const accept = isStranger ? acceptStranger : acceptKnown
 		accept(request, head, (accepted) => {
-			const { client, connection } = accepted
+			const { client } = accepted
 			// Messages that follow the first one in the same packet are read before its key is looked up.
 			if (isStranger) client.once('message', () => raiseFrameLimit(client, MAX_FRAME_BYTES))
 			const stopWaiting = expectsParams ? expectCredentials(client, schedule, limits.credentialsTimeoutMs) : undefined
-			const { headers } = request
 			const authenticate: Authenticate = async (params) => {
-				const principal = await resolveToken({ authority, headers, token: params?.token, client, request, anonymous })
+				const principal = await resolveToken(client, { authority, request, token: params?.token, anonymous })
 				stopWaiting?.()
-				const { tenant, expired } = principal
-				const client_id = named ?? readClientId(params?.client_id)
-				// A client that left meanwhile would stay in the list of connections.
-				if (client.readyState === client.OPEN) connection.identify({ tenant, client_id, expired })
+				accepted.identify(principal, named ?? readClientId(params?.client_id))
 				return { principal }
 			}
 			new TrpcSocket(accepted, service, { authenticate, expectsParams })
