@@ -21,6 +21,7 @@ import { LOCAL_PRINCIPAL } from './hub/principal.js'
 import { verifyPlan } from './hub/verify.js'
 import { openLog } from './log/open.js'
 import { DATABASE_FILE } from './log/sqlite/schema.js'
+import { isAlive } from './ops/processes.js'
 import { Artifacts } from './plans/artifacts.js'
 import { clearPlan, deletePlan } from './plans/remove.js'
 
@@ -57,15 +58,6 @@ async function readJson(file: string): Promise<unknown> {
 			)
 		}
 		return null
-	}
-}
-
-function isAlive(pid: number): boolean {
-	try {
-		process.kill(pid, 0)
-		return true
-	} catch (error) {
-		return error instanceof Error && 'code' in error && error.code === 'EPERM'
 	}
 }
 

@@ -3,6 +3,7 @@ import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import * as z from 'zod'
 import { openDatabase, type SqlDatabase, type SqlStatement } from '../../log/sqlite/driver.js'
+import { isAlive } from '../../ops/processes.js'
 import type { Agent } from '../../plans/agent.js'
 import { agentError, defineAgent } from '../define-agent.js'
 import { type Corpus, type CorpusPolicy, createPacer, createProgress, openCorpus, readDocument } from './corpus.js'
@@ -304,15 +305,6 @@ async function flush(file: string): Promise<void> {
 		await handle.sync()
 	} finally {
 		await handle.close()
-	}
-}
-
-function isAlive(pid: number): boolean {
-	try {
-		process.kill(pid, 0)
-		return true
-	} catch (error) {
-		return error instanceof Error && 'code' in error && error.code === 'EPERM'
 	}
 }
 
