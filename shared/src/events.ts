@@ -64,8 +64,8 @@ export const actor = z
 	.strictObject({ type: z.enum(['user', 'agent', 'system', 'api_key']), id: z.string().max(255) })
 	.register(eventTypes, { id: 'Actor', doc: 'The cause of an event; set by the server, never by a producer.' })
 
-/** A text that the size of its event bounds. */
-const phrase = z.string()
+/** A string that only the size of its event bounds; `text` has a bound of its own. */
+const freeText = z.string()
 const durationMs = z.number().min(0)
 const ids = dependencies
 
@@ -90,7 +90,7 @@ export const eventData = {
 	plan_pausing: z.looseObject({ mode: z.enum(['drain', 'interrupt']), reason: text.optional(), running_step_ids: ids }),
 	plan_paused: z.looseObject({
 		mode: z.enum(['drain', 'interrupt']).default('drain'),
-		reason: phrase.optional(),
+		reason: freeText.optional(),
 		running_step_ids: ids.default([]),
 	}),
 	plan_resumed: z.looseObject({ reason: z.enum(['manual', 'retry']).default('manual'), paused_ms: durationMs.optional() }),
@@ -99,7 +99,7 @@ export const eventData = {
 		running_step_ids: ids,
 		timed_out: z.boolean().default(false).describe("true: the plan's timeout is the cause, and the plan ends as failed"),
 	}),
-	plan_cancelled: z.looseObject({ reason: phrase.optional(), duration_ms: durationMs.optional() }),
+	plan_cancelled: z.looseObject({ reason: freeText.optional(), duration_ms: durationMs.optional() }),
 	plan_modified: z.looseObject({
 		from_revision: count,
 		revision: count,
@@ -119,17 +119,17 @@ export const eventData = {
 	}),
 	step_progress: z.looseObject({
 		progress: fraction,
-		message: phrase.default(''),
+		message: freeText.default(''),
 		current: z.number().optional(),
 		total: z.number().optional(),
-		unit: phrase.optional(),
+		unit: freeText.optional(),
 	}),
 	step_output: z.looseObject({
 		channel: outputChannel.default('text'),
-		delta: phrase.optional().describe('text to append; excludes `value`'),
+		delta: freeText.optional().describe('text to append; excludes `value`'),
 		value: json.optional(),
 		index: count.optional().describe('0-based per attempt and channel'),
-		level: phrase.optional(),
+		level: freeText.optional(),
 	}),
 	step_completed: z.looseObject({
 		status: z.literal('success').default('success'),
@@ -148,8 +148,8 @@ export const eventData = {
 		delay_ms: durationMs.default(0),
 		error: failure.optional(),
 	}),
-	step_skipped: z.looseObject({ reason: phrase, cause_step_id: stepId.optional() }),
-	step_cancelled: z.looseObject({ reason: phrase, cause_step_id: stepId.optional() }),
+	step_skipped: z.looseObject({ reason: freeText, cause_step_id: stepId.optional() }),
+	step_cancelled: z.looseObject({ reason: freeText, cause_step_id: stepId.optional() }),
 	quality_check: z.looseObject({
 		quality_score: fraction.nullable(),
 		decision: z.enum(['approved', 'rejected', 'review_required', 'retry_suggested']),
@@ -157,27 +157,27 @@ export const eventData = {
 		min_score: fraction.optional(),
 		approve_score: fraction.optional(),
 		checks: z.array(check).default([]),
-		reasons: z.array(phrase).default([]),
+		reasons: z.array(freeText).default([]),
 	}),
 	review_required: z.looseObject({
-		review_id: phrase.min(1).max(128),
-		reason: phrase,
+		review_id: freeText.min(1).max(128),
+		reason: freeText,
 		quality_score: fraction.nullable().optional(),
-		options: z.array(phrase.max(1024)).max(100).default([]),
+		options: z.array(freeText.max(1024)).max(100).default([]),
 		payload: json.default(null),
-		expires_at: phrase.max(64).nullable().default(null),
+		expires_at: freeText.max(64).nullable().default(null),
 	}),
 	review_resolved: z.looseObject({
-		review_id: phrase.min(1).max(128),
+		review_id: freeText.min(1).max(128),
 		decision: z.enum(['approve', 'reject', 'edit', 'expired']),
-		comment: phrase.optional(),
+		comment: freeText.optional(),
 		payload: json.optional(),
 	}),
 	metrics_update: z
 		.record(z.string().min(1).max(255), z.number())
 		.describe('numbers by name; `window_ms` is the period they cover'),
-	health_update: z.looseObject({ component: phrase, status: z.enum(['ok', 'degraded', 'down']), detail: phrase.optional() }),
-	error: z.looseObject({ code: phrase.min(1).max(128), message: phrase, fatal: z.boolean().default(false) }),
+	health_update: z.looseObject({ component: freeText, status: z.enum(['ok', 'degraded', 'down']), detail: freeText.optional() }),
+	error: z.looseObject({ code: freeText.min(1).max(128), message: freeText, fatal: z.boolean().default(false) }),
 	ping: jsonObject,
 	pong: jsonObject,
 } as const satisfies Record<EventType, z.ZodType>
