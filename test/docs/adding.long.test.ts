@@ -9,15 +9,15 @@ import { execute, root } from '../support/packages/packed-packages.js'
 type Edits = Readonly<Record<string, readonly (readonly [before: string, lines: string])[]>>
 
 const EVENT_TYPE: Edits = {
-	'shared/src/event-types.ts': [["	'step_output',", "	'step_note',"]],
+	'shared/src/event-types.ts': [["	'step_output',", "	'step_yodelled',"]],
 	'shared/src/events.ts': [
-		['	step_output: z', "	step_note: z.looseObject({ text, level: z.enum(['low', 'high']).default('low') }),"],
-		["	step('step_output'", "	step('step_note', 'A remark on the step.', ['text']),"],
+		['	step_output: z', "	step_yodelled: z.looseObject({ text, level: z.enum(['low', 'high']).default('low') }),"],
+		["	step('step_output'", "	step('step_yodelled', 'The step yodelled.', ['text']),"],
 	],
-	'shared/src/plan-state.ts': [["		case 'metrics_update':", "		case 'step_note':"]],
-	'shared/src/plan-state.test.ts': [['	step_output: {', "	step_note: { text: 'x' },"]],
+	'shared/src/plan-state.ts': [["		case 'metrics_update':", "		case 'step_yodelled':"]],
+	'shared/src/plan-state.test.ts': [['	step_output: {', "	step_yodelled: { text: 'x' },"]],
 	'test/support/packages/consumer/types.mts': [
-		["		case 'step_completed':", "		case 'step_note':\n			return event.data.text"],
+		["		case 'step_completed':", "		case 'step_yodelled':\n			return event.data.text"],
 	],
 }
 
@@ -25,33 +25,33 @@ const PROCEDURE: Edits = {
 	'shared/src/commands.ts': [
 		[
 			'export const agentsOutput',
-			`export const countOutput = z
-	.object({ plan_id: planId, step_count: count })
-	.register(answerTypes, { id: 'PlansCountOutput', doc: 'How many steps a plan has.' })
+			`export const yodelOutput = z
+	.object({ plan_id: planId, yodels: count })
+	.register(answerTypes, { id: 'PlansYodelOutput', doc: 'The yodels of a plan.' })
 `,
 		],
 	],
 	'shared/src/contract.ts': [
-		['	createInput,', '	countOutput,'],
+		['	createInput,', '	yodelOutput,'],
 		[
 			"	'plans.list': {",
-			`	'plans.count': {
+			`	'plans.yodel': {
 		kind: 'query',
 		input: planInput,
-		output: countOutput,
-		rest: { method: 'GET', path: '/api/v1/plans/{plan_id}/count', status: 200 },
+		output: yodelOutput,
+		rest: { method: 'GET', path: '/api/v1/plans/{plan_id}/yodel', status: 200 },
 		scope: 'plans:read',
-		summary: 'Counts the steps of a plan.',
+		summary: 'Yodels a plan.',
 	},`,
 		],
 	],
 	'server/src/api/router.ts': [
 		[
 			"			list: procedure('plans.list')",
-			"			count: procedure('plans.count').query(({ input: { plan_id } }) => Promise.resolve({ plan_id, step_count: 0 })),",
+			"			yodel: procedure('plans.yodel').query(({ input: { plan_id } }) => Promise.resolve({ plan_id, yodels: 0 })),",
 		],
 	],
-	'test/e2e/http/tenants.test.ts': [["	'plans.get': (plan_id)", "	'plans.count': (plan_id) => [{ plan_id }],"]],
+	'test/e2e/http/tenants.test.ts': [["	'plans.get': (plan_id)", "	'plans.yodel': (plan_id) => [{ plan_id }],"]],
 }
 
 let copy = ''
@@ -82,29 +82,29 @@ describe('an event type and a procedure added as CONTRIBUTING says', () => {
 
 	it('appear in the SDK', () => {
 		expect(read('client/src/generated/event-helpers.ts')).toContain(
-			`	/** Publishes \`step_note\`. A remark on the step. */
-	stepNote(
+			`	/** Publishes \`step_yodelled\`. The step yodelled. */
+	stepYodelled(
 		step_id: string,
-		text: StepNoteEventInput['data']['text'],
-		more?: Omit<StepNoteEventInput['data'], 'text'>,
+		text: StepYodelledEventInput['data']['text'],
+		more?: Omit<StepYodelledEventInput['data'], 'text'>,
 	): Promise<Accepted>`,
 		)
 		expect(read('client/src/generated/procedures.ts')).toContain(
-			`		/** Counts the steps of a plan. */
-		count(input: PlanInput, options?: CallOptions): Promise<PlansCountOutput>`,
+			`		/** Yodels a plan. */
+		yodel(input: PlanInput, options?: CallOptions): Promise<PlansYodelOutput>`,
 		)
 	})
 
 	it('appear in the documents', () => {
-		expect(read('PROTOCOL.md')).toContain('| `step_note` | step | A remark on the step. |')
-		expect(read('PROTOCOL.md')).toContain('| `GET /api/v1/plans/{plan_id}/count` | `plans.count` | `plans:read` |')
+		expect(read('PROTOCOL.md')).toContain('| `step_yodelled` | step | The step yodelled. |')
+		expect(read('PROTOCOL.md')).toContain('| `GET /api/v1/plans/{plan_id}/yodel` | `plans.yodel` | `plans:read` |')
 		expect(JSON.parse(read('server/dist/descriptions/openapi.json'))).toHaveProperty(
-			['paths', '/api/v1/plans/{plan_id}/count', 'get', 'operationId'],
-			'plans_count',
+			['paths', '/api/v1/plans/{plan_id}/yodel', 'get', 'operationId'],
+			'plans_yodel',
 		)
-		expect(JSON.parse(read('server/dist/descriptions/asyncapi.json'))).toHaveProperty('components.messages.StepNoteEvent')
-		expect(JSON.parse(read('shared/dist/schemas.json'))).toHaveProperty('$defs.StepNoteData')
-		expect(read('server/dist/descriptions/reference.html')).toContain('<pre id="PlansCountOutput">')
+		expect(JSON.parse(read('server/dist/descriptions/asyncapi.json'))).toHaveProperty('components.messages.StepYodelledEvent')
+		expect(JSON.parse(read('shared/dist/schemas.json'))).toHaveProperty('$defs.StepYodelledData')
+		expect(read('server/dist/descriptions/reference.html')).toContain('<pre id="PlansYodelOutput">')
 	})
 })
 
