@@ -47,7 +47,12 @@ function work(fold: PlanFold, live: ReadonlySet<string>, { pick, outcome }: Choi
 			return { kind: 'result', lease, result }
 		}
 		case 'lost':
-			return { kind: 'lost', step_id, attempt: step.attempt, reason: fold.state.status === 'pausing' ? 'paused' : 'worker_lost' }
+			return {
+				kind: 'lost',
+				step_id,
+				attempt: step.attempt,
+				reason: fold.state.status === 'pausing' ? 'interrupted' : 'worker_lost',
+			}
 		case 'report': {
 			const event = { event_type: 'step_progress', step_id, attempt: step.attempt, data: { progress: 0.5, message: '' } } as const
 			return { kind: 'report', lease, events: [event] }

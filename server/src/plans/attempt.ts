@@ -20,7 +20,13 @@ export type AttemptOutcome =
 	| { readonly kind: 'failure'; readonly reason: 'error' | 'timeout'; readonly error: Failure; readonly duration_ms: number }
 	| { readonly kind: 'cut'; readonly reason: CutReason }
 
-export type CutReason = 'shutdown' | 'paused'
+/** `interrupted`: the plan is pausing at once, or is being cancelled. */
+export type CutReason = 'shutdown' | 'interrupted'
+
+const CUT_MESSAGES: Readonly<Record<CutReason, string>> = {
+	shutdown: 'The server is stopping. The step runs again after its next start.',
+	interrupted: 'The plan was paused or cancelled.',
+}
 
 export interface AttemptOptions {
 	readonly agent: Agent
@@ -82,7 +88,7 @@ export class Attempt {
 	cut(reason: CutReason, grace_ms: number): void {
 		if (this.#over.signal.aborted || this.#cut === 'shutdown' || this.#cut === reason) return
 		this.#cut = reason
-		const message = new DOMException(`The attempt was interrupted: ${reason}.`, 'AbortError')
+		const message = new DOMException(CUT_MESSAGES[reason], 'AbortError')
 		this.#abort.abort(message)
 		this.#grace?.[Symbol.dispose]()
 		if (grace_ms === 0) this.#end(message)

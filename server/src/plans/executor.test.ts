@@ -219,6 +219,30 @@ describe('an agent that misbehaves', () => {
 	})
 })
 
+describe('an attempt that is cut', () => {
+	it.each([
+		['pause', { kind: 'pause', mode: 'interrupt' }, ['step_retrying', 'paused']],
+		['cancel', { kind: 'cancel' }, ['step_cancelled', 'plan_cancelled']],
+	] as const)('ends with the reason of the command when a %s interrupts it', async (_, command, expected) => {
+		const messages: string[] = []
+		const waiting = agent(async ({ signal }) => {
+			await wait(2 ** 30, null, { signal }).catch(() => messages.push((signal.reason as Error).message))
+			signal.throwIfAborted()
+		})
+		await using planstream = await startPlanstream([waiting])
+		const spec = createInput.parse({ plan_id: 'p', query: 'q', steps: [step('a')] })
+		await planstream.executor.create(LOCAL_PRINCIPAL, spec)
+		await reached(planstream, 'a')
+		const ended = new Promise<readonly string[]>((resolve) => {
+			planstream.hub.on('step_retrying', ({ event_type, data }) => resolve([event_type, data.reason]))
+			planstream.hub.on('step_cancelled', ({ event_type, data }) => resolve([event_type, data.reason]))
+		})
+		await planstream.executor.command(LOCAL_PRINCIPAL, 'p', command)
+		expect(await ended).toEqual(expected)
+		expect(messages).toEqual(['The plan was paused or cancelled.'])
+	})
+})
+
 describe('create and start', () => {
 	it('return the same plan for the same request, and a conflict for another one under its id', async () => {
 		await using planstream = await startPlanstream()

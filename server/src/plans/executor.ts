@@ -72,7 +72,7 @@ export class Executor {
 	readonly #metrics: MetricsReporter
 	readonly #recovery: Recovery
 	readonly #onProblem: ExecutorOptions['onProblem']
-	#stopping = false
+	#stopped = false
 
 	constructor({
 		hub,
@@ -114,7 +114,7 @@ export class Executor {
 			report: (plan, window_ms, guard) => this.#dispatcher.dispatch(plan, { kind: 'metrics', window_ms }, SYSTEM, { guard }),
 			onProblem: (plan, thrown) => onProblem(`The metrics of plan ${plan.plan_id} were not stored.`, asPlanstreamError(thrown)),
 		})
-		this.#recovery = new Recovery({ resume: (plan) => this.#resume(plan), schedule, health, onProblem })
+		this.#recovery = new Recovery({ recover: (plan) => this.#recoverPlan(plan), schedule, health, onProblem })
 	}
 
 	/**
@@ -140,7 +140,7 @@ export class Executor {
 		const source = await this.#hub.fold({ tenant: principal.tenant, plan_id: source_id })
 		if (source === null) throw unknownPlan(source_id)
 		if (source.plan === null || source.state.owner === 'external') {
-			const message = `Plan ${source_id} is run elsewhere; only plans of this server can be cloned.`
+			const message = `Plan ${source_id} is external; only plans that this server runs can be cloned.`
 			throw new PlanstreamError('plan_external', message, { plan_id: source_id })
 		}
 		const plan_id = given.plan_id ?? makePlanId(principal.tenant, given.idempotency_key)
@@ -160,7 +160,7 @@ export class Executor {
 		terms: CommandTerms = {},
 		request: CommandRequest = { ...command, name: command.kind },
 	): Promise<CommandOutput> {
-		if (this.#stopping) {
+		if (this.#stopped) {
 			throw new PlanstreamError('draining', 'The server is stopping and accepts no commands. Retry in a moment.')
 		}
 		const plan = { tenant: principal.tenant, plan_id }
@@ -174,13 +174,13 @@ export class Executor {
 		return { plan_id, cursor, changed, status, revision }
 	}
 
-	/** Resumes every plan that was unfinished when the previous process ended; attempts of this process continue. */
+	/** Recovers every plan that was unfinished when the previous process ended; attempts of this process continue. */
 	async recover(): Promise<void> {
 		await this.#recovery.run(await this.#log.unfinished())
 	}
 
 	/**
-	 * Creates a plan from an archive and resumes it if it is managed and unfinished.
+	 * Creates a plan from an archive and recovers it if it is managed and unfinished.
 	 *
 	 * @throws PlanstreamError `conflict` when the plan exists, `bad_request`, `draining`
 	 */
@@ -188,13 +188,13 @@ export class Executor {
 		const imported = await this.#hub.restore(principal, archive)
 		const plan = { tenant: principal.tenant, plan_id: imported.plan_id }
 		const state = await this.#hub.state(principal, plan.plan_id)
-		if (state?.owner === 'managed' && !isFinished(state.status)) await this.#resume(plan)
+		if (state?.owner === 'managed' && !isFinished(state.status)) await this.#recoverPlan(plan)
 		return imported
 	}
 
 	/** Accepts no more work, cuts running attempts (they run again after the next start) and waits for their last events. */
 	async stop(): Promise<void> {
-		this.#stopping = true
+		this.#stopped = true
 		this.#deadlines.stop()
 		this.#metrics.stop()
 		this.#recovery.stop()
@@ -212,7 +212,8 @@ export class Executor {
 		return await this.command(principal, plan.plan_id, { kind: 'create', plan, start }, { idempotency_key }, request)
 	}
 
-	async #resume(plan: PlanKey): Promise<void> {
+	/** Records attempts of a process that has ended as lost, and queues the steps that are due. */
+	async #recoverPlan(plan: PlanKey): Promise<void> {
 		const fold = await this.#hub.fold(plan)
 		if (fold === null) return
 		for (const { step_id, attempt, status } of fold.state.steps) {
@@ -224,7 +225,7 @@ export class Executor {
 
 	#follow(plan: PlanKey, fold: PlanFold): void {
 		this.#runner.follow(plan, fold)
-		if (this.#stopping) return
+		if (this.#stopped) return
 		this.#deadlines.watch(plan, fold)
 		this.#metrics.watch(plan, fold)
 	}

@@ -98,12 +98,12 @@ export class Runner {
 	/** Recorded in `step_started` of each attempt this process runs. */
 	readonly workerId = `worker_${uuidv7()}`
 	readonly #attempts = new Map<string, Set<Attempt>>()
-	/** Plans that are stopping: an attempt whose lease was under way at that moment is cut when it begins. */
-	readonly #stopped = new Set<string>()
+	/** Plans that are pausing or being cancelled: an attempt whose lease was under way at that moment is cut when it begins. */
+	readonly #interrupted = new Set<string>()
 	readonly #health: WorkerHealth
 	/** Agents run in the context in which the server was made, not in that of a request whose end made a step due. */
 	readonly #context = new AsyncResource('PlanstreamAgents')
-	#stopping = false
+	#stopped = false
 
 	constructor(options: RunnerOptions) {
 		this.#options = options
@@ -111,20 +111,20 @@ export class Runner {
 		options.queue.start((job) => this.#run(job))
 	}
 
-	/** Queues the attempts that have become due, or cuts the running ones of a plan that is stopping. */
+	/** Queues the attempts that have become due, or cuts the running ones of a plan that is pausing or being cancelled. */
 	follow(plan: PlanKey, fold: PlanFold): void {
 		const { status } = fold.state
 		const key = planKey(plan)
 		if (status === 'cancelling' || (status === 'pausing' && fold.pause?.mode === 'interrupt')) {
-			this.#stopped.add(key)
-			for (const attempt of this.#attempts.get(key) ?? []) attempt.cut('paused', GRACE_MS)
-		} else this.#stopped.delete(key)
-		if (!this.#stopping) this.#schedule(plan, fold)
+			this.#interrupted.add(key)
+			for (const attempt of this.#attempts.get(key) ?? []) attempt.cut('interrupted', GRACE_MS)
+		} else this.#interrupted.delete(key)
+		if (!this.#stopped) this.#schedule(plan, fold)
 	}
 
 	/** Accepts no more work, cuts running attempts (they run again after the next start) and waits for their last events. */
 	async stop(): Promise<void> {
-		this.#stopping = true
+		this.#stopped = true
 		for (const attempts of this.#attempts.values()) for (const attempt of attempts) attempt.cut('shutdown', 0)
 		await this.#options.queue.close()
 	}
@@ -145,7 +145,7 @@ export class Runner {
 	}
 
 	async #run({ tenant, plan_id, step_id, attempt }: StepJob): Promise<void> {
-		if (this.#stopping) return
+		if (this.#stopped) return
 		const plan = { tenant, plan_id }
 		const lease = { step_id, attempt, worker_id: this.workerId }
 		const fold = await this.#lease(plan, lease)
@@ -155,8 +155,8 @@ export class Runner {
 		this.#attempts.set(planKey(plan), attempts.add(running))
 		try {
 			const ended = this.#context.runInAsyncScope(() => running.run())
-			if (this.#stopping) running.cut('shutdown', 0)
-			else if (this.#stopped.has(planKey(plan))) running.cut('paused', GRACE_MS)
+			if (this.#stopped) running.cut('shutdown', 0)
+			else if (this.#interrupted.has(planKey(plan))) running.cut('interrupted', GRACE_MS)
 			const outcome = await ended
 			if (running.agentRuns) this.#trackOrphan(plan, step_id, running)
 			const { agent_type } = getStep(fold, step_id).spec

@@ -227,7 +227,7 @@ describe('run control', () => {
 	it('is not paused while an agent ignores its signal', () => {
 		const plan = after(running('a'), { kind: 'pause', mode: 'interrupt' })
 		plan.live.add('a')
-		const cut = plan.put({ kind: 'lost', step_id: 'a', attempt: 1, reason: 'paused' })
+		const cut = plan.put({ kind: 'lost', step_id: 'a', attempt: 1, reason: 'interrupted' })
 		expect(cut.map((event) => event.event_type)).toEqual(['step_retrying'])
 		plan.live.delete('a')
 		expect(plan.put({ kind: 'idle' }).map((event) => event.event_type)).toEqual(['plan_paused'])
@@ -257,7 +257,7 @@ describe('run control', () => {
 		const plan = running('a')
 		expect(plan.put({ kind: 'plan_timeout' }, 999)).toEqual([])
 		expect(plan.put({ kind: 'plan_timeout' }, 1000)).toMatchObject([{ event_type: 'plan_cancelling', data: { timed_out: true } }])
-		expect(plan.put({ kind: 'lost', step_id: 'a', attempt: 1, reason: 'paused' }).at(-1)).toMatchObject({
+		expect(plan.put({ kind: 'lost', step_id: 'a', attempt: 1, reason: 'interrupted' }).at(-1)).toMatchObject({
 			event_type: 'plan_failed',
 			data: { error: { code: 'timeout' } },
 		})

@@ -84,7 +84,7 @@ export interface AttemptResult {
 }
 
 /** Reason for the end of an attempt that was not the agent's doing. */
-export type LossReason = 'worker_lost' | 'shutdown' | 'paused'
+export type LossReason = 'worker_lost' | 'shutdown' | 'interrupted'
 
 /** Inputs from principals. */
 export type Command =

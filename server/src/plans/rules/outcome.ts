@@ -84,7 +84,8 @@ export function handleLoss(
 	now: number,
 ): ParsedEvent[] {
 	const losses = (getOwn(fold.leases, state.step_id)?.losses ?? 0) + 1
-	if (reason !== 'worker_lost') return [makeStepRetrying(state, reason, 0)]
+	// A cancelled plan runs no step again, so an interrupted step that does was paused.
+	if (reason !== 'worker_lost') return [makeStepRetrying(state, reason === 'interrupted' ? 'paused' : reason, 0)]
 	if (losses <= spec.retry.max_lost) return [makeStepRetrying(state, reason, 0)]
 	const message = `The worker was lost ${losses} times without any progress in between.`
 	const duration_ms = state.started_at === null ? 0 : Math.max(0, now - Date.parse(state.started_at))
@@ -158,7 +159,7 @@ export function makeStepFailed(state: StepState, error: Failure, duration_ms: nu
 
 function makeStepRetrying(
 	state: StepState,
-	reason: 'error' | 'timeout' | 'quality' | LossReason,
+	reason: 'error' | 'timeout' | 'quality' | 'paused' | Exclude<LossReason, 'interrupted'>,
 	delay_ms: number,
 	error?: Failure,
 ): ParsedEvent {

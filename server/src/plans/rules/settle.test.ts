@@ -81,7 +81,7 @@ describe('a plan that timed out', () => {
 		const plan = create([step('a'), step('b', ['a']), step('c')], { timeout_ms: 1000 })
 		plan.lease('c')
 		plan.put({ kind: 'plan_timeout' }, 1000)
-		plan.put({ kind: 'lost', step_id: 'c', attempt: 1, reason: 'paused' }, 1001)
+		plan.put({ kind: 'lost', step_id: 'c', attempt: 1, reason: 'interrupted' }, 1001)
 		return plan
 	}
 
