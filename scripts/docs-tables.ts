@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { ERRORS, type ErrorRow } from '@planstream/shared'
+import { ERRORS, type ErrorRow, TRANSIENT_EVENT_TYPES } from '@planstream/shared'
 import { archiveRoutes, contract, type ProcedureSpec, type StreamRoute, storedTypes } from '@planstream/shared/schemas'
 import * as z from 'zod'
 import { makeVerdictRows } from './docs-verdicts.js'
@@ -8,7 +8,7 @@ import { LIMITS, type Limit } from './docs-words.js'
 /** Documents with generated tables. */
 export const DOCUMENTS = ['PROTOCOL.md'] as const
 
-/** The generated tables by the name in their marker. */
+/** The generated tables and sentences by the name in their marker. */
 export type Tables = Readonly<Record<string, string>>
 
 const MARKED = /(<!-- generated:(\w+) -->\n)[\s\S]*?(<!-- \/generated -->)/g
@@ -18,6 +18,7 @@ export function makeTables(root: string): Tables {
 	return {
 		errors: makeErrorTable(root),
 		events: makeEventTable(),
+		transient: makeTransientSentence(),
 		routes: makeRouteTable(),
 		limits: makeLimitTable(root),
 		verdicts: makeVerdictTable(),
@@ -65,6 +66,11 @@ function makeEventTable(): string {
 		return [quote(event_type), nameOwner(step_id), meaning, listFields(data)]
 	})
 	return formatTable(['type', 'of', 'meaning', 'fields of `data`'], rows)
+}
+
+function makeTransientSentence(): string {
+	const types = new Intl.ListFormat('en-GB').format([...TRANSIENT_EVENT_TYPES].map(quote))
+	return `${types} say how things go and do not change the state that decisions depend on.\n`
 }
 
 function nameOwner(step_id: z.ZodType): string {

@@ -221,7 +221,7 @@ export const LIMITS: readonly Limit[] = [
 		beyond: 'it is removed',
 	},
 	{
-		what: 'time without an event of a plan that is run elsewhere',
+		what: 'time without an event of an external plan',
 		file: 'server/src/embed/retention.ts',
 		name: 'SILENT_DAYS',
 		unit: 'days',

@@ -37,7 +37,7 @@ export const ERRORS = {
 	illegal_transition: row(409, 'CONFLICT', 4400, false, 'The current state does not allow this.'),
 	conflict: row(409, 'CONFLICT', 4400, false, 'The request contradicts what is stored.'),
 	plan_managed: row(409, 'CONFLICT', 4400, false, 'The plan runs on this server; only its agents add events.'),
-	plan_external: row(409, 'CONFLICT', 4400, false, 'The plan runs elsewhere; this server only streams it.'),
+	plan_external: row(409, 'CONFLICT', 4400, false, 'The plan is external: this server streams it, but does not run it.'),
 	idempotency_mismatch: row(409, 'CONFLICT', 4400, false, 'The idempotency key was used for another request.'),
 	cursor_gone: row(410, 'CONFLICT', 4400, false, 'The events after this cursor are no longer available.'),
 	stale_revision: row(412, 'PRECONDITION_FAILED', 4400, false, 'The plan has changed since the expected revision.'),

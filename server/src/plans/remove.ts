@@ -48,6 +48,6 @@ async function readFinished(hub: Hub, principal: Principal, request: RemovalRequ
 function assertFinished({ owner, status }: Pick<PlanState, 'owner' | 'status'>, { plan_id, requested }: RemovalRequest): void {
 	if (isFinished(status)) return
 	if (owner === 'managed') refuseTransition(`Plan ${plan_id}`, status, requested, ALLOWED_ON_PLAN[status])
-	const message = `Plan ${plan_id} is ${status}, so ${requested} was refused. It runs elsewhere: publish the event that ends it first.`
+	const message = `Plan ${plan_id} is ${status}, so ${requested} was refused. It is external: publish the event that ends it first.`
 	throw new PlanstreamError('illegal_transition', message, { from: status, requested, allowed: [] })
 }

@@ -63,7 +63,7 @@ export function told(event: PlanEvent): string {
 		case 'corpus.report':
 			return data.data.artifact_id
 		default:
-			return data.agent_type ?? 'run elsewhere'
+			return data.agent_type ?? 'external'
 	}
 }
 

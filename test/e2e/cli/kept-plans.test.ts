@@ -229,7 +229,7 @@ describe('planstream verify, export, import, list and show', () => {
 		await publish(server.url, 'three', [{ event_type: 'plan_completed', data: { result: 3 } }])
 		const open = {
 			code: 2,
-			stderr: expect.stringContaining('Plan one is pending, so clear was refused. It runs elsewhere: publish the event'),
+			stderr: expect.stringContaining('Plan one is pending, so clear was refused. It is external: publish the event'),
 		}
 		expect(await clear('two', 'one')).toMatchObject({ ...open, json: [expect.objectContaining({ plan_id: 'two' })] })
 		server.child.kill('SIGTERM')
@@ -250,7 +250,7 @@ describe('planstream verify, export, import, list and show', () => {
 		await publish(server.url, 'three', [{ event_type: 'plan_completed', data: {} }])
 		const open = {
 			code: 2,
-			stderr: expect.stringContaining('Plan one is pending, so delete was refused. It runs elsewhere: publish the event'),
+			stderr: expect.stringContaining('Plan one is pending, so delete was refused. It is external: publish the event'),
 		}
 		expect(await remove('two', 'one')).toMatchObject({ ...open, json: [{ plan_id: 'two', deleted: true }] })
 		server.child.kill('SIGTERM')

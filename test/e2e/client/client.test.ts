@@ -203,7 +203,7 @@ describe('the client', () => {
 		expect(handshakes).toBe(1)
 	})
 
-	it('lists plans and agents, and publishes events of plans that are run elsewhere', async () => {
+	it('lists plans and agents, and publishes events of external plans', async () => {
 		await using server = await startTestServer()
 		await using planstream = createPlanstream({ url: server.url })
 		await planstream.plans.create({ ...THREE_STEPS, labels: { team: 'a, b' } })

@@ -101,7 +101,7 @@ describe('the artifacts of a plan', () => {
 		})
 	})
 
-	it('are not given to a plan that is run elsewhere and only names one', async () => {
+	it('are not given to an external plan that only names one', async () => {
 		await using server = await startTestServer()
 		await makeArtifact(server, 'p')
 		await ended(server, 'p')

@@ -10,7 +10,7 @@ const events = (plan_id: string) => `/api/v1/streaming/plans/${plan_id}/events`
 
 const clear = (server: RunningServer, plan_id: string) => sendRequest(server, history(plan_id), { method: 'DELETE' })
 
-/** A plan this server runs, and one that is run elsewhere, both with a large result. */
+/** Publishes a managed and an external plan, both with a large result. */
 async function finishedPlans(server: RunningServer): Promise<readonly string[]> {
 	await post(server, '/api/v1/plans', { plan_id: 'managed', query: 'q', steps: [STEP] })
 	await sendRequest(server, events('managed'))

@@ -119,7 +119,7 @@ function acceptsResults(fold: PlanFold): boolean {
 function assertManaged(plan_id: string, fold: PlanFold | null): PlanFold {
 	if (fold === null) throw unknownPlan(plan_id)
 	if (fold.state.owner === 'managed') return fold
-	const message = `Plan ${plan_id} is run elsewhere; this server streams it, but accepts no commands for it.`
+	const message = `Plan ${plan_id} is external: this server streams it, but accepts no commands for it.`
 	throw new PlanstreamError('plan_external', message, { plan_id })
 }
 
@@ -131,7 +131,7 @@ function create(fold: PlanFold | null, plan: NormalisedPlan, startNow: boolean):
 	}
 	const { plan_id, owner } = fold.state
 	if (owner === 'external') {
-		throw new PlanstreamError('plan_external', `Plan ${plan_id} exists and is run elsewhere. Choose another plan_id.`, {
+		throw new PlanstreamError('plan_external', `Plan ${plan_id} exists and is external. Choose another plan_id.`, {
 			plan_id,
 		})
 	}
