@@ -1,5 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
+import { notify } from './callbacks.js'
 import { makeDisposable } from './disposal.js'
 import type { TransportName } from './transports/transport.js'
 
@@ -72,6 +73,9 @@ export class ConnectionMonitor {
 		const { state, transport, error } = this.#current
 		if (next.state === state && next.transport === transport && next.error === error) return
 		this.#current = next
-		for (const listener of [...this.#listeners]) listener(next)
+		for (const listener of [...this.#listeners]) {
+			if (this.#current !== next) return // a listener changed it, and the others have heard of that
+			if (this.#listeners.has(listener)) notify(listener, next)
+		}
 	}
 }

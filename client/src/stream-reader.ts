@@ -1,4 +1,5 @@
 import { EVENT_TYPES, PlanstreamError } from '@planstream/shared'
+import { callWithin } from './callbacks.js'
 import type { PlanEvent } from './generated/events.js'
 import type { ControlFrame, ProblemFrame } from './generated/frames.js'
 import { toStreamError } from './problem.js'
@@ -109,15 +110,15 @@ export class PlanReader<Item> implements StreamReader<Item> {
 		const received = receive(this.#position, delivery)
 		this.#position = received.position
 		if (received.frame) this.#handleFrame(received.frame)
-		if (received.unknown) this.#options.onUnknown?.(received.unknown)
+		if (received.unknown) callWithin(this.#options.onUnknown, received.unknown)
 		return this.#interpret(received)
 	}
 
 	#handleFrame(frame: ControlFrame): void {
 		switch (frame.frame) {
 			case 'ready':
-				if (frame.reset) this.#options.onReset?.(frame)
-				this.#options.onReady?.(frame)
+				if (frame.reset) callWithin(this.#options.onReset, frame)
+				callWithin(this.#options.onReady, frame)
 				return
 			case 'end':
 				this.#ended = !frame.resume

@@ -14,7 +14,7 @@ export class TokenSource {
 	 * @throws PlanstreamError `bad_request` at once for a token that no server could have made
 	 */
 	constructor(given: string | (() => string | Promise<string>)) {
-		this.#given = typeof given === 'string' ? checkToken(given) : given
+		this.#given = typeof given === 'function' ? given : checkToken(given)
 	}
 
 	async ask(): Promise<string> {
@@ -50,8 +50,8 @@ export function createTokenError(thrown: unknown): PlanstreamError | TokenUnavai
 	})
 }
 
-function checkToken(token: string): string {
-	if (TOKEN.test(token)) return token
+function checkToken(token: unknown): string {
+	if (typeof token === 'string' && TOKEN.test(token)) return token
 	const message = 'token is empty or has invalid characters. Use the key as `planstream keys create` printed it.'
 	throw new PlanstreamError('bad_request', message, { path: 'token' })
 }

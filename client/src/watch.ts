@@ -1,4 +1,5 @@
 import { applyEvent, initialPlanState, isPlanFinished, PlanstreamError } from '@planstream/shared'
+import { callWithin } from './callbacks.js'
 import type { CreateInput, SubscribeInput } from './generated/commands.js'
 import type { PlanEvent } from './generated/events.js'
 import type { Json, PlanState } from './generated/plans.js'
@@ -17,7 +18,7 @@ export interface FoldOptions {
 export function foldStates(plan_id: string, { from, onEvent }: FoldOptions): (received: Received) => PlanState | null {
 	let state = from ?? initialPlanState(plan_id, 'external')
 	return ({ event, unknown, frame }) => {
-		if (event) onEvent?.(event)
+		if (event) callWithin(onEvent, event)
 		const next = event ?? (unknown as PlanEvent | null) // the reducer is total: an unknown type only moves the position
 		if (next) {
 			state = applyEvent(state, next)

@@ -60,18 +60,19 @@ export class TrpcSocket {
 	#stopListening: () => void
 	#usable = true
 
+	/** @throws ConnectionLost */
 	constructor({ url, token, WebSocket, clock, heartbeatMs }: TrpcSocketOptions) {
 		this.#clock = clock
 		this.#heartbeatMs = heartbeatMs
 		this.#lastHeard = clock.now()
-		this.#stopListening = clock.after(heartbeatMs, () => this.#watch())
-		if (token === null) this.#open(new WebSocket(url))
+		if (token === null) this.#open(createWebSocket(WebSocket, url))
 		else {
-			token.ask().then(
-				(key) => this.#usable && this.#openWith(new WebSocket(`${url}?connectionParams=1`), key),
-				(thrown: unknown) => this.#end(createTokenError(thrown)),
-			)
+			const ask = token.ask().catch((thrown: unknown) => Promise.reject(createTokenError(thrown)))
+			ask
+				.then((key) => this.#usable && this.#openWith(createWebSocket(WebSocket, `${url}?connectionParams=1`), key))
+				.catch((error: PlanstreamError | ConnectionLost) => this.#end(error))
 		}
+		this.#stopListening = clock.after(heartbeatMs, () => this.#watch())
 	}
 
 	/** Whether this socket accepts new subscriptions. */
@@ -172,6 +173,17 @@ export class TrpcSocket {
 		const receivers = [...this.#receivers.values()]
 		this.#receivers.clear()
 		if (error) for (const receiver of receivers) receiver.onFailed(error)
+	}
+}
+
+/** @throws ConnectionLost where the runtime refuses, as a browser does to `ws:` in a page of `https:` */
+function createWebSocket(WebSocket: WebSocketConstructor, url: string): WebSocketLike {
+	try {
+		return new WebSocket(url)
+	} catch (cause) {
+		throw new ConnectionLost(`A WebSocket could not be made: ${cause instanceof Error ? cause.message : String(cause)}`, {
+			cause,
+		})
 	}
 }
 
