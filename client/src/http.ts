@@ -1,6 +1,6 @@
-import { PlanstreamError } from '@planstream/shared'
+import { type ErrorFacts, PlanstreamError } from '@planstream/shared'
 import { readResponseError, readRetryAfterMs } from './problem.js'
-import { type Backoff, type Clock, drawBackoffDelay, type Lifetime, linkController, pause } from './timing.js'
+import { awaitUnlessAborted, type Backoff, type Clock, drawBackoffDelay, type Lifetime, linkController, pause } from './timing.js'
 import { authorize, type TokenSource } from './token.js'
 import type { Calling } from './types.js'
 
@@ -69,7 +69,9 @@ function createCall({ url: base, token, fetch }: CallsOptions): Calling {
 	return async <Output>(route: Parameters<Calling>[0], input: object, { signal }: Parameters<Calling>[2] = {}) => {
 		const { url, body } = fillRoute(base, route, input)
 		const content = body === null ? {} : { 'content-type': MEDIA_TYPE }
-		const headers = { accept: MEDIA_TYPE, ...content, ...(await authorize(token)) }
+		const asked = authorize(token)
+		const credentials = await (signal ? awaitUnlessAborted(asked, signal) : asked)
+		const headers = { accept: MEDIA_TYPE, ...content, ...credentials }
 		const response = await fetch(url, { method: route.method, headers, body, signal: signal ?? null }).catch((cause: unknown) => {
 			signal?.throwIfAborted()
 			throw createUnreachableError(
@@ -79,7 +81,9 @@ function createCall({ url: base, token, fetch }: CallsOptions): Calling {
 		})
 		if (!response.ok) {
 			const error = await readResponseError(response)
-			throw error instanceof PlanstreamError ? error : createUnreachableError(error.message, error)
+			if (error instanceof PlanstreamError) throw error
+			const { retryAfterMs } = error
+			throw createUnreachableError(error.message, error, retryAfterMs === null ? {} : { retry_after_ms: retryAfterMs })
 		}
 		const type = response.headers.get('content-type') ?? 'nothing'
 		if (!type.startsWith(MEDIA_TYPE)) {
@@ -93,8 +97,8 @@ function createCall({ url: base, token, fetch }: CallsOptions): Calling {
 	}
 }
 
-function createUnreachableError(message: string, cause: unknown): PlanstreamError {
-	return new PlanstreamError('unreachable', message, {}, { cause })
+function createUnreachableError(message: string, cause: unknown, facts: ErrorFacts = {}): PlanstreamError {
+	return new PlanstreamError('unreachable', message, facts, { cause })
 }
 
 /** Makes the error for a response of another server, such as a proxy's page. */
@@ -119,6 +123,8 @@ export interface Persistence {
 
 /** Maximum attempts of a call. */
 const ATTEMPTS = 4
+/** Longest delay in milliseconds that a call waits because it is asked to; beyond that it fails at once, with the delay as a fact. */
+const MAX_CALL_DELAY_MS = 30_000
 
 /**
  * Repeats an attempt until it succeeds, fails permanently, or `again` returns false; then it throws the last failure. The delay
@@ -151,7 +157,8 @@ export function addRetries(call: Calling, scope: Lifetime, ports: RetryPorts): C
 		scope.enter(controller)
 		try {
 			const { signal } = controller
-			const again = (_: PlanstreamError, failures: number) => failures < ATTEMPTS
+			const again = (failure: PlanstreamError, failures: number) =>
+				failures < ATTEMPTS && (readRetryAfterMs(failure) ?? 0) <= MAX_CALL_DELAY_MS
 			return await persist(() => call(route, input, { signal }), { again, signal }, ports)
 		} finally {
 			scope.leave(controller)

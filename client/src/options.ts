@@ -1,5 +1,5 @@
 import { PlanstreamError } from '@planstream/shared'
-import { type Backoff, type Clock, DEFAULT_BACKOFF, systemClock } from './timing.js'
+import { type Backoff, type Clock, DEFAULT_BACKOFF, limitDelays, systemClock } from './timing.js'
 import { TokenSource } from './token.js'
 import type { TransportName } from './transports/transport.js'
 import type { WebSocketConstructor } from './transports/trpc-socket.js'
@@ -77,15 +77,32 @@ export function readSettings(options: PlanstreamOptions): Settings {
 		const message = 'transport is "websocket", but this runtime has no WebSocket. Pass one as `WebSocket`, or omit `transport`.'
 		throw new PlanstreamError('bad_request', message, { path: 'WebSocket' })
 	}
-	const backoff = { ...DEFAULT_BACKOFF, ...options.backoff }
+	const {
+		initialMs = DEFAULT_BACKOFF.initialMs,
+		factor = DEFAULT_BACKOFF.factor,
+		maxMs = DEFAULT_BACKOFF.maxMs,
+	} = options.backoff ?? {}
+	const backoff = { initialMs, factor, maxMs }
 	for (const [path, value] of Object.entries({ connectTimeoutMs, heartbeatMs, ...backoff })) assertAmount(path, value)
 	const fetch: typeof globalThis.fetch = options.fetch ?? ((input, init) => globalThis.fetch(input, init))
 	const token = options.token === undefined ? null : new TokenSource(options.token)
-	return { url: parseUrl(options.url), token, transport, WebSocket, fetch, connectTimeoutMs, heartbeatMs, backoff, random, clock }
+	return {
+		url: parseUrl(options.url),
+		token,
+		transport,
+		WebSocket,
+		fetch,
+		connectTimeoutMs,
+		heartbeatMs,
+		backoff,
+		random,
+		clock: limitDelays(clock),
+	}
 }
 
-function assertAmount(path: string, value: number): void {
-	if (Number.isFinite(value) && value >= 0) return
+/** @throws PlanstreamError `bad_request` unless the value is a number that is not negative; infinity is as long as can be */
+export function assertAmount(path: string, value: number): void {
+	if (typeof value === 'number' && value >= 0) return
 	throw new PlanstreamError('bad_request', `${path} is ${value}. Use a number that is not negative.`, { path })
 }
 

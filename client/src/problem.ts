@@ -13,10 +13,11 @@ const MESSAGE_TOO_BIG = 1009
  */
 export async function readResponseError(response: Response): Promise<PlanstreamError | ConnectionLost> {
 	const body: unknown = await response.json().catch(() => null)
-	if (isProblem(body)) return PlanstreamError.fromProblem(body)
+	const retryAfterMs = readRetryAfterHeader(response.headers)
+	if (isProblem(body)) return addDelay(PlanstreamError.fromProblem(body), retryAfterMs)
 	const { status } = response
 	const message = `${response.url} answered ${status} without a reason. A proxy in front of the server may have answered.`
-	if (status >= 500 || status === 408 || status === 425 || status === 429) return new ConnectionLost(message)
+	if (status >= 500 || status === 408 || status === 425 || status === 429) return new ConnectionLost(message, { retryAfterMs })
 	return new PlanstreamError(CODES.find((code) => ERRORS[code].status === status) ?? 'bad_request', message, { status })
 }
 
@@ -43,9 +44,31 @@ export function toStreamError(error: PlanstreamError | ConnectionLost): Planstre
 	return new ConnectionLost(error.message, { retryAfterMs: readRetryAfterMs(error), cause: error })
 }
 
+/** Longest delay in milliseconds that is heeded when a server or a proxy asks to wait; after that the next attempt is made. */
+const MAX_RETRY_AFTER_MS = 300_000
+
 /** Reads the delay the server asks for before the next attempt; null for none. */
 export function readRetryAfterMs({ facts: { retry_after_ms } }: PlanstreamError): number | null {
-	return typeof retry_after_ms === 'number' && retry_after_ms >= 0 ? retry_after_ms : null
+	if (typeof retry_after_ms !== 'number' || !(retry_after_ms >= 0)) return null
+	return Math.min(retry_after_ms, MAX_RETRY_AFTER_MS)
+}
+
+/** Reads the header `Retry-After`: seconds, or a date, which is compared with the answer's own if it has one. */
+function readRetryAfterHeader(headers: Headers): number | null {
+	const text = headers.get('retry-after')?.trim() ?? ''
+	const delayMs = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - readDate(headers.get('date'))
+	return Number.isNaN(delayMs) ? null : Math.min(Math.max(0, delayMs), MAX_RETRY_AFTER_MS)
+}
+
+function readDate(text: string | null): number {
+	const date = Date.parse(text ?? '')
+	return Number.isNaN(date) ? Date.now() : date
+}
+
+/** Adds the delay of the header to a problem that names none. */
+function addDelay(error: PlanstreamError, retry_after_ms: number | null): PlanstreamError {
+	if (retry_after_ms === null || 'retry_after_ms' in error.facts) return error
+	return new PlanstreamError(error.code, error.message, { ...error.facts, retry_after_ms })
 }
 
 function isProblem(body: unknown): boolean {

@@ -21,6 +21,14 @@ export const systemClock: Clock = {
 	},
 }
 
+/** Longest delay of a runtime's timer in milliseconds, about 24.8 days; a longer one would fire at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
+/** Limits the delays of a clock to the longest that timers of a runtime have. */
+export function limitDelays(clock: Clock): Clock {
+	return { now: () => clock.now(), after: (ms, run) => clock.after(Math.min(ms, MAX_TIMER_MS), run) }
+}
+
 /** Resolves after the delay, or when the signal aborts. */
 export function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
 	if (signal.aborted) return Promise.resolve()
@@ -47,8 +55,8 @@ export interface Backoff {
 
 export const DEFAULT_BACKOFF: Backoff = { initialMs: 500, factor: 2, maxMs: 30_000 }
 
-/** Keeps the power finite: 0 times infinity is NaN. */
-const MAX_EXPONENT = 64
+/** Keeps the growth finite: 0 times infinity is NaN. */
+const MAX_GROWTH = Number.MAX_VALUE
 
 /**
  * Draws a delay of exponential backoff with full jitter: uniform between 0 and the bound, so that the clients of a restarted server
@@ -59,7 +67,8 @@ const MAX_EXPONENT = 64
  * @returns the delay in milliseconds
  */
 export function drawBackoffDelay(failures: number, random: () => number, { initialMs, factor, maxMs }: Backoff): number {
-	return Math.min(maxMs, initialMs * factor ** Math.min(failures - 1, MAX_EXPONENT)) * random()
+	const bound = Math.min(initialMs, MAX_TIMER_MS) * Math.min(factor ** (failures - 1), MAX_GROWTH)
+	return Math.min(maxMs, bound, MAX_TIMER_MS) * random()
 }
 
 /** An abort controller that follows other signals until it is unlinked. */

@@ -3,6 +3,7 @@ import type { PublishOutput } from '../generated/answers.js'
 import type { PublishInput } from '../generated/commands.js'
 import { persist, type RetryPorts } from '../http.js'
 import { linkController } from '../timing.js'
+import { createTokenError } from '../token.js'
 import type { Calling } from '../types.js'
 import type { OutgoingEvent } from './outbox.js'
 
@@ -78,11 +79,19 @@ export class BatchSender {
 			const input: PublishInput = { plan_id: this.#plan_id, events }
 			const { results } = await call<PublishOutput>(ROUTE, input, { signal: controller.signal })
 			return results
+		} catch (error) {
+			throw error instanceof PlanstreamError ? error : createTokenFailure(error)
 		} finally {
 			cancel()
 			controller.unlink()
 		}
 	}
+}
+
+/** Makes the retryable error of a publish whose token could not be had: the only failure of a call that is no PlanstreamError. */
+function createTokenFailure(cause: unknown): PlanstreamError {
+	const { message } = createTokenError(cause)
+	return new PlanstreamError('unreachable', message, {}, { cause })
 }
 
 /** Reads which events of a batch the log already holds; null for any other error. */

@@ -1,10 +1,12 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 
-import { PlanstreamError } from '@planstream/shared'
+import type { PlanstreamError } from '@planstream/shared'
+import { notify } from '../callbacks.js'
 import { makeAsyncDisposable } from '../disposal.js'
 import { bindEventHelpers, type EventHelpers } from '../generated/event-helpers.js'
 import type { EventInput } from '../generated/event-inputs.js'
 import type { RetryPorts } from '../http.js'
+import { assertAmount } from '../options.js'
 import type { Lifetime } from '../timing.js'
 import type { Calling } from '../types.js'
 import { BatchSender } from './batch-sender.js'
@@ -16,7 +18,7 @@ export interface PublisherOptions {
 	 * @defaultValue `null`
 	 */
 	readonly giveUpAfterMs?: number | null | undefined
-	/** Called after each attempt that failed with a retryable error, before the delay. */
+	/** Called after each attempt that failed with a retryable error, before the delay. An error that it throws is reported, no more. */
 	readonly onRetry?: ((failure: PlanstreamError) => void) | undefined
 }
 
@@ -67,11 +69,8 @@ export interface PublisherPorts extends RetryPorts {
 /** @throws PlanstreamError `bad_request` for an invalid `giveUpAfterMs` */
 export function createPublisher(plan_id: string, options: PublisherOptions, ports: PublisherPorts): Publisher {
 	const { giveUpAfterMs = null, onRetry = () => {} } = options
-	if (giveUpAfterMs !== null && !(giveUpAfterMs >= 0)) {
-		const message = `giveUpAfterMs is ${giveUpAfterMs}. Use a number that is not negative, or null.`
-		throw new PlanstreamError('bad_request', message, { path: 'giveUpAfterMs' })
-	}
-	const sender = new BatchSender(plan_id, { giveUpAfterMs, onRetry }, ports)
+	if (giveUpAfterMs !== null) assertAmount('giveUpAfterMs', giveUpAfterMs)
+	const sender = new BatchSender(plan_id, { giveUpAfterMs, onRetry: (failure) => notify(onRetry, failure) }, ports)
 	const queue = new PublishQueue(sender, ports)
 	const publish = (event: EventInput): Promise<Accepted> => queue.publish(event)
 	const close = (): Promise<void> => queue.close()
