@@ -46,7 +46,10 @@ function makeCloseable<Item>(
 	const iterable = {
 		next: () => items.next(),
 		return: leave,
-		throw: (error: unknown) => items.throw(error),
+		throw: (error: unknown) => {
+			leaving.abort()
+			return items.throw(error)
+		},
 		[Symbol.asyncIterator]: (): AsyncGenerator<Item, void, undefined> => generator,
 	}
 	const generator = makeAsyncDisposable(iterable, async () => void (await leave()))
@@ -88,7 +91,7 @@ export interface Planstream extends Procedures, AsyncDisposable {
 	/** The current state of the connection. */
 	readonly connection: Connection
 	/**
-	 * Calls the listener on each change of `connection`.
+	 * Calls the listener on each change of `connection`. An error that it throws is reported as uncaught and ends no subscription.
 	 *
 	 * @returns a function that removes the listener; it also works with `using`
 	 */

@@ -1,3 +1,4 @@
+import { CallbackFailed } from './callbacks.js'
 import type { Activity } from './connection.js'
 import type { StreamReader } from './stream-reader.js'
 import { type Backoff, type Clock, drawBackoffDelay, type Lifetime, linkController, pause } from './timing.js'
@@ -120,7 +121,7 @@ export class Subscription<Item> {
 			transports.recordStart(transport.name)
 			if (stream === 'finished') return { finished: true }
 			report(this, { state: 'open', transport: transport.name })
-			yield* this.#read(stream)
+			yield* this.#read(stream, signal)
 			if (reader.ended) return { finished: true }
 			throw new ConnectionLost('The server closed the stream early.')
 		} catch (error) {
@@ -135,6 +136,7 @@ export class Subscription<Item> {
 	/** Decides how to go on after a failure. Throws a permanent one. */
 	#handleFailure(error: unknown, { transport, began, moved }: Attempt): Ending {
 		const { transports, clock, provenAfterMs, mayRenew } = this.#ports
+		if (error instanceof CallbackFailed) throw error.cause
 		if (!this.#renewing && mayRenew(error)) {
 			this.#renewing = true
 			return { finished: false, cut: new ConnectionLost(error.message, { cause: error }), lively: false, atOnce: true }
@@ -143,7 +145,8 @@ export class Subscription<Item> {
 		const lively = moved || (began !== null && clock.now() - began >= provenAfterMs)
 		const heldBack = error instanceof BufferedByProxy
 		const unproven = (began === null || heldBack) && !(error instanceof TokenUnavailable)
-		return { finished: false, cut: error, lively, atOnce: unproven && transports.recordFailure(transport, { heldBack }) }
+		const changed = unproven && transports.recordFailure(transport, { heldBack })
+		return { finished: false, cut: error, lively, atOnce: changed && error.retryAfterMs === null }
 	}
 
 	async #open(transport: Transport, connection: AbortController): Promise<Stream | 'finished'> {
@@ -164,10 +167,13 @@ export class Subscription<Item> {
 		}
 	}
 
-	async *#read(stream: Stream): AsyncGenerator<Item, void, undefined> {
+	/** Yields nothing more once the signal has aborted, whatever was received before. */
+	async *#read(stream: Stream, signal: AbortSignal): AsyncGenerator<Item, void, undefined> {
 		const { reader } = this.#target
 		for await (const delivery of stream) {
+			if (signal.aborted) return
 			const item = reader.read(delivery)
+			if (signal.aborted) return // a callback of the reader may abort
 			if (item !== null) yield item
 			if (reader.ended) return
 		}

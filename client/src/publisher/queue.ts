@@ -65,7 +65,7 @@ export class PublishQueue {
 		this.#ports = ports
 		ports.scope.assertOpen()
 		const { signal } = this.#controller
-		signal.addEventListener('abort', () => this.#stop(asPlanstreamError(signal.reason)))
+		signal.addEventListener('abort', () => this.#endWithClient(asPlanstreamError(signal.reason)))
 		ports.scope.enter(this.#controller)
 	}
 
@@ -104,6 +104,12 @@ export class PublishQueue {
 		await this.flush()
 		this.#state = 'closed'
 		this.#ports.scope.leave(this.#controller)
+	}
+
+	/** Ends with the client: closed if every event is stored, else stopped. */
+	#endWithClient(reason: PlanstreamError): void {
+		if (this.#outbox.size > 0) this.#stop(reason)
+		else if (this.#state === 'open' || this.#state === 'closing') this.#state = 'closed'
 	}
 
 	#assertOpen(): void {
