@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { createSteadyClock } from './clock.js'
+import { createSteadyClock, keepAliveSchedule, processSchedule } from './clock.js'
 
 function start(wallMs: number) {
 	const time = { wall: wallMs, elapsed: 0 }
@@ -49,5 +49,22 @@ describe('the steady clock', () => {
 		time.wall -= 900
 		expect(clock()).toBe(10_000_000)
 		expect(setBacks).toEqual([])
+	})
+})
+
+describe.each([
+	['that keeps the process alive', keepAliveSchedule],
+	['that lets the process end', processSchedule],
+])('a timer %s', (_, schedule) => {
+	it.each([2 ** 31, 1e12, Number.POSITIVE_INFINITY])('of %d ms does not fire before one of 5 ms', async (delayMs) => {
+		const fired: number[] = []
+		using _endless = schedule(() => fired.push(delayMs), delayMs)
+		await new Promise<void>((resolve) => {
+			keepAliveSchedule(() => {
+				fired.push(5)
+				resolve()
+			}, 5)
+		})
+		expect(fired).toEqual([5])
 	})
 })

@@ -1,11 +1,18 @@
 /** Calls back once after a delay in milliseconds, unless the returned handle is disposed first. */
 export type Schedule = (callback: () => void, delayMs: number) => Disposable
 
+/** Longest delay of a timer in milliseconds, about 24.8 days; a longer one would fire at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
 /** Uses timers that do not keep the process alive: for pings, sweeps and retries that end with it. */
-export const processSchedule: Schedule = (callback, delayMs) => setTimeout(callback, delayMs).unref()
+export const processSchedule: Schedule = (callback, delayMs) => startTimer(callback, delayMs).unref()
 
 /** Uses timers that keep the process alive: a step that waits for one is work to finish. */
-export const keepAliveSchedule: Schedule = (callback, delayMs) => setTimeout(callback, delayMs)
+export const keepAliveSchedule: Schedule = (callback, delayMs) => startTimer(callback, delayMs)
+
+function startTimer(callback: () => void, delayMs: number): NodeJS.Timeout {
+	return setTimeout(callback, Math.min(delayMs, MAX_TIMER_MS))
+}
 
 /** How far the wall clock must be behind before it is reported: corrections of less are everyday. */
 const REPORTED_MS = 1000
