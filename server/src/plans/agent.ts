@@ -1,4 +1,4 @@
-import type { Artifact, Check, OutputChannel, Usage } from '@planstream/shared'
+import { type Artifact, type Check, type OutputChannel, PlanstreamError, type Usage } from '@planstream/shared'
 import type * as z from 'zod'
 
 /** A step as its agent receives it. */
@@ -83,19 +83,43 @@ export interface Agent extends AgentSchemas {
 
 /** Calls an agent of either form: one that returns a promise or one that yields. Rejects with anything it throws. */
 export async function callAgent(agent: Agent, step: StepInput, context: StepContext): Promise<StepResult> {
-	const returned = agent.execute(step, context)
-	return Symbol.asyncIterator in returned ? follow(returned, context) : returned
+	const returned: Promise<StepResult> | AsyncIterable<StepUpdate> | null | undefined = agent.execute(step, context)
+	return isAsyncIterable(returned) ? follow(returned, context) : (returned as Promise<StepResult>)
 }
 
-/** Reports an agent's updates one by one; requests the next once the last is in the log. */
+function isAsyncIterable(returned: unknown): returned is AsyncIterable<StepUpdate> {
+	return typeof returned === 'object' && returned !== null && Symbol.asyncIterator in returned
+}
+
+/**
+ * Reports an agent's updates one by one; requests the next once the last is in the log.
+ *
+ * @throws PlanstreamError `invalid_event` for an update that is none, and without a result
+ */
 async function follow(updates: AsyncIterable<StepUpdate>, context: StepContext): Promise<StepResult> {
 	for await (const update of updates) {
 		if (context.signal.aborted) break
+		assertUpdate(update)
 		if ('result' in update) return update.result
 		if ('progress' in update) context.progress(update.progress, update.message)
 		if ('output' in update) context.output(update.output, update.channel === undefined ? {} : { channel: update.channel })
 		if ('usage' in update) context.usage(update.usage)
 		await context.drained()
 	}
-	throw new TypeError('The agent ended without a result. Its last update must be { result: { data } }.')
+	throw new PlanstreamError('invalid_event', 'The agent ended without a result. Its last update must be { result: { data } }.')
+}
+
+const UPDATES = ['progress', 'output', 'usage', 'result'] as const
+
+/** Checks an update: not every agent is written in TypeScript. */
+function assertUpdate(update: unknown): void {
+	if (typeof update === 'object' && update !== null && UPDATES.some((name) => name in update)) return
+	const message = `The agent yielded ${describeValue(update)}. Yield objects with ${UPDATES.slice(0, -1).join(', ')} or ${UPDATES.at(-1)}.`
+	throw new PlanstreamError('invalid_event', message)
+}
+
+function describeValue(value: unknown): string {
+	if (value === null || value === undefined) return String(value)
+	if (typeof value !== 'object') return `a ${typeof value}`
+	return Array.isArray(value) ? 'an array' : `an object with ${Object.keys(value).slice(0, 3).join(', ') || 'no field'}`
 }

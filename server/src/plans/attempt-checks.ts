@@ -79,6 +79,7 @@ const amount = z.number().refine((number) => findJsonFault(number) === null, 'is
 const units = z.object({ current: amount, total: amount, unit: z.string() })
 const progressCall = z.object({ fraction: z.number(), message: z.string().default(''), units: units.optional() })
 const outputCall = z.object({ delta: z.string(), channel: outputChannel.default('text'), level: z.string().optional() })
+const usedAmounts = z.record(z.string(), z.number())
 const usageCall = z.object({
 	name: z
 		.string()
@@ -111,7 +112,8 @@ export function parseArtifact(called: { name: string; content: string | Uint8Arr
 }
 
 /** @returns the new total under each name of the call */
-export function parseUsage(used: Usage, before: ReadonlyMap<string, number>): [string, number][] {
+export function parseUsage(used: Usage, before: ReadonlyMap<string, number> = new Map()): [string, number][] {
+	parseCall('usage', usedAmounts, used)
 	return Object.entries(used).map(([name, more]) => {
 		const { amount } = parseCall('usage', usageCall, { name, amount: more + (before.get(name) ?? 0) })
 		return [name, amount]

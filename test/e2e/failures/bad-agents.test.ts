@@ -57,6 +57,8 @@ describe('an agent that misbehaves', { timeout: PROCESSES_MS }, () => {
 		['exits there', 'agent_exited', bad({ action: 'exit' })],
 		['runs out of memory there', 'agent_out_of_memory', bad({ action: 'fill_heap' })],
 		['returns nothing there', 'invalid_event', bad({ action: 'return_nothing' })],
+		['reports no usage there', 'bad_request', bad({ action: 'use_null' })],
+		['writes a number there', 'bad_request', bad({ action: 'say_five' })],
 		['returns 10 MB there', 'too_large', bad({ action: 'return_too_much' })],
 		['says more there than there is room for', 'too_large', bad({ action: 'flood_at_once' })],
 	])('fails its own step when it %s (%s), and the plan beside it finishes', async (_what, code, plan) => {

@@ -1,7 +1,7 @@
 import { MAX_ARTIFACTS } from '@planstream/shared/schemas'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { Agent } from '../../../server/src/plans/agent.js'
+import type { Agent, StepContext } from '../../../server/src/plans/agent.js'
 import { startTestPlanstream, type TestPlanstream } from '../../../server/src/testing/test-planstream.js'
 import { getProblem, post, sendRequest } from '../../support/http-request.js'
 
@@ -62,10 +62,20 @@ const collector: Agent = {
 	},
 }
 
+/** Does whatever a test has put here. */
+let blunder: (context: StepContext) => unknown = () => undefined
+const blunderer: Agent = {
+	type: 'blunder',
+	execute: (_step, context) => {
+		calls++
+		return blunder(context) as ReturnType<Agent['execute']>
+	},
+}
+
 let from: TestPlanstream
 let to: TestPlanstream
 beforeAll(async () => {
-	from = await startTestPlanstream({ agents: [agent, collector] })
+	from = await startTestPlanstream({ agents: [agent, collector, blunderer] })
 	to = await startTestPlanstream()
 })
 afterAll(async () => {
@@ -128,6 +138,96 @@ function normalise(made: unknown): unknown {
 	if (typeof made !== 'object' || made === null) return made
 	return Object.fromEntries(Object.entries(made).map(([key, item]) => [key, normalise(item)]))
 }
+
+/** Mistakes of agents that no compiler has checked. */
+const MISTAKES: readonly (readonly [string, (context: StepContext) => unknown, string, string])[] = [
+	[
+		'yields undefined',
+		async function* () {
+			yield undefined
+		},
+		'invalid_event',
+		'yielded undefined',
+	],
+	[
+		'yields null',
+		async function* () {
+			yield null
+		},
+		'invalid_event',
+		'yielded null',
+	],
+	[
+		'yields a text',
+		async function* () {
+			yield 'text'
+		},
+		'invalid_event',
+		'yielded a string',
+	],
+	[
+		'yields a list',
+		async function* () {
+			yield []
+		},
+		'invalid_event',
+		'yielded an array',
+	],
+	[
+		'yields an unknown update',
+		async function* () {
+			yield { progres: 1 }
+		},
+		'invalid_event',
+		'with progres',
+	],
+	[
+		'yields a wrong progress',
+		async function* () {
+			yield { progress: 'half' }
+		},
+		'bad_request',
+		'progress.fraction',
+	],
+	[
+		'yields no result',
+		async function* () {
+			yield { progress: 1 }
+		},
+		'invalid_event',
+		'ended without a result',
+	],
+	[
+		'yields a result of nothing',
+		async function* () {
+			yield { result: undefined }
+		},
+		'invalid_event',
+		'invalid result',
+	],
+	['returns nothing', () => undefined, 'invalid_event', 'invalid result'],
+	['returns no promise', () => null, 'invalid_event', 'invalid result'],
+	['reports a usage of null', (context) => context.usage(null as never), 'bad_request', 'context.usage'],
+	['reports a usage of a text', (context) => context.usage('many' as never), 'bad_request', 'context.usage'],
+	['reports a usage that is no number', (context) => context.usage({ tokens: '5' } as never), 'bad_request', 'usage.tokens'],
+	['reports no progress', (context) => context.progress(undefined as never), 'bad_request', 'progress.fraction'],
+	['reports units of nothing', (context) => context.progress(1, 'm', null as never), 'bad_request', 'progress.units'],
+	['writes no text', (context) => context.output(null as never), 'bad_request', 'output.delta'],
+	['writes to an unknown channel', (context) => context.output('x', { channel: 'x' as never }), 'bad_request', 'output.channel'],
+	['stores nothing', (context) => context.artifact('a', undefined as never, 'text/plain'), 'bad_request', 'artifact.content'],
+	['stores without a name', (context) => context.artifact(undefined as never, 'x', 'text/plain'), 'bad_request', 'artifact.name'],
+]
+
+describe('An agent that', () => {
+	it.each(MISTAKES)('%s fails once, with a sentence that says so', async (_what, mistake, code, words) => {
+		blunder = mistake
+		calls = 0
+		const { state } = await from.run({ query: 'q', steps: steps.map((step) => ({ ...step, agent_type: 'blunder' })) })
+		const error = { code, message: expect.stringContaining(words), retryable: false }
+		expect(state).toMatchObject({ status: 'failed', steps: [{ error }] })
+		expect(calls).toBe(1)
+	})
+})
 
 describe('A step', () => {
 	it.each(['constructor', 'toString', 'hasOwnProperty', '0'])(

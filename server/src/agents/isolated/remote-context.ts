@@ -1,6 +1,7 @@
 import type { Artifact } from '@planstream/shared'
 import type { StepContext } from '../../plans/agent.js'
 import { MAX_ARTIFACT_BYTES } from '../../plans/artifacts.js'
+import { parseArtifact, parseOutput, parseProgress, parseUsage } from '../../plans/attempt-checks.js'
 import { AgentError, agentError } from '../define-agent.js'
 import { type Report, Reports, type Start, type ToChild } from './reports.js'
 
@@ -57,32 +58,30 @@ export class RemoteContext implements StepContext {
 	}
 
 	progress(fraction: number, message?: string, units?: Parameters<StepContext['progress']>[2]): void {
-		const said = message === undefined ? undefined : String(message)
-		const counted = units && { current: Number(units.current), total: Number(units.total), unit: String(units.unit) }
-		this.#report({ kind: 'progress', fraction: Number(fraction), message: said, units: counted })
+		this.#report({ kind: 'progress', ...parseProgress({ fraction, message, units }) })
 	}
 
-	output(delta: string, { channel = 'text', level }: Parameters<StepContext['output']>[1] & { level?: string } = {}): void {
-		this.#report({ kind: 'output', delta: String(delta), channel, level: level === undefined ? undefined : String(level) })
+	output(delta: string, options?: Parameters<StepContext['output']>[1]): void {
+		this.#report({ kind: 'output', ...parseOutput({ ...options, delta }) })
 	}
 
 	/** Copies the content at once, so that the agent may reuse its buffer. */
-	artifact(name: string, content: Uint8Array | string, media_type: string): Promise<Artifact> {
+	async artifact(name: string, content: Uint8Array | string, media_type: string): Promise<Artifact> {
+		parseArtifact({ name, content, media_type })
 		const bytes = typeof content === 'string' ? Buffer.from(content) : new Uint8Array(content)
 		if (bytes.byteLength > MAX_ARTIFACT_BYTES) {
 			const message = `The artifact ${name} has ${bytes.byteLength} bytes; the limit is ${MAX_ARTIFACT_BYTES}. Split it.`
-			return Promise.reject(agentError('too_large', message))
+			throw agentError('too_large', message)
 		}
 		return new Promise((resolve, reject) => {
 			this.#lastId += 1
-			this.#reports.push({ kind: 'artifact', id: this.#lastId, name: String(name), bytes, media_type: String(media_type) })
+			this.#reports.push({ kind: 'artifact', id: this.#lastId, name, bytes, media_type })
 			this.#artifacts.set(this.#lastId, { resolve, reject })
 		})
 	}
 
 	usage(used: Parameters<StepContext['usage']>[0]): void {
-		const numbers = Object.entries(used).map(([name, amount]) => [name, Number(amount)])
-		this.#report({ kind: 'usage', used: Object.fromEntries(numbers) })
+		this.#report({ kind: 'usage', used: Object.fromEntries(parseUsage(used)) })
 	}
 
 	drained(): Promise<void> {

@@ -4,8 +4,8 @@ import type { Report } from './reports.js'
 import { Reports } from './reports.js'
 
 const BATCH_SIZE = 256 * 1024
-const output = (delta: string, channel: 'text' | 'log' = 'text'): Report => ({ kind: 'output', delta, channel, level: undefined })
-const progress = (fraction: number): Report => ({ kind: 'progress', fraction, message: undefined, units: undefined })
+const output = (delta: string, channel: 'text' | 'log' = 'text'): Report => ({ kind: 'output', delta, channel })
+const progress = (fraction: number): Report => ({ kind: 'progress', fraction, message: '' })
 const artifact = (size: number): Report => ({
 	kind: 'artifact',
 	id: 1,

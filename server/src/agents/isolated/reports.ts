@@ -7,10 +7,10 @@ export type Report =
 	| {
 			readonly kind: 'progress'
 			readonly fraction: number
-			readonly message: string | undefined
-			readonly units: Units | undefined
+			readonly message: string
+			readonly units?: Units | undefined
 	  }
-	| { readonly kind: 'output'; readonly delta: string; readonly channel: OutputChannel; readonly level: string | undefined }
+	| { readonly kind: 'output'; readonly delta: string; readonly channel: OutputChannel; readonly level?: string | undefined }
 	| { readonly kind: 'usage'; readonly used: Usage }
 	| ArtifactReport
 
@@ -143,7 +143,7 @@ function measure(report: Report): number {
 		case 'artifact':
 			return REPORT_SIZE + report.bytes.byteLength
 		case 'progress':
-			return REPORT_SIZE + (report.message?.length ?? 0)
+			return REPORT_SIZE + report.message.length
 		case 'usage':
 			return REPORT_SIZE * (1 + Object.keys(report.used).length)
 		default:

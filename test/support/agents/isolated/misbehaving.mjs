@@ -15,6 +15,8 @@ const ACTIONS = {
 		return new Promise(() => {})
 	},
 	return_nothing: () => {},
+	use_null: (context) => context.usage(null),
+	say_five: (context) => context.output(5),
 	return_cycle: () => {
 		const data = {}
 		data.data = data
