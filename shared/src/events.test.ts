@@ -28,6 +28,21 @@ describe('eventInput', () => {
 	})
 })
 
+describe('the output of a step', () => {
+	const parse = (data: object) => eventInput.safeParse({ event_type: 'step_output', step_id: 'a', data })
+
+	it.each([{ delta: 'x' }, { delta: '' }, { value: { n: 1 } }, { value: null }])(
+		'is taken with one of delta and value: %j',
+		(data) => {
+			expect(parse(data).success).toBe(true)
+		},
+	)
+
+	it.each([{}, { level: 'info' }, { delta: 'x', value: 1 }])('is refused with both or neither: %j', (data) => {
+		expect(parse(data).error?.issues).toMatchObject([{ path: ['data'], message: expect.stringContaining('either delta') }])
+	})
+})
+
 describe('toUtcMillis', () => {
 	it.each([
 		['2026-01-02T03:04:05.678901Z', '2026-01-02T03:04:05.678Z'],

@@ -127,7 +127,7 @@ export const eventData = {
 	step_output: z.looseObject({
 		channel: outputChannel.default('text'),
 		delta: freeText.optional().describe('text to append; excludes `value`'),
-		value: json.optional(),
+		value: json.optional().describe('excludes `delta`; an event as published has one of them'),
 		index: count.optional().describe('0-based per attempt and channel'),
 		level: freeText.optional(),
 	}),
@@ -319,6 +319,13 @@ export const storedTypes: readonly StoredType[] = stored.map(({ event_type, mean
 /** The server fills in absent fields and refuses fields that only it may set. */
 export const eventInput = z
 	.discriminatedUnion('event_type', inputs)
+	.superRefine((event, context) => {
+		if (event.event_type !== 'step_output') return
+		const { delta, value } = event.data
+		if ((delta === undefined) === (value === undefined)) {
+			context.addIssue({ code: 'custom', path: ['data'], message: 'needs either delta, to append text, or value, and not both' })
+		}
+	})
 	.register(eventInputTypes, { id: 'EventInput', doc: 'An event as a producer sends it; the server fills in absent fields.' })
 
 /** An event as the log stores it: without `seq` and `cursor`, which are assigned on append. */

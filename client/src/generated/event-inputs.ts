@@ -270,6 +270,7 @@ export interface StepOutputEventInput extends EventInputEnvelope {
 		readonly channel?: OutputChannel | undefined
 		/** text to append; excludes `value` */
 		readonly delta?: string | undefined
+		/** excludes `delta`; an event as published has one of them */
 		readonly value?: Json | undefined
 		/** 0-based per attempt and channel */
 		readonly index?: number | undefined

@@ -160,6 +160,7 @@ export interface StepOutputData {
 	readonly channel: OutputChannel
 	/** text to append; excludes `value` */
 	readonly delta?: string | undefined
+	/** excludes `delta`; an event as published has one of them */
 	readonly value?: Json | undefined
 	/** 0-based per attempt and channel */
 	readonly index?: number | undefined
