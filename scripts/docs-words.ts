@@ -250,10 +250,31 @@ export const LIMITS: readonly Limit[] = [
 	},
 	{
 		what: 'one line of an archive',
-		file: 'server/src/api/archives.ts',
+		file: 'server/src/api/archive-reader.ts',
 		name: 'MAX_LINE_BYTES',
 		unit: 'bytes',
 		beyond: REFUSED,
+	},
+	{
+		what: 'one event of an archive',
+		file: 'server/src/api/archive-reader.ts',
+		name: 'MAX_EVENT_BYTES',
+		unit: 'bytes',
+		beyond: REFUSED,
+	},
+	{
+		what: 'archive of an import (`import_bytes` in the limits file)',
+		file: 'server/src/ops/limits.ts',
+		name: 'import_bytes',
+		unit: 'bytes',
+		beyond: REFUSED,
+	},
+	{
+		what: 'imports of a tenant at one time',
+		file: 'server/src/api/archives.ts',
+		name: 'MAX_IMPORTS',
+		unit: 'import',
+		beyond: '`rate_limited`',
 	},
 	{
 		what: 'one artifact',

@@ -68,7 +68,8 @@ export async function openPlans({ url, data, tenant }: PlanLocation, { make = fa
 	const directory = data || DEFAULT_DATA
 	const server = await findServer(directory)
 	if (server !== null) return connectTo(server.url, server.token, tenant)
-	const kept = await openKeptPlans(directory, { make: make && Boolean(data), tenant })
+	const anyMode = process.env.PLANSTREAM_DATA_MODE === 'any'
+	const kept = await openKeptPlans(directory, { make: make && Boolean(data), tenant, anyMode })
 	if (kept !== null) return kept
 	if (!data && tenant === undefined) return new ServedPlans(DEFAULT_URL, readToken())
 	throw new UsageError(`${directory} holds no plans. Give the data directory of a server with --data, or its address with --url.`)
@@ -135,7 +136,10 @@ class ServedPlans implements Plans {
 	#request(method: string, path: string): ClientRequest {
 		const request = this.#url.startsWith('https:') ? httpsRequest : httpRequest
 		const headers = this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }
-		return request(new URL(path, this.#url), { method, headers })
+		// A server may be mounted below a path.
+		const url = new URL(this.#url)
+		url.pathname = url.pathname.replace(/\/+$/, '') + path
+		return request(url, { method, headers })
 	}
 }
 

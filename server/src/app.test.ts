@@ -23,6 +23,7 @@ async function startApp(ready: () => Promise<unknown> = () => Promise.resolve())
 			onProblem: (message) => void planstream.problems.push(message),
 		},
 		artifacts: planstream.artifacts,
+		archiving: planstream.archiving,
 		authority: LOCAL_AUTHENTICATOR,
 		limits: CONNECTION_LIMITS,
 		bodies: { timeoutMs: () => 30_000, clock: () => performance.now(), schedule: processSchedule },

@@ -6,7 +6,7 @@ import { TRPCError } from '@trpc/server'
 import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import { compress } from 'hono/compress'
 import { METHOD_NAME_ALL } from 'hono/router'
-import { archives } from './api/archives.js'
+import { type ArchivesOptions, archives } from './api/archives.js'
 import { ARTIFACT_PATH, artifactRoutes } from './api/artifacts.js'
 import { answerOptions, originGuard } from './api/cors.js'
 import { DESCRIPTION_PATHS, type DocsAccess, descriptions } from './api/descriptions.js'
@@ -31,6 +31,8 @@ import { createUpgradeRouter, type UpgradeRouter } from './transports/websocket/
 export interface AppOptions {
 	readonly services: Services
 	readonly artifacts: Artifacts
+	/** Keys, folder and limits of exports and imports. */
+	readonly archiving: Pick<ArchivesOptions, 'keys' | 'directory' | 'limits'>
 	readonly authority: Authenticator
 	/** Counts those who have no key. @defaultValue null, on a server without keys */
 	readonly anonymous?: AnonymousClients | null
@@ -69,6 +71,7 @@ type Routes = Hono<Env>
 export function createApp({
 	services,
 	artifacts,
+	archiving,
 	authority,
 	anonymous = null,
 	docs = 'public',
@@ -89,7 +92,12 @@ export function createApp({
 	guarded.use(identify(authority, anonymous))
 	guarded.route(
 		'/',
-		archives({ ...transport, artifacts, restore: (principal, archive) => services.executor.restore(principal, archive) }),
+		archives({
+			...transport,
+			...archiving,
+			artifacts,
+			restore: (principal, archive) => services.executor.restore(principal, archive),
+		}),
 	)
 	if (docs === 'key') guarded.route('/', descriptions())
 	guarded.get('/', (context) => {

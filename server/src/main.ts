@@ -114,6 +114,8 @@ async function startWithSettings(settings: Settings, agents: readonly Agent[]): 
 			trustedProxies: settings.PLANSTREAM_TRUSTED_PROXIES,
 			allowOldNode: settings.PLANSTREAM_OLD_NODE,
 			store: { kind: 'sqlite', directory: settings.PLANSTREAM_DATA },
+			anyDataMode: settings.PLANSTREAM_DATA_MODE === 'any',
+			archiveTrust: settings.PLANSTREAM_ARCHIVE_TRUST,
 			agents,
 			corpusRoots: settings.PLANSTREAM_CORPUS_ROOTS,
 			scripted: settings.PLANSTREAM_SCRIPTED,

@@ -12,8 +12,9 @@ import {
 } from '@planstream/shared'
 import { listInput } from '@planstream/shared/schemas'
 import * as z from 'zod'
-import { readArchive } from './api/archives.js'
+import { readArchive } from './api/archive-reader.js'
 import { listPlans, readFold } from './api/reads.js'
+import { ArchiveKeys } from './auth/archive-keys.js'
 import { tenant as tenantName } from './auth/keys.js'
 import { SERVER_FILE } from './embed/data-directory.js'
 import { Hub } from './hub/hub.js'
@@ -24,6 +25,7 @@ import { DATABASE_FILE } from './log/sqlite/schema.js'
 import { isAlive } from './ops/processes.js'
 import { Artifacts } from './plans/artifacts.js'
 import { clearPlan, deletePlan } from './plans/remove.js'
+import { StagedFiles, sweepStagedFiles } from './plans/staged-files.js'
 
 /** Time limit for a server on this machine to answer a health check. */
 const ANSWER_MS = 5000
@@ -87,6 +89,8 @@ export interface KeptPlansOptions {
 	readonly make: boolean
 	/** Tenant of the plans. @defaultValue the tenant of a server without keys */
 	readonly tenant?: string | undefined
+	/** Whether the key of exports may have any owner and mode. @defaultValue false */
+	readonly anyMode?: boolean | undefined
 }
 
 /**
@@ -95,19 +99,31 @@ export interface KeptPlansOptions {
  * @throws PlanstreamError `storage_unavailable` when a server has it open or it cannot be read, `bad_request` for an invalid
  * tenant
  */
-export async function openKeptPlans(directory: string, { make, tenant }: KeptPlansOptions): Promise<KeptPlans | null> {
+export async function openKeptPlans(directory: string, { make, tenant, anyMode }: KeptPlansOptions): Promise<KeptPlans | null> {
 	const principal = { ...LOCAL_PRINCIPAL, tenant: assertTenant(tenant) }
 	if (!make && !existsSync(path.join(directory, DATABASE_FILE))) return null
 	const log = await openLog({ kind: 'sqlite', directory })
 	const artifacts = new Artifacts(directory).of(principal.tenant)
 	const hub = new Hub({ log, clock: Date.now, onProblem: () => undefined })
+	await sweepStagedFiles(directory)
+	const keys = new ArchiveKeys({ directory, anyMode })
+	const open = async (artifact_id: string) => (await artifacts.open(artifact_id))?.content ?? null
+	const exportPlan = async function* (plan_id: string): AsyncGenerator<string, void, void> {
+		yield* hub.archive(principal, plan_id, { open, key: await keys.own() })
+	}
 	return {
 		list: (input) => listPlans(hub, principal, listInput.parse(input)),
 		get: async (plan_id) => (await readFold(hub, principal, plan_id)).state,
 		verify: (plan_id) => verifyPlan(log, { tenant: principal.tenant, plan_id }),
-		export: (plan_id) =>
-			hub.archive(principal, plan_id, async (artifact_id) => (await artifacts.open(artifact_id))?.content ?? null),
-		import: async (lines) => hub.restore(principal, await readArchive(lines, artifacts)),
+		export: (plan_id) => exportPlan(plan_id),
+		import: async (lines) => {
+			await using files = new StagedFiles(directory, artifacts)
+			const trust = (key: string) => keys.trust(key)
+			return await hub.restore(
+				principal,
+				await readArchive(lines, { tenant: principal.tenant, files, trust, allowUnsigned: true }),
+			)
+		},
 		clear: (plan_id) => clearPlan(hub, principal, plan_id),
 		delete: (plan_id) => deletePlan(hub, principal, plan_id),
 		[Symbol.asyncDispose]: () => log.close(),

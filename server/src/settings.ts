@@ -3,6 +3,7 @@ import { PlanstreamError } from '@planstream/shared'
 import * as z from 'zod'
 import { isBaseUrl } from './agents/openai-compatible/openai-compatible-agent.js'
 import { DOCS_ACCESS } from './api/descriptions.js'
+import { isArchiveKey } from './auth/archive-keys.js'
 import { isLoopback, LOOPBACK_HOSTS } from './auth/authenticator.js'
 import { isNetwork } from './connections/anonymous.js'
 import { LOG_LEVELS } from './ops/logger.js'
@@ -45,6 +46,11 @@ const variables = z.object({
 	PLANSTREAM_DATA: z.string().default('.planstream'),
 	PLANSTREAM_DATA_MODE: z
 		.enum(['any'], { error: 'must be any to take a data directory of any owner and mode, or absent' })
+		.optional(),
+	PLANSTREAM_ARCHIVE_TRUST: z
+		.string()
+		.transform((text) => text.split(',').map((key) => key.trim()))
+		.refine((keys) => keys.every(isArchiveKey), 'must be what `planstream keys archive` prints, with commas between')
 		.optional(),
 	PLANSTREAM_CORPUS_ROOTS: z
 		.string()

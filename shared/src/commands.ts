@@ -292,7 +292,13 @@ export const verifyOutput = z
 	.register(answerTypes, { id: 'VerifyOutput', doc: 'The result of checking the stored events of a plan.' })
 
 /** The answer to an import. */
-export const importOutput = z.object({ plan_id: planId, events: count, head_seq: count, cursor: z.string() })
+export const importOutput = z.object({
+	plan_id: planId,
+	events: count,
+	head_seq: count,
+	cursor: z.string(),
+	signed: z.boolean().describe('whether a trusted key has signed the archive'),
+})
 
 export const clearOutput = z
 	.object({

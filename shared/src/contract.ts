@@ -37,7 +37,8 @@ import { controlFrame } from './frames.js'
 import { planState } from './plans.js'
 
 export type ProcedureKind = 'query' | 'mutation' | 'subscription'
-export const SCOPES = ['plans:read', 'plans:write', 'events:publish', 'admin'] as const
+/** Each scope allows its own calls only. `operator` concerns the server and no call of a tenant. */
+export const SCOPES = ['plans:read', 'plans:write', 'events:publish', 'admin', 'operator'] as const
 export type Scope = (typeof SCOPES)[number]
 
 /** One row of the contract: everything that transports, generators and documents need to know about a procedure. */

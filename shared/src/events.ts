@@ -3,6 +3,7 @@ import { EVENT_TYPES, type EventType } from './event-types.js'
 import { COMMAND_ID_PREFIX, EVENT_ID_PATTERN } from './ids.js'
 import { json, jsonObject, type Wire } from './json.js'
 import {
+	actor,
 	agentName,
 	artifact,
 	check,
@@ -59,10 +60,6 @@ export const eventTypes = new TypeGroup('events.ts', 'output', {
 export const eventInputTypes = new TypeGroup('event-inputs.ts', 'input', {
 	envelopes: { EventInputEnvelope: { of: 'EventInput', doc: 'The fields of every event of a producer.' } },
 })
-
-export const actor = z
-	.strictObject({ type: z.enum(['user', 'agent', 'system', 'api_key']), id: z.string().max(255) })
-	.register(eventTypes, { id: 'Actor', doc: 'The cause of an event; set by the server, never by a producer.' })
 
 /** A string that only the size of its event bounds; `text` has a bound of its own. */
 const freeText = z.string()
@@ -335,7 +332,6 @@ export const planEvent = z
 	.discriminatedUnion('event_type', events)
 	.register(eventTypes, { id: 'PlanEvent', doc: 'An event as every transport delivers it; `event_type` names its type.' })
 
-export type Actor = Wire<z.output<typeof actor>>
 export type CommandMark = Wire<z.output<typeof command>>
 /** An event as a producer may write it. */
 export type EventInput = z.input<typeof eventInput>

@@ -75,6 +75,18 @@ export const artifact = z
 export const OUTPUT_CHANNELS = ['text', 'log', 'data'] as const
 export const outputChannel = z.enum(OUTPUT_CHANNELS)
 
+export const actor = z
+	.strictObject({ type: z.enum(['user', 'agent', 'system', 'api_key']), id: z.string().max(255) })
+	.register(planTypes, { id: 'Actor', doc: 'The cause of an event; set by the server, never by a producer.' })
+
+export const planOrigin = z
+	.strictObject({
+		imported_by: actor,
+		imported_at: z.iso.datetime(),
+		signed: z.boolean().describe('whether a key that the server trusts had signed the archive'),
+	})
+	.register(planTypes, { id: 'PlanOrigin', doc: 'The import that brought a plan to this server.' })
+
 export const review = z
 	.object({
 		review_id: z.string(),
@@ -226,6 +238,7 @@ export const planState = z
 		quality_score: fraction.nullable(),
 		progress: fraction.describe('completed and skipped steps, as a fraction of all'),
 		steps: z.array(stepState),
+		origin: planOrigin.optional().describe('in states from the server, if the plan was imported'),
 	})
 	.register(planTypes, { id: 'PlanState', doc: 'The state of a plan after its events up to `seq`.' })
 
@@ -243,11 +256,14 @@ export const planSummary = z
 		started_at: z.string().nullable(),
 		finished_at: z.string().nullable(),
 		updated_at: z.string(),
+		origin: planOrigin.optional().describe('if the plan was imported'),
 	})
 	.register(planTypes, { id: 'PlanSummary', doc: 'One entry in the list of plans.' })
 
 export type Failure = Wire<z.output<typeof failure>>
 export type Usage = Wire<z.output<typeof usage>>
+export type Actor = Wire<z.output<typeof actor>>
+export type PlanOrigin = Wire<z.output<typeof planOrigin>>
 export type Check = Wire<z.output<typeof check>>
 export type Artifact = Wire<z.output<typeof artifact>>
 export type OutputChannel = (typeof OUTPUT_CHANNELS)[number]

@@ -152,8 +152,10 @@ async function importCommand(file: string, { json = false, ...place }: PlanLocat
 	return EXIT.done
 }
 
-function formatReceipt({ plan_id, events, head_seq }: ImportOutput): string {
-	return `${toOneLine(plan_id)}  ${events} events up to number ${head_seq}`
+/** Servers of before do not say whether an archive was signed. */
+function formatReceipt({ plan_id, events, head_seq, signed }: ImportOutput): string {
+	const trust = signed === false ? '  not signed by a trusted key' : ''
+	return `${toOneLine(plan_id)}  ${events} events up to number ${head_seq}${trust}`
 }
 
 async function* listPlanIds(plans: Plans, plan_ids: readonly string[]): AsyncGenerator<string, void, void> {

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander'
+import { DEFAULT_DATA } from '../connection.js'
 import { EXIT, type ExitCode } from '../exit.js'
 import { note, writeLine } from '../output.js'
 
@@ -10,13 +11,22 @@ export function addKeyCommands(planstream: Command, exit: (code: ExitCode) => vo
 		.command('create')
 		.description('create a key, print it once and add its hash to the key file')
 		.requiredOption('--tenant <name>', 'tenant whose plans the key can access')
-		.requiredOption('--scopes <list>', 'comma-separated scopes: plans:read, plans:write, events:publish, admin', (text) =>
-			text.split(','),
+		.requiredOption(
+			'--scopes <list>',
+			'comma-separated scopes: plans:read, plans:write, events:publish, admin, operator',
+			(text) => text.split(','),
 		)
 		.option('--id <name>', 'id of the key in events and logs (default: random)')
 		.option('--expires-at <time>', 'expiry time, such as 2030-01-31T00:00:00Z')
 		.addOption(file())
 		.action(async (options: CreateKeyOptions) => exit(await createKeyCommand(options)))
+	keys
+		.command('archive')
+		.description(
+			'print the public key that signs the exports of a data directory, for PLANSTREAM_ARCHIVE_TRUST of another server',
+		)
+		.addOption(new Option('--data <directory>', `data directory (default: ${DEFAULT_DATA})`).env('PLANSTREAM_DATA'))
+		.action(async ({ data }: { readonly data?: string }) => exit(await printArchiveKeyCommand(data || DEFAULT_DATA)))
 	keys
 		.command('revoke')
 		.description('remove a key from the key file')
@@ -51,5 +61,12 @@ async function revokeKeyCommand(id: string, { file }: KeysOptions): Promise<Exit
 	const { revokeKey } = await import('@planstream/server')
 	await revokeKey(file, id)
 	note(`The key ${id} is revoked. A server that uses the file closes its connections within a second.`)
+	return EXIT.done
+}
+
+/** `planstream keys archive`: prints a public key, which is made if there is none. */
+async function printArchiveKeyCommand(directory: string): Promise<ExitCode> {
+	const { readArchiveKeyId } = await import('@planstream/server')
+	await writeLine(await readArchiveKeyId(directory, process.env.PLANSTREAM_DATA_MODE === 'any'))
 	return EXIT.done
 }

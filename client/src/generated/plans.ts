@@ -47,6 +47,20 @@ export interface Artifact {
 	readonly bytes: number
 }
 
+/** The cause of an event; set by the server, never by a producer. */
+export interface Actor {
+	readonly type: 'user' | 'agent' | 'system' | 'api_key'
+	readonly id: string
+}
+
+/** The import that brought a plan to this server. */
+export interface PlanOrigin {
+	readonly imported_by: Actor
+	readonly imported_at: string
+	/** whether a key that the server trusts had signed the archive */
+	readonly signed: boolean
+}
+
 /** A question to a person that a step waits for. */
 export interface Review {
 	readonly review_id: string
@@ -170,6 +184,8 @@ export interface PlanState {
 	/** completed and skipped steps, as a fraction of all */
 	readonly progress: number
 	readonly steps: ReadonlyArray<StepState>
+	/** in states from the server, if the plan was imported */
+	readonly origin?: PlanOrigin | undefined
 }
 
 /** One entry in the list of plans. */
@@ -187,4 +203,6 @@ export interface PlanSummary {
 	readonly started_at: string | null
 	readonly finished_at: string | null
 	readonly updated_at: string
+	/** if the plan was imported */
+	readonly origin?: PlanOrigin | undefined
 }

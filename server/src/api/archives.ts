@@ -1,170 +1,25 @@
 import { Readable } from 'node:stream'
-import { type ImportOutput, type PlanEvent, PlanstreamError } from '@planstream/shared'
-import {
-	type ArchiveHead,
-	archiveEnd,
-	archiveFile,
-	archiveHead,
-	archivePiece,
-	archiveRecord,
-	archiveRoutes,
-} from '@planstream/shared/schemas'
+import { type ImportOutput, PlanstreamError } from '@planstream/shared'
+import { archiveRoutes } from '@planstream/shared/schemas'
 import { Hono, type Context as HonoContext } from 'hono'
-import type * as z from 'zod'
-import type { Archive, ArchivedRecord } from '../hub/archive.js'
+import type { ArchiveKeys } from '../auth/archive-keys.js'
+import type { Archive } from '../hub/archive.js'
 import type { Hub } from '../hub/hub.js'
 import type { Principal } from '../hub/principal.js'
-import { describeIssue } from '../ops/issues.js'
-import { MAX_JSON_DEPTH } from '../ops/json.js'
-import type { Artifacts, TenantArtifacts } from '../plans/artifacts.js'
-import { checkJson } from './input.js'
+import type { Limits } from '../ops/limits.js'
+import type { Artifacts } from '../plans/artifacts.js'
+import { StagedFiles } from '../plans/staged-files.js'
+import { createSizeError, locate, readArchive } from './archive-reader.js'
 import { assertScope, type Context } from './procedure.js'
 import { type GetBody, toHonoPath } from './rest.js'
-
-/**
- * Limit of one line of an archive. The first line is the largest: it holds the snapshot that replaces trimmed events. See
- * PROTOCOL.md section 7.
- */
-const MAX_LINE_BYTES = 128 * 1024 * 1024
-/** An event holds values of clients and agents at most 8 levels further down than they were sent: in `event.data.spec.steps[0].input`. */
-const MAX_LINE_DEPTH = MAX_JSON_DEPTH + 8
-
-/**
- * Reads an archive as it arrives, line by line.
- *
- * @param files - stores each file of the archive as soon as it was read
- * @throws PlanstreamError `bad_request` with the number of the bad `line`, `too_large`
- */
-export async function readArchive(bytes: AsyncIterable<Uint8Array>, files: Pick<TenantArtifacts, 'take'>): Promise<Archive> {
-	const lines = readLines(bytes)
-	const first = await lines.next()
-	if (first.done === true) throw new PlanstreamError('bad_request', 'The archive is empty. Send the lines of an export.')
-	return { head: parseFields<ArchiveHead>(archiveHead, first.value), records: readRecords(lines, files) }
-}
-
-async function* readRecords(
-	lines: AsyncGenerator<Line>,
-	artifacts: Pick<TenantArtifacts, 'take'>,
-): AsyncGenerator<ArchivedRecord, void, void> {
-	let events = 0
-	let files = 0
-	let next = await lines.next()
-	async function* content(): AsyncGenerator<Uint8Array, void, void> {
-		for (next = await lines.next(); next.done !== true && hasField(next.value, 'base64'); next = await lines.next())
-			yield Buffer.from(parseFields(archivePiece, next.value).base64, 'base64')
-	}
-	while (next.done !== true) {
-		const line: Line = next.value
-		if (hasField(line, 'end')) {
-			await assertEnd(parseFields(archiveEnd, line), { events, files }, lines)
-			return
-		}
-		if (hasField(line, 'file')) {
-			await artifacts.take(parseFields(archiveFile, line).file, content())
-			files += 1
-			continue
-		}
-		const { seq, fingerprint, sent_digest } = parseFields(archiveRecord, line)
-		const { event } = line.value as { readonly event: Omit<PlanEvent, 'seq' | 'cursor'> }
-		events += 1
-		yield { seq, fingerprint, sent_digest, event, text: JSON.stringify(event) }
-		next = await lines.next()
-	}
-	throw new PlanstreamError(
-		'bad_request',
-		`The archive ends after ${events} events without its last line. Export the plan again.`,
-	)
-}
-
-function hasField({ value }: Line, field: string): boolean {
-	return typeof value === 'object' && value !== null && field in value
-}
-
-async function assertEnd(
-	end: z.output<typeof archiveEnd>,
-	held: { readonly events: number; readonly files: number },
-	lines: AsyncGenerator<Line>,
-): Promise<void> {
-	for (const kind of ['events', 'files'] as const) {
-		if (end[kind] === held[kind]) continue
-		const message = `The archive contains ${held[kind]} ${kind}, but its last line counts ${end[kind]}. Export the plan again.`
-		throw new PlanstreamError('bad_request', message)
-	}
-	const more = await lines.next()
-	if (more.done === true) return
-	throw new PlanstreamError(
-		'bad_request',
-		`Line ${more.value.number} comes after the end of the archive. Import one plan at a time.`,
-		{
-			line: more.value.number,
-		},
-	)
-}
-
-interface Line {
-	readonly number: number
-	readonly value: unknown
-}
-
-async function* readLines(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Line, void, void> {
-	let number = 0
-	for await (const text of splitLines(bytes)) {
-		number += 1
-		if (text.length > 0) yield { number, value: parseLine(text, number) }
-	}
-}
-
-async function* splitLines(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer, void, void> {
-	let waiting: Uint8Array[] = []
-	let size = 0
-	for await (const chunk of bytes) {
-		let from = 0
-		for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, from)) {
-			yield Buffer.concat([...waiting, chunk.subarray(from, end)])
-			waiting = []
-			size = 0
-			from = end + 1
-		}
-		waiting.push(chunk.subarray(from))
-		size += chunk.length - from
-		if (size > MAX_LINE_BYTES) {
-			throw new PlanstreamError(
-				'too_large',
-				`A line of the archive is longer than ${MAX_LINE_BYTES} bytes. Send the lines of an export unchanged.`,
-				{
-					limit: MAX_LINE_BYTES,
-				},
-			)
-		}
-	}
-	if (size > 0) yield Buffer.concat(waiting)
-}
-
-const NEWLINE = 10
-const decoder = new TextDecoder('utf-8', { fatal: true })
-
-function parseLine(bytes: Buffer, line: number): unknown {
-	try {
-		const value: unknown = JSON.parse(decoder.decode(bytes))
-		checkJson(value, { depth: MAX_LINE_DEPTH })
-		return value
-	} catch (cause) {
-		const why = cause instanceof Error ? cause.message.slice(0, 200) : ''
-		throw new PlanstreamError('bad_request', `Line ${line} of the archive cannot be read: ${why}`, { line }, { cause })
-	}
-}
-
-function parseFields<Value>(schema: z.ZodType<Value>, { number, value }: Line): Value {
-	const parsed = schema.safeParse(value)
-	if (parsed.success) return parsed.data
-	const [issue] = parsed.error.issues
-	const what = issue === undefined ? '' : describeIssue(issue, value)
-	throw new PlanstreamError('bad_request', `Line ${number} of the archive is not a line of an export: ${what}`, { line: number })
-}
 
 export interface ArchivesOptions {
 	readonly hub: Hub
 	readonly artifacts: Artifacts
+	readonly keys: ArchiveKeys
+	/** Data directory, which holds the files of imports under way. */
+	readonly directory: string
+	readonly limits: Limits
 	/** Creates the plan from the archive and continues it. */
 	readonly restore: (principal: Principal, archive: Archive) => Promise<ImportOutput>
 	readonly getContext: (context: HonoContext) => Context
@@ -172,16 +27,15 @@ export interface ArchivesOptions {
 }
 
 /** Exports and imports plans as lines of JSON. */
-export function archives({ hub, artifacts, restore, getContext, getBody }: ArchivesOptions): Hono {
+export function archives({ hub, artifacts, keys, getContext, getBody, ...options }: ArchivesOptions): Hono {
 	const app = new Hono({ strict: false })
+	const turns = new ImportTurns()
 	app.get(toHonoPath(archiveRoutes.export.rest.path), async (context) => {
 		const { principal } = getContext(context)
 		assertScope(principal, archiveRoutes.export.scope, 'An export')
-		const lines = hub.archive(
-			principal,
-			context.req.param('plan_id') ?? '',
-			async (artifact_id) => (await artifacts.of(principal.tenant).open(artifact_id))?.content ?? null,
-		)
+		const files = artifacts.of(principal.tenant)
+		const open = async (artifact_id: string) => (await files.open(artifact_id))?.content ?? null
+		const lines = hub.archive(principal, context.req.param('plan_id') ?? '', { open, key: await keys.own() })
 		const first = await lines.next()
 		const headers = { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' }
 		if (context.req.method === 'HEAD') return context.body(null, 200, headers)
@@ -191,10 +45,60 @@ export function archives({ hub, artifacts, restore, getContext, getBody }: Archi
 	app.post(toHonoPath(archiveRoutes.import.rest.path), async (context) => {
 		const { principal } = getContext(context)
 		assertScope(principal, archiveRoutes.import.scope, 'An import')
-		const archive = await readArchive(getBody(context).readChunks(), artifacts.of(principal.tenant))
-		return context.json(await restore(principal, archive), archiveRoutes.import.rest.status, { 'cache-control': 'no-store' })
+		const { tenant, scopes } = principal
+		const maxBytes = options.limits.forTenant(tenant).import_bytes
+		if (Number(context.req.header('content-length')) > maxBytes) throw locate(createSizeError(maxBytes), 1)
+		using _turn = turns.take(tenant)
+		await using files = new StagedFiles(options.directory, artifacts.of(tenant))
+		const trust = (key: string) => keys.trust(key)
+		const terms = { tenant, files, trust, allowUnsigned: scopes.has('operator'), maxBytes }
+		const body = breakAtError(getBody(context).readChunks())
+		const archive = await readArchive(body, terms)
+		const imported = await options.restore(principal, archive).catch((error: unknown) => {
+			throw locate(error, 1)
+		})
+		return context.json(imported, archiveRoutes.import.rest.status, { 'cache-control': 'no-store' })
 	})
 	return app
+}
+
+/** Time after which an import may be sent again while another one runs. */
+const RETRY_MS = 1000
+
+/** Imports of a tenant at one time: one takes the log and the disk as fast as they can. */
+const MAX_IMPORTS = 1
+
+/** Counts the imports of each tenant that are under way. */
+class ImportTurns {
+	readonly #counts = new Map<string, number>()
+
+	/** @throws PlanstreamError `rate_limited` */
+	take(tenant: string): Disposable {
+		const count = this.#counts.get(tenant) ?? 0
+		if (count >= MAX_IMPORTS) {
+			const message = 'Another import of this tenant is under way. Send this one again when it is over.'
+			throw new PlanstreamError('rate_limited', message, { limit: 'imports', retry_after_ms: RETRY_MS })
+		}
+		this.#counts.set(tenant, count + 1)
+		return { [Symbol.dispose]: () => this.#leave(tenant) }
+	}
+
+	#leave(tenant: string): void {
+		const count = this.#counts.get(tenant) ?? 0
+		if (count > 1) this.#counts.set(tenant, count - 1)
+		else this.#counts.delete(tenant)
+	}
+}
+
+/** Reports a connection that was cut as a fault of the request: it is not a failure of this server. */
+async function* breakAtError(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
+	try {
+		yield* body
+	} catch (cause) {
+		if (cause instanceof PlanstreamError) throw cause
+		const message = 'The connection was closed before the whole archive arrived. Send it again.'
+		throw new PlanstreamError('bad_request', message, {}, { cause })
+	}
 }
 
 /** Puts back the first item, which was awaited so that a failure could still become an error response. */

@@ -31,7 +31,10 @@ export const otherPaths: Readonly<Record<string, Readonly<Record<string, Part>>>
 			summary: archiveRoutes.export.summary,
 			security: [{ key: [archiveRoutes.export.scope] }, {}],
 			parameters: [id('plan_id')],
-			responses: { 200: text('A line about the plan, then a line for each event.', LINES), default: refused },
+			responses: {
+				200: text('A line about the plan, a line for each event, its files, an end and a signature.', LINES),
+				default: refused,
+			},
 		},
 	},
 	[archiveRoutes.import.rest.path]: {

@@ -1,6 +1,7 @@
 import { chmod, lstat, readdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { PlanstreamError } from '@planstream/shared'
+import { ARCHIVE_KEY_FILE } from '../auth/archive-keys.js'
 import { DATABASE_FILE } from '../log/sqlite/schema.js'
 import { SERVER_FILE } from './data-directory.js'
 
@@ -48,7 +49,7 @@ async function closeToOthers(directory: string): Promise<void> {
 }
 
 async function assertNoLinks(directory: string): Promise<void> {
-	for (const name of [DATABASE_FILE, `${DATABASE_FILE}-wal`, 'artifacts', SERVER_FILE]) {
+	for (const name of [DATABASE_FILE, `${DATABASE_FILE}-wal`, 'artifacts', ARCHIVE_KEY_FILE, SERVER_FILE]) {
 		const found = await lstat(path.join(directory, name)).catch(() => null)
 		if (found?.isSymbolicLink() !== true) continue
 		const message = `${name} in the data directory ${directory} is a link. Put the file or folder itself there.`

@@ -60,6 +60,18 @@ export interface PlanstreamOptions extends AccessOptions {
 	 * @defaultValue none; clients with a private address then share the limits of all together
 	 */
 	readonly trustedProxies?: readonly string[] | undefined
+	/**
+	 * Public keys of other servers, as `planstream keys archive` prints them: their exports are imported like those of this server.
+	 *
+	 * @defaultValue none
+	 */
+	readonly archiveTrust?: readonly string[] | undefined
+	/**
+	 * Whether the key of exports may have any owner and mode, for a data directory on a volume that has none.
+	 *
+	 * @defaultValue false
+	 */
+	readonly anyDataMode?: boolean | undefined
 	/** Limits on how long plans are kept. */
 	readonly retention?: RetentionLimits
 	/** @defaultValue warnings and errors, on standard error */

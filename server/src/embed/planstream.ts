@@ -6,6 +6,7 @@ import type { Hono } from 'hono'
 import { authenticateHostCalls, type OnProblem } from '../api/procedure.js'
 import { type AppRouter, createRouter, type Services } from '../api/router.js'
 import { type App, type AppBindings, createApp } from '../app.js'
+import { ArchiveKeys, assertArchiveTrust } from '../auth/archive-keys.js'
 import { AnonymousClients, ClientAddresses, isNetwork } from '../connections/anonymous.js'
 import { AnswerBudget } from '../connections/answer-budget.js'
 import { CONNECTION_LIMITS, Connections } from '../connections/connections.js'
@@ -21,6 +22,7 @@ import { createLogger } from '../ops/logger.js'
 import type { Agent } from '../plans/agent.js'
 import { Artifacts } from '../plans/artifacts.js'
 import { Executor } from '../plans/executor.js'
+import { sweepStagedFiles } from '../plans/staged-files.js'
 import { InProcessQueue } from '../plans/step-queue.js'
 import { type AccessControl, openAccess, readAccessKeys } from './access.js'
 import { assertAgents, listAgents } from './agents.js'
@@ -80,12 +82,16 @@ export async function openPlanstream(
 	const onProblem: OnProblem = (message, error, facts) => logger.error({ err: error, ...facts }, message)
 	const limits = openLimits(options.limits, onProblem)
 	const keys = await readAccessKeys(options)
+	assertArchiveTrust(options.archiveTrust)
 	const health = new Health()
 	const warn = (message: string): void => logger.warn(message)
 	reportNode(nodeVersion, health, warn)
 	const log = await openLog(options.store, health)
 	if (log.dropped !== null) logger.error(log.dropped, describeDropped(log.dropped))
 	const directory = await openDataDirectory(options.store)
+	await sweepStagedFiles(directory.path).catch((error: unknown) =>
+		onProblem('Files of unfinished imports cannot be removed.', asPlanstreamError(error)),
+	)
 	const access = openAccess(options, {
 		keys,
 		resolveToken,
@@ -94,7 +100,8 @@ export async function openPlanstream(
 		warn,
 	})
 	const anonymous = openAnonymous(options, limits, (message) => logger.info(message))
-	return new OpenPlanstream(options, { log, health, directory, access, limits, anonymous, onProblem })
+	const archiveKeys = new ArchiveKeys({ directory: directory.path, trusted: options.archiveTrust, anyMode: options.anyDataMode })
+	return new OpenPlanstream(options, { log, health, directory, access, archiveKeys, limits, anonymous, onProblem })
 }
 
 /** Resources opened before the parts are assembled. */
@@ -103,6 +110,7 @@ interface Opened {
 	readonly health: Health
 	readonly directory: DataDirectory
 	readonly access: AccessControl
+	readonly archiveKeys: ArchiveKeys
 	readonly limits: OpenLimits
 	/** null on a server without keys. */
 	readonly anonymous: AnonymousClients | null
@@ -211,6 +219,7 @@ export class OpenPlanstream implements Planstream {
 		this.#inner = createApp({
 			services,
 			artifacts,
+			archiving: { keys: opened.archiveKeys, directory: directory.path, limits: opened.limits.limits },
 			authority: access.authenticator,
 			anonymous,
 			docs: options.docs ?? 'public',

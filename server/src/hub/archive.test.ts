@@ -3,7 +3,8 @@ import type { EventInput } from '@planstream/shared'
 import { eventInput } from '@planstream/shared/schemas'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { readArchive } from '../api/archives.js'
+import { exportPlan, importPlan, KEY, NO_FILES, removeSignature, splitText } from '#test/support/plans/archives.js'
+import { readArchive } from '../api/archive-reader.js'
 import type { EventLog } from '../log/event-log.js'
 import { openLog } from '../log/open.js'
 import { archivePlan } from './archive.js'
@@ -12,8 +13,6 @@ import { LOCAL_PRINCIPAL } from './principal.js'
 import { verifyPlan } from './verify.js'
 
 const PLAN = { tenant: 'default', plan_id: 'p' }
-const noFile = () => Promise.resolve(null)
-const NO_FILES = { take: () => Promise.reject(new Error('there are none')) }
 const NOW = Date.parse('2026-05-05T00:00:00.000Z')
 
 async function openHub(): Promise<{ log: EventLog; hub: Hub }> {
@@ -33,26 +32,11 @@ const error = (event_id: string, message = event_id): EventInput => ({
 })
 const stepDone: EventInput = { event_type: 'step_completed', step_id: 's', data: { data: { text: 'x'.repeat(5000) } } }
 
-async function archiveOf(hub: Hub, plan_id = 'p'): Promise<string> {
-	let text = ''
-	for await (const line of hub.archive(LOCAL_PRINCIPAL, plan_id, noFile)) text += line
-	return text
-}
-
-/** Splits the text into pieces of this many bytes. */
-async function* pieces(text: string, size = 1000): AsyncGenerator<Uint8Array> {
-	const bytes = Buffer.from(text)
-	for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size)
-}
-
 const parsed = (text: string): unknown[] =>
 	text
 		.trimEnd()
 		.split('\n')
 		.map((line) => JSON.parse(line))
-
-const restore = async (hub: Hub, text: string, size?: number) =>
-	hub.restore(LOCAL_PRINCIPAL, await readArchive(pieces(text, size), NO_FILES))
 
 describe('an archive', () => {
 	it('restores the same plan elsewhere except for its epoch', async () => {
@@ -63,23 +47,25 @@ describe('an archive', () => {
 				await publish(from.hub, 'p', stepDone, ...messages.map((message, index) => error(`e${index}`, message)))
 				await from.hub.trim(PLAN, Math.min(cut, messages.length + 2))
 				const to = await openHub()
-				const text = await archiveOf(from.hub)
-				const imported = await restore(to.hub, text, size)
+				const text = await exportPlan(from.hub)
+				const imported = await importPlan(to.hub, text, { size })
 				const [before, after] = [await from.log.head(PLAN), await to.log.head(PLAN)]
 				expect(imported).toMatchObject({
 					plan_id: 'p',
 					head_seq: before?.head_seq,
 					cursor: expect.stringContaining(`${after?.epoch}.`),
 				})
-				const summary = { ...before?.summary, updated_at: new Date(NOW).toISOString() }
+				const imported_at = new Date(NOW).toISOString()
+				const origin = { imported_by: LOCAL_PRINCIPAL.actor, imported_at, signed: true }
+				const summary = { ...before?.summary, updated_at: imported_at, origin }
 				expect(after).toEqual({ ...before, epoch: after?.epoch, summary })
 				expect(after?.epoch).not.toBe(before?.epoch)
 				const records = async (log: EventLog) => (await log.records(PLAN, 0, 100))?.records
 				expect(await records(to.log)).toEqual(await records(from.log))
 				const { cursor, ...state } = (await to.hub.state(LOCAL_PRINCIPAL, 'p')) ?? { cursor: '' }
-				expect({ ...state, cursor: imported.cursor }).toEqual({ ...(await from.hub.state(LOCAL_PRINCIPAL, 'p')), cursor })
+				expect({ ...state, cursor: imported.cursor }).toEqual({ ...(await from.hub.state(LOCAL_PRINCIPAL, 'p')), cursor, origin })
 				expect(await to.hub.resultAt(PLAN, 1)).toEqual({ text: 'x'.repeat(5000) })
-				expect(parsed(await archiveOf(to.hub))).toEqual(parsed(text))
+				expect(parsed(await exportPlan(to.hub))).toEqual(parsed(text))
 				expect(await verifyPlan(to.log, PLAN)).toMatchObject({ ok: true, fault: null })
 			}),
 			{ numRuns: 40 },
@@ -89,7 +75,7 @@ describe('an archive', () => {
 	it('continues where the plan was: recognises known events and appends the next', async () => {
 		const [from, to] = [await openHub(), await openHub()]
 		await publish(from.hub, 'p', error('a'), error('b'))
-		await restore(to.hub, await archiveOf(from.hub))
+		await importPlan(to.hub, await exportPlan(from.hub))
 		expect((await publish(to.hub, 'p', error('b'))).results).toEqual([{ event_id: 'b', seq: 2, duplicate: true }])
 		expect((await publish(to.hub, 'p', error('c'))).results).toEqual([{ event_id: 'c', seq: 3, duplicate: false }])
 	})
@@ -98,7 +84,7 @@ describe('an archive', () => {
 		const { log, hub } = await openHub()
 		await publish(hub, 'p', error('a'))
 		const head = await log.head(PLAN)
-		await expect(restore(hub, await archiveOf(hub))).rejects.toMatchObject({ code: 'conflict', facts: { plan_id: 'p' } })
+		await expect(importPlan(hub, await exportPlan(hub))).rejects.toMatchObject({ code: 'conflict', facts: { plan_id: 'p' } })
 		expect(await log.head(PLAN)).toEqual(head)
 	})
 
@@ -106,12 +92,12 @@ describe('an archive', () => {
 		const [from, to] = [await openHub(), await openHub()]
 		const many = Array.from({ length: 3000 }, (_, index) => error(`e${index}`))
 		await publish(from.hub, 'p', ...many)
-		expect(await restore(to.hub, await archiveOf(from.hub))).toMatchObject({ events: 3000, head_seq: 3000 })
+		expect(await importPlan(to.hub, await exportPlan(from.hub))).toMatchObject({ events: 3000, head_seq: 3000 })
 	})
 
 	it('rejects an unknown plan', async () => {
 		const { hub } = await openHub()
-		await expect(archiveOf(hub)).rejects.toMatchObject({ code: 'not_found' })
+		await expect(exportPlan(hub)).rejects.toMatchObject({ code: 'not_found' })
 	})
 })
 
@@ -142,33 +128,33 @@ describe('an invalid archive', () => {
 	])('is rejected and leaves nothing behind when it %s', async (what, change, says) => {
 		const [from, to] = [await openHub(), await openHub()]
 		await publish(from.hub, 'p', error('a'), error('b'), error('c'))
-		const text = change(await archiveOf(from.hub))
+		const text = change(removeSignature(await exportPlan(from.hub)))
 		const bytes =
 			what === 'is not UTF-8'
 				? (async function* () {
 						yield Buffer.from(text.replace('"p"', '"\xff"'), 'latin1')
 					})()
-				: pieces(text)
+				: splitText(text)
 		const refused = readArchive(bytes, NO_FILES).then((archive) => to.hub.restore(LOCAL_PRINCIPAL, archive))
 		await expect(refused).rejects.toMatchObject({ code: 'bad_request', message: expect.stringContaining(says) })
 		expect(await to.log.head(PLAN)).toBeNull()
-		expect(await restore(to.hub, await archiveOf(from.hub))).toMatchObject({ events: 3 })
+		expect(await importPlan(to.hub, await exportPlan(from.hub))).toMatchObject({ events: 3 })
 	})
 
 	it('is rejected when its snapshot was changed or belongs to another plan', async () => {
 		const [from, to] = [await openHub(), await openHub()]
 		for (const plan_id of ['p', 'q']) await publish(from.hub, plan_id, error('a'), error('b'))
 		for (const plan_id of ['p', 'q']) await from.hub.trim({ ...PLAN, plan_id }, 2)
-		const [text, other] = [await archiveOf(from.hub), await archiveOf(from.hub, 'q')]
+		const [text, other] = [await exportPlan(from.hub), await exportPlan(from.hub, 'q')]
 		const baseOf = (archive: string) => /"base":"(?:[^"\\]|\\.)*"/.exec(archive)?.[0] ?? ''
 		const changed = text.replace('\\"status\\":\\"pending\\"', '\\"status\\":\\"running\\"')
 		expect(changed).not.toBe(text)
-		await expect(restore(to.hub, changed)).rejects.toMatchObject({
+		await expect(importPlan(to.hub, changed)).rejects.toMatchObject({
 			code: 'bad_request',
 			message: expect.stringContaining('was changed'),
 		})
 		const swapped = text.replace(baseOf(text), () => baseOf(other))
-		await expect(restore(to.hub, swapped)).rejects.toMatchObject({
+		await expect(importPlan(to.hub, swapped)).rejects.toMatchObject({
 			code: 'bad_request',
 			message: expect.stringContaining('another plan'),
 		})
@@ -240,7 +226,7 @@ describe('the files of an archive', () => {
 		const { hub, log } = await openHub()
 		await publish(hub, 'p', stepDone)
 		const file = Readable.from(pieces.map((piece) => Buffer.from(piece)))
-		const lines = archivePlan(log, PLAN, { ids: () => Promise.resolve(['f']), open: () => Promise.resolve(file) })
+		const lines = archivePlan(log, PLAN, { ids: () => Promise.resolve(['f']), open: () => Promise.resolve(file), key: KEY })
 		return { file, lines }
 	}
 
@@ -255,6 +241,6 @@ describe('the files of an archive', () => {
 		const all: string[] = []
 		for await (const line of lines) all.push(line)
 		expect(all.slice(2, 3)).toEqual(['{"file":"f"}\n'])
-		expect(JSON.parse(all.at(-1) ?? '')).toMatchObject({ files: 1 })
+		expect(JSON.parse(all.at(-2) ?? '')).toMatchObject({ files: 1 })
 	})
 })

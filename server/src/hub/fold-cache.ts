@@ -198,14 +198,18 @@ function getPosition(fold: PlanFold | null): Position {
 /** Returns the fold before a page: the snapshot of a trimmed log, or an empty plan. */
 function foldBefore(page: Page, head: Head, plan: PlanKey): PlanFold {
 	const owner: PlanOwner = head.summary?.owner ?? 'external'
-	if (page.base === null || page.from_cursor === null) return initialFold(plan.plan_id, owner)
-	return decodeFold(page.base, plan, page.from_cursor)
+	const { base, from_cursor } = page
+	const fold = base === null || from_cursor === null ? initialFold(plan.plan_id, owner) : decodeFold(base, plan, from_cursor)
+	// No event tells of an import: it must not change the log that it copies.
+	const origin = head.summary?.origin
+	return origin === undefined ? fold : { ...fold, state: { ...fold.state, origin } }
 }
 
 /** States beyond this size come from versions without a limit; making their text would take the memory of everyone else. */
 const MAX_READABLE_BYTES = 67_108_864
 
-function refuseOversized({ plan_id, steps }: PlanState): PlanstreamError | null {
+/** Returns the refusal of a state that is too large to be read. */
+export function refuseOversized({ plan_id, steps }: PlanState): PlanstreamError | null {
 	const bytes = measureSteps(steps)
 	if (bytes <= MAX_READABLE_BYTES) return null
 	const message = `The state of plan ${plan_id} has ${bytes} bytes; at most ${MAX_READABLE_BYTES} can be read. Read its events, or delete the plan.`

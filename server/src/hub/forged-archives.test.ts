@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 import { EMPTY_FINGERPRINT, type EventInput, PlanstreamError } from '@planstream/shared'
 import { eventInput } from '@planstream/shared/schemas'
 import { describe, expect, it } from 'vitest'
+import { exportPlan, importPlan, removeSignature } from '#test/support/plans/archives.js'
 import { startPlanstream } from '#test/support/plans/test-planstream.js'
-import { readArchive } from '../api/archives.js'
 import { computeFingerprint } from '../log/append.js'
 import { openLog } from '../log/open.js'
 import { Hub } from './hub.js'
@@ -12,7 +12,6 @@ import { LOCAL_PRINCIPAL } from './principal.js'
 type Json = { [key: string]: unknown }
 
 const PLAN = { tenant: 'default', plan_id: 'p' }
-const NO_FILES = { take: () => Promise.reject(new Error('there are none')) }
 const EVENTS: readonly EventInput[] = [
 	{ event_type: 'step_started', step_id: 'a', data: { attempt: 1, name: 'A', worker_id: 'w' } },
 	{ event_type: 'step_completed', step_id: 'a', attempt: 1, data: { data: { text: 'x'.repeat(5000) } } },
@@ -31,9 +30,7 @@ async function exportLines(): Promise<Json[]> {
 	const sent = EVENTS.map((event, index) => ({ ...event, event_id: `e${index}` }))
 	await hub.publish(LOCAL_PRINCIPAL, { plan_id: 'p', events: sent.map((event) => eventInput.parse(event)), sent })
 	await hub.trim(PLAN, 4)
-	let text = ''
-	for await (const line of hub.archive(LOCAL_PRINCIPAL, 'p', () => Promise.resolve(null))) text += line
-	return text
+	return removeSignature(await exportPlan(hub))
 		.trimEnd()
 		.split('\n')
 		.map((line) => JSON.parse(line) as Json)
@@ -84,11 +81,8 @@ function forge(value: unknown, [key = '', ...rest]: readonly string[], put: unkn
 /** Imports an archive; whatever it answers, the log holds a whole plan or none. */
 async function tryImport(text: string): Promise<'taken' | PlanstreamError> {
 	const { log, hub } = await openHub()
-	const bytes = (async function* () {
-		yield Buffer.from(text)
-	})()
 	try {
-		await hub.restore(LOCAL_PRINCIPAL, await readArchive(bytes, NO_FILES))
+		await importPlan(hub, text)
 	} catch (error) {
 		expect(error).toBeInstanceOf(PlanstreamError)
 		expect(error).toMatchObject({ code: 'bad_request' })
@@ -123,8 +117,7 @@ describe('An archive with computed fingerprints', { timeout: 60_000 }, () => {
 		const state = await from.hub.state(LOCAL_PRINCIPAL, 'p')
 		expect(state?.steps.map(({ status }) => status)).toEqual(['completed', 'failed', 'skipped'])
 		await from.hub.trim(PLAN, (state?.seq ?? 0) + 1)
-		let text = ''
-		for await (const line of from.hub.archive(LOCAL_PRINCIPAL, 'p', () => Promise.resolve(null))) text += line
+		const text = await exportPlan(from.hub)
 		expect(text).toContain('"reason":"trimmed"')
 		expect(await tryImport(text)).toBe('taken')
 	})

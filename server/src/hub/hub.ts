@@ -25,7 +25,7 @@ import {
 import { SYSTEM_PLAN } from '../log/tail.js'
 import { Health } from '../ops/health.js'
 import { Limits } from '../ops/limits.js'
-import { type Archive, archivePlan, type KeptFiles, restorePlan } from './archive.js'
+import { type Archive, archivePlan, type ExportSource, restorePlan } from './archive.js'
 import { FoldCache, makeSnapshot, resultAt } from './fold-cache.js'
 import { type EventHandler, type HandlerReport, Handlers } from './handlers.js'
 import type { PlanFold } from './plan-fold.js'
@@ -266,16 +266,16 @@ export class Hub {
 		return before_seq - head.oldest_seq
 	}
 
-	/** Exports the log and the artifacts of a plan as lines of JSON. */
-	archive(principal: Principal, plan_id: string, open: KeptFiles['open']): AsyncGenerator<string, void, void> {
+	/** Exports the log and the artifacts of a plan as lines of JSON, signed with the key. */
+	archive(principal: Principal, plan_id: string, source: Omit<ExportSource, 'ids'>): AsyncGenerator<string, void, void> {
 		const plan = { tenant: principal.tenant, plan_id }
-		const ids = async () => Object.keys((await this.fold(plan))?.artifacts ?? {})
-		return archivePlan(this.#log, plan, { ids, open })
+		const ids = async (seq: number) => Object.keys((await this.#states.foldAt(plan, seq))?.artifacts ?? {})
+		return archivePlan(this.#log, plan, { ...source, ids })
 	}
 
 	/** Imports a plan that {@link Hub.archive} has exported, on this server or another. */
-	restore(principal: Principal, archive: Archive): Promise<ImportOutput> {
-		return restorePlan(this.#log, principal.tenant, archive, new Date(this.#clock()).toISOString())
+	restore({ tenant, actor }: Principal, archive: Archive): Promise<ImportOutput> {
+		return restorePlan(this.#log, archive, { tenant, actor, now: new Date(this.#clock()).toISOString() })
 	}
 
 	/** Deletes a plan. Its readers get an `end` frame, and a later plan with this id is unrelated. */

@@ -243,7 +243,18 @@ function setLease(fold: PlanFold, step_id: string, lease: StepLease): PlanFold {
 
 /** Makes the entry of the plan list for a state. */
 export function summarise(state: PlanState, updated_at: string): PlanSummary {
-	const { plan_id, owner, status, query, labels, revision, progress, created_at, started_at, finished_at } = state
+	const { plan_id, owner, status, query, labels, revision, progress, created_at, started_at, finished_at, origin } = state
 	const times = { created_at: created_at ?? updated_at, started_at, finished_at, updated_at }
-	return { plan_id, owner, status, finished: isFinished(status), query, labels, revision, progress, ...times }
+	return {
+		plan_id,
+		owner,
+		status,
+		finished: isFinished(status),
+		query,
+		labels,
+		revision,
+		progress,
+		...times,
+		...(origin && { origin }),
+	}
 }

@@ -15,5 +15,5 @@ export interface Principal {
 export const LOCAL_PRINCIPAL: Principal = {
 	tenant: DEFAULT_TENANT,
 	actor: { type: 'user', id: 'local' },
-	scopes: new Set(['plans:read', 'plans:write', 'events:publish', 'admin']),
+	scopes: new Set(['plans:read', 'plans:write', 'events:publish', 'admin', 'operator']),
 }

@@ -1,4 +1,4 @@
-import { jsonBytes, PLAN_STATUSES, type PlanSummary, PlanstreamError } from '@planstream/shared'
+import { type Json, jsonBytes, PLAN_STATUSES, type PlanSummary, PlanstreamError } from '@planstream/shared'
 import type { ListQuery, PlanPage } from './event-log.js'
 
 /** A position in the list of plans: the last plan of the previous page. */
@@ -107,7 +107,7 @@ export class ListPage {
 	add(summary: PlanSummary): void {
 		if (this.#hasMore) return
 		const listed = { ...summary, query: cutText(summary.query, MAX_LISTED_QUERY) }
-		const bytes = jsonBytes(listed)
+		const bytes = jsonBytes(listed as unknown as Json)
 		const isFull = this.#plans.length >= this.#limit || this.#bytes + bytes > MAX_LIST_BYTES
 		this.#hasMore = isFull && this.#plans.length > 0
 		if (this.#hasMore) return

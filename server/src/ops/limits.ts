@@ -13,6 +13,8 @@ const tenantDefaults = {
 	state_bytes: 8 * 1024 * 1024,
 	/** The log of one plan. */
 	plan_bytes: 1024 * 1024 * 1024,
+	/** The archive of one import. */
+	import_bytes: 1024 * 1024 * 1024,
 }
 
 /** Limits on the memory and time that connections take. */

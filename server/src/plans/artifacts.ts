@@ -54,7 +54,7 @@ export class TenantArtifacts {
 	 * @throws PlanstreamError `too_large`
 	 */
 	async put(name: string, content: Uint8Array, media_type: string): Promise<Artifact> {
-		assertSize(name, content.byteLength)
+		assertArtifactSize(name, content.byteLength)
 		const bytes = new Uint8Array(content)
 		const artifact_id = createHash('sha256').update(bytes).digest('hex')
 		const path = locateArtifact(this.#directory, artifact_id)
@@ -63,12 +63,13 @@ export class TenantArtifacts {
 	}
 
 	/**
-	 * Stores a stream of content under its known id, durably.
-	 *
-	 * @throws PlanstreamError `too_large`, `bad_request` when the content does not match the id
+	 * Moves a file of the same volume, whose content was checked against its id, to the artifacts. Replaces a stored one, which has the same
+	 * content.
 	 */
-	async take(artifact_id: string, pieces: AsyncIterable<Uint8Array>): Promise<void> {
-		await this.#write(locateArtifact(this.#directory, artifact_id), verifyDigest(artifact_id, pieces))
+	async adopt(artifact_id: string, file: string): Promise<void> {
+		const path = locateArtifact(this.#directory, artifact_id)
+		await mkdir(join(path, '..'), { recursive: true, mode: 0o700 })
+		await rename(file, path)
 	}
 
 	/** Opens the content of an artifact; null when it is gone or the id is malformed. */
@@ -79,7 +80,7 @@ export class TenantArtifacts {
 	}
 
 	/** Writes a temporary file and renames it, so that readers never see half a file. */
-	async #write(path: string, content: Uint8Array | AsyncIterable<Uint8Array>): Promise<void> {
+	async #write(path: string, content: Uint8Array): Promise<void> {
 		await mkdir(join(path, '..'), { recursive: true, mode: 0o700 })
 		const temporary = `${path}.${randomUUID()}.tmp`
 		const file = await open(temporary, 'wx', 0o600)
@@ -112,22 +113,8 @@ async function openRegular(path: string): Promise<ArtifactContent | null> {
 	return null
 }
 
-/** Passes the pieces through and throws after the last one if they do not match the id. */
-async function* verifyDigest(artifact_id: string, pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
-	const hash = createHash('sha256')
-	let bytes = 0
-	for await (const piece of pieces) {
-		bytes += piece.byteLength
-		assertSize(artifact_id, bytes)
-		hash.update(piece)
-		yield piece
-	}
-	if (hash.digest('hex') === artifact_id) return
-	const message = `The ${bytes} bytes of the artifact ${artifact_id} do not match its id. Export the plan again.`
-	throw new PlanstreamError('bad_request', message, { artifact_id })
-}
-
-function assertSize(name: string, bytes: number): void {
+/** @throws PlanstreamError `too_large` */
+export function assertArtifactSize(name: string, bytes: number): void {
 	if (bytes <= MAX_ARTIFACT_BYTES) return
 	const message = `The artifact ${name} has ${bytes} bytes; the limit is ${MAX_ARTIFACT_BYTES}. Split it.`
 	throw new PlanstreamError('too_large', message, { bytes, limit: MAX_ARTIFACT_BYTES })

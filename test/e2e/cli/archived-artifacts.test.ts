@@ -15,6 +15,8 @@ const FILE = `/api/v1/plans/p/artifacts/${ID}`
 
 const directory = createTemporaryDirectory()
 let server: RunningServer
+let signed: string[]
+/** The archive as versions before signatures made it, whose lines may be changed. */
 let lines: string[]
 
 const open = (data: string) => startServer({ port: 0, store: { kind: 'sqlite', directory: data }, scripted: true })
@@ -32,7 +34,8 @@ beforeAll(async () => {
 		steps: [{ step_id: 'one', action: 'write', agent_type: 'scripted', input }],
 	})
 	await sendRequest(server, '/api/v1/streaming/plans/p/events')
-	lines = (await exported(server)).slice(0, -1)
+	signed = (await exported(server)).slice(0, -1)
+	lines = signed.slice(0, -1).map((line) => line.replace('"planstream_archive":3', '"planstream_archive":2'))
 })
 afterAll(async () => {
 	await server[Symbol.asyncDispose]()
@@ -50,12 +53,13 @@ async function elsewhere<Result>(work: (other: RunningServer) => Promise<Result>
 }
 
 it('an export holds the files of a plan in pieces, and an import makes downloads of them', async () => {
-	expect(lines[0]).toMatch(/^\{"planstream_archive":2,/)
+	expect(signed[0]).toMatch(/^\{"planstream_archive":3,/)
+	expect(JSON.parse(signed.at(-1) ?? '')).toMatchObject({ key: expect.stringMatching(/^ed25519:/), tenant: 'default' })
 	expect(lines.filter((line) => line.startsWith('{"base64":')).length).toBeGreaterThan(2)
 	for (const line of lines) expect(line.length).toBeLessThan(TEXT.length * 2)
 	expect(JSON.parse(lines.at(-1) ?? '')).toMatchObject({ end: true, files: 1 })
 	const { status, text, files } = await elsewhere(async (other) => {
-		expect((await imported(other, lines)).status).toBe(201)
+		expect(await imported(other, signed)).toMatchObject({ status: 201, body: { signed: false } })
 		return sendRequest(other, FILE)
 	})
 	expect({ status, files }).toEqual({ status: 200, files: [ID] })
@@ -95,8 +99,8 @@ it.each<[string, (archive: string[]) => string[], RegExp]>([
 	],
 	[
 		'another form',
-		(archive) => archive.map((line) => line.replace('"planstream_archive":2', '"planstream_archive":3')),
-		/planstream_archive must be one of 1, 2, but is 3/,
+		(archive) => archive.map((line) => line.replace('"planstream_archive":2', '"planstream_archive":4')),
+		/planstream_archive must be one of 1, 2, 3, but is 4/,
 	],
 ])('an import with %s is refused and makes no plan', async (_what, change, sentence) => {
 	const { refusal, plan, files } = await elsewhere(async (other) => {
@@ -120,16 +124,11 @@ function renamed(archive: readonly string[], id: string): string[] {
 	return chained.map((line, at) => (at === 0 ? line.replace(/"fingerprint":"[^"]+"/, `"fingerprint":"${fingerprint}"`) : line))
 }
 
-it('events that were imported with the path of another file give nobody that file', async () => {
-	await elsewhere(async (other) => {
-		const id = `${'../'.repeat(32)}etc/hosts`
-		expect((await imported(other, renamed(lines, id))).status).toBe(201)
-		expect((await sendRequest(other, '/api/v1/plans/p')).text).toContain(id)
-		const { status } = await sendRequest(other, `/api/v1/plans/p/artifacts/${encodeURIComponent(id)}`)
-		const archive = await exported(other)
-		expect({ status, files: archive.filter((line) => line.startsWith('{"file"')) }).toEqual({ status: 404, files: [] })
-		return {}
-	})
+it('events with the path of another file in place of an id are refused', async () => {
+	const id = `${'../'.repeat(32)}etc/hosts`
+	const { refusal, files } = await elsewhere(async (other) => ({ refusal: await imported(other, renamed(lines, id)) }))
+	expect(refusal).toMatchObject({ status: 400, body: { detail: expect.stringContaining('which the archive does not hold') } })
+	expect(files).toEqual([])
 })
 
 it('an export of before, which has no files, is imported as it is', async () => {
@@ -140,10 +139,11 @@ it('an export of before, which has no files, is imported as it is', async () => 
 	expect(status).toBe(201)
 })
 
-it('a file that is gone is left out', async () => {
+it('a file that is gone is named as lost', async () => {
 	rmSync(path.join(directory.path, 'artifacts', 'default', ID.slice(0, 2), ID))
 	const archive = (await exported(server)).slice(0, -1)
-	expect(JSON.parse(archive.at(-1) ?? '')).toMatchObject({ end: true, files: 0 })
+	expect(archive).toContain(`${JSON.stringify({ file: ID, lost: true })}\n`)
+	expect(JSON.parse(archive.at(-2) ?? '')).toMatchObject({ end: true, files: 0 })
 	const { status } = await elsewhere((other) => imported(other, archive))
 	expect(status).toBe(201)
 })

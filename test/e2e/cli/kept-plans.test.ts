@@ -125,8 +125,9 @@ describe('planstream verify, export, import, list and show', () => {
 		expect(again).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('Plan two already exists.') })
 		const stateOf = async (url: string) => (await fetch(`${url}/api/v1/plans/two`)).json() as Promise<Record<string, unknown>>
 		const { cursor: _here, ...here } = await stateOf(server.url)
-		const { cursor: _there, ...there } = await stateOf(other.url)
+		const { cursor: _there, origin, ...there } = await stateOf(other.url)
 		expect(there).toEqual(here)
+		expect(origin).toMatchObject({ imported_by: { type: 'user', id: 'local' }, signed: false })
 		expect(await (await fetch(`${other.url}/api/v1/plans/two/result`)).json()).toEqual({
 			plan_id: 'two',
 			result: { long: 'x'.repeat(9000) },

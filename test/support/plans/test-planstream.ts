@@ -3,11 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { PlanEvent, PlanSpec } from '@planstream/shared'
 import { scriptedAgent } from '../../../server/src/agents/scripted.js'
+import { ArchiveKeys } from '../../../server/src/auth/archive-keys.js'
 import { Hub } from '../../../server/src/hub/hub.js'
 import type { EventLog } from '../../../server/src/log/event-log.js'
 import { openLog } from '../../../server/src/log/open.js'
 import { keepAliveSchedule, type Schedule } from '../../../server/src/ops/clock.js'
 import { Health } from '../../../server/src/ops/health.js'
+import { Limits } from '../../../server/src/ops/limits.js'
 import type { Agent } from '../../../server/src/plans/agent.js'
 import { Artifacts } from '../../../server/src/plans/artifacts.js'
 import { Executor } from '../../../server/src/plans/executor.js'
@@ -38,6 +40,11 @@ export class TestPlanstream implements AsyncDisposable {
 	readonly problems: string[] = []
 	readonly #directory = mkdtempSync(join(tmpdir(), 'planstream-'))
 	readonly artifacts = new Artifacts(this.#directory)
+	readonly archiving = {
+		keys: new ArchiveKeys({ directory: this.#directory }),
+		directory: this.#directory,
+		limits: new Limits(),
+	}
 
 	constructor(log: EventLog, agents: readonly Agent[], { now, schedule }: TestTime = PROCESS_TIME) {
 		const onProblem = (sentence: string) => void this.problems.push(sentence)

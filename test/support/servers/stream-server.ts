@@ -55,7 +55,7 @@ export class StreamServer implements AsyncDisposable {
 	) {
 		this.#log = log
 		this.#planstream = new TestPlanstream(log, [])
-		const { hub, executor, artifacts, problems } = this.#planstream
+		const { hub, executor, artifacts, archiving, problems } = this.#planstream
 		const draining = this.#draining.signal
 		const onProblem = (sentence: string, error?: Error) => void problems.push(`${sentence} ${error?.stack ?? ''}`)
 		this.connections = new Connections({ limit: maxConnections, draining, clock: Date.now })
@@ -64,6 +64,7 @@ export class StreamServer implements AsyncDisposable {
 		const { fetch, upgrade, routes, fanout } = createApp({
 			services: this.services,
 			artifacts,
+			archiving,
 			authority,
 			limits: { ...CONNECTION_LIMITS, ...limits },
 			bodies: { timeoutMs: () => 30_000, clock: () => performance.now(), schedule: processSchedule, ...bodies },
