@@ -17,9 +17,10 @@ export interface Scene extends AsyncDisposable {
 export async function startScene(): Promise<Scene> {
 	const directory = await mkdtemp(path.join(tmpdir(), 'planstream-walk-'))
 	const server = await startServer({ port: 0, store: { kind: 'sqlite', directory } })
-	const planstream = createPlanstream({ url: server.url, WebSocket, transport: 'websocket' })
+	const { url } = server
+	const planstream = createPlanstream({ url, WebSocket, transport: 'websocket' })
 	const post = async (events: readonly object[]): Promise<void> => {
-		const answer = await fetch(`${server.url}/api/v1/streaming/plans/${PLAN}/events`, {
+		const answer = await fetch(`${url}/api/v1/streaming/plans/${PLAN}/events`, {
 			method: 'POST',
 			headers: { 'content-type': 'application/json' },
 			body: JSON.stringify({ events }),
