@@ -54,7 +54,10 @@ function addShowCommand(planstream: Command, name: string, description: string):
 function addShowCommands(planstream: Command, exit: Exit): void {
 	addShowCommand(planstream, 'list', 'list plans, newest first')
 		.addOption(new Option('--status <status...>', 'only plans with these statuses').choices(PLAN_STATUSES))
-		.option('--label <name=value>', 'only plans with this label; may be repeated', collect)
+		.option('--label <name=value>', 'only plans with this label; may be repeated', (label, before: string[] = []) => [
+			...before,
+			label,
+		])
 		.option('--query <text>', 'only plans whose query contains this text')
 		.option('--limit <count>', 'maximum number of plans', parseWholeNumber, 100)
 		.action(async (options: ListOptions) => exit(await listCommand(options)))
@@ -120,10 +123,6 @@ function addEditCommands(planstream: Command, exit: Exit): void {
 		.option('--id <plan_id>', 'id of the new plan (default: random)')
 		.option('--no-start', 'create the plan without starting it')
 		.action(async (plan_id: string, options: CloneOptions) => exit(await cloneCommand(plan_id, options)))
-}
-
-function collect(text: string, before: readonly string[] = []): string[] {
-	return [...before, text]
 }
 
 function parseWholeNumber(text: string): number {

@@ -23,7 +23,7 @@ export async function publishCommand(plan_id: string, file: string, { url }: Pub
 		giveUpAfterMs: GIVE_UP_MS,
 		onRetry: ({ message }) => note(`Not stored yet: ${message} Trying again.`),
 	})
-	const show = process.stdout.isTTY ? countReceipts() : listReceipts()
+	const show: Receipt = process.stdout.isTTY ? countReceipts() : (stored) => writeLine(JSON.stringify(stored))
 	let stored = 0
 	try {
 		for await (const group of readEvents(openInput(file))) {
@@ -76,11 +76,6 @@ function addLocationOptions(error: unknown, accepted: readonly Accepted[], group
 }
 
 type Receipt = (stored: StoredReceipt) => Promise<void>
-
-/** Prints the receipt of each event as JSON, for programs. */
-function listReceipts(): Receipt {
-	return (stored) => writeLine(JSON.stringify(stored))
-}
 
 /** Shows a running count for people, redrawn once for all events stored together. */
 function countReceipts(): Receipt {
