@@ -149,7 +149,7 @@ export class Connections {
 
 	/** Closes all open connections at once. */
 	terminate(): void {
-		for (const connection of this.#open) connection.terminate()
+		for (const { ends } of this.#open) ends.terminate()
 	}
 
 	#leave(reason: PlanstreamError): void {
@@ -234,10 +234,6 @@ export class Connection implements Disposable, EventListenerObject {
 		this.#leaving = reason
 		for (const stream of this.#streams) stream.end(reason)
 		this.#leaveWhenIdle()
-	}
-
-	terminate(): void {
-		this.ends.terminate()
 	}
 
 	/** Records a sign of life of the peer. */

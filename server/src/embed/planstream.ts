@@ -36,7 +36,7 @@ import {
 	OpenRequests,
 	stripBasePath,
 } from './http.js'
-import type { EventHandlers, Planstream, PlanstreamOptions, ServerReport, UpgradeSource } from './options.js'
+import type { Planstream, PlanstreamOptions, ServerReport, UpgradeSource } from './options.js'
 import { Retention } from './retention.js'
 import { reportNode } from './runtime.js'
 
@@ -241,7 +241,8 @@ export class OpenPlanstream implements Planstream {
 		const fetch = (request: Request, env: AppBindings) => this.#fetch(request, env)
 		this.app = createMountableApp(fetch)
 		this.listener = createRequestListener(fetch)
-		registerHandlers(this.hub, options.handlers ?? {})
+		for (const [type, handler] of Object.entries(options.handlers ?? {}))
+			this.hub.on(type as EventType, handler as EventHandler<EventType>)
 	}
 
 	/** Resumes unfinished plans. Requests that arrive earlier wait for it. */
@@ -388,10 +389,6 @@ function createExecutor(
 		schedule: keepAliveSchedule,
 		onProblem,
 	})
-}
-
-function registerHandlers(hub: Hub, handlers: EventHandlers): void {
-	for (const [type, handler] of Object.entries(handlers)) hub.on(type as EventType, handler as EventHandler<EventType>)
 }
 
 /** Waits for a promise, at most this many milliseconds. */

@@ -55,19 +55,11 @@ function textBytes(text: string | null | undefined): number {
 	return PRINTABLE.test(text) ? text.length + 2 : Buffer.byteLength(JSON.stringify(text))
 }
 
-/** Whether an event ends an attempt, a step or a plan, which a full plan still takes so that nothing hangs. */
-export function isEnding({ event_type }: { readonly event_type: EventType }): boolean {
-	return ENDINGS.has(event_type)
-}
+/** Types that end a plan. */
+export const PLAN_ENDINGS: ReadonlySet<EventType> = new Set(['plan_completed', 'plan_failed', 'plan_cancelled'])
 
-/** Whether an event ends the plan. */
-export function isPlanEnding({ event_type }: { readonly event_type: EventType }): boolean {
-	return PLAN_ENDINGS.has(event_type)
-}
-
-const PLAN_ENDINGS: ReadonlySet<EventType> = new Set(['plan_completed', 'plan_failed', 'plan_cancelled'])
-
-const ENDINGS: ReadonlySet<EventType> = new Set([
+/** Types that end an attempt, a step or a plan, which a full plan still takes so that nothing hangs. */
+export const ENDINGS: ReadonlySet<EventType> = new Set([
 	...PLAN_ENDINGS,
 	'step_completed',
 	'step_failed',

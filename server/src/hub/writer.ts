@@ -2,6 +2,7 @@ import { hash } from 'node:crypto'
 import {
 	type Actor,
 	type CommandMark,
+	type EventType,
 	LARGE_EVENT_TYPES,
 	type ParsedEvent,
 	type PlanEvent,
@@ -13,7 +14,7 @@ import { v7 as uuidv7 } from 'uuid'
 import type { Appended, AppendOptions, EventLog, LogRecord, PlanKey } from '../log/event-log.js'
 import type { FoldCache, FoldedHead } from './fold-cache.js'
 import { foldEvent, initialFold, type PlanFold, summarise } from './plan-fold.js'
-import { carryStateSize, isEnding, isPlanEnding, measureState } from './state-size.js'
+import { carryStateSize, ENDINGS, measureState, PLAN_ENDINGS } from './state-size.js'
 
 /** Limits of the stored text of one event; see PROTOCOL.md section 7. */
 const MAX_EVENT_BYTES = 64 * 1024
@@ -306,9 +307,9 @@ function refuseOversize(
 	encoded: readonly Encoded[],
 	{ state_bytes, plan_bytes }: PlanSizes,
 ): PlanstreamError | null {
-	const events = encoded.map(({ event }) => event)
-	if (events.every(isPlanEnding)) return null
-	const allowance = events.every(isEnding) ? 1.125 : 1
+	const areAll = (types: ReadonlySet<EventType>) => encoded.every(({ event }) => types.has(event.event_type))
+	if (areAll(PLAN_ENDINGS)) return null
+	const allowance = areAll(ENDINGS) ? 1.125 : 1
 	const before = tip.fold === null ? 0 : measureState(tip.fold.state)
 	const after = next.fold === null ? 0 : measureState(next.fold.state)
 	const sizes = [

@@ -1,11 +1,4 @@
-import {
-	type Artifact,
-	type Failure,
-	type NormalisedStep,
-	type ParsedEvent,
-	PlanstreamError,
-	type Usage,
-} from '@planstream/shared'
+import { type Artifact, type Failure, type NormalisedStep, type ParsedEvent, PlanstreamError } from '@planstream/shared'
 import { MAX_ARTIFACTS } from '@planstream/shared/schemas'
 import type { Schedule } from '../ops/clock.js'
 import { type Agent, callAgent, type StepContext, type StepInput, type StepResult } from './agent.js'
@@ -176,7 +169,9 @@ export class Attempt {
 				stored.then(settled, settled)
 				return stored
 			},
-			usage: (used) => this.#use(used),
+			usage: (used) => {
+				for (const [name, amount] of parseUsage(used, this.#usage)) this.#usage.set(name, amount)
+			},
 			drained: () => this.#outbox.drain(),
 		}
 	}
@@ -200,10 +195,6 @@ export class Attempt {
 		const { step, attempt } = this.#options
 		const data = { progress: this.#progress, message, ...units }
 		this.#outbox.push({ event_type: 'step_progress', step_id: step.step_id, attempt, data })
-	}
-
-	#use(used: Usage): void {
-		for (const [name, amount] of parseUsage(used, this.#usage)) this.#usage.set(name, amount)
 	}
 
 	#measureDuration(): number {

@@ -31,15 +31,10 @@ export function encodeBody(text: string, isChunked: boolean): Buffer {
 }
 
 /**
- * Memory per reader: 2^(windowBits + 2) + 2^(memLevel + 9) bytes (zlib.net/zlib_tech.html), so 24 KiB instead of zlib's default
+ * Flushes each write, so that it can be read at the other end at once. Memory per reader: 2^(windowBits + 2) + 2^(memLevel + 9) bytes (zlib.net/zlib_tech.html), so 24 KiB instead of zlib's default
  * of 256 KiB.
  */
-const SMALL = { windowBits: 12, memLevel: 4 } as const
-
-/** Compresses a stream and flushes each write, so that it can be read at the other end at once. */
-function createGzipStream(): Gzip {
-	return createGzip({ ...SMALL, flush: constants.Z_SYNC_FLUSH })
-}
+const GZIP_OPTIONS = { windowBits: 12, memLevel: 4, flush: constants.Z_SYNC_FLUSH } as const
 
 /** Whether an `Accept-Encoding` includes gzip. */
 function acceptsGzip(header: string | undefined): boolean {
@@ -115,7 +110,7 @@ export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disp
 	/** @throws PlanstreamError `too_many_connections`, `draining` */
 	constructor({ env: { incoming, outgoing } }: SseContext, options: SseStreamOptions, peer: SsePeer, content: SseContent) {
 		const wantsGzip = options.limits.compression && acceptsGzip(incoming.headers['accept-encoding'])
-		this.#gzip = wantsGzip ? createGzipStream() : null
+		this.#gzip = wantsGzip ? createGzip(GZIP_OPTIONS) : null
 		const { socket } = incoming
 		this.transport = peer.transport
 		this.#options = options
