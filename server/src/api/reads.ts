@@ -11,7 +11,7 @@ import type { Hub } from '../hub/hub.js'
 import { findStep, getResult, type PlanFold, unknownPlan } from '../hub/plan-fold.js'
 import type { Principal } from '../hub/principal.js'
 import type { ListQuery } from '../log/event-log.js'
-import { getOwn } from '../ops/records.js'
+import { getOwn } from '../ops/json.js'
 
 /**
  * Reads the folded state of a plan.

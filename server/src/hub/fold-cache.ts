@@ -12,7 +12,7 @@ import {
 } from '@planstream/shared'
 import { type EventLog, type Head, type Page, type PlanKey, planKey } from '../log/event-log.js'
 import { LruMap } from '../log/lru.js'
-import { getOwn } from '../ops/records.js'
+import { getOwn } from '../ops/json.js'
 import { foldEvent, initialFold, type PlanFold } from './plan-fold.js'
 import { measureState, measureSteps } from './state-size.js'
 import { parseEvent } from './stream.js'

@@ -15,7 +15,7 @@ import {
 	PlanstreamError,
 	type StepState,
 } from '@planstream/shared'
-import { getOwn } from '../ops/records.js'
+import { getOwn } from '../ops/json.js'
 
 /** Bookkeeping of a step's attempts that viewers never see. */
 interface StepLease {

@@ -95,3 +95,8 @@ function isPlain(value: object): boolean {
 function isWrittenAsItIs(value: object): boolean {
 	return !('toJSON' in value) && Object.prototype.toString.call(value) === '[object Object]' && Object.keys(value).length > 0
 }
+
+/** Looks up a key from outside in a record, without inherited properties such as `constructor`. */
+export function getOwn<Value>(record: Readonly<Record<string, Value>>, key: string): Value | undefined {
+	return Object.hasOwn(record, key) ? record[key] : undefined
+}

@@ -1,6 +1,6 @@
 import { PlanstreamError, type Usage } from '@planstream/shared'
 import * as z from 'zod'
-import { getOwn } from '../../ops/records.js'
+import { getOwn } from '../../ops/json.js'
 import type { Agent, StepContext, StepUpdate } from '../../plans/agent.js'
 import { AgentError, agentError, defineAgent } from '../define-agent.js'
 import { type Sleep, sleepInRealTime } from '../scripted.js'

@@ -1,6 +1,6 @@
 import type { ParsedEvent, StepState } from '@planstream/shared'
 import { findStep, type PlanFold } from '../../hub/plan-fold.js'
-import { getOwn } from '../../ops/records.js'
+import { getOwn } from '../../ops/json.js'
 import { findDependents } from './graph.js'
 import {
 	ALLOWED_ON_PLAN,

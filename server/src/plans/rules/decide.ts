@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { indexSteps, isFree, type NormalisedPlan, type ParsedEvent, PlanstreamError, STEP_STATUSES } from '@planstream/shared'
 import { type PlanFold, unknownPlan } from '../../hub/plan-fold.js'
 import { assertRoom } from '../../hub/publish-rules.js'
-import { getOwn } from '../../ops/records.js'
+import { getOwn } from '../../ops/json.js'
 import { cancel, pause, resume, retryPlan, retryStep, skipStep, timeOut } from './control.js'
 import {
 	ALLOWED_ON_PLAN,

@@ -1,6 +1,6 @@
 import type { Check, Failure, Json, NormalisedStep, ParsedEvent, QualityPolicy, StepState } from '@planstream/shared'
 import { formatReviewId, type PlanFold } from '../../hub/plan-fold.js'
-import { getOwn } from '../../ops/records.js'
+import { getOwn } from '../../ops/json.js'
 import type { AttemptResult, DecisionContext, Input, LossReason } from './input.js'
 
 /** An agent's own assessment of its result. */

@@ -1,6 +1,6 @@
 import { type Json, type ParsedEvent, PlanstreamError, type StepState } from '@planstream/shared'
 import type { PlanFold } from '../../hub/plan-fold.js'
-import { getOwn } from '../../ops/records.js'
+import { getOwn } from '../../ops/json.js'
 import { parseEdit } from '../agent-schemas.js'
 import {
 	type AttemptResult,

@@ -9,7 +9,7 @@ import {
 	type StepStatus,
 } from '@planstream/shared'
 import { getResult, type PlanFold } from '../../hub/plan-fold.js'
-import { getOwn } from '../../ops/records.js'
+import { getOwn } from '../../ops/json.js'
 import { countRunning, type DecisionContext, foldAhead } from './input.js'
 
 /** Largest plan result that goes into the last event; a larger one refers to the events that hold its parts. */
