@@ -376,6 +376,28 @@ describe('its end', () => {
 	})
 })
 
+describe('an application whose middleware sets a header after next()', () => {
+	it.each(['/api/v1/streaming/plans/p/events', '/trpc/plans.events?input=%7B%22plan_id%22%3A%22p%22%7D'])(
+		'gets the whole stream of %s',
+		async (address) => {
+			const planstream = await embedded()
+			const app = new Hono()
+				.use('*', async (context, next) => {
+					await next()
+					context.header('x-response-time', '1 ms')
+				})
+				.route('/p', planstream.app)
+			const server = await listening(serving(app))
+			const publish = (events: readonly object[]) => post(server, '/p/api/v1/streaming/plans/p/events', { events })
+			await publish([{ event_type: 'plan_started', data: { query: 'q', total_steps: 1 } }])
+			const stream = await fetch(`${server.url}/p${address}`)
+			const text = stream.text()
+			await publish([{ event_type: 'plan_completed', data: {} }])
+			expect(await text).toContain('plan_completed')
+		},
+	)
+})
+
 describe('event handlers and agents', () => {
 	it('run outside the context of the requests that caused them', async () => {
 		const request = new AsyncLocalStorage<string>()

@@ -90,13 +90,19 @@ const LAST_EVENT_ID = [
 		name: 'last_event_id',
 		in: 'query',
 		schema: { type: 'string' },
-		description: 'The cursor of the last event seen, for who cannot set the header; wins over `after`.',
+		description: 'The cursor of the last event seen, for clients that cannot set the header; wins over `after`.',
+	},
+	{
+		name: 'lastEventId',
+		in: 'query',
+		schema: { type: 'string' },
+		description: 'The same, as polyfills of EventSource send it; wins over `last_event_id` and `after`.',
 	},
 	{
 		name: 'Last-Event-ID',
 		in: 'header',
 		schema: { type: 'string' },
-		description: 'The cursor of the last event seen, as an EventSource sends it; wins over `last_event_id` and `after`.',
+		description: 'The cursor of the last event seen, as an EventSource sends it; wins over the parameters.',
 	},
 ]
 

@@ -54,12 +54,11 @@ const ROUTE = contract['plans.events']
 /** Parameters that say how to read, not what. */
 const READ_OPTIONS = [['client_id', 'text'] as const, ['close_after_ms', 'number'] as const]
 
-/**
- * `lastEventId` is tRPC's name. Here the browser's header replaces it, or `last_event_id` for clients that cannot set headers.
- */
+/** `last_event_id` is for clients that cannot set headers; `lastEventId` is what polyfills of EventSource send instead of one. */
 const EVENTS_PARAMETERS = new Map([
 	...listQueryParameters(ROUTE.input, [...listPathFields(ROUTE), 'lastEventId']),
 	['last_event_id', 'text'] as const,
+	['lastEventId', 'text'] as const,
 	...READ_OPTIONS,
 ])
 
@@ -94,13 +93,15 @@ function parseReadOptions(client_id: unknown, close_after_ms: unknown): SseReadO
 }
 
 /**
- * Reads a subscription from a request. The header `Last-Event-ID` wins over `last_event_id`, which wins over `after`.
+ * Reads a subscription from a request. The header `Last-Event-ID` wins over `lastEventId`, that over `last_event_id`, and that over
+ * `after`.
  *
  * @throws PlanstreamError `bad_request` with the `path` of the parameter
  */
-function readSubscription({ plan_id, search, lastEventId }: SseRequest): SseSubscription {
-	const { last_event_id, client_id, close_after_ms, ...query } = readQuery(search, EVENTS_PARAMETERS)
-	const resumed = lastEventId?.slice(0, MAX_CURSOR) || checkCursor(last_event_id)
+function readSubscription({ plan_id, search, lastEventId: header }: SseRequest): SseSubscription {
+	const { last_event_id, lastEventId, client_id, close_after_ms, ...query } = readQuery(search, EVENTS_PARAMETERS)
+	const sent = header || (lastEventId as string | undefined)
+	const resumed = sent?.slice(0, MAX_CURSOR) || checkCursor(last_event_id)
 	const input = { ...query, plan_id, ...(resumed !== undefined && { lastEventId: resumed }) }
 	const parsed = ROUTE.input.safeParse(input)
 	if (parsed.success) return { input: parsed.data, reading: parseReadOptions(client_id, close_after_ms) }

@@ -100,6 +100,8 @@ export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disp
 	readonly #socket: Socket
 	readonly #queue: WriteQueue
 	readonly #content: SseContent
+	/** The response's own `end`, which is hidden from the application around this one while the stream runs. */
+	readonly #end: () => ServerResponse
 	#heartbeat: Disposable | null = null
 	#closing: Disposable | null = null
 	/** Resolves when the headers are written: a pipelined response may still hold the socket. */
@@ -115,6 +117,7 @@ export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disp
 		this.transport = peer.transport
 		this.#options = options
 		this.#response = outgoing
+		this.#end = outgoing.end
 		this.#socket = socket
 		this.#content = content
 		this.#queue = new WriteQueue(this)
@@ -182,6 +185,7 @@ export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disp
 		response.on('error', ignoreBrokenPipe)
 		response.shouldKeepAlive = false
 		response.writeHead(200, this.#gzip === null ? all : addGzipHeaders(all))
+		hideFromApplication(response)
 		this.#opened = new Promise((resolve) => {
 			const onOpened = (): void => {
 				this.#opened = null
@@ -226,7 +230,7 @@ export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disp
 		this.connection.removeStream(this.#content)
 		this.connection[Symbol.dispose]()
 		if (!this.isOpen || this.#response.destroyed) this.#gzip?.destroy()
-		else if (this.#gzip === null) this.#response.end()
+		else if (this.#gzip === null) this.#end.call(this.#response)
 		else this.#gzip.end()
 	}
 
@@ -252,7 +256,8 @@ export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disp
 		const response = this.#response
 		response.once('close', () => gzip.destroy())
 		gzip.on('pause', () => this.#options.answers.watch(this))
-		gzip.pipe(response)
+		gzip.pipe(response, { end: false })
+		gzip.once('end', () => this.#end.call(response))
 		gzip.write(block, onOpened)
 	}
 
@@ -264,6 +269,19 @@ export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disp
 			this.#scheduleHeartbeat()
 		}, limits.heartbeatMs)
 	}
+}
+
+/**
+ * Makes a response ignore a second head and end. An application whose middleware sets a header after `next()` has Hono make another
+ * response of the one that says the stream has begun, and the Node adapter would send that one, too, which ends the stream.
+ */
+function hideFromApplication(response: ServerResponse): void {
+	response.writeHead = ignoreCall
+	response.end = ignoreCall
+}
+
+function ignoreCall(this: ServerResponse): ServerResponse {
+	return this
 }
 
 /** A reader that leaves during a write is not a failure: `close` follows and ends its stream. */
