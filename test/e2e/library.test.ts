@@ -89,6 +89,26 @@ describe('mounted in a Hono application', () => {
 		},
 	)
 
+	it('refuses an upgrade for none of those attached to a server', async () => {
+		const [one, other] = [await embedded(), await embedded()]
+		const server = createServer((_request, response) => response.end('mine'))
+		one.attachWebSockets(server, { path: '/one' })
+		other.attachWebSockets(server, { path: '/other' })
+		const { url } = await listening(server)
+		const headers = { connection: 'upgrade', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==', 'sec-websocket-version': '13' }
+		const ask = (path: string, upgrade: string) => sendRequest({ url }, path, { headers: { ...headers, upgrade } })
+		expect(await ask('/nowhere', 'websocket')).toMatchObject({ status: 404 })
+		expect(await ask('/other/nowhere', 'websocket')).toMatchObject({ status: 404 })
+		expect((await ask('/nowhere', 'h2c')).text).toBe('mine')
+		for (const path of ['/one', '/other']) {
+			await using wire = await new TrpcSocketClient({ url }, `${path}/trpc`).open()
+			wire.send({ id: 1, method: 'query', params: { path: 'plans.list' } })
+			expect((await wire.next()).result).toBeDefined()
+		}
+		await one.close()
+		expect(await ask('/nowhere', 'websocket')).toMatchObject({ status: 404 })
+	})
+
 	it('leaves upgrades that are not its own to the application', async () => {
 		const planstream = await embedded()
 		const server = serving(new Hono().route('/planstream', planstream.app))

@@ -91,7 +91,7 @@ export interface ServerReport {
 }
 
 /** The part of an HTTP server that handles upgrades. */
-export type UpgradeSource = Pick<EventEmitter, 'on' | 'off' | 'emit' | 'listenerCount'>
+export type UpgradeSource = Pick<EventEmitter, 'on' | 'off' | 'emit' | 'listeners'>
 
 /** A Planstream embedded in an application. Disposing it shuts it down gracefully. */
 export interface Planstream extends AsyncDisposable {

@@ -28,17 +28,11 @@ import { type AccessControl, openAccess, readAccessKeys } from './access.js'
 import { assertAgents, listAgents } from './agents.js'
 import { type DataDirectory, openDataDirectory } from './data-directory.js'
 import { HealthEvents, StoreWatch } from './health.js'
-import {
-	createMountableApp,
-	createRequestListener,
-	ignoreUpgrade,
-	isWebSocketUpgrade,
-	OpenRequests,
-	stripBasePath,
-} from './http.js'
+import { createMountableApp, createRequestListener, OpenRequests, stripBasePath } from './http.js'
 import type { Planstream, PlanstreamOptions, ServerReport, UpgradeSource } from './options.js'
 import { Retention } from './retention.js'
 import { reportNode } from './runtime.js'
+import { attachUpgrades } from './upgrades.js'
 
 /** Time limit of a graceful shutdown; whatever is still open after it is cut. */
 const STOP_MS = 10_000
@@ -255,28 +249,20 @@ export class OpenPlanstream implements Planstream {
 
 	attachWebSockets(server: UpgradeSource, { path: base = '' }: { readonly path?: string } = {}): void {
 		const mounted = base.replace(/\/+$/, '')
-		const take = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
-			const isAlone = server.listenerCount('upgrade') === 1
-			if (isAlone && !isWebSocketUpgrade(request)) {
-				ignoreUpgrade(server, request, socket, head)
-				return
-			}
+		const isBelow = (url: string): boolean => url.startsWith(`${mounted}/`)
+		const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
 			const { url = '/' } = request
-			const isBelow = url.startsWith(`${mounted}/`)
-			const address = isBelow ? stripBasePath(url, mounted) : url
-			const isOwn = isBelow && this.#inner.isWebSocket(address)
-			if (!isOwn && !isAlone) return
-			request.url = address
+			if (isBelow(url)) request.url = stripBasePath(url, mounted)
 			const cut = (): void => void socket.destroy()
 			socket.on('error', cut)
-			const upgrade = (): void => {
+			const proceed = (): void => {
 				socket.off('error', cut)
 				this.#inner.upgrade(request, socket, head)
 			}
-			this.#recovered.then(upgrade).catch(cut)
+			this.#recovered.then(proceed).catch(cut)
 		}
-		server.on('upgrade', take)
-		this.#attached.push(() => server.off('upgrade', take))
+		const owns = (url: string): boolean => isBelow(url) && this.#inner.isWebSocket(stripBasePath(url, mounted))
+		this.#attached.push(attachUpgrades(server, { owns, upgrade }))
 	}
 
 	report(): ServerReport {

@@ -31,6 +31,12 @@ test('the welcome says who is connected and how often there is a sign of life', 
 	})
 })
 
+test('an address may name the plan of the server itself', async () => {
+	await using server = await StreamServer.start()
+	await using client = await connectPlainSocket(server.url, 'c?plan_id=system')
+	expect(await client.next()).toMatchObject({ frame: 'ready', plan_id: 'system' })
+})
+
 test('plans in the address are subscribed to at once, and each ends by itself', async () => {
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED, COMPLETED])

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { ERRORS, type Json, type ParsedSubscribeInput, PlanstreamError, SYSTEM_PLAN_ID } from '@planstream/shared'
-import { type ClientMessage, clientMessage, planInput } from '@planstream/shared/schemas'
+import { type ClientMessage, clientMessage, contract } from '@planstream/shared/schemas'
 import { v7 as uuidv7 } from 'uuid'
 import { toTypedError } from '../../api/errors.js'
 import { checkJson, parseJson, readClientId, toReadRequest } from '../../api/input.js'
@@ -26,6 +26,8 @@ export const WEBSOCKET_PATH = '/api/v1/streaming/ws/{client_id}'
 
 const ACTIONS = clientMessage.options.map(({ shape }) => shape.action.value)
 const NOT_JSON = 'The frame is not JSON. Send one JSON object per frame, such as {"action":"subscribe","plan_id":"plan_123"}.'
+/** Also the plan `system`, as in a message that subscribes. */
+const readable = contract['plans.events'].input.pick({ plan_id: true })
 const PARAMETERS: QueryParameters = new Map([['plan_id', 'texts']])
 
 interface WebSocketAddress {
@@ -44,7 +46,7 @@ function readAddress(url: string): WebSocketAddress {
 	const client_id = readClientId(decodePath(pathname.split('/').at(-1) ?? ''))
 	const { plan_id = [] } = readQuery(search, PARAMETERS) as { plan_id?: string[] }
 	const plan_ids = [...new Set(plan_id)].map((given) => {
-		const parsed = planInput.safeParse({ plan_id: given })
+		const parsed = readable.safeParse({ plan_id: given })
 		if (parsed.success) return parsed.data.plan_id
 		throw toTypedError(parsed.error, { input: { plan_id: given } })
 	})
