@@ -23,8 +23,13 @@ export function readToken(): string | undefined {
 
 /** @throws UsageError */
 export function assertUrl(url: string): string {
-	if (URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)) return url
-	throw new UsageError(`Invalid server address "${url}". Use one such as ${DEFAULT_URL}.`)
+	if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
+		throw new UsageError(`Invalid server address "${url}". Use one such as ${DEFAULT_URL}.`)
+	}
+	const { username, password, search, hash } = new URL(url)
+	if (username + password + search + hash === '') return url
+	const advice = `Use one such as ${DEFAULT_URL}, and set a key in PLANSTREAM_TOKEN.`
+	throw new UsageError(`The server address has a user, a query or a fragment, which is not sent. ${advice}`)
 }
 
 /**

@@ -1,4 +1,5 @@
 import { PlanstreamError } from '@planstream/shared'
+import { dropQuery } from './http.js'
 import { type Backoff, type Clock, DEFAULT_BACKOFF, limitDelays, systemClock } from './timing.js'
 import { TokenSource } from './token.js'
 import type { TransportName } from './transports/transport.js'
@@ -6,7 +7,7 @@ import type { WebSocketConstructor } from './transports/trpc-socket.js'
 
 /** The options of a client. Only `url` is required. */
 export interface PlanstreamOptions {
-	/** Address of the server, `http:` or `https:`. In a browser it may be relative to the page. */
+	/** Address of the server, `http:` or `https:`, without user, query or fragment. In a browser it may be relative to the page. */
 	readonly url: string | URL
 	/**
 	 * The token, or a function that returns one. The function runs for each connection and each call, so an expiring token is replaced in
@@ -107,11 +108,19 @@ export function assertAmount(path: string, value: number): void {
 }
 
 function parseUrl(given: string | URL): URL {
-	const page = typeof location === 'undefined' ? undefined : location.href
+	const page = typeof location === 'undefined' ? undefined : dropQuery(location.href)
 	if (!URL.canParse(given, page)) throw createUrlError(given)
 	const url = new URL(given, page)
 	if (url.protocol !== 'http:' && url.protocol !== 'https:') throw createUrlError(given)
+	if (url.username !== '' || url.password !== '') throw createPartError('a user name or password', 'Pass a key as `token`.')
+	if (url.search !== '') throw createPartError('a query', 'Remove what follows "?".')
+	if (url.hash !== '') throw createPartError('a fragment', 'Remove what follows "#".')
 	return url
+}
+
+/** Makes the error for a part that no request would carry. The address stays out of it, because that part may be a secret. */
+function createPartError(part: string, advice: string): PlanstreamError {
+	return new PlanstreamError('bad_request', `url has ${part}, which is not sent. ${advice}`, { path: 'url' })
 }
 
 function createUrlError(given: string | URL): PlanstreamError {

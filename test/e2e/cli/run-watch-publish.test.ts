@@ -70,6 +70,8 @@ describe('planstream run', () => {
 		[['nowhere.json'], 'nowhere.json does not exist. Give the path of a file, or - for standard input.'],
 		[['-'], 'Standard input is not JSON'],
 		[['-', '--url', 'here'], 'Invalid server address "here"'],
+		[['-', '--url', 'http://user:secret@127.0.0.1:3000'], 'The server address has a user, a query or a fragment'],
+		[['-', '--url', 'http://127.0.0.1:3000/?token=secret'], 'The server address has a user, a query or a fragment'],
 		[['-', '--colour'], "unknown option '--colour'"],
 	])('exits with 2 for %j and says what is wrong', async (args, sentence) => {
 		const { code, stdout, stderr } = await new CliProcess(['run', ...args], env)
@@ -77,6 +79,7 @@ describe('planstream run', () => {
 			.end()
 		expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
 		expect(stderr).toContain(sentence)
+		expect(stderr).not.toContain('secret')
 	})
 
 	it('exits with 2 for a plan the server refuses, with the path', async () => {
