@@ -5,6 +5,7 @@ import { makeAsyncDisposable } from './disposal.js'
 import type { PlanState } from './generated/plans.js'
 import { bindProcedures, type Procedures, STREAMS } from './generated/procedures.js'
 import { addRetries, buildAddress, createHttpCalls } from './http.js'
+import { assertInput } from './input.js'
 import { type PlanstreamOptions, readSettings, type Settings } from './options.js'
 import { createPublisher, type Publisher, type PublisherOptions } from './publisher/publisher.js'
 import { ItemReader, PlanReader } from './stream-reader.js'
@@ -136,12 +137,14 @@ export function createPlanstream(options: PlanstreamOptions): Planstream {
 	const ports: SubscriptionPorts = {
 		...settings,
 		transports,
+		address: settings.url.href,
 		provenAfterMs: settings.heartbeatMs,
 		mayRenew: (error): error is Error => settings.token?.mayRenew(error) ?? false,
 		report: (subscription, activity) => monitor.report(subscription, activity),
 	}
 	const open: Opening = (target) => {
 		scope.assertOpen()
+		assertInput(target.route.path, target.input)
 		return makeCloseable((left) => new Subscription(target, ports).items(scope, left))
 	}
 	const call = createHttpCalls({ ...settings, scope })

@@ -6,6 +6,7 @@ import { makeAsyncDisposable } from '../disposal.js'
 import { bindEventHelpers, type EventHelpers } from '../generated/event-helpers.js'
 import type { EventInput } from '../generated/event-inputs.js'
 import type { RetryPorts } from '../http.js'
+import { assertId } from '../input.js'
 import { assertAmount } from '../options.js'
 import type { Lifetime } from '../timing.js'
 import type { Calling } from '../types.js'
@@ -66,9 +67,10 @@ export interface PublisherPorts extends RetryPorts {
 	readonly makeId: () => string
 }
 
-/** @throws PlanstreamError `bad_request` for an invalid `giveUpAfterMs` */
+/** @throws PlanstreamError `bad_request` for an invalid `plan_id` or `giveUpAfterMs` */
 export function createPublisher(plan_id: string, options: PublisherOptions, ports: PublisherPorts): Publisher {
 	const { giveUpAfterMs = null, onRetry = () => {} } = options
+	assertId('plan_id', plan_id)
 	if (giveUpAfterMs !== null) assertAmount('giveUpAfterMs', giveUpAfterMs)
 	const sender = new BatchSender(plan_id, { giveUpAfterMs, onRetry: (failure) => notify(onRetry, failure) }, ports)
 	const queue = new PublishQueue(sender, ports)

@@ -1,6 +1,7 @@
 import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
 import type { PublishOutput } from '../generated/answers.js'
 import type { EventInput } from '../generated/event-inputs.js'
+import { assertId } from '../input.js'
 import type { Clock, Lifetime } from '../timing.js'
 import type { BatchSender } from './batch-sender.js'
 import { Outbox, type Outgoing, type OutgoingEvent } from './outbox.js'
@@ -120,6 +121,7 @@ export class PublishQueue {
 
 	/** Copies the event, so that every attempt sends the same bytes. */
 	#createEntry(given: EventInput): Entry {
+		assertEventIds(given)
 		const text = serialize({ ...given, event_id: given.event_id ?? this.#ports.makeId() })
 		let resolve: Entry['resolve'] = () => {}
 		let reject: Entry['reject'] = () => {}
@@ -189,6 +191,12 @@ export class PublishQueue {
 			refuse(createNotSentError(error))
 		}
 	}
+}
+
+/** @throws PlanstreamError `bad_request` for a malformed id; an event of a step needs its `step_id` */
+function assertEventIds(event: EventInput): void {
+	if (event.event_id !== undefined) assertId('event_id', event.event_id)
+	if (event.step_id != null || /^step_/.test(event.event_type)) assertId('step_id', event.step_id)
 }
 
 function serialize(event: OutgoingEvent): string {
