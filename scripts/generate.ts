@@ -5,13 +5,14 @@ import { ContractError } from '@planstream/shared/schemas'
 import { emitEventHelpers } from './generate/emit-event-helpers.js'
 import { emitTypes, type SourceFile } from './generate/emit-file.js'
 import { emitProcedures } from './generate/emit-procedures.js'
+import { emitShapes } from './generate/emit-shapes.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const SDK = 'client/src/generated'
 const BIOME = 'node_modules/@biomejs/biome/bin/biome'
 
 try {
-	const sources = [...emitTypes(), emitProcedures(), emitEventHelpers()].map(format)
+	const sources = [...emitTypes(), emitShapes(), emitProcedures(), emitEventHelpers()].map(format)
 	const files = new Map(sources.map(({ name, text }) => [`${SDK}/${name}`, text]))
 	if (process.argv.includes('--check')) check(files)
 	else write(files)

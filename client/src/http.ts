@@ -1,5 +1,8 @@
 import { type ErrorFacts, PlanstreamError } from '@planstream/shared'
-import { readResponseError, readRetryAfterMs } from './problem.js'
+import { parseAnswer } from './answers.js'
+import { discardBody, readText } from './body.js'
+import { assertInput } from './input.js'
+import { ForeignAnswer, readResponseError, readRetryAfterMs } from './problem.js'
 import { awaitUnlessAborted, type Backoff, type Clock, drawBackoffDelay, type Lifetime, linkController, pause } from './timing.js'
 import { authorize, type TokenSource } from './token.js'
 import type { Calling } from './types.js'
@@ -37,8 +40,6 @@ export function fillRoute(base: URL, { method, path }: { method: string; path: s
 export function buildAddress(base: URL, path: string): URL {
 	const address = new URL(base)
 	address.pathname = `${base.pathname.replace(/\/$/, '')}${path}`
-	address.search = ''
-	address.hash = ''
 	return address
 }
 
@@ -67,6 +68,7 @@ export function createHttpCalls(options: CallsOptions): Calling {
 
 function createCall({ url: base, token, fetch }: CallsOptions): Calling {
 	return async <Output>(route: Parameters<Calling>[0], input: object, { signal }: Parameters<Calling>[2] = {}) => {
+		assertInput(route.path, input)
 		const { url, body } = fillRoute(base, route, input)
 		const content = body === null ? {} : { 'content-type': MEDIA_TYPE }
 		const asked = authorize(token)
@@ -85,15 +87,18 @@ function createCall({ url: base, token, fetch }: CallsOptions): Calling {
 			const { retryAfterMs } = error
 			throw createUnreachableError(error.message, error, retryAfterMs === null ? {} : { retry_after_ms: retryAfterMs })
 		}
+		const address = dropQuery(url)
 		const type = response.headers.get('content-type') ?? 'nothing'
 		if (!type.startsWith(MEDIA_TYPE)) {
-			await response.body?.cancel()
-			throw createWrongTypeError(url, type, MEDIA_TYPE)
+			await discardBody(response)
+			throw new ForeignAnswer(address, type, MEDIA_TYPE)
 		}
-		return response.json().catch((cause: unknown) => {
+		const text = await readText(response, address).catch((cause: unknown) => {
 			signal?.throwIfAborted()
-			throw createUnreachableError(`The connection was lost while reading the response of ${url}. Try again.`, cause)
-		}) as Promise<Output>
+			if (cause instanceof PlanstreamError) throw cause
+			throw createUnreachableError(`The connection was lost while reading the response of ${address}. Try again.`, cause)
+		})
+		return parseAnswer<Output>(text, route.answer, address)
 	}
 }
 
@@ -101,10 +106,9 @@ function createUnreachableError(message: string, cause: unknown, facts: ErrorFac
 	return new PlanstreamError('unreachable', message, facts, { cause })
 }
 
-/** Makes the error for a response of another server, such as a proxy's page. */
-export function createWrongTypeError(url: string, type: string, expected: string): PlanstreamError {
-	const message = `${url} answered with ${type}, expected ${expected}. Check that this is the address of a Planstream server.`
-	return new PlanstreamError('not_found', message)
+/** Shortens an address for messages. */
+export function dropQuery(url: string): string {
+	return url.split('?', 1)[0] ?? url
 }
 
 /** The dependencies of `persist`. */

@@ -1,4 +1,5 @@
 import { ERRORS, type ErrorCode, isErrorCode, PlanstreamError } from '@planstream/shared'
+import { readText } from './body.js'
 import { ConnectionLost } from './transports/transport.js'
 
 const CODES = Object.keys(ERRORS).filter(isErrorCode)
@@ -12,13 +13,26 @@ const MESSAGE_TOO_BIG = 1009
  * @param response - its body is consumed
  */
 export async function readResponseError(response: Response): Promise<PlanstreamError | ConnectionLost> {
-	const body: unknown = await response.json().catch(() => null)
+	const body: unknown = await readText(response, response.url, MAX_PROBLEM_BYTES)
+		.then(JSON.parse)
+		.catch(() => null)
 	const retryAfterMs = readRetryAfterHeader(response.headers)
 	if (isProblem(body)) return addDelay(PlanstreamError.fromProblem(body), retryAfterMs)
 	const { status } = response
 	const message = `${response.url} answered ${status} without a reason. A proxy in front of the server may have answered.`
 	if (status >= 500 || status === 408 || status === 425 || status === 429) return new ConnectionLost(message, { retryAfterMs })
 	return new PlanstreamError(CODES.find((code) => ERRORS[code].status === status) ?? 'bad_request', message, { status })
+}
+
+/** Largest body of an error in bytes; a larger one is not read. */
+const MAX_PROBLEM_BYTES = 1024 * 1024
+
+/** An answer that no Planstream server gives, such as a proxy's page: the address leads elsewhere. */
+export class ForeignAnswer extends PlanstreamError {
+	constructor(address: string, got: string, expected: string, options?: ErrorOptions) {
+		const message = `${address.slice(0, 100)} answered with ${got}, expected ${expected}. Check that this is the address of a Planstream server.`
+		super('not_found', message, { url: address }, options)
+	}
 }
 
 /** Reads the error from a tRPC error shape: the problem it carries, or else one for its code. */
@@ -72,7 +86,8 @@ function addDelay(error: PlanstreamError, retry_after_ms: number | null): Planst
 }
 
 function isProblem(body: unknown): boolean {
-	return typeof toFields(body).code === 'string'
+	const { type, code } = toFields(body)
+	return typeof code === 'string' && String(type).startsWith('urn:planstream:')
 }
 
 function toFields(value: unknown): Readonly<Record<string, unknown>> {

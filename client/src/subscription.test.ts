@@ -7,9 +7,9 @@ import { PlanReader } from './stream-reader.js'
 import { Subscription, type TransportChooser } from './subscription.js'
 import { Lifetime } from './timing.js'
 import { BufferedByProxy, ConnectionLost, type Delivery } from './transports/transport.js'
-import type { SubscribeOptions } from './types.js'
+import type { StreamRoute, SubscribeOptions } from './types.js'
 
-const ROUTE = { name: 'plans.events', path: '/plans/{plan_id}/events' }
+const ROUTE: StreamRoute = { name: 'plans.events', path: '/plans/{plan_id}/events', item: 'any' }
 const cut = new ConnectionLost('cut')
 
 const event = (seq: number): Delivery => ({ cursor: `e.${seq}`, item: { event_type: 'step_progress', seq } })
@@ -48,7 +48,12 @@ function setUp(scripts: readonly ScriptedConnection[], { options = {}, other }: 
 		},
 	}
 	const ports = { transports, clock, random: () => 0.5, backoff: { initialMs: 100, factor: 2, maxMs: 1000 } }
-	const limits = { connectTimeoutMs: 5000, provenAfterMs: 15_000, mayRenew: (_: unknown): _ is Error => false }
+	const limits = {
+		address: 'http://host',
+		connectTimeoutMs: 5000,
+		provenAfterMs: 15_000,
+		mayRenew: (_: unknown): _ is Error => false,
+	}
 	const report = monitor.report.bind(monitor)
 	const subscription = new Subscription(
 		{ route: ROUTE, input: { plan_id: 'p' }, reader: new PlanReader(options, ({ event }) => event), signal: options.signal },

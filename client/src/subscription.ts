@@ -1,9 +1,19 @@
+import { assertItem } from './answers.js'
 import { CallbackFailed } from './callbacks.js'
 import type { Activity } from './connection.js'
+import { ForeignAnswer } from './problem.js'
 import type { StreamReader } from './stream-reader.js'
 import { type Backoff, type Clock, drawBackoffDelay, type Lifetime, linkController, pause } from './timing.js'
 import { TokenUnavailable } from './token.js'
-import { BufferedByProxy, ConnectionLost, type Stream, type Transport, type TransportName } from './transports/transport.js'
+import {
+	BufferedByProxy,
+	ConnectionLost,
+	type Delivery,
+	type Stream,
+	type Transport,
+	type TransportName,
+	TransportUnusable,
+} from './transports/transport.js'
 import type { StreamRoute } from './types.js'
 
 /** The choice of transport, shared by all subscriptions of a client. */
@@ -21,6 +31,8 @@ export interface TransportChooser {
 
 /** The dependencies of a subscription. */
 export interface SubscriptionPorts {
+	/** Address of the server, for messages. */
+	readonly address: string
 	readonly transports: TransportChooser
 	readonly clock: Clock
 	readonly random: () => number
@@ -137,6 +149,11 @@ export class Subscription<Item> {
 	#handleFailure(error: unknown, { transport, began, moved }: Attempt): Ending {
 		const { transports, clock, provenAfterMs, mayRenew } = this.#ports
 		if (error instanceof CallbackFailed) throw error.cause
+		if (error instanceof TransportUnusable) {
+			transports.recordFailure(transport, error)
+			if (transports.getCurrent().name === transport) throw error.refusal
+			return { finished: false, cut: error, lively: false, atOnce: true }
+		}
 		if (!this.#renewing && mayRenew(error)) {
 			this.#renewing = true
 			return { finished: false, cut: new ConnectionLost(error.message, { cause: error }), lively: false, atOnce: true }
@@ -169,10 +186,20 @@ export class Subscription<Item> {
 
 	/** Yields nothing more once the signal has aborted, whatever was received before. */
 	async *#read(stream: Stream, signal: AbortSignal): AsyncGenerator<Item, void, undefined> {
-		const { reader } = this.#target
+		const { reader, route } = this.#target
+		const { address } = this.#ports
+		const read = (delivery: Delivery): Item | null => {
+			try {
+				return reader.read(delivery)
+			} catch (error) {
+				if (!(error instanceof TypeError)) throw error
+				throw new ForeignAnswer(address, 'an event with other data', 'an event of Planstream', { cause: error })
+			}
+		}
 		for await (const delivery of stream) {
 			if (signal.aborted) return
-			const item = reader.read(delivery)
+			assertItem(delivery.item, route.item, address)
+			const item = read(delivery)
 			if (signal.aborted) return // a callback of the reader may abort
 			if (item !== null) yield item
 			if (reader.ended) return

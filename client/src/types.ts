@@ -1,3 +1,4 @@
+import type { Shape } from './answers.js'
 import type { SubscribeInput } from './generated/commands.js'
 import type { PlanEvent } from './generated/events.js'
 import type { ReadyFrame } from './generated/frames.js'
@@ -38,12 +39,16 @@ export interface Route {
 	readonly kind: 'query' | 'mutation'
 	readonly method: 'GET' | 'POST' | 'DELETE'
 	readonly path: string
+	/** The shape of the answer. */
+	readonly answer: Shape
 }
 
 /** The address of a subscription: its name on WebSocket and its path on SSE. */
 export interface StreamRoute {
 	readonly name: string
 	readonly path: string
+	/** The shape of an item that is no control frame. */
+	readonly item: Shape
 }
 
 /** Makes one request and reads the response. */

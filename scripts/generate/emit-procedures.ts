@@ -18,6 +18,7 @@ export function emitProcedures(): SourceFile {
 	const imports = [
 		`import type { CallOptions, Calling, StreamRoute, SubscribeOptions, Subscribing, WatchOptions, Watching } from '../types.js'`,
 		emitImports(new Set(used), 'procedures.ts'),
+		`import * as shapes from './shapes.js'`,
 	]
 	const parts = [`${HEADER}\n${imports.join('\n')}`, emitInterface(groups), emitStreams(rows), emitBinding(groups)]
 	return { name: 'procedures.ts', text: `${parts.join('\n\n')}\n` }
@@ -49,9 +50,10 @@ function emitStreams(rows: readonly Row[]): string {
 	const streams = rows
 		.filter(({ spec }) => spec.kind === 'subscription')
 		.map(
-			({ name, spec }) => `${JSON.stringify(name)}: { name: ${JSON.stringify(name)}, path: ${JSON.stringify(spec.rest.path)} },`,
+			({ name, spec, output }) =>
+				`${JSON.stringify(name)}: { name: ${JSON.stringify(name)}, path: ${JSON.stringify(spec.rest.path)}, item: shapes.${output} },`,
 		)
-	const about = doc(['The name and path of each subscription.'])
+	const about = doc(['The name, the path and the shape of the items of each subscription.'])
 	return `${about}export const STREAMS = {\n${streams.join('\n')}\n} as const satisfies Record<string, StreamRoute>`
 }
 
@@ -62,13 +64,13 @@ function emitBinding(groups: ReadonlyMap<string, readonly Row[]>): string {
 }`
 }
 
-function emitBound({ name, method, spec, optional, resumes }: Row): string {
+function emitBound({ name, method, spec, output, optional, resumes }: Row): string {
 	const { method: verb, path } = spec.rest
 	const given = `(input${optional ? ' = {}' : ''}, options)`
 	if (spec.kind === 'subscription') {
 		const opens = resumes ? 'subscribe' : 'watch'
 		return `${method}: ${given} => ${opens}(STREAMS[${JSON.stringify(name)}], input, options),`
 	}
-	const route = `{ kind: ${JSON.stringify(spec.kind)}, method: ${JSON.stringify(verb)}, path: ${JSON.stringify(path)} }`
+	const route = `{ kind: ${JSON.stringify(spec.kind)}, method: ${JSON.stringify(verb)}, path: ${JSON.stringify(path)}, answer: shapes.${output} }`
 	return `${method}: ${given} => call(${route}, input, options),`
 }

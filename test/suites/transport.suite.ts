@@ -16,7 +16,7 @@ export interface TransportFixture {
 	readonly heartbeatMs: number
 }
 
-const ROUTE = { name: 'plans.events', path: '/api/v1/streaming/plans/{plan_id}/events' }
+const ROUTE = { name: 'plans.events', path: '/api/v1/streaming/plans/{plan_id}/events', item: 'any' } as const
 const HEARTBEAT_MS = 1000
 const PLAN = 'plan_1'
 

@@ -38,6 +38,7 @@ import type {
 } from './commands.js'
 import type { PlanEvent } from './events.js'
 import type { PlanState } from './plans.js'
+import * as shapes from './shapes.js'
 
 /** The procedures of the server. Each throws a `PlanstreamError` when the server refuses. */
 export interface Procedures {
@@ -109,70 +110,174 @@ export interface Procedures {
 	}
 }
 
-/** The name and path of each subscription. */
+/** The name, the path and the shape of the items of each subscription. */
 export const STREAMS = {
-	'plans.events': { name: 'plans.events', path: '/api/v1/streaming/plans/{plan_id}/events' },
-	'plans.changes': { name: 'plans.changes', path: '/api/v1/streaming/plans/changes' },
+	'plans.events': { name: 'plans.events', path: '/api/v1/streaming/plans/{plan_id}/events', item: shapes.PlanEvent },
+	'plans.changes': { name: 'plans.changes', path: '/api/v1/streaming/plans/changes', item: shapes.ChangesOutput },
 } as const satisfies Record<string, StreamRoute>
 
 /** Binds each procedure to its route. */
 export function bindProcedures(call: Calling, subscribe: Subscribing, watch: Watching): Procedures {
 	return {
 		plans: {
-			create: (input, options) => call({ kind: 'mutation', method: 'POST', path: '/api/v1/plans' }, input, options),
+			create: (input, options) =>
+				call({ kind: 'mutation', method: 'POST', path: '/api/v1/plans', answer: shapes.CommandOutput }, input, options),
 			start: (input, options) =>
-				call({ kind: 'mutation', method: 'POST', path: '/api/v1/plans/{plan_id}/start' }, input, options),
+				call(
+					{ kind: 'mutation', method: 'POST', path: '/api/v1/plans/{plan_id}/start', answer: shapes.CommandOutput },
+					input,
+					options,
+				),
 			pause: (input, options) =>
-				call({ kind: 'mutation', method: 'POST', path: '/api/v1/plans/{plan_id}/pause' }, input, options),
+				call(
+					{ kind: 'mutation', method: 'POST', path: '/api/v1/plans/{plan_id}/pause', answer: shapes.CommandOutput },
+					input,
+					options,
+				),
 			resume: (input, options) =>
-				call({ kind: 'mutation', method: 'POST', path: '/api/v1/plans/{plan_id}/resume' }, input, options),
+				call(
+					{ kind: 'mutation', method: 'POST', path: '/api/v1/plans/{plan_id}/resume', answer: shapes.CommandOutput },
+					input,
+					options,
+				),
 			cancel: (input, options) =>
-				call({ kind: 'mutation', method: 'POST', path: '/api/v1/plans/{plan_id}/cancel' }, input, options),
+				call(
+					{ kind: 'mutation', method: 'POST', path: '/api/v1/plans/{plan_id}/cancel', answer: shapes.CommandOutput },
+					input,
+					options,
+				),
 			retry: (input, options) =>
-				call({ kind: 'mutation', method: 'POST', path: '/api/v1/plans/{plan_id}/retry' }, input, options),
+				call(
+					{ kind: 'mutation', method: 'POST', path: '/api/v1/plans/{plan_id}/retry', answer: shapes.CommandOutput },
+					input,
+					options,
+				),
 			modify: (input, options) =>
-				call({ kind: 'mutation', method: 'POST', path: '/api/v1/plans/{plan_id}/modify' }, input, options),
+				call(
+					{ kind: 'mutation', method: 'POST', path: '/api/v1/plans/{plan_id}/modify', answer: shapes.CommandOutput },
+					input,
+					options,
+				),
 			clone: (input, options) =>
-				call({ kind: 'mutation', method: 'POST', path: '/api/v1/plans/{plan_id}/clone' }, input, options),
-			delete: (input, options) => call({ kind: 'mutation', method: 'DELETE', path: '/api/v1/plans/{plan_id}' }, input, options),
-			get: (input, options) => call({ kind: 'query', method: 'GET', path: '/api/v1/plans/{plan_id}' }, input, options),
-			result: (input, options) => call({ kind: 'query', method: 'GET', path: '/api/v1/plans/{plan_id}/result' }, input, options),
-			list: (input = {}, options) => call({ kind: 'query', method: 'GET', path: '/api/v1/plans' }, input, options),
+				call(
+					{ kind: 'mutation', method: 'POST', path: '/api/v1/plans/{plan_id}/clone', answer: shapes.CommandOutput },
+					input,
+					options,
+				),
+			delete: (input, options) =>
+				call(
+					{ kind: 'mutation', method: 'DELETE', path: '/api/v1/plans/{plan_id}', answer: shapes.DeleteOutput },
+					input,
+					options,
+				),
+			get: (input, options) =>
+				call({ kind: 'query', method: 'GET', path: '/api/v1/plans/{plan_id}', answer: shapes.PlanState }, input, options),
+			result: (input, options) =>
+				call(
+					{ kind: 'query', method: 'GET', path: '/api/v1/plans/{plan_id}/result', answer: shapes.PlanResultOutput },
+					input,
+					options,
+				),
+			list: (input = {}, options) =>
+				call({ kind: 'query', method: 'GET', path: '/api/v1/plans', answer: shapes.ListOutput }, input, options),
 			events: (input, options) => subscribe(STREAMS['plans.events'], input, options),
 			changes: (input = {}, options) => watch(STREAMS['plans.changes'], input, options),
 			history: (input, options) =>
-				call({ kind: 'query', method: 'GET', path: '/api/v1/streaming/plans/{plan_id}/history' }, input, options),
+				call(
+					{ kind: 'query', method: 'GET', path: '/api/v1/streaming/plans/{plan_id}/history', answer: shapes.HistoryOutput },
+					input,
+					options,
+				),
 			subscribers: (input, options) =>
-				call({ kind: 'query', method: 'GET', path: '/api/v1/streaming/plans/{plan_id}/subscribers' }, input, options),
+				call(
+					{
+						kind: 'query',
+						method: 'GET',
+						path: '/api/v1/streaming/plans/{plan_id}/subscribers',
+						answer: shapes.SubscribersOutput,
+					},
+					input,
+					options,
+				),
 			clear: (input, options) =>
-				call({ kind: 'mutation', method: 'DELETE', path: '/api/v1/streaming/plans/{plan_id}/history' }, input, options),
+				call(
+					{ kind: 'mutation', method: 'DELETE', path: '/api/v1/streaming/plans/{plan_id}/history', answer: shapes.ClearOutput },
+					input,
+					options,
+				),
 		},
 		steps: {
 			retry: (input, options) =>
-				call({ kind: 'mutation', method: 'POST', path: '/api/v1/plans/{plan_id}/steps/{step_id}/retry' }, input, options),
+				call(
+					{
+						kind: 'mutation',
+						method: 'POST',
+						path: '/api/v1/plans/{plan_id}/steps/{step_id}/retry',
+						answer: shapes.CommandOutput,
+					},
+					input,
+					options,
+				),
 			skip: (input, options) =>
-				call({ kind: 'mutation', method: 'POST', path: '/api/v1/plans/{plan_id}/steps/{step_id}/skip' }, input, options),
+				call(
+					{
+						kind: 'mutation',
+						method: 'POST',
+						path: '/api/v1/plans/{plan_id}/steps/{step_id}/skip',
+						answer: shapes.CommandOutput,
+					},
+					input,
+					options,
+				),
 			result: (input, options) =>
-				call({ kind: 'query', method: 'GET', path: '/api/v1/plans/{plan_id}/steps/{step_id}/result' }, input, options),
+				call(
+					{
+						kind: 'query',
+						method: 'GET',
+						path: '/api/v1/plans/{plan_id}/steps/{step_id}/result',
+						answer: shapes.StepResultOutput,
+					},
+					input,
+					options,
+				),
 		},
 		reviews: {
-			list: (input, options) => call({ kind: 'query', method: 'GET', path: '/api/v1/plans/{plan_id}/reviews' }, input, options),
+			list: (input, options) =>
+				call(
+					{ kind: 'query', method: 'GET', path: '/api/v1/plans/{plan_id}/reviews', answer: shapes.ReviewsOutput },
+					input,
+					options,
+				),
 			answer: (input, options) =>
-				call({ kind: 'mutation', method: 'POST', path: '/api/v1/plans/{plan_id}/reviews/{review_id}' }, input, options),
+				call(
+					{ kind: 'mutation', method: 'POST', path: '/api/v1/plans/{plan_id}/reviews/{review_id}', answer: shapes.CommandOutput },
+					input,
+					options,
+				),
 		},
 		events: {
 			publish: (input, options) =>
-				call({ kind: 'mutation', method: 'POST', path: '/api/v1/streaming/plans/{plan_id}/events' }, input, options),
+				call(
+					{ kind: 'mutation', method: 'POST', path: '/api/v1/streaming/plans/{plan_id}/events', answer: shapes.PublishOutput },
+					input,
+					options,
+				),
 		},
 		clients: {
-			list: (input = {}, options) => call({ kind: 'query', method: 'GET', path: '/api/v1/streaming/clients' }, input, options),
+			list: (input = {}, options) =>
+				call({ kind: 'query', method: 'GET', path: '/api/v1/streaming/clients', answer: shapes.ClientsOutput }, input, options),
 		},
 		admin: {
 			verify: (input, options) =>
-				call({ kind: 'query', method: 'GET', path: '/api/v1/admin/plans/{plan_id}/verify' }, input, options),
+				call(
+					{ kind: 'query', method: 'GET', path: '/api/v1/admin/plans/{plan_id}/verify', answer: shapes.VerifyOutput },
+					input,
+					options,
+				),
 		},
 		agents: {
-			list: (input = {}, options) => call({ kind: 'query', method: 'GET', path: '/api/v1/agents' }, input, options),
+			list: (input = {}, options) =>
+				call({ kind: 'query', method: 'GET', path: '/api/v1/agents', answer: shapes.AgentsOutput }, input, options),
 		},
 	}
 }

@@ -1,13 +1,19 @@
 import { PlanstreamError } from '@planstream/shared'
 import type { PublishOutput } from '../generated/answers.js'
 import type { PublishInput } from '../generated/commands.js'
+import * as shapes from '../generated/shapes.js'
 import { persist, type RetryPorts } from '../http.js'
 import { linkController } from '../timing.js'
 import { createTokenError } from '../token.js'
-import type { Calling } from '../types.js'
+import type { Calling, Route } from '../types.js'
 import type { OutgoingEvent } from './outbox.js'
 
-const ROUTE = { kind: 'mutation', method: 'POST', path: '/api/v1/streaming/plans/{plan_id}/events' } as const
+const ROUTE: Route = {
+	kind: 'mutation',
+	method: 'POST',
+	path: '/api/v1/streaming/plans/{plan_id}/events',
+	answer: shapes.PublishOutput,
+}
 
 type Results = PublishOutput['results']
 

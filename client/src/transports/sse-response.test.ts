@@ -3,7 +3,7 @@ import { ManualClock } from '#test/support/manual-clock.js'
 import { openResponse } from './sse-response.js'
 import { BufferedByProxy, ConnectionLost } from './transport.js'
 
-const ROUTE = { name: 'plans.changes', path: '/changes' }
+const ROUTE = { name: 'plans.changes', path: '/changes', item: 'any' } as const
 const HEARTBEAT_MS = 1000
 
 /** Creates a response whose bytes the test sends. */

@@ -1,9 +1,18 @@
+import { isFullCursor, PlanstreamError, parsePosition } from '@planstream/shared'
 import { createParser } from 'eventsource-parser'
-import { createWrongTypeError, fillRoute } from '../http.js'
-import { readResponseError, toStreamError } from '../problem.js'
+import { type ByteReader, createTooLargeError, discardBody, MAX_ANSWER_BYTES, openBody, openWholeBody } from '../body.js'
+import { dropQuery, fillRoute } from '../http.js'
+import { ForeignAnswer, readResponseError, toStreamError } from '../problem.js'
 import { awaitUnlessAborted, type Clock } from '../timing.js'
 import { authorize, createTokenError, type TokenSource } from '../token.js'
-import { BufferedByProxy, ConnectionLost, type Delivery, type Stream, type StreamRequest } from './transport.js'
+import {
+	BufferedByProxy,
+	ConnectionLost,
+	type Delivery,
+	type Stream,
+	type StreamRequest,
+	TransportUnusable,
+} from './transport.js'
 import { SILENT_HEARTBEATS } from './trpc-socket.js'
 
 export interface SseResponseOptions {
@@ -33,48 +42,68 @@ export async function openResponse(
 	request: StreamRequest,
 	reading: SseReading,
 ): Promise<Stream | 'finished'> {
-	const response = await requestStream(options, request, reading)
-	if (response.status === 204) return 'finished'
+	const { url, response } = await requestStream(options, request, reading)
+	const address = dropQuery(url)
+	if (response.status === 204 && hasCursor(request)) return 'finished'
 	if (!response.ok) throw toStreamError(await readResponseError(response))
 	const type = response.headers.get('content-type') ?? 'nothing'
-	if (response.body && type.startsWith(MEDIA_TYPE)) {
-		const body = new SseBody(response.body.getReader(), options, reading)
-		await body.begin()
-		return body.deliveries()
+	if (!type.startsWith(MEDIA_TYPE)) {
+		await discardBody(response)
+		throw new ForeignAnswer(address, type, MEDIA_TYPE)
 	}
-	await response.body?.cancel()
-	throw createWrongTypeError(response.url, type, MEDIA_TYPE)
+	const reader = openBody(response) ?? (reading.closeAfterMs === null ? null : openWholeBody(response))
+	if (reader === null) throw createNoStreamError()
+	const body = new SseBody(reader, { ...options, ...reading, address })
+	await body.begin()
+	return body.deliveries()
+}
+
+/** Tells whether a server may answer that nothing follows: only to a reader that has seen an event. */
+function hasCursor({ input, lastCursor }: StreamRequest): boolean {
+	if (lastCursor !== null) return true
+	const position = 'after' in input ? parsePosition(String(input.after)) : null
+	return position !== null && isFullCursor(position)
+}
+
+function createNoStreamError(): TransportUnusable {
+	const message =
+		'This fetch gives no streaming body, which server-sent events need. Leave out `transport`, or set it to "poll" or "websocket".'
+	return new TransportUnusable(new PlanstreamError('bad_request', message, { path: 'fetch' }), { heldBack: true })
 }
 
 async function requestStream(
 	{ url: base, token, fetch }: SseResponseOptions,
 	{ route, input, lastCursor }: StreamRequest,
 	{ signal, closeAfterMs }: SseReading,
-): Promise<Response> {
+): Promise<{ readonly url: string; readonly response: Response }> {
 	const query = closeAfterMs === null ? input : { ...input, close_after_ms: closeAfterMs }
 	const { url } = fillRoute(base, { method: 'GET', path: route.path }, query)
 	const credentials = await awaitUnlessAborted(authorize(token), signal).catch((thrown: unknown) => {
 		throw createTokenError(thrown)
 	})
 	const headers = { accept: MEDIA_TYPE, ...credentials, ...(lastCursor === null ? {} : { 'last-event-id': lastCursor }) }
-	return fetch(url, { headers, signal, cache: 'no-store' }).catch((cause: unknown) => {
+	const response = await fetch(url, { headers, signal, cache: 'no-store' }).catch((cause: unknown) => {
 		throw new ConnectionLost(`Cannot reach ${url}.`, { cause })
 	})
+	return { url, response }
+}
+
+interface SseBodyOptions extends SseReading, Pick<SseResponseOptions, 'clock' | 'heartbeatMs'> {
+	/** Address of the response, for messages. */
+	readonly address: string
 }
 
 /** The body of one response. */
 class SseBody {
-	readonly #reader: ReadableStreamDefaultReader<Uint8Array>
-	readonly #options: SseResponseOptions
-	readonly #reading: SseReading
+	readonly #reader: ByteReader
+	readonly #options: SseBodyOptions
 	readonly #began: number
 	#lastHeard: number
 	#first: Uint8Array | null = null
 
-	constructor(reader: ReadableStreamDefaultReader<Uint8Array>, options: SseResponseOptions, reading: SseReading) {
+	constructor(reader: ByteReader, options: SseBodyOptions) {
 		this.#reader = reader
 		this.#options = options
-		this.#reading = reading
 		this.#began = options.clock.now()
 		this.#lastHeard = this.#began
 	}
@@ -85,9 +114,15 @@ class SseBody {
 	}
 
 	async *deliveries(): AsyncGenerator<Delivery, void, undefined> {
-		const { signal, closeAfterMs } = this.#reading
+		const { signal, closeAfterMs, address } = this.#options
 		const deliveries: Delivery[] = []
-		const parser = createParser({ onEvent: ({ id, data }) => void deliveries.push({ cursor: id ?? null, item: parse(data) }) })
+		const parser = createParser({
+			maxBufferSize: MAX_ANSWER_BYTES,
+			onEvent: ({ id, data }) => void deliveries.push({ cursor: id ?? null, item: parse(data, address) }),
+			onError: ({ type }) => {
+				if (type === 'max-buffer-size-exceeded') throw createTooLargeError(address, MAX_ANSWER_BYTES)
+			},
+		})
 		const decoder = new TextDecoder()
 		let ended = false
 		try {
@@ -120,7 +155,7 @@ class SseBody {
 			this.#lastHeard = clock.now()
 			return value ?? null
 		} catch (cause) {
-			if (this.#reading.signal.aborted) return null
+			if (this.#options.signal.aborted) return null
 			throw cause instanceof ConnectionLost ? cause : new ConnectionLost('The connection was lost during the stream.', { cause })
 		} finally {
 			cancel()
@@ -140,10 +175,10 @@ export function isLast(item: unknown): boolean {
 	return frame === 'end' || frame === 'problem'
 }
 
-function parse(data: string): unknown {
+function parse(data: string, address: string): unknown {
 	try {
 		return JSON.parse(data)
 	} catch (cause) {
-		throw new ConnectionLost('The server sent an event that is not JSON.', { cause })
+		throw new ForeignAnswer(address, 'an event that is not JSON', 'JSON', { cause })
 	}
 }

@@ -1,3 +1,4 @@
+import type { PlanstreamError } from '@planstream/shared'
 import type { StreamRoute } from '../types.js'
 
 export type TransportName = 'websocket' | 'sse' | 'poll'
@@ -46,6 +47,20 @@ export class ConnectionLost extends Error {
 	constructor(message: string, { retryAfterMs = null, cause }: { retryAfterMs?: number | null; cause?: unknown } = {}) {
 		super(message, { cause })
 		this.retryAfterMs = retryAfterMs
+	}
+}
+
+/** A failure that every attempt over this transport would have, though another transport may work. */
+export class TransportUnusable extends ConnectionLost {
+	/** The error when there is no other transport. */
+	readonly refusal: PlanstreamError
+	/** Whether polling works where this does not. */
+	readonly heldBack: boolean
+
+	constructor(refusal: PlanstreamError, { heldBack = false }: { readonly heldBack?: boolean } = {}) {
+		super(refusal.message, { cause: refusal })
+		this.refusal = refusal
+		this.heldBack = heldBack
 	}
 }
 

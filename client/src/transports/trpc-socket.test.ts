@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { createFakeWebSockets, type FakeWebSocket } from '#test/support/client/fake-websocket.js'
 import { ManualClock } from '#test/support/manual-clock.js'
+import { TransportUnusable } from './transport.js'
 import { type Receiver, TrpcSocket } from './trpc-socket.js'
 
 function setUp() {
@@ -18,7 +19,7 @@ function listener(): Receiver & { readonly heard: unknown[] } {
 		onStarted: () => heard.push('started'),
 		onData: (item, id) => heard.push([id, item]),
 		onStopped: () => heard.push('stopped'),
-		onFailed: (error) => heard.push(error.name),
+		onFailed: (error) => heard.push(error instanceof TransportUnusable ? 'TransportUnusable' : error.name),
 	}
 }
 
@@ -71,7 +72,8 @@ describe('TrpcSocket', () => {
 		['a close code that must not reconnect', (pair: FakeWebSocket) => pair.lose(4401), 'PlanstreamError'],
 		['a reconnect notice', (pair: FakeWebSocket) => pair.hear({ id: null, method: 'reconnect' }), 'ConnectionLost'],
 		['an error of the whole connection', (pair: FakeWebSocket) => pair.hear({ id: null, error: {} }), 'PlanstreamError'],
-		['what is not JSON', (pair: FakeWebSocket) => pair.hear('{'), 'ConnectionLost'],
+		['what is not JSON', (pair: FakeWebSocket) => pair.hear('{'), 'TransportUnusable'],
+		['a result that is none', (pair: FakeWebSocket) => pair.hear({ id: 1, result: null }), 'TransportUnusable'],
 	])('notifies every subscription of %s', (_, happen, error) => {
 		const { pair, socket, clock } = setUp()
 		const [one, two] = [listener(), listener()]
@@ -110,14 +112,11 @@ describe('TrpcSocket', () => {
 		expect(pair.sent.at(-1)).toBe('PONG')
 	})
 
-	it.each([null, 1, [], {}, { id: 99, result: { type: 'data', data: 1 } }, { id: 1, result: null }])(
-		'ignores the message %j',
-		(message) => {
-			const { pair, socket } = setUp()
-			socket.subscribe(params, listener())
-			pair.open()
-			pair.hear(JSON.stringify(message))
-			expect(socket.usable).toBe(true)
-		},
-	)
+	it.each([null, 1, [], {}, { id: 99, result: { type: 'data', data: 1 } }])('ignores the message %j', (message) => {
+		const { pair, socket } = setUp()
+		socket.subscribe(params, listener())
+		pair.open()
+		pair.hear(JSON.stringify(message))
+		expect(socket.usable).toBe(true)
+	})
 })

@@ -1,8 +1,8 @@
 import type { PlanstreamError } from '@planstream/shared'
-import { readCloseError, readTrpcError } from '../problem.js'
+import { ForeignAnswer, readCloseError, readTrpcError } from '../problem.js'
 import type { Clock } from '../timing.js'
 import { createTokenError, type TokenSource } from '../token.js'
-import { ConnectionLost } from './transport.js'
+import { ConnectionLost, TransportUnusable } from './transport.js'
 
 /** The part of a WebSocket that the client uses; the browser's and the one of the package `ws` both fit. */
 export interface WebSocketLike {
@@ -53,6 +53,7 @@ export class TrpcSocket {
 	#socket: WebSocketLike | null = null
 	readonly #clock: Clock
 	readonly #heartbeatMs: number
+	readonly #url: string
 	readonly #receivers = new Map<number, Receiver>()
 	readonly #unsent: string[] = []
 	#lastId = 0
@@ -64,6 +65,7 @@ export class TrpcSocket {
 	constructor({ url, token, WebSocket, clock, heartbeatMs }: TrpcSocketOptions) {
 		this.#clock = clock
 		this.#heartbeatMs = heartbeatMs
+		this.#url = url
 		this.#lastHeard = clock.now()
 		if (token === null) this.#open(createWebSocket(WebSocket, url))
 		else {
@@ -121,7 +123,7 @@ export class TrpcSocket {
 		if (data === 'PONG') return
 		if (data === 'PING') this.#send('PONG')
 		else if (typeof data === 'string') this.#read(data)
-		else this.#end(new ConnectionLost('The server sent a binary message, expected text.'))
+		else this.#refuse('a binary message')
 	}
 
 	#read(text: string): void {
@@ -129,7 +131,7 @@ export class TrpcSocket {
 		try {
 			message = JSON.parse(text)
 		} catch (cause) {
-			this.#end(new ConnectionLost('The server sent a message that is not JSON.', { cause }))
+			this.#refuse('a message that is not JSON', cause)
 			return
 		}
 		const { id, method, error } = message ?? {}
@@ -141,6 +143,10 @@ export class TrpcSocket {
 	#dispatch(id: number, { error, result }: Message, size: number): void {
 		const receiver = this.#receivers.get(id)
 		if (!receiver) return
+		if (error === undefined && (typeof result !== 'object' || result === null)) {
+			this.#refuse('a message without a result')
+			return
+		}
 		if (error !== undefined || result?.type === 'stopped') this.#receivers.delete(id)
 		if (error !== undefined) receiver.onFailed(readTrpcError(error))
 		else if (result?.type === 'stopped') receiver.onStopped()
@@ -148,6 +154,11 @@ export class TrpcSocket {
 		else if (typeof result?.id === 'string') receiver.onData(result.data?.data, result.id, size)
 		else receiver.onData(result?.data, null, size)
 		this.#closeWhenIdle()
+	}
+
+	/** Ends with an error that names the address: another server listens there. */
+	#refuse(got: string, cause?: unknown): void {
+		this.#end(new TransportUnusable(new ForeignAnswer(this.#url, got, "a message of tRPC's protocol", { cause })))
 	}
 
 	#watch(): void {

@@ -5,7 +5,8 @@ import { ManualClock } from '#test/support/manual-clock.js'
 import type { StreamRequest } from './transport.js'
 import { Inbox, WebSocketTransport } from './websocket.js'
 
-const REQUEST: StreamRequest = { route: { name: 'plans.events', path: '/' }, input: { plan_id: 'p' }, lastCursor: null }
+const ROUTE = { name: 'plans.events', path: '/', item: 'any' } as const
+const REQUEST: StreamRequest = { route: ROUTE, input: { plan_id: 'p' }, lastCursor: null }
 const MEGABYTE = 'x'.repeat(1024 * 1024)
 
 describe('WebSocketTransport', () => {
