@@ -121,7 +121,7 @@ export function createApp({
 	app.use(refuseWhile(draining))
 	const methods = listMethods([...app.routes, ...open.routes, ...guarded.routes])
 	for (const [path, allowed] of methods) app.options(path, (context) => answerOptions(context, allowed.join(', ')))
-	for (const path of LARGE) app.use(path, compress({ encoding: 'gzip' }))
+	for (const path of LARGE) app.use(path, compress({ encoding: 'gzip', contentTypeFilter: LARGE_TYPE }))
 	app.route('/', open)
 	app.route('/', guarded)
 	refuseOtherMethods(app, methods)
@@ -237,6 +237,7 @@ const HEALTH: readonly string[] = ['/health/live', '/health/ready']
 const METRICS = '/metrics'
 /** Routes with answers large enough to compress on request. The others are small and often urgent. */
 const LARGE = [toHonoPath(contract['plans.history'].rest.path), toHonoPath(archiveRoutes.export.rest.path)]
+const LARGE_TYPE = /^application\/(?:problem\+)?(?:json|x-ndjson)\b/
 const INDEX = {
 	name: 'planstream',
 	health: ['/health/live', '/health/ready'],
