@@ -163,7 +163,7 @@ describe('applyEvent', () => {
 })
 
 describe('The index of steps', () => {
-	it('carried from state to state gives what an index built from nothing gives, whatever producers declare in whatever order', () => {
+	it('carries the index from state to state with the result of building it anew, for any declarations', () => {
 		const ids = fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f')
 		const declared = fc.record({
 			step_id: ids,

@@ -6,7 +6,7 @@ import { startTestServer } from '../support/servers/test-server.js'
 
 const PAGE = path.resolve(import.meta.dirname, '../../examples/vite-page/index.html')
 
-it('the page of the examples shows a plan that runs, and the list with it', async ({ skip }) => {
+it('the page of the examples shows a running plan and the list of plans', async ({ skip }) => {
 	skip(chromiumIsMissing, CHROMIUM_NOTE)
 	await using server = await startTestServer()
 	await using opened = await openPage(PAGE, `?plan=plan_1&server=${encodeURIComponent(server.url)}`)

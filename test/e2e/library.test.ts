@@ -130,7 +130,7 @@ describe('mounted in a Hono application', () => {
 		expect((await wire.next()).result).toBeDefined()
 	})
 
-	it('answers no other machine without authorize, and no page of another host', async () => {
+	it('refuses other machines and pages of other hosts without authorize', async () => {
 		const planstream = await embedded()
 		const { url } = await listening(serving(new Hono().route('/p', planstream.app)))
 		for (const headers of [{ host: 'example.com' }, { origin: 'https://example.com' }, { 'x-forwarded-for': '192.0.2.1' }]) {
@@ -138,7 +138,7 @@ describe('mounted in a Hono application', () => {
 		}
 	})
 
-	it('says what it needs when it is asked without Node', async () => {
+	it('names what it needs when it is called without Node', async () => {
 		const planstream = await embedded()
 		const app = new Hono().onError((error, context) => context.text(error.message, 500)).route('/', planstream.app)
 		expect(await (await app.request('/api/v1/plans')).text()).toContain('Serve the app with @hono/node-server')
@@ -167,7 +167,7 @@ describe('with authorize', () => {
 		return { ...(await listening(server)), server }
 	}
 
-	it('takes the principal from what the application’s middleware knows, and refuses whom it does not', async () => {
+	it('takes the principal from the application’s middleware, and refuses requests without one', async () => {
 		const host = await application()
 		const made = await sendRequest(host, '/p/api/v1/plans', {
 			method: 'POST',
@@ -181,7 +181,7 @@ describe('with authorize', () => {
 		expect((await post(host, '/p/api/v1/plans', PLAN)).body).toMatchObject({ code: 'unauthorized', status: 401 })
 	})
 
-	it('asks it for each WebSocket, with its headers and its token', async () => {
+	it('calls it for each WebSocket, with its headers and its token', async () => {
 		const host = await application()
 		const call = { id: 1, method: 'query', params: { path: 'agents.list', input: {} } }
 		for (const options of [
@@ -205,7 +205,7 @@ describe('with authorize', () => {
 		expect(await stranded.closed).toBe(4401)
 	})
 
-	it('hears what a client says before it has been let in', async () => {
+	it('keeps what a client sends before it is authenticated', async () => {
 		let letIn: (principal: Principal) => void = () => undefined
 		const planstream = await embedded({ authorize: () => new Promise((resolve) => (letIn = resolve)) })
 		const server = serving(new Hono().route('/', planstream.app))
@@ -218,7 +218,7 @@ describe('with authorize', () => {
 		expect(await plain.next()).toMatchObject({ event_type: 'pong', data: { timestamp: 7 } })
 	})
 
-	it('takes pages of its own host and of its origins alone', async () => {
+	it('accepts pages of its own host and of its origins only', async () => {
 		const host = await application()
 		const status = async (origin: string) =>
 			(await sendRequest(host, '/p/health/live', { headers: { origin, host: 'plans.example.com' } })).status
@@ -232,7 +232,7 @@ describe('with authorize', () => {
 		{ ...holder('x'), scopes: ['plans:read'] },
 		{ ...holder('x'), scopes: new Set(['everything']) },
 		{},
-	])('lets nobody in by a principal that is none: %j', async (principal) => {
+	])('refuses an invalid principal: %j', async (principal) => {
 		const planstream = await embedded({ authorize: () => principal as Principal })
 		const { url } = await listening(createServer(planstream.listener))
 		expect((await sendRequest({ url }, '/api/v1/plans')).body).toMatchObject({ code: 'internal' })
@@ -240,7 +240,7 @@ describe('with authorize', () => {
 })
 
 describe('mounted in a server of Node', () => {
-	it('answers what the application hands on, without the path it is mounted at', async () => {
+	it('answers requests of the application without the path it is mounted at', async () => {
 		const planstream = await embedded()
 		const server = createServer((request, response) => {
 			const { url = '' } = request
@@ -257,7 +257,7 @@ describe('mounted in a server of Node', () => {
 	})
 })
 
-describe('its router in an application’s own', () => {
+describe('its router inside an application’s own', () => {
 	interface HostContext {
 		readonly user: string | null
 		/** Fields that mean nothing here. */
@@ -299,7 +299,7 @@ describe('its router in an application’s own', () => {
 		})
 	}
 
-	it('runs and streams plans under the application’s adapter, whose principal authorize says alone', async () => {
+	it('runs and streams plans under the application’s adapter, with the principal of authorize only', async () => {
 		const planstream = await embedded({ authorize })
 		const { url } = await application(planstream)
 		const client = clientOf(url, 'ann')
@@ -327,7 +327,7 @@ describe('its router in an application’s own', () => {
 		expect(planstream.report()).toMatchObject({ subscriptions: 0, watchers: 0 })
 	})
 
-	it('tells failures by the codes of tRPC, in the application’s own shape', async () => {
+	it('reports failures by the codes of tRPC, in the application’s own shape', async () => {
 		const { url } = await application(await embedded({ authorize }))
 		const failing = async (user: string | null, plan_id: string) => {
 			const error = await clientOf(url, user)
@@ -340,21 +340,21 @@ describe('its router in an application’s own', () => {
 		expect(await failing('ann', 'no plan')).toEqual(['BAD_REQUEST', expect.stringContaining('plan_id must be')])
 	})
 
-	it('serves the application itself, without a network', async () => {
+	it('serves the application itself without a network', async () => {
 		const planstream = await embedded({ authorize })
 		const caller = planstream.router.createCaller({ user: 'ann' } as never)
 		const { plan_id } = await caller.plans.create({ ...PLAN, start: false })
 		expect(await caller.plans.get({ plan_id })).toMatchObject({ status: 'pending' })
 	})
 
-	it('answers nobody without authorize', async () => {
+	it('refuses every call without authorize', async () => {
 		const { url } = await application(await embedded())
 		await expect(clientOf(url, 'ann').planstream.plans.list.query()).rejects.toThrow(/need the option `authorize`/)
 	})
 })
 
 describe('its end', () => {
-	it('ends its streams so that they resume, refuses work meanwhile, and leaves the application’s server alone', async () => {
+	it('ends its streams with resume, refuses work meanwhile, and leaves the application’s server alone', async () => {
 		const planstream = await embedded()
 		const server = serving(new Hono().get('/hello', (context) => context.text('hello')).route('/p', planstream.app))
 		planstream.attachWebSockets(server, { path: '/p' })

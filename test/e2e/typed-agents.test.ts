@@ -51,7 +51,7 @@ const refusal = (work: Promise<unknown>) =>
 	)
 
 describe('A typed agent', () => {
-	it('gets its input as its schema makes it, and its result is what the other makes of it', async () => {
+	it('receives its input as its schema parses it, and its result is parsed by the other', async () => {
 		await using test = await setUp()
 		const events = await run(test, plan('word_count', { text: 'one two three' }))
 		const [, completed] = events.filter((event) => event.event_type === 'step_completed')
@@ -68,7 +68,7 @@ describe('A typed agent', () => {
 		[{ text: 5 }, 'steps.1.input.text', 'steps[1].input.text must be a string, but is 5.'],
 		[{ text: '', languages: ['en', null] }, 'steps.1.input.languages.1', 'steps[1].input.languages[1] must be a string'],
 		[{ text: '', txt: '' }, 'steps.1.input', 'has no field named "txt"'],
-	])('refuses a plan whose input is %j, before anything of it exists', async (input, path, said) => {
+	])('refuses a plan whose input is %j, before the plan exists', async (input, path, said) => {
 		await using test = await setUp()
 		const problem = await refusal(test.planstream.plans.create({ ...plan('word_count', input), plan_id: 'p' }))
 		expect(problem).toMatchObject({ status: 422, code: 'invalid_input', path, detail: expect.stringContaining(said) })
@@ -78,7 +78,7 @@ describe('A typed agent', () => {
 	it.each([
 		[{ words: 'many' }, 'data.words'],
 		[{}, 'data.words'],
-	])('fails when it returns %j, and is not asked again', async (says, path) => {
+	])('fails once, without a retry, when it returns %j', async (says, path) => {
 		await using test = await setUp()
 		const events = await run(test, plan('liar', { says }))
 		const failed = events.find((event) => event.event_type === 'step_failed')
@@ -86,7 +86,7 @@ describe('A typed agent', () => {
 		expect(events.filter(({ event_type }) => event_type === 'step_retrying')).toEqual([])
 	})
 
-	it('takes edits that fit alone, and looks at what an edit changes only', async () => {
+	it('accepts only edits with a valid input, and checks only the edited steps', async () => {
 		await using test = await setUp()
 		const { plans } = test.planstream
 		const { plan_id } = await plans.create({ ...plan('word_count', { text: 'a' }), start: false })
@@ -97,7 +97,7 @@ describe('A typed agent', () => {
 		expect(await refusal(patch('first', { result: 1 }))).toMatchObject({ code: 'invalid_input', path: 'steps.0.input.result' })
 	})
 
-	it('takes a reviewer’s result that fits alone', async () => {
+	it('accepts only a valid result of a reviewer', async () => {
 		await using test = await setUp()
 		const { plans, reviews } = test.planstream
 		const { query, steps } = plan('word_count', { text: 'a' })
@@ -115,7 +115,7 @@ describe('A typed agent', () => {
 		expect((await plans.get({ plan_id })).result).toEqual({ second: { words: 7, languages: [] } })
 	})
 
-	it('is listed with its schemas, and so is each built-in one', async () => {
+	it('is listed with its schemas, as each built-in one is', async () => {
 		await using test = await setUp()
 		const { agents } = await test.planstream.agents.list()
 		const byType = new Map(agents.map((agent) => [agent.agent_type, agent]))

@@ -5,7 +5,7 @@ import { arbitrarySwitchingRun, readWithSwitches } from '../support/streams/tran
 
 /** Checks the events of a reader that is cut at random moments and resumes over random transports. */
 export function exactSuite(runs: number): void {
-	it(`gives a reader that is cut and changes transports each event once, in order and byte for byte (${runs} runs)`, async () => {
+	it(`gives a reader that is cut and changes transports each event once, in order, exact (${runs} runs)`, async () => {
 		await using server = await StreamServer.start()
 		let plans = 0
 		const property = fc.asyncProperty(arbitrarySwitchingRun, async (way) => {

@@ -33,7 +33,7 @@ async function turns(): Promise<void> {
 
 /** Plays random schedules of commands and ending attempts, with agents that obey their signal and agents that ignore it. */
 export function pauseSuite(schedules: number): void {
-	it(`leaves nothing running in any of ${schedules} schedules, half of them with agents that ignore their signal`, async () => {
+	it(`leaves nothing running in ${schedules} schedules, half of them with agents that ignore their signal`, async () => {
 		const schedule = fc.array(fc.constantFrom(...MOVES), { minLength: 10, maxLength: 30 })
 		let pauses = 0
 		const property = fc.asyncProperty(fc.boolean(), schedule, async (obedient, moves) => {

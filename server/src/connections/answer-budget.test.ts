@@ -39,7 +39,7 @@ function start(answers_bytes = 100) {
 }
 
 describe('AnswerBudget', () => {
-	it('ends output that nobody takes after 30 s, and terminates it after 30 s more', () => {
+	it('ends output that is not read after 30 s, and terminates it after 30 s more', () => {
 		const { clock, watch } = start()
 		const output = watch(50)
 		clock.advance(29_999)
@@ -90,7 +90,7 @@ describe('AnswerBudget', () => {
 		expect(budget.bytes).toBe(70)
 	})
 
-	it('terminates what has waited longest when there is more than its limit, and nothing that is being taken', () => {
+	it('terminates the longest waiting output above its limit, and none that is being read', () => {
 		const { clock, watch } = start()
 		const first = watch(40)
 		clock.advance(2000)

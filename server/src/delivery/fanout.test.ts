@@ -201,7 +201,7 @@ describe('fan-out', () => {
 		expect(plan.deliveries.report()).toMatchObject({ streams: 0, plans: 0 })
 	})
 
-	it('gives every reader each event after its cursor once and in order, whenever it attaches, stalls or leaves', async () => {
+	it('gives every reader each event after its cursor once, in order, however it attaches, stalls or leaves', async () => {
 		await fc.assert(
 			fc.asyncProperty(
 				fc.array(action, { minLength: 5, maxLength: 30 }),

@@ -10,7 +10,7 @@ import { assertHost, openAccess, readAccessKeys } from './access.js'
 const GRANT = { tenant: 'acme', scopes: ['plans:read' as const] }
 
 describe('access', () => {
-	it('follows its file: new keys get in, revoked ones do not, and a file that cannot be used keeps the old keys for a time', async () => {
+	it('keeps the old keys for a time when its file is broken, and follows every valid change at once', async () => {
 		using directory = createTemporaryDirectory()
 		const apiKeys = path.join(directory.path, 'keys.json')
 		const problems: string[] = []

@@ -26,7 +26,7 @@ describe('a version of Node', () => {
 			expect(() => assertFixedNode(host, version, isAllowed)).not.toThrow()
 	})
 
-	it('without the fixes is told once in the log and in the health', () => {
+	it('without the fixes is reported once in the log and in the health', () => {
 		const health = new Health()
 		const warnings: string[] = []
 		reportNode('24.14.0', health, (message) => void warnings.push(message))

@@ -22,7 +22,7 @@ describe('the steady clock', () => {
 		expect(setBacks).toEqual([])
 	})
 
-	it('goes on at the pace of elapsed time when the wall clock is set back, and reports that once', () => {
+	it('continues at the pace of elapsed time when the wall clock is set back, and reports this once', () => {
 		const { time, setBacks, clock, pass } = start(10_000_000)
 		expect(clock()).toBe(10_000_000)
 		time.wall -= 3_600_000

@@ -52,7 +52,7 @@ describe('Executor', () => {
 		})
 	})
 
-	it('runs independent steps in parallel up to max_concurrency, and dependents afterwards with their results', async () => {
+	it('runs independent steps in parallel up to max_concurrency, and then dependents with their results', async () => {
 		let running = 0
 		let most = 0
 		const release: (() => void)[] = []

@@ -203,7 +203,7 @@ function next(planstream: TestPlanstream, event_type: Parameters<TestPlanstream[
 }
 
 describe('a repeated clone', () => {
-	it('is made once under its key although its source has changed, and another clone under the key is rejected', async () => {
+	it('is created once under its key although its source has changed, and refuses another clone under it', async () => {
 		await using planstream = await startPlanstream([new ManualAgent(true)])
 		await create(planstream, { start: false })
 		const clone = (more: object = {}) =>

@@ -52,7 +52,7 @@ async function elsewhere<Result>(work: (other: RunningServer) => Promise<Result>
 	return { ...result, files: files.map((file) => path.basename(file)).filter((name) => name.length >= 64) }
 }
 
-it('an export holds the files of a plan in pieces, and an import makes downloads of them', async () => {
+it('an export holds the files of a plan in pieces, and an import makes them downloadable', async () => {
 	expect(signed[0]).toMatch(/^\{"planstream_archive":3,/)
 	expect(JSON.parse(signed.at(-1) ?? '')).toMatchObject({ key: expect.stringMatching(/^ed25519:/), tenant: 'default' })
 	expect(lines.filter((line) => line.startsWith('{"base64":')).length).toBeGreaterThan(2)
@@ -66,7 +66,7 @@ it('an export holds the files of a plan in pieces, and an import makes downloads
 	expect(text === TEXT).toBe(true)
 })
 
-it('the files stay with a plan whose history was cleared, over the terminal, without a server', async () => {
+it('a plan keeps its files when its history is cleared from the terminal without a server', async () => {
 	using data = createTemporaryDirectory()
 	const from = await open(data.path)
 	await imported(from, lines)
@@ -102,7 +102,7 @@ it.each<[string, (archive: string[]) => string[], RegExp]>([
 		(archive) => archive.map((line) => line.replace('"planstream_archive":2', '"planstream_archive":4')),
 		/planstream_archive must be one of 1, 2, 3, but is 4/,
 	],
-])('an import with %s is refused and makes no plan', async (_what, change, sentence) => {
+])('an import with %s is refused and creates no plan', async (_what, change, sentence) => {
 	const { refusal, plan, files } = await elsewhere(async (other) => {
 		const { status, body } = await imported(other, change([...lines]))
 		return { refusal: { status, body }, plan: (await sendRequest(other, '/api/v1/plans/p')).status }
@@ -131,7 +131,7 @@ it('events with the path of another file in place of an id are refused', async (
 	expect(files).toEqual([])
 })
 
-it('an export of before, which has no files, is imported as it is', async () => {
+it('an export is imported unchanged when it comes from a version without files', async () => {
 	const before = lines
 		.filter((line) => !/^\{"(file|base64)/.test(line))
 		.map((line) => line.replace('"planstream_archive":2', '"planstream_archive":1').replace(',"files":1', ''))

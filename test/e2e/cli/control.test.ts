@@ -54,7 +54,7 @@ async function answer(...args: string[]): Promise<unknown> {
 }
 
 describe('planstream in a second terminal', () => {
-	it('pauses a plan, edits it, resumes it, and who runs it sees each event', async () => {
+	it('pauses, edits and resumes a plan, and the terminal that runs it prints each event', async () => {
 		await using runner = await following({ plan_id: 'p1', steps: [step('a', HANGING), step('b')] }, 'step_progress')
 		expect(await answer('pause', 'p1', '--interrupt', '--reason', 'wait')).toMatchObject({ plan_id: 'p1', changed: true })
 		await shows(runner, 'plan_paused')
@@ -87,7 +87,7 @@ describe('planstream in a second terminal', () => {
 		expect(await answer('show', 'p1')).toMatchObject({ status: 'completed', revision: 2, steps: [{}, {}, { step_id: 'c' }] })
 	})
 
-	it('shows what waits for a review and answers it with a result of its own', async () => {
+	it('shows a step that waits for a review and answers it with a result of its own', async () => {
 		const gate = { quality: { min_score: 0.5, approve_score: 0.9 } }
 		const input = { result: { draft: 1 }, quality_score: 0.7 }
 		await using runner = await following({ plan_id: 'p2', steps: [step('a', input, gate)] }, 'review_required')
@@ -121,13 +121,13 @@ describe('planstream in a second terminal', () => {
 		expect(await answer('cancel', 'p3')).toMatchObject({ changed: true })
 	})
 
-	it('knows every word that a refusal allows', async () => {
+	it('has a command for every word that a refusal allows', async () => {
 		const { stdout } = await runPlanstream(['--help'], env)
 		const words = [...stdout.matchAll(/^ {2}(\w+)/gm)].map(([, word]) => word)
 		expect(words).toEqual(expect.arrayContaining([...PLAN_COMMANDS, ...STEP_COMMANDS]))
 	})
 
-	it('lists by state, label and query, a plan a line', async () => {
+	it('lists one plan a line, filtered by state, label and query', async () => {
 		const plan = (plan_id: string, team: string) =>
 			runPlanstream(
 				['run', file(`${plan_id}.json`, { plan_id, query: `Which ${plan_id}?`, labels: { team }, steps: [step('a')] })],
@@ -152,7 +152,7 @@ describe('planstream in a second terminal', () => {
 		[['retry', 'p4', 'c'], 'Step c is ready, so retry was refused. Allowed now: skip.'],
 		[['pause', 'unknown'], 'There is no plan unknown. Check the id'],
 		[['list', '--limit', 'all'], 'It must be a whole number above 0'],
-	])('exits with 2 for %j and says what is wrong', async (args, sentence) => {
+	])('prints the reason and exits with 2 for %j', async (args, sentence) => {
 		const { code, stdout, stderr } = await runPlanstream(args, env)
 		expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
 		expect(stderr).toContain(sentence)
@@ -160,7 +160,7 @@ describe('planstream in a second terminal', () => {
 })
 
 describe('in a terminal', () => {
-	it('show draws the plan, list a line each, and a command says where the plan stands', async () => {
+	it('draws the plan for show, one line a plan for list, and the state of the plan after a command', async () => {
 		await using show = CliProcess.inTerminal(['show', 'p1'], env)
 		expect((await show.end()).stdout).toContain('p1 · completed · 3 of 3 steps')
 		await using list = CliProcess.inTerminal(['list', '--query', 'list_1'], env)

@@ -31,7 +31,7 @@ function withPort3000At(url: string): string {
 	return `--import=data:text/javascript,${encodeURIComponent(script)}`
 }
 
-it('researches a folder, prints every event, and leaves a report that quotes it', async () => {
+it('researches a folder, prints every event, and writes a report that quotes it', async () => {
 	using directory = createTemporaryDirectory()
 	const folder = corpus(directory.path, SEAS)
 	const env = { PORT: '0', PLANSTREAM_DATA: path.join(directory.path, 'data') }
@@ -48,7 +48,7 @@ it('researches a folder, prints every event, and leaves a report that quotes it'
 	expect(stderr).toMatch(/^Quality: [01]\.\d\d/m)
 })
 
-it('exits with 1 and says why when the folder does not answer the question', async () => {
+it('prints the reason and exits with 1 when the folder does not answer the question', async () => {
 	using directory = createTemporaryDirectory()
 	const folder = corpus(directory.path, { 'cats.md': '# Cats\n\nA cat sleeps for most of the day.\n' })
 	const env = { PORT: '0', PLANSTREAM_DATA: path.join(directory.path, 'data') }
@@ -57,7 +57,7 @@ it('exits with 1 and says why when the folder does not answer the question', asy
 	expect(stderr).toContain('Step crosscheck failed')
 })
 
-it('uses a free port and says so when PORT is not set and the default port, 3000, is taken', async () => {
+it('prints a free port and uses it when PORT is not set and port 3000 is taken', async () => {
 	using directory = createTemporaryDirectory()
 	const folder = corpus(directory.path, SEAS)
 	await using other = await startServe(path.join(directory.path, 'other'))
@@ -67,7 +67,7 @@ it('uses a free port and says so when PORT is not set and the default port, 3000
 	expect(stderr).toContain('Port 3000 is in use')
 })
 
-it('refuses a named port that is taken', async () => {
+it('refuses to start when the named port is taken', async () => {
 	using directory = createTemporaryDirectory()
 	await using other = await startServe(path.join(directory.path, 'other'))
 	const env = { PORT: new URL(other.url).port, PLANSTREAM_DATA: path.join(directory.path, 'data') }
@@ -76,12 +76,12 @@ it('refuses a named port that is taken', async () => {
 	expect(stderr).toContain('is in use by another program')
 })
 
-it('refuses a folder that is not there', async () => {
+it('refuses a folder when it does not exist', async () => {
 	expect(await runPlanstream(['demo', '--corpus', 'nowhere'])).toMatchObject({ code: 2, stdout: '' })
 })
 
 it.skipIf(!existsSync('/usr/bin/script'))(
-	'draws the plan in a terminal, goes on serving, and ends with 0 on Ctrl-C',
+	'draws the plan in a terminal, continues to serve, and exits with 0 on Ctrl-C',
 	async () => {
 		using directory = createTemporaryDirectory()
 		const folder = corpus(directory.path, SEAS)

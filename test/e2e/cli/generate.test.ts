@@ -123,7 +123,7 @@ function moduleOf(name: string, text: string): string {
 }
 
 describe('planstream generate', { timeout: COMPILING_MS }, () => {
-	it('writes an SDK in which inputs and results are those of their agents', async () => {
+	it('writes an SDK with the input and result types of the agents', async () => {
 		const out = path.join(folder, 'sdk')
 		const made = await runPlanstream(['generate', '--agents', moduleOf('agents.mjs', AGENTS), '--out', out])
 		expect(made).toMatchObject({ code: 0, stdout: '', stderr: expect.stringContaining('Wrote ') as string })
@@ -145,7 +145,7 @@ describe('planstream generate', { timeout: COMPILING_MS }, () => {
 			`import * as z from 'zod'\nconst list = z.object({ get next() { return list.optional() } })\nexport default [{ type: 'a', input: list, execute() {} }]`,
 			/recursive and shared schemas are not supported/,
 		],
-	])('says what is wrong with the module %j', async (text, said) => {
+	])('names the fault of the module %j', async (text, said) => {
 		const failed = await runPlanstream(['generate', '--agents', moduleOf('wrong.mjs', text), '--out', folder])
 		expect(failed).toMatchObject({ code: 2, stderr: expect.stringMatching(said) as string })
 	})

@@ -54,7 +54,7 @@ function flip(file: string, text: string): void {
 const verified = (json: readonly unknown[]) => json as readonly VerifyOutput[]
 
 describe('server.json', () => {
-	it('names the server and its token to its user alone, while it runs', async () => {
+	it("holds the server's address and token, readable by its user alone, while the server runs", async () => {
 		using directory = createTemporaryDirectory()
 		await using server = await startServe(directory.path)
 		const { url, pid, token } = await readServerFile(directory.path)
@@ -66,7 +66,7 @@ describe('server.json', () => {
 		expect(() => statSync(serverFile(directory.path))).toThrow('ENOENT')
 	})
 
-	it('lets the command line into a server that wants keys, to look, steer and keep, and no further', async () => {
+	it('lets the command line show, control and keep plans on a server with keys, and nothing else', async () => {
 		using directory = createTemporaryDirectory()
 		const PLANSTREAM_API_KEYS = path.join(directory.path, 'keys.json')
 		const key = await createKey(PLANSTREAM_API_KEYS, { tenant: 'default', scopes: ['plans:write', 'events:publish'] })
@@ -88,7 +88,7 @@ describe('server.json', () => {
 })
 
 describe('planstream verify, export, import, list and show', () => {
-	it('ask the running server, and open the file when none runs, with the same answers', async () => {
+	it('give the same answers from a running server and from the file when none runs', async () => {
 		using directory = createTemporaryDirectory()
 		const data = ['--data', directory.path]
 		const commands = [['list'], ['show', 'one'], ['verify'], ['verify', 'two'], ['export']]
@@ -109,7 +109,7 @@ describe('planstream verify, export, import, list and show', () => {
 		])
 	})
 
-	it('carry plans to another server and to another directory, once', async () => {
+	it('copy plans to another server and to another directory, once', async () => {
 		using directory = createTemporaryDirectory()
 		await using server = await startServe(directory.path)
 		await publishPlans(server.url)
@@ -143,7 +143,7 @@ describe('planstream verify, export, import, list and show', () => {
 		expect((await runPlanstream(['list', '--data', elsewhere.path])).json).toHaveLength(2)
 	})
 
-	it('goes on with an imported plan of a server that had not come to its end', async () => {
+	it('continue an imported plan when it was unfinished', async () => {
 		using directory = createTemporaryDirectory()
 		const server = await startServe(directory.path)
 		const steps = [
@@ -176,7 +176,7 @@ describe('planstream verify, export, import, list and show', () => {
 		await fetch(`${other.url}/api/v1/plans/p/cancel`, { method: 'POST' })
 	})
 
-	it('find a flipped byte in the file, in an event and in what stands for trimmed ones, and say so by their exit code', async () => {
+	it('find a flipped byte in the file, in an event and in a snapshot of trimmed ones, and exit with 1', async () => {
 		using directory = createTemporaryDirectory()
 		const server = await startServe(directory.path)
 		await publishPlans(server.url)
@@ -199,7 +199,7 @@ describe('planstream verify, export, import, list and show', () => {
 		expect((await fetch(`${damaged.url}/api/v1/plans/two`)).status).toBe(503)
 	})
 
-	it('open the file although a server that was killed has left its name, and its number is that of another process', async () => {
+	it('open the file when a killed server has left its name and its process id belongs to another program', async () => {
 		using directory = createTemporaryDirectory()
 		await using other = await startServe(path.join(directory.path, 'other'))
 		const server = await startServe(directory.path)
@@ -211,7 +211,7 @@ describe('planstream verify, export, import, list and show', () => {
 		expect((await runPlanstream(['list', '--data', directory.path])).json).toHaveLength(2)
 	})
 
-	it('look where plans usually are when the variable that names the directory is empty', async () => {
+	it('use the default directory when the variable that names it is empty', async () => {
 		using directory = createTemporaryDirectory()
 		const { stdout: archive } = await exported(directory.path)
 		const inside = (...words: string[]) => CliProcess.within(directory.path, words, { PLANSTREAM_DATA: '' })
@@ -222,7 +222,7 @@ describe('planstream verify, export, import, list and show', () => {
 		expect(await inside('list').end()).toMatchObject({ code: 0, json: [expect.objectContaining({ plan_id: 'one' })] })
 	})
 
-	it('clear finished plans, with a server and without, and no other', async () => {
+	it('clear finished plans only, with and without a server', async () => {
 		using directory = createTemporaryDirectory()
 		const clear = (...plan_ids: string[]) => runPlanstream(['clear', ...plan_ids, '--data', directory.path])
 		const server = await startServe(directory.path)
@@ -243,7 +243,7 @@ describe('planstream verify, export, import, list and show', () => {
 		expect(json).toEqual([expect.objectContaining({ status: 'completed', result: 3 })])
 	})
 
-	it('remove finished plans, with a server and without, and no other', async () => {
+	it('delete finished plans only, with and without a server', async () => {
 		using directory = createTemporaryDirectory()
 		const remove = (...plan_ids: string[]) => runPlanstream(['delete', ...plan_ids, '--data', directory.path])
 		const server = await startServe(directory.path)
@@ -261,7 +261,7 @@ describe('planstream verify, export, import, list and show', () => {
 		expect(json).toEqual([expect.objectContaining({ plan_id: 'one' })])
 	})
 
-	it('never ask another server than that of the directory they are given; an import makes what is not there', async () => {
+	it('use only the server of the given directory; an import creates the directory when it is missing', async () => {
 		using directory = createTemporaryDirectory()
 		await using server = await startServe(directory.path)
 		await publishPlans(server.url)
@@ -277,7 +277,7 @@ describe('planstream verify, export, import, list and show', () => {
 		])
 	})
 
-	it('refuse a directory that cannot be made', async () => {
+	it('refuse a directory when it cannot be created', async () => {
 		const PLANSTREAM_DATA = '/proc/planstream'
 		for (const words of [['serve'], ['import']]) {
 			const { code, stderr } = await runPlanstream(words, { PLANSTREAM_DATA, PORT: '0' })
@@ -286,7 +286,7 @@ describe('planstream verify, export, import, list and show', () => {
 		}
 	})
 
-	it('refuse an address that is none, and a plan that is not there', async () => {
+	it('refuse an invalid address and an unknown plan', async () => {
 		using directory = createTemporaryDirectory()
 		await using _server = await startServe(directory.path)
 		expect(await runPlanstream(['verify', '--url', 'nowhere'])).toMatchObject({

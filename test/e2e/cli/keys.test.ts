@@ -8,7 +8,7 @@ vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 const EVENT = `${JSON.stringify({ event_type: 'plan_completed', data: {} })}\n`
 
-it('makes keys for a server, gives them by the environment, and takes them back', async () => {
+it('creates keys for a server, passes them in the environment, and revokes them', async () => {
 	using directory = createTemporaryDirectory()
 	const file = path.join(directory.path, 'keys.json')
 	const made = await runPlanstream([
@@ -43,7 +43,7 @@ it('makes keys for a server, gives them by the environment, and takes them back'
 	expect(`${stdout}${stderr}${published.stderr}${watched.stderr}${refused.stderr}`).not.toContain(key)
 })
 
-it('says what a key lacks', async () => {
+it('names the missing scope of a key', async () => {
 	using directory = createTemporaryDirectory()
 	const file = path.join(directory.path, 'keys.json')
 	const create = async (...args: string[]) => {
@@ -58,7 +58,7 @@ it('says what a key lacks', async () => {
 	])
 })
 
-it('does not open a server without keys to the network', async () => {
+it('does not open a server to the network when it has no keys', async () => {
 	const { code, stderr } = await runPlanstream(['serve'], { HOST: '0.0.0.0', PORT: '0' })
 	expect([code, stderr]).toEqual([2, expect.stringMatching(/^HOST must be .*PLANSTREAM_API_KEYS/)])
 	const missing = await runPlanstream(['serve'], { HOST: '0.0.0.0', PORT: '0', PLANSTREAM_API_KEYS: '/nowhere/keys.json' })

@@ -57,7 +57,7 @@ describe('planstream run', () => {
 		expect(json.map(({ seq }) => seq)).toEqual(json.map((_, at) => at + 1))
 	})
 
-	it('exits with 1 when the plan fails and says why on standard error', async () => {
+	it('prints the reason on standard error and exits with 1 when the plan fails', async () => {
 		const fail = { fail: { times: 1, code: 'upstream', message: 'The source is gone.', retryable: false } }
 		const { code, json, stderr } = await new CliProcess(['run', '-'], env).input(plan('run_2', fail)).end()
 		expect(code).toBe(1)
@@ -73,7 +73,7 @@ describe('planstream run', () => {
 		[['-', '--url', 'http://user:secret@127.0.0.1:3000'], 'The server address has a user, a query or a fragment'],
 		[['-', '--url', 'http://127.0.0.1:3000/?token=secret'], 'The server address has a user, a query or a fragment'],
 		[['-', '--colour'], "unknown option '--colour'"],
-	])('exits with 2 for %j and says what is wrong', async (args, sentence) => {
+	])('prints the reason and exits with 2 for %j', async (args, sentence) => {
 		const { code, stdout, stderr } = await new CliProcess(['run', ...args], env)
 			.input(args.includes('--url') ? plan('p') : '')
 			.end()
@@ -82,13 +82,13 @@ describe('planstream run', () => {
 		expect(stderr).not.toContain('secret')
 	})
 
-	it('exits with 2 for a plan the server refuses, with the path', async () => {
+	it('prints the path and exits with 2 when the server refuses the plan', async () => {
 		const { code, stderr } = await new CliProcess(['run', '-'], env).input('{"query":"Why?","steps":[{}]}').end()
 		expect(code).toBe(2)
 		expect(stderr).toContain('steps[0].step_id')
 	})
 
-	it('exits with 2 without a server and says how to start one', async () => {
+	it('explains how to start a server and exits with 2 when none answers', async () => {
 		const { code, stderr } = await new CliProcess(['run', '-', '--url', 'http://127.0.0.1:9'], env).input(plan('p')).end()
 		expect(code).toBe(2)
 		expect(stderr).toContain('Start one with `planstream serve`')
@@ -96,7 +96,7 @@ describe('planstream run', () => {
 })
 
 describe('planstream watch', () => {
-	it('joins a running plan and prints what those who were there from the beginning see', async () => {
+	it('prints all events from the beginning when it joins a running plan', async () => {
 		await using runner = new CliProcess(['run', '-'], env).input(
 			plan('watch_1', { updates: [...QUARTERS.updates, { wait_ms: 200 }] }),
 		)
@@ -106,21 +106,21 @@ describe('planstream watch', () => {
 		expect(watched.code).toBe(0)
 	})
 
-	it('prints only what is behind --after, and exits by what the plan came to', async () => {
+	it('prints only the events after --after, and exits by the outcome of the plan', async () => {
 		await new CliProcess(['run', '-'], env).input(plan('watch_2')).end()
 		const { code, json } = await runPlanstream(['watch', 'watch_2', '--after', '16'], env)
 		expect({ code, seqs: json.map(({ seq }) => seq) }).toEqual({ code: 0, seqs: [17, 18] })
 		expect(await runPlanstream(['watch', 'watch_2', '--after', 'now'], env)).toMatchObject({ code: 0, stdout: '' })
 	})
 
-	it('waits for a plan that is not there yet and says so', async () => {
+	it('prints that it waits when the plan does not exist yet', async () => {
 		await using watcher = new CliProcess(['watch', 'watch_3'], env)
 		await watcher.until(({ stderr }) => stderr.includes('Plan watch_3 does not exist yet'))
 		await publish('watch_3', COMPLETED)
 		expect(await watcher.end()).toMatchObject({ code: 0, json: [{ event_type: 'plan_completed' }] })
 	})
 
-	it('draws a plan whose history was cleared as it stands', async () => {
+	it('draws the present state of a plan when its history was cleared', async () => {
 		await publish('watch_6', { event_type: 'plan_started', data: { query: 'What is left?', total_steps: 1 } }, COMPLETED)
 		expect((await runPlanstream(['clear', 'watch_6'], env)).code).toBe(0)
 		await using terminal = CliProcess.inTerminal(['watch', 'watch_6'], env)
@@ -134,7 +134,7 @@ describe('planstream watch', () => {
 		})
 	})
 
-	it('stays with a finished plan when told to follow, and leaves quietly with 130 on Ctrl-C', async () => {
+	it('follows a finished plan when --follow is given, and exits quietly with 130 on Ctrl-C', async () => {
 		const failed = { event_type: 'plan_failed', data: { error: { code: 'x', message: 'broken', retryable: true } } }
 		await publish('watch_4', failed)
 		await using watcher = new CliProcess(['watch', 'watch_4', '--follow'], env)
@@ -145,7 +145,7 @@ describe('planstream watch', () => {
 		expect(await watcher.end()).toMatchObject({ code: 130, stderr: 'Plan watch_4 failed: x: broken\n' })
 	})
 
-	it('ends quietly when its reader goes, as head does', async () => {
+	it('exits quietly when its reader closes the pipe, as head does', async () => {
 		await publish('watch_5', progress(0.1))
 		await using watcher = new CliProcess(['watch', 'watch_5'], env)
 		await watcher.until(({ lines }) => lines.length === 1)
@@ -156,7 +156,7 @@ describe('planstream watch', () => {
 })
 
 describe('planstream publish', () => {
-	it('publishes lines as they come, tells what is stored, and others see it', async () => {
+	it('publishes lines as they arrive, prints what is stored, and other readers receive it', async () => {
 		await using publisher = new CliProcess(['publish', 'publish_1'], env)
 		publisher.child.stdin.write(lines(progress(0.5)))
 		await publisher.until(({ lines }) => lines.length === 1)
@@ -169,14 +169,14 @@ describe('planstream publish', () => {
 		expect(watched.json.map(({ event_id }) => event_id)).toEqual(json.map(({ event_id }) => event_id))
 	})
 
-	it('publishes an array from a file in as many batches as it takes', async () => {
+	it('publishes an array from a file in as many batches as it needs', async () => {
 		const file = path.join(directory.path, 'events.json')
 		writeFileSync(file, JSON.stringify(Array.from({ length: 600 }, (_, at) => progress(at / 600))))
 		const { code, json } = await runPlanstream(['publish', 'publish_2', file], env)
 		expect({ code, seqs: json.map(({ seq }) => seq) }).toEqual({ code: 0, seqs: Array.from({ length: 600 }, (_, at) => at + 1) })
 	})
 
-	it('stores an event once however often it is published, also among new ones', async () => {
+	it('stores an event once when it is published again, also among new ones', async () => {
 		await publish('publish_3', progress(0.1, 'a'), progress(0.2, 'b'))
 		const { code, json } = await publish('publish_3', progress(0.2, 'b'), progress(0.3, 'c'))
 		expect(code).toBe(0)
@@ -186,7 +186,7 @@ describe('planstream publish', () => {
 		])
 	})
 
-	it('names the line the server refuses, and what was stored before it', async () => {
+	it('names the line that the server refuses, and what was stored before it', async () => {
 		await using publisher = new CliProcess(['publish', 'publish_4'], env)
 		publisher.child.stdin.write(lines(progress(0.1)))
 		await publisher.until(({ lines }) => lines.length === 1)

@@ -4,7 +4,7 @@ import { CliProcess, createTemporaryDirectory, runPlanstream, startServe } from 
 /** Each test starts several processes. */
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
-it('serves, says so in one line, and stops in order on SIGTERM', async () => {
+it('prints one line when it serves, and shuts down in order on SIGTERM', async () => {
 	using directory = createTemporaryDirectory()
 	await using server = await startServe(directory.path)
 	expect((await fetch(`${server.url}/health/ready`)).status).toBe(200)
@@ -14,13 +14,13 @@ it('serves, says so in one line, and stops in order on SIGTERM', async () => {
 	)
 })
 
-it('refuses a setting that cannot be meant, by its name', async () => {
+it('names a setting and refuses it when it is invalid', async () => {
 	const { code, stderr } = await runPlanstream(['serve'], { PORT: 'many' })
 	expect(code).toBe(2)
 	expect(stderr).toContain('PORT')
 })
 
-it('watches on over a restart of the server and says so in one line', async () => {
+it('continues to watch over a restart of the server and prints one line about it', async () => {
 	using directory = createTemporaryDirectory()
 	await using first = await startServe(directory.path)
 	const env = { PLANSTREAM_URL: first.url }

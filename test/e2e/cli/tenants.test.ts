@@ -6,7 +6,7 @@ import { CliProcess, createTemporaryDirectory, runPlanstream, startServe } from 
 /** Each test starts several processes. */
 vi.setConfig({ testTimeout: 60_000 })
 
-it('the plans of a tenant are kept in a directory that no server has open, apart from those of others', async () => {
+it('the plans of a tenant are read and changed apart from those of others when no server runs', async () => {
 	using directory = createTemporaryDirectory()
 	const PLANSTREAM_API_KEYS = path.join(directory.path, 'keys.json')
 	const PLANSTREAM_TOKEN = await createKey(PLANSTREAM_API_KEYS, { tenant: 'acme', scopes: ['plans:read', 'events:publish'] })

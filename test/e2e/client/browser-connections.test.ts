@@ -51,7 +51,7 @@ async function followAll(url: string, plans: readonly string[]) {
 const SEVEN = ['a', 'b', 'c', 'd', 'e', 'f', 'g']
 
 describe('pages of one browser over SSE', { timeout: 20_000 }, () => {
-	it('keep four streams open among them, poll for the others, and take the place of one that ends', async () => {
+	it('keep four streams open together, poll for the rest, and replace a stream that ends', async () => {
 		await using server = await startTestServer()
 		const locks = new PageLocks()
 		becomePage(locks)
@@ -65,7 +65,7 @@ describe('pages of one browser over SSE', { timeout: 20_000 }, () => {
 		await expect.poll(() => server.report()).toMatchObject({ connections: 0, subscriptions: 0, watchers: 0 })
 	})
 
-	it('keep no stream open where they cannot know of each other', async () => {
+	it('keep no stream open when they cannot coordinate', async () => {
 		await using server = await startTestServer()
 		becomePage(undefined)
 		const { seen, end, following } = await followAll(server.url, SEVEN)

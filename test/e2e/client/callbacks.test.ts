@@ -118,7 +118,7 @@ describe('a token function', () => {
 		expect(retried).toEqual(['Could not get a token: offline', 'Could not get a token: offline'])
 	})
 
-	it('that never answers holds no call whose signal aborts', async () => {
+	it('holds no call whose signal aborts when it never answers', async () => {
 		await using planstream = createPlanstream({ url: 'http://127.0.0.1:9', token: () => new Promise<string>(() => {}) })
 		const abort = new AbortController()
 		const listed = planstream.plans.list({}, { signal: abort.signal })

@@ -15,7 +15,7 @@ const TABS = 9
 if (chromiumIsMissing) console.warn(CHROMIUM_NOTE)
 
 describe.skipIf(chromiumIsMissing)('Chromium', () => {
-	it('shows a plan of thousands of events by fifty components over one subscription, drawn by the frame', async () => {
+	it('draws a plan of thousands of events in fifty components once a frame, from one subscription', async () => {
 		await using server = await startTestServer()
 		await using producer = createPlanstream({ url: server.url })
 		await using opened = await openPage(REACT_PAGE)
@@ -41,7 +41,7 @@ describe.skipIf(chromiumIsMissing)('Chromium', () => {
 		await expect.poll(() => server.report(), { timeout: 10_000 }).toMatchObject({ connections: 0, subscriptions: 0 })
 	})
 
-	it('asks once for a WebSocket that does not get through, however often the page is loaded', async () => {
+	it('tries a WebSocket once when it does not get through, however often the page is loaded', async () => {
 		await using server = await startTestServer()
 		await using proxy = await startFaultProxy(server.url)
 		proxy.webSockets = 'refuse'
@@ -61,7 +61,7 @@ describe.skipIf(chromiumIsMissing)('Chromium', () => {
 		expect(handshakes).toBe(1)
 	})
 
-	it('follows plans in nine tabs without a WebSocket, and has connections left for everything else', async () => {
+	it('follows plans in nine tabs without a WebSocket, and leaves connections for other requests', async () => {
 		await using server = await startTestServer()
 		await using producer = createPlanstream({ url: server.url })
 		await using opened = await openPage()

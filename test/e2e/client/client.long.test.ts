@@ -8,7 +8,7 @@ const COUNTED = Array.from({ length: EVENTS }, (_, index) => index + 1)
 const RUNS = Math.ceil(50 * Number(process.env.PLANSTREAM_TEST_SCALE ?? 1))
 
 describe('over a network that fails', () => {
-	it.each(['websocket', 'sse', 'auto'] as const)('a client over %s sees every event once, in order', async (transport) => {
+	it.each(['websocket', 'sse', 'auto'] as const)('a client over %s receives every event once, in order', async (transport) => {
 		await using server = await startTestServer()
 		await using proxy = await startFaultProxy(server.url)
 		const property = fc.asyncProperty(arbitraryFaults, async (faults) => {
@@ -18,7 +18,7 @@ describe('over a network that fails', () => {
 		await expect.poll(() => server.report()).toMatchObject({ subscriptions: 0, watchers: 0 })
 	})
 
-	it('a client whose WebSockets are refused sees every event once, in order', async () => {
+	it('a client receives every event once, in order, when its WebSockets are refused', async () => {
 		await using server = await startTestServer()
 		await using proxy = await startFaultProxy(server.url)
 		const property = fc.asyncProperty(arbitraryFaults, async (faults) => {

@@ -46,7 +46,7 @@ describe.each(['websocket', 'sse'] as const)('the client over %s', (transport) =
 		expect(planstream.connection.state).toBe('idle')
 	})
 
-	it('tells how it is connected, and has one connection for all subscriptions over WebSocket', async () => {
+	it('reports its connection, and uses one connection for all subscriptions over WebSocket', async () => {
 		await using server = await startTestServer()
 		await using proxy = await startFaultProxy(server.url)
 		await using planstream = createPlanstream({ url: proxy.url, transport, WebSocket })
@@ -70,7 +70,7 @@ describe.each(['websocket', 'sse'] as const)('the client over %s', (transport) =
 		await expect.poll(() => server.report()).toMatchObject({ connections: 0, subscriptions: 0, watchers: 0 })
 	})
 
-	it('lets everything go when a loop is left', async () => {
+	it('releases everything when a loop is left', async () => {
 		await using server = await startTestServer()
 		await using planstream = createPlanstream({ url: server.url, transport, WebSocket })
 		await planstream.plans.create({ ...THREE_STEPS, start: false })
@@ -82,7 +82,7 @@ describe.each(['websocket', 'sse'] as const)('the client over %s', (transport) =
 		await expect.poll(() => server.report()).toMatchObject({ connections: 0, subscriptions: 0, watchers: 0 })
 	})
 
-	it('throws what the server refuses for good', async () => {
+	it('throws when the server refuses permanently', async () => {
 		await using server = await startTestServer()
 		await using planstream = createPlanstream({ url: server.url, transport, WebSocket })
 		const events = planstream.plans.events({ plan_id: 'plan_1', after: 'nowhere' })
@@ -93,7 +93,7 @@ describe.each(['websocket', 'sse'] as const)('the client over %s', (transport) =
 		})
 	})
 
-	it('tells a position that cannot be honoured, with the state to go on from', async () => {
+	it('reports a position that cannot be honoured, with the state from which to continue', async () => {
 		await using server = await startTestServer()
 		await using planstream = createPlanstream({ url: server.url, transport, WebSocket })
 		await planstream.plans.create(THREE_STEPS)
@@ -106,7 +106,7 @@ describe.each(['websocket', 'sse'] as const)('the client over %s', (transport) =
 		expect(events[0]?.seq).toBe(1)
 	})
 
-	it('goes on where it was after the server was away', async () => {
+	it('resumes at its position after the server was down', async () => {
 		await using server = await startTestServer()
 		await using proxy = await startFaultProxy(server.url)
 		await using planstream = createPlanstream({ url: proxy.url, transport, WebSocket, backoff: { initialMs: 0 } })
@@ -129,7 +129,7 @@ describe.each(['websocket', 'sse'] as const)('the client over %s', (transport) =
 		expect([...states]).toEqual(expect.arrayContaining(['open', 'reconnecting', 'idle']))
 	})
 
-	it('sees every event once while its connections are cut at random moments', async () => {
+	it('receives every event once while its connections are cut at random moments', async () => {
 		await using server = await startTestServer()
 		await using proxy = await startFaultProxy(server.url)
 		const property = fc.asyncProperty(arbitraryFaults, async (faults) => {
@@ -140,17 +140,14 @@ describe.each(['websocket', 'sse'] as const)('the client over %s', (transport) =
 })
 
 describe('the client', () => {
-	it.each(['refuse', 'miss', 'swallow'] as const)(
-		'falls back to SSE by itself where proxies %s WebSocket',
-		async (handshakes) => {
-			await using server = await startTestServer()
-			await using proxy = await startFaultProxy(server.url)
-			expect(await watchThrough(proxy, server, { ...CALM, handshakes, cutsAtEvents: [3, 9] })).toEqual(COUNTED)
-		},
-	)
+	it.each(['refuse', 'miss', 'swallow'] as const)('falls back to SSE when proxies %s WebSocket', async (handshakes) => {
+		await using server = await startTestServer()
+		await using proxy = await startFaultProxy(server.url)
+		expect(await watchThrough(proxy, server, { ...CALM, handshakes, cutsAtEvents: [3, 9] })).toEqual(COUNTED)
+	})
 
 	it.each(['refuse', 'swallow'] as const)(
-		'polls where proxies %s WebSocket and hold streams back until they end',
+		'polls when proxies %s WebSocket and hold streams back until they end',
 		async (fate) => {
 			await using server = await startTestServer()
 			await using proxy = await startFaultProxy(server.url)
@@ -175,7 +172,7 @@ describe('the client', () => {
 		20_000,
 	)
 
-	it('sees every event once by polling, while its connections are cut at random moments', async () => {
+	it('receives every event once by polling while its connections are cut at random moments', async () => {
 		await using server = await startTestServer()
 		await using proxy = await startFaultProxy(server.url)
 		const property = fc.asyncProperty(arbitraryFaults, async (faults) => {
@@ -217,7 +214,7 @@ describe('the client', () => {
 		expect((await planstream.agents.list()).agents).toContainEqual(expect.objectContaining({ agent_type: 'scripted' }))
 	})
 
-	it('throws a refused call with its code, its sentence and its facts', async () => {
+	it('throws the code, the message and the facts when a call is refused', async () => {
 		await using server = await startTestServer()
 		await using planstream = createPlanstream({ url: server.url })
 		const missing = await planstream.plans.get({ plan_id: 'nobody' }).catch((error: unknown) => error)
@@ -225,7 +222,7 @@ describe('the client', () => {
 		expect(missing).toMatchObject({ code: 'not_found', message: expect.stringContaining('nobody'), facts: { plan_id: 'nobody' } })
 	})
 
-	it('says which address did not answer', async () => {
+	it('names the address that did not answer', async () => {
 		await using server = await startTestServer()
 		await using proxy = await startFaultProxy(server.url)
 		proxy.away = true
@@ -233,7 +230,7 @@ describe('the client', () => {
 		await expect(planstream.plans.list()).rejects.toThrow(`Cannot reach ${proxy.url}`)
 	})
 
-	it('is not used again once it is closed', async () => {
+	it('refuses further calls once it is closed', async () => {
 		const planstream = createPlanstream({ url: 'http://localhost:1' })
 		const before = planstream.plans.events({ plan_id: 'p' })
 		await planstream.close()

@@ -35,7 +35,7 @@ function types(events: readonly PlainMessage[]): unknown[] {
 	return events.map(({ event_type }) => event_type).filter((type) => type !== 'plan_created' && type !== 'quality_check')
 }
 
-test('its client runs unchanged but for the address', async () => {
+test('the original client runs unchanged except for the address', async () => {
 	await using server = await startTestServer()
 	const said: string[] = []
 	const over = new Promise<void>((resolve) => {
@@ -70,14 +70,14 @@ test('its client runs unchanged but for the address', async () => {
 	])
 })
 
-test('a client that connects is welcomed', async () => {
+test('a client receives a welcome when it connects', async () => {
 	await using server = await startTestServer()
 	await using client = await connectPlainSocket(server.url, 'test_client_1')
 	expect((await sendRequest(server, `${STREAMING}/clients`)).body).toMatchObject({ client_count: 1, clients: ['test_client_1'] })
 	expect(client.arrived).toEqual([])
 })
 
-test('a client that subscribes gets the events of the plan', async () => {
+test('a client receives the events of a plan when it subscribes', async () => {
 	await using server = await startTestServer()
 	await using client = await connectPlainSocket(server.url, 'test_client_2')
 	client.send({ action: 'subscribe', plan_id: 'test_plan' })
@@ -96,7 +96,7 @@ test('a client that subscribes gets the events of the plan', async () => {
 	}
 })
 
-test('several clients of one plan get the same events', async () => {
+test('several clients of one plan receive the same events', async () => {
 	await using server = await startTestServer()
 	const clients = await Promise.all([1, 2, 3].map((id) => connectPlainSocket(server.url, `client_${id}?plan_id=shared`)))
 	await using _all = {
@@ -111,7 +111,7 @@ test('several clients of one plan get the same events', async () => {
 	for (const other of others) expect(other).toEqual(first)
 })
 
-test('a client that joins late gets what was before', async () => {
+test('a client receives earlier events when it joins late', async () => {
 	await using server = await startTestServer()
 	await using early = await connectPlainSocket(server.url, 'early?plan_id=history')
 	await post(server, '/api/v1/plans', plan('history'))
@@ -125,7 +125,7 @@ test('a client that joins late gets what was before', async () => {
 	})
 })
 
-test('a client that unsubscribes gets nothing more', async () => {
+test('a client receives nothing more when it has unsubscribed', async () => {
 	await using server = await startTestServer()
 	await using client = await connectPlainSocket(server.url, 'leaver?plan_id=left')
 	await using witness = await connectPlainSocket(server.url, 'witness?plan_id=left')
@@ -138,7 +138,7 @@ test('a client that unsubscribes gets nothing more', async () => {
 	expect(await client.next()).toMatchObject({ event_type: 'pong', data: { timestamp: 'last' } })
 })
 
-test('a ping is answered, and the status endpoints tell who is there', async () => {
+test('the server answers a ping, and the status endpoints list the connected clients', async () => {
 	await using server = await startTestServer()
 	await using client = await connectPlainSocket(server.url, 'status?plan_id=watched')
 	client.send({ action: 'ping', timestamp: '2025-01-01T00:00:00' })

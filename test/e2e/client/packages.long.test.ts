@@ -26,13 +26,13 @@ beforeAll(async () => {
 afterAll(() => rm(directory, { recursive: true, force: true }))
 
 describe('the packed client', () => {
-	it('is installed alone: no package of others comes with it', async () => {
+	it('installs no package besides itself', async () => {
 		const installed = (await readdir(path.join(project, 'node_modules'))).filter((name) => !name.startsWith('.'))
 		expect(installed).toEqual(['@planstream'])
 		expect((await readdir(path.join(project, 'node_modules/@planstream'))).sort()).toEqual(['client', 'shared'])
 	})
 
-	it('is small in a page', async () => {
+	it('stays small in a page', async () => {
 		const entry = path.join(project, 'page.js')
 		const built = await build({
 			configFile: false,
@@ -46,7 +46,7 @@ describe('the packed client', () => {
 		expect(gzipSync(code).length).toBeLessThan(MAX_BUNDLE)
 	})
 
-	it.for(COMPILERS)('has types that $name takes, and that say no where they should', async ({ command, missing }, { skip }) => {
+	it.for(COMPILERS)('has types that $name accepts, and that reject wrong calls', async ({ command, missing }, { skip }) => {
 		skip(missing, MATRIX_NOTE)
 		const said = await compile(project, command, 'types.mts')
 		const instantiations = Number(/^Instantiations:\s+(\d+)/m.exec(said)?.[1])
@@ -79,7 +79,7 @@ describe('the packed client', () => {
 	})
 })
 
-describe('beside what they ask for', () => {
+describe('the packed packages with their peer dependencies', () => {
 	let folder = ''
 	beforeAll(async () => {
 		folder = path.join(directory, 'beside')
@@ -90,7 +90,7 @@ describe('beside what they ask for', () => {
 		}
 	})
 
-	it.for(COMPILERS)('the schemas and the hooks have types that $name takes', async ({ command, missing }, { skip }) => {
+	it.for(COMPILERS)('have schemas and hooks with types that $name accepts', async ({ command, missing }, { skip }) => {
 		skip(missing, MATRIX_NOTE)
 		await compile(folder, command, 'shared.mts', 'react.mts')
 	})
@@ -115,13 +115,13 @@ interface PageOfConsumer {
 	runPlan(options: { readonly url: string; readonly transport: string }, plan_id: string): Promise<unknown>
 }
 
-it('the packed server and schemas bring what the build makes of the contract', async () => {
+it('hold the files that the build makes of the contract', async () => {
 	const described = await readdir(path.join(root, 'release/server/dist/descriptions'))
 	expect(described.sort()).toEqual(['asyncapi.json', 'openapi.json', 'reference.html'])
 	expect(await readdir(path.join(root, 'release/shared/dist'))).toContain('schemas.json')
 })
 
-it('the packed command runs its demo to the end', async () => {
+it('run the demo to its end by the packed command', async () => {
 	const folder = path.join(directory, 'command')
 	installAll(folder)
 	const { stdout } = await execute(

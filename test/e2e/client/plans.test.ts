@@ -22,7 +22,7 @@ async function statesOf(watched: AsyncIterable<PlanState>): Promise<PlanState[]>
 }
 
 describe.each(['websocket', 'sse'] as const)('a plan that is watched over %s', (transport) => {
-	it('is seen as it is, then after each event, until it is done', async () => {
+	it('yields its present state, then one after each event, until it is finished', async () => {
 		await using server = await startTestServer()
 		await using planstream = createPlanstream({ url: server.url, transport, ...AT_ONCE })
 		const { plan_id } = await planstream.plans.create({ ...planOf({ result: { answer: 42 } }), start: false })
@@ -36,7 +36,7 @@ describe.each(['websocket', 'sse'] as const)('a plan that is watched over %s', (
 		expect(await statesOf(planstream.plans.watch(plan_id))).toEqual(states.slice(-1))
 	})
 
-	it('is waited for when nobody has heard of it yet', async () => {
+	it('is awaited when it does not exist yet', async () => {
 		await using server = await startTestServer()
 		await using planstream = createPlanstream({ url: server.url, transport, ...AT_ONCE })
 		const watched = planstream.plans.watch('later', { onReady: ({ epoch }) => epoch === null && publish() })
@@ -55,7 +55,7 @@ describe.each(['websocket', 'sse'] as const)('a plan that is watched over %s', (
 		])
 	})
 
-	it('goes on behind a state that somebody has, and begins anew where its events are gone', async () => {
+	it('continues after a known state, and begins anew when its events are gone', async () => {
 		await using server = await startTestServer()
 		await using planstream = createPlanstream({ url: server.url, transport, ...AT_ONCE })
 		const { plan_id } = await planstream.plans.run(planOf({ result: {} }))
@@ -69,7 +69,7 @@ describe.each(['websocket', 'sse'] as const)('a plan that is watched over %s', (
 		expect(await statesOf(planstream.plans.watch(plan_id, { from: known }))).toEqual(states.slice(-1))
 	})
 
-	it('is seen after each event once while its connections are cut', async () => {
+	it('yields one state after each event while its connections are cut', async () => {
 		await using server = await startTestServer()
 		await using proxy = await startFaultProxy(server.url)
 		await using planstream = createPlanstream({ url: proxy.url, transport, ...AT_ONCE })
@@ -82,7 +82,7 @@ describe.each(['websocket', 'sse'] as const)('a plan that is watched over %s', (
 		expect(seen).toEqual(seen.map((_, index) => index + 1))
 	})
 
-	it('keeps its filters when its connections are cut', async () => {
+	it('keeps its filters while its connections are cut', async () => {
 		await using server = await startTestServer()
 		await using proxy = await startFaultProxy(server.url)
 		await using planstream = createPlanstream({ url: proxy.url, transport, ...AT_ONCE })
@@ -95,7 +95,7 @@ describe.each(['websocket', 'sse'] as const)('a plan that is watched over %s', (
 		expect(seen).toEqual(['step_started last', 'step_completed last'])
 	})
 
-	it('is let go while its next event is waited for', async () => {
+	it('is released while its next event is awaited', async () => {
 		await using server = await startTestServer()
 		await using planstream = createPlanstream({ url: server.url, transport, ...AT_ONCE })
 		let begun: () => void = () => {}
@@ -114,7 +114,7 @@ describe.each(['websocket', 'sse'] as const)('a plan that is watched over %s', (
 })
 
 describe('a plan that is run', () => {
-	it('gives its result and tells its events', async () => {
+	it('returns its result and reports its events', async () => {
 		await using server = await startTestServer()
 		await using planstream = createPlanstream({ url: server.url, ...AT_ONCE })
 		const types: string[] = []
@@ -126,7 +126,7 @@ describe('a plan that is run', () => {
 		expect([types[0], types.at(-1)]).toEqual(['plan_created', 'plan_completed'])
 	})
 
-	it('gives its result in full when it is too large for a state', async () => {
+	it('returns its result in full when it is too large for a state', async () => {
 		await using server = await startTestServer()
 		await using planstream = createPlanstream({ url: server.url, ...AT_ONCE })
 		const { result, state } = await planstream.plans.run(planOf({ result: { text: 'x'.repeat(10_000) } }))
@@ -134,7 +134,7 @@ describe('a plan that is run', () => {
 		expect(result).toEqual({ last: { text: 'x'.repeat(10_000) } })
 	})
 
-	it('throws what it failed of, with the steps and the cursor', async () => {
+	it('throws the cause of its failure, with the steps and the cursor', async () => {
 		await using server = await startTestServer()
 		await using planstream = createPlanstream({ url: server.url, ...AT_ONCE })
 		const fail = { times: 9, code: 'upstream', message: 'The archive is closed.', retryable: false }
@@ -159,7 +159,7 @@ describe('a plan that is run', () => {
 		await expect(run).rejects.toMatchObject({ code: 'run_cancelled', facts: { failed_step_ids: [], error: null } })
 	})
 
-	it('goes on when nobody follows it any more', async () => {
+	it('continues when its last follower has left', async () => {
 		await using server = await startTestServer()
 		await using planstream = createPlanstream({ url: server.url, ...AT_ONCE })
 		const abort = new AbortController()
@@ -171,7 +171,7 @@ describe('a plan that is run', () => {
 		await expect(closed).rejects.toThrow('This client is closed')
 	})
 
-	it('is made once when the answer to its creation is lost', async () => {
+	it('is created once when the answer to its creation is lost', async () => {
 		await using server = await startTestServer()
 		await using proxy = await startFaultProxy(server.url)
 		await using planstream = createPlanstream({ url: proxy.url, ...AT_ONCE })

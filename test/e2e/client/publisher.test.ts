@@ -28,7 +28,7 @@ async function publishThrough(proxy: FaultProxy, plan_id: string, bursts: readon
 }
 
 describe('a publisher over a network that fails', () => {
-	it('stores each event once, in order, whatever becomes of its connections', async () => {
+	it('stores each event once, in order, while its connections fail', async () => {
 		await using server = await startTestServer()
 		await using proxy = await startFaultProxy(server.url)
 		let plans = 0
@@ -45,7 +45,7 @@ describe('a publisher over a network that fails', () => {
 		await fc.assert(property, { seed: 40, numRuns: 20, endOnFailure: true })
 	})
 
-	it('goes on after its producer was started anew and publishes the same ids in other batches', async () => {
+	it('continues after a restart of its producer, which publishes the same ids in other batches', async () => {
 		await using server = await startTestServer()
 		await using planstream = createPlanstream({ url: server.url })
 		const run = async (upTo: number) => {
@@ -58,7 +58,7 @@ describe('a publisher over a network that fails', () => {
 		expect((await planstream.plans.get({ plan_id: 'plan_1' })).seq).toBe(600)
 	})
 
-	it('stops at what the server refuses, and stores nothing behind it', async () => {
+	it('stops at the event that the server refuses, and stores nothing behind it', async () => {
 		await using server = await startTestServer()
 		await using planstream = createPlanstream({ url: server.url })
 		const publisher = planstream.publisher('plan_1')

@@ -59,11 +59,11 @@ const eventually = <Value,>(value: () => Value | Promise<Value>) => expect.poll(
 const { REACT_MAJOR = '19' } = process.env
 
 describe(`a page of components of React ${REACT_MAJOR}`, () => {
-	it('is drawn by that version', () => {
+	it('runs on that version', () => {
 		expect(version.split('.')[0]).toBe(REACT_MAJOR)
 	})
 
-	it('shows a plan as it goes, and steers it', async () => {
+	it('shows the progress of a plan, and controls it', async () => {
 		const { planstream, mount } = await setUp()
 		await planstream.plans.create({ ...STEPS, start: false })
 		const results: unknown[] = []
@@ -90,7 +90,7 @@ describe(`a page of components of React ${REACT_MAJOR}`, () => {
 		expect(results).toMatchObject([{ plan_id: 'p', changed: true }, undefined])
 	})
 
-	it('has one subscription for any number of components, and none when they have gone', async () => {
+	it('keeps one subscription for any number of components, and none when they are gone', async () => {
 		const { server, planstream, mount, subscribers } = await setUp()
 		await planstream.plans.create({ ...STEPS, start: false })
 		const fifty = Array.from({ length: 25 }, (_, index) => [<Status key={`s${index}`} />, <Steps key={`e${index}`} />])
@@ -107,7 +107,7 @@ describe(`a page of components of React ${REACT_MAJOR}`, () => {
 		expect(planstream.watched).toHaveLength(1)
 	})
 
-	it('reads events from their start once a component shows them, and never shows the plan as it was before', async () => {
+	it('reads events from their start once a component shows them, and never shows an older state', async () => {
 		const { planstream, mount, subscribers } = await setUp()
 		await planstream.plans.create({
 			...STEPS,
@@ -128,7 +128,7 @@ describe(`a page of components of React ${REACT_MAJOR}`, () => {
 		expect(new Set(seen)).toEqual(new Set([null, 7]))
 	})
 
-	it('is rendered on a server with the state that is known there, and goes on behind it', async () => {
+	it('is rendered on a server with the state known there, and continues after it', async () => {
 		const { planstream, places, inside } = await setUp()
 		await planstream.plans.create({ ...STEPS, start: false })
 		const initialState = await planstream.plans.get({ plan_id: 'p' })
@@ -148,7 +148,7 @@ describe(`a page of components of React ${REACT_MAJOR}`, () => {
 		expect(seen).not.toContain(null)
 	})
 
-	it('is drawn once a frame however many events come', async () => {
+	it('is drawn once a frame however many events arrive', async () => {
 		const { server, mount } = await setUp()
 		await using producer = createPlanstream({ url: server.url })
 		const seen: (number | null)[] = []
@@ -183,7 +183,7 @@ describe(`a page of components of React ${REACT_MAJOR}`, () => {
 		await eventually(() => server.report().connections).toBe(0)
 	})
 
-	it('says why it shows nothing', async () => {
+	it('gives the reason when it shows nothing', async () => {
 		const { planstream, mount } = await setUp()
 		await planstream.close()
 		const page = mount(<Status />)

@@ -10,7 +10,7 @@ const started = { event_type: 'plan_started', data: { query: 'q', total_steps: 1
 const completed = { event_type: 'plan_completed', data: {} } as const
 
 it.each(TRANSPORTS)(
-	'a client on %s goes on with a new key when its first is revoked, and asks for it anew each time',
+	'a client on %s continues with a new key when its first one is revoked, and asks for a key each time',
 	async (transport) => {
 		await using server = await startKeyedServer({ first: all, second: all })
 		await using producer = createPlanstream({ url: server.url, token: server.keys.second })
@@ -41,7 +41,7 @@ it.each(TRANSPORTS)(
 	},
 )
 
-it.each(TRANSPORTS)('a client on %s whose key is over throws rather than to come back for ever', async (transport) => {
+it.each(TRANSPORTS)('a client on %s throws when its key has expired, and does not reconnect forever', async (transport) => {
 	await using server = await startKeyedServer({ only: all, other: all })
 	await using producer = createPlanstream({ url: server.url, token: server.keys.other })
 	await producer.events.publish({ plan_id: 'p', events: [started] })
@@ -63,7 +63,7 @@ it.each(TRANSPORTS)('a client on %s whose key is over throws rather than to come
 })
 
 it.each(TRANSPORTS)(
-	'a client on %s whose key has run out asks for another once, and throws when that is refused too',
+	'a client on %s asks once for another key when its key expires, and throws when it is refused, too',
 	async (transport) => {
 		await using server = await startKeyedServer({ good: all })
 		const { good } = server.keys
@@ -82,7 +82,7 @@ it.each(TRANSPORTS)(
 	},
 )
 
-it.each(['auto', ...TRANSPORTS] as const)('a client on %s without a key is told so at once', async (transport) => {
+it.each(['auto', ...TRANSPORTS] as const)('a client on %s throws at once when it has no key', async (transport) => {
 	await using server = await startKeyedServer({ only: all })
 	await using planstream = createPlanstream({ url: server.url, transport, WebSocket })
 	const events = planstream.plans.events({ plan_id: 'p' })
@@ -90,7 +90,7 @@ it.each(['auto', ...TRANSPORTS] as const)('a client on %s without a key is told 
 })
 
 it.each(TRANSPORTS)(
-	'a client on %s whose token function fails asks it again, and gives up when it throws a PlanstreamError',
+	'a client on %s calls its token function again when it fails, except for a PlanstreamError',
 	async (transport) => {
 		await using server = await startKeyedServer({ only: all })
 		const answers: (() => string)[] = [
@@ -121,7 +121,7 @@ it.each(TRANSPORTS)(
 	},
 )
 
-it.each(TRANSPORTS)('a loop on %s is left while its token is waited for', async (transport) => {
+it.each(TRANSPORTS)('a loop on %s ends while its token is awaited', async (transport) => {
 	const abort = new AbortController()
 	const token = () => {
 		setImmediate(() => abort.abort())
@@ -131,7 +131,7 @@ it.each(TRANSPORTS)('a loop on %s is left while its token is waited for', async 
 	for await (const _ of planstream.plans.events({ plan_id: 'p' }, { signal: abort.signal })) expect.fail('no event')
 })
 
-it('a token that no header can carry is refused without being shown', () => {
+it('a token is refused without being shown when no header can carry it', () => {
 	for (const token of ['', 'se cret', 'secret\n']) {
 		expect(() => createPlanstream({ url: 'http://localhost:1', token })).toThrow(/^token is empty or has invalid characters/)
 	}

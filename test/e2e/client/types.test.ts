@@ -14,12 +14,12 @@ type Writable<T> = T extends sdk.Json
 
 /** The generated types are what the schemas say; the compiler runs these tests. */
 describe('the generated types', () => {
-	it('take every event of the schemas, and give events that the reducer takes', () => {
+	it('accept every event of the schemas, and describe events that the reducer accepts', () => {
 		expectTypeOf<shared.PlanEvent>().toExtend<sdk.PlanEvent>()
 		expectTypeOf<sdk.PlanEvent>().toExtend<shared.PlanEvent>()
 	})
 
-	it('take every frame, state and answer of the schemas, and the other way round', () => {
+	it('accept every frame, state and answer of the schemas, and the reverse', () => {
 		expectTypeOf<shared.ControlFrame>().toExtend<sdk.ControlFrame>()
 		expectTypeOf<shared.PlanState>().toExtend<sdk.PlanState>()
 		expectTypeOf<sdk.PlanState>().toExtend<shared.PlanState>()
@@ -29,7 +29,7 @@ describe('the generated types', () => {
 		expectTypeOf<shared.AgentsOutput>().toExtend<sdk.AgentsOutput>()
 	})
 
-	it('give inputs that the schemas take', () => {
+	it('describe inputs that the schemas accept', () => {
 		expectTypeOf<Writable<sdk.PlanSpec>>().toExtend<shared.PlanSpec>()
 		expectTypeOf<Writable<sdk.CreateInput>>().toExtend<shared.CreateInput>()
 		expectTypeOf<Writable<sdk.SubscribeInput>>().toExtend<shared.SubscribeInput>()
@@ -52,7 +52,7 @@ describe('the generated types', () => {
 		expectTypeOf(describeEvent).returns.toBeString()
 	})
 
-	it('let nobody write to what came over the wire, nor read a misspelt field', () => {
+	it('forbid writing to received values, and reading a misspelt field', () => {
 		const touch = (event: sdk.StepProgressEvent): unknown => {
 			// @ts-expect-error read-only
 			event.seq = 1
@@ -68,7 +68,7 @@ describe('the generated types', () => {
 		expectTypeOf<sdk.Planstream['plans']['events']>().returns.toExtend<AsyncIterable<sdk.PlanEvent>>()
 	})
 
-	it('take the WebSocket of a browser and that of the package ws', () => {
+	it('accept the WebSocket of a browser and that of the package ws', () => {
 		expectTypeOf<typeof globalThis.WebSocket>().toExtend<sdk.WebSocketConstructor>()
 		expectTypeOf<typeof WebSocket>().toExtend<sdk.WebSocketConstructor>()
 	})

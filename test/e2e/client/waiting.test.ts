@@ -67,7 +67,7 @@ const answers = [
 ] as const
 
 describe.each(Object.entries(uses))('the header Retry-After, for %s,', (name, use) => {
-	it.each(answers)('is heeded in a %s', async (_, status, headers, body, waited) => {
+	it.each(answers)('is obeyed in a %s', async (_, status, headers, body, waited) => {
 		await using proxy = await startBusyProxy(status, headers, body)
 		const clock = createImpatientClock()
 		const transport = name === 'poll' ? 'poll' : 'sse'
@@ -77,7 +77,7 @@ describe.each(Object.entries(uses))('the header Retry-After, for %s,', (name, us
 	})
 })
 
-it.each(['sse', 'publisher'] as const)('no more than five minutes are waited by %s because the header says so', async (name) => {
+it.each(['sse', 'publisher'] as const)('delays %s by five minutes at most', async (name) => {
 	await using proxy = await startBusyProxy(503, { 'retry-after': '86400' })
 	const clock = createImpatientClock()
 	await using planstream = createPlanstream({ url: proxy.url, transport: 'sse', clock, backoff: { initialMs: 0 } })
@@ -85,7 +85,7 @@ it.each(['sse', 'publisher'] as const)('no more than five minutes are waited by 
 	expect(clock.waits).toEqual([300_000])
 })
 
-it('a call fails at once, and names the delay, when more than half a minute is asked for', async () => {
+it('makes a call fail at once, with the delay, when it asks for more than half a minute', async () => {
 	await using proxy = await startBusyProxy(503, { 'retry-after': '31' })
 	const clock = createImpatientClock()
 	await using planstream = createPlanstream({ url: proxy.url, clock })
@@ -94,7 +94,7 @@ it('a call fails at once, and names the delay, when more than half a minute is a
 	expect([clock.waits, proxy.asked()]).toEqual([[], 1])
 })
 
-it.each(['soon', '-4', '', 'Tue, 01 Dec 2020 10:00:00 GMT'])('a header that says "%s" is no delay', async (text) => {
+it.each(['soon', '-4', '', 'Tue, 01 Dec 2020 10:00:00 GMT'])('sets no delay when it is "%s"', async (text) => {
 	await using proxy = await startBusyProxy(503, { 'retry-after': text })
 	const clock = createImpatientClock()
 	await using planstream = createPlanstream({ url: proxy.url, transport: 'sse', clock, backoff: { initialMs: 0 } })
@@ -108,7 +108,7 @@ describe.each(['sse', 'websocket', 'poll'] as const)('a client on %s', (transpor
 		{ heartbeatMs: Number.POSITIVE_INFINITY },
 		{ connectTimeoutMs: 3e9 },
 		{ connectTimeoutMs: Number.POSITIVE_INFINITY },
-	])('waits as long as a timer can with %o, and never gives a working connection up', async (option) => {
+	])('waits as long as a timer can with %o, and keeps a working connection', async (option) => {
 		await using server = await startTestServer()
 		await using planstream = createPlanstream({ url: server.url, transport, WebSocket, ...option })
 		await planstream.events.publish({
@@ -131,7 +131,7 @@ describe.each(['sse', 'websocket', 'poll'] as const)('a client on %s', (transpor
 	})
 })
 
-it('a clock of the application is asked for no delay that a timer of a runtime cannot have', async () => {
+it("asks a clock of the application for no delay above that of a runtime's timers", async () => {
 	await using proxy = await startBusyProxy(503, {})
 	const asked: number[] = []
 	const clock: Clock = {

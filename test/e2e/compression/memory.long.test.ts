@@ -70,7 +70,7 @@ function easy(index: number): string {
 	return `${index} `.padEnd(EVENT_BYTES, 'again ')
 }
 
-test(`${PLAN_BYTES / 1e6} MB that are compressed for a fast reader do not wait in memory, on any transport`, async () => {
+test(`${PLAN_BYTES / 1e6} MB compressed for a fast reader do not wait in memory, on any transport`, async () => {
 	await using server = await MeasuredServer.start(SERVER)
 	await publish(server.url, easy)
 	await new Target(server.url).publish('p', [{ event_type: 'plan_completed', data: {} }])
@@ -87,7 +87,7 @@ test(`${PLAN_BYTES / 1e6} MB that are compressed for a fast reader do not wait i
 })
 
 test.each(STALLED_READERS)(
-	`over %s no more than the send buffer waits for a reader that takes nothing of ${PLAN_BYTES / 1e6} MB that are compressed for it`,
+	`over %s at most the send buffer waits when a reader takes nothing of ${PLAN_BYTES / 1e6} MB`,
 	async (_name, stall) => {
 		await using server = await MeasuredServer.start(SERVER)
 		{

@@ -51,8 +51,8 @@ function eventsIn(text: string): string[] {
 	return [...text.matchAll(/^id: [^\n]+\ndata: (.*)$/gm)].map(([, data = '']) => data)
 }
 
-describe('where streams may be compressed', () => {
-	it('server-sent events are, for who asks: the same events, each at once, in fewer bytes', async () => {
+describe('compressed streams', () => {
+	it('carry the same server-sent events, each at once, in fewer bytes when the client asks for gzip', async () => {
 		await using server = await StreamServer.start({ limits: { compression: true } })
 		await server.publish('p', [STARTED])
 		const incoming = await openSse(server, 'gzip')
@@ -69,7 +69,7 @@ describe('where streams may be compressed', () => {
 		await server.quiet()
 	})
 
-	it('who takes nothing of them is let go', async () => {
+	it('are cut when their reader stops reading', async () => {
 		await using server = await StreamServer.start({ limits: { compression: true, stallTimeoutMs: 300 } })
 		await server.publish('p', [STARTED])
 		const incoming = await openSse(server, 'gzip')
@@ -81,7 +81,7 @@ describe('where streams may be compressed', () => {
 		await server.quiet()
 	})
 
-	it('who does not ask gets them as they are', async () => {
+	it('are sent uncompressed when the client does not ask for gzip', async () => {
 		await using server = await StreamServer.start({ limits: { compression: true } })
 		await server.publish('p', [STARTED, COMPLETED])
 		const incoming = await openSse(server, 'identity')
@@ -91,25 +91,28 @@ describe('where streams may be compressed', () => {
 		await server.quiet()
 	})
 
-	it.each([true, false])('a WebSocket that offers permessage-deflate: %s gets every message whole', async (perMessageDeflate) => {
-		await using server = await StreamServer.start({ limits: { compression: true } })
-		const address = `${server.url.replace('http', 'ws')}/api/v1/streaming/ws/c?plan_id=p`
-		const socket = new WebSocket(address, { perMessageDeflate })
-		const texts: string[] = []
-		socket.on('message', (data: Buffer) => texts.push(data.toString()))
-		const [{ headers }] = (await once(socket, 'upgrade')) as [IncomingMessage]
-		expect(headers['sec-websocket-extensions']).toBe(perMessageDeflate ? WITHOUT_WINDOWS : undefined)
-		await server.publish('p', [STARTED, output(0, LARGE)])
-		await server.publish('p', [output(1, 'small'), COMPLETED])
-		await expect.poll(() => texts.at(-1)).toContain('"frame":"end"')
-		expect(texts.filter((text) => text.startsWith('{"seq"'))).toEqual(await server.texts('p'))
-		socket.close()
-		await once(socket, 'close')
-		await server.quiet()
-	})
+	it.each([true, false])(
+		'carry every message whole on a WebSocket that offers permessage-deflate: %s',
+		async (perMessageDeflate) => {
+			await using server = await StreamServer.start({ limits: { compression: true } })
+			const address = `${server.url.replace('http', 'ws')}/api/v1/streaming/ws/c?plan_id=p`
+			const socket = new WebSocket(address, { perMessageDeflate })
+			const texts: string[] = []
+			socket.on('message', (data: Buffer) => texts.push(data.toString()))
+			const [{ headers }] = (await once(socket, 'upgrade')) as [IncomingMessage]
+			expect(headers['sec-websocket-extensions']).toBe(perMessageDeflate ? WITHOUT_WINDOWS : undefined)
+			await server.publish('p', [STARTED, output(0, LARGE)])
+			await server.publish('p', [output(1, 'small'), COMPLETED])
+			await expect.poll(() => texts.at(-1)).toContain('"frame":"end"')
+			expect(texts.filter((text) => text.startsWith('{"seq"'))).toEqual(await server.texts('p'))
+			socket.close()
+			await once(socket, 'close')
+			await server.quiet()
+		},
+	)
 })
 
-it('by itself the server compresses no stream', async () => {
+it('are off by default', async () => {
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED, COMPLETED])
 	const incoming = await openSse(server, 'gzip')

@@ -65,13 +65,13 @@ const openInChromium: OpenCompressed = async (url, plan_id, after) => {
 
 const eventOf = (message: string) => (message.startsWith('{"seq"') ? message : null)
 
-describe('a compressed plan is read as it is stored, from its start, from its middle on and after a stall', () => {
-	it.for(NODES)('by the WebSocket of $name', async ({ command, missing }, { skip }) => {
+describe('a compressed plan that is read from its start, from its middle and after a stall', () => {
+	it.for(NODES)('has the stored bytes by the WebSocket of $name', async ({ command, missing }, { skip }) => {
 		skip(missing, MATRIX_NOTE)
 		await compressedSuite(openWithNode(command), eventOf)
 	})
 
-	it('by Chromium', async ({ skip }) => {
+	it('has the stored bytes by Chromium', async ({ skip }) => {
 		skip(chromiumIsMissing, CHROMIUM_NOTE)
 		await compressedSuite(openInChromium, eventOf)
 	})

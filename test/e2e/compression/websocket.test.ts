@@ -22,8 +22,8 @@ function openWith(address: (url: string) => string, ask: (plan_id: string, after
 	}
 }
 
-describe('who agrees to permessage-deflate reads each event as it is stored, whenever it comes and however it stalls', () => {
-	it('on the plain WebSocket', () =>
+describe('a reader with permessage-deflate that arrives and stalls at any time', () => {
+	it('receives each event as it is stored on the plain WebSocket', () =>
 		compressedSuite(
 			openWith(
 				(url) => webSocketUrl(url),
@@ -32,7 +32,7 @@ describe('who agrees to permessage-deflate reads each event as it is stored, whe
 			(message) => (message.startsWith('{"seq"') ? message : null),
 		))
 
-	it('over tRPC', () =>
+	it('receives each event as it is stored over tRPC', () =>
 		compressedSuite(
 			openWith(
 				(url) => `${url.replace('http', 'ws')}/trpc`,
@@ -57,7 +57,7 @@ describe('a WebSocket', () => {
 		['permessage-deflate', { serverNoContextTakeover: true }],
 		['', { serverMaxWindowBits: 11 }],
 		['permessage-deflate', { serverMaxWindowBits: 13 }],
-	])('agrees to "%s" where %j is offered, and every message is whole', async (extensions, perMessageDeflate) => {
+	])('negotiates "%s" for the offer %j, and every message is whole', async (extensions, perMessageDeflate) => {
 		await using server = await StreamServer.start({ limits: { compression: true } })
 		await server.publish('p', outputs(1))
 		await using client = await connectPlainSocket(server.url, 'c?plan_id=p', { perMessageDeflate })
@@ -70,7 +70,7 @@ describe('a WebSocket', () => {
 		expect(events).toEqual(await server.texts('p'))
 	})
 
-	it('that follows several plans and asks in between gets every message whole, of each plan and to each question', async () => {
+	it('carries every message and answer whole when it follows several plans and asks in between', async () => {
 		await using server = await StreamServer.start({ limits: { compression: true } })
 		const plans = ['p', 'q', 'r']
 		for (const plan_id of plans) await server.publish(plan_id, outputs(1))

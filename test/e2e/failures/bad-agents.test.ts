@@ -73,7 +73,7 @@ describe('an agent that misbehaves', { timeout: PROCESSES_MS }, () => {
 	it.each([
 		['in this process', bad({ input: { updates: [{ output: 'x', repeat: 100_000 }] } })],
 		['in its own', bad({ action: 'flood' })],
-	])('may flood 100,000 deltas %s: they are joined, none is lost, and the plan beside it finishes', async (_where, plan) => {
+	])('may send 100,000 deltas %s: they are joined, none is lost, and the plan beside it finishes', async (_where, plan) => {
 		await using planstream = await startPlanstream(agents())
 		const [flooded, finished] = await Promise.all([planstream.run(plan), planstream.run(good)])
 		expect(outputOf(flooded)).toBe('x'.repeat(100_000))
@@ -86,7 +86,7 @@ describe('an agent that misbehaves', { timeout: PROCESSES_MS }, () => {
 		['blocks its event loop in a process of its own', bad({ action: 'block' })],
 		['hangs there and ignores its signal', bad({ action: 'ignore_signal' })],
 		['floods there without end', bad({ action: 'flood_for_good' })],
-	])('disturbs nobody while it %s: plans begin and end beside it, and it goes on until it is cancelled', async (_what, plan) => {
+	])('disturbs no other plan while it %s, and runs until it is cancelled', async (_what, plan) => {
 		const timer = new GraceTimer()
 		await using planstream = new TestPlanstream(await openLog({ kind: 'memory' }), agents(), {
 			now: Date.now,
@@ -102,7 +102,7 @@ describe('an agent that misbehaves', { timeout: PROCESSES_MS }, () => {
 		expect(planstream.executor.report().attempts).toBe(0)
 	})
 
-	it('is held in bounds while it floods without a pause: of 100 MB at once no more is kept than an attempt may have waiting', async () => {
+	it('keeps no more than an attempt may have waiting when it sends 100 MB without a pause', async () => {
 		const kept: number[] = []
 		const execute: Agent['execute'] = (_step, context) => {
 			const before = heapInUse()
@@ -116,7 +116,7 @@ describe('an agent that misbehaves', { timeout: PROCESSES_MS }, () => {
 		expect(kept[0]).toBeLessThan(32 * 1024 * 1024)
 	})
 
-	it('keeps a plan pausing while it blocks, and is ended after the grace: then the plan is paused', async () => {
+	it('keeps a plan pausing while it blocks, until it is stopped after the grace period', async () => {
 		const timer = new GraceTimer()
 		await using planstream = new TestPlanstream(await openLog({ kind: 'memory' }), agents(), {
 			now: Date.now,

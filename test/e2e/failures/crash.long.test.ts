@@ -15,8 +15,8 @@ async function readPlan(server: ServerProcess, plan_id: string): Promise<PlanEve
 	return data.map((line) => JSON.parse(line.slice('data: '.length)) as PlanEvent).filter((item) => 'event_type' in item)
 }
 
-describe('a server that is killed with -9', () => {
-	it(`loses nothing and doubles nothing: ${PUBLISHERS} publishers, ${SUBSCRIBERS} subscribers, ${KILLS} kills`, async () => {
+describe('a server that is killed with SIGKILL', () => {
+	it(`loses and duplicates nothing: ${PUBLISHERS} publishers, ${SUBSCRIBERS} subscribers, ${KILLS} kills`, async () => {
 		await using server = await ServerProcess.start()
 		await using planstream = quickClient(server.url)
 		const acknowledged = new Acknowledged()
@@ -52,7 +52,7 @@ describe('a server that is killed with -9', () => {
 		}
 	})
 
-	it('goes on with its plans: the cut attempt is worker_lost, completed steps never run again', async () => {
+	it('continues its plans: the cut attempt is worker_lost, and completed steps never run again', async () => {
 		await using server = await ServerProcess.start({ PLANSTREAM_SCRIPTED: '1' })
 		const hanging = { updates: [{ progress: 0.5 }, { wait_ms: 600_000 }], result: {} }
 		const steps = [

@@ -37,7 +37,7 @@ function flip(directory: string, wal: Buffer, at: number): Buffer {
 	return bytes
 }
 
-it('a flipped byte in the write-ahead log of a killed server is found by verify, with a server and without, until its copy is removed', async () => {
+it('verify finds a flipped byte in the write-ahead log of a killed server until its copy is removed', async () => {
 	using temporary = createTemporaryDirectory()
 	const directory = temporary.path
 	const wal = await killed(directory)
@@ -72,7 +72,7 @@ it('a flipped byte in the write-ahead log of a killed server is found by verify,
 	expect(await verify(directory)).toMatchObject({ code: 0, json: [{ plan_id: 'p', ok: true, events: 9 }] })
 })
 
-it('a damaged header of the write-ahead log, which hides every plan, is found by verify', async () => {
+it('verify finds a damaged header of the write-ahead log, which hides every plan', async () => {
 	using temporary = createTemporaryDirectory()
 	const directory = temporary.path
 	flip(directory, await killed(directory), 20)
@@ -80,7 +80,7 @@ it('a damaged header of the write-ahead log, which hides every plan, is found by
 	expect(copiesIn(directory)).toHaveLength(1)
 })
 
-it('a write-ahead log that ends anywhere is no damage', async () => {
+it('verify accepts a write-ahead log that ends anywhere', async () => {
 	using temporary = createTemporaryDirectory()
 	const directory = temporary.path
 	const wal = await killed(directory)

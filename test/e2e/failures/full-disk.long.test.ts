@@ -45,35 +45,32 @@ async function addUntilFull(url: string): Promise<number> {
 	throw new Error('The disk did not become full.')
 }
 
-it.skipIf(note !== '')(
-	`a server that is killed on a full disk starts again on it, reads, and goes on once there is space${note}`,
-	async () => {
-		using directory = createTemporaryDirectory()
-		const env = { PORT: '0', PLANSTREAM_DATA: directory.path, LOG_LEVEL: 'silent' }
-		await using server = new CliProcess([], env, onDisk('{ "$@"; exec "$@"; }', directory.path, ...SERVE))
-		const inside = (name: string) => `/proc/${server.child.pid}/root${directory.path}/${name}`
-		await server.until(({ lines }) => lines.length > 0)
-		expect((await add(urlIn(server.lines[0]))).status).toBe(200)
-		const filler = inside('filler')
-		await writeFile(filler, Buffer.alloc(32 * 1024 * 1024)).catch(() => undefined)
-		const taken = 1 + (await addUntilFull(urlIn(server.lines[0])))
-		process.kill(Number(await readFile(inside('planstream.pid'), 'utf8')), 'SIGKILL')
-		await server.until(({ lines }) => lines.length > 1)
+it.skipIf(note !== '')(`a server killed on a full disk starts again, reads, and writes once there is space${note}`, async () => {
+	using directory = createTemporaryDirectory()
+	const env = { PORT: '0', PLANSTREAM_DATA: directory.path, LOG_LEVEL: 'silent' }
+	await using server = new CliProcess([], env, onDisk('{ "$@"; exec "$@"; }', directory.path, ...SERVE))
+	const inside = (name: string) => `/proc/${server.child.pid}/root${directory.path}/${name}`
+	await server.until(({ lines }) => lines.length > 0)
+	expect((await add(urlIn(server.lines[0]))).status).toBe(200)
+	const filler = inside('filler')
+	await writeFile(filler, Buffer.alloc(32 * 1024 * 1024)).catch(() => undefined)
+	const taken = 1 + (await addUntilFull(urlIn(server.lines[0])))
+	process.kill(Number(await readFile(inside('planstream.pid'), 'utf8')), 'SIGKILL')
+	await server.until(({ lines }) => lines.length > 1)
 
-		const url = urlIn(server.lines[1])
-		const verified = async () => (await fetch(`${url}/api/v1/admin/plans/q/verify`)).json()
-		expect(await verified()).toMatchObject({ ok: true, events: taken, head_seq: taken })
-		expect(await addUntilFull(url)).toBe(0)
-		expect((await readdir(inside('.'))).filter((name) => name.startsWith('server.json.'))).toEqual([])
-		await rm(filler)
-		expect((await add(url)).status).toBe(200)
-		expect(await verified()).toMatchObject({ ok: true, events: taken + 1 })
-		server.child.kill('SIGTERM')
-		expect((await server.end()).code).toBe(0)
-	},
-)
+	const url = urlIn(server.lines[1])
+	const verified = async () => (await fetch(`${url}/api/v1/admin/plans/q/verify`)).json()
+	expect(await verified()).toMatchObject({ ok: true, events: taken, head_seq: taken })
+	expect(await addUntilFull(url)).toBe(0)
+	expect((await readdir(inside('.'))).filter((name) => name.startsWith('server.json.'))).toEqual([])
+	await rm(filler)
+	expect((await add(url)).status).toBe(200)
+	expect(await verified()).toMatchObject({ ok: true, events: taken + 1 })
+	server.child.kill('SIGTERM')
+	expect((await server.end()).code).toBe(0)
+})
 
-it.skipIf(note !== '')(`a server without space for its first file says so and ends${note}`, async () => {
+it.skipIf(note !== '')(`a server prints the reason and exits when there is no space for its first file${note}`, async () => {
 	using directory = createTemporaryDirectory()
 	const env = { PORT: '0', PLANSTREAM_DATA: directory.path }
 	const filled = 'head -c 32m /dev/zero > "$0/filler" 2> /dev/null; exec "$@"'
@@ -86,7 +83,7 @@ it.skipIf(note !== '')(`a server without space for its first file says so and en
 })
 
 it.skipIf(note !== '')(
-	`a server whose disk fills up refuses what is new, goes on reading, and takes it once there is space again${note}`,
+	`a server on a full disk refuses new data, reads on, and writes again once there is space${note}`,
 	async () => {
 		using directory = createTemporaryDirectory()
 		const env = { PORT: '0', PLANSTREAM_DATA: directory.path, LOG_LEVEL: 'silent' }

@@ -34,7 +34,7 @@ async function comeAndGo(url: string, read: (typeof EVENT_READERS)[number][1]): 
 	for await (const { item } of read(url, { plan_id: 'p' })) if ('event_type' in item) return
 }
 
-it(`${ROUNDS * READERS * EVENT_READERS.length} readers that came and went on all transports have left nothing in the heap`, async () => {
+it(`${ROUNDS * READERS * EVENT_READERS.length} readers leave nothing in the heap when they have left`, async () => {
 	await using server = await MeasuredServer.start(SERVER)
 	await new Target(server.url).publish('p', [{ event_type: 'plan_started', data: { query: 'q', total_steps: 1 } }])
 	const report = () => server.ask<Report>('report')

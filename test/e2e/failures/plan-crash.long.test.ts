@@ -65,8 +65,8 @@ function assertAttempts(events: readonly PlanEvent[], reason: string): number {
 	return cut
 }
 
-describe('plans whose server is killed with -9', () => {
-	it(`all come to their end, ${KILLS} kills at random moments of plans with ${STEPS} parallel steps`, async () => {
+describe('plans whose server is killed with SIGKILL', () => {
+	it(`all finish after ${KILLS} kills at random moments of plans with ${STEPS} parallel steps`, async () => {
 		await using server = await ServerProcess.start(SCRIPTED)
 		await using planstream = quickClient(server.url)
 		let cut = 0
@@ -89,7 +89,7 @@ describe('plans whose server is killed with -9', () => {
 		expect(cut).toBeGreaterThan(0)
 	})
 
-	it('stay paused when they were, take hold of the pause when they were about to, and run no completed step again', async () => {
+	it('stay paused, become paused when they were pausing, and run no completed step again', async () => {
 		await using server = await ServerProcess.start(SCRIPTED)
 		await using planstream = quickClient(server.url)
 		const half = (index: number) => (index < STEPS / 2 ? { result: { index } } : { updates: updates(60_000), ignore_abort: true })
@@ -125,7 +125,7 @@ describe('plans whose server is killed with -9', () => {
 })
 
 describe('a planned stop', () => {
-	it('shows as shutdown and costs no failure', async () => {
+	it('is recorded as shutdown and counts as no failure', async () => {
 		await using server = await ServerProcess.start(SCRIPTED)
 		await using planstream = quickClient(server.url)
 		await planstream.plans.create(plan('p', () => ({ updates: updates(100), result: {} })))
@@ -138,7 +138,7 @@ describe('a planned stop', () => {
 })
 
 describe('a command with an idempotency key', () => {
-	it('acts once: sent many times at the same time, and again after a kill -9', async () => {
+	it('acts once when it is sent many times at the same time, and again after a SIGKILL', async () => {
 		await using server = await ServerProcess.start(SCRIPTED)
 		await using planstream = quickClient(server.url)
 		await planstream.plans.create(plan('p', () => ({ updates: updates(60_000) })))

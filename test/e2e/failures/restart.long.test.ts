@@ -69,7 +69,7 @@ async function followByReader(read: ReadStream, url: string): Promise<Following>
 	return { seen, over: follow(), ask: () => fetch(`${url}/health/live`) }
 }
 
-describe('over a restart of the server, to the end and no further', () => {
+describe('over a restart of the server, exactly to the end of the plan,', () => {
 	it('the npm package eventsource follows a plan', () => followOverRestart(followByEventSource))
 
 	describe.each(READERS.slice(0, 2))("tRPC's own client by %s", (_name, read) => {

@@ -23,7 +23,7 @@ const publish = (server: { readonly url: string }, count: number) => {
 it.each([
 	['an exception', 'throw new Error("nobody caught this")'],
 	['a rejection without an error', 'void Promise.reject("nobody caught this")'],
-])('logs and counts %s that nothing caught, ends the streams to be resumed, and exits with 70', async (_name, fault) => {
+])('logs and counts %s that nothing caught, ends the streams with resume, and exits with 70', async (_name, fault) => {
 	using directory = createTemporaryDirectory()
 	await using server: CliProcess & { readonly url: string } = await startServe(directory.path, preload(fault))
 	for (let batch = 0; batch < 8; batch++) expect((await publish(server, 16)).status).toBe(200)

@@ -29,7 +29,7 @@ describe('a request', () => {
 		['without a key', {}],
 		['with a key nobody has', bearer('psk_nobody')],
 		['with another kind of credentials', { authorization: 'Basic cGxhbnM6cmVhZA==' }],
-	])('%s is told how to get in, and learns nothing else', async (_how, headers) => {
+	])('%s is refused with the way to authenticate, and with nothing else', async (_how, headers) => {
 		for (const path of ['/', '/nowhere', '/api/v1/plans', '/trpc/plans.list', '/trpc/plans.steal', EVENTS]) {
 			const answer = await sendRequest(server, path, { headers })
 			expect([answer.status, answer.headers['www-authenticate']]).toEqual([401, 'Bearer'])
@@ -37,7 +37,7 @@ describe('a request', () => {
 		}
 	})
 
-	it('may ask for health, and a browser whether it may send a key, without one', async () => {
+	it('needs no key for health and for a CORS preflight', async () => {
 		for (const path of ['/health/live', '/health/ready']) expect((await sendRequest(server, path)).status).toBe(200)
 		const preflight = {
 			origin: 'http://localhost:5173',
@@ -48,7 +48,7 @@ describe('a request', () => {
 		expect(answer).toMatchObject({ status: 204, headers: { 'access-control-allow-headers': 'authorization' } })
 	})
 
-	it('is never let in by its query', async () => {
+	it('is never authenticated by its query', async () => {
 		for (const name of ['token', 'access_token', 'key', 'authorization', 'connectionParams']) {
 			const value = name === 'connectionParams' ? JSON.stringify({ token: server.keys.all }) : server.keys.all
 			for (const path of ['/api/v1/plans', '/trpc/plans.list', EVENTS]) {
@@ -59,7 +59,7 @@ describe('a request', () => {
 		}
 	})
 
-	it('comes by any host and through proxies, from known pages only', async () => {
+	it('is accepted for any host and through proxies, from known pages only', async () => {
 		const headers = { host: 'plans.example.com', forwarded: 'for=203.0.113.9', ...bearer(server.keys.all) }
 		expect((await sendRequest(server, '/', { headers })).status).toBe(200)
 		expect((await sendRequest(server, '/', { headers: { ...headers, origin: 'https://plans.example.com' } })).status).toBe(200)
@@ -68,7 +68,7 @@ describe('a request', () => {
 		expect(foreign.headers['access-control-allow-origin']).toBeUndefined()
 	})
 
-	it('carries its key into the events it causes', async () => {
+	it('records its key in the events it causes', async () => {
 		expect((await publish(server.keys.publisher, 'signed', 'plan_completed')).status).toBe(200)
 		const { text } = await sendRequest(server, '/api/v1/streaming/plans/signed/events', { headers: bearer(server.keys.reader) })
 		expect(text).toContain('"actor":{"type":"api_key","id":"publisher"}')
@@ -79,7 +79,7 @@ describe('a WebSocket', () => {
 	const call = { id: 1, method: 'query', params: { path: 'agents.list', input: {} } }
 	const say = (wire: TrpcSocketClient, message: unknown) => wire.socket.send(JSON.stringify(message))
 
-	it('is let in by its header, by its subprotocol or by its first message', async () => {
+	it('is authenticated by its header, its subprotocol or its first message', async () => {
 		await using byHeader = await new TrpcSocketClient(server, '/trpc', { headers: bearer(server.keys.reader) }).open()
 		const protocols = ['planstream-1', `planstream.bearer.${server.keys.reader}`]
 		await using byProtocol = await new TrpcSocketClient(server, '/trpc', { protocols }).open()
@@ -99,14 +99,14 @@ describe('a WebSocket', () => {
 		['with a wrong key in its first message', '/trpc?connectionParams=1', {}, { data: { token: 'psk_nobody' } }],
 		['with no key in its first message', '/trpc?connectionParams=1', {}, { data: null }],
 		['with a call as its first message', '/trpc?connectionParams=1', {}, { ...call, data: {} }],
-	])('%s is told so and closed 4401', async (_how, path, options, first) => {
+	])('%s is refused with the reason and closed with 4401', async (_how, path, options, first) => {
 		await using wire = await new TrpcSocketClient(server, path, options).open()
 		if (first !== undefined) say(wire, first)
 		expect(await wire.next()).toMatchObject({ id: null, error: { data: { problem: { code: 'unauthorized' } } } })
 		expect(await wire.closed).toBe(4401)
 	})
 
-	it('of the plain kind is let in likewise, and refused likewise', async () => {
+	it('is authenticated and refused alike on the plain transport', async () => {
 		const url = webSocketUrl(server.url, 'me')
 		const protocols = (key: string) => ['planstream-1', `planstream.bearer.${key}`]
 		for (const options of [{ headers: bearer(server.keys.reader) }, { protocols: protocols(server.keys.reader) }]) {
@@ -122,7 +122,7 @@ describe('a WebSocket', () => {
 		expect(await publisher.next()).toMatchObject({ frame: 'problem', code: 'forbidden', scope: 'plans:read' })
 	})
 
-	it('is held to the scopes of its key at each call', async () => {
+	it('is limited to the scopes of its key at each call', async () => {
 		await using wire = await new TrpcSocketClient(server, '/trpc', { headers: bearer(server.keys.publisher) }).open()
 		wire.subscribe(1, 'p')
 		say(wire, { ...call, id: 2 })
@@ -133,7 +133,7 @@ describe('a WebSocket', () => {
 	})
 })
 
-describe('a key that is revoked', () => {
+describe('the revocation of a key', () => {
 	it('ends a long poll at once', async () => {
 		await using keyed = await startKeyedServer({ mine: grant('plans:read') })
 		const path = '/api/v1/streaming/plans/p/history?wait_ms=30000'
@@ -143,7 +143,7 @@ describe('a key that is revoked', () => {
 		expect(await polled).toMatchObject({ status: 200, body: { event_count: 0 } })
 	})
 
-	it('ends its streams on every transport so that they resume with another, and nobody else', async () => {
+	it('ends the streams of the key on every transport, with resume, and no others', async () => {
 		await using keyed = await startKeyedServer({ mine: grant('plans:read', 'events:publish'), other: grant('plans:read') })
 		const headers = bearer(keyed.keys.mine)
 		await keyed.hub.publish(

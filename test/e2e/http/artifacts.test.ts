@@ -48,7 +48,7 @@ describe('the artifacts of a plan', () => {
 		expect(known).toMatchObject({ status: 304, text: '' })
 	})
 
-	it('are bytes when the agent gave no media type that a header can hold', async () => {
+	it('are plain bytes when the agent gave a media type that no header can hold', async () => {
 		await using server = await startTestServer()
 		await makeArtifact(server, 'p', {}, 'text/html\r\nset-cookie: a=b')
 		await ended(server, 'p')
@@ -58,7 +58,7 @@ describe('the artifacts of a plan', () => {
 		expect(headers).not.toHaveProperty('set-cookie')
 	})
 
-	it('can be read while they wait for a review, and after their step was run again without them', async () => {
+	it('are readable while they wait for a review, and after their step ran again without them', async () => {
 		await using server = await startTestServer()
 		await makeArtifact(server, 'p', { quality: { min_score: 0.5, approve_score: 0.9, on_reject: 'fail' } })
 		for await (const item of server.hub.subscribe(
@@ -123,7 +123,7 @@ describe('the artifacts of a plan', () => {
 		expect((await sendRequest(server, url('p'))).status).toBe(404)
 	})
 
-	it('are for keys that may read plans, and for those of another tenant they do not exist', async () => {
+	it('need a key that may read plans, and are not found with a key of another tenant', async () => {
 		await using server = await startKeyedServer({
 			maker: { tenant: 'acme', scopes: ['plans:read', 'plans:write'] },
 			writer: { tenant: 'acme', scopes: ['plans:write'] },

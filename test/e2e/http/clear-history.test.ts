@@ -23,7 +23,7 @@ async function finishedPlans(server: RunningServer): Promise<readonly string[]> 
 }
 
 describe.each(['memory', 'sqlite'] as const)('clearing the history of a plan, kept in %s', (store) => {
-	it('drops the events of a finished plan, keeps its state and its results, and says so to who comes later', async () => {
+	it('drops the events of a finished plan, keeps its state and results, and reports this to later readers', async () => {
 		await using server = await startTestServer({ store })
 		for (const plan_id of await finishedPlans(server)) {
 			const state = await sendRequest(server, `/api/v1/plans/${plan_id}`)
@@ -42,7 +42,7 @@ describe.each(['memory', 'sqlite'] as const)('clearing the history of a plan, ke
 })
 
 describe('clearing', () => {
-	it('is refused while a plan has not come to its end, and for one that is not there', async () => {
+	it('is refused while a plan is unfinished, and when it does not exist', async () => {
 		await using server = await startTestServer()
 		await post(server, '/api/v1/plans', { plan_id: 'p', query: 'q', steps: [STEP], start: false })
 		expect(await clear(server, 'p')).toMatchObject({
@@ -56,7 +56,7 @@ describe('clearing', () => {
 		})
 	})
 
-	it('lets a failed plan go on under its numbers when it is retried', async () => {
+	it('lets a failed plan continue its numbering when it is retried', async () => {
 		await using server = await startTestServer()
 		const failing = { ...STEP, input: { fail: { times: 1, code: 'x', message: 'x', retryable: false } } }
 		await post(server, '/api/v1/plans', { plan_id: 'p', query: 'q', steps: [failing] })

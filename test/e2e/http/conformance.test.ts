@@ -6,24 +6,27 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { runPlanstream } from '../../support/cli-process.js'
 import { startKeyedServer } from '../../support/servers/keyed-server.js'
 
-describe('the protocol, by its address', () => {
+describe('the conformance suite, given the address of a server,', () => {
 	let server: Awaited<ReturnType<typeof startTestPlanstream>>
 	beforeAll(async () => {
 		server = await startTestPlanstream()
 	})
 	afterAll(() => server.close())
 
-	it.each(conformanceCases({ url: 'http://localhost' }).map(({ name }, at) => [name, at] as const))('%s', async (_name, at) => {
-		await conformanceCases({ url: server.url })[at]?.run()
-	})
+	it.each(conformanceCases({ url: 'http://localhost' }).map(({ name }, at) => [name, at] as const))(
+		'passes the case "%s"',
+		async (_name, at) => {
+			await conformanceCases({ url: server.url })[at]?.run()
+		},
+	)
 })
 
-it('is looked at with a key, too', async () => {
+it('passes with a key', async () => {
 	await using server = await startKeyedServer({ all: { tenant: 'acme', scopes: ['plans:read', 'events:publish'] } })
 	await Promise.all(conformanceCases({ url: server.url, token: server.keys.all }).map(({ run }) => run()))
 })
 
-it('is not what a server speaks that answers everything with the same', async () => {
+it('fails on a server that gives the same answer to everything', async () => {
 	const server = createServer((_request, response) => void response.setHeader('content-type', 'application/json').end('{}'))
 	server.listen(0, '127.0.0.1')
 	await once(server, 'listening')
@@ -35,7 +38,7 @@ it('is not what a server speaks that answers everything with the same', async ()
 	expect(outcomes.filter(({ status }) => status === 'fulfilled')).toEqual([])
 })
 
-it('is looked at by the command line, which says what holds', { timeout: 60_000 }, async () => {
+it('is run by the command line, which prints the outcome of each case', { timeout: 60_000 }, async () => {
 	await using server = await startTestPlanstream()
 	const looked = await runPlanstream(['conformance', '--url', server.url])
 	expect(looked.code).toBe(0)
@@ -45,7 +48,7 @@ it('is looked at by the command line, which says what holds', { timeout: 60_000 
 	expect(away).toMatchObject({ code: 1, stdout: expect.stringMatching(/^not ok 1 - /) as string })
 })
 
-it('runs a plan of a consumer to its end', async () => {
+it('passes when a plan of a consumer runs to its end', async () => {
 	await using server = await startTestPlanstream()
 	const { events, state } = await server.run({
 		query: 'q',

@@ -23,7 +23,7 @@ describe('/openapi.json', () => {
 		expect(validator.version).toBe('3.1')
 	})
 
-	it('describes every route of the server, and none that is not there', async () => {
+	it('describes exactly the routes of the server', async () => {
 		const { paths } = (await sendRequest(server, '/openapi.json')).body as OpenApi
 		const described = Object.entries(paths).flatMap(([path, methods]) =>
 			Object.keys(methods).map((method) => `${method.toUpperCase()} ${path.replaceAll(/\{(\w+)\}/g, ':$1')}`),
@@ -61,7 +61,7 @@ describe('/asyncapi.json', () => {
 })
 
 describe('/docs', () => {
-	it('is a page whose links all lead somewhere, and which asks nothing of another place', async () => {
+	it('is a page whose links all resolve, and which loads nothing from elsewhere', async () => {
 		const { text, headers } = await sendRequest(server, '/docs')
 		expect(headers['content-type']).toBe('text/html; charset=utf-8')
 		expect(headers['content-security-policy']).toContain("default-src 'none'")

@@ -62,7 +62,7 @@ async function announce(
 	}
 }
 
-describe('a request is refused before its body arrives', () => {
+describe('a request that is refused before its body arrives', () => {
 	it.each([
 		['without a key', PUBLISH, {}, 401, 'unauthorized'],
 		['with a wrong key', PUBLISH, { key: 'psk_wrong' }, 401, 'unauthorized'],
@@ -84,7 +84,7 @@ describe('a request is refused before its body arrives', () => {
 		expect(answer).toMatchObject({ status, closes: true, problem: { code } })
 	})
 
-	it('as a batch of which no call is allowed, with an answer for each', async () => {
+	it('gets an answer for each call when it is a batch without an allowed call', async () => {
 		const response = await fetch(`${server.url}/trpc/plans.create,plans.pause?batch=1`, {
 			method: 'POST',
 			headers: { ...bearer(server.keys.reader), 'content-type': 'application/json' },
@@ -94,7 +94,7 @@ describe('a request is refused before its body arrives', () => {
 		expect([response.status, ...answers.map((body) => getProblem({ body })?.code)]).toEqual([403, 'forbidden', 'forbidden'])
 	})
 
-	it('without being asked to go on, when it waits for that', async () => {
+	it('gets no 100 Continue when it waits for one', async () => {
 		const headers = { expect: '100-continue', 'content-length': 1_000_000 }
 		const event = { event_id: 'e', event_type: 'step_started', step_id: 's', data: { name: 's' } }
 		const asked: string[] = []
@@ -117,7 +117,7 @@ describe('a request is refused before its body arrives', () => {
 	})
 })
 
-describe('the answer to a refused request arrives', () => {
+describe('the answer to a refused request', () => {
 	const body = 'x'.repeat(2_000_000)
 
 	it.each([
@@ -127,7 +127,7 @@ describe('the answer to a refused request arrives', () => {
 		['as an archive that is none', 20, IMPORT, 'owner', 400],
 		['without the scope of a procedure', 20, '/trpc/plans.create', 'reader', 403],
 		['with a body beyond the limit', 20, PUBLISH, 'owner', 413],
-	] as const)('each time with a body of 2 MB: %s', async (_when, times, path, name, status) => {
+	] as const)('arrives each time with a body of 2 MB: %s', async (_when, times, path, name, status) => {
 		const statuses = new Set<number>()
 		for (let turn = 0; turn < times; turn++) {
 			const headers = { ...bearer(server.keys[name]), 'content-type': 'application/json' }
@@ -142,7 +142,7 @@ describe('the answer to a refused request arrives', () => {
 		expect([...statuses]).toEqual([status])
 	})
 
-	it('in chunks without a length', async () => {
+	it('arrives when the body comes in chunks without a length', async () => {
 		const chunks = async function* () {
 			for (let index = 0; index < 32; index++) yield Buffer.alloc(64 * 1024, 'x')
 		}
@@ -153,7 +153,7 @@ describe('the answer to a refused request arrives', () => {
 		}
 	})
 
-	it('to a client that sends all of its body before it reads, and the connection ends in order', async () => {
+	it('arrives when a client sends its whole body before it reads, and the connection ends in order', async () => {
 		const length = 1024 * 1024
 		const head = `POST ${PUBLISH} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${server.keys.reader}\r\n`
 		const socket = await open(server, `${head}Content-Length: ${length}\r\n\r\n`)
@@ -161,7 +161,7 @@ describe('the answer to a refused request arrives', () => {
 		expect(await text(socket)).toMatch(/^HTTP\/1\.1 403 .*"code":"forbidden"/s)
 	})
 
-	it('over the same connection as the next request, when the body was there already', async () => {
+	it('arrives on the same connection as the next request when the body was already there', async () => {
 		const refused = `POST ${PUBLISH} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${server.keys.reader}\r\nContent-Length: 2\r\n\r\n{}`
 		const socket = await open(server, `${refused}GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`)
 		expect(await text(socket)).toMatch(/^HTTP\/1\.1 403 .*HTTP\/1\.1 200 /s)
@@ -226,7 +226,7 @@ describe('a body that arrives too slowly', () => {
 		await slow.quiet()
 	})
 
-	it('may take longer in all when it is an archive and brings 1 KiB a second', async () => {
+	it('may take longer in total when it is an archive and brings 1 KiB a second', async () => {
 		const { time, slow } = await start()
 		await using _server = slow
 		const socket = await open(slow, `${ask(IMPORT)}Transfer-Encoding: chunked\r\n\r\n`)

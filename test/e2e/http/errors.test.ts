@@ -32,7 +32,7 @@ async function expectProblem(answer: HttpResponse, status: number, facts: Partia
 	expect((await sendRequest(server, '/health/ready')).status).toBe(200)
 }
 
-it('an answer does not grow with the address that was asked for', async () => {
+it('an answer does not grow with the requested address', async () => {
 	const answer = await sendRequest(server, `/${'a'.repeat(10_000)}`)
 	await expectProblem(answer, 404, { code: 'not_found' })
 	expect(answer.text.length).toBeLessThan(1000)
@@ -59,7 +59,7 @@ describe('a body', () => {
 		await expectProblem(await post(server, PLANS, body), 400, { code: 'bad_request', ...facts })
 	})
 
-	it('says what is wrong in a sentence', async () => {
+	it('is refused with a sentence that names the fault', async () => {
 		const sentence = async (body: unknown) => ((await post(server, PLANS, body)).body as Problem).detail
 		expect(await sentence({ ...plan(step('a')), query: 5 })).toBe('query must be a string, but is 5.')
 		expect(await sentence({ steps: [step('a')] })).toBe('query is missing; it must be a string.')
@@ -77,7 +77,7 @@ describe('a body', () => {
 	it.each<[string, RequestOptions]>([
 		['announced', { body: 'x'.repeat(2 * 1024 * 1024) }],
 		['sent in chunks', { body: Array.from({ length: 40 }, () => Buffer.alloc(64 * 1024, 'x')) }],
-	])('over the limit, %s, is too large on every transport', async (_how, question) => {
+	])('is too large on every transport when it exceeds the limit: %s', async (_how, question) => {
 		await expectProblem(await sendRequest(server, PLANS, { method: 'POST', ...question }), 413, {
 			code: 'too_large',
 			limit: 1024 * 1024,
@@ -86,13 +86,13 @@ describe('a body', () => {
 		expect([trpc.status, getProblem(trpc)?.code]).toEqual([413, 'too_large'])
 	})
 
-	it('that is compressed is refused by that name', async () => {
+	it('is refused by the name of its encoding when it is compressed', async () => {
 		const headers = { 'content-type': 'application/json', 'content-encoding': 'gzip' }
 		const answer = await sendRequest(server, PLANS, { method: 'POST', headers, body: gzipSync('{}') })
 		await expectProblem(answer, 400, { code: 'bad_request', path: 'content-encoding' })
 	})
 
-	it('that is not UTF-8 is refused on tRPC too', async () => {
+	it('is refused on tRPC, too, when it is not UTF-8', async () => {
 		const body = Buffer.from('{"query":"\xff"}', 'latin1')
 		const answer = await sendRequest(server, '/trpc/plans.create', {
 			method: 'POST',
@@ -137,23 +137,23 @@ describe('an address', () => {
 		await expectProblem(await sendRequest(server, address), status, facts)
 	})
 
-	it('names the parameters it takes when one is not known', async () => {
+	it('lists its parameters when one is unknown', async () => {
 		const answer = await sendRequest(server, '/api/v1/plans?state=running')
 		const allowed = ['status', 'label', 'query', 'created_after', 'created_before', 'limit', 'page']
 		await expectProblem(answer, 400, { code: 'bad_request', path: 'state', allowed })
 	})
 
-	it('says what a time is when one is none', async () => {
+	it('explains the format of a time when one is invalid', async () => {
 		const answer = await sendRequest(server, '/api/v1/plans?created_after=soon')
 		const detail = 'created_after must be an ISO 8601 time with a zone, such as 2026-01-31T12:00:00Z.'
 		await expectProblem(answer, 400, { code: 'bad_request', path: 'created_after', detail })
 	})
 
-	it.each(['user@localhost', 'localhost:port'])('asked for at the host %s is answered by a problem', async (host) => {
+	it.each(['user@localhost', 'localhost:port'])('is answered by a problem when it is requested at the host %s', async (host) => {
 		await expectProblem(await sendRequest(server, '/', { headers: { host } }), 400, { code: 'bad_request' })
 	})
 
-	it('names the methods it takes when one is wrong', async () => {
+	it('lists its methods when one is wrong', async () => {
 		const allowed = ['GET', 'POST', 'HEAD', 'OPTIONS']
 		for (const method of ['PUT', 'DELETE', 'PATCH']) {
 			const answer = await sendRequest(server, EVENTS, { method })
@@ -208,7 +208,7 @@ describe('a published event', () => {
 		await expectProblem(await sendRequest(server, '/api/v1/plans/external_1'), 404, { code: 'not_found' })
 	})
 
-	it('must not name another plan in its body than in its address', async () => {
+	it('is refused when it names another plan in its body than in its address', async () => {
 		const answer = await post(server, EVENTS, { plan_id: 'other', events: [ok] })
 		await expectProblem(answer, 400, { code: 'bad_request', path: 'plan_id' })
 	})
@@ -253,7 +253,7 @@ describe('tRPC', () => {
 			'UNPROCESSABLE_CONTENT',
 			{ code: 'invalid_event', path: 'events.0.data.error' },
 		],
-	])('answers %s by the same problem, in its own envelope', async (_what, path, question, status, code, problem) => {
+	])('answers %s with the same problem, in its own envelope', async (_what, path, question, status, code, problem) => {
 		const headers = { 'content-type': 'application/json' }
 		const answer = await trpc(path, { headers, ...question })
 		expect(answer).toMatchObject({

@@ -54,7 +54,7 @@ async function mutate(server: RunningServer, first: number, faults: string[]): P
 	await Promise.all(surfaces.map(({ surface }) => surface[Symbol.asyncDispose]()))
 }
 
-it(`${MUTATIONS} changed frames, bodies, headers, queries and bytes (seed ${SEED}) are answered in types and disturb nobody`, {
+it(`${MUTATIONS} changed frames, bodies, headers and bytes (seed ${SEED}) get typed answers`, {
 	timeout: TIMEOUT_MS,
 }, async () => {
 	const faults: string[] = []

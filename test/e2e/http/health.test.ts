@@ -46,7 +46,7 @@ const plan = (agent_type: string, action: string, more = {}) => ({
 })
 
 describe('the health of the server', { timeout: PROCESSES_MS }, () => {
-	it('is told on the plan system, on every transport alike: first how every part is, then each change', async () => {
+	it('is published on the plan system alike on every transport: first every component, then each change', async () => {
 		await using server = await startTestServer()
 		const parts = ['store', 'event_handlers', 'workers', 'agent:scripted', 'recovery']
 		const page = () => server.hub.page(LOCAL_PRINCIPAL, 'system', { after: 'start', limit: 100, waiting: AbortSignal.abort() })
@@ -92,7 +92,7 @@ describe('the health of the server', { timeout: PROCESSES_MS }, () => {
 		expect((await sendRequest(server, '/health/ready')).status).toBe(503)
 	})
 
-	it('says that the process of an agent died, until an attempt of it comes to a result', async () => {
+	it('reports that the process of an agent died, until one of its attempts returns a result', async () => {
 		const module = moduleUrl('misbehaving')
 		await using server = await startTestServer({ agents: [isolatedAgent({ type: 'misbehaving', module })] })
 		await post(server, '/api/v1/plans', plan('misbehaving', 'exit'))
@@ -101,7 +101,7 @@ describe('the health of the server', { timeout: PROCESSES_MS }, () => {
 		await expect.poll(() => told(server, 'agent:misbehaving'), { timeout: PROCESSES_MS }).toEqual(['ok', 'degraded', 'ok'])
 	})
 
-	it('says that agents ignore their signal, until they end', async () => {
+	it('reports that agents ignore their signal, until they end', async () => {
 		let resolve: (result: StepResult) => void = () => undefined
 		const promise = new Promise<StepResult>((settle) => {
 			resolve = settle
@@ -114,7 +114,7 @@ describe('the health of the server', { timeout: PROCESSES_MS }, () => {
 		await expect.poll(() => told(server, 'workers')).toEqual(['ok', 'degraded', 'ok'])
 	})
 
-	it('says that an event handler misses events, until it has caught up', async () => {
+	it('reports that an event handler misses events, until it has caught up', async () => {
 		await using server = await startTestServer()
 		let resolve: () => void = () => undefined
 		const promise = new Promise<void>((settle) => {
@@ -130,7 +130,7 @@ describe('the health of the server', { timeout: PROCESSES_MS }, () => {
 })
 
 describe('the plan system', () => {
-	it('takes nothing from outside, and stands in no list', async () => {
+	it('accepts no event or command, and is in no list', async () => {
 		await using server = await startTestServer()
 		const refused = [
 			await post(server, '/api/v1/streaming/plans/system/events', EVENT),
@@ -144,7 +144,7 @@ describe('the plan system', () => {
 		expect((await sendRequest(server, '/api/v1/plans')).body).toMatchObject({ plans: [] })
 	})
 
-	it('is read by every tenant with plans:read, and by nobody without', async () => {
+	it('is readable by every tenant with plans:read only', async () => {
 		await using server = await startKeyedServer({
 			reader: { tenant: 'a', scopes: ['plans:read'] },
 			other: { tenant: 'b', scopes: ['plans:read'] },

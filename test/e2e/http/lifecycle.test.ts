@@ -63,7 +63,7 @@ describe('a server that stops', () => {
 		await server.close()
 	})
 
-	it('cuts what runs, and the next one goes on with it: each step completes once', async () => {
+	it('cuts running attempts, and the next server continues: each step completes once', async () => {
 		const options = { port: 0, store: { kind: 'sqlite', directory }, agents: [patient], logger: createLogger('silent') } as const
 		const first = await startServer(options)
 		await post(first, '/api/v1/plans', PATIENT_PLAN)
@@ -78,7 +78,7 @@ describe('a server that stops', () => {
 		expect(events).toContain('"reason":"shutdown"')
 	})
 
-	it('is not held up by the connections of idle clients', async () => {
+	it('is not delayed by the connections of idle clients', async () => {
 		const server = await startTestServer()
 		const kept = await fetch(`${server.url}/health/live`)
 		await kept.text()
@@ -88,7 +88,7 @@ describe('a server that stops', () => {
 })
 
 describe('a server that cannot start', () => {
-	it('says that its port is in use, and has let go of its directory', async () => {
+	it('reports that its port is in use, and has released its directory', async () => {
 		await using first = await startTestServer()
 		const store = { kind: 'sqlite', directory } as const
 		const logger = createLogger('silent')
@@ -100,7 +100,7 @@ describe('a server that cannot start', () => {
 		expect((await sendRequest(second, '/health/ready')).status).toBe(200)
 	})
 
-	it('says that its directory is in use, and names what to do', async () => {
+	it('reports that its directory is in use, and names the remedy', async () => {
 		const store = { kind: 'sqlite', directory } as const
 		await using _first = await startServer({ port: 0, store, logger: createLogger('silent') })
 		await expect(startServer({ port: 0, store, logger: createLogger('silent') })).rejects.toMatchObject({
@@ -108,7 +108,7 @@ describe('a server that cannot start', () => {
 		})
 	})
 
-	it('does not listen where others could reach it', async () => {
+	it('does not listen on an address that other machines reach', async () => {
 		const open = startServer({ host: '0.0.0.0', port: 0, store: { kind: 'memory' } })
 		await expect(open).rejects.toMatchObject({ code: 'bad_request', facts: { host: '0.0.0.0' } })
 	})
@@ -116,12 +116,12 @@ describe('a server that cannot start', () => {
 	it.each([
 		['a built-in agent and agents[1] both have the type corpus.index.', [patient, { ...patient, type: 'corpus.index' }]],
 		['agents[0] and agents[1] both have the type patient.', [patient, patient]],
-	])('says that %s', async (said, agents) => {
+	])('reports that %s', async (said, agents) => {
 		const contradiction = startServer({ port: 0, store: { kind: 'memory' }, agents })
 		await expect(contradiction).rejects.toMatchObject({ code: 'bad_request', message: expect.stringContaining(said) })
 	})
 
-	it('has the built-in agents beside its own', async () => {
+	it('has the built-in agents besides its own', async () => {
 		await using server = await startTestServer({ agents: [patient] })
 		expect(server.executor.agents.map(({ agent_type }) => agent_type)).toEqual(
 			expect.arrayContaining(['corpus.report', 'patient', 'scripted']),
@@ -138,7 +138,7 @@ describe('the process', () => {
 		return process_ as unknown as ReturnType<typeof start>
 	}
 
-	it('says where it listens in one line, answers, and stops in order on SIGTERM', async () => {
+	it('prints its address in one line, answers, and shuts down in order on SIGTERM', async () => {
 		const process_ = start({ PORT: '0' })
 		const [line] = (await once(process_.stdout, 'data')) as [Buffer]
 		const [, url] = /^planstream listening on (http:\/\/127\.0\.0\.1:\d+)\n$/.exec(line.toString()) ?? []
@@ -150,7 +150,7 @@ describe('the process', () => {
 		expect([await rest, await errors]).toEqual(['', ''])
 	})
 
-	it('names a wrong setting and ends with code 2', async () => {
+	it('names a wrong setting and exits with 2', async () => {
 		const process_ = start({ PORT: 'http' })
 		const errors = text(process_.stderr)
 		expect(await once(process_, 'exit')).toEqual([2, null])
@@ -159,7 +159,7 @@ describe('the process', () => {
 		)
 	})
 
-	it('says in a sentence why it cannot start, and ends with code 1', async () => {
+	it('prints the reason and exits with 1 when it cannot start', async () => {
 		await using other = await startTestServer()
 		const process_ = start({ PORT: String(other.port) })
 		const errors = text(process_.stderr)

@@ -35,11 +35,11 @@ async function answerTo(bytes: string): Promise<string> {
 	return text(socket)
 }
 
-it('a request of HTTP/1.0, which knows no host, is answered', async () => {
+it('an HTTP/1.0 request is answered without a Host header', async () => {
 	expect(await answerTo('GET /health/live HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1.1 200 .*\{"status":"live"\}$/s)
 })
 
-describe('bytes that are no request', () => {
+describe('bytes that are not an HTTP request', () => {
 	it.each([
 		['nonsense', 'nonsense\r\n\r\n', 400, 'bad_request'],
 		['another protocol', '\x16\x03\x01\x02\0\x01\0', 400, 'bad_request'],
@@ -63,7 +63,7 @@ describe('bytes that are no request', () => {
 		expect(problem).toMatchObject({ status, code, detail: expect.stringMatching(/\.$/) })
 	})
 
-	it('behind an answer that has begun close the connection, because they would be taken for part of it', async () => {
+	it('close the connection when an answer has begun, because they would be taken for part of it', async () => {
 		const socket = await open()
 		socket.write(`GET /api/v1/streaming/plans/p/events HTTP/1.1\r\n${HOST}\r\n`)
 		const [head] = (await once(socket, 'data')) as [Buffer]
@@ -86,13 +86,13 @@ describe('tRPC over HTTP', () => {
 })
 
 describe('a client that leaves', () => {
-	it('in the middle of its body is no failure of the server', async () => {
+	it('does not count as a failure of the server when it leaves in the middle of its body', async () => {
 		const socket = await open()
 		socket.end(`POST /api/v1/plans HTTP/1.1\r\n${HOST}Content-Length: 100\r\n\r\n{"query"`)
 		expect(await text(socket)).toMatch(/^(HTTP\/1.1 400 |$)/)
 	})
 
-	it('with requests waiting behind a stream does not hold up the stop of the server', async () => {
+	it('does not delay the shutdown when its requests wait behind a stream', async () => {
 		await using stopping = await startTestServer()
 		const socket = connect(stopping.port, '127.0.0.1')
 		socket.write(`GET /api/v1/streaming/plans/p/events HTTP/1.1\r\n${HOST}\r\n`.repeat(2))
@@ -130,7 +130,7 @@ describe('a request that offers HTTP/2', () => {
 		expect(JSON.parse(answer.slice(answer.indexOf('\r\n\r\n')))).toMatchObject(body)
 	})
 
-	it('is refused where it would be refused without the offer', async () => {
+	it('is refused as it would be without the offer', async () => {
 		expect(await answerTo(`GET / HTTP/1.1\r\nHost: evil.example\r\n${OFFER}\r\n`)).toMatch(/^HTTP\/1\.1 403 /)
 		expect(await answerTo(`GET /trpc HTTP/1.1\r\n${HOST}${OFFER}\r\n`)).toMatch(/^HTTP\/1\.1 404 /)
 	})

@@ -36,7 +36,7 @@ describe.each(['memory', 'sqlite'] as const)('plans over REST, kept in %s', (sto
 		expect((await sendRequest(server, '/api/v1/plans?label=team=b')).body).toEqual({ plans: [], next_page: null })
 	})
 
-	it('creates without starting, and the same plan again is the same plan', async () => {
+	it('creates a plan without starting it, and returns it when it is created again', async () => {
 		await using server = await startTestServer({ store })
 		const plan = { ...PLAN, start: false }
 		expect((await post(server, '/api/v1/plans', plan)).body).toMatchObject({ changed: true, status: 'pending' })
@@ -49,7 +49,7 @@ describe.each(['memory', 'sqlite'] as const)('plans over REST, kept in %s', (sto
 		expect(await finished(server, 'plan_1')).toContain('"plan_completed"')
 	})
 
-	it('publishes events, answers the same batch again alike, and refuses what contradicts it', async () => {
+	it('publishes events, answers the same batch again alike, and refuses contradictions', async () => {
 		await using server = await startTestServer({ store })
 		const batch = { events: [started('e1'), progress('e2', 0.5)] }
 		const first = (await post(server, EVENTS, batch)).body as PublishOutput
@@ -71,8 +71,8 @@ describe.each(['memory', 'sqlite'] as const)('plans over REST, kept in %s', (sto
 	})
 })
 
-describe('who may add events', () => {
-	it('refuses events for a plan this server runs, and commands for one it does not', async () => {
+describe('publishing over REST', () => {
+	it('is refused for managed plans, as commands are for external ones', async () => {
 		await using server = await startTestServer()
 		await post(server, '/api/v1/plans', { ...PLAN, start: false })
 		const managed = await post(server, '/api/v1/streaming/plans/plan_1/events', { events: [started('e1')] })
@@ -82,7 +82,7 @@ describe('who may add events', () => {
 		expect(external).toMatchObject({ status: 409, body: { code: 'plan_external' } })
 	})
 
-	it('takes nothing after the end, but answers what it has taken before', async () => {
+	it('accepts nothing after the end, but answers a batch that was stored before', async () => {
 		await using server = await startTestServer()
 		const end = { event_id: 'end', event_type: 'plan_completed', data: {} }
 		await post(server, EVENTS, { events: [started('e1'), end] })
@@ -92,13 +92,13 @@ describe('who may add events', () => {
 		expect(again).toMatchObject({ status: 200, body: { results: [{ duplicate: true }, { duplicate: true }] } })
 	})
 
-	it('cuts microseconds off and takes a time without a zone as UTC', async () => {
+	it('truncates microseconds and reads a time without a zone as UTC', async () => {
 		await using server = await startTestServer()
 		await post(server, EVENTS, { events: [{ ...started('e1'), timestamp: '2026-01-31T12:00:00.123456' }] })
 		expect((await sendRequest(server, '/api/v1/plans/external_1')).body).toMatchObject({ started_at: '2026-01-31T12:00:00.123Z' })
 	})
 
-	it('compares events as they were sent, before anything is filled in', async () => {
+	it('compares events as they were sent, before defaults are filled in', async () => {
 		await using server = await startTestServer()
 		const terse = { event_id: 'e1', event_type: 'plan_resumed', data: {} }
 		await post(server, EVENTS, { events: [terse] })
@@ -107,8 +107,8 @@ describe('who may add events', () => {
 	})
 })
 
-describe('addresses', () => {
-	it('names every address, and answers to the health checks', async () => {
+describe('the routes', () => {
+	it('are listed at the root, and include the health checks', async () => {
 		await using server = await startTestServer()
 		const index = (await sendRequest(server, '/')).body as { procedures: { name: string; method: string; path: string }[] }
 		const publish = { name: 'events.publish', method: 'POST', path: '/api/v1/streaming/plans/{plan_id}/events' }
@@ -120,20 +120,20 @@ describe('addresses', () => {
 		})
 	})
 
-	it('says what an address takes, to HEAD without a body and to OPTIONS without work', async () => {
+	it('answer HEAD without a body and OPTIONS without work', async () => {
 		await using server = await startTestServer()
 		expect(await sendRequest(server, '/api/v1/plans', { method: 'HEAD' })).toMatchObject({ status: 200, text: '' })
 		const options = await sendRequest(server, EVENTS, { method: 'OPTIONS' })
 		expect(options).toMatchObject({ status: 204, headers: { allow: 'GET, POST, HEAD, OPTIONS' } })
 	})
 
-	it('takes an address with a slash at its end', async () => {
+	it('accept a slash at the end', async () => {
 		await using server = await startTestServer()
 		expect((await sendRequest(server, '/api/v1/plans/')).body).toEqual({ plans: [], next_page: null })
 	})
 })
 
-describe('who may ask', () => {
+describe('the origin guard', () => {
 	it('answers pages of this machine on any port, and their preflight', async () => {
 		await using server = await startTestServer()
 		for (const origin of ['http://localhost:5173', 'http://127.0.0.1:8080', 'http://[::1]:9']) {
@@ -153,7 +153,7 @@ describe('who may ask', () => {
 		}
 	})
 
-	it('lets a page read why it was refused', async () => {
+	it('lets a page read the reason of a refusal', async () => {
 		await using server = await startTestServer()
 		const answer = await sendRequest(server, '/api/v1/plans/none', { headers: { origin: 'http://localhost:5173' } })
 		expect(answer).toMatchObject({ status: 404, headers: { 'access-control-allow-origin': 'http://localhost:5173' } })

@@ -87,7 +87,7 @@ async function until(plan_id: string, event_type: PlanEvent['event_type']): Prom
 const add = (step_id: string): ModifyOp => ({ op: 'add_step', step: scripted(step_id, {}) }) as unknown as ModifyOp
 
 describe.each(surfaces)('every command over %s', (surface, giveOn) => {
-	it('acts once and leaves who gave it in its event', async () => {
+	it('acts once and records its author in its event', async () => {
 		const give = giveOn()
 		const plan_id = `all_${surface.replaceAll(/\W/g, '')}`
 		await create(
@@ -137,7 +137,7 @@ describe('lists over tRPC', () => {
 })
 
 describe('two edits of the same revision at the same time', () => {
-	it('one wins, the other gets 412 with the revision there is, and a plan of 1,000 steps is no different', async () => {
+	it('succeed once: the other gets 412 with the present revision, also in a plan of 1,000 steps', async () => {
 		const steps = Array.from({ length: 999 }, (_, index) => scripted(`s${index}`, {}))
 		await create('edited', steps, { start: false })
 		const edit = (step_id: string) => post(server, '/api/v1/plans/edited/modify', { ops: [add(step_id)], expected_revision: 1 })
@@ -153,7 +153,7 @@ describe('two edits of the same revision at the same time', () => {
 })
 
 describe('a command sent many times at the same time under one key', () => {
-	it('acts once and is answered the same; another command under the key is refused', async () => {
+	it('acts once and gets one answer; another command under the key is refused', async () => {
 		await create('keyed', [scripted('a', HANGING)])
 		await until('keyed', 'step_progress')
 		const pause = (mode: string) => post(server, '/api/v1/plans/keyed/pause', { mode, idempotency_key: 'k' })
@@ -169,7 +169,7 @@ describe('a command sent many times at the same time under one key', () => {
 })
 
 describe('a review', () => {
-	it('answered by one client is seen by all others, and a second answer is refused whatever it says', async () => {
+	it('is seen by all clients when one answers it, and a second answer is refused whatever it says', async () => {
 		await create('reviewed', [scripted('a', { result: { draft: 1 }, quality_score: 0.7 }, { quality: GATE })])
 		await until('reviewed', 'review_required')
 		await using other = createPlanstream({ url: server.url, transport: 'sse' })

@@ -56,7 +56,7 @@ function addresses(): { readonly method: string; readonly pattern: string; reado
 		.map(({ method, path }) => ({ method, pattern: path, path: `${path.replaceAll(/:\w+(\{[^}]*\})?/g, 'x1')}?nobody=1` }))
 }
 
-it('every address but health and the descriptions wants a key and one scope, that of the contract where it is in it', async () => {
+it('every route except health and descriptions needs a key and one scope, which is that of the contract', async () => {
 	const open: string[] = []
 	const walked = new Set<string>()
 	const declared = new Map(
@@ -78,7 +78,7 @@ it('every address but health and the descriptions wants a key and one scope, tha
 	expect([...declared.keys()].filter((address) => !walked.has(address))).toEqual([])
 })
 
-it('an address that does not exist and a method that is not taken want a key, too', async () => {
+it('an unknown route and a wrong method need a key, too', async () => {
 	for (const [method, path] of [
 		['GET', '/nowhere'],
 		['PUT', '/api/v1/plans'],
@@ -89,10 +89,10 @@ it('an address that does not exist and a method that is not taken want a key, to
 	}
 })
 
-describe('each procedure wants a key and its one scope', () => {
+describe('each procedure', () => {
 	const names = Object.keys(contract) as ProcedureName[]
 
-	it.each(names)('%s over HTTP', async (name) => {
+	it.each(names)('%s needs a key and its one scope over HTTP', async (name) => {
 		const mutation = contract[name].kind === 'mutation'
 		const path = mutation ? `/trpc/${name}` : `/trpc/${name}?input=${encodeURIComponent('{"nobody":1}')}`
 		const question = mutation ? { method: 'POST', headers: { 'content-type': 'application/json' }, body: { nobody: 1 } } : {}
@@ -101,7 +101,7 @@ describe('each procedure wants a key and its one scope', () => {
 		expect(await scopesFor(path, question)).toEqual([contract[name].scope])
 	})
 
-	it('over WebSocket', async () => {
+	it('needs a key and its one scope over WebSocket', async () => {
 		const found = new Map<string, Scope[]>(names.map((name) => [name, []]))
 		for (const scope of SCOPES) {
 			await using wire = await new TrpcSocketClient(server, '/trpc', { headers: keyFor(scope) }).open()

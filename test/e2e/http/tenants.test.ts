@@ -84,7 +84,7 @@ const OVER: readonly (readonly [string, (tenant: Tenant, name: ProcedureName, in
 ]
 
 describe.each(OVER)('over %s', (_transport, told) => {
-	it.each(Object.entries(OPERATIONS))('%s tells a foreign plan from an unknown one by nothing', async (name, inputs) => {
+	it.each(Object.entries(OPERATIONS))('%s answers alike for a foreign and an unknown plan', async (name, inputs) => {
 		for (const [index, unknown] of inputs(UNKNOWN).entries()) {
 			const expected = (await told('bob', name as ProcedureName, unknown)).replaceAll(UNKNOWN, 'ID')
 			for (const plan_id of [MANAGED, EXTERNAL]) {
@@ -103,7 +103,7 @@ describe.each(OVER)('over %s', (_transport, told) => {
 	)
 })
 
-it('over the plain WebSocket a foreign plan begins as an unknown one does', async () => {
+it('the plain WebSocket begins a foreign plan like an unknown one', async () => {
 	const ids = [UNKNOWN, MANAGED, EXTERNAL]
 	const addresses = ids.map((plan_id) => `bobs?plan_id=${plan_id}`)
 	const firsts: string[] = []
@@ -119,7 +119,7 @@ it('over the plain WebSocket a foreign plan begins as an unknown one does', asyn
 	expect(firsts.slice(8)).toEqual(firsts.slice(0, 4))
 })
 
-it('the list of who is connected and the count of subscribers end with the tenant', async () => {
+it('the lists of clients and the counts of subscribers end with the tenant', async () => {
 	const clients = async (tenant: Tenant) => (await rest(tenant, 'clients.list', {})).body
 	expect(await clients('alice')).toMatchObject({ client_count: 2, clients: expect.arrayContaining(['alices']) as string[] })
 	expect(await clients('bob')).toMatchObject({
@@ -131,7 +131,7 @@ it('the list of who is connected and the count of subscribers end with the tenan
 	expect(await count('bob')).toEqual({ plan_id: EXTERNAL, subscriber_count: 0 })
 })
 
-it('headers tell no more than bodies, and a file of a foreign plan is none', async () => {
+it('headers reveal no more than bodies, and a file of a foreign plan is not found', async () => {
 	for (const path of ['/api/v1/plans/ID', `/api/v1/plans/ID/artifacts/${'0'.repeat(64)}`]) {
 		const [foreign, unknown] = await Promise.all(
 			[MANAGED, UNKNOWN].map((plan_id) => sendRequest(server, path.replace('ID', plan_id), { headers: bearer(server.keys.bob) })),
@@ -142,7 +142,7 @@ it('headers tell no more than bodies, and a file of a foreign plan is none', asy
 	}
 })
 
-it('a page of one tenant does not open the list of another', async () => {
+it('a page token of one tenant does not open the list of another', async () => {
 	const { body } = await rest('alice', 'plans.list', { limit: 1 })
 	const { next_page: page } = body as { next_page: string }
 	expect(page).not.toBeNull()
@@ -151,7 +151,7 @@ it('a page of one tenant does not open the list of another', async () => {
 	expect(bob.text).not.toMatch(new RegExp(`${MANAGED}|${EXTERNAL}`))
 })
 
-it('the same id in two tenants is two plans, created and published', async () => {
+it('the same id in two tenants names two plans, created and published', async () => {
 	const { body } = await rest('bob', 'plans.create', { ...spec(MANAGED), idempotency_key: 'k', query: 'another', start: false })
 	expect(body as CommandOutput).toMatchObject({ plan_id: MANAGED, changed: true, status: 'pending' })
 	const published = await rest('bob', 'events.publish', {
@@ -174,7 +174,7 @@ it('the same id in two tenants is two plans, created and published', async () =>
 	expect((await rest('alice', 'plans.get', { plan_id: MANAGED })).status).toBe(200)
 })
 
-it('who waits for a plan hears nothing of a foreign one of that id', async () => {
+it('a reader that waits for a plan receives nothing of a foreign one with that id', async () => {
 	await using waiting = await new TrpcSocketClient(server, '/trpc', { headers: bearer(server.keys.bob) }).open()
 	waiting.subscribe(1, 'later')
 	const next = async () => (await waiting.next()).result

@@ -12,13 +12,13 @@ async function get(server: StreamServer, path: string): Promise<unknown> {
 	return (await fetch(`${server.url}/api/v1/streaming/${path}`)).json()
 }
 
-test('nobody is connected to a new server', async () => {
+test('a new server has no clients', async () => {
 	await using server = await StreamServer.start()
 	expect(await get(server, 'clients')).toEqual({ client_count: 0, clients: [], connections: [] })
 	expect(await get(server, 'plans/p/subscribers')).toEqual({ plan_id: 'p', subscriber_count: 0 })
 })
 
-test('a client with two connections is one client, and each subscription counts', async () => {
+test('a client with two connections counts as one client, and each subscription counts', async () => {
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED])
 	await using first = await connectPlainSocket(server.url, 'a?plan_id=p&plan_id=q')
@@ -48,7 +48,7 @@ test('a client with two connections is one client, and each subscription counts'
 	expect(await get(server, 'plans/p/subscribers')).toEqual({ plan_id: 'p', subscriber_count: 1 })
 })
 
-test('every transport has a client id: the one it was given, or one of its own', async () => {
+test('every transport has a client id: the given one, or one of its own', async () => {
 	await using server = await StreamServer.start()
 	const url = `${server.url.replace('http', 'ws')}/trpc`
 	const named = createWSClient({ url: `${url}?client_id=by-query`, WebSocket: NodeWebSocket })
@@ -83,7 +83,7 @@ test('every transport has a client id: the one it was given, or one of its own',
 })
 
 test.each(['tRPC over SSE', 'plain SSE'])(
-	'over %s delivered counts the events, and who takes what is sent is seen',
+	'over %s delivered counts the events, and last_seen_at follows a client that reads',
 	async (name) => {
 		await using server = await StreamServer.start({ limits: { heartbeatMs: 5 } })
 		const input = encodeURIComponent(JSON.stringify({ plan_id: 'p' }))
@@ -102,7 +102,7 @@ test.each(['tRPC over SSE', 'plain SSE'])(
 	},
 )
 
-test('a connection is shown to its own tenant only', async () => {
+test('a connection is listed for its own tenant only', async () => {
 	await using server = await StreamServer.start()
 	await using _client = await connectPlainSocket(server.url, 'a?plan_id=p')
 	expect(server.connections.report('other')).toEqual([])
@@ -110,7 +110,7 @@ test('a connection is shown to its own tenant only', async () => {
 	expect(server.connections.countSubscribers('default', 'p')).toBe(1)
 })
 
-test('a client id that is none is refused by its name', async () => {
+test('an invalid client id is refused by its name', async () => {
 	await using server = await StreamServer.start()
 	const answer = await fetch(sseUrl(server.url, { plan_id: 'p', ...{ client_id: 'a b' } }))
 	expect(await answer.json()).toMatchObject({ status: 400, code: 'bad_request', path: 'client_id' })

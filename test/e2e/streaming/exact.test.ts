@@ -12,7 +12,7 @@ const EVENTS = [
 ]
 
 describe.each(RAW_STREAMS)('over %s', (_name, read) => {
-	it('the bytes of each event are those that are stored', async () => {
+	it('sends the bytes of each event as they are stored', async () => {
 		await using server = await StreamServer.start()
 		await server.publish('p', EVENTS)
 		const wire = await read(server.url, 'p')

@@ -30,7 +30,7 @@ async function ask(server: StreamServer, query: Record<string, string>, plan_id 
 	return { status: answer.status, text, body: JSON.parse(text) as Record<string, unknown> }
 }
 
-test('a page is compressed for who asks for it, and is the same page', async () => {
+test('a page is compressed when the client asks for it, with the same content', async () => {
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED, ...Array.from({ length: 100 }, (_, index) => output(index))])
 	const plain = await wire(server, 'identity')
@@ -63,7 +63,7 @@ test('pages hold the stored texts, byte for byte, and lead from one to the next'
 	await server.quiet()
 })
 
-test('an unknown plan has an empty history, and can be waited for', async () => {
+test('an unknown plan has an empty history, and can be awaited', async () => {
 	await using server = await StreamServer.start()
 	const empty = { plan_id: 'p', event_count: 0, events: [], next_cursor: '0', head_seq: 0, finished: false }
 	for (const after of ['start', 'now', '0']) expect(await ask(server, { after })).toMatchObject({ status: 200, body: empty })
@@ -93,7 +93,7 @@ test('a wait ends when its time is over, when the server stops and when the clie
 	await server.quiet()
 })
 
-test('a position whose events cannot be had is 410 with where to go on, and only start means the oldest kept', async () => {
+test('a position without events is answered by 410 and where to continue', async () => {
 	await using server = await StreamServer.start()
 	const { cursor: first } = await server.publish('p', [STARTED])
 	const { cursor: third } = await server.publish('p', [output(0), output(1)])
@@ -132,7 +132,7 @@ test.each([
 	expect(await ask(server, { [name]: value })).toMatchObject({ status: 400, body: { code: 'bad_request', path: name } })
 })
 
-test("another tenant's plan is an unknown plan", async () => {
+test('a plan of another tenant is an unknown plan', async () => {
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED])
 	const stranger = { ...LOCAL_PRINCIPAL, tenant: 'other' }

@@ -28,22 +28,26 @@ describe('a client whose process is stopped while its connection stays open', ()
 	it.each([
 		['tRPC WebSocket', (url: string) => `${url.replace('http', 'ws')}/trpc`, subscription],
 		['plain WebSocket', (url: string) => webSocketUrl(url, 'stopped'), { action: 'subscribe', plan_id: 'p' }],
-	])('is let go on the %s with all it had, and one that lives stays', { timeout: 20_000 }, async (_name, address, first) => {
-		await using server = await StreamServer.start({ limits: { pingIntervalMs: 50, pongTimeoutMs: 1000 } })
-		await server.publish('p', [STARTED])
-		await using living = await connectPlainSocket(server.url, 'living?plan_id=p')
-		await using _stopped = await startSuspendedClient(address(server.url), first)
-		expect(server.hub.report().subscriptions).toBe(2)
-		await server.until(() => server.report().map(({ client_id }) => client_id), ['living'])
-		await server.until(() => server.hub.report().subscriptions, 1)
-		await server.publish('p', [COMPLETED])
-		await living.until(({ frame }) => frame === 'end')
-		await living[Symbol.asyncDispose]()
-		await server.quiet()
-	})
+	])(
+		'is disconnected on the %s with all its resources, and a living one stays',
+		{ timeout: 20_000 },
+		async (_name, address, first) => {
+			await using server = await StreamServer.start({ limits: { pingIntervalMs: 50, pongTimeoutMs: 1000 } })
+			await server.publish('p', [STARTED])
+			await using living = await connectPlainSocket(server.url, 'living?plan_id=p')
+			await using _stopped = await startSuspendedClient(address(server.url), first)
+			expect(server.hub.report().subscriptions).toBe(2)
+			await server.until(() => server.report().map(({ client_id }) => client_id), ['living'])
+			await server.until(() => server.hub.report().subscriptions, 1)
+			await server.publish('p', [COMPLETED])
+			await living.until(({ frame }) => frame === 'end')
+			await living[Symbol.asyncDispose]()
+			await server.quiet()
+		},
+	)
 })
 
-describe('while there is much to say, signs of life come too', () => {
+describe('signs of life under load', () => {
 	/** Publishes for as long as something else takes. */
 	async function meanwhile(server: StreamServer, other: Promise<unknown>): Promise<void> {
 		let over = false
@@ -57,7 +61,7 @@ describe('while there is much to say, signs of life come too', () => {
 		await done
 	}
 
-	test('over plain SSE', async () => {
+	test('arrive over plain SSE', async () => {
 		await using server = await StreamServer.start({ limits: { heartbeatMs: 20 } })
 		await server.publish('p', [STARTED])
 		const { body } = await fetch(sseUrl(server.url, { plan_id: 'p' }))
@@ -67,7 +71,7 @@ describe('while there is much to say, signs of life come too', () => {
 		await server.quiet()
 	})
 
-	test('over WebSocket', async () => {
+	test('arrive over WebSocket', async () => {
 		await using server = await StreamServer.start({ limits: { pingIntervalMs: 20 } })
 		await server.publish('p', [STARTED])
 		await using wire = await new TrpcSocketClient(server).open()
@@ -78,7 +82,7 @@ describe('while there is much to say, signs of life come too', () => {
 	})
 })
 
-describe("Node's fetch, which gives up a body that says nothing", () => {
+describe("Node's fetch, which gives up a silent body,", () => {
 	/** What Node has inside: the one way to say how long its `fetch` waits without another package. */
 	async function impatientDispatcher(bodyTimeout: number): Promise<object> {
 		await fetch('data:,')
@@ -87,7 +91,7 @@ describe("Node's fetch, which gives up a body that says nothing", () => {
 		return new Agent({ bodyTimeout })
 	}
 
-	it('reads on for as long as there are signs of life', { timeout: 20_000 }, async () => {
+	it('reads on as long as there are signs of life', { timeout: 20_000 }, async () => {
 		await using server = await StreamServer.start({ limits: { heartbeatMs: 50 } })
 		await using silent = await startSilentServer()
 		const impatient = { dispatcher: await impatientDispatcher(500) } as RequestInit

@@ -33,8 +33,8 @@ async function take(events: AsyncIterator<{ readonly seq: number }>, count: numb
 	return seqs
 }
 
-describe.skipIf(nginxIsMissing)(`behind nginx as the documentation has it${nginxIsMissing ? `. ${NGINX_NOTE}` : ''}`, () => {
-	it.each(EVENT_READERS)('a plan is read as it is published by %s', async (_name, read) => {
+describe.skipIf(nginxIsMissing)(`nginx, configured as documented${nginxIsMissing ? `. ${NGINX_NOTE}` : ''}`, () => {
+	it.each(EVENT_READERS)('passes a plan on as it is published by %s', async (_name, read) => {
 		await using server = await StreamServer.start()
 		await using nginx = await startNginx({ site: SITE, upstreamPort: server.port })
 		await server.publish('p', [STARTED])
@@ -48,7 +48,7 @@ describe.skipIf(nginxIsMissing)(`behind nginx as the documentation has it${nginx
 		expect(texts).toEqual(await server.texts('p'))
 	})
 
-	it('streams that have nothing to say stay open while others are given up', async () => {
+	it('keeps idle streams open while it gives up others', async () => {
 		await using server = await StreamServer.start({ limits: { heartbeatMs: 100, pingIntervalMs: 100 } })
 		await using silent = await startSilentServer()
 		const location = `location /silent { proxy_pass http://127.0.0.1:${silent.port}; }`
@@ -70,7 +70,7 @@ describe.skipIf(nginxIsMissing)(`behind nginx as the documentation has it${nginx
 		for (const events of streams) expect(await take(events, 2)).toEqual([2])
 	})
 
-	it('streams go on where they were when nginx is reloaded', async () => {
+	it('lets streams resume when it is reloaded', async () => {
 		await using server = await StreamServer.start()
 		await using nginx = await startNginx({ site: SITE, upstreamPort: server.port })
 		await server.publish('p', [STARTED])
@@ -92,7 +92,7 @@ describe.skipIf(nginxIsMissing)(`behind nginx as the documentation has it${nginx
 	})
 })
 
-it('every sign of life comes twice within the time that nginx waits when nobody sets one', () => {
+it('receives every sign of life twice within its default timeout', () => {
 	const { heartbeatMs, pingIntervalMs } = CONNECTION_LIMITS
 	expect(2 * Math.max(heartbeatMs, pingIntervalMs)).toBeLessThanOrEqual(DEFAULT_READ_TIMEOUT_MS)
 })

@@ -16,7 +16,7 @@ function kind({ frame, event_type, plan_id }: PlainMessage): string {
 	return `${frame ?? event_type} ${plan_id}`
 }
 
-test('the welcome says who is connected and how often there is a sign of life', async () => {
+test('the welcome names the client and the interval of signs of life', async () => {
 	await using server = await StreamServer.start({ limits: { pingIntervalMs: 12_345 } })
 	await using client = new SocketClient<PlainMessage>(`${server.url}/api/v1/streaming/ws/a.b:c-1_%32`)
 	const { data, ...welcome } = await client.next()
@@ -54,7 +54,7 @@ test('plans in the address are subscribed to at once, and each ends by itself', 
 	expect(await client.next()).toMatchObject({ event_type: 'pong', plan_id: 'system', data: { timestamp: 'still here' } })
 })
 
-test('subscribe takes a position, filters, a snapshot and follow', async () => {
+test('subscribe accepts a position, filters, a snapshot and follow', async () => {
 	await using server = await StreamServer.start()
 	const { cursor } = await server.publish('p', [STARTED, ...outputs(2, 1)])
 	await server.publish('p', [COMPLETED])
@@ -69,7 +69,7 @@ test('subscribe takes a position, filters, a snapshot and follow', async () => {
 	expect(await client.next()).toMatchObject({ event_type: 'pong', data: { timestamp: null } })
 })
 
-test('a second subscribe to a plan replaces the first, and nothing of the first comes after it', async () => {
+test('a second subscribe to a plan replaces the first, and nothing of the first follows it', async () => {
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED, ...outputs(200, 1000)])
 	await using client = await connectPlainSocket(server.url)
@@ -83,7 +83,7 @@ test('a second subscribe to a plan replaces the first, and nothing of the first 
 	await server.until(() => server.hub.report().subscriptions, 0)
 })
 
-test('after unsubscribe nothing more comes of that plan', async () => {
+test('unsubscribe ends the messages of that plan', async () => {
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED])
 	await using client = await connectPlainSocket(server.url, 'c?plan_id=p&plan_id=q')
@@ -110,7 +110,7 @@ test.each([
 	['a field nobody knows', '{"action":"subscribe","plan_id":"p","from":1}', undefined],
 	['a field of another action', '{"action":"unsubscribe","plan_id":"p","after":1}', undefined],
 	['a timestamp that is none', '{"action":"ping","timestamp":{}}', 'timestamp'],
-])('%s is answered by a problem that says what is allowed, and the connection goes on', async (_name, frame, path) => {
+])('%s is answered by a problem that lists what is allowed, and the connection stays', async (_name, frame, path) => {
 	await using server = await StreamServer.start()
 	await using client = await connectPlainSocket(server.url)
 	client.socket.send(frame)
@@ -124,7 +124,7 @@ test.each([
 	expect(server.problems).toEqual([])
 })
 
-test('three frames in a row that make no sense close 4400; one that does starts the count again', async () => {
+test('three senseless frames in a row close with 4400; a valid one starts the count again', async () => {
 	await using server = await StreamServer.start()
 	await using client = await connectPlainSocket(server.url, 'c?plan_id=p')
 	for (const frame of ['1', '2']) client.socket.send(frame)
@@ -135,7 +135,7 @@ test('three frames in a row that make no sense close 4400; one that does starts 
 	await server.quiet()
 })
 
-test('an upgrade that cannot be served is refused with what is wrong', async () => {
+test('an invalid upgrade is refused with the reason', async () => {
 	await using server = await StreamServer.start()
 	const refusal = async (address: string) => {
 		const client = new SocketClient<PlainMessage>(`${server.url}/api/v1/streaming/ws/${address}`)
@@ -154,7 +154,7 @@ test('an upgrade that cannot be served is refused with what is wrong', async () 
 	await server.quiet()
 })
 
-test('a connection has a hundred plans and no more; replacing one is no more', async () => {
+test('a connection has a hundred plans at most; replacing one adds none', async () => {
 	await using server = await StreamServer.start()
 	await using client = await connectPlainSocket(server.url)
 	for (let plan = 1; plan <= 101; plan++) client.send({ action: 'subscribe', plan_id: `p${plan}` })
@@ -167,7 +167,7 @@ test('a connection has a hundred plans and no more; replacing one is no more', a
 	await server.quiet()
 })
 
-test('a frame of more than 64 KiB closes 1009', async () => {
+test('a frame of more than 64 KiB closes with 1009', async () => {
 	await using server = await StreamServer.start()
 	await using client = await connectPlainSocket(server.url)
 	client.socket.send('x'.repeat(64 * 1024))
@@ -177,7 +177,7 @@ test('a frame of more than 64 KiB closes 1009', async () => {
 	await server.quiet()
 })
 
-test('when the server stops, each subscription ends with end, then the socket closes 1012', async () => {
+test('a stopping server ends each subscription with end, then closes the socket with 1012', async () => {
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED])
 	await using client = await connectPlainSocket(server.url, 'c?plan_id=p&plan_id=q')
@@ -194,7 +194,7 @@ test('when the server stops, each subscription ends with end, then the socket cl
 	await server.quiet()
 })
 
-test('a hundred plans on a socket that takes nothing cost one send buffer, and then each gets its share', async () => {
+test('a hundred plans on a socket that is not read use one send buffer, and then each gets its share', async () => {
 	await using server = await StreamServer.start()
 	const plans = Array.from({ length: 100 }, (_, index) => `p${index}`)
 	await using client = await connectPlainSocket(server.url, `c?${plans.map((plan_id) => `plan_id=${plan_id}`).join('&')}`)
@@ -221,7 +221,7 @@ test('a hundred plans on a socket that takes nothing cost one send buffer, and t
 	expect(server.report()[0]).toMatchObject({ delivered: 700, lagging: false })
 })
 
-test('a client that asks on and on and takes no answer is not read from, costs one send buffer, and is let go', async () => {
+test('a client that sends requests without reading answers uses one send buffer, and is disconnected', async () => {
 	await using server = await StreamServer.start({ limits: { stallTimeoutMs: 300, sendBufferBytes: 65_536 } })
 	await using client = await connectPlainSocket(server.url)
 	const [socket] = server.sockets

@@ -12,7 +12,7 @@ function view({ reset, plans, removed }: ChangesOutput): unknown {
 }
 
 test.each(['websocket', 'sse'] as const)(
-	'the SDK gets the page, then changes, and a new page after a cut, by %s',
+	'the SDK receives the page, then changes, and a new page after a cut, by %s',
 	async (transport) => {
 		await using server = await StreamServer.start()
 		await server.publish('p', [STARTED])
@@ -34,7 +34,7 @@ test.each(['websocket', 'sse'] as const)(
 	},
 )
 
-test('the list shows what its filters let through, and drops what no longer fits', async () => {
+test('the list shows what its filters match, and drops what no longer matches', async () => {
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED])
 	await server.publish('q', [STARTED, COMPLETED])
@@ -46,7 +46,7 @@ test('the list shows what its filters let through, and drops what no longer fits
 	expect(await next()).toEqual({ reset: false, plans: [], removed: ['p'] })
 })
 
-test('plain SSE gives a message an item, without ids, and ends when the server stops', async () => {
+test('plain SSE sends one message an item, without ids, and ends when the server stops', async () => {
 	await using server = await StreamServer.start({ limits: { heartbeatMs: 5 } })
 	const answer = await fetch(`${server.url}/api/v1/streaming/plans/changes?status=running&client_id=me`)
 	expect(answer.headers.get('content-type')).toBe('text/event-stream; charset=utf-8')
@@ -58,7 +58,7 @@ test('plain SSE gives a message an item, without ids, and ends when the server s
 	await server.quiet()
 })
 
-test('over tRPC the list is cut when the server stops, so that the stock client asks for it again', async () => {
+test('the list over tRPC is cut when the server stops, so that the stock client asks for it again', async () => {
 	await using server = await StreamServer.start()
 	await using wire = await new TrpcSocketClient(server).open()
 	wire.send({ id: 1, method: 'subscription', params: { path: 'plans.changes' } })

@@ -29,7 +29,7 @@ async function flood(server: StreamServer): Promise<void> {
 }
 
 test.each(['/trpc', '/api/v1/streaming/ws/c?plan_id=p'])(
-	'over %s a reader that takes nothing is told slow and to resume, should it wake up before it is cut',
+	'over %s a reader that stops reading gets an end frame with slow and resume before it is cut',
 	async (path) => {
 		await using server = await StreamServer.start({ limits: { stallTimeoutMs: 300 } })
 		await server.publish('p', [STARTED])
@@ -87,7 +87,7 @@ test.each([
 	await server.quiet()
 })
 
-test('a reader that falls behind and catches up has every event once', async () => {
+test('a reader that falls behind and catches up receives every event once', async () => {
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED])
 	await using client = await connectPlainSocket(server.url, 'c?plan_id=p')
@@ -106,7 +106,7 @@ test('a reader that falls behind and catches up has every event once', async () 
 	expect(server.report()[0]).toMatchObject({ delivered: 961, lagging: false })
 })
 
-test('who is behind, and how often readers fell behind, stands at /metrics', async () => {
+test('/metrics counts the readers that are behind, and how often readers fell behind', async () => {
 	await using server = await startTestServer()
 	const target = new Target(server.url)
 	const metric = async (name: string) =>
@@ -125,7 +125,7 @@ test('who is behind, and how often readers fell behind, stands at /metrics', asy
 	await expect.poll(() => metric('behind')).toBe('0')
 })
 
-test.each(READERS)('over %s a reader with a pace gets every event', async (_name, read) => {
+test.each(READERS)('over %s a reader with a pace receives every event', async (_name, read) => {
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED, ...outputs(20, 10)])
 	const seqs: number[] = []
@@ -138,35 +138,32 @@ test.each(READERS)('over %s a reader with a pace gets every event', async (_name
 	await server.quiet()
 })
 
-test.each(READERS)(
-	'over %s a reader behind what is trimmed is told in mid-stream where it goes on, and with what',
-	async (_name, read) => {
-		await using server = await StreamServer.start()
-		await server.publish('p', [STARTED, ...outputs(600, 10)])
-		const seqs: number[] = []
-		const readies: ReadyFrame[] = []
-		for await (const { item } of read(server.url, { plan_id: 'p', max_events_per_s: 1000 })) {
-			if ('frame' in item && item.frame === 'ready') readies.push(item)
-			if (!('event_type' in item)) continue
-			if (seqs.push(item.seq) !== 1) continue
-			await server.hub.trim({ tenant: LOCAL_PRINCIPAL.tenant, plan_id: 'p' }, 500)
-			await server.publish('p', [COMPLETED])
-		}
-		expect(readies.map(({ reset, from_seq, state }) => [reset?.reason, from_seq, state?.seq])).toEqual([
-			[undefined, 1, undefined],
-			['trimmed', 500, 499],
-		])
-		const first = seqs.findIndex((seq) => seq >= 500)
-		expect(first).toBeLessThan(499)
-		expect(seqs).toEqual([
-			...Array.from({ length: first }, (_, index) => index + 1),
-			...Array.from({ length: 103 }, (_, index) => 500 + index),
-		])
-		await server.quiet()
-	},
-)
+test.each(READERS)('over %s a reader behind the trimmed events learns in mid-stream where it continues', async (_name, read) => {
+	await using server = await StreamServer.start()
+	await server.publish('p', [STARTED, ...outputs(600, 10)])
+	const seqs: number[] = []
+	const readies: ReadyFrame[] = []
+	for await (const { item } of read(server.url, { plan_id: 'p', max_events_per_s: 1000 })) {
+		if ('frame' in item && item.frame === 'ready') readies.push(item)
+		if (!('event_type' in item)) continue
+		if (seqs.push(item.seq) !== 1) continue
+		await server.hub.trim({ tenant: LOCAL_PRINCIPAL.tenant, plan_id: 'p' }, 500)
+		await server.publish('p', [COMPLETED])
+	}
+	expect(readies.map(({ reset, from_seq, state }) => [reset?.reason, from_seq, state?.seq])).toEqual([
+		[undefined, 1, undefined],
+		['trimmed', 500, 499],
+	])
+	const first = seqs.findIndex((seq) => seq >= 500)
+	expect(first).toBeLessThan(499)
+	expect(seqs).toEqual([
+		...Array.from({ length: first }, (_, index) => index + 1),
+		...Array.from({ length: 103 }, (_, index) => 500 + index),
+	])
+	await server.quiet()
+})
 
-test('a pace that is none is refused', async () => {
+test('an invalid pace is refused', async () => {
 	await using server = await StreamServer.start()
 	await using wire = await new TrpcSocketClient(server).open()
 	for (const max_events_per_s of [0, -1, 1.5, 1e9]) {

@@ -70,7 +70,7 @@ test('Last-Event-ID wins over lastEventId, that over last_event_id, and that ove
 	expect(seqs(await (await ask(server, {}, { headers: { 'last-event-id': '' } })).text())).toEqual([1, 2, 3])
 })
 
-test('a response ends by itself after the time it was given, and goes on with its last id', async () => {
+test('a response ends after the given time, and is resumed with its last id', async () => {
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED])
 	const page = await (await ask(server, { close_after_ms: '50' })).text()
@@ -88,7 +88,7 @@ test('a response ends by itself after the time it was given, and goes on with it
 	}
 })
 
-test('a Last-Event-ID that is no cursor is told of a reset, because a browser cannot change it', async () => {
+test('an invalid Last-Event-ID is answered by a reset, because a browser cannot change it', async () => {
 	await using plan = await finished()
 	for (const garbage of ['nonsense', 'x'.repeat(5000)]) {
 		const body = await (await ask(plan.server, {}, { headers: { 'last-event-id': garbage } })).text()
@@ -97,7 +97,7 @@ test('a Last-Event-ID that is no cursor is told of a reset, because a browser ca
 	}
 })
 
-test('who has seen the end of a finished plan is answered 204, and nobody else', async () => {
+test('only a reader that has seen the end of a finished plan gets 204', async () => {
 	await using plan = await finished()
 	const { server, second, head } = plan
 	expect((await ask(server, {}, { headers: { 'last-event-id': head } })).status).toBe(204)
@@ -114,7 +114,7 @@ test('who has seen the end of a finished plan is answered 204, and nobody else',
 	await server.quiet()
 })
 
-test('an EventSource stops by itself: the end closes it, its reconnect is answered 204', { timeout: 20_000 }, async () => {
+test('an EventSource stops by itself: the end closes it, and its reconnect gets 204', { timeout: 20_000 }, async () => {
 	await using plan = await finished()
 	const source = new EventSource(sseUrl(plan.server.url, { plan_id: 'p', event_types: ['error'] }))
 	const listened = new Promise<{ types: string[]; code: number | undefined }>((resolve) => {
@@ -130,7 +130,7 @@ test('an EventSource stops by itself: the end closes it, its reconnect is answer
 	await plan.server.quiet()
 })
 
-test('a request that cannot be served is refused before the stream, with its status and what to do', async () => {
+test('an invalid request is refused before the stream, with its status and the remedy', async () => {
 	await using plan = await finished()
 	const refusals: readonly (readonly [Record<string, string>, string])[] = [
 		[{ after: 'nonsense' }, 'after'],
@@ -150,7 +150,7 @@ test('a request that cannot be served is refused before the stream, with its sta
 	await plan.server.quiet()
 })
 
-test('the query takes lists by comma and by repetition, and booleans as words', async () => {
+test('the query accepts lists by comma and by repetition, and booleans as words', async () => {
 	await using plan = await finished()
 	const url = `${sseUrl(plan.server.url, { plan_id: 'p' })}event_types=plan_started,error&event_types=plan_completed&snapshot=true`
 	const body = await (await fetch(url)).text()
@@ -158,7 +158,7 @@ test('the query takes lists by comma and by repetition, and booleans as words', 
 	expect(body).toContain('"state":{"plan_id":"p"')
 })
 
-test('HEAD tells the headers and leaves no stream behind', async () => {
+test('HEAD returns the headers and leaves no stream behind', async () => {
 	await using plan = await finished()
 	const response = await ask(plan.server, {}, { method: 'HEAD' })
 	expect([response.status, response.headers.get('content-type')]).toEqual([200, 'text/event-stream; charset=utf-8'])
@@ -167,7 +167,7 @@ test('HEAD tells the headers and leaves no stream behind', async () => {
 	await plan.server.quiet()
 })
 
-test('an idle stream shows life by a comment and says where to resume', async () => {
+test('an idle stream sends a comment as its sign of life, and its position', async () => {
 	await using server = await StreamServer.start({ limits: { heartbeatMs: 5 } })
 	const { cursor } = await server.publish('p', [STARTED])
 	const left = new AbortController()
@@ -184,7 +184,7 @@ test('an idle stream shows life by a comment and says where to resume', async ()
 	await server.quiet()
 })
 
-test('a server that holds as many streams as it may answers 503 and when to come again', async () => {
+test('a server with as many streams as it may hold answers 503 and when to retry', async () => {
 	await using plan = await finished({ maxConnections: 1 })
 	const left = new AbortController()
 	await ask(plan.server, { follow: 'always' }, { signal: left.signal })
@@ -196,7 +196,7 @@ test('a server that holds as many streams as it may answers 503 and when to come
 	expect((await ask(plan.server, {})).status).toBe(200)
 })
 
-test('when the server stops, the stream ends with end and its connection closes', async () => {
+test('a stopping server ends the stream with end and closes its connection', async () => {
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED])
 	const response = await ask(server, {})
@@ -210,7 +210,7 @@ test('when the server stops, the stream ends with end and its connection closes'
 	await server.quiet()
 })
 
-test('a reader that takes nothing for too long is let go', async () => {
+test('a reader that stops reading for too long is disconnected', async () => {
 	await using server = await StreamServer.start({ limits: { stallTimeoutMs: 200 } })
 	await server.publish('p', [STARTED])
 	const response = await ask(server, { follow: 'always' })

@@ -115,7 +115,7 @@ const WIRES: readonly (readonly [string, WireOf])[] = [
 
 const isClose = (message: string): boolean => message.startsWith('close')
 
-test.each(WIRES)('over %s nothing is written after the end of a stream, although its plan goes on', async (_name, wire) => {
+test.each(WIRES)('over %s nothing is written after the end of a stream, although its plan continues', async (_name, wire) => {
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED])
 	const reader = new RawReader(server, wire)
@@ -135,7 +135,7 @@ test.each(WIRES)('over %s nothing is written after the end of a stream, although
 })
 
 test.each(WIRES)(
-	'over %s nothing is written after the end that a stopping server tells, in the middle of a plan',
+	'over %s nothing is written after the end of a stopping server, in the middle of a plan',
 	async (_name, wire) => {
 		await using server = await StreamServer.start()
 		await server.publish('p', [STARTED])

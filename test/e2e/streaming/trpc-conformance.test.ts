@@ -42,7 +42,7 @@ test.each([
 	['a number', 1, { jsonrpc: '2.0' }],
 	['a text', 'Ω "1"', { jsonrpc: '2.0' }],
 	['no version', 7, {}],
-])('a whole plan under %s as id, from started to stopped', async (_name, id, head) => {
+])('transcripts match for a whole plan under %s as id, from started to stopped', async (_name, id, head) => {
 	await using both = await startBothServers()
 	await both.server.publish('p', WHOLE)
 	using pair = await SocketPair.open(both.urls)
@@ -50,7 +50,7 @@ test.each([
 	expect(await pair.hears(STOPPED)).toHaveLength(WHOLE.length + 4)
 })
 
-test('what is published one by one, in batches and to nobody yet; a stop', async () => {
+test('transcripts match for events published one by one, in batches and without a reader, and for a stop', async () => {
 	await using both = await startBothServers()
 	using pair = await SocketPair.open(both.urls)
 	pair.subscribe(1, { plan_id: 'p', follow: 'always' })
@@ -69,7 +69,7 @@ test('what is published one by one, in batches and to nobody yet; a stop', async
 	expect(await pair.hears('"type":"started"', 2)).toContain(got[0])
 })
 
-test('two subscriptions of one plan on one connection, one with a filter, one behind a cursor', async () => {
+test('transcripts match for two subscriptions of one plan on one connection, one filtered, one resumed', async () => {
 	await using both = await startBothServers()
 	const { cursor } = await both.server.publish('p', [STARTED, ...outputs(5, 'a')])
 	using pair = await SocketPair.open(both.urls)
@@ -92,7 +92,7 @@ test.each([
 	['no input at all', 'plans.events', undefined],
 	['a procedure nobody knows', 'plans.steal', {}],
 	['a procedure that is a query', 'plans.list', {}],
-])('a subscription to %s is refused, before the stream or in it', async (_name, path, input) => {
+])('transcripts match for a subscription to %s, which is refused before the stream or in it', async (_name, path, input) => {
 	await using both = await startBothServers()
 	using pair = await SocketPair.open(both.urls)
 	pair.say({ id: 1, jsonrpc: '2.0', method: 'subscription', params: { path, input } })
@@ -105,7 +105,7 @@ test.each([
 	)
 })
 
-test('calls, batches of them, and what is no call', async () => {
+test('transcripts match for calls, batches of them, and malformed calls', async () => {
 	await using both = await startBothServers()
 	await both.server.publish('p', WHOLE)
 	using pair = await SocketPair.open(both.urls)
@@ -139,7 +139,7 @@ test('calls, batches of them, and what is no call', async () => {
 	await pair.hears(ERROR, 111)
 })
 
-test('an id that is in use is refused, and free after a stop', async () => {
+test('transcripts match for an id in use, which is refused, and free after a stop', async () => {
 	await using both = await startBothServers()
 	using pair = await SocketPair.open(both.urls)
 	pair.subscribe(1, { plan_id: 'p' })
@@ -154,7 +154,7 @@ test('an id that is in use is refused, and free after a stop', async () => {
 	await pair.hears('"frame":"ready"', 2)
 })
 
-test('a plan that is removed, and one that appears', async () => {
+test('transcripts match for a plan that is removed, and one that appears', async () => {
 	await using both = await startBothServers()
 	using following = await follow(both)
 	const { pair, streams } = following
@@ -167,7 +167,7 @@ test('a plan that is removed, and one that appears', async () => {
 	expect(await streams.gets('event: return')).toContain('"reason":"deleted"')
 })
 
-test('cursors that cannot be honoured', async () => {
+test('transcripts match for cursors that cannot be honoured', async () => {
 	await using both = await startBothServers()
 	const { cursor } = await both.server.publish('p', [STARTED, ...outputs(3)])
 	await both.server.publish('p', [...outputs(3), COMPLETED])
@@ -186,7 +186,7 @@ test.each([
 	['what may pass', new PlanstreamError('storage_unavailable', 'The log cannot be read.')],
 	['what stays', new PlanstreamError('not_found', 'The log is gone.')],
 	['what nobody foresaw', new TypeError('secret')],
-])('a log that breaks in mid-stream by %s, and streams anew', async (_name, failure) => {
+])('transcripts match for a log that breaks in mid-stream by %s, and works again', async (_name, failure) => {
 	await using both = await startBothServers()
 	using following = await follow(both)
 	const { pair, streams } = following
@@ -200,7 +200,7 @@ test.each([
 	expect(await pair.hears('"event_type":"step_output"')).toHaveLength(9)
 })
 
-test('parameters of the connection, and signs of life before them', async () => {
+test('transcripts match for parameters of the connection, and signs of life before them', async () => {
 	await using both = await startBothServers()
 	await both.server.publish('p', [STARTED, COMPLETED])
 	using pair = await SocketPair.open(both.urls, '/trpc?connectionParams=1')
@@ -219,7 +219,7 @@ test('parameters of the connection, and signs of life before them', async () => 
 	await fetchFromBoth(both.urls, trpcPath({ plan_id: 'p' }, 'plans.events', { connectionParams: '{"client_id":"c"}' }))
 })
 
-test('server-sent events: a whole plan, live, behind an id, with filters', async () => {
+test('transcripts match for server-sent events: a whole plan, live, after an id, with filters', async () => {
 	await using both = await startBothServers()
 	using live = await StreamPair.open(both.urls, trpcPath({ plan_id: 'p' }))
 	await live.gets('"plan_status":"unknown"')
@@ -235,7 +235,7 @@ test('server-sent events: a whole plan, live, behind an id, with filters', async
 	expect(resumed).toContain('"from_seq":22')
 })
 
-test('server-sent events: what is no subscription, or not asked as one', async () => {
+test('transcripts match for server-sent events: requests that are not subscriptions, or not sent as one', async () => {
 	await using both = await startBothServers()
 	await fetchFromBoth(both.urls, trpcPath('nonsense'))
 	await fetchFromBoth(both.urls, trpcPath('"text"'), { headers: { 'last-event-id': '3' } })
@@ -243,7 +243,7 @@ test('server-sent events: what is no subscription, or not asked as one', async (
 	await fetchFromBoth(both.urls, trpcPath({ 0: { plan_id: 'p' } }, 'plans.events', { batch: '1' }))
 })
 
-test('the live list of plans, which has no ids', async () => {
+test('transcripts match for the live list of plans, which has no ids', async () => {
 	await using both = await startBothServers()
 	await both.server.publish('p', [STARTED])
 	using pair = await SocketPair.open(both.urls)
@@ -258,7 +258,7 @@ test('the live list of plans, which has no ids', async () => {
 	await pair.hears(STOPPED)
 })
 
-test('a client that is gone has left nothing behind', async () => {
+test('a client that is gone leaves nothing behind', async () => {
 	await using both = await startBothServers()
 	const pair = await SocketPair.open(both.urls)
 	using streams = await StreamPair.open(both.urls, trpcPath({ plan_id: 'p' }))
@@ -270,7 +270,7 @@ test('a client that is gone has left nothing behind', async () => {
 	expect(both.server.deliveries.report()).toMatchObject({ streams: 0, waiting: 0, plans: 0 })
 })
 
-test.each(READERS.slice(0, 2))("tRPC's own client reads the same from both, by %s", async (_name, read) => {
+test.each(READERS.slice(0, 2))("transcripts match when tRPC's own client reads from both, by %s", async (_name, read) => {
 	await using both = await startBothServers()
 	await both.server.publish('p', [STARTED])
 	const readings = both.urls.map(async (url) => {

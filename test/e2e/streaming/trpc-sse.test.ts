@@ -14,7 +14,7 @@ function names(body: string): string[] {
 	return body.split('\n\n').flatMap((block) => (block.includes('data: ') ? [/^event: (.*)$/m.exec(block)?.[1] ?? 'message'] : []))
 }
 
-test('a stream that is done says return, in headers that no proxy holds back', async () => {
+test('a finished stream ends with return, in headers that no proxy holds back', async () => {
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED, COMPLETED])
 	const response = await ask(server, { plan_id: 'p' })
@@ -29,7 +29,7 @@ test('a stream that is done says return, in headers that no proxy holds back', a
 	await server.quiet()
 })
 
-test('a stream that the server cuts does not say return, so that the stock client resumes', async () => {
+test('a stream that the server cuts ends without return, so that the stock client resumes', async () => {
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED])
 	const response = await ask(server, { plan_id: 'p' })
@@ -42,7 +42,7 @@ test('a stream that the server cuts does not say return, so that the stock clien
 	await server.until(() => server.sockets.size, 0)
 })
 
-test('a stream beyond the limit is told so in a way that the stock client tries again', async () => {
+test('a stream beyond the limit is refused so that the stock client retries', async () => {
 	await using server = await StreamServer.start({ maxConnections: 1 })
 	const left = new AbortController()
 	await ask(server, { plan_id: 'p' }, left.signal)
@@ -55,7 +55,7 @@ test('a stream beyond the limit is told so in a way that the stock client tries 
 	await server.quiet()
 })
 
-test('a subscription that cannot be served says why, once, and does not come again', async () => {
+test('an invalid subscription gets its reason once, and is not retried', async () => {
 	await using server = await StreamServer.start()
 	for (const input of [{ plan_id: 'a b' }, { plan_id: 'p', after: 'nonsense' }, { plan_id: 'p', event_types: ['nonsense'] }]) {
 		const body = await (await ask(server, input)).text()
@@ -65,7 +65,7 @@ test('a subscription that cannot be served says why, once, and does not come aga
 	await server.quiet()
 })
 
-test('a reader that takes nothing for too long is let go', async () => {
+test('a reader that stops reading for too long is disconnected', async () => {
 	await using server = await StreamServer.start({ limits: { stallTimeoutMs: 200 } })
 	const response = await ask(server, { plan_id: 'p' })
 	await server.until(() => server.hub.report().subscriptions, 1)

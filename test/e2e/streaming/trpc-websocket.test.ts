@@ -33,7 +33,7 @@ function refusal(server: StreamServer, path: string, headers: Record<string, str
 	)
 }
 
-test('queries and mutations go over the WebSocket, and over HTTP in batches', async () => {
+test('queries and mutations work over the WebSocket, and over HTTP in batches', async () => {
 	await using server = await StreamServer.start()
 	const client = createWSClient({ url: `${server.url.replace('http', 'ws')}/trpc`, WebSocket: NodeWebSocket })
 	const overSocket = createTRPCClient<AppRouter>({ links: [wsLink({ client })] })
@@ -47,7 +47,7 @@ test('queries and mutations go over the WebSocket, and over HTTP in batches', as
 	await server.quiet()
 })
 
-test('a frame of a megabyte is taken, a larger one closes 1009', async () => {
+test('a frame of a megabyte is accepted, and a larger one closes with 1009', async () => {
 	await using server = await StreamServer.start()
 	await using wire = await new TrpcSocketClient(server).open()
 	const call = (size: number) =>
@@ -70,7 +70,7 @@ test.each([
 		JSON.stringify({ id: 1, method: 'subscription', params: { path: 'plans.list', input: {} } }),
 	],
 	['a subscription to no plan', JSON.stringify({ id: 1, method: 'subscription', params: { path: 'plans.events' } })],
-])('%s is answered by a typed error, and the connection goes on', async (_name, frame) => {
+])('%s is answered by a typed error, and the connection stays', async (_name, frame) => {
 	await using server = await StreamServer.start()
 	await using wire = await new TrpcSocketClient(server).open()
 	wire.socket.send(frame)
@@ -83,7 +83,7 @@ test.each([
 	await server.quiet()
 })
 
-test('frames that break the WebSocket protocol, and resets at any time, disturb nobody', async () => {
+test('frames that break the WebSocket protocol, and resets at any time, disturb no other client', async () => {
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED])
 	await using witness = await new TrpcSocketClient(server).open()
@@ -109,7 +109,7 @@ test('frames that break the WebSocket protocol, and resets at any time, disturb 
 	await server.quiet()
 })
 
-test('an upgrade that cannot be served gets a real answer: address, origin, host, handshake', async () => {
+test('an invalid upgrade gets an HTTP answer: address, origin, host, handshake', async () => {
 	await using server = await StreamServer.start()
 	const type = 'application/problem+json'
 	expect(await refusal(server, '/nowhere?x=1')).toMatchObject({
@@ -175,7 +175,7 @@ test('one connection carries a hundred subscriptions and refuses one more', asyn
 	await server.quiet()
 })
 
-test('when the server stops, each stream ends with end, then the socket closes 1012 and no other gets in', async () => {
+test('a stopping server ends each stream with end, closes the socket with 1012, and accepts no other', async () => {
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED])
 	await using wire = await new TrpcSocketClient(server).open()
@@ -194,7 +194,7 @@ test('when the server stops, each stream ends with end, then the socket closes 1
 	await server.quiet()
 })
 
-test('a client that announces credentials and does not send them is closed 4401', async () => {
+test('a client that announces credentials and does not send them is closed with 4401', async () => {
 	await using server = await StreamServer.start({ limits: { credentialsTimeoutMs: 20 } })
 	await using silent = await new TrpcSocketClient(server, '/trpc?connectionParams=1').open()
 	await using pinging = await new TrpcSocketClient(server, '/trpc?connectionParams=1').open()
@@ -206,7 +206,7 @@ test('a client that announces credentials and does not send them is closed 4401'
 	expect(await prompt.next()).toMatchObject({ id: 1, result: { type: 'data' } })
 })
 
-test('a client that answers no ping is let go, one that does stays', async () => {
+test('a client that answers no ping is disconnected, and one that does stays', async () => {
 	await using server = await StreamServer.start({ limits: { pingIntervalMs: 20, pongTimeoutMs: 40 } })
 	await using deaf = await new TrpcSocketClient(server, '/trpc', { autoPong: false }).open()
 	await using well = await new TrpcSocketClient(server).open()
@@ -216,7 +216,7 @@ test('a client that answers no ping is let go, one that does stays', async () =>
 	expect(server.report()).toHaveLength(1)
 })
 
-test('a WebSocket that takes nothing for too long is let go', async () => {
+test('a WebSocket that is not read for too long is disconnected', async () => {
 	await using server = await StreamServer.start({ limits: { stallTimeoutMs: 200 } })
 	await using wire = await new TrpcSocketClient(server).open()
 	wire.socket.pause()
@@ -231,7 +231,7 @@ test('a WebSocket that takes nothing for too long is let go', async () => {
 	await server.quiet()
 })
 
-test('many subscriptions on one socket that takes nothing cost one send buffer together', async () => {
+test('many subscriptions on one socket that is not read use one send buffer together', async () => {
 	await using server = await StreamServer.start()
 	await using wire = await new TrpcSocketClient(server).open()
 	const plans = Array.from({ length: 50 }, (_, index) => `p${index}`)
@@ -260,25 +260,28 @@ const FRAME_HEAD = 6
 test.each([
 	['large answers', { path: 'plans.get', input: { plan_id: 'p' } }, () => 11_000],
 	['refusals', { path: 'plans.steal', input: {} }, (call: string) => Math.ceil(CHUNK / (call.length + FRAME_HEAD)) * 1000],
-])('a client that asks for %s on and on and takes none costs one send buffer, and is let go', async (_name, params, above) => {
-	await using server = await StreamServer.start({ limits: { stallTimeoutMs: 300, sendBufferBytes: CHUNK } })
-	await server.publish('p', [{ event_type: 'plan_started', data: { query: 'x'.repeat(10_000), total_steps: 1 } }])
-	await using wire = await new TrpcSocketClient(server).open()
-	const [socket] = server.sockets
-	wire.socket.pause()
-	using queued = trackMaximum(() => socket?.writableLength ?? 0)
-	const call = JSON.stringify({ id: 1, method: 'query', params })
-	const flood = setInterval(() => {
-		for (let count = 0; count < 2000 && wire.socket.bufferedAmount < 1_000_000; count++) wire.socket.send(call)
-	}, 1)
-	await server.until(() => server.connections.size, 0)
-	clearInterval(flood)
-	expect(queued.most).toBeGreaterThan(0)
-	expect(queued.most).toBeLessThanOrEqual(CHUNK + above(call))
-	await server.quiet()
-})
+])(
+	'a client that asks for %s without reading answers uses one send buffer, and is disconnected',
+	async (_name, params, above) => {
+		await using server = await StreamServer.start({ limits: { stallTimeoutMs: 300, sendBufferBytes: CHUNK } })
+		await server.publish('p', [{ event_type: 'plan_started', data: { query: 'x'.repeat(10_000), total_steps: 1 } }])
+		await using wire = await new TrpcSocketClient(server).open()
+		const [socket] = server.sockets
+		wire.socket.pause()
+		using queued = trackMaximum(() => socket?.writableLength ?? 0)
+		const call = JSON.stringify({ id: 1, method: 'query', params })
+		const flood = setInterval(() => {
+			for (let count = 0; count < 2000 && wire.socket.bufferedAmount < 1_000_000; count++) wire.socket.send(call)
+		}, 1)
+		await server.until(() => server.connections.size, 0)
+		clearInterval(flood)
+		expect(queued.most).toBeGreaterThan(0)
+		expect(queued.most).toBeLessThanOrEqual(CHUNK + above(call))
+		await server.quiet()
+	},
+)
 
-test('more calls than are worked on at one time are all answered', async () => {
+test('more calls than may run at the same time are all answered', async () => {
 	await using server = await StreamServer.start()
 	await using wire = await new TrpcSocketClient(server).open()
 	const ids = Array.from({ length: 300 }, (_, id) => id)
@@ -292,7 +295,7 @@ test('more calls than are worked on at one time are all answered', async () => {
 	await server.until(() => server.watchers, 0)
 })
 
-test('calls that wait end with their connection', async () => {
+test('waiting calls end with their connection', async () => {
 	await using server = await StreamServer.start()
 	await using wire = await new TrpcSocketClient(server).open()
 	const input = { plan_id: 'p', wait_ms: 60_000 }

@@ -91,10 +91,10 @@ async function checkStream(name: PositionName, owner: PlanOwner, reader: (typeof
 	expect(ended).toBe(verdict.next === 'ends')
 }
 
-describe.each(READERS)('by %s', (...reader) => {
+describe.each(READERS)('a stream by %s', (...reader) => {
 	const [transport] = reader
 	const names = NAMES.filter((name) => name !== 'garbage_id' || transport !== 'plain WebSocket')
-	it.each(names)('the verdict on "%s" is what the table says', async (name) => {
+	it.each(names)('gives the verdict of the table on "%s"', async (name) => {
 		await using server = await StreamServer.start()
 		for (const owner of OWNERS) await checkStream(name, owner, reader, server)
 		await server.quiet()
@@ -129,8 +129,8 @@ async function checkPage(name: PositionName, owner: PlanOwner, server: StreamSer
 	expect(body.next_cursor).toBe(plan.cursors.at(-1) ?? '0')
 }
 
-describe('by history pages', () => {
-	it.each(NAMES)('the verdict on "%s" is what the table says', async (name) => {
+describe('a history page', () => {
+	it.each(NAMES)('gives the verdict of the table on "%s"', async (name) => {
 		await using server = await StreamServer.start()
 		for (const owner of OWNERS) await checkPage(name, owner, server)
 		await server.quiet()

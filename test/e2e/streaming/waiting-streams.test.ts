@@ -8,7 +8,7 @@ import { startTestServer } from '../../support/servers/test-server.js'
 const connections = async (server: RunningServer) =>
 	/^planstream_connections (\d+)$/m.exec((await sendRequest(server, '/metrics')).text)?.[1]
 
-it('a live list that waits behind another answer is not begun, and goes with its connection', async () => {
+it('a live list that waits behind another answer does not begin, and ends with its connection', async () => {
 	await using server = await startTestServer()
 	const { port, hostname, host } = new URL(server.url)
 	const socket = connect(Number(port), hostname)

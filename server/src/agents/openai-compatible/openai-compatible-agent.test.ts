@@ -92,7 +92,7 @@ describe('openAiCompatibleAgent', () => {
 		expect(waits).toEqual([7000, 2000])
 	})
 
-	it('gives up after four attempts, or at once when the delay is too long, and leaves the retry to the step', async () => {
+	it('gives up after four attempts, or at once when the delay is too long, and lets the step retry', async () => {
 		double.replies = [FAILING]
 		await expect(ask().result).rejects.toMatchObject({
 			code: 'upstream_failed',

@@ -94,7 +94,7 @@ describe('readDocument', () => {
 })
 
 describe('openCorpus', () => {
-	it('refuses what is outside of the roots, missing, a file or reached by a link out, always in the same words', async () => {
+	it('refuses a folder outside the roots, missing, a file or linked out, always with the same message', async () => {
 		await using allowed = await createCorpusFolder(TIDES)
 		await using other = await createCorpusFolder(TIDES)
 		const inside = (name: string) => path.join(allowed.documents, name)

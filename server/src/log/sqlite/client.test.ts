@@ -138,7 +138,7 @@ describe('the SQLite log', () => {
 		await after.close()
 	})
 
-	it('refuses to open a directory twice, and says who has it and what to do', async () => {
+	it('refuses to open a directory twice, and names its owner and the remedy', async () => {
 		await using opened = await openIn()
 		const { directory } = opened
 		const second = openLog({ kind: 'sqlite', directory })

@@ -124,7 +124,7 @@ describe('Scheduler', () => {
 		expect(replyOf<PageReply>(log.settle()[0]).events).toHaveLength(2)
 	})
 
-	it('rejects a whole group with storage_full on a full disk, keeps reading, and appends again once there is space', () => {
+	it('rejects a whole group with storage_full, keeps reading, and appends again once there is space', () => {
 		using log = open()
 		log.add(append(PLAN, [record('a')]))
 		log.settle()

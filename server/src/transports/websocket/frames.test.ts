@@ -190,7 +190,7 @@ async function finish(plan: Awaited<ReturnType<typeof start>>, connections: read
 }
 
 describe('compressed framing', () => {
-	it('shares one compressed frame among readers with the same 4 KiB of history, and newcomers can read theirs', async () => {
+	it('shares one compressed frame among readers with the same 4 KiB of history, and with newcomers', async () => {
 		await using plan = await start()
 		const publish = (index: number) =>
 			plan.publish('p', [plan.output(`Step ${index} has read document ${index * 7} of Ω. `.repeat(5))])
