@@ -88,7 +88,7 @@ const read = async (server: TestPlanstream, plan_id: string) =>
 	(await sendRequest(server, `/api/v1/plans/${plan_id}/steps/a/result`)).body as { readonly result?: unknown }
 
 describe('The result of an agent', { timeout: 60_000 }, () => {
-	it.each(REFUSED)('with %s fails its step at once, by the path', async (_what, refused, path) => {
+	it.each(REFUSED)('with %s fails its step at once, with the path', async (_what, refused, path) => {
 		value = refused
 		calls = 0
 		const { state } = await from.run({ query: 'q', steps })
@@ -97,13 +97,13 @@ describe('The result of an agent', { timeout: 60_000 }, () => {
 		expect(calls).toBe(1)
 	})
 
-	it('may leave fields undefined and be made of instances that JSON writes field by field', async () => {
+	it('may hold undefined fields and instances that JSON writes field by field', async () => {
 		value = { a: undefined, point: new Point(1, 2), bare: Object.assign(Object.create(null), { b: 1 }) }
 		const { state } = await from.run({ query: 'q', steps })
 		expect(state).toMatchObject({ status: 'completed', steps: [{ result: { v: { point: { x: 1, y: 2 }, bare: { b: 1 } } } }] })
 	})
 
-	it('is refused, or stored, exported, imported and read back equal', async () => {
+	it('is either refused, or stored, exported, imported and read back equal', async () => {
 		const anything = fc.anything({ withBigInt: true, withDate: true, withMap: true, withSet: true, withTypedArray: true })
 		await fc.assert(
 			fc.asyncProperty(fc.oneof(anything, fc.jsonValue(), fc.string({ unit: 'binary' }), fc.double()), async (made) => {
@@ -219,7 +219,7 @@ const MISTAKES: readonly (readonly [string, (context: StepContext) => unknown, s
 ]
 
 describe('An agent that', () => {
-	it.each(MISTAKES)('%s fails once, with a sentence that says so', async (_what, mistake, code, words) => {
+	it.each(MISTAKES)('%s fails once, with a message that explains it', async (_what, mistake, code, words) => {
 		blunder = mistake
 		calls = 0
 		const { state } = await from.run({ query: 'q', steps: steps.map((step) => ({ ...step, agent_type: 'blunder' })) })
@@ -241,7 +241,7 @@ describe('A step', () => {
 		},
 	)
 
-	it('called __proto__ is refused, because results are kept by the id of their step', async () => {
+	it('called __proto__ is refused, because results are stored by the id of their step', async () => {
 		const step = { step_id: '__proto__', action: 'act', agent_type: 'scripted' }
 		expect(getProblem(await post(to, '/api/v1/plans', { query: 'q', steps: [step] }))).toMatchObject({ code: expect.any(String) })
 		const event = { event_type: 'step_started', step_id: '__proto__', data: {} }

@@ -49,7 +49,7 @@ describe('a WebSocket without a key', () => {
 		for (const socket of sockets) socket.destroy()
 	})
 
-	it('that was refused is cut although it never answers the close frame', async () => {
+	it('is cut after a refusal although it never answers the close frame', async () => {
 		await using server = await start()
 		const socket = await open(server.port, upgradeTo('/trpc'))
 		socket.resume()
@@ -76,7 +76,7 @@ describe('a WebSocket without a key', () => {
 })
 
 describe('sockets without a key', () => {
-	it('beyond the limit of their address close the oldest, and a client with a key always gets in', async () => {
+	it('close the oldest beyond the limit of their address, and a client with a key always gets in', async () => {
 		await using server = await start({ limits: { anonymous: { sockets_per_ip: 3 } } })
 		const [oldest, ...others] = [await open(server.port), await open(server.port), await open(server.port)]
 		const gone = once(oldest, 'close')
@@ -89,7 +89,7 @@ describe('sockets without a key', () => {
 		for (const socket of [...others, ...more]) socket.destroy()
 	})
 
-	it('beyond the limit of all close the oldest', async () => {
+	it('close the oldest beyond the limit of all addresses', async () => {
 		await using server = await start({ limits: { anonymous: { sockets: 2, sockets_per_ip: null } } })
 		const [oldest, second] = [await open(server.port), await open(server.port)]
 		const gone = once(oldest, 'close')
@@ -110,7 +110,7 @@ describe('requests without a key', () => {
 	}
 	const few = { anonymous: { requests_per_ip: 1, requests: 1000 } }
 
-	it('beyond the rate of their address are refused and told when to come again, and keys are not', async () => {
+	it('are refused with Retry-After beyond the rate of their address, and requests with a key are not', async () => {
 		await using server = await start({ limits: few })
 		const statuses = await askMany(server, '/api/v1/plans', 10)
 		expect(statuses.slice(0, 3)).toEqual([401, 401, 401])
@@ -132,13 +132,13 @@ describe('requests without a key', () => {
 		expect(head.toString()).toMatch(/^HTTP\/1.1 429 /)
 	})
 
-	it('beyond the rate of all are refused, but health is answered', async () => {
+	it('are refused beyond the rate of all addresses, except for health checks', async () => {
 		await using server = await start({ trustedProxies: [], limits: { anonymous: { requests: 2 } } })
 		expect(await askMany(server, '/api/v1/plans', 6)).toContain(429)
 		expect(await askMany(server, '/health/live', 20)).not.toContain(429)
 	})
 
-	it('are counted by the address that a trusted proxy tells, and by no other', async () => {
+	it('are counted by the address that a trusted proxy gives, and by no other', async () => {
 		const from = (address: string) => ({ 'x-forwarded-for': address })
 		await using server = await start({ trustedProxies: ['127.0.0.0/8'], limits: few })
 		expect(await askMany(server, '/', 10, from('203.0.113.1'))).toContain(429)
@@ -162,7 +162,7 @@ describe('requests without a key', () => {
 	})
 })
 
-it('a server without keys has none of these limits', async () => {
+it('have none of these limits on a server without keys', async () => {
 	await using server = await startTestServer({ limits: { anonymous: { requests: 1, requests_per_ip: 1, sockets: 1 } } })
 	const first = await open(server.port)
 	const answers = await Promise.all(Array.from({ length: 10 }, () => sendRequest(server, '/api/v1/plans')))
@@ -171,7 +171,7 @@ it('a server without keys has none of these limits', async () => {
 	first.destroy()
 })
 
-it('the descriptions are compressed once and are not sent again to who has them', async () => {
+it('get descriptions that are compressed once, and 304 when the client has them', async () => {
 	await using server = await start()
 	for (const path of ['/docs', '/openapi.json', '/asyncapi.json']) {
 		const plain = await sendRequest(server, path)
@@ -193,7 +193,7 @@ it.each([
 	['public', 200, 200],
 	['key', 401, 200],
 	['off', 401, 404],
-] as const)('the descriptions are for whom the setting says: %s', async (docs, without, withKey) => {
+] as const)('get the descriptions as the setting allows: %s', async (docs, without, withKey) => {
 	await using server = await start({ docs })
 	for (const path of ['/docs', '/openapi.json', '/asyncapi.json']) {
 		expect((await sendRequest(server, path)).status).toBe(without)

@@ -53,8 +53,8 @@ async function readHead(server: StreamServer, bytes: string): Promise<Pick<HttpR
 	}
 }
 
-describe('an answer says that nothing in it runs, is framed or is read by other sites', () => {
-	it('on every route, with a key missing, with a wrong input, and with what it found', async () => {
+describe('the security headers', () => {
+	it('are on the answer of every route, with a key missing, with a wrong input, and with a result', async () => {
 		const routes = open.routes.filter(({ method, path }) => method !== 'ALL' && !path.includes('*'))
 		expect(routes.length).toBeGreaterThan(50)
 		for (const { method, path } of routes) {
@@ -74,7 +74,7 @@ describe('an answer says that nothing in it runs, is framed or is read by other 
 		'/trpc/plans.list,agents.list?batch=1',
 		'/api/v1/streaming/plans/finished/events',
 		`/trpc/plans.events?input=${encodeURIComponent('{"plan_id":"finished"}')}`,
-	])('on %s', async (path) => {
+	])('are on the answer of %s', async (path) => {
 		expectHeaders(path, await sendRequest(open, path))
 	})
 
@@ -86,12 +86,12 @@ describe('an answer says that nothing in it runs, is framed or is read by other 
 		['an upgrade to nowhere', `GET /nowhere HTTP/1.1\r\nHost: localhost\r\n${UPGRADE}\r\n`],
 		['a handshake without its key', `GET /trpc HTTP/1.1\r\nHost: localhost\r\n${UPGRADE}\r\n`],
 		['an upgrade of a foreign page', `GET /trpc HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n${UPGRADE}\r\n`],
-	])('also to %s', async (_name, bytes) => {
+	])('are on the answer to %s', async (_name, bytes) => {
 		expectHeaders('', await readHead(open, bytes))
 	})
 })
 
-it('names each request differently', async () => {
+it('each request gets an id of its own', async () => {
 	const answers = await Promise.all([1, 2, 3].map(() => sendRequest(open, '/health/live')))
 	expect(new Set(answers.map(({ headers }) => headers['x-request-id'])).size).toBe(3)
 })

@@ -42,7 +42,7 @@ describe('a tRPC batch', () => {
 		})
 	})
 
-	it('of 20 small calls by the stock link has 20 answers', async () => {
+	it('has 20 answers to 20 small calls of the stock link', async () => {
 		await using server = await startServer()
 		const client = createTRPCClient<AppRouter>({ links: [httpBatchLink({ url: `${server.url}/trpc` })] })
 		const calls = Array.from({ length: 20 }, () => client.plans.history.query({ plan_id: 'p', limit: 1 }))
@@ -62,7 +62,7 @@ describe('a tRPC batch', () => {
 })
 
 describe('calls in one frame of a tRPC WebSocket', () => {
-	it('are answered while the client takes the answers, and at most one more is made', async () => {
+	it('are answered while the client reads the answers, and at most one more is made', async () => {
 		await using server = await startServer()
 		const client = new WebSocket(`${server.url.replace('http', 'ws')}/trpc`)
 		await once(client, 'open')
@@ -87,7 +87,7 @@ describe('calls in one frame of a tRPC WebSocket', () => {
 		await server.quiet()
 	})
 
-	it('may not have an id of more than 64 characters', async () => {
+	it('are refused when an id has more than 64 characters', async () => {
 		await using server = await StreamServer.start()
 		const client = new WebSocket(`${server.url.replace('http', 'ws')}/trpc`)
 		await once(client, 'open')
@@ -107,8 +107,8 @@ describe('calls in one frame of a tRPC WebSocket', () => {
 	})
 })
 
-describe('subscriptions on one socket that takes nothing', () => {
-	it('keep no page while they wait, and each has its ready frame and every event afterwards', { timeout: 60_000 }, async () => {
+describe('subscriptions on one socket that is not read', () => {
+	it('hold no page while they wait, and each gets its ready frame and every event afterwards', { timeout: 60_000 }, async () => {
 		await using server = await startServer()
 		const client = new WebSocket(`${server.url.replace('http', 'ws')}/trpc`)
 		await once(client, 'open')
@@ -136,7 +136,7 @@ describe('subscriptions on one socket that takes nothing', () => {
 	})
 })
 
-describe('answers that nobody takes', () => {
+describe('answers that are not read', () => {
 	const ask = async (server: StreamServer) => {
 		const socket = connect(server.port, '127.0.0.1')
 		socket.on('error', () => undefined)
@@ -153,7 +153,7 @@ describe('answers that nobody takes', () => {
 		await server.until(() => server.sockets.size, 0)
 	})
 
-	it('are refused beyond the budget of the process, but for the checks of health', async () => {
+	it('are refused beyond the budget of the process, except for health checks', async () => {
 		await using server = await startServer({ budget: { answers_bytes: 2 * MIB } })
 		using _stalled = await ask(server)
 		await server.until(() => [...server.sockets].some(({ writableLength }) => writableLength > MIB), true)

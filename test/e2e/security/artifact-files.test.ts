@@ -38,7 +38,7 @@ describe('a file of a plan', () => {
 		'application/rss+xml',
 		'text/xsl',
 		'multipart/related',
-	])('is bytes that run nowhere when its media type is %s', async (media_type) => {
+	])('is sent as bytes that run nowhere when its media type is %s', async (media_type) => {
 		await using server = await startTestServer()
 		const address = await storeText(server, 'page', '<script>alert(1)</script>', media_type)
 		const expected = {
@@ -54,7 +54,7 @@ describe('a file of a plan', () => {
 		expect(unchanged).toMatchObject({ status: 304, headers: expected })
 	})
 
-	it('has the length that it has on the disk, whatever its event says', async () => {
+	it('has its length on the disk, whatever its event says', async () => {
 		using directory = createTemporaryDirectory()
 		await using server = await startIn(directory.path)
 		const address = await storeText(server, 'short', 'hello')
@@ -65,7 +65,7 @@ describe('a file of a plan', () => {
 		expect(answer).toMatchObject({ status: 200, text: longer, headers: { 'content-length': String(longer.length) } })
 	})
 
-	it('is not found when a link stands in its place', async () => {
+	it('is not found when a link has its name', async () => {
 		using directory = createTemporaryDirectory()
 		await using server = await startIn(directory.path)
 		const address = await storeText(server, 'linked', 'text')
@@ -93,7 +93,7 @@ describe('an agent that stores a file', () => {
 		expect(await sendRequest(server, addressOf('reused', digestOf('AAAA')))).toMatchObject({ status: 200, text: 'AAAA' })
 	})
 
-	it('need not wait for it', async () => {
+	it('need not wait until it is stored', async () => {
 		const forgetful: Agent = {
 			type: 'forgetful',
 			execute: async (_step, context) => {

@@ -17,7 +17,7 @@ async function listFolder(server: { readonly url: string }, key: string, corpus:
 	return (await sendRequest(server, `/api/v1/streaming/plans/${plan_id}/events`, { headers })).text
 }
 
-it('reads the folders of its own tenant only, and tells no folder from none', async () => {
+it('reads only the folders of its own tenant, and answers alike for a foreign folder and none', async () => {
 	using directory = createTemporaryDirectory()
 	const [shared, own] = ['shared', 'own'].map((name) => path.join(directory.path, name)) as [string, string]
 	for (const folder of [shared, own]) {
@@ -38,7 +38,7 @@ it('reads the folders of its own tenant only, and tells no folder from none', as
 	expect(await listFolder(server, server.keys.owner, shared)).toContain('invalid_input')
 })
 
-it('reads no folder on a server with keys that names none', async () => {
+it('reads no folder when the server has keys and names none', async () => {
 	await using server = await startKeyedServer({ user: { tenant: 'acme', scopes: [...SCOPES] } })
 	expect(await listFolder(server, server.keys.user, path.resolve('docs'))).toContain('invalid_input')
 	expect(await listFolder(server, server.keys.user, 'builtin')).toContain('invalid_input')

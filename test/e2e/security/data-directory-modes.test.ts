@@ -13,7 +13,7 @@ function listOpen(folder: string): string[] {
 	)
 }
 
-it('closes a directory of its own that others may read, with everything in it, and says so', async () => {
+it('closes its own directory with everything in it when others may read it, and reports this', async () => {
 	using directory = createTemporaryDirectory()
 	mkdirSync(path.join(directory.path, 'artifacts/ab'), { recursive: true })
 	writeFileSync(path.join(directory.path, 'artifacts/ab/file'), 'text')
@@ -25,7 +25,7 @@ it('closes a directory of its own that others may read, with everything in it, a
 	expect(server.stderr).toContain('was readable for other users')
 })
 
-it('leaves the modes of a directory as they are when it is told to, and makes its own files private', async () => {
+it('keeps the modes of a directory when the setting says so, and makes its own files private', async () => {
 	using directory = createTemporaryDirectory()
 	chmodSync(directory.path, 0o755)
 	await using _server = await startServe(directory.path, { PLANSTREAM_DATA_MODE: 'any' })
@@ -40,7 +40,7 @@ it.each(['planstream.db', 'artifacts', 'server.json'])('refuses a link in place 
 	expect([code, stderr]).toEqual([2, expect.stringContaining(`${name} in the data directory`)])
 })
 
-it('refuses a directory that is shared', async () => {
+it('refuses a directory when it is shared', async () => {
 	using directory = createTemporaryDirectory()
 	chmodSync(directory.path, 0o1777)
 	const { code, stderr } = await runPlanstream(['serve'], { PLANSTREAM_DATA: directory.path, PORT: '0' })

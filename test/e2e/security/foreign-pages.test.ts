@@ -40,7 +40,7 @@ describe('a server without keys', () => {
 	const crossSite = (mode: string) => ({ 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': mode })
 
 	it.each(['no-cors', 'navigate'])(
-		'refuses what a page of another site has a browser send without an origin: %s',
+		'refuses what a page of another site makes a browser send without an origin: %s',
 		async (mode) => {
 			for (const path of [
 				'/api/v1/plans',
@@ -56,7 +56,7 @@ describe('a server without keys', () => {
 		},
 	)
 
-	it('opens its pages for a link on another site, and for nothing else', async () => {
+	it('opens its pages for a link on another site, and nothing else', async () => {
 		expect((await sendRequest(open, '/docs', { headers: crossSite('navigate') })).status).toBe(200)
 		expect((await sendRequest(open, '/docs', { headers: crossSite('no-cors') })).status).toBe(403)
 	})
@@ -78,7 +78,7 @@ describe('a server without keys', () => {
 		'X-Client-IP: 203.0.113.9',
 		'True-Client-IP: 203.0.113.9',
 		'CF-Connecting-IP: 203.0.113.9',
-	])('refuses what came through a proxy: %s', async (header) => {
+	])('refuses requests that came through a proxy: %s', async (header) => {
 		const head = `Host: 127.0.0.1:${open.port}\r\n${header}\r\n`
 		expect(await answerTo(open, `GET / HTTP/1.1\r\n${head}Connection: close\r\n\r\n`)).toMatch(/^HTTP\/1.1 403 /)
 		expect(await answerTo(open, `GET /trpc HTTP/1.1\r\n${head}${UPGRADE}\r\n`)).toMatch(/^HTTP\/1.1 403 /)
@@ -104,7 +104,7 @@ describe('a server with keys', () => {
 		expect((await sendRequest(keyed, '/', { headers: { host, origin, ...bearer(keyed.keys.a) } })).status).toBe(status)
 	})
 
-	it.each(['', UPGRADE])('refuses two Authorization headers, because only one of them was judged before: %s', async (upgrade) => {
+	it.each(['', UPGRADE])('refuses two Authorization headers, because only one would be checked: %s', async (upgrade) => {
 		const lines = [keyed.keys.a, keyed.keys.b].map((key) => `Authorization: Bearer ${key}\r\n`).join('')
 		const close = upgrade === '' ? 'Connection: close\r\n' : upgrade
 		const answer = await answerTo(keyed, `GET /trpc HTTP/1.1\r\nHost: localhost\r\n${lines}${close}\r\n`)

@@ -12,7 +12,7 @@ vi.setConfig({ testTimeout: 60_000 })
 const WAIT = { timeout: 20_000 }
 const GRANT = { tenant: 'acme', scopes: ['plans:read', 'admin'] }
 
-it('keeps the old keys while their file is open to others, broken or gone, and its health says so at once', async () => {
+it('keeps the old keys when their file is open to others, broken or gone, and reports this', async () => {
 	using directory = createTemporaryDirectory()
 	const apiKeys = path.join(directory.path, 'keys.json')
 	const headers = bearer(await createKey(apiKeys, GRANT))
@@ -35,7 +35,7 @@ it('keeps the old keys while their file is open to others, broken or gone, and i
 	}
 })
 
-it('starts with no file that others may write', async () => {
+it('refuses to start with a file that others may write', async () => {
 	using directory = createTemporaryDirectory()
 	const apiKeys = path.join(directory.path, 'keys.json')
 	await createKey(apiKeys, GRANT)
@@ -46,7 +46,7 @@ it('starts with no file that others may write', async () => {
 	})
 })
 
-it('reads keys and limits again on SIGHUP, and goes on when they cannot be used', async () => {
+it('reads keys and limits again on SIGHUP, and keeps the old ones when the new ones are invalid', async () => {
 	using directory = createTemporaryDirectory()
 	const apiKeys = path.join(directory.path, 'keys.json')
 	const key = await createKey(apiKeys, GRANT)

@@ -53,7 +53,7 @@ afterAll(async () => {
 })
 
 describe('A plan stored with a state larger than can be read', { timeout: 60_000 }, () => {
-	it('answers its state with a typed error on every transport, and others notice nothing', async () => {
+	it('answers its state with a typed error on every transport, and disturbs no other plan', async () => {
 		expect(getProblem(await sendRequest(server, '/api/v1/plans/huge'))).toMatchObject({ code: 'too_large' })
 		const input = encodeURIComponent(JSON.stringify({ plan_id: 'huge' }))
 		expect(getProblem(await sendRequest(server, `/trpc/plans.get?input=${input}`))).toMatchObject({ code: 'too_large' })
@@ -65,7 +65,7 @@ describe('A plan stored with a state larger than can be read', { timeout: 60_000
 		expect(other.status).toBe(200)
 	})
 
-	it('streams its events, is in the list, and can be deleted', async () => {
+	it('streams its events, is listed, and can be deleted', async () => {
 		const page = await sendRequest(server, '/api/v1/streaming/plans/huge/history?limit=1')
 		expect(page.body).toMatchObject({ events: [{ seq: 1, step_id: 's0' }] })
 		expect((await sendRequest(server, '/api/v1/plans')).body).toMatchObject({

@@ -46,7 +46,7 @@ describe('requests that are pipelined on one connection', () => {
 		expect(steps).toEqual(Array.from({ length: 50 }, (_, index) => `s${index}`))
 	})
 
-	it('are not worked on before the answer to the one before is over', async () => {
+	it('start only when the answer to the one before has ended', async () => {
 		await using server = await StreamServer.start()
 		using socket = await open(server)
 		socket.write(history('?wait_ms=60000') + history('?wait_ms=60000') + request('/api/v1/plans'))
@@ -58,7 +58,7 @@ describe('requests that are pipelined on one connection', () => {
 		expect(await readUntil(socket, (all) => all.includes('next_page'))).toMatch(/event_count.*event_count.*next_page/s)
 	})
 
-	it('are dropped with the connection when they wait behind a stream, whose next heartbeat finds out', async () => {
+	it('are dropped with the connection when they wait behind a stream, once its next heartbeat fails', async () => {
 		await using server = await StreamServer.start({ limits: { heartbeatMs: 20 } })
 		using socket = await open(server)
 		socket.write(request('/api/v1/streaming/plans/p/events') + request('/api/v1/streaming/plans/changes').repeat(20))
@@ -67,7 +67,7 @@ describe('requests that are pipelined on one connection', () => {
 		await server.quiet()
 	})
 
-	it('are read no further while several wait, so that one answer waits however many are sent', async () => {
+	it('are not read while several wait, so that one answer waits however many are sent', async () => {
 		await using server = await StreamServer.start()
 		const data = { channel: 'text', delta: 'x'.repeat(60_000) }
 		for (let index = 0; index < 64; index++)

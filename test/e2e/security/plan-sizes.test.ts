@@ -41,11 +41,11 @@ describe('A published step', () => {
 		['a name', { name: 'n'.repeat(65_537) }],
 		['an agent type', { agent_type: 'a'.repeat(129) }],
 		['a list of dependencies', { depends_on: Array.from({ length: 1001 }, (_, index) => `s${index}`) }],
-	])('is refused with %s beyond that of created plans', async (_what, data) => {
+	])('is refused with %s above the limit of created plans', async (_what, data) => {
 		expect(getProblem(await publish('long', [started('a', data)]))).toMatchObject({ code: 'invalid_event' })
 	})
 
-	it('is refused with more artifacts or a longer error than created plans have', async () => {
+	it('is refused with more artifacts or a longer error than created plans may have', async () => {
 		const artifact = { artifact_id: 'a'.repeat(64), name: 'a', media_type: 'text/plain', bytes: 1 }
 		const completed = {
 			event_type: 'step_completed',
@@ -75,7 +75,7 @@ describe('A published step', () => {
 })
 
 describe('A plan that is full', () => {
-	it('refuses what makes its state larger, gives its state on every transport, and can still be ended', async () => {
+	it('refuses what makes its state larger, returns its state on every transport, and can be ended', async () => {
 		expect(await fill('full')).toMatchObject({ code: 'plan_full', limit: 'state_bytes', maximum: MIB })
 		const rest = await state('full')
 		expect(rest.status).toBe(200)
@@ -92,7 +92,7 @@ describe('A plan that is full', () => {
 		expect((await state('full')).body).toMatchObject({ status: 'failed' })
 	})
 
-	it('takes a message that replaces another one', async () => {
+	it('accepts a message that replaces another one', async () => {
 		await fill('replaced')
 		await publish('replaced', [
 			{ event_type: 'step_progress', step_id: 'step_0', data: { progress: 0.1, message: 'm'.repeat(1000) } },
@@ -101,7 +101,7 @@ describe('A plan that is full', () => {
 		expect((await publish('replaced', [again])).status).toBe(200)
 	})
 
-	it('refuses more events once its log is as large as it may be, and ends', async () => {
+	it('refuses more events when its log is full, and ends', async () => {
 		const delta = 'd'.repeat(50_000)
 		let refusal: ReturnType<typeof getProblem>
 		for (let event = 0; event < 100 && refusal === undefined; event++) {
@@ -111,7 +111,7 @@ describe('A plan that is full', () => {
 		expect((await publish('noisy', [{ event_type: 'plan_completed', data: {} }])).status).toBe(200)
 	})
 
-	it('lets a plan of this server end, with its step failed', async () => {
+	it('ends when this server runs it, with its step failed', async () => {
 		const steps = [
 			{ step_id: 'talk', action: 'talk', agent_type: 'wordy', input: { kibibytes: 4096 }, retry: { max_attempts: 1 } },
 		]

@@ -56,7 +56,7 @@ it.each(['storage_full', 'storage_unavailable'] as const)(
 	},
 )
 
-it('names the request in the log when it fails for a reason nobody foresaw', async () => {
+it('names the request in the log when it fails for an unforeseen reason', async () => {
 	const logged: (readonly [object, string])[] = []
 	const error = (...told: [object, string]): void => void logged.push(told)
 	await using server = await startTestServer({ logger: Object.assign(createLogger('silent'), { error }) })
