@@ -3,6 +3,8 @@ import { type Contract, contract, type ProcedureName, type Scope } from '@planst
 import { initTRPC } from '@trpc/server'
 import type { Authenticator } from '../auth/authenticator.js'
 import type { AnswerBudget } from '../connections/answer-budget.js'
+import type { Connections } from '../connections/connections.js'
+import type { Hub } from '../hub/hub.js'
 import type { Principal } from '../hub/principal.js'
 import { formatError, toTrpcError, toTypedError } from './errors.js'
 import { checkJson } from './input.js'
@@ -23,15 +25,35 @@ export interface AnswerTurns {
 	count(answer: unknown): void
 }
 
-/** Queries whose answers can have megabytes. `plans.history` takes its turn itself, after waiting for an event. */
-const LARGE_ANSWERS: ReadonlySet<ProcedureName> = new Set([
-	'plans.list',
-	'plans.get',
-	'plans.result',
-	'steps.result',
-	'reviews.list',
-	'clients.list',
-])
+/** Services that estimate an answer. */
+type EstimateServices = Pick<ProcedureServices, 'hub' | 'connections'>
+
+/** A parsed input, as far as an estimate needs it. */
+interface EstimateInput {
+	readonly plan_id?: string
+	readonly limit?: number
+}
+
+type Estimate = (services: EstimateServices, tenant: string, input: EstimateInput) => number
+
+const estimateState: Estimate = ({ hub }, tenant, { plan_id = '' }) => hub.estimate({ tenant, plan_id }).state_bytes
+/** A result of any size: one event. */
+const estimateResult: Estimate = () => 1_048_576
+/** Bytes of a plan in the list, and of a connection in the list of clients. */
+const LISTED_BYTES = 1024
+
+/**
+ * Estimates the bytes of the queries whose answers can have megabytes. `plans.history` takes its turn itself, after waiting for an
+ * event.
+ */
+const LARGE_ANSWERS: Partial<Record<ProcedureName, Estimate>> = {
+	'plans.list': (_services, _tenant, { limit = 1 }) => limit * LISTED_BYTES,
+	'plans.get': estimateState,
+	'plans.result': estimateResult,
+	'steps.result': estimateResult,
+	'reviews.list': estimateState,
+	'clients.list': ({ connections }) => connections.size * LISTED_BYTES,
+}
 
 /** Context of every procedure, whatever the transport. */
 export interface Context {
@@ -90,18 +112,18 @@ export interface ProcedureServices {
 	readonly onProblem: OnProblem
 	/** Budget for the bytes of answers that clients have not read. */
 	readonly answers: AnswerBudget
+	readonly hub: Hub
+	readonly connections: Connections
 }
 
 /**
  * Creates the procedure that all others extend. In order: typed errors, authentication, scope, {@link checkJson}, the
- * contract's schema.
+ * contract's schema, the turn of a large answer.
  */
-export function createProcedure<Name extends ProcedureName>(
-	name: Name,
-	{ onProblem, answers }: ProcedureServices,
-	admit: Authenticate,
-) {
+export function createProcedure<Name extends ProcedureName>(name: Name, services: ProcedureServices, admit: Authenticate) {
+	const { onProblem, answers } = services
 	const { scope, input: schema } = contract[name]
+	const estimate = LARGE_ANSWERS[name]
 	return t.procedure
 		.meta({ scope })
 		.use(async ({ next, getRawInput, path, ctx }) => {
@@ -114,7 +136,6 @@ export function createProcedure<Name extends ProcedureName>(
 		.use(async ({ next, ctx, type }) => {
 			assertAllowed(ctx.principal, name)
 			answers.assertRoom()
-			using _turn = LARGE_ANSWERS.has(name) ? await ctx.turns?.take() : undefined
 			const result = await next()
 			if (!result.ok || type !== 'query') return result
 			// Checked again: other answers may have used the budget meanwhile.
@@ -128,6 +149,12 @@ export function createProcedure<Name extends ProcedureName>(
 			return next({ ctx: { rawInput } })
 		})
 		.input<Contract[Name]['input']>(schema)
+		.use(async ({ next, ctx: { turns, principal }, input }) => {
+			if (estimate === undefined) return next()
+			using _turn = await turns?.take()
+			using _room = await answers.reserve(principal.tenant, estimate(services, principal.tenant, input as EstimateInput))
+			return await next()
+		})
 }
 
 /**

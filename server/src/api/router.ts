@@ -78,7 +78,7 @@ export type AppRouter = ReturnType<typeof createRouter>
  * @param admit - authenticates a call. @defaultValue the transport has done so
  */
 export function createRouter(services: Services, admit = authenticate) {
-	const { hub, log, executor, connections, schedule, draining, onProblem } = services
+	const { hub, log, executor, answers, connections, schedule, draining, onProblem } = services
 	const procedure = <Name extends ProcedureName>(name: Name) => createProcedure(name, services, admit)
 	const command = (
 		ctx: Pick<Context, 'principal'>,
@@ -115,7 +115,7 @@ export function createRouter(services: Services, admit = authenticate) {
 				yield* watchPlanList({ principal: ctx.principal, input, signal, hub, draining, schedule, onProblem })
 			}),
 			history: procedure('plans.history').query(({ ctx: { principal, turns }, input, signal }) =>
-				readHistory({ hub, principal, input, signal, draining, schedule, turns }),
+				readHistory({ hub, answers, principal, input, signal, draining, schedule, turns }),
 			),
 			subscribers: procedure('plans.subscribers').query(({ ctx, input: { plan_id } }) => {
 				return { plan_id, subscriber_count: connections.countSubscribers(ctx.principal.tenant, plan_id) }

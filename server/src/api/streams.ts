@@ -9,9 +9,11 @@ import {
 import type { changesInput, historyInput } from '@planstream/shared/schemas'
 import { type TrackedEnvelope, tracked } from '@trpc/server'
 import type * as z from 'zod'
+import type { AnswerBudget } from '../connections/answer-budget.js'
 import type { Hub } from '../hub/hub.js'
 import type { Principal } from '../hub/principal.js'
 import { getResumeCursor, parseEvent } from '../hub/stream.js'
+import { PAGE_BYTES } from '../log/event-log.js'
 import type { Schedule } from '../ops/clock.js'
 import { toTrpcError, toTypedError } from './errors.js'
 import { readPosition, toReadRequest } from './input.js'
@@ -134,6 +136,7 @@ export async function* watchPlanList(options: PlanChangesOptions): AsyncGenerato
 
 interface PlanHistoryOptions {
 	readonly hub: Hub
+	readonly answers: AnswerBudget
 	readonly principal: Principal
 	readonly input: z.output<typeof historyInput>
 	/** Aborts when the reader is gone. @defaultValue never */
@@ -150,19 +153,23 @@ interface PlanHistoryOptions {
  * the stored text of each event, because that text is itself the JSON of a parsed object.
  */
 export async function readHistory(options: PlanHistoryOptions): Promise<HistoryOutput> {
-	const { hub, principal, input, signal, draining, schedule, turns } = options
+	const { hub, answers, principal, input, signal, draining, schedule, turns } = options
 	const { plan_id, after, limit, wait_ms } = input
 	const over = new AbortController()
 	using _timer = wait_ms === 0 ? null : schedule(() => over.abort(), wait_ms)
 	if (wait_ms === 0) over.abort()
 	using waiting = joinSignals(over.signal, signal, draining, principal.expired)
-	const request = { after: readPosition(after), limit, waiting: waiting.signal }
-	if (turns !== undefined && wait_ms > 0) {
+	let request = { after: readPosition(after), limit, waiting: waiting.signal }
+	if (wait_ms > 0) {
 		// Waits for an event without a turn, so that other calls continue. Only the page itself is read in turn.
-		await hub.page(principal, plan_id, { ...request, limit: 1 })
+		const { events } = await hub.page(principal, plan_id, { ...request, limit: 1 })
 		over.abort()
+		// The event is after `now`, as it was when the wait began.
+		if (request.after === 'now' && events[0] !== undefined) request = { ...request, after: { seq: events[0].seq - 1 } }
 	}
 	using _turn = await turns?.take()
+	const { plan_bytes } = hub.estimate({ tenant: principal.tenant, plan_id })
+	using _room = await answers.reserve(principal.tenant, Math.min(plan_bytes, PAGE_BYTES))
 	const page = await hub.page(principal, plan_id, request)
 	return { plan_id, event_count: page.events.length, ...page, events: page.events.map(parseEvent) }
 }

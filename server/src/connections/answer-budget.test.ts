@@ -25,7 +25,7 @@ class FakeOutput implements UnreadOutput {
 function start(answers_bytes = 100) {
 	const clock = new ManualClock()
 	const budget = new AnswerBudget({
-		limits: () => ({ answers_bytes, connection_bytes: 10 }),
+		limits: () => ({ answers_bytes, connection_bytes: 10, working_bytes: 100_000 }),
 		stallTimeoutMs: 30_000,
 		clock: () => clock.now(),
 		schedule: (run, ms) => ({ [Symbol.dispose]: clock.after(ms, run) }),
@@ -80,6 +80,40 @@ describe('AnswerBudget', () => {
 		)
 		output.queued = 99
 		expect(() => budget.assertRoom()).not.toThrow()
+	})
+
+	it('makes large answers one after another when they fill the budget, and small ones at once', async () => {
+		const { budget } = start()
+		const first = await budget.reserve('a', 100_000)
+		const second = budget.reserve('a', 100_000)
+		await budget.reserve('a', 1000)
+		let isMade = false
+		void second.then(() => {
+			isMade = true
+		})
+		await new Promise(setImmediate)
+		expect(isMade).toBe(false)
+		first[Symbol.dispose]()
+		await second
+	})
+
+	it('refuses a large answer that has waited for 10 s, and forgets it', async () => {
+		const { clock, budget } = start()
+		using _first = await budget.reserve('a', 100_000)
+		const second = budget.reserve('b', 100_000)
+		const refused = expect(second).rejects.toMatchObject({ code: 'overloaded', facts: { retry_after_ms: 1000 } })
+		clock.advance(10_000)
+		await refused
+		expect(clock.pending).toBe(0)
+	})
+
+	it('counts answers that are made and not written', () => {
+		const { budget } = start()
+		const held = budget.hold(100)
+		expect(() => budget.assertRoom()).toThrow(expect.objectContaining({ code: 'overloaded' }))
+		held[Symbol.dispose]()
+		held[Symbol.dispose]()
+		expect(budget.bytes).toBe(0)
 	})
 
 	it('counts output again when it grows', () => {

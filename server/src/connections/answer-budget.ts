@@ -2,11 +2,18 @@ import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { PlanstreamError } from '@planstream/shared'
 import type { Schedule } from '../ops/clock.js'
+import { FairBudget } from '../ops/fair-budget.js'
 import type { ServerLimits } from '../ops/limits.js'
 
 /** Looks at the unread bytes per stall timeout: the precision of the timeout. */
 const LOOKS_PER_TIMEOUT = 30
 const RETRY_AFTER_MS = 1000
+/** Time that a large answer may wait until it can be made. */
+const MAX_WAIT_MS = 10_000
+/** Answers below this are made at once. */
+const SMALL_BYTES = 65_536
+/** Taken by an answer that is made at once. */
+const NOTHING: Disposable = { [Symbol.dispose]: () => undefined }
 
 /** An answer, or a connection with streams, whose bytes may wait for its client. */
 export interface UnreadOutput {
@@ -23,8 +30,8 @@ export interface UnreadOutput {
 }
 
 export interface AnswerBudgetOptions {
-	/** The bytes that may wait, read anew each time. */
-	readonly limits: () => Pick<ServerLimits, 'connection_bytes' | 'answers_bytes'>
+	/** The bytes that may wait, and those of large answers that may be made at one time; read anew each time. */
+	readonly limits: () => Pick<ServerLimits, 'connection_bytes' | 'answers_bytes' | 'working_bytes'>
 	/** Milliseconds that a client may take nothing of what waits for it. */
 	readonly stallTimeoutMs: number
 	/** Monotonic milliseconds. */
@@ -47,12 +54,17 @@ interface Watched {
 export class AnswerBudget {
 	readonly #options: AnswerBudgetOptions
 	readonly #watched = new Map<UnreadOutput, Watched>()
+	readonly #making: FairBudget
 	#fresh: UnreadOutput[] = []
-	#bytes = 0
+	/** Bytes of watched output. */
+	#watchedBytes = 0
+	/** Bytes of answers that were made and are not written yet. */
+	#heldBytes = 0
 	#timer: Disposable | null = null
 
 	constructor(options: AnswerBudgetOptions) {
 		this.#options = options
+		this.#making = new FairBudget(() => options.limits().working_bytes)
 	}
 
 	/** Bytes that the answers of one connection or request may have. */
@@ -62,17 +74,57 @@ export class AnswerBudget {
 
 	/** Bytes that waited at the last look. */
 	get bytes(): number {
-		return this.#bytes
+		return this.#watchedBytes + this.#heldBytes
 	}
 
 	/** @throws PlanstreamError `overloaded` while too many bytes wait */
 	assertRoom(): void {
 		const limit = this.#options.limits().answers_bytes
-		if (this.#bytes < limit) return
+		if (this.bytes < limit) return
 		this.#look()
-		if (this.#bytes < limit) return
+		if (this.bytes < limit) return
 		const message = `Answers of more than ${limit} bytes wait for their clients. Ask again in a second.`
 		throw new PlanstreamError('overloaded', message, { limit, retry_after_ms: RETRY_AFTER_MS })
+	}
+
+	/**
+	 * Waits until a large answer may be made, tenants by turns. Disposing the result, once the answer is written, makes room for another.
+	 *
+	 * @param bytes - an estimate of the answer
+	 * @throws PlanstreamError `overloaded` when that takes too long, or too many bytes wait
+	 */
+	async reserve(tenant: string, bytes: number): Promise<Disposable> {
+		if (bytes < SMALL_BYTES) return NOTHING
+		const room = this.#making.tryTake(bytes) ?? (await this.#waitForTurn(tenant, bytes))
+		try {
+			this.assertRoom()
+		} catch (refused) {
+			room[Symbol.dispose]()
+			throw refused
+		}
+		// A caller passes its answer on in this turn of the event loop, and it is counted at the end of it.
+		return { [Symbol.dispose]: () => void setImmediate(() => room[Symbol.dispose]()) }
+	}
+
+	/** Counts an answer that was made and cannot be written yet, until the result is disposed. */
+	hold(bytes: number): Disposable {
+		this.#heldBytes += bytes
+		let isHeld = true
+		return {
+			[Symbol.dispose]: () => {
+				if (isHeld) this.#heldBytes -= bytes
+				isHeld = false
+			},
+		}
+	}
+
+	#waitForTurn(tenant: string, bytes: number): Promise<Disposable> {
+		const late = new AbortController()
+		const timer = this.#options.schedule(() => {
+			const message = `Other large answers were made for ${MAX_WAIT_MS / 1000} seconds. Ask again in a second.`
+			late.abort(new PlanstreamError('overloaded', message, { retry_after_ms: RETRY_AFTER_MS }))
+		}, MAX_WAIT_MS)
+		return this.#making.take(tenant, bytes, late.signal).finally(() => timer[Symbol.dispose]())
 	}
 
 	/** Watches an answer that is about to be written. One that is taken at once costs one look. */
@@ -115,7 +167,7 @@ export class AnswerBudget {
 			if (output.isOver) this.#remove(output, watched)
 			else this.#lookAt(output, watched, now)
 		}
-		if (this.#bytes > this.#options.limits().answers_bytes) this.#makeRoom(now)
+		if (this.bytes > this.#options.limits().answers_bytes) this.#makeRoom(now)
 	}
 
 	#lookAt(output: UnreadOutput, watched: Watched, now: number): void {
@@ -139,14 +191,14 @@ export class AnswerBudget {
 		const stalled = [...this.#watched].filter(([, { bytes, progressAt }]) => bytes > 0 && now - progressAt >= interval)
 		stalled.sort(([, one], [, other]) => one.progressAt - other.progressAt)
 		for (const [output, watched] of stalled) {
-			if (this.#bytes <= limit) return
+			if (this.bytes <= limit) return
 			this.#remove(output, watched)
 			output.terminate()
 		}
 	}
 
 	#count(watched: Watched, bytes: number): void {
-		this.#bytes += bytes - watched.bytes
+		this.#watchedBytes += bytes - watched.bytes
 		watched.bytes = bytes
 	}
 

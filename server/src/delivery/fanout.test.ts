@@ -72,6 +72,19 @@ describe('fan-out', () => {
 		for (const { outlet } of many) expect([outlet.writes, outlet.events]).toEqual([1, seqsUpTo(6)])
 	})
 
+	it('lets go of the state of a reader without room, and reads it again when there is room', async () => {
+		await using plan = await startTestFanout()
+		await plan.publish(5)
+		const { outlet, delivery } = plan.attach({ after: 'now', snapshot: true })
+		outlet.setRoom(false)
+		await passTurns()
+		expect(delivery.reader.pendingReady).toMatchObject({ from_seq: 6, state: null })
+		await plan.publish(2)
+		outlet.setRoom(true)
+		await passTurns()
+		expect([outlet.got[0]?.state?.seq, outlet.events]).toEqual([5, [6, 7]])
+	})
+
 	it('writes all events appended in one turn when a page ends before the head', async () => {
 		await using plan = await startTestFanout()
 		const { outlet } = plan.attach()

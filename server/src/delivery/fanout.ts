@@ -165,7 +165,10 @@ export class Subscriber implements Member, Disposable {
 		if (room === null) while (await this.#sendNext(items));
 		else while (this.#fill(items));
 		if (this.#over) return false
-		if (this.#lacksRoom && reader.endFrame === null) return true
+		if (this.#lacksRoom && reader.endFrame === null) {
+			reader.dropState()
+			return true
+		}
 		if (reader.endFrame === null) return !(reader.atHead && this.#plan.loop.join(this))
 		this[Symbol.dispose]()
 		this.target.ended(reader.endFrame)

@@ -80,7 +80,7 @@ export async function openPlanstream(
 	const health = new Health()
 	const warn = (message: string): void => logger.warn(message)
 	reportNode(nodeVersion, health, warn)
-	const log = await openLog(options.store, health)
+	const log = await openLog(options.store, health, limits.limits)
 	if (log.dropped !== null) logger.error(log.dropped, describeDropped(log.dropped))
 	const directory = await openDataDirectory(options.store)
 	await sweepStagedFiles(directory.path).catch((error: unknown) =>
@@ -170,7 +170,20 @@ export class OpenPlanstream implements Planstream {
 		const clock = createSteadyClock((behindMs) => {
 			onProblem(`The clock of this machine was set back by ${behindMs} ms. Times go on from before until it has caught up.`)
 		})
-		this.hub = new Hub({ log, clock, onProblem, health, limits: opened.limits.limits })
+		this.#answers = new AnswerBudget({
+			limits: () => opened.limits.limits.server,
+			stallTimeoutMs: CONNECTION_LIMITS.stallTimeoutMs,
+			clock: () => performance.now(),
+			schedule: processSchedule,
+		})
+		this.hub = new Hub({
+			log,
+			clock,
+			onProblem,
+			health,
+			limits: opened.limits.limits,
+			reserve: (tenant, bytes) => this.#answers.reserve(tenant, bytes),
+		})
 		this.#store = new StoreWatch({ log, health, schedule: processSchedule })
 		const artifacts = new Artifacts(directory.path)
 		this.executor = createExecutor(this.hub, listAgents(options, directory.path, opened.limits.limits), artifacts, {
@@ -191,12 +204,6 @@ export class OpenPlanstream implements Planstream {
 			draining,
 			clock,
 			countsKnownOnly: anonymous !== null,
-		})
-		this.#answers = new AnswerBudget({
-			limits: () => opened.limits.limits.server,
-			stallTimeoutMs: CONNECTION_LIMITS.stallTimeoutMs,
-			clock: () => performance.now(),
-			schedule: processSchedule,
 		})
 		const { hub, executor } = this
 		const services: Services = {
@@ -283,12 +290,12 @@ export class OpenPlanstream implements Planstream {
 	/** Measures the bounded caches. */
 	#measureCaches() {
 		const { states, writers } = this.hub.report()
-		const { characters } = this.#opened.log.metrics
+		const { bytes } = this.#opened.log.metrics
 		return {
 			writers,
 			state_plans: states.plans,
 			state_bytes: states.bytes,
-			tail_characters: characters,
+			tail_bytes: bytes,
 			answer_bytes: this.#answers.bytes,
 		}
 	}

@@ -22,7 +22,7 @@ describe('FoldCache', () => {
 	it('caches folds up to a number of bytes and rebuilds the others from their logs', async () => {
 		const { log, plans } = await withPlans(20)
 		const maxBytes = 50_000
-		const states = new FoldCache(log, maxBytes)
+		const states = new FoldCache(log, () => ({ states_bytes: maxBytes, working_bytes: 1 }))
 		for (const _ of [1, 2]) {
 			for (const plan of plans) {
 				const found = await states.current(plan)
@@ -37,7 +37,7 @@ describe('FoldCache', () => {
 
 	it('rebuilds a fold larger than its limit without caching it', async () => {
 		const { log, plans } = await withPlans(1)
-		const states = new FoldCache(log, 1000)
+		const states = new FoldCache(log, () => ({ states_bytes: 1000, working_bytes: 1 }))
 		for (const plan of plans) expect((await states.current(plan))?.fold.state.seq).toBe(1)
 		expect(states.metrics).toEqual({ plans: 0, bytes: 0 })
 	})

@@ -12,9 +12,11 @@ import {
 } from '@planstream/shared'
 import { type EventLog, type Head, type Page, type PlanKey, planKey } from '../log/event-log.js'
 import { LruMap } from '../log/lru.js'
+import { FairBudget } from '../ops/fair-budget.js'
 import { getOwn } from '../ops/json.js'
+import { Limits, type ServerLimits } from '../ops/limits.js'
 import { foldEvent, initialFold, type PlanFold } from './plan-fold.js'
-import { measureState, measureSteps } from './state-size.js'
+import { measureState, measureSteps, type PlanSizes } from './state-size.js'
 import { parseEvent } from './stream.js'
 
 /** Replaces the trimmed events of a plan. */
@@ -94,8 +96,8 @@ function countEntries(kept: object): number {
 }
 
 const READ_PAGE = 256
-/** Limit of all cached folds together: 128 MiB. */
-const MAX_BYTES = 134_217_728
+/** Estimate of a state that is not in memory: most have less, and none has more than twice as much. */
+const LOADED_BYTES = 4_194_304
 const MAX_OVERSIZED = 1000
 
 /** A fold, and the head of the log that it was folded from. */
@@ -106,28 +108,44 @@ export interface FoldedHead {
 	readonly log_bytes: number
 }
 
+type StateLimits = Pick<ServerLimits, 'states_bytes' | 'working_bytes'>
+
+const documented = new Limits()
+const documentedLimits = (): StateLimits => documented.server
+
 /** Bounded cache of folds, read from the log on demand. Any entry may be dropped at any time. */
 export class FoldCache {
 	readonly #log: EventLog
 	readonly #cache: LruMap<FoldedHead>
 	/** Plans whose state is too large to read, so that asking again does not fold them again. */
-	readonly #oversized = new LruMap<PlanstreamError>(MAX_OVERSIZED, () => 1)
+	readonly #oversized = new LruMap<PlanstreamError>(() => MAX_OVERSIZED)
 
-	/**
-	 * @param maxBytes - limit of all cached folds together
-	 * @defaultValue 128 MiB
-	 */
-	constructor(log: EventLog, maxBytes = MAX_BYTES) {
+	readonly #loading: FairBudget
+
+	/** @param limits - bytes of all cached folds together, and of those that are loaded at one time. @defaultValue the documented limits */
+	constructor(log: EventLog, limits: () => StateLimits = documentedLimits) {
 		this.#log = log
-		this.#cache = new LruMap(maxBytes, ({ fold }) => estimateFoldBytes(fold))
+		this.#cache = new LruMap(
+			() => limits().states_bytes,
+			({ fold }) => estimateFoldBytes(fold),
+		)
+		this.#loading = new FairBudget(() => limits().working_bytes)
 	}
 
 	get metrics(): { readonly plans: number; readonly bytes: number } {
 		return { plans: this.#cache.size, bytes: this.#cache.weight }
 	}
 
+	/** Estimates the bytes of a plan's state and of its log, as far as they are known without reading it. */
+	estimate(plan: PlanKey): PlanSizes {
+		const known = this.recent(plan)
+		if (known === null) return { state_bytes: LOADED_BYTES, plan_bytes: Number.POSITIVE_INFINITY }
+		return { state_bytes: estimateFoldBytes(known.fold), plan_bytes: known.log_bytes }
+	}
+
 	/** Returns the fold of the whole log; null for a plan without a log. */
 	async current(plan: PlanKey): Promise<FoldedHead | null> {
+		using _room = this.recent(plan) === null ? await this.#loading.take(plan.tenant, LOADED_BYTES) : null
 		const oversized = this.#oversized.get(planKey(plan))
 		if (oversized !== undefined) throw oversized
 		const cached = this.recent(plan)
@@ -160,6 +178,8 @@ export class FoldCache {
 
 	/** Returns the fold of exactly the first `seq` events; null after they were trimmed. */
 	async foldAt(plan: PlanKey, seq: number): Promise<PlanFold | null> {
+		const known = this.recent(plan)?.fold.state.seq ?? Number.POSITIVE_INFINITY
+		using _room = known > seq ? await this.#loading.take(plan.tenant, LOADED_BYTES) : null
 		const cached = this.recent(plan)?.fold
 		let fold: PlanFold | null = cached !== undefined && cached.state.seq <= seq ? cached : null
 		for (;;) {

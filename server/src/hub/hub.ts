@@ -31,7 +31,8 @@ import { type EventHandler, type HandlerReport, Handlers } from './handlers.js'
 import type { PlanFold } from './plan-fold.js'
 import type { Principal } from './principal.js'
 import { assertOpenToProducers, assertPublishable, type PublishRequest } from './publish-rules.js'
-import { PlanReader, type ReaderSource, type ReadOptions } from './reader.js'
+import { PlanReader, type ReaderSource, type ReadOptions, type Reserve } from './reader.js'
+import type { PlanSizes } from './state-size.js'
 import { parseEvent, type StreamItem } from './stream.js'
 import { type ChangesRequest, Signal, type SubscribeRequest, streamItems, watchPlans } from './subscribe.js'
 import {
@@ -108,7 +109,12 @@ export interface HubOptions {
 	readonly health?: Health
 	/** @defaultValue the documented limits */
 	readonly limits?: Limits
+	/** Waits until the state of a plan may be sent to a stream. @defaultValue at once */
+	readonly reserve?: Reserve
 }
+
+const NOTHING: Disposable = { [Symbol.dispose]: () => undefined }
+const takeNothing: Reserve = () => Promise.resolve(NOTHING)
 
 export interface HubReport {
 	readonly subscriptions: number
@@ -134,13 +140,13 @@ export class Hub {
 	readonly #writers = new Map<string, PlanWriter>()
 	#subscriptions = 0
 
-	constructor({ log, clock, onProblem, health = new Health(), limits = new Limits() }: HubOptions) {
+	constructor({ log, clock, onProblem, health = new Health(), limits = new Limits(), reserve = takeNothing }: HubOptions) {
 		this.#log = log
 		this.#limits = limits
 		this.#clock = clock
-		this.#states = new FoldCache(log)
+		this.#states = new FoldCache(log, () => limits.server)
 		this.#handlers = new Handlers(onProblem, health)
-		this.#source = { log, states: this.#states, clock, leave: () => void this.#subscriptions-- }
+		this.#source = { log, states: this.#states, clock, reserve, leave: () => void this.#subscriptions-- }
 	}
 
 	/**
@@ -223,6 +229,11 @@ export class Hub {
 
 	async fold(plan: PlanKey): Promise<PlanFold | null> {
 		return (await this.#states.current(plan))?.fold ?? null
+	}
+
+	/** Estimates the bytes of a plan's state and of its log, as far as they are known without reading it. */
+	estimate(plan: PlanKey): PlanSizes {
+		return this.#states.estimate(plan)
 	}
 
 	async list(principal: Principal, query: Omit<ListQuery, 'tenant'>): Promise<ListOutput> {

@@ -56,12 +56,17 @@ export interface ReaderPosition {
 	readonly cursor: string
 }
 
+/** Waits until an answer with about so many bytes of a tenant may be made. */
+export type Reserve = (tenant: string, bytes: number) => Promise<Disposable>
+
 /** Resources that all readers share. */
 export interface ReaderSource {
 	readonly log: EventLog
 	readonly states: FoldCache
 	/** Unix time in milliseconds. */
 	readonly clock: () => number
+	/** Waits until a state may be sent. */
+	readonly reserve: Reserve
 	/** Called once by each reader when it is disposed. */
 	readonly leave: () => void
 }
@@ -86,6 +91,10 @@ export class PlanReader implements Disposable {
 	#atHead = false
 	#endFrame: EndFrame | null = null
 	#disposed = false
+	/** Room for the state in the next `ready` frame. */
+	#room: Disposable | null = null
+	/** Whether the pending `ready` frame has to get its state again. */
+	#lostState = false
 
 	constructor(source: ReaderSource, plan: PlanKey, request: ReadOptions) {
 		this.#source = source
@@ -129,25 +138,57 @@ export class PlanReader implements Disposable {
 		return this.#position?.cursor ?? formatPosition(this.request.after)
 	}
 
-	/** Reads the page after the position. */
-	read(): Promise<Page> {
+	/** Reads the page after the position. A page that comes with a state is read once there is room for the state. */
+	async read(): Promise<Page> {
+		const needsState = this.#lostState || (this.#position === null && this.request.snapshot)
+		const page = needsState ? null : await this.#readUnlessReset()
+		if (page !== null) return page
+		const { state_bytes } = this.#source.states.estimate(this.plan)
+		const room = await this.#source.reserve(this.plan.tenant, state_bytes)
+		if (this.#disposed) room[Symbol.dispose]()
+		else this.#room = room
+		return this.#readPage()
+	}
+
+	#readPage(): Promise<Page> {
 		const position = this.#position === null ? this.request.after : (parsePosition(this.#position.cursor) ?? { seq: 0 })
 		return this.#source.log.read(this.plan, position, PAGE)
+	}
+
+	/** @returns null on a reset, so that nobody holds the page while it waits for room */
+	async #readUnlessReset(): Promise<Page | null> {
+		const page = await this.#readPage()
+		return page.verdict.reset === null ? page : null
 	}
 
 	/** Turns a page into items. The position advances with each item, so iteration may stop at any of them. */
 	async items(page: Page): Promise<Iterable<StreamItem>> {
 		const { head, verdict } = page
+		// Given back after this turn of the event loop, in which the state is written.
+		using _room = this.#room
+		this.#room = null
 		this.#atHead = false
 		this.#headSeq = head?.head_seq ?? 0
 		if (head === null && this.#epoch !== null) return this.#finish(this.end('deleted', false))
 		const needsReady = this.#position === null || verdict.reset !== null || verdict.epoch !== this.#epoch
-		return this.#items(page, needsReady ? await this.#ready(page) : this.#droppedReady())
+		return this.#items(page, needsReady ? await this.#ready(page) : await this.#droppedReady())
+	}
+
+	/** Lets go of the state of a `ready` frame that was not consumed, so that a reader without room holds none. */
+	dropState(): void {
+		const frame = this.#pendingReady
+		if (frame === null || frame.state === null) return
+		this.#pendingReady = { ...frame, state: null }
+		this.#lostState = true
 	}
 
 	/** Returns the `ready` frame of a page that was dropped before anything of it was consumed; its verdict is not given twice. */
-	#droppedReady(): StreamItem | null {
-		return this.#pendingReady === null ? null : { kind: 'frame', frame: this.#pendingReady }
+	async #droppedReady(): Promise<StreamItem | null> {
+		const frame = this.#pendingReady
+		if (frame === null) return null
+		if (this.#lostState) this.#pendingReady = { ...frame, state: await this.#readState(frame.from_seq) }
+		this.#lostState = false
+		return { kind: 'frame', frame: this.#pendingReady ?? frame }
 	}
 
 	/** Makes the final `end` frame. */
@@ -181,6 +222,8 @@ export class PlanReader implements Disposable {
 	[Symbol.dispose](): void {
 		if (!this.#disposed) this.#source.leave()
 		this.#disposed = true
+		this.#room?.[Symbol.dispose]()
+		this.#room = null
 	}
 
 	*#items(page: Page, ready: StreamItem | null): Generator<StreamItem, void, void> {
@@ -211,7 +254,9 @@ export class PlanReader implements Disposable {
 		const { head, verdict, from_seq, from_cursor } = page
 		const snapshot = this.#position === null && this.request.snapshot
 		const cursor = formatPosition(from_cursor ?? { seq: 0 })
-		const state = await this.#readState(page, snapshot || verdict.reset !== null)
+		const isWanted = (snapshot || verdict.reset !== null) && head !== null
+		const state = isWanted ? await this.#readState(from_seq) : null
+		this.#lostState = false
 		this.#epoch = verdict.epoch
 		this.#position = { seq: from_cursor?.seq ?? 0, cursor }
 		this.#lastFrameAt = this.#source.clock()
@@ -232,9 +277,9 @@ export class PlanReader implements Disposable {
 		return { kind: 'frame', frame: this.#pendingReady }
 	}
 
-	async #readState(page: Page, isWanted: boolean): Promise<PlanState | null> {
-		if (!isWanted || page.head === null) return null
-		const fold = await this.#source.states.foldAt(this.plan, page.from_seq - 1)
+	/** Reads the state before an event; null after that was trimmed. */
+	async #readState(from_seq: number): Promise<PlanState | null> {
+		const fold = await this.#source.states.foldAt(this.plan, from_seq - 1)
 		return fold?.state ?? null
 	}
 }

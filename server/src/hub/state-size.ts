@@ -1,6 +1,12 @@
 import { type EventType, type Json, jsonBytes, type PlanState, type StepState } from '@planstream/shared'
 import { findStep } from './plan-fold.js'
 
+/** Sizes of a plan's state and of its log, in bytes. */
+export interface PlanSizes {
+	readonly state_bytes: number
+	readonly plan_bytes: number
+}
+
 /** JSON of a state and of a step besides their texts, results and lists. */
 const STATE_BYTES = 512
 const STEP_BYTES = 480

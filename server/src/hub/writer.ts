@@ -14,7 +14,7 @@ import { v7 as uuidv7 } from 'uuid'
 import type { Appended, AppendOptions, EventLog, LogRecord, PlanKey } from '../log/event-log.js'
 import type { FoldCache, FoldedHead } from './fold-cache.js'
 import { foldEvent, initialFold, type PlanFold, summarise } from './plan-fold.js'
-import { carryStateSize, ENDINGS, measureState, PLAN_ENDINGS } from './state-size.js'
+import { carryStateSize, ENDINGS, measureState, PLAN_ENDINGS, type PlanSizes } from './state-size.js'
 
 /** Limits of the stored text of one event; see PROTOCOL.md section 7. */
 const MAX_EVENT_BYTES = 64 * 1024
@@ -78,12 +78,6 @@ const SUMMARY_INTERVAL_MS = 3_600_000
 
 /** No log has this head, so an append succeeds only when all of its events are known, and never adds any. */
 export const KNOWN_ONLY: AppendOptions = { expected_seq: Number.MAX_SAFE_INTEGER }
-
-/** Sizes of a plan, in bytes. */
-export interface PlanSizes {
-	readonly state_bytes: number
-	readonly plan_bytes: number
-}
 
 /** Decides the next events of a plan from its state; `fold` is null for a plan without a log. */
 export type Decide = (fold: PlanFold | null) => readonly Draft[]

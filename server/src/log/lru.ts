@@ -1,16 +1,16 @@
 /** A map that evicts the least recently used entries beyond its capacity. */
 export class LruMap<Value> {
 	readonly #entries = new Map<string, { readonly value: Value; readonly weight: number }>()
-	readonly #capacity: number
+	readonly #capacity: () => number
 	readonly #weigh: (value: Value) => number
 	#weight = 0
 
 	/**
-	 * @param capacity - limit on the total weight
+	 * @param capacity - returns the limit on the total weight
 	 * @param weigh - computes the weight of a value, which must not change while it is kept
 	 * @defaultValue every value weighs 1
 	 */
-	constructor(capacity: number, weigh: (value: Value) => number = () => 1) {
+	constructor(capacity: () => number, weigh: (value: Value) => number = () => 1) {
 		this.#capacity = capacity
 		this.#weigh = weigh
 	}
@@ -37,7 +37,7 @@ export class LruMap<Value> {
 		this.#entries.set(key, { value, weight })
 		this.#weight += weight
 		for (const oldest of this.#entries.keys()) {
-			if (this.#weight <= this.#capacity) return
+			if (this.#weight <= this.#capacity()) return
 			this.delete(oldest)
 		}
 	}

@@ -2,6 +2,7 @@ import { mkdir, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { PlanstreamError } from '@planstream/shared'
 import { Health } from '../ops/health.js'
+import { Limits } from '../ops/limits.js'
 import { MemoryLog } from './memory.js'
 import { SqliteLog } from './sqlite/client.js'
 import { reportDropped, TailLog } from './tail.js'
@@ -13,10 +14,12 @@ export type LogLocation = { readonly kind: 'memory' } | { readonly kind: 'sqlite
  * Opens the logs. A missing directory is created, readable by this user only.
  *
  * @param health - receives the health of the store
+ * @param limits - bounds the memory of the tail. @defaultValue the documented limits
  * @throws `storage_unavailable` when another process has the directory open or it cannot be used
  */
-export async function openLog(location: LogLocation, health = new Health()): Promise<TailLog> {
-	if (location.kind === 'memory') return new TailLog(new MemoryLog(), { health })
+export async function openLog(location: LogLocation, health = new Health(), limits = new Limits()): Promise<TailLog> {
+	const options = { health, limits: () => limits.server }
+	if (location.kind === 'memory') return new TailLog(new MemoryLog(), options)
 	const { directory } = location
 	try {
 		await makeDirectory(path.resolve(directory))
@@ -25,7 +28,7 @@ export async function openLog(location: LogLocation, health = new Health()): Pro
 		const message = `The data directory ${directory} cannot be created (${reason}). Create it, or set PLANSTREAM_DATA to another directory.`
 		throw new PlanstreamError('storage_unavailable', message, { directory }, { cause: error })
 	}
-	const log = new TailLog(await SqliteLog.open(directory), { health })
+	const log = new TailLog(await SqliteLog.open(directory), options)
 	reportDropped(health, log.dropped)
 	return log
 }

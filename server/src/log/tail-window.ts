@@ -1,15 +1,17 @@
-import { EMPTY_FINGERPRINT, type FullCursor, isFullCursor, type Position } from '@planstream/shared'
+import { EMPTY_FINGERPRINT, type FullCursor, isFullCursor, type PlanSummary, type Position } from '@planstream/shared'
 import type { Appended, Head, Page, StoredEvent } from './event-log.js'
 
 /** Limits on the window of one plan. */
 export interface WindowLimits {
 	readonly planEvents: number
-	/** Characters of event text. */
-	readonly planCharacters: number
+	/** Bytes of events. */
+	readonly planBytes: number
 }
 
-/** Characters counted for a window besides its events: head, summary and the objects that hold them. */
-const WINDOW_COST = 1024
+/** Bytes of a window besides its events and the texts of its summary. */
+const WINDOW_BYTES = 1024
+/** Bytes of an event besides its text: its cursor and the objects that hold both. */
+const EVENT_BYTES = 256
 
 /**
  * The cached part of one plan: its head and the newest events up to it, without a gap.
@@ -27,7 +29,8 @@ export class TailWindow {
 	#events: StoredEvent[] = []
 	/** The fingerprint before the oldest event held; null when it is not known. */
 	#before: string | null = null
-	#characters = 0
+	#bytes = 0
+	#summaryBytes = 0
 
 	constructor(limits: WindowLimits) {
 		this.#limits = limits
@@ -45,9 +48,9 @@ export class TailWindow {
 		return this.#events.length
 	}
 
-	/** Size of the window, in characters. */
-	get cost(): number {
-		return WINDOW_COST + this.#characters
+	/** Bytes of the window. */
+	get bytes(): number {
+		return WINDOW_BYTES + this.#summaryBytes + this.#bytes
 	}
 
 	/** Returns the page after a position, or null when only the store can answer: for older events and for every reset. */
@@ -74,9 +77,9 @@ export class TailWindow {
 		} else if (this.#head.epoch !== head.epoch || first.seq > this.#head.head_seq + 1) {
 			this.forget()
 		} else if (first.seq === this.#head.head_seq + 1) {
-			this.#head = head
+			this.#setHead(head)
 			for (const event of events) this.#events.push(event)
-			this.#characters += countCharacters(events)
+			this.#bytes += measureEvents(events)
 			this.#shrink(head)
 		}
 	}
@@ -92,7 +95,7 @@ export class TailWindow {
 		if (older.length === 0 || this.#events.length >= this.#limits.planEvents) return
 		this.#before = from_cursor.fingerprint
 		this.#events = [...older, ...this.#events]
-		this.#characters += countCharacters(older)
+		this.#bytes += measureEvents(older)
 		this.#shrink(this.#head)
 	}
 
@@ -100,44 +103,50 @@ export class TailWindow {
 	empty(): void {
 		this.#events = []
 		this.#before = this.#head?.fingerprint ?? null
-		this.#characters = 0
+		this.#bytes = 0
 	}
 
 	/** Drops everything after a change that the window cannot follow. */
 	forget(): void {
 		this.#version += 1
-		this.#head = null
+		this.#setHead(null)
 		this.empty()
 	}
 
 	#adopt(head: Head, events: readonly StoredEvent[], before: string | null): void {
-		this.#head = head
+		this.#setHead(head)
 		this.#events = [...events]
 		this.#before = before
-		this.#characters = countCharacters(events)
+		this.#bytes = measureEvents(events)
 		this.#shrink(head)
 	}
 
 	/** Drops trimmed events and, beyond the limits, the oldest eighth at once, so that most appends drop none. */
 	#shrink(head: Head): void {
-		const { planEvents, planCharacters } = this.#limits
+		const { planEvents, planBytes } = this.#limits
 		const size = this.#events.length
 		const trimmed = head.oldest_seq - this.#firstSeq(head)
-		const full = size > planEvents || this.#characters > planCharacters
+		const full = size > planEvents || this.#bytes > planBytes
 		if (trimmed <= 0 && !full) return
 		const room = full ? 7 / 8 : 1
 		let dropped = 0
-		let characters = this.#characters
+		let bytes = this.#bytes
 		// The newest event stays if it fits on its own.
-		const isOver = (left: number): boolean => left > planEvents * room || characters > planCharacters * (left === 1 ? 1 : room)
+		const isOver = (left: number): boolean => left > planEvents * room || bytes > planBytes * (left === 1 ? 1 : room)
 		while (dropped < size && (dropped < trimmed || isOver(size - dropped))) {
-			characters -= this.#events[dropped]?.text.length ?? 0
+			const event = this.#events[dropped]
+			if (event !== undefined) bytes -= measureEvent(event)
 			dropped += 1
 		}
 		const last = this.#events[dropped - 1]
 		if (last) this.#before = getFingerprint(last)
 		this.#events.splice(0, dropped)
-		this.#characters = characters
+		this.#bytes = bytes
+	}
+
+	#setHead(head: Head | null): void {
+		if (head?.summary !== this.#head?.summary) this.#summaryBytes = measureSummary(head?.summary ?? null)
+		this.#head = head
 	}
 
 	#firstSeq(head: Head): number {
@@ -158,6 +167,16 @@ function getFingerprint({ cursor }: StoredEvent): string {
 	return cursor.slice(-16)
 }
 
-function countCharacters(events: readonly StoredEvent[]): number {
-	return events.reduce((sum, { text }) => sum + text.length, 0)
+function measureEvents(events: readonly StoredEvent[]): number {
+	return events.reduce((sum, event) => sum + measureEvent(event), 0)
+}
+
+function measureEvent({ text }: StoredEvent): number {
+	return EVENT_BYTES + Buffer.byteLength(text)
+}
+
+function measureSummary(summary: PlanSummary | null): number {
+	if (summary === null) return 0
+	const labels = Object.entries(summary.labels).flat()
+	return [summary.query, ...labels].reduce((sum, text) => sum + Buffer.byteLength(text), 0)
 }

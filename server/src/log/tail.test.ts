@@ -3,7 +3,7 @@ import { formatCursor, type Position, parsePosition } from '@planstream/shared'
 import fc from 'fast-check'
 import { describe, expect, it, vi } from 'vitest'
 import { PLAN, record, records, summary } from '#test/support/plans/log-records.js'
-import type { LogStore, PlanKey } from './event-log.js'
+import { type LogStore, PAGE_BYTES, type PlanKey } from './event-log.js'
 import { MemoryLog } from './memory.js'
 import { TailLog, type TailOptions, Watchers } from './tail.js'
 
@@ -27,14 +27,14 @@ describe('TailLog', () => {
 	})
 
 	it('keeps the newest events of a plan within both limits, and the cursor before them', async () => {
-		const { log, read } = openTail({ planEvents: 16, planCharacters: 2000 })
+		const { log, read } = openTail({ planEvents: 16, planBytes: 8000 })
 		const { events } = await log.append(PLAN, records('a', 100))
 		expect(log.metrics.events).toBeLessThanOrEqual(16)
 		const first = 100 - log.metrics.events
 		const page = await log.read(PLAN, parsePosition(events[first - 1]?.cursor ?? '') ?? 'start', 100)
 		expect(page.events).toEqual(events.slice(first))
 		expect(read).not.toHaveBeenCalled()
-		await log.append(PLAN, [record('big', { content: 'x'.repeat(1700) })])
+		await log.append(PLAN, [record('big', { content: 'x'.repeat(7000) })])
 		expect(log.metrics.events).toBe(1)
 		expect((await log.read(PLAN, { seq: first }, 100)).events).toHaveLength(101 - first)
 		expect(read).toHaveBeenCalledTimes(1)
@@ -53,13 +53,47 @@ describe('TailLog', () => {
 		expect(read).toHaveBeenCalledTimes(2)
 	})
 
+	it('reads a page once for all who ask for it, until the plan changes', async () => {
+		const { store, log, read } = openTail({ planEvents: 0 })
+		await store.append(PLAN, records('a', 10))
+		const pages = await Promise.all(Array.from({ length: 50 }, () => log.read(PLAN, 'start', 5)))
+		expect(read).toHaveBeenCalledTimes(1)
+		expect(new Set(pages).size).toBe(1)
+		const before = log.read(PLAN, { seq: 8 }, 5)
+		await log.append(PLAN, [record('b')])
+		const after = log.read(PLAN, { seq: 8 }, 5)
+		expect((await after).events).toHaveLength(3)
+		await before
+		expect(log.metrics).toMatchObject({ events: 0 })
+	})
+
+	it('reads pages of at most the limit from the store at one time, for tenants by turns', async () => {
+		const { store, log, read } = openTail({ limits: () => ({ tail_bytes: 0, working_bytes: 2 * PAGE_BYTES }) })
+		const answers: (() => void)[] = []
+		const order: string[] = []
+		read.mockImplementation(async ({ tenant, plan_id }) => {
+			order.push(`${tenant} ${plan_id}`)
+			await new Promise<void>((resolve) => answers.push(resolve))
+			return MemoryLog.prototype.read.call(store, { tenant, plan_id }, 'start', 1)
+		})
+		const ask = (tenant: string, plan_id: string) => log.read({ tenant, plan_id }, 'start', 100)
+		const asked = [ask('a', '1'), ask('a', '2'), ask('a', '3'), ask('a', '4'), ask('b', '1')]
+		await expect.poll(() => order, { interval: 1 }).toEqual(['a 1', 'a 2'])
+		for (let answered = 0; answered < 5; answered++) {
+			await expect.poll(() => answers.length, { interval: 1 }).toBeGreaterThan(answered)
+			answers[answered]?.()
+		}
+		await Promise.all(asked)
+		expect(order).toEqual(['a 1', 'a 2', 'a 3', 'b 1', 'a 4'])
+	})
+
 	it('evicts the least recently used plans when the total is too large', async () => {
-		const { log, read } = openTail({ maxCharacters: 7500 })
+		const { log, read } = openTail({ limits: () => ({ tail_bytes: 18_000, working_bytes: 1 }) })
 		await log.append(PLAN, records('a', 20))
 		await log.append(OTHER, [record('a')])
 		await log.read(PLAN, 'start', 1)
 		await log.append({ ...PLAN, plan_id: 'plan-3' }, records('c', 22))
-		expect(log.metrics.characters).toBeLessThanOrEqual(7500)
+		expect(log.metrics.bytes).toBeLessThanOrEqual(18_000)
 		await log.read(PLAN, 'start', 1)
 		expect(read).not.toHaveBeenCalled()
 		await log.read(OTHER, 'start', 1)
@@ -76,7 +110,7 @@ describe('TailLog', () => {
 			await log.append(plan, [record('b')])
 			await log.remove(plan)
 		}
-		expect(log.metrics).toEqual({ plans: 0, events: 0, characters: 0, watchers: 0 })
+		expect(log.metrics).toEqual({ plans: 0, events: 0, bytes: 0, watchers: 0 })
 	})
 
 	it('assumes no history before an append to a log it has not read', async () => {
@@ -197,14 +231,17 @@ const step = fc.oneof(
 
 describe('TailLog over a slow store', () => {
 	it('gives every reader an unbroken history up to the head of the store in any interleaving', async () => {
-		const limits = fc.record({ planEvents: fc.constantFrom(0, 2, 5, 1024), maxCharacters: fc.constantFrom(0, 1500, 3000, 1e6) })
+		const limits = fc.record({ planEvents: fc.constantFrom(0, 2, 5, 1024), tail_bytes: fc.constantFrom(0, 2000, 5000, 1e6) })
 		const property = fc.asyncProperty(
 			fc.scheduler(),
 			fc.array(step, { minLength: 1, maxLength: 14 }),
 			limits,
-			async (scheduler, steps, options) => {
+			async (scheduler, steps, { planEvents, tail_bytes }) => {
 				const store = new MemoryLog()
-				const log = new TailLog(scheduledStore(store, scheduler), options)
+				const log = new TailLog(scheduledStore(store, scheduler), {
+					planEvents,
+					limits: () => ({ tail_bytes, working_bytes: 1 }),
+				})
 				const truth = new Map<string, string>()
 				const readers = (['start', { seq: 2 }] as const).map((after) => follow(log, truth, after))
 				const calls = steps.map((one, index) => run(log, truth, one, index))

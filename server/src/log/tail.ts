@@ -1,5 +1,7 @@
 import { DEFAULT_TENANT, type PlanSummary, PlanstreamError, type Position, SYSTEM_PLAN_ID } from '@planstream/shared'
+import { FairBudget } from '../ops/fair-budget.js'
 import { Health } from '../ops/health.js'
+import { Limits, type ServerLimits } from '../ops/limits.js'
 import type { Replacement } from './append.js'
 import {
 	type Appended,
@@ -11,6 +13,7 @@ import {
 	type LogRecord,
 	type LogStore,
 	type Origin,
+	PAGE_BYTES,
 	type Page,
 	type PlanKey,
 	type PlanPage,
@@ -103,10 +106,19 @@ export function describeDropped({ frames, commits }: Dropped): string {
 	)
 }
 
+/** Bytes that one event may have, which a read of few events is sure not to exceed. */
+const MAX_EVENT_BYTES = 1_048_576
+
+/** A window that stays while a call to the store is under way. */
+type Held = Disposable & { readonly window: TailWindow }
+
 /** Limits of the tail; see the defaults in {@link TailLog}. */
 export interface TailOptions extends Partial<WindowLimits> {
-	/** Limit on all windows, in characters; beyond it the least recently used plans are evicted. */
-	readonly maxCharacters?: number
+	/**
+	 * Bytes of all windows, beyond which the least recently used plans are evicted, and of the pages that are read from the store at
+	 * one time. @defaultValue the documented limits
+	 */
+	readonly limits?: () => Pick<ServerLimits, 'tail_bytes' | 'working_bytes'>
 	/** Receives the health of the store. */
 	readonly health?: Health
 }
@@ -114,7 +126,7 @@ export interface TailOptions extends Partial<WindowLimits> {
 export interface TailMetrics {
 	readonly plans: number
 	readonly events: number
-	readonly characters: number
+	readonly bytes: number
 	readonly watchers: number
 }
 
@@ -129,31 +141,36 @@ export class TailLog implements EventLog {
 	readonly dropped: Dropped | null
 	readonly #store: LogStore
 	readonly #system = new MemoryLog()
-	readonly #limits: WindowLimits
-	readonly #maxCharacters: number
+	readonly #windowLimits: WindowLimits
+	readonly #limits: () => Pick<ServerLimits, 'tail_bytes'>
+	readonly #reading: FairBudget
+	/** Reads of the store under way, so that readers at the same position share a page. */
+	readonly #pages = new Map<string, Promise<Page>>()
 	readonly #watchers = new Watchers()
 	/** In order of use, the least recently used first. */
 	readonly #windows = new Map<string, TailWindow>()
-	#characters = 0
+	#bytes = 0
 	readonly #health: Health
 	/** Whether the store failed the last append that reached it. */
 	#fails = false
 
-	/** @param options - defaults: 1,024 events or 1 MiB per plan, 256 MiB in total */
+	/** @param options - defaults: 1,024 events or 1 MiB per plan */
 	constructor(store: LogStore, options: TailOptions = {}) {
-		const { planEvents = 1024, planCharacters = 1_048_576, maxCharacters = 268_435_456, health = new Health() } = options
+		const documented = new Limits()
+		const { planEvents = 1024, planBytes = 1_048_576, limits = () => documented.server, health = new Health() } = options
 		this.#health = health
 		reportStore(health, null)
 		this.#store = store
 		this.dropped = store.dropped
-		this.#limits = { planEvents, planCharacters }
-		this.#maxCharacters = maxCharacters
+		this.#windowLimits = { planEvents, planBytes }
+		this.#limits = limits
+		this.#reading = new FairBudget(() => limits().working_bytes)
 	}
 
 	get metrics(): TailMetrics {
 		let events = 0
 		for (const window of this.#windows.values()) events += window.size
-		return { plans: this.#windows.size, events, characters: this.#characters, watchers: this.#watchers.size }
+		return { plans: this.#windows.size, events, bytes: this.#bytes, watchers: this.#watchers.size }
 	}
 
 	/** Not async, so that no stack frame is kept until the append is durable. */
@@ -188,8 +205,28 @@ export class TailLog implements EventLog {
 		if (isSystemPlan(plan)) return this.#system.read(SYSTEM_PLAN, after, limit)
 		const page = this.#use(plan)?.readPage(after, limit)
 		if (page) return page
-		using held = this.#hold(plan)
+		return this.#readShared(plan, after, limit)
+	}
+
+	/** Shares a read of the store with the callers who have asked for the same page since the last change of the plan. */
+	#readShared(plan: PlanKey, after: Position, limit: number): Promise<Page> {
+		const held = this.#hold(plan)
+		const { version, head } = held.window
+		const key = JSON.stringify([planKey(plan), version, head?.head_seq, after, limit])
+		const known = this.#pages.get(key)
+		if (known !== undefined) {
+			held[Symbol.dispose]()
+			return known
+		}
+		const reading = this.#readStore(plan, after, limit, held).finally(() => this.#pages.delete(key))
+		this.#pages.set(key, reading)
+		return reading
+	}
+
+	async #readStore(plan: PlanKey, after: Position, limit: number, held: Held): Promise<Page> {
+		using _held = held
 		const { window } = held
+		using _turn = await this.#reading.take(plan.tenant, Math.min(limit * MAX_EVENT_BYTES, PAGE_BYTES))
 		const { version } = window
 		const found = await this.#store.read(plan, after, limit)
 		this.#change(window, () => window.fill(found, version))
@@ -294,7 +331,7 @@ export class TailLog implements EventLog {
 		return window
 	}
 
-	#hold(plan: PlanKey): Disposable & { readonly window: TailWindow } {
+	#hold(plan: PlanKey): Held {
 		const window = this.#pin(plan)
 		return { window, [Symbol.dispose]: () => this.#unpin(plan, window) }
 	}
@@ -312,34 +349,34 @@ export class TailLog implements EventLog {
 	}
 
 	#add(plan: PlanKey): TailWindow {
-		const window = new TailWindow(this.#limits)
+		const window = new TailWindow(this.#windowLimits)
 		this.#windows.set(planKey(plan), window)
-		this.#characters += window.cost
+		this.#bytes += window.bytes
 		return window
 	}
 
 	#drop(key: string, window: TailWindow): void {
 		this.#windows.delete(key)
-		this.#characters -= window.cost
+		this.#bytes -= window.bytes
 	}
 
 	#change(window: TailWindow, change: () => void): void {
-		this.#characters -= window.cost
+		this.#bytes -= window.bytes
 		change()
-		this.#characters += window.cost
+		this.#bytes += window.bytes
 		this.#evict()
 	}
 
 	#evict(): void {
-		if (this.#characters <= this.#maxCharacters) return
+		if (this.#bytes <= this.#limits().tail_bytes) return
 		for (const [key, window] of this.#windows) {
 			if (window.pins === 0) this.#drop(key, window)
 			else {
-				this.#characters -= window.cost
+				this.#bytes -= window.bytes
 				window.empty()
-				this.#characters += window.cost
+				this.#bytes += window.bytes
 			}
-			if (this.#characters <= this.#maxCharacters) return
+			if (this.#bytes <= this.#limits().tail_bytes) return
 		}
 	}
 }

@@ -17,14 +17,29 @@ const tenantDefaults = {
 	import_bytes: 1024 * 1024 * 1024,
 }
 
-/** Limits on the memory and time that connections take. */
+/** Limits on the memory of the process, and on the time of requests. */
 const serverDefaults = {
 	/** Bytes of answers waiting on one connection. */
 	connection_bytes: 8 * 1024 * 1024,
 	/** Bytes of answers waiting on all connections. */
 	answers_bytes: 256 * 1024 * 1024,
+	/** Bytes of large answers that are made at one time, and of pages that are read, and of states that are loaded. */
+	working_bytes: 16 * 1024 * 1024,
+	/** Bytes of states in memory. */
+	states_bytes: 64 * 1024 * 1024,
+	/** Bytes of the newest events of all plans in memory. */
+	tail_bytes: 32 * 1024 * 1024,
 	/** Milliseconds for the body of a request. An archive may take longer, at 1 KiB a second. */
 	body_timeout_ms: 30_000,
+}
+
+/** The part of the heap that each budget may have at most, as a divisor, so that together they cannot fill a small one. */
+const HEAP_SHARES: Readonly<Partial<Record<keyof typeof serverDefaults, number>>> = {
+	connection_bytes: 64,
+	answers_bytes: 8,
+	working_bytes: 64,
+	states_bytes: 24,
+	tail_bytes: 48,
 }
 
 /** Limits on clients without a valid key, on a server with keys. */
@@ -109,16 +124,16 @@ export class Limits {
 		this.#tenants.clear()
 	}
 
-	/** Scales the budgets with the heap, so that answers alone cannot fill a small one. */
+	/** Scales the defaults with the heap. */
 	#readServer(): ServerLimits {
 		const { heap_size_limit } = getHeapStatistics()
-		const { connection_bytes, answers_bytes } = serverDefaults
-		const scaled = {
-			...serverDefaults,
-			connection_bytes: Math.min(connection_bytes, Math.max(MIB, Math.floor(heap_size_limit / 64))),
-			answers_bytes: Math.min(answers_bytes, Math.max(4 * MIB, Math.floor(heap_size_limit / 8))),
-		}
-		return override(scaled, this.#document.server)
+		const names = Object.keys(serverDefaults) as (keyof ServerLimits)[]
+		const scaled = names.map((name) => {
+			const divisor = HEAP_SHARES[name]
+			const share = divisor === undefined ? Number.POSITIVE_INFINITY : Math.max(MIB, Math.floor(heap_size_limit / divisor))
+			return [name, Math.min(serverDefaults[name], share)]
+		})
+		return override(Object.fromEntries(scaled) as Record<keyof ServerLimits, number>, this.#document.server)
 	}
 }
 

@@ -7,6 +7,7 @@ import { toTrpcBatchProblemResponse, toTrpcError, toTrpcProblemResponse, unknown
 import { type AnswerTurns, assertAllowed, type Context } from '../api/procedure.js'
 import type { RequestBody } from '../api/request-body.js'
 import type { GetBody } from '../api/rest.js'
+import type { AnswerBudget } from '../connections/answer-budget.js'
 import type { Principal } from '../hub/principal.js'
 import { readSubscriptionCall, type TrpcHttpOptions, TrpcSse } from './sse/trpc.js'
 import { MAX_BATCH_CALLS, reportAdapterFailures } from './trpc-errors.js'
@@ -23,7 +24,7 @@ export function trpcRoutes(options: TrpcHttpOptions & { readonly getBody: GetBod
 		const refused = context.req.method === 'POST' ? refuseCalls(context.req.raw, getContext(context).principal) : null
 		if (refused !== null) return refused
 		const req = await readCalls(context.req.raw, getBody(context))
-		const turns = isBatch(req) ? new BatchAnswers(answers.connectionBytes) : undefined
+		using turns = isBatch(req) ? new BatchAnswers(answers) : undefined
 		const createContext = ({ info: { type, isBatchCall } }: FetchCreateContextFnOptions): Context => {
 			if (type === 'subscription' && !isBatchCall) throw unreadableSubscription()
 			return { ...getContext(context), turns }
@@ -105,15 +106,18 @@ function isBatch({ url }: Request): boolean {
 }
 
 /** Makes the large answers of a batch one after another, and limits the bytes of all its answers. */
-class BatchAnswers implements AnswerTurns {
+class BatchAnswers implements AnswerTurns, Disposable {
+	readonly #answers: AnswerBudget
+	/** Bytes of all answers together. */
 	readonly #limit: number
+	readonly #held: Disposable[] = []
 	#left: number
 	#last: Promise<void> = Promise.resolve()
 
-	/** @param limit - bytes of all answers together */
-	constructor(limit: number) {
-		this.#limit = limit
-		this.#left = limit
+	constructor(answers: AnswerBudget) {
+		this.#answers = answers
+		this.#limit = answers.connectionBytes
+		this.#left = this.#limit
 	}
 
 	async take(): Promise<Disposable> {
@@ -129,8 +133,14 @@ class BatchAnswers implements AnswerTurns {
 	}
 
 	count(answer: unknown): void {
-		this.#left -= Buffer.byteLength(JSON.stringify(answer) ?? '')
+		const bytes = Buffer.byteLength(JSON.stringify(answer) ?? '')
+		this.#left -= bytes
 		if (this.#left < 0) throw this.#tooLarge()
+		this.#held.push(this.#answers.hold(bytes))
+	}
+
+	[Symbol.dispose](): void {
+		for (const held of this.#held) held[Symbol.dispose]()
 	}
 
 	#tooLarge(): PlanstreamError {

@@ -16,6 +16,7 @@ export const WHOLE: ReadOptions = { after: 'start', snapshot: false, follow: 'un
 
 interface Got {
 	readonly frame?: string
+	readonly state?: { readonly seq: number } | null
 	readonly seq?: number
 	readonly cursor: string
 	readonly from_seq?: number
@@ -28,8 +29,11 @@ export class TestSendBuffer {
 	hasRoom = true
 	#waiting: (() => void)[] = []
 
-	async turn(): Promise<Disposable> {
-		while (!this.hasRoom) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+	async turn(signal?: AbortSignal): Promise<Disposable | null> {
+		while (!this.hasRoom) {
+			if (signal?.aborted === true) return null
+			await new Promise<void>((resolve) => this.#waiting.push(resolve))
+		}
 		return { [Symbol.dispose]: () => undefined }
 	}
 

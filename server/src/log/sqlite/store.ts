@@ -108,8 +108,10 @@ export class DirtyRows {
 	}
 }
 
-/** Limit on cached rows of `logs`, about 1 KiB each. */
-const CACHED_LOGS = 4096
+/** Limit on cached rows of `logs`, in bytes. */
+const MAX_ROWS_BYTES = 8_388_608
+/** Bytes of a row besides its summary and labels. */
+const ROW_BYTES = 1024
 /** Greater than any sequence number. */
 const EVERY_SEQ = Number.MAX_SAFE_INTEGER
 
@@ -120,7 +122,10 @@ const EVERY_SEQ = Number.MAX_SAFE_INTEGER
 export class SqliteStore {
 	readonly #db: SqlDatabase
 	readonly #sql: Statements
-	readonly #cache = new LruMap<LogRow>(CACHED_LOGS)
+	readonly #cache = new LruMap<LogRow>(
+		() => MAX_ROWS_BYTES,
+		({ summary, labels }) => ROW_BYTES + (summary?.length ?? 0) + (labels?.length ?? 0),
+	)
 	readonly #changed: DirtyRows
 	#hasDeleted: boolean
 

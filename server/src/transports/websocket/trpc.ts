@@ -66,6 +66,7 @@ function createItemEncoding({ id, jsonrpc }: RequestHead, framing: Framing): Enc
 /** Services shared by all sockets. */
 interface TrpcService {
 	readonly router: AppRouter
+	readonly answers: AnswerBudget
 	readonly fanout: Fanout
 	readonly failures: TrpcFailures
 }
@@ -215,6 +216,7 @@ class TrpcSocket {
 		return calls.run(async () => {
 			using turn = new LargeAnswer(large, signal)
 			const text = await this.#encodeAnswer(call, signal, turn)
+			using _held = this.service.answers.hold(text.length)
 			using _turn = await this.accepted.turns.take(signal)
 			this.accepted.send(text)
 		})
@@ -452,11 +454,11 @@ export interface TrpcWebSocketOptions {
 
 /** Serves tRPC over WebSocket. */
 export function trpcWebSocket(options: TrpcWebSocketOptions): Upgrade {
-	const { router, fanout, limits, authority, anonymous, schedule, onProblem } = options
+	const { router, answers, fanout, limits, authority, anonymous, schedule, onProblem } = options
 	const shared = { ...options, transport: 'trpc-websocket' } as const
 	const acceptKnown = acceptWebSockets({ ...shared, maxFrameBytes: MAX_FRAME_BYTES })
 	const acceptStranger = acceptWebSockets({ ...shared, maxFrameBytes: MAX_FIRST_BYTES, maxFragments: MAX_FIRST_FRAGMENTS })
-	const service = { router, fanout, failures: new TrpcFailures(router, onProblem) }
+	const service = { router, answers, fanout, failures: new TrpcFailures(router, onProblem) }
 	return (request, _socket, head) => {
 		const named = readUrlClientId(request.url)
 		const expectsParams = announcesCredentials(request)
