@@ -38,7 +38,7 @@ export const text = z.string().max(65_536)
 export const agentName = z.string().max(128)
 export const dependencies = z.array(stepId).max(MAX_STEPS)
 const labels = z
-	.record(z.string().min(1).max(63), z.string().max(255))
+	.record(z.string().regex(/^[^=]{1,63}$/, 'must be 1 to 63 characters other than "="'), z.string().max(255))
 	.refine((map) => Object.keys(map).length <= 32, 'must be at most 32 labels')
 
 export const failure = z

@@ -53,7 +53,7 @@ function describeRule(issue: Issue): string {
 		case 'not_multiple_of':
 			return `must be a multiple of ${issue.divisor}`
 		case 'invalid_key':
-			return 'has a name that is not allowed here. Shorten or rename it'
+			return `has a name that ${issue.issues.find(({ message }) => /^(must|is) /.test(message))?.message ?? 'is not allowed here'}`
 		case 'invalid_format':
 		case 'invalid_element':
 		case 'custom':

@@ -36,6 +36,18 @@ describe.each(['memory', 'sqlite'] as const)('plans over REST, kept in %s', (sto
 		expect((await sendRequest(server, '/api/v1/plans?label=team=b')).body).toEqual({ plans: [], next_page: null })
 	})
 
+	it('refuses a label that no filter could find, at creation and in events', async () => {
+		await using server = await startTestServer({ store })
+		const refused = { code: 'bad_request', path: 'labels.a=b', detail: expect.stringContaining('other than "="') }
+		expect((await post(server, '/api/v1/plans', { ...PLAN, labels: { 'a=b': 'c' } })).body).toMatchObject(refused)
+		const spec = { ...PLAN, labels: { 'a=b': 'c' } }
+		const events = [{ event_id: 'e', event_type: 'plan_created', data: { spec } }]
+		expect((await post(server, '/api/v1/streaming/plans/p/events', { events })).body).toMatchObject({ code: 'invalid_event' })
+		await post(server, '/api/v1/plans', { ...PLAN, labels: { 'a b/c': 'd=e' } })
+		const list = await sendRequest(server, `/api/v1/plans?label=${encodeURIComponent('a b/c=d=e')}`)
+		expect(list.body).toMatchObject({ plans: [{ labels: { 'a b/c': 'd=e' } }] })
+	})
+
 	it('creates a plan without starting it, and returns it when it is created again', async () => {
 		await using server = await startTestServer({ store })
 		const plan = { ...PLAN, start: false }
