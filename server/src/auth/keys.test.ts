@@ -74,6 +74,16 @@ describe('the key file', () => {
 		})
 	})
 
+	it('may begin with a byte order mark and end its lines as Windows does', async () => {
+		using directory = createTemporaryDirectory()
+		const file = path.join(directory.path, 'keys.json')
+		await createKey(file, grant('ci'))
+		writeFileSync(file, `\ufeff${readFileSync(file, 'utf8').replaceAll('\n', '\r\n')}`)
+		expect(await readKeys(file)).toMatchObject([{ id: 'ci' }])
+		await createKey(file, grant('more'))
+		expect(await readKeys(file)).toMatchObject([{ id: 'ci' }, { id: 'more' }])
+	})
+
 	it('is rejected with the command that creates it when it is missing', async () => {
 		await expect(readKeys('/nowhere/keys.json')).rejects.toThrow(/ENOENT.*planstream keys create --file \/nowhere\/keys\.json/)
 		await expect(createKey('/nowhere/keys.json', grant('a'))).rejects.toThrow(/cannot be written \(ENOENT\)/)

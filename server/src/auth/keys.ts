@@ -5,6 +5,7 @@ import { PlanstreamError } from '@planstream/shared'
 import { SCOPES } from '@planstream/shared/schemas'
 import * as z from 'zod'
 import { describeIssue, findFirstIssue, showPath } from '../ops/issues.js'
+import { removeByteOrderMark } from '../ops/json.js'
 
 const KEY_BYTES = 32
 /** Lets people and secret scanners recognise a leaked key. */
@@ -177,7 +178,7 @@ function parseKeys(file: string, text: string): ApiKey[] {
 
 function parseJson(file: string, text: string): unknown {
 	try {
-		return JSON.parse(text)
+		return JSON.parse(removeByteOrderMark(text))
 	} catch (cause) {
 		throw makeFileError(file, 'is not JSON. Expected an array of keys', cause)
 	}

@@ -3,6 +3,11 @@ import { showPath } from './issues.js'
 /** Maximum nesting of a value from outside. */
 export const MAX_JSON_DEPTH = 32
 
+/** Removes the mark that some editors put at the beginning of a file; JSON does not allow it. */
+export function removeByteOrderMark(text: string): string {
+	return text.replace(/^\ufeff/, '')
+}
+
 /** The first place where a value is not JSON as this server keeps it. */
 export interface JsonFault {
 	readonly path: string

@@ -41,7 +41,7 @@ describe('limits', () => {
 		open.reload()
 		expect(problems).toHaveLength(1)
 		expect(open.limits.forTenant('acme').plan_bytes).toBe(5)
-		writeFileSync(file, '{"default":{"plan_bytes":6}}')
+		writeFileSync(file, '\ufeff{"default":{"plan_bytes":6}}')
 		open.reload()
 		expect(open.limits.forTenant('acme').plan_bytes).toBe(6)
 		rmSync(folder, { recursive: true })

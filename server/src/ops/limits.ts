@@ -3,6 +3,7 @@ import { getHeapStatistics } from 'node:v8'
 import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
 import * as z from 'zod'
 import { describeIssue, findFirstIssue } from './issues.js'
+import { removeByteOrderMark } from './json.js'
 
 const MIB = 1024 * 1024
 const WATCH_INTERVAL_MS = 500
@@ -171,7 +172,7 @@ export function openLimits(
 
 function readDocument(file: string): unknown {
 	try {
-		return JSON.parse(readFileSync(file, 'utf8'))
+		return JSON.parse(removeByteOrderMark(readFileSync(file, 'utf8')))
 	} catch (cause) {
 		const message = `The limits file ${file} cannot be read as JSON (${cause instanceof Error ? cause.message : String(cause)}). Correct it.`
 		throw new PlanstreamError('bad_request', message, { file }, { cause })
