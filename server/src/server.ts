@@ -1,9 +1,10 @@
 import type { Server } from 'node:http'
 import { asPlanstreamError } from '@planstream/shared'
+import * as z from 'zod'
 import { assertHost } from './embed/access.js'
 import { ServerFile } from './embed/data-directory.js'
 import { createHttpServer, formatUrl, listen } from './embed/http.js'
-import type { PlanstreamOptions, ServerReport } from './embed/options.js'
+import { assertOptions, type PlanstreamOptions, type ServerReport } from './embed/options.js'
 import { type OpenPlanstream, openPlanstream } from './embed/planstream.js'
 import { assertFixedNode } from './embed/runtime.js'
 import type { Hub } from './hub/hub.js'
@@ -17,6 +18,12 @@ export interface ServerOptions extends PlanstreamOptions {
 	/** Whether to listen beyond this machine on a version of Node that lacks security fixes. @defaultValue false */
 	readonly allowOldNode?: boolean
 }
+
+const ownOptions = {
+	host: z.string().min(1).optional(),
+	port: z.int().min(0).max(65_535).optional(),
+	allowOldNode: z.boolean().optional(),
+} satisfies Record<Exclude<keyof ServerOptions, keyof PlanstreamOptions>, z.ZodType>
 
 /** A listening server. Disposing it shuts it down gracefully. */
 export interface RunningServer extends AsyncDisposable {
@@ -52,6 +59,7 @@ export interface RunningServer extends AsyncDisposable {
  * ```
  */
 export async function startServer(options: ServerOptions, nodeVersion: string = process.versions.node): Promise<RunningServer> {
+	assertOptions(options, ownOptions)
 	const { host = '127.0.0.1', port = 3000, allowOldNode = false } = options
 	assertHost(host, options)
 	assertFixedNode(host, nodeVersion, allowOldNode)

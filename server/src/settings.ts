@@ -6,6 +6,7 @@ import { DOCS_ACCESS } from './api/descriptions.js'
 import { isArchiveKey } from './auth/archive-keys.js'
 import { isLoopback, LOOPBACK_HOSTS } from './auth/authenticator.js'
 import { isNetwork } from './connections/anonymous.js'
+import { isOrigin } from './embed/options.js'
 import { LOG_LEVELS } from './ops/logger.js'
 
 /** Parses digits as a number within bounds; the message names the bounds. */
@@ -18,8 +19,6 @@ function wholeNumber(minimum: number, maximum: number, what: string) {
 		.refine((value) => value >= minimum && value <= maximum, message)
 }
 
-const ORIGIN = /^https?:\/\/[^/?#@\s]+$/
-
 const variables = z.object({
 	HOST: z.string().default('127.0.0.1'),
 	PORT: wholeNumber(0, 65_535, 'the port to listen on (0 picks a free one)').default(3000),
@@ -27,10 +26,7 @@ const variables = z.object({
 	PLANSTREAM_ORIGINS: z
 		.string()
 		.transform((text) => text.split(',').map((origin) => origin.trim()))
-		.refine(
-			(origins) => origins.every((origin) => ORIGIN.test(origin)),
-			'must be comma-separated origins such as https://app.example.com',
-		)
+		.refine((origins) => origins.every(isOrigin), 'must be comma-separated origins such as https://app.example.com')
 		.optional(),
 	PLANSTREAM_LIMITS: z.string().optional(),
 	PLANSTREAM_DOCS: z.enum(DOCS_ACCESS, { error: `must be one of ${DOCS_ACCESS.join(', ')}` }).default('public'),

@@ -1,13 +1,16 @@
 import type { EventEmitter } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { HttpBindings } from '@hono/node-server'
-import type { EventType } from '@planstream/shared'
+import { AGENT_TYPE_PATTERN, EVENT_TYPES, type EventType, PlanstreamError } from '@planstream/shared'
 import type { Hono } from 'hono'
-import type { DocsAccess } from '../api/descriptions.js'
+import * as z from 'zod'
+import { DOCS_ACCESS, type DocsAccess } from '../api/descriptions.js'
 import type { AppRouter } from '../api/router.js'
+import { isNetwork } from '../connections/anonymous.js'
 import type { EventHandler } from '../hub/handlers.js'
 import type { Hub } from '../hub/hub.js'
 import type { LogLocation } from '../log/open.js'
+import { describeIssue, findFirstIssue, showPath } from '../ops/issues.js'
 import type { LimitsDocument } from '../ops/limits.js'
 import type { Logger } from '../ops/logger.js'
 import type { Agent } from '../plans/agent.js'
@@ -76,6 +79,76 @@ export interface PlanstreamOptions extends AccessOptions {
 	readonly retention?: RetentionLimits
 	/** @defaultValue warnings and errors, on standard error */
 	readonly logger?: Logger
+}
+
+const callable = z.custom((value) => typeof value === 'function', 'must be a function')
+const zodType = z.custom(isZodType, 'must be a zod schema')
+const text = z.string().min(1)
+
+function isZodType(value: unknown): boolean {
+	return typeof value === 'object' && value !== null && 'safeParse' in value && typeof value.safeParse === 'function'
+}
+
+const ORIGIN = /^https?:\/\/[^/?#@\s]+$/
+
+/** Tells whether a text is the origin of web pages. */
+export function isOrigin(text: string): boolean {
+	return ORIGIN.test(text)
+}
+
+const agent = z.object({
+	type: z.string().regex(AGENT_TYPE_PATTERN, 'must be 1 to 128 letters, digits, ".", "_" or "-"'),
+	execute: callable,
+	input: zodType.optional(),
+	result: zodType.optional(),
+})
+
+const handlers = z.strictObject(Object.fromEntries(EVENT_TYPES.map((type) => [type, callable.optional()])))
+
+const logger = z.custom(
+	(value) => typeof value === 'object' && value !== null && ['error', 'warn', 'info'].every((level) => level in value),
+	'must be a logger such as that of pino',
+)
+
+const age = z.number().min(0).nullable().optional()
+
+const planstreamOptions = {
+	store: z.discriminatedUnion('kind', [
+		z.strictObject({ kind: z.literal('memory') }),
+		z.strictObject({ kind: z.literal('sqlite'), directory: text }),
+	]),
+	apiKeys: text.optional(),
+	authorize: callable.optional(),
+	origins: z.array(z.string().refine(isOrigin, 'must be an origin such as https://app.example.com')).optional(),
+	agents: z.array(agent).optional(),
+	handlers: handlers.optional(),
+	scripted: z.boolean().optional(),
+	corpus: text.optional(),
+	corpusRoots: z.array(text).optional(),
+	pingIntervalMs: z.number().min(1).optional(),
+	compression: z.boolean().optional(),
+	maxConnections: z.int().min(1).optional(),
+	limits: z.union([text, z.looseObject({})]).optional(),
+	docs: z.enum(DOCS_ACCESS).optional(),
+	trustedProxies: z.array(z.string().refine(isNetwork, 'must be an address, or a network such as 10.0.0.0/8')).optional(),
+	archiveTrust: z.array(text).optional(),
+	anyDataMode: z.boolean().optional(),
+	retention: z.strictObject({ finishedMs: age, finishedEvents: z.int().min(1).nullable().optional(), silentMs: age }).optional(),
+	logger: logger.optional(),
+} satisfies Record<keyof PlanstreamOptions, z.ZodType>
+
+/**
+ * Checks options by name, because not every caller is written in TypeScript.
+ *
+ * @param more - schemas of options besides those of every Planstream
+ * @throws PlanstreamError `bad_request` with the `path` of the first fault
+ */
+export function assertOptions(options: unknown, more: Readonly<Record<string, z.ZodType>> = {}): void {
+	const given = { options }
+	const parsed = z.object({ options: z.strictObject({ ...planstreamOptions, ...more }) }).safeParse(given)
+	if (parsed.success) return
+	const issue = findFirstIssue(parsed.error)
+	throw new PlanstreamError('bad_request', describeIssue(issue, given), { path: showPath(issue.path.slice(1)) })
 }
 
 /** Counts of open resources; all zero when no client is connected and no plan runs. */

@@ -7,7 +7,7 @@ import { authenticateHostCalls, type OnProblem } from '../api/procedure.js'
 import { type AppRouter, createRouter, type Services } from '../api/router.js'
 import { type App, type AppBindings, createApp } from '../app.js'
 import { ArchiveKeys, assertArchiveTrust } from '../auth/archive-keys.js'
-import { AnonymousClients, ClientAddresses, isNetwork } from '../connections/anonymous.js'
+import { AnonymousClients, ClientAddresses } from '../connections/anonymous.js'
 import { AnswerBudget } from '../connections/answer-budget.js'
 import { CONNECTION_LIMITS, Connections } from '../connections/connections.js'
 import type { EventHandler } from '../hub/handlers.js'
@@ -29,7 +29,7 @@ import { assertAgents, listAgents } from './agents.js'
 import { type DataDirectory, openDataDirectory } from './data-directory.js'
 import { HealthEvents, StoreWatch } from './health.js'
 import { createMountableApp, createRequestListener, OpenRequests, stripBasePath } from './http.js'
-import type { Planstream, PlanstreamOptions, ServerReport, UpgradeSource } from './options.js'
+import { assertOptions, type Planstream, type PlanstreamOptions, type ServerReport, type UpgradeSource } from './options.js'
 import { Retention } from './retention.js'
 import { reportNode } from './runtime.js'
 import { attachUpgrades } from './upgrades.js'
@@ -51,6 +51,7 @@ const STOP_MS = 10_000
  * ```
  */
 export async function createPlanstream(options: PlanstreamOptions): Promise<Planstream> {
+	assertOptions(options)
 	const planstream = await openPlanstream(options)
 	try {
 		await planstream.start()
@@ -111,22 +112,21 @@ interface Opened {
 	readonly onProblem: OnProblem
 }
 
-/** @throws PlanstreamError `bad_request` for a trusted proxy that is not a network */
+/** @throws PlanstreamError `bad_request` for trusted proxies without keys, where nobody is counted by address */
 function openAnonymous(
 	{ apiKeys, trustedProxies = [] }: PlanstreamOptions,
 	{ limits }: OpenLimits,
 	inform: (message: string) => void,
 ): AnonymousClients | null {
-	if (apiKeys === undefined) return null
+	if (apiKeys === undefined) {
+		if (trustedProxies.length === 0) return null
+		const message = `trustedProxies is [${trustedProxies.join(', ')}], but it limits clients without one of the apiKeys only. Remove it, or set apiKeys.`
+		throw new PlanstreamError('bad_request', message, { path: 'trustedProxies' })
+	}
 	if (trustedProxies.length === 0) {
 		inform(
 			'No proxy is trusted: clients without a key that come from a private address have only the limits of all together. Set PLANSTREAM_TRUSTED_PROXIES behind a proxy.',
 		)
-	}
-	const wrong = trustedProxies.find((network) => !isNetwork(network))
-	if (wrong !== undefined) {
-		const message = `The trusted proxy ${wrong} is not a network. Write an address, or a network such as 10.0.0.0/8.`
-		throw new PlanstreamError('bad_request', message, { path: 'trustedProxies' })
 	}
 	const clock = (): number => performance.now()
 	return new AnonymousClients({ limits: () => limits.anonymous, addresses: new ClientAddresses(trustedProxies), clock })

@@ -19,4 +19,10 @@ describe('Handlers', () => {
 		expect(handlers.any).toBe(true)
 		expect(handlers.report()).toEqual({ registered: 1, overflowed: 0 })
 	})
+
+	it('takes no handler for a type that no event has', () => {
+		const handlers = new Handlers(() => undefined, new Health())
+		expect(() => handlers.on('plan_complete' as never, () => undefined)).toThrow(/No event has the type "plan_complete"/)
+		expect(handlers.any).toBe(false)
+	})
 })

@@ -1,5 +1,5 @@
 import { AsyncResource } from 'node:async_hooks'
-import { asPlanstreamError, type EventOf, type EventType, type PlanEvent } from '@planstream/shared'
+import { asPlanstreamError, EVENT_TYPES, type EventOf, type EventType, type PlanEvent, PlanstreamError } from '@planstream/shared'
 import type { Health } from '../ops/health.js'
 
 const QUEUE_LIMIT = 10_000
@@ -39,7 +39,12 @@ export class Handlers {
 		health.report(COMPONENT, 'ok')
 	}
 
+	/** @throws PlanstreamError `bad_request` for a type that no event has */
 	on<Type extends EventType>(event_type: Type, handler: EventHandler<Type>): Disposable {
+		if (!EVENT_TYPES.includes(event_type)) {
+			const message = `No event has the type "${String(event_type)}", so its handler would never be called. Use one of EVENT_TYPES.`
+			throw new PlanstreamError('bad_request', message, { event_type, allowed: EVENT_TYPES })
+		}
 		const registration: Registration = {
 			queue: [],
 			// In the context of its registration: an event is appended in that of any request.
