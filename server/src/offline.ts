@@ -22,7 +22,9 @@ import { LOCAL_PRINCIPAL } from './hub/principal.js'
 import { verifyPlan } from './hub/verify.js'
 import { openLog } from './log/open.js'
 import { DATABASE_FILE } from './log/sqlite/schema.js'
+import { processSchedule } from './ops/clock.js'
 import { isAlive } from './ops/processes.js'
+import { ArtifactSweeper } from './plans/artifact-sweeper.js'
 import { Artifacts } from './plans/artifacts.js'
 import { clearPlan, deletePlan } from './plans/remove.js'
 import { StagedFiles, sweepStagedFiles } from './plans/staged-files.js'
@@ -103,7 +105,16 @@ export async function openKeptPlans(directory: string, { make, tenant, anyMode }
 	const principal = { ...LOCAL_PRINCIPAL, tenant: assertTenant(tenant) }
 	if (!make && !existsSync(path.join(directory, DATABASE_FILE))) return null
 	const log = await openLog({ kind: 'sqlite', directory })
-	const artifacts = new Artifacts(directory).of(principal.tenant)
+	const store = new Artifacts(directory)
+	const artifacts = store.of(principal.tenant)
+	const sweeper = new ArtifactSweeper({
+		log,
+		artifacts: store,
+		schedule: processSchedule,
+		clock: Date.now,
+		onProblem: () => undefined,
+	})
+	await sweeper.adopt()
 	const hub = new Hub({ log, clock: Date.now, onProblem: () => undefined })
 	await sweepStagedFiles(directory)
 	const keys = new ArchiveKeys({ directory, anyMode })
@@ -126,7 +137,11 @@ export async function openKeptPlans(directory: string, { make, tenant, anyMode }
 		},
 		clear: (plan_id) => clearPlan(hub, principal, plan_id),
 		delete: (plan_id) => deletePlan(hub, principal, plan_id),
-		[Symbol.asyncDispose]: () => log.close(),
+		[Symbol.asyncDispose]: async () => {
+			await sweeper.sweep()
+			await sweeper.stop()
+			await log.close()
+		},
 	}
 }
 

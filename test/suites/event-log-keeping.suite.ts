@@ -9,6 +9,7 @@ type Open = () => Promise<OpenedLog>
 /** Checks retention, export and import. */
 export function keepingSuite(open: Open): void {
 	retiring(open)
+	naming(open)
 	copying(open)
 	restoring(open)
 }
@@ -50,6 +51,65 @@ function retiring(open: Open): void {
 		expect(await names(opened, large)).toEqual(['default/plan-1'])
 		await opened.log.trim(PLAN, 3, { base: '{}', reason: 'trimmed' })
 		expect(await names(opened, large)).toEqual([])
+	})
+}
+
+function naming(open: Open): void {
+	const names = (id: string, ...artifacts: string[]) => ({ ...record(id), artifacts })
+	const owners = async ({ log }: OpenedLog, ...ids: string[]) =>
+		(await log.artifactOwners(ids)).map(({ tenant, artifact_id }) => `${tenant}/${artifact_id}`).sort()
+
+	it('lists the tenants whose plans name an artifact', async () => {
+		await using opened = await open()
+		await opened.log.append(PLAN, [names('a', 'x', 'y'), names('b', 'x')])
+		await opened.log.append({ ...PLAN, plan_id: 'second' }, [names('a', 'x')])
+		await opened.log.append({ ...PLAN, tenant: 'other' }, [names('a', 'x')])
+		expect(await owners(opened, 'x', 'y', 'z')).toEqual(['default/x', 'default/y', 'other/x'])
+	})
+
+	const released = async ({ log }: OpenedLog, limit = 9) =>
+		(await log.releasedArtifacts(limit)).map(({ tenant, artifact_id }) => `${tenant}/${artifact_id}`).sort()
+
+	it('releases the artifacts that a trimmed or removed log no longer names, until they are forgotten', async () => {
+		await using opened = await open()
+		const { log } = opened
+		const onRemove = vi.fn()
+		using _watch = log.watchRemovals(onRemove)
+		await log.append(PLAN, [names('a', 'gone', 'kept', 'again'), names('b', 'again'), record('c')])
+		await log.trim(PLAN, 2, { base: '{}', reason: 'cleared', artifacts: ['kept'] })
+		expect(await released(opened)).toEqual(['default/gone'])
+		expect(await owners(opened, 'gone', 'kept', 'again')).toEqual(['default/again', 'default/kept'])
+		await log.trim(PLAN, 4, { base: '{}', reason: 'cleared', artifacts: ['again'] })
+		await log.append({ ...PLAN, tenant: 'other' }, [names('a', 'gone')])
+		await log.remove({ ...PLAN, tenant: 'other' })
+		await log.append({ ...PLAN, plan_id: 'second' }, [names('a', 'again', 'gone')])
+		await log.remove(PLAN)
+		await log.remove(PLAN)
+		expect(onRemove).toHaveBeenCalledTimes(5)
+		expect(await released(opened)).toEqual(['default/again', 'default/gone', 'default/kept', 'other/gone'])
+		expect(await released(opened, 3)).toHaveLength(3)
+		expect(await owners(opened, 'gone', 'kept', 'again')).toEqual(['default/again', 'default/gone'])
+		await log.forgetReleased([
+			{ tenant: 'default', artifact_id: 'gone' },
+			{ tenant: 'default', artifact_id: 'again' },
+		])
+		expect(await released(opened)).toEqual(['default/kept', 'other/gone'])
+		expect(await owners(opened, 'gone', 'again')).toEqual(['default/again', 'default/gone'])
+	})
+
+	it('counts what an unfinished import names for its tenant, and releases it when the import is refused', async () => {
+		await using opened = await open()
+		const { log } = opened
+		const staged = toStagedKey(PLAN)
+		await log.begin(staged, ORIGIN, 5, ['in-base'])
+		await log.append(staged, [names('a', 'in-event')])
+		expect(await owners(opened, 'in-base', 'in-event')).toEqual(['default/in-base', 'default/in-event'])
+		await log.rename(staged, PLAN, DONE)
+		expect(await owners(opened, 'in-base', 'in-event')).toEqual(['default/in-base', 'default/in-event'])
+		await log.begin(staged, null, 0)
+		await log.append(staged, [names('a', 'refused')])
+		await log.remove(staged)
+		expect(await released(opened)).toEqual(['default/refused'])
 	})
 }
 

@@ -20,6 +20,7 @@ import { formatMetrics, Health } from '../ops/health.js'
 import { type OpenLimits, openLimits } from '../ops/limits.js'
 import { createLogger } from '../ops/logger.js'
 import type { Agent } from '../plans/agent.js'
+import { ArtifactSweeper } from '../plans/artifact-sweeper.js'
 import { Artifacts } from '../plans/artifacts.js'
 import { Executor } from '../plans/executor.js'
 import { sweepStagedFiles } from '../plans/staged-files.js'
@@ -148,6 +149,7 @@ export class OpenPlanstream implements Planstream {
 	readonly #inner: App
 	readonly #requests = new OpenRequests()
 	readonly #retention: Retention
+	readonly #sweeper: ArtifactSweeper
 	readonly #store: StoreWatch
 	readonly #healthEvents: HealthEvents
 	readonly #draining = new AbortController()
@@ -190,6 +192,7 @@ export class OpenPlanstream implements Planstream {
 			...opened,
 			clock,
 		})
+		this.#sweeper = new ArtifactSweeper({ log, artifacts, schedule: processSchedule, clock: Date.now, onProblem })
 		this.#healthEvents = new HealthEvents({ hub: this.hub, log, health, onProblem })
 		this.#retention = new Retention({
 			...retention,
@@ -248,8 +251,9 @@ export class OpenPlanstream implements Planstream {
 
 	/** Resumes unfinished plans. Requests that arrive earlier wait for it. */
 	async start(): Promise<void> {
-		this.#recovered = this.executor.recover()
+		this.#recovered = this.#sweeper.adopt().then(() => this.executor.recover())
 		await this.#recovered
+		this.#sweeper.start()
 		this.#retention.start()
 		this.#store.start()
 	}
@@ -343,6 +347,7 @@ export class OpenPlanstream implements Planstream {
 			this.#connections.waitUntilEmpty(),
 			this.executor.stop(),
 			this.#retention.stop(),
+			this.#sweeper.stop(),
 			this.#requests.waitUntilAnswered(),
 		]
 		await waitAtMost(STOP_MS, Promise.all(ended))

@@ -17,6 +17,7 @@ import { refuseOversized } from './fold-cache.js'
 import { foldEvent, initialFold, type PlanFold, summarise, unknownPlan } from './plan-fold.js'
 import { decodeForeignSnapshot } from './snapshot-schema.js'
 import { carryStateSize } from './state-size.js'
+import { nameArtifacts } from './writer.js'
 
 const PAGE = 256
 
@@ -147,10 +148,10 @@ export async function restorePlan(log: EventLog, archive: Archive, { tenant, act
 	const staged = toStagedKey(plan)
 	// Fails early; `rename` checks again.
 	if ((await log.head(plan)) !== null) throw createTakenError(plan)
-	await log.begin(staged, head.origin, Math.min(head.state_seq, head.origin?.seq ?? 0))
+	const staging = new Import(log, staged, head)
+	await staging.begin()
 	let signed: boolean
 	try {
-		const staging = new Import(log, staged, head)
 		for await (const record of records) await staging.add(record)
 		const fold = await staging.finish()
 		signed = await archive.admit(fold)
@@ -191,6 +192,11 @@ class Import {
 		this.#fold = head.origin === null ? initialFold(head.plan_id, head.owner) : decodeOrigin(head, head.origin)
 	}
 
+	async begin(): Promise<void> {
+		const { origin, state_seq } = this.#head
+		await this.#log.begin(this.#staged, origin, Math.min(state_seq, origin?.seq ?? 0), Object.keys(this.#fold.artifacts))
+	}
+
 	async add({ line, seq, fingerprint, sent_digest, text, event }: ArchivedRecord): Promise<void> {
 		const { plan_id } = this.#head
 		if (seq !== this.#last.seq + 1) throw archiveError(`event ${this.#last.seq + 1} of plan ${plan_id} is missing`, line)
@@ -205,7 +211,8 @@ class Import {
 		this.#fold = foldForeign(this.#fold, { ...event, seq, cursor: '' } as PlanEvent, line)
 		this.#assertSize(line)
 		if (!TRANSIENT_EVENT_TYPES.has(event.event_type)) this.#stateSeq = seq
-		this.#batch.push({ event_id: event.event_id, text, sent_digest, transient: TRANSIENT_EVENT_TYPES.has(event.event_type) })
+		const record = { event_id: event.event_id, text, sent_digest, transient: TRANSIENT_EVENT_TYPES.has(event.event_type) }
+		this.#batch.push(this.#head.owner === 'managed' ? nameArtifacts({ record, event }) : record)
 		this.#characters += text.length
 		if (this.#batch.length >= BATCH || this.#characters >= BATCH_CHARACTERS) await this.#append(line)
 	}

@@ -10,12 +10,12 @@ import {
 	type Position,
 	parsePosition,
 } from '@planstream/shared'
-import { type EventLog, type Head, type Page, type PlanKey, planKey } from '../log/event-log.js'
+import { type EventLog, type Head, type Page, type PlanKey, planKey, type Replacement } from '../log/event-log.js'
 import { LruMap } from '../log/lru.js'
 import { FairBudget } from '../ops/fair-budget.js'
 import { getOwn } from '../ops/json.js'
 import { Limits, type ServerLimits } from '../ops/limits.js'
-import { foldEvent, initialFold, type PlanFold } from './plan-fold.js'
+import { foldEvent, forgetUnnamed, initialFold, type PlanFold } from './plan-fold.js'
 import { measureState, measureSteps, type PlanSizes } from './state-size.js'
 import { parseEvent } from './stream.js'
 
@@ -241,12 +241,18 @@ function foldPage(fold: PlanFold, page: Page, until = Number.POSITIVE_INFINITY):
 }
 
 /** Makes the snapshot that replaces the first `seq` events of a plan; null when they were trimmed already. */
-export async function makeSnapshot(log: EventLog, states: FoldCache, plan: PlanKey, seq: number): Promise<string | null> {
-	const fold = await states.foldAt(plan, seq)
-	if (fold === null) return null
+export async function makeSnapshot(
+	log: EventLog,
+	states: FoldCache,
+	plan: PlanKey,
+	seq: number,
+): Promise<Pick<Replacement, 'base' | 'artifacts'> | null> {
+	const whole = await states.foldAt(plan, seq)
+	if (whole === null) return null
+	const fold = forgetUnnamed(whole)
 	const results: Record<string, Json> = {}
 	for (const result_seq of listReferencedResults(fold)) results[result_seq] = await resultAt(log, plan, result_seq)
-	return encodeSnapshot({ fold, results })
+	return { base: encodeSnapshot({ fold, results }), artifacts: Object.keys(fold.artifacts) }
 }
 
 /** Lists the events whose results the state refers to and the fold does not hold. */

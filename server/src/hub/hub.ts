@@ -271,9 +271,11 @@ export class Hub {
 	async trim(plan: PlanKey, before_seq: number, reason: TrimReason = 'trimmed'): Promise<number> {
 		const head = await this.#log.head(plan)
 		if (head === null || before_seq <= head.oldest_seq) return 0
-		const base = await makeSnapshot(this.#log, this.#states, plan, before_seq - 1)
-		if (base === null) return 0
-		await this.#log.trim(plan, before_seq, { base, reason })
+		const snapshot = await makeSnapshot(this.#log, this.#states, plan, before_seq - 1)
+		if (snapshot === null) return 0
+		await this.#log.trim(plan, before_seq, { ...snapshot, reason })
+		// The snapshot names fewer artifacts than the cached fold.
+		this.#states.forget(plan)
 		return before_seq - head.oldest_seq
 	}
 

@@ -149,14 +149,14 @@ function foldStepEvent(fold: PlanFold, event: PlanEvent, step_id: string): PlanF
 		case 'step_completed': {
 			const ended = lease === undefined ? fold : { ...fold, leases: omit(fold.leases, step_id) }
 			if (fold.state.owner === 'external') return ended
-			const kept = addArtifacts(ended, event.data.artifacts)
+			const kept = addArtifacts(ended, listNamed(event))
 			if (findStep(fold.state, step_id)?.result_seq === undefined) return kept
 			return { ...kept, large_results: { ...fold.large_results, [step_id]: event.data.data } }
 		}
 		case 'review_required': {
 			if (fold.state.owner === 'external') return fold
 			const { payload } = event.data
-			return { ...addArtifacts(fold, listArtifacts(payload)), held: { ...fold.held, [step_id]: payload } }
+			return { ...addArtifacts(fold, listNamed(event)), held: { ...fold.held, [step_id]: payload } }
 		}
 		case 'review_resolved':
 			return { ...fold, held: omit(fold.held, step_id), resolved: [...fold.resolved, event.data.review_id] }
@@ -195,6 +195,24 @@ function keepNewest(commands: PlanFold['commands']): PlanFold['commands'] {
 	const entries = Object.entries(commands)
 	if (entries.length <= MAX_COMMANDS * 1.1) return commands
 	return Object.fromEntries(entries.sort(([, a], [, b]) => b.seq - a.seq).slice(0, MAX_COMMANDS))
+}
+
+/** Lists the artifacts that an event of a managed plan names. */
+export function listNamed(event: Pick<PlanEvent, 'event_type' | 'data'>): readonly Artifact[] {
+	const { event_type, data } = event as PlanEvent
+	if (event_type === 'step_completed') return data.artifacts
+	return event_type === 'review_required' ? listArtifacts(data.payload) : []
+}
+
+/** Lists the artifacts that a state names: those of its steps, and of results that wait for their review. */
+function listStateArtifacts({ state, held }: PlanFold): readonly Artifact[] {
+	return [...state.steps.flatMap(({ artifacts }) => artifacts), ...Object.values(held).flatMap(listArtifacts)]
+}
+
+/** Drops the artifacts of a fold that its state does not name: with the events that did, they are gone. */
+export function forgetUnnamed(fold: PlanFold): PlanFold {
+	const named = listStateArtifacts(fold).filter(({ artifact_id }) => Object.hasOwn(fold.artifacts, artifact_id))
+	return { ...fold, artifacts: Object.fromEntries(named.map((artifact) => [artifact.artifact_id, artifact])) }
 }
 
 function addArtifacts(fold: PlanFold, artifacts: readonly Artifact[]): PlanFold {

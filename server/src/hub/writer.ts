@@ -13,7 +13,7 @@ import {
 import { v7 as uuidv7 } from 'uuid'
 import type { Appended, AppendOptions, EventLog, LogRecord, PlanKey } from '../log/event-log.js'
 import type { FoldCache, FoldedHead } from './fold-cache.js'
-import { foldEvent, initialFold, type PlanFold, summarise } from './plan-fold.js'
+import { foldEvent, initialFold, listNamed, type PlanFold, summarise } from './plan-fold.js'
 import { carryStateSize, ENDINGS, measureState, PLAN_ENDINGS, type PlanSizes } from './state-size.js'
 
 /** Limits of the stored text of one event; see PROTOCOL.md section 7. */
@@ -60,6 +60,12 @@ export function encode(draft: Draft, plan_id: string, now: string): Encoded {
 	const sent_digest = hash('sha1', JSON.stringify(draft.sent), 'hex')
 	const transient = TRANSIENT_EVENT_TYPES.has(event_type)
 	return { record: { event_id: event.event_id, text, sent_digest, transient }, event }
+}
+
+/** Adds the artifacts that an event of a managed plan names. Those that an external event names are kept elsewhere. */
+export function nameArtifacts({ record, event }: Encoded): LogRecord {
+	const named = listNamed(event)
+	return named.length === 0 ? record : { ...record, artifacts: named.map(({ artifact_id }) => artifact_id) }
 }
 
 function assertSize(text: string, event: { readonly event_id: string; readonly event_type: ParsedEvent['event_type'] }): void {
@@ -174,7 +180,8 @@ export class PlanWriter {
 			})
 		}
 		if (encoded.length === 0) return this.#answer(tip, () => ({ appended: null, fold: tip.fold }))
-		const records = encoded.map(({ record }) => record)
+		const owner = tip.fold?.state.owner ?? options.owner
+		const records = owner === 'managed' ? encoded.map(nameArtifacts) : encoded.map(({ record }) => record)
 		if (records.some(({ event_id }) => this.#idsUnderWay.has(event_id))) return this.#repeat(tip, records)
 		const next = advance(tip, encoded, this.#plan.plan_id, options.owner)
 		const full = options.limits === undefined ? null : refuseOversize(this.#plan.plan_id, tip, next, encoded, options.limits)

@@ -1,6 +1,6 @@
 import { hash, randomBytes } from 'node:crypto'
 import { EMPTY_FINGERPRINT, PlanstreamError } from '@planstream/shared'
-import type { Appended, AppendOptions, EventLog, Head, LogRecord, PlanKey } from './event-log.js'
+import type { Appended, AppendOptions, Head, LogRecord, PlanKey } from './event-log.js'
 
 /** Bytes of randomness in an epoch: 12 characters of text. */
 const EPOCH_BYTES = 9
@@ -158,9 +158,6 @@ function pickSeqs({ head_seq, state_seq }: LogEnd): { head_seq: number; state_se
 	return { head_seq, state_seq }
 }
 
-/** The base that replaces the trimmed events, and the reason. */
-export type Replacement = Parameters<EventLog['trim']>[2]
-
 /**
  * Tells whether a trim has anything to do: a log that is already trimmed that far stays unchanged.
  *
@@ -186,6 +183,11 @@ export const STAGING_TENANT = '~staging'
 /** Returns the key under which the log of a plan is built until it is complete and can be renamed. */
 export function toStagedKey({ tenant, plan_id }: PlanKey): PlanKey {
 	return { tenant: STAGING_TENANT, plan_id: `${tenant}/${plan_id}` }
+}
+
+/** Returns the tenant of a plan, also while its log is being built. */
+export function getTenant({ tenant, plan_id }: PlanKey): string {
+	return tenant === STAGING_TENANT ? plan_id.slice(0, plan_id.indexOf('/')) : tenant
 }
 
 /** Reports that the key of a new log is already in use. */

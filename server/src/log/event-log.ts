@@ -27,6 +27,14 @@ export interface LogRecord {
 	readonly sent_digest: string
 	/** Transient records (progress, output, metrics) do not raise `state_seq`. */
 	readonly transient: boolean
+	/** Ids of the stored files that the event names. @defaultValue none */
+	readonly artifacts?: readonly string[] | undefined
+}
+
+/** A tenant with a plan that names an artifact. */
+export interface ArtifactOwner {
+	readonly artifact_id: string
+	readonly tenant: string
 }
 
 export interface Head {
@@ -95,6 +103,14 @@ export interface Origin {
 
 /** Bytes of event text after which a page ends, so that pages of large events stay small. */
 export const PAGE_BYTES = 4_194_304
+
+/** Replaces the events that a trim drops. */
+export interface Replacement {
+	readonly base: string
+	readonly reason: TrimReason
+	/** Ids of the artifacts that the base names. @defaultValue none */
+	readonly artifacts?: readonly string[]
+}
 
 /** A piece of a log as it is stored. */
 export interface RecordPage {
@@ -204,10 +220,22 @@ export interface EventLog {
 	 * Drops the events before `before_seq` and stores `base` in their place, in one transaction.
 	 * Sequence, epoch and fingerprints continue; a reader positioned before the trim gets `reason` as its verdict.
 	 */
-	trim(plan: PlanKey, before_seq: number, replacement: { readonly base: string; readonly reason: TrimReason }): Promise<void>
+	trim(plan: PlanKey, before_seq: number, replacement: Replacement): Promise<void>
 
 	/** Removes the plan. A later log with the same id has a new epoch. */
 	remove(plan: PlanKey): Promise<void>
+
+	/** Calls `onRemove` after each trim and each removal of a plan. */
+	watchRemovals(onRemove: () => void): Disposable
+
+	/** Lists the tenants whose plans name these artifacts; a plan that is being imported counts. */
+	artifactOwners(artifact_ids: readonly string[]): Promise<readonly ArtifactOwner[]>
+
+	/** Lists at most `limit` artifacts that a trim or a removal took the name from; a plan may name them again, or still. */
+	releasedArtifacts(limit: number): Promise<readonly ArtifactOwner[]>
+
+	/** Takes these out of {@link EventLog.releasedArtifacts}. */
+	forgetReleased(artifacts: readonly ArtifactOwner[]): Promise<void>
 
 	/** Lists plans by their stored summaries. */
 	list(query: ListQuery): Promise<PlanPage>
@@ -230,8 +258,9 @@ export interface EventLog {
 	 *
 	 * @param origin - replaces the events before the first one; null when there were none
 	 * @param state_seq - sequence number of the newest replaced event that is not transient
+	 * @param artifacts - ids of the artifacts that the base names. @defaultValue none
 	 */
-	begin(plan: PlanKey, origin: Origin | null, state_seq: number): Promise<void>
+	begin(plan: PlanKey, origin: Origin | null, state_seq: number, artifacts?: readonly string[]): Promise<void>
 
 	/** Changes the key of a log and sets its summary, in one transaction; `conflict` when that key is in use. */
 	rename(plan: PlanKey, to: PlanKey, summary: PlanSummary): Promise<void>
@@ -243,8 +272,8 @@ export interface EventLog {
 	close(): Promise<void>
 }
 
-/** The log behind the tail. It has no `watch`: the tail notifies the watchers once a read can see the change. */
-export type LogStore = Omit<EventLog, 'watch'>
+/** The log behind the tail. It has no watchers: the tail notifies them once a read can see the change. */
+export type LogStore = Omit<EventLog, 'watch' | 'watchRemovals'>
 
 /** The facts about a log that a verdict depends on. */
 export interface LogFacts {

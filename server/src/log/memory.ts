@@ -7,11 +7,12 @@ import {
 	createTakenError,
 	decideAppend,
 	encodeEvent,
-	type Replacement,
+	getTenant,
 } from './append.js'
 import {
 	type Appended,
 	type AppendOptions,
+	type ArtifactOwner,
 	type Head,
 	type ListQuery,
 	type LogRecord,
@@ -23,6 +24,7 @@ import {
 	type PlanPage,
 	planKey,
 	type RecordPage,
+	type Replacement,
 	type RetirableQuery,
 	resolvePosition,
 	type StoredEvent,
@@ -39,6 +41,8 @@ interface MemoryPlan {
 	readonly events: AddedEvent[]
 	/** The same events by id. */
 	readonly ids: Map<string, AddedEvent>
+	/** Artifacts that the log names, each with the newest event that does. */
+	readonly artifacts: Map<string, number>
 }
 
 /** Size of a large event, in characters; a probe needs room for it. */
@@ -48,6 +52,7 @@ const LARGE_EVENT = 65_536
 export class MemoryLog implements LogStore {
 	readonly dropped = null
 	readonly #plans = new Map<string, MemoryPlan>()
+	readonly #released = new Map<string, ArtifactOwner>()
 	readonly #maxCharacters: number
 	#characters = 0
 	#closed = false
@@ -68,11 +73,12 @@ export class MemoryLog implements LogStore {
 		this.#characters = this.#assertRoom(countCharacters(added))
 		const { oldest_seq, summary } = log?.head ?? { oldest_seq: 1, summary: null }
 		const head = { ...end, oldest_seq, summary: options.summary ?? summary }
-		const grown: MemoryPlan = log ?? { key: plan, head, origin: null, events: [], ids: new Map() }
+		const grown: MemoryPlan = log ?? { key: plan, head, origin: null, events: [], ids: new Map(), artifacts: new Map() }
 		grown.head = head
 		for (const event of added) {
 			grown.events.push(event)
 			grown.ids.set(event.record.event_id, event)
+			for (const artifact_id of event.record.artifacts ?? []) grown.artifacts.set(artifact_id, event.seq)
 		}
 		this.#plans.set(planKey(plan), grown)
 		return { head, results, events: added.map((event) => toStoredEvent(head.epoch, event)) }
@@ -107,7 +113,7 @@ export class MemoryLog implements LogStore {
 		return this.#plans.get(planKey(plan))?.head ?? null
 	}
 
-	async trim(plan: PlanKey, before_seq: number, { base, reason }: Replacement): Promise<void> {
+	async trim(plan: PlanKey, before_seq: number, { base, reason, artifacts = [] }: Replacement): Promise<void> {
 		this.#checkOpen()
 		const log = this.#plans.get(planKey(plan))
 		if (!log || !canTrim(plan, log.head, before_seq)) return
@@ -117,6 +123,10 @@ export class MemoryLog implements LogStore {
 		const fingerprint = dropped.at(-1)?.fingerprint ?? EMPTY_FINGERPRINT
 		log.head = { ...log.head, oldest_seq: before_seq }
 		log.origin = { seq: before_seq - 1, fingerprint, base, reason }
+		const kept = new Set(artifacts)
+		const unnamed = [...log.artifacts].flatMap(([id, seq]) => (seq < before_seq && !kept.has(id) ? [id] : []))
+		for (const artifact_id of unnamed) log.artifacts.delete(artifact_id)
+		this.#release(plan, unnamed)
 	}
 
 	async remove(plan: PlanKey): Promise<void> {
@@ -125,6 +135,29 @@ export class MemoryLog implements LogStore {
 		if (!log) return
 		this.#characters -= countCharacters(log.events)
 		this.#plans.delete(planKey(plan))
+		this.#release(plan, log.artifacts.keys())
+	}
+
+	async artifactOwners(artifact_ids: readonly string[]): Promise<readonly ArtifactOwner[]> {
+		this.#checkOpen()
+		const owners = new Map<string, ArtifactOwner>()
+		for (const { key, artifacts } of this.#plans.values()) {
+			for (const artifact_id of artifact_ids) {
+				const owner = { artifact_id, tenant: getTenant(key) }
+				if (artifacts.has(artifact_id)) owners.set(formatOwner(owner), owner)
+			}
+		}
+		return [...owners.values()]
+	}
+
+	async releasedArtifacts(limit: number): Promise<readonly ArtifactOwner[]> {
+		this.#checkOpen()
+		return [...this.#released.values()].slice(0, limit)
+	}
+
+	async forgetReleased(artifacts: readonly ArtifactOwner[]): Promise<void> {
+		this.#checkOpen()
+		for (const owner of artifacts) this.#released.delete(formatOwner(owner))
 	}
 
 	async list(query: ListQuery): Promise<PlanPage> {
@@ -170,12 +203,13 @@ export class MemoryLog implements LogStore {
 		return { head, origin: from_seq <= head.oldest_seq ? origin : null, records }
 	}
 
-	async begin(plan: PlanKey, origin: Origin | null, state_seq: number): Promise<void> {
+	async begin(plan: PlanKey, origin: Origin | null, state_seq: number, artifacts: readonly string[] = []): Promise<void> {
 		this.#checkOpen()
 		if (this.#plans.has(planKey(plan))) throw createTakenError(plan)
 		const { seq, fingerprint } = origin ?? { seq: 0, fingerprint: EMPTY_FINGERPRINT }
 		const head = { epoch: createEpoch(), head_seq: seq, state_seq, oldest_seq: seq + 1, fingerprint, summary: null }
-		this.#plans.set(planKey(plan), { key: plan, head, origin, events: [], ids: new Map() })
+		const named = new Map(artifacts.map((artifact_id) => [artifact_id, seq]))
+		this.#plans.set(planKey(plan), { key: plan, head, origin, events: [], ids: new Map(), artifacts: named })
 	}
 
 	async rename(plan: PlanKey, to: PlanKey, summary: PlanSummary): Promise<void> {
@@ -196,6 +230,13 @@ export class MemoryLog implements LogStore {
 
 	async close(): Promise<void> {
 		this.#closed = true
+	}
+
+	#release(plan: PlanKey, artifact_ids: Iterable<string>): void {
+		for (const artifact_id of artifact_ids) {
+			const owner = { artifact_id, tenant: getTenant(plan) }
+			this.#released.set(formatOwner(owner), owner)
+		}
 	}
 
 	#checkOpen(): void {
@@ -220,6 +261,10 @@ function isRetirable({ summary, head_seq, oldest_seq }: Head, query: RetirableQu
 	if (query.kind === 'large') return summary.finished && head_seq - oldest_seq >= query.more_events_than
 	const matches = query.kind === 'finished' ? summary.finished : summary.owner === 'external' && !summary.finished
 	return matches && summary.updated_at < query.updated_before
+}
+
+function formatOwner({ artifact_id, tenant }: ArtifactOwner): string {
+	return `${tenant}\n${artifact_id}`
 }
 
 function countCharacters(events: readonly AddedEvent[]): number {

@@ -2,10 +2,10 @@ import { DEFAULT_TENANT, type PlanSummary, PlanstreamError, type Position, SYSTE
 import { FairBudget } from '../ops/fair-budget.js'
 import { Health } from '../ops/health.js'
 import { Limits, type ServerLimits } from '../ops/limits.js'
-import type { Replacement } from './append.js'
 import {
 	type Appended,
 	type AppendOptions,
+	type ArtifactOwner,
 	type Dropped,
 	type EventLog,
 	type Head,
@@ -19,6 +19,7 @@ import {
 	type PlanPage,
 	planKey,
 	type RecordPage,
+	type Replacement,
 	type RetirableQuery,
 } from './event-log.js'
 import { MemoryLog } from './memory.js'
@@ -147,6 +148,7 @@ export class TailLog implements EventLog {
 	/** Reads of the store under way, so that readers at the same position share a page. */
 	readonly #pages = new Map<string, Promise<Page>>()
 	readonly #watchers = new Watchers()
+	readonly #removalWatchers = new Set<Watcher>()
 	/** In order of use, the least recently used first. */
 	readonly #windows = new Map<string, TailWindow>()
 	#bytes = 0
@@ -249,15 +251,35 @@ export class TailLog implements EventLog {
 		return this.#watchers.add('plan_id' in target && isSystemPlan(target) ? SYSTEM_PLAN : target, onGrow)
 	}
 
+	watchRemovals(onRemove: () => void): Disposable {
+		const watcher = { onChange: onRemove }
+		this.#removalWatchers.add(watcher)
+		return { [Symbol.dispose]: () => void this.#removalWatchers.delete(watcher) }
+	}
+
 	async trim(plan: PlanKey, before_seq: number, replacement: Replacement): Promise<void> {
 		if (isSystemPlan(plan)) await this.#system.trim(SYSTEM_PLAN, before_seq, replacement)
 		else await this.#rewrite(plan, () => this.#store.trim(plan, before_seq, replacement))
 		this.#watchers.notify(isSystemPlan(plan) ? SYSTEM_PLAN : plan, { summary: false })
+		if (!isSystemPlan(plan)) notifyAll(this.#removalWatchers)
 	}
 
 	async remove(plan: PlanKey): Promise<void> {
 		await this.#rewrite(plan, () => this.#store.remove(plan))
 		this.#watchers.notify(plan, { summary: true })
+		notifyAll(this.#removalWatchers)
+	}
+
+	artifactOwners(artifact_ids: readonly string[]): Promise<readonly ArtifactOwner[]> {
+		return this.#store.artifactOwners(artifact_ids)
+	}
+
+	releasedArtifacts(limit: number): Promise<readonly ArtifactOwner[]> {
+		return this.#store.releasedArtifacts(limit)
+	}
+
+	forgetReleased(artifacts: readonly ArtifactOwner[]): Promise<void> {
+		return this.#store.forgetReleased(artifacts)
 	}
 
 	list(query: ListQuery): Promise<PlanPage> {
@@ -276,8 +298,8 @@ export class TailLog implements EventLog {
 		return this.#store.records(plan, from_seq, limit)
 	}
 
-	async begin(plan: PlanKey, origin: Origin | null, state_seq: number): Promise<void> {
-		await this.#rewrite(plan, () => this.#store.begin(plan, origin, state_seq))
+	async begin(plan: PlanKey, origin: Origin | null, state_seq: number, artifacts: readonly string[] = []): Promise<void> {
+		await this.#rewrite(plan, () => this.#store.begin(plan, origin, state_seq, artifacts))
 		this.#watchers.notify(plan, { summary: false })
 	}
 

@@ -2,7 +2,7 @@ import { type Artifact, type Failure, type NormalisedStep, type ParsedEvent, Pla
 import { MAX_ARTIFACTS } from '@planstream/shared/schemas'
 import type { Schedule } from '../ops/clock.js'
 import { type Agent, callAgent, type StepContext, type StepInput, type StepResult } from './agent.js'
-import type { Artifacts } from './artifacts.js'
+import type { ArtifactHold } from './artifacts.js'
 import { parseArtifact, parseOutput, parseProgress, parseResult, parseUsage, toFailure } from './attempt-checks.js'
 import { Outbox, Output } from './reports.js'
 import type { AttemptResult } from './rules/input.js'
@@ -29,7 +29,8 @@ export interface AttemptOptions {
 	readonly given: Pick<StepContext, 'plan' | 'inputs' | 'step_key'>
 	/** Appends the attempt's reports; rejects when they come too late. */
 	readonly report: (events: readonly ParsedEvent[]) => Promise<void>
-	readonly artifacts: Artifacts
+	/** Stores files; disposed by its owner once the outcome is stored. */
+	readonly artifacts: Pick<ArtifactHold, 'put'>
 	readonly clock: () => number
 	readonly schedule: Schedule
 }
@@ -182,8 +183,7 @@ export class Attempt {
 		if (this.#artifacts.length + this.#storing.size >= MAX_ARTIFACTS) throw createArtifactsError()
 		this.#over.signal.throwIfAborted()
 		const bytes = typeof content === 'string' ? Buffer.from(content) : content
-		const { artifacts, given } = this.#options
-		const stored = await artifacts.of(given.plan.tenant).put(name, bytes, media_type)
+		const stored = await this.#options.artifacts.put(name, bytes, media_type)
 		this.#over.signal.throwIfAborted()
 		this.#artifacts.push(stored)
 		return stored

@@ -6,7 +6,7 @@ import { type PlanKey, planKey } from '../log/event-log.js'
 import type { Schedule } from '../ops/clock.js'
 import type { Health } from '../ops/health.js'
 import type { Agent } from './agent.js'
-import type { Artifacts } from './artifacts.js'
+import type { ArtifactHold, Artifacts } from './artifacts.js'
 import { Attempt, type AttemptOutcome } from './attempt.js'
 import { toFailure } from './attempt-checks.js'
 import { type Dispatcher, SYSTEM } from './dispatcher.js'
@@ -150,7 +150,8 @@ export class Runner {
 		const lease = { step_id, attempt, worker_id: this.workerId }
 		const fold = await this.#lease(plan, lease)
 		if (fold === null) return
-		const running = this.#createAttempt(plan, lease, fold)
+		using hold = this.#options.artifacts.hold(tenant)
+		const running = this.#createAttempt(plan, lease, fold, hold)
 		const attempts = this.#attempts.get(planKey(plan)) ?? new Set()
 		this.#attempts.set(planKey(plan), attempts.add(running))
 		try {
@@ -194,8 +195,8 @@ export class Runner {
 		})
 	}
 
-	#createAttempt(plan: PlanKey, lease: Lease, fold: PlanFold): Attempt {
-		const { agents, dispatcher, artifacts, clock, schedule } = this.#options
+	#createAttempt(plan: PlanKey, lease: Lease, fold: PlanFold, artifacts: ArtifactHold): Attempt {
+		const { agents, dispatcher, clock, schedule } = this.#options
 		const { spec } = getStep(fold, lease.step_id)
 		const agent = agents.get(spec.agent_type) ?? makeMissingAgent(spec.agent_type)
 		const { plan_id, query, research_type, labels } = fold.state

@@ -121,7 +121,9 @@ describe('the SQLite log', () => {
 		}
 		await before.close()
 		const db = openDatabase(join(directory, 'planstream.db'))
-		db.exec('DROP INDEX logs_at_rest; DROP INDEX logs_by_size; DROP INDEX logs_by_age; PRAGMA user_version = 1')
+		db.exec(
+			'DROP INDEX logs_at_rest; DROP INDEX logs_by_size; DROP INDEX logs_by_age; DROP TABLE artifacts; PRAGMA user_version = 1',
+		)
 		for (const column of ['at_rest', 'updated_at', 'status', 'labels', 'query_text'])
 			db.exec(`ALTER TABLE logs DROP COLUMN ${column}`)
 		db.exec('CREATE INDEX logs_by_age ON logs (tenant, created_at, plan_id)')
@@ -135,6 +137,40 @@ describe('the SQLite log', () => {
 		const listed = await after.list({ tenant: PLAN.tenant, limit: 9, ...wanted })
 		expect(listed.plans.map(({ plan_id }) => plan_id)).toEqual(['p2'])
 		expect((await after.append({ ...PLAN, plan_id: 'p2' }, [record('b')])).results[0]?.seq).toBe(2)
+		await after.close()
+	})
+
+	it('opens a file of the fourth format, and finds the artifacts that its events and snapshots name', async () => {
+		await using temporary = await temporaryDirectory()
+		const { directory } = temporary
+		const before = await openLog({ kind: 'sqlite', directory })
+		const list = (...ids: string[]) => ids.map((artifact_id) => ({ artifact_id, name: 'a', media_type: 'text/plain', bytes: 1 }))
+		const write = (plan_id: string, owner: 'managed' | 'external', ...data: object[]) => {
+			const events = data.map((each, index) => ({ ...record(`e${index}`), text: JSON.stringify({ data: each }) }))
+			return before.append({ ...PLAN, plan_id }, events, { summary: summary(plan_id, { owner }) })
+		}
+		await write('own', 'managed', { artifacts: list('completed') }, { payload: { artifacts: list('reviewed') } })
+		await write(
+			'text',
+			'managed',
+			{ artifacts: '"artifact_id":' },
+			{ payload: '"artifact_id":' },
+			{ artifacts: ['"artifact_id":'] },
+		)
+		await write('foreign', 'external', { artifacts: list('elsewhere') })
+		await write('trimmed', 'managed', { artifacts: list('dropped') }, { artifacts: [] })
+		const base = JSON.stringify({ fold: { artifacts: { kept: list('kept')[0] } }, results: {} })
+		await before.trim({ ...PLAN, plan_id: 'trimmed' }, 2, { base: `${'0'.repeat(40)} ${base}`, reason: 'trimmed' })
+		await before.close()
+		const db = openDatabase(join(directory, 'planstream.db'))
+		db.exec('DROP TABLE artifacts; PRAGMA user_version = 4')
+		db.close()
+
+		const after = await openLog({ kind: 'sqlite', directory })
+		const owners = await after.artifactOwners(['completed', 'reviewed', 'elsewhere', 'dropped', 'kept'])
+		expect(owners.map(({ artifact_id }) => artifact_id)).toEqual(['completed', 'reviewed', 'kept'])
+		await after.remove({ ...PLAN, plan_id: 'own' })
+		expect((await after.releasedArtifacts(9)).map(({ artifact_id }) => artifact_id)).toEqual(['completed', 'reviewed'])
 		await after.close()
 	})
 

@@ -1,10 +1,11 @@
 import { createRequire } from 'node:module'
 import { Worker } from 'node:worker_threads'
 import { formatCursor, type PlanSummary, PlanstreamError, type Position } from '@planstream/shared'
-import { encodeEvent, type Replacement } from '../append.js'
+import { encodeEvent } from '../append.js'
 import type {
 	Appended,
 	AppendOptions,
+	ArtifactOwner,
 	Dropped,
 	Head,
 	ListQuery,
@@ -15,6 +16,7 @@ import type {
 	PlanKey,
 	PlanPage,
 	RecordPage,
+	Replacement,
 	RetirableQuery,
 } from '../event-log.js'
 import { toListColumns } from '../listing.js'
@@ -104,6 +106,18 @@ export class SqliteLog implements LogStore {
 		await this.#ask({ kind: 'remove', plan })
 	}
 
+	async artifactOwners(artifact_ids: readonly string[]): Promise<readonly ArtifactOwner[]> {
+		return await this.#ask({ kind: 'owners', artifact_ids })
+	}
+
+	async releasedArtifacts(limit: number): Promise<readonly ArtifactOwner[]> {
+		return await this.#ask({ kind: 'released', limit })
+	}
+
+	async forgetReleased(artifacts: readonly ArtifactOwner[]): Promise<void> {
+		await this.#ask({ kind: 'forget', artifacts })
+	}
+
 	async list(query: ListQuery): Promise<PlanPage> {
 		return await this.#ask({ kind: 'list', query })
 	}
@@ -121,8 +135,8 @@ export class SqliteLog implements LogStore {
 		return page && { ...page, head: toHead(page.head) }
 	}
 
-	async begin(plan: PlanKey, origin: Origin | null, state_seq: number): Promise<void> {
-		await this.#ask({ kind: 'begin', plan, origin, state_seq })
+	async begin(plan: PlanKey, origin: Origin | null, state_seq: number, artifacts: readonly string[] = []): Promise<void> {
+		await this.#ask({ kind: 'begin', plan, origin, state_seq, artifacts })
 	}
 
 	async rename(plan: PlanKey, to: PlanKey, summary: PlanSummary): Promise<void> {

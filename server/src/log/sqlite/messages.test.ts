@@ -6,7 +6,10 @@ import { packAnswers, packRequests, unpackAnswers, unpackRequests } from './mess
 const text = fc.string({ unit: 'binary' })
 const seq = fc.nat()
 const plan = fc.record({ tenant: text, plan_id: text })
-const record = fc.record({ event_id: text, text, sent_digest: text, transient: fc.boolean() })
+const record = fc.record(
+	{ event_id: text, text, sent_digest: text, transient: fc.boolean(), artifacts: fc.array(text) },
+	{ requiredKeys: ['event_id', 'text', 'sent_digest', 'transient'] },
+)
 const summary = fc.record({
 	json: text,
 	created_at: text,

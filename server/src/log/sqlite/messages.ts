@@ -1,6 +1,6 @@
 import type { FullCursor, Position, Problem } from '@planstream/shared'
-import type { Replacement } from '../append.js'
 import type {
+	ArtifactOwner,
 	Dropped,
 	ListQuery,
 	LogRecord,
@@ -8,6 +8,7 @@ import type {
 	PlanKey,
 	PlanPage,
 	RecordPage,
+	Replacement,
 	RetirableQuery,
 	StoredEvent,
 	Verdict,
@@ -46,6 +47,22 @@ export interface BeginRequest {
 	readonly plan: PlanKey
 	readonly origin: Origin | null
 	readonly state_seq: number
+	readonly artifacts: readonly string[]
+}
+
+export interface ForgetRequest {
+	readonly kind: 'forget'
+	readonly artifacts: readonly ArtifactOwner[]
+}
+
+export interface ReleasedRequest {
+	readonly kind: 'released'
+	readonly limit: number
+}
+
+export interface OwnersRequest {
+	readonly kind: 'owners'
+	readonly artifact_ids: readonly string[]
 }
 
 export interface RenameRequest {
@@ -94,8 +111,17 @@ export type WriteRequest =
 	| { readonly kind: 'remove'; readonly plan: PlanKey }
 	| BeginRequest
 	| RenameRequest
+	| ForgetRequest
 	| { readonly kind: 'probe' }
-export type ReadingRequest = PageRequest | HeadRequest | ListRequest | UnfinishedRequest | RetirableRequest | RecordsRequest
+export type ReadingRequest =
+	| PageRequest
+	| HeadRequest
+	| ListRequest
+	| UnfinishedRequest
+	| RetirableRequest
+	| RecordsRequest
+	| OwnersRequest
+	| ReleasedRequest
 export type Request = WriteRequest | ReadingRequest | { readonly kind: 'close' }
 
 /** A head with its summary still in JSON: threads exchange strings much faster than objects. */
@@ -137,6 +163,9 @@ export interface Replies {
 	readonly list: PlanPage
 	readonly unfinished: readonly PlanKey[]
 	readonly retirable: readonly PlanKey[]
+	readonly owners: readonly ArtifactOwner[]
+	readonly released: readonly ArtifactOwner[]
+	readonly forget: null
 	readonly records: (Omit<RecordPage, 'head'> & { readonly head: HeadReply }) | null
 	readonly begin: null
 	readonly rename: null
@@ -184,7 +213,8 @@ export function packRequests(batch: readonly RequestEnvelope[]): Cells {
 			cells.push(json, created_at, unfinished, at_rest, updated_at, status, labels, query_text)
 		}
 		cells.push(records.length)
-		for (const { event_id, text, sent_digest, transient } of records) cells.push(event_id, text, sent_digest, transient)
+		for (const { event_id, text, sent_digest, transient, artifacts } of records)
+			cells.push(event_id, text, sent_digest, transient, artifacts)
 	}
 	return cells
 }
@@ -206,7 +236,8 @@ function readAppend(reader: Reader): AppendRequest {
 	const summary = readSummary(reader)
 	const records: LogRecord[] = []
 	for (let count = reader.number(); count > 0; count -= 1) {
-		records.push({ event_id: reader.text(), text: reader.text(), sent_digest: reader.text(), transient: reader.any() === true })
+		const record = { event_id: reader.text(), text: reader.text(), sent_digest: reader.text(), transient: reader.any() === true }
+		records.push({ ...record, artifacts: reader.optional<readonly string[]>() })
 	}
 	const expectations = {
 		...(expected_seq === undefined ? {} : { expected_seq }),

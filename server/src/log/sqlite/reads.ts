@@ -5,10 +5,12 @@ import { compareNewestFirst, type Filter, ListPage, type ListPosition, parseQuer
 import type {
 	HeadRequest,
 	ListRequest,
+	OwnersRequest,
 	PageReply,
 	PageRequest,
 	ReadingRequest,
 	RecordsRequest,
+	ReleasedRequest,
 	Replies,
 	RetirableRequest,
 	UnfinishedRequest,
@@ -32,11 +34,16 @@ export function createReadJob(store: SqliteStore, request: ReadingRequest): Read
 	return { step: (rows) => ({ rows, reply: replyAtOnce(store, request) }) }
 }
 
-function replyAtOnce(store: SqliteStore, request: HeadRequest | UnfinishedRequest | RetirableRequest): Reply {
+function replyAtOnce(
+	store: SqliteStore,
+	request: HeadRequest | UnfinishedRequest | RetirableRequest | OwnersRequest | ReleasedRequest,
+): Reply {
 	if (request.kind === 'head') {
 		const row = store.find(request.plan)
 		return row && store.toHeadReply(row)
 	}
+	if (request.kind === 'released') return store.artifacts.listReleased(request.limit)
+	if (request.kind === 'owners') return store.artifacts.findOwners(request.artifact_ids)
 	return request.kind === 'unfinished' ? store.listUnfinished() : store.listRetirable(request.query)
 }
 

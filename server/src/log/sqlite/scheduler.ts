@@ -153,7 +153,7 @@ export class Scheduler {
 	}
 }
 
-const WRITES: ReadonlySet<Request['kind']> = new Set(['append', 'trim', 'remove', 'begin', 'rename', 'probe'])
+const WRITES: ReadonlySet<Request['kind']> = new Set(['append', 'trim', 'remove', 'begin', 'rename', 'forget', 'probe'])
 
 function isWrite(request: Exclude<Request, { kind: 'close' }>): request is WriteRequest {
 	return WRITES.has(request.kind)

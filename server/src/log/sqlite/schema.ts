@@ -12,7 +12,7 @@ export const DATABASE_FILE = 'planstream.db'
 /** Holds the id of the process that has the database open, for the error of a second one. */
 const OWNER_FILE = 'planstream.pid'
 
-const SCHEMA_VERSION = 4
+const SCHEMA_VERSION = 5
 
 /** Sizes are indexed for finished plans only, so that an append to a running plan updates no size index. */
 const RETENTION_INDEXES = `
@@ -22,6 +22,21 @@ const RETENTION_INDEXES = `
 
 /** Covers every column that `list` compares; only the summaries of matching plans are read from the table. */
 const LIST_INDEX = 'CREATE INDEX logs_by_age ON logs (tenant, created_at, plan_id, status, labels, query_text);'
+
+/**
+ * The artifacts that logs name, each with the newest event that does; the tenant is that of the plan, also of a staged one. Rows with
+ * `log_id` 0 are artifacts that a log no longer names.
+ */
+const ARTIFACTS = `
+	CREATE TABLE artifacts (
+		log_id INTEGER NOT NULL,
+		artifact_id TEXT NOT NULL,
+		seq INTEGER NOT NULL,
+		tenant TEXT NOT NULL,
+		PRIMARY KEY (log_id, artifact_id, tenant)
+	) STRICT, WITHOUT ROWID;
+	CREATE INDEX artifacts_by_owner ON artifacts (artifact_id, tenant);
+`
 
 /**
  * `log_id` identifies one life of (tenant, plan_id) and is never reused, so that the events of a removed log can be deleted a few
@@ -64,6 +79,7 @@ const SCHEMA = `
 		UNIQUE (log_id, event_id)
 	) STRICT, WITHOUT ROWID;
 	${RETENTION_INDEXES}
+	${ARTIFACTS}
 `
 
 /** Migrates from format 1, which had no retention. */
@@ -88,8 +104,27 @@ const ADD_LISTING = `
 /** Migrates from format 3, in which a row always had the log's current end: a server that relies on that must not open the file. */
 const SAME_TABLES = ''
 
+/** Selects the artifacts in a list inside the text of managed events, as rows of the table. */
+const selectListed = (list: string): string => `
+	SELECT log_id, listed.value ->> 'artifact_id', seq, tenant
+		FROM events JOIN logs USING (log_id), json_each(iif(json_valid(text), text, '{}'), '${list}') AS listed
+		WHERE seq >= oldest_seq AND summary ->> 'owner' = 'managed' AND instr(text, '"artifact_id":')
+			AND listed.type = 'object' AND listed.value ->> 'artifact_id' IS NOT NULL
+`
+
+/** Migrates from format 4, in which only the texts of events and bases say which artifacts a plan names. */
+const ADD_ARTIFACTS = `
+	${ARTIFACTS}
+	INSERT OR REPLACE INTO artifacts ${selectListed('$.data.artifacts')};
+	INSERT OR REPLACE INTO artifacts ${selectListed('$.data.payload.artifacts')};
+	INSERT OR IGNORE INTO artifacts
+		SELECT log_id, listed.key, oldest_seq - 1, tenant
+			FROM bases JOIN logs USING (log_id), json_each(iif(json_valid(substr(base, 42)), substr(base, 42), '{}'), '$.fold.artifacts') AS listed
+			WHERE typeof(listed.key) = 'text';
+`
+
 /** The statements that migrate each format to the next, from format 1 on. */
-const MIGRATIONS = [ADD_RETENTION, ADD_LISTING, SAME_TABLES]
+const MIGRATIONS = [ADD_RETENTION, ADD_LISTING, SAME_TABLES, ADD_ARTIFACTS]
 
 /** The open database of a data directory, held by this process alone. */
 export interface OpenTables {

@@ -19,6 +19,7 @@ import {
 } from '../event-log.js'
 import type { ListPosition, Prefilter } from '../listing.js'
 import { LruMap } from '../lru.js'
+import { ArtifactIndex } from './artifact-index.js'
 import type { SqlDatabase } from './driver.js'
 import type {
 	AppendReply,
@@ -127,10 +128,12 @@ export class SqliteStore {
 		({ summary, labels }) => ROW_BYTES + (summary?.length ?? 0) + (labels?.length ?? 0),
 	)
 	readonly #changed: DirtyRows
+	readonly artifacts: ArtifactIndex
 	#hasDeleted: boolean
 
 	constructor(db: SqlDatabase) {
 		this.#db = db
+		this.artifacts = new ArtifactIndex(db)
 		this.#sql = prepareStatements(db)
 		this.#changed = new DirtyRows(this.#sql)
 		this.#hasDeleted = this.#sql.findDeleted.get() !== undefined
@@ -176,6 +179,9 @@ export class SqliteStore {
 				return null
 			case 'rename':
 				this.#rename(request)
+				return null
+			case 'forget':
+				this.artifacts.forgetReleased(request.artifacts)
 				return null
 			case 'probe':
 				this.#sql.probe.run()
@@ -274,6 +280,7 @@ export class SqliteStore {
 		const log = row ?? this.#create(plan, end.epoch, null, 0)
 		for (const { record, seq, fingerprint } of added) {
 			this.#sql.addEvent.run(log.log_id, seq, record.event_id, record.sent_digest, fingerprint, record.text)
+			if (record.artifacts !== undefined) this.artifacts.add(plan, log.log_id, seq, record.artifacts)
 		}
 		const { head_seq, state_seq, fingerprint } = end
 		const grown = { ...log, head_seq, state_seq, fingerprint, ...(summary && toColumns(summary)) }
@@ -296,9 +303,11 @@ export class SqliteStore {
 		return { log_id, epoch, head_seq, state_seq, ...chain, ...unsummarised }
 	}
 
-	#begin({ plan, origin, state_seq }: BeginRequest): void {
+	#begin({ plan, origin, state_seq, artifacts }: BeginRequest): void {
 		if (this.find(plan)) throw createTakenError(plan)
-		this.#changed.add(planKey(plan), this.#create(plan, createEpoch(), origin, state_seq))
+		const row = this.#create(plan, createEpoch(), origin, state_seq)
+		this.artifacts.add(plan, row.log_id, row.head_seq, artifacts)
+		this.#changed.add(planKey(plan), row)
 	}
 
 	#rename({ plan, to, summary }: RenameRequest): void {
@@ -306,6 +315,7 @@ export class SqliteStore {
 		const row = this.find(plan)
 		if (!row) throw createMissingLogError(plan)
 		this.#sql.renameLog.run(to.tenant, to.plan_id, row.log_id)
+		this.artifacts.move(row.log_id, to)
 		this.#changed.delete(planKey(plan))
 		this.#cache.delete(planKey(plan))
 		this.#changed.move(planKey(to), { ...row, ...toColumns(summary) })
@@ -340,6 +350,7 @@ export class SqliteStore {
 		this.#sql.setBase.run(row.log_id, replacement.base)
 		this.#markDeleted(row.log_id, before_seq)
 		this.#changed.move(planKey(plan), { ...row, oldest_seq: before_seq, before_fingerprint, trim_reason: replacement.reason })
+		this.artifacts.release(row.log_id, before_seq, replacement.artifacts)
 	}
 
 	#remove(plan: PlanKey): void {
@@ -350,6 +361,7 @@ export class SqliteStore {
 		this.#markDeleted(row.log_id, EVERY_SEQ)
 		this.#changed.delete(planKey(plan))
 		this.#cache.delete(planKey(plan))
+		this.artifacts.release(row.log_id, EVERY_SEQ)
 	}
 
 	#markDeleted(log_id: number, below_seq: number): void {
