@@ -85,6 +85,74 @@ describe('fan-out', () => {
 		expect([outlet.got[0]?.state?.seq, outlet.events]).toEqual([5, [6, 7]])
 	})
 
+	it('tells readers whose newest events were filtered out where they are, within a second', async () => {
+		const timers = new Map<object, { readonly run: () => void; readonly delayMs: number }>()
+		const schedule: Schedule = (run, delayMs) => {
+			const timer = { [Symbol.dispose]: () => void timers.delete(timer) }
+			timers.set(timer, { run, delayMs })
+			return timer
+		}
+		const elapse = async (plan: { readonly pass: (ms: number) => void }) => {
+			for (const [timer, { run, delayMs }] of [...timers]) {
+				timers.delete(timer)
+				plan.pass(delayMs)
+				run()
+			}
+			await passTurns()
+		}
+		await using plan = await startTestFanout({ schedule })
+		const readers = [
+			plan.attach({ step_id: 'shown' }),
+			plan.attach({ step_id: 'shown' }),
+			plan.attach({ step_id: 'shown' }, 'other'),
+		]
+		const all = plan.attach()
+		await passTurns()
+		await plan.publish(1, 'shown')
+		await plan.publish(1, 'hidden')
+		await passTurns()
+		for (let round = 0; round < 3; round++) {
+			const { cursor } = await plan.publish(2, 'hidden')
+			await passTurns()
+			expect([...timers.values()].map(({ delayMs }) => delayMs)).toEqual([1000])
+			await elapse(plan)
+			for (const { outlet } of readers) {
+				expect(outlet.got.at(-1)).toMatchObject({ frame: 'position', cursor })
+				expect(outlet.frames.filter((frame) => frame === 'position')).toHaveLength(round + 1)
+			}
+			expect(timers.size).toBe(0)
+		}
+		await plan.publish(1, 'hidden')
+		await plan.publish(1, 'shown')
+		await passTurns()
+		await elapse(plan)
+		for (const { outlet } of readers) expect(outlet.got.at(-1)).toMatchObject({ seq: 10 })
+		expect(all.outlet.frames).toEqual(['ready', 'ready'])
+		await plan.publish(1, 'hidden')
+		await passTurns()
+		expect(timers.size).toBe(1)
+		for (const { delivery } of [...readers, all]) delivery[Symbol.dispose]()
+		expect(timers.size).toBe(0)
+	})
+
+	it('sends the members of a group the same positions, because later bytes may refer to them', async () => {
+		await using plan = await startTestFanout()
+		const early = plan.attach({ step_id: 'shown' }, 'numbered')
+		await passTurns()
+		plan.pass(600)
+		const late = plan.attach({ step_id: 'shown' }, 'numbered')
+		await passTurns()
+		plan.pass(600)
+		await plan.publish(1, 'hidden')
+		await passTurns()
+		await plan.publish(1, 'shown')
+		await passTurns()
+		for (const { outlet } of [early, late]) {
+			const numbers = outlet.got.flatMap(({ number }) => number ?? [])
+			expect(numbers).toEqual(numbers.map((_, index) => index))
+		}
+	})
+
 	it('writes all events appended in one turn when a page ends before the head', async () => {
 		await using plan = await startTestFanout()
 		const { outlet } = plan.attach()

@@ -1,4 +1,4 @@
-import { type EventFilter, type PlanReader, positionAfter, type ReaderPosition } from '../hub/reader.js'
+import { type EventFilter, type PlanReader, POSITION_INTERVAL_MS, positionAfter, type ReaderPosition } from '../hub/reader.js'
 import type { StreamItem } from '../hub/stream.js'
 import type { StoredEvent } from '../log/event-log.js'
 import type { ByteSink, CompressionState, Encoder, Encoding, StreamTarget } from './target.js'
@@ -84,8 +84,13 @@ export class BroadcastGroup {
 	readonly #filter: EventFilter | null
 	readonly #sinks = new Map<Member, ByteSink>()
 	#events = 0
+	/** Whether the newest events were filtered out and no `position` frame has told all members. */
+	#isFiltered = false
+	#lastFrameAt: number
 
-	constructor(encoding: Encoding, filter: EventFilter | null) {
+	/** @param now - monotonic milliseconds */
+	constructor(encoding: Encoding, filter: EventFilter | null, now: number) {
+		this.#lastFrameAt = now
 		this.#context = encoding.context?.() ?? { ...NO_CONTEXT, encode: encoding.encode }
 		this.#filter = filter
 	}
@@ -113,6 +118,7 @@ export class BroadcastGroup {
 		this.#sinks.set(member, member.target.sink)
 		member.sent -= this.#events
 		member.group = this
+		this.#isFiltered ||= member.reader.isFiltered
 	}
 
 	/** Removes a member and moves its reader to where the loop is. */
@@ -142,7 +148,30 @@ export class BroadcastGroup {
 			const reached: HeadPosition = isLast || position === null ? head : { ...head, position }
 			this.#send(bytes, events, reached, isFiltered)
 		}
-		if (this.#filter !== null) this.#moveReaders(head, isFiltered)
+		if (this.#filter === null) return
+		this.#isFiltered = isFiltered
+		this.#moveReaders(head, isFiltered)
+	}
+
+	/**
+	 * Sends a `position` frame for newest events that were filtered out, once a second has passed since the last one. All members get
+	 * the same bytes, because what an encoder makes later may refer to them.
+	 *
+	 * @param now - monotonic milliseconds
+	 * @returns milliseconds until a frame is due; null for none
+	 */
+	sendPosition(head: HeadPosition, now: number): number | null {
+		const [member] = this.#sinks.keys()
+		if (!this.#isFiltered || member === undefined || head.position.seq !== head.headSeq) return null
+		const wait = this.#lastFrameAt + POSITION_INTERVAL_MS - now
+		if (wait > 0) return wait
+		this.#isFiltered = false
+		this.#lastFrameAt = now
+		const { plan_id } = member.reader.plan
+		const frame = { frame: 'position', plan_id, cursor: head.position.cursor } as const
+		this.#moveReaders(head, false)
+		this.#send(this.#context.encode({ kind: 'frame', frame }), 0, head, false)
+		return null
 	}
 
 	/** Lets every chosen member resume individually from where the loop is. */
@@ -164,13 +193,8 @@ export class BroadcastGroup {
 		}
 	}
 
-	/** Moves filtered readers along, and sends them their position from time to time. */
 	#moveReaders({ position, headSeq }: HeadPosition, isFiltered: boolean): void {
-		for (const [{ reader }, sink] of this.#sinks) {
-			reader.moveTo(position, headSeq, isFiltered)
-			const moved = position.seq === headSeq ? reader.movedByFilter() : null
-			if (moved !== null) sink.write(this.#context.encode(moved))
-		}
+		for (const { reader } of this.#sinks.keys()) reader.moveTo(position, headSeq, isFiltered)
 	}
 }
 
@@ -193,11 +217,12 @@ export class BroadcastGroups {
 		return this.#groups.reduce((sum, { size }) => sum + size, 0)
 	}
 
-	add(member: Member): void {
+	/** @param now - monotonic milliseconds */
+	add(member: Member, now: number): void {
 		const newest = this.#groups.at(-1)
 		if (newest?.isOpen === true) newest.add(member)
 		else {
-			const opened = new BroadcastGroup(this.#encoding, this.#filter)
+			const opened = new BroadcastGroup(this.#encoding, this.#filter, now)
 			this.#groups = [...this.#groups, opened]
 			opened.add(member)
 		}
@@ -206,6 +231,12 @@ export class BroadcastGroups {
 	deliver(events: readonly StoredEvent[], head: HeadPosition): void {
 		for (const group of this.#groups) group.deliver(events, head)
 		if (this.#groups.length > 1) this.#mergeFull(head)
+	}
+
+	/** Sends the `position` frames that are due. @returns milliseconds until the next one; null for none */
+	sendPositions(head: HeadPosition, now: number): number | null {
+		const waits = this.#groups.flatMap((group) => group.sendPosition(head, now) ?? [])
+		return waits.length === 0 ? null : Math.min(...waits)
 	}
 
 	/** Lets every chosen member resume individually from where the loop is. */

@@ -1,5 +1,5 @@
 import { isFinished, parsePosition } from '@planstream/shared'
-import { positionAfter } from '../hub/reader.js'
+import { POSITION_INTERVAL_MS, positionAfter } from '../hub/reader.js'
 import type { EventLog, Page, PlanKey } from '../log/event-log.js'
 import type { Schedule } from '../ops/clock.js'
 import { BroadcastGroups, type HeadPosition, type Member } from './group.js'
@@ -63,6 +63,8 @@ export class PlanLoop {
 	/** null while no reader waits at the head. */
 	#head: HeadPosition | null = null
 	#watch: Disposable | null = null
+	/** Sends the positions of readers whose newest events were filtered out. */
+	#positionTimer: Disposable | null = null
 	#isDue = false
 	readonly #coalescer: WriteCoalescer
 
@@ -95,7 +97,8 @@ export class PlanLoop {
 		if (member.isPaced || head.position.seq < position.seq) {
 			this.#individual.add(member)
 			this.#schedule()
-		} else this.#findGroups(member).add(member)
+		} else this.#findGroups(member).add(member, this.#source.clock())
+		if (member.reader.isFiltered) this.#tellPositions()
 		return true
 	}
 
@@ -124,9 +127,28 @@ export class PlanLoop {
 		this.#coalescer.run(() => {
 			for (const groups of this.#groups.values()) groups.deliver(added, reached)
 		})
+		this.#tellPositions()
 		this.#resumeIndividual()
 		if (last.seq < head.head_seq || head.summary === null || !isFinished(head.summary.status)) return
 		for (const groups of this.#groups.values()) groups.release(reached, ({ reader }) => reader.request.follow === 'until_done')
+	}
+
+	/** Tells readers where they are when a filter hides the newest events, so that they do not resume before these. */
+	#tellPositions(): void {
+		const head = this.#head
+		if (head === null) return
+		const now = this.#source.clock()
+		const waits = [...this.#groups.values()].flatMap((groups) => groups.sendPositions(head, now) ?? [])
+		if ([...this.#individual].some(({ reader }) => reader.isFiltered)) waits.push(POSITION_INTERVAL_MS)
+		if (waits.length === 0 || this.#positionTimer !== null) return
+		this.#positionTimer = this.#source.schedule(
+			() => {
+				this.#positionTimer = null
+				this.#resumeIndividual(({ reader }) => reader.isFiltered)
+				this.#tellPositions()
+			},
+			Math.ceil(Math.min(...waits)),
+		)
 	}
 
 	#begin(head: HeadPosition): HeadPosition {
@@ -175,9 +197,9 @@ export class PlanLoop {
 		this.#stopWhenEmpty()
 	}
 
-	#resumeIndividual(): void {
-		const woken = [...this.#individual]
-		this.#individual.clear()
+	#resumeIndividual(isChosen: (member: Member) => boolean = () => true): void {
+		const woken = [...this.#individual].filter(isChosen)
+		for (const member of woken) this.#individual.delete(member)
 		for (const member of woken) member.resume()
 	}
 
@@ -186,6 +208,8 @@ export class PlanLoop {
 		if (this.#groups.size + this.#individual.size > 0) return
 		this.#watch?.[Symbol.dispose]()
 		this.#watch = null
+		this.#positionTimer?.[Symbol.dispose]()
+		this.#positionTimer = null
 		this.#head = null
 	}
 }

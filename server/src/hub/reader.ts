@@ -38,7 +38,8 @@ function createFilter({ event_types, step_id }: FilterRequest): EventFilter | nu
 }
 
 const PAGE = 256
-const POSITION_INTERVAL_MS = 1000
+/** Milliseconds between two `position` frames of a reader. */
+export const POSITION_INTERVAL_MS = 1000
 
 /** Options of a reader. */
 export interface ReadOptions extends FilterRequest {
@@ -126,6 +127,11 @@ export class PlanReader implements Disposable {
 	/** Whether all items of the last page were consumed and the log has no more. */
 	get atHead(): boolean {
 		return this.#atHead
+	}
+
+	/** Whether the newest events were filtered out and no `position` frame has told so. */
+	get isFiltered(): boolean {
+		return this.#isFiltered
 	}
 
 	/** The final `end` frame, once it was yielded. */

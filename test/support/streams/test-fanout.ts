@@ -2,11 +2,11 @@ import { eventInput } from '@planstream/shared/schemas'
 import { expect } from 'vitest'
 import { Fanout } from '../../../server/src/delivery/fanout.js'
 import type { FanoutLog } from '../../../server/src/delivery/plan-loop.js'
-import type { StreamTarget } from '../../../server/src/delivery/target.js'
+import type { CompressionState, Encoding, StreamTarget } from '../../../server/src/delivery/target.js'
 import type { Hub } from '../../../server/src/hub/hub.js'
 import { LOCAL_PRINCIPAL } from '../../../server/src/hub/principal.js'
 import type { ReadOptions } from '../../../server/src/hub/reader.js'
-import { encodeItem } from '../../../server/src/hub/stream.js'
+import { encodeItem, type StreamItem } from '../../../server/src/hub/stream.js'
 import { processSchedule, type Schedule } from '../../../server/src/ops/clock.js'
 import { startPlanstream } from '../plans/test-planstream.js'
 
@@ -22,6 +22,8 @@ interface Got {
 	readonly from_seq?: number
 	readonly reason?: string
 	readonly resume?: boolean
+	/** Place among the items of its encoding's context. */
+	readonly number?: number
 }
 
 /** The send buffer of a connection, whose reader drains it when the test says so. */
@@ -46,17 +48,19 @@ export class TestSendBuffer {
 
 /** A connection with one stream, whose reader drains it when the test says so. */
 export class TestTarget extends TestSendBuffer implements StreamTarget {
-	readonly encoding
+	readonly encoding: Encoding
 	readonly got: Got[] = []
 	writes = 0
 	isOver = false
 	failure: unknown = null
 	readonly #onWrite: () => void
 
+	/** @param key - `numbered` for an encoding whose bytes depend on those before */
 	constructor(key: string, onWrite: () => void) {
 		super()
 		this.#onWrite = onWrite
-		this.encoding = { key, encode: (item: Parameters<typeof encodeItem>[0]) => Buffer.from(`${encodeItem(item)}\n`) }
+		const encode = (item: StreamItem) => Buffer.from(`${encodeItem(item)}\n`)
+		this.encoding = key === 'numbered' ? { key, encode, context: numberItems } : { key, encode }
 	}
 
 	readonly sink = {
@@ -85,6 +89,13 @@ export class TestTarget extends TestSendBuffer implements StreamTarget {
 	get frames(): readonly string[] {
 		return this.got.flatMap(({ frame }) => frame ?? [])
 	}
+}
+
+/** Numbers items as they are encoded, which stands for a compression that refers to what came before. */
+function numberItems(): CompressionState {
+	let number = 0
+	const encode = (item: StreamItem) => Buffer.from(`${JSON.stringify({ ...JSON.parse(encodeItem(item)), number: number++ })}\n`)
+	return { encode, isNew: () => number === 0, isFull: () => false }
 }
 
 /** Starts the fan-out of an in-memory hub, on a clock that only writes advance. */
@@ -122,7 +133,11 @@ export async function startTestFanout({
 		const outlet = new TestTarget(key, onWrite)
 		return { outlet, delivery: deliveries.deliver(LOCAL_PRINCIPAL, 'p', { ...WHOLE, ...request }, outlet) }
 	}
-	return { hub, log, deliveries, publish, finish, attach, [Symbol.asyncDispose]: () => planstream[Symbol.asyncDispose]() }
+	/** Advances the clock. */
+	const pass = (ms: number): void => {
+		now += ms
+	}
+	return { hub, log, deliveries, publish, finish, attach, pass, [Symbol.asyncDispose]: () => planstream[Symbol.asyncDispose]() }
 }
 
 /** Passes this many turns of the event loop. */
