@@ -14,6 +14,11 @@ describe('fillRoute', () => {
 		expect(body).toBeNull()
 	})
 
+	it('keeps an empty list as an empty parameter, which is not the same as none', () => {
+		const { url } = fillRoute(base, { method: 'GET', path: '/plans' }, { status: [], label: undefined })
+		expect(url).toBe('http://host:3000/plans?status=')
+	})
+
 	it('puts the rest of a POST into the body', () => {
 		const filled = fillRoute(base, { method: 'POST', path: '/plans/{plan_id}/events' }, { plan_id: 'p', events: [1] })
 		expect(filled).toEqual({ url: 'http://host:3000/plans/p/events', body: '{"events":[1]}' })

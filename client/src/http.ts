@@ -15,7 +15,7 @@ export interface FilledRoute {
 
 /**
  * Fills an input into its route: path fields go into the path, the rest into the body of a POST and the query of any other method.
- * A list becomes one query parameter per value.
+ * A list becomes one query parameter per value, and an empty list an empty one.
  *
  * @param base - URL of the server, with or without a path
  */
@@ -29,9 +29,9 @@ export function fillRoute(base: URL, { method, path }: { method: string; path: s
 	const url = buildAddress(base, filled)
 	if (method === 'POST') return { url: url.href, body: JSON.stringify(Object.fromEntries(rest)) }
 	for (const [name, value] of rest) {
-		for (const each of Array.isArray(value) ? value : [value]) {
-			if (each !== undefined) url.searchParams.append(name, String(each))
-		}
+		if (value === undefined) continue
+		const values: readonly unknown[] = Array.isArray(value) && value.length > 0 ? value : [value]
+		for (const each of values) url.searchParams.append(name, String(each))
 	}
 	return { url: url.href, body: null }
 }

@@ -32,8 +32,11 @@ export const MAX_WAIT_MS = 60_000
 /** Largest `max_events_per_s`; without that option there is no limit. */
 const MAX_PACE = 100_000
 
+/** Longer than any cursor: a text that is cut here is not a cursor either way. */
+const MAX_CURSOR = 256
+
 const position = z
-	.union([z.string().min(1).max(256), count])
+	.union([z.string().min(1).max(MAX_CURSOR), count])
 	.transform(String)
 	.describe('a cursor, a sequence number, "start" (the oldest retained event) or "now" (only new events)')
 
@@ -54,7 +57,11 @@ export const subscribeInput = z.strictObject({
 		.max(MAX_PACE)
 		.optional()
 		.describe('maximum events per second; later events are delayed, not dropped; default: no limit'),
-	lastEventId: z.string().max(256).optional().describe('the cursor of the last item seen; wins over `after`'),
+	lastEventId: z
+		.string()
+		.overwrite((text) => text.slice(0, MAX_CURSOR))
+		.optional()
+		.describe('the cursor of the last item seen; wins over `after`'),
 })
 
 const subscription = subscribeInput.omit({ lastEventId: true }).register(commandTypes, {
@@ -196,6 +203,7 @@ const listFields = z.strictObject({
 	status: z.array(z.enum(PLAN_STATUSES)).min(1).optional(),
 	label: z
 		.array(z.string().regex(/^[^=]{1,63}=.{0,255}$/s, 'must be name=value'))
+		.min(1)
 		.max(32)
 		.optional()
 		.describe('name=value; a plan must match all of them'),

@@ -21,6 +21,10 @@ describe('query parameters', () => {
 		expect(readQuery(query, EVENTS)).toEqual({ event_types: ['plan_started', 'plan_failed', 'error'] })
 	})
 
+	it('are an empty list of words when there is no text', () => {
+		expect(readQuery('?event_types=', EVENTS)).toEqual({ event_types: [] })
+	})
+
 	it('keep a comma within free text', () => {
 		expect(readQuery('?label=note=a,b&label=team=c+d%2C', LIST)).toEqual({ label: ['note=a,b', 'team=c d,'] })
 	})

@@ -52,7 +52,8 @@ export function readQuery(search: string, parameters: QueryParameters): Record<s
 }
 
 function splitWords(text: string, shape: Shape): string[] {
-	return shape === 'words' ? text.split(',') : [text]
+	if (shape !== 'words') return [text]
+	return text === '' ? [] : text.split(',') // the schema refuses an empty list
 }
 
 function parseField(text: string, shape: Shape): unknown {
