@@ -35,7 +35,7 @@ export function formatError({ error, type, path }: FormatOptions): ErrorShape {
 }
 
 /** Converts an error to the shape that tRPC clients read. */
-function toErrorShape(error: PlanstreamError, { type, path }: FailedProcedure): ErrorShape {
+export function toErrorShape(error: PlanstreamError, { type, path }: FailedProcedure): ErrorShape {
 	const problem = error.toProblem()
 	const code = chooseTrpcCode(error, type)
 	const data: ErrorData = { code, httpStatus: problem.status, problem, ...(path !== undefined && { path }) }

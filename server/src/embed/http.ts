@@ -6,7 +6,7 @@ import { getRequestListener, type HttpBindings, RequestError } from '@hono/node-
 import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
 import { type Context, Hono } from 'hono'
 import { routePath } from 'hono/route'
-import { toProblemResponse } from '../api/errors.js'
+import { toErrorShape, toProblemResponse } from '../api/errors.js'
 import { holdContinue } from '../api/request-body.js'
 import { createRequestId, REQUEST_ID } from '../api/response-headers.js'
 import type { AppBindings } from '../app.js'
@@ -49,7 +49,7 @@ function answerBadRequest(server: Server): void {
 function explainBadRequest(cause: NodeJS.ErrnoException): PlanstreamError {
 	switch (cause.code) {
 		case 'HPE_HEADER_OVERFLOW':
-			return new PlanstreamError('too_large', 'The headers are larger than 16 KiB. Send fewer or shorter ones.', {}, { cause })
+			return createHeadersTooLargeError(cause)
 		case 'ERR_HTTP_REQUEST_TIMEOUT':
 			return new PlanstreamError(
 				'request_timeout',
@@ -62,6 +62,17 @@ function explainBadRequest(cause: NodeJS.ErrnoException): PlanstreamError {
 			return new PlanstreamError('bad_request', message, {}, { cause })
 		}
 	}
+}
+
+/**
+ * Makes the error for headers that are too large. It is a problem and tRPC's error in one, because the address may be lost: a long one
+ * arrives in several pieces.
+ */
+function createHeadersTooLargeError(cause: unknown): PlanstreamError {
+	const message =
+		'The address and the headers are larger than 16 KiB. Send fewer or shorter ones; a query of tRPC can be sent as a POST.'
+	const shape = toErrorShape(new PlanstreamError('too_large', message), { type: 'unknown', path: undefined })
+	return new PlanstreamError('too_large', message, { error: shape }, { cause })
 }
 
 /** Answers a request whose path or Host header does not form a valid URL. */

@@ -35,6 +35,7 @@ export function trpcRoutes(options: TrpcHttpOptions & { readonly getBody: GetBod
 			router,
 			createContext,
 			maxBatchSize: MAX_BATCH_CALLS,
+			allowMethodOverride: true, // for queries whose input is too long for an address
 			onError,
 		})
 		response.headers.delete('connection')
