@@ -9,6 +9,9 @@ export const BUNDLED: readonly string[] = ['eventsource-parser']
 /** The file with the licences of the bundled packages. */
 export const LICENCES = 'THIRD-PARTY-LICENSES'
 
+/** Brings the types of `using` to projects whose `lib` lacks them. The bundler drops such lines from the sources. */
+const DISPOSABLE_TYPES = '/// <reference lib="esnext.disposable" />'
+
 /** Packages whose types are bundled, so that the types of the client need neither them nor zod. */
 const TYPES_OF = [/^@planstream\/shared/]
 
@@ -37,7 +40,13 @@ export async function bundleClient(root: string, { exports = {} }: Manifest, int
 		outExtensions: () => ({ js: '.js', dts: '.d.ts' }),
 	}
 	await build({ ...common, clean: true, dts: false, deps: { alwaysBundle: [...BUNDLED], onlyBundle: [...BUNDLED] } })
-	await build({ ...common, clean: false, dts: { emitDtsOnly: true }, deps: { alwaysBundle: TYPES_OF, onlyBundle: false } })
+	await build({
+		...common,
+		clean: false,
+		dts: { emitDtsOnly: true },
+		banner: { dts: DISPOSABLE_TYPES },
+		deps: { alwaysBundle: TYPES_OF, onlyBundle: false },
+	})
 	writeFileSync(path.join(into, LICENCES), readLicences(root))
 }
 

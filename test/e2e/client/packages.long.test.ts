@@ -54,6 +54,24 @@ describe('the packed client', () => {
 		expect(instantiations).toBeLessThan(MAX_INSTANTIATIONS)
 	})
 
+	it.for(COMPILERS)(
+		'has types that $name takes with the libraries of a page or of a worker alone',
+		async ({ command, missing }, { skip }) => {
+			skip(missing, MATRIX_NOTE)
+			for (const lib of [
+				['es2022', 'dom'],
+				['es2022', 'webworker'],
+			]) {
+				for (const options of [
+					{ module: 'esnext', moduleResolution: 'bundler', verbatimModuleSyntax: true, exactOptionalPropertyTypes: true },
+					{ module: 'nodenext' },
+				]) {
+					await compileWith(project, command, { lib, ...options }, 'plain.mts')
+				}
+			}
+		},
+	)
+
 	describe.each(TRANSPORTS)('over %s', (transport) => {
 		it.for(NODES)('runs a plan on $name', async ({ command, missing }, { skip }) => {
 			skip(missing, MATRIX_NOTE)
@@ -98,15 +116,12 @@ describe('the packed packages with their peer dependencies', () => {
 
 /** Compiles files of a project as strictly as can be, the types of its packages included, and gives what the compiler said. */
 async function compile(folder: string, compiler: string, ...files: string[]): Promise<string> {
-	const compilerOptions = {
-		strict: true,
-		noEmit: true,
-		skipLibCheck: false,
-		target: 'es2022',
-		module: 'nodenext',
-		lib: ['es2023', 'dom', 'dom.iterable', 'dom.asynciterable', 'esnext.disposable'],
-		types: [],
-	}
+	const lib = ['es2023', 'dom', 'dom.iterable', 'dom.asynciterable', 'esnext.disposable']
+	return compileWith(folder, compiler, { module: 'nodenext', lib }, ...files)
+}
+
+async function compileWith(folder: string, compiler: string, options: object, ...files: string[]): Promise<string> {
+	const compilerOptions = { strict: true, noEmit: true, skipLibCheck: false, target: 'es2022', types: [], ...options }
 	writeFileSync(path.join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files }))
 	return (await execute(process.execPath, [compiler, '-p', folder, '--extendedDiagnostics'])).stdout
 }
