@@ -3,6 +3,7 @@ import { PlanstreamError } from '@planstream/shared'
 import { Option } from 'commander'
 import { WebSocket } from 'ws'
 import { UsageError } from './exit.js'
+import { quoteWord, type TypeCommand } from './render.js'
 
 /** Default address of a server. */
 export const DEFAULT_URL = 'http://127.0.0.1:3000'
@@ -30,6 +31,27 @@ export function assertUrl(url: string): string {
 	if (username + password + search + hash === '') return url
 	const advice = `Use one such as ${DEFAULT_URL}, and set a key in PLANSTREAM_TOKEN.`
 	throw new UsageError(`The server address has a user, a query or a fragment, which is not sent. ${advice}`)
+}
+
+/** Builds an address below that of a server, which may be mounted below a path itself. */
+export function buildAddress(server: string, path: string): URL {
+	const address = new URL(server)
+	address.pathname = `${address.pathname.replace(/\/$/, '')}${path}`
+	return address
+}
+
+/** Options that say which server a command reaches. */
+export interface ServerChoice {
+	readonly url?: string | undefined
+	readonly data?: string | undefined
+}
+
+/** Completes suggested commands so that they reach the same server as this one when they are typed in the same shell. */
+export function createTypeCommand({ url, data }: ServerChoice): TypeCommand {
+	const { PLANSTREAM_URL, PLANSTREAM_DATA } = process.env
+	if (url && url !== PLANSTREAM_URL) return (command) => `planstream ${command} --url ${quoteWord(url)}`
+	if (!url && data && data !== PLANSTREAM_DATA) return (command) => `PLANSTREAM_DATA=${quoteWord(data)} planstream ${command}`
+	return (command) => `planstream ${command}`
 }
 
 /**

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { styleText } from 'node:util'
 import { EXIT } from './exit.js'
 import type { Style } from './render.js'
+import { toLines, wrap } from './text.js'
 
 /** Writes a line to standard output, no faster than it is read. */
 export async function writeLine(text: string): Promise<void> {
@@ -13,25 +14,29 @@ export async function writeBytes(bytes: string | Uint8Array): Promise<void> {
 	if (!process.stdout.write(bytes)) await once(process.stdout, 'drain')
 }
 
-/** Writes a message for people to standard error. */
+/** Writes a message for people to standard error, wrapped between words in a terminal. */
 export function note(text: string): void {
-	process.stderr.write(`${text}\n`)
+	const { isTTY, columns } = process.stderr
+	const lines = toLines(text)
+	process.stderr.write(`${(isTTY && columns > 0 ? lines.flatMap((line) => wrap(line, columns)) : lines).join('\n')}\n`)
 }
 
-/** Whether to write JSON: on request, or when standard output is not a terminal. */
-export function wantsJson(asked: boolean): boolean {
-	return asked || !process.stdout.isTTY
+/** Whether standard output is a terminal that can draw over its lines. */
+export function canRedraw(): boolean {
+	return process.stdout.isTTY && process.env.TERM !== 'dumb'
 }
 
-/** Styles text, unless the terminal or NO_COLOR forbids it. */
+/** Styles text if standard output is a terminal with colours; NO_COLOR takes them away, FORCE_COLOR gives them to pipes, too. */
 export function paint(style: Style, text: string): string {
 	return styleText(style, text, { stream: process.stdout })
 }
 
 /** Ends the process quietly when the reader of its output is gone, such as `head`. */
 export function exitWithReader(): void {
-	process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-		if (error.code !== 'EPIPE') throw error
-		process.exit(EXIT.done)
-	})
+	for (const stream of [process.stdout, process.stderr]) {
+		stream.on('error', (error: NodeJS.ErrnoException) => {
+			if (error.code !== 'EPIPE') throw error
+			process.exit(EXIT.done)
+		})
+	}
 }

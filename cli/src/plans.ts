@@ -9,12 +9,14 @@ import {
 	type DeleteOutput,
 	type ImportOutput,
 	type ListOutput,
+	type PlanResultOutput,
 	type PlanState,
 	PlanstreamError,
+	type StepResultOutput,
 	type VerifyOutput,
 } from '@planstream/shared'
 import { type Command, Option } from 'commander'
-import { assertUrl, DEFAULT_DATA, DEFAULT_URL, readToken } from './connection.js'
+import { assertUrl, buildAddress, DEFAULT_DATA, DEFAULT_URL, readToken } from './connection.js'
 import { UsageError } from './exit.js'
 
 /** Location of the plans that a command works on. */
@@ -48,6 +50,9 @@ export function addLocationOptions(command: Command): Command {
 export interface Plans extends AsyncDisposable {
 	list(input: ListInput): Promise<ListOutput>
 	get(plan_id: string): Promise<PlanState>
+	result(plan_id: string): Promise<PlanResultOutput>
+	stepResult(plan_id: string, step_id: string): Promise<StepResultOutput>
+	artifact(plan_id: string, artifact_id: string): AsyncIterable<Uint8Array>
 	verify(plan_id: string): Promise<VerifyOutput>
 	export(plan_id: string): AsyncIterable<string | Uint8Array>
 	import(lines: AsyncIterable<Uint8Array>): Promise<ImportOutput>
@@ -101,6 +106,18 @@ class ServedPlans implements Plans {
 		return this.#client.plans.get({ plan_id })
 	}
 
+	result(plan_id: string): Promise<PlanResultOutput> {
+		return this.#client.plans.result({ plan_id })
+	}
+
+	stepResult(plan_id: string, step_id: string): Promise<StepResultOutput> {
+		return this.#client.steps.result({ plan_id, step_id })
+	}
+
+	artifact(plan_id: string, artifact_id: string): AsyncGenerator<Uint8Array, void, void> {
+		return this.#download(`/api/v1/plans/${encodeURIComponent(plan_id)}/artifacts/${encodeURIComponent(artifact_id)}`)
+	}
+
 	verify(plan_id: string): Promise<VerifyOutput> {
 		return this.#client.admin.verify({ plan_id })
 	}
@@ -113,8 +130,12 @@ class ServedPlans implements Plans {
 		return this.#client.plans.delete({ plan_id })
 	}
 
-	async *export(plan_id: string): AsyncGenerator<Uint8Array, void, void> {
-		const request = this.#request('GET', `/api/v1/admin/plans/${encodeURIComponent(plan_id)}/export`)
+	export(plan_id: string): AsyncGenerator<Uint8Array, void, void> {
+		return this.#download(`/api/v1/admin/plans/${encodeURIComponent(plan_id)}/export`)
+	}
+
+	async *#download(path: string): AsyncGenerator<Uint8Array, void, void> {
+		const request = this.#request('GET', path)
 		request.end()
 		yield* await receiveAnswer(request, this.#url)
 	}
@@ -136,10 +157,7 @@ class ServedPlans implements Plans {
 	#request(method: string, path: string): ClientRequest {
 		const request = this.#url.startsWith('https:') ? httpsRequest : httpRequest
 		const headers = this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }
-		// A server may be mounted below a path.
-		const url = new URL(this.#url)
-		url.pathname = url.pathname.replace(/\/+$/, '') + path
-		return request(url, { method, headers })
+		return request(buildAddress(this.#url, path), { method, headers })
 	}
 }
 

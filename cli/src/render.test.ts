@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest'
 import { render, type View } from './render.js'
 
 const START = Date.parse('2026-01-31T12:00:00.000Z')
-const VIEW: View = { now: START + 5000, width: 80, height: null, paint: (_style, text) => text }
+const typeCommand = (command: string) => `planstream ${command}`
+const VIEW: View = { now: START + 5000, width: 80, height: null, paint: (_style, text) => text, typeCommand }
 
 let seq = 0
 function event(event_type: PlanEvent['event_type'], step_id: string | null, data: object, atMs = 0, attempt?: number): PlanEvent {
@@ -114,7 +115,7 @@ plan_1 · failed · 1 of 3 steps · 3.0 s
 			expires_at: null,
 		}
 		const state = fold(CREATED, STARTED, event('review_required', 'collect', review))
-		expect(frame(state)).toContain('? Collect the figures             waits for a review: two figures differ')
+		expect(frame(state)).toContain('? Collect the figures             waits for you: two figures differ')
 	})
 
 	it('ends with the duration and the quality', () => {
@@ -137,7 +138,9 @@ plan_1 · completed · 3 of 3 steps · 1 min 04 s · quality 0.90
 plan_1 · pending · …
   · 海の塩分
   · aaaaaaaaaaa…
-  start it   planst…
+  start it
+      planstream
+      start plan_1
 `)
 	})
 
@@ -172,10 +175,10 @@ plan_1 · running · 40 of 100 steps
 	it('shows failed steps first when the active ones do not fit, and never more lines than the window has', () => {
 		const state = withStatuses((at) => (at === 99 ? { status: 'failed', error: BROKEN } : { status: 'running' }))
 		const lines = render(state, { ...VIEW, height: 8 })
-		expect(lines).toHaveLength(7)
+		expect(lines).toHaveLength(8)
 		expect(lines[2]).toContain('✖ Step 99')
 		expect(lines[3]).toContain('upstream: The source does not answer.')
-		expect(lines[6]).toContain('97 more lines')
+		expect(lines[7]).toContain('96 more lines')
 	})
 
 	it('suggests commands while a managed plan waits for input, and none for an external plan', () => {
@@ -197,7 +200,7 @@ plan_1 · running · 40 of 100 steps
 		])
 		expect(commands(fold(CREATED, STARTED, ...COLLECTED, ...asked))).toEqual([
 			'planstream review plan_1',
-			'planstream review plan_1 compare.1 approve | reject | edit',
+			'planstream review plan_1 compare.1 approve  or reject, edit',
 		])
 		expect(commands(fold(CREATED, STARTED, ...COLLECTED, paused))).toEqual([
 			'planstream resume plan_1',

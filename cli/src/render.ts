@@ -2,28 +2,43 @@ import { isPlanFinished, type PlanState, type StepState, type StepStatus } from 
 import stringWidth from 'string-width'
 import { clip, fitColumns, formatDuration, toOneLine, wrap } from './text.js'
 
-/** A suggested next action, and the command for it. */
-export interface Hint {
+/** A suggested next action, the command for it, and what else could be typed. */
+interface Hint {
 	readonly wish: string
 	readonly command: string
+	readonly otherwise: string
 }
 
 /** Maximum number of open reviews suggested; the command lists the others. */
 const NAMED_REVIEWS = 3
 
+/** Builds the command that approves a review; rejecting and editing differ in its last word. */
+export function formatAnswer(plan_id: string, review_id: string, type: TypeCommand): string {
+	return type(`review ${plan_id} ${quoteWord(review_id)} approve`)
+}
+
+/** Completes a command of this program, such as `review ID`, to one that reaches the same server when it is typed. */
+export type TypeCommand = (command: string) => string
+
+/** Quotes a word for a shell if it needs that. */
+export function quoteWord(word: string): string {
+	return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`
+}
+
 /** Suggests commands for a plan that waits for a person; none for a plan that proceeds by itself and for an external one. */
-function suggestCommands({ plan_id, owner, status, steps }: PlanState): Hint[] {
+function suggestCommands({ plan_id, owner, status, steps }: PlanState, complete: TypeCommand): Hint[] {
 	if (owner === 'external') return []
 	const type = (wish: string, command: string, more = ''): Hint => ({
 		wish,
-		command: `planstream ${command} ${plan_id}${more}`,
+		command: complete(`${command} ${plan_id}${more}`),
+		otherwise: '',
 	})
 	const reviews = steps
 		.flatMap(({ review }) => (review === null ? [] : [review.review_id]))
 		.slice(0, NAMED_REVIEWS)
 		.flatMap((id, index) => [
 			...(index === 0 ? [type('see it', 'review')] : []),
-			type('answer it', 'review', ` ${id} approve | reject | edit`),
+			{ wish: 'answer it', command: formatAnswer(plan_id, id, complete), otherwise: 'or reject, edit' },
 		])
 	const failed = steps.find((step) => step.status === 'failed')
 	const one = failed === undefined ? [] : [type('one step', 'retry', ` ${failed.step_id}`)]
@@ -49,7 +64,7 @@ function suggestCommands({ plan_id, owner, status, steps }: PlanState): Hint[] {
 	}
 }
 
-export type Style = 'bold' | 'dim' | 'green' | 'red' | 'yellow' | 'cyan'
+export type Style = 'bold' | 'dim' | 'italic' | 'underline' | 'green' | 'red' | 'yellow' | 'cyan'
 
 /** Settings for rendering a plan. */
 export interface View {
@@ -60,6 +75,15 @@ export interface View {
 	/** Lines of the terminal; null shows every step. */
 	readonly height: number | null
 	readonly paint: (style: Style, text: string) => string
+	readonly typeCommand: TypeCommand
+}
+
+/** Returns the last rows of what a running step has put out. */
+export type Tail = (step_id: string, rows: number, columns: number) => readonly string[]
+
+/** Returns the name that people know a step by: its own, or its id if it was given none and is named after its action. */
+export function nameStep({ step_id, name, action }: Pick<StepState, 'step_id' | 'name' | 'action'>): string {
+	return toOneLine(name === action || name === '' ? step_id : name)
 }
 
 type Cell = readonly [text: string, style?: Style]
@@ -71,6 +95,10 @@ const TIME_COLUMNS = 11
 const BAR_COLUMNS = 10
 const HINT_COLUMNS = 10
 const INDENT = '      '
+const OUTPUT_MARK = '│ '
+/** Rows of output under a running step. */
+const OUTPUT_ROWS = 4
+const NO_OUTPUT: Tail = () => []
 
 const APPEARANCE: Record<StepStatus, { readonly icon: string; readonly style: Style; readonly waits: boolean | null }> = {
 	pending: { icon: '·', style: 'dim', waits: true },
@@ -84,19 +112,30 @@ const APPEARANCE: Record<StepStatus, { readonly icon: string; readonly style: St
 	cancelled: { icon: '⊘', style: 'dim', waits: false },
 }
 
-/** Renders a plan as lines for a terminal: its query, status, steps and suggested commands; errors are shown in full. */
-export function render(state: PlanState, view: View): string[] {
+/**
+ * Renders a plan as lines for a terminal: its query, status, steps with their output, and suggested commands; errors are shown in
+ * full. With a height the lines never exceed it.
+ */
+export function render(state: PlanState, view: View, tail: Tail = NO_OUTPUT): string[] {
 	const head = [...renderTitle(state, view), renderSummary(state, view)]
 	const error = state.error === null ? [] : renderError(state.error, '  ', view)
-	const tail = [...error, ...renderHints(state, view)]
-	const room = view.height === null ? null : Math.max(3, view.height - head.length - tail.length - 1)
-	return [...head, ...renderSteps(state.steps, room, view), ...tail]
+	const below = [...error, ...renderHints(state, view)]
+	if (view.height === null) return [...head, ...renderSteps(state.steps, null, view, tail), ...below]
+	const room = Math.max(3, view.height - head.length - below.length)
+	return [...head, ...renderSteps(state.steps, room, view, tail), ...below].slice(0, view.height)
 }
 
+/** Renders the suggested commands, whole: a cut command cannot be typed. */
 function renderHints(state: PlanState, view: View): string[] {
-	return suggestCommands(state).map(({ wish, command }) =>
-		joinCells([[`  ${fitColumns(wish, HINT_COLUMNS)} `, 'dim'], [toOneLine(command)]], view),
-	)
+	return suggestCommands(state, view.typeCommand).flatMap(({ wish, command, otherwise }) => {
+		const text = toOneLine(command)
+		const start = `  ${fitColumns(wish, HINT_COLUMNS)} `
+		if (start.length + stringWidth(text) > view.width) {
+			const rows = wrap(text, Math.max(1, view.width - INDENT.length))
+			return [joinCells([[`  ${wish}`, 'dim']], view), ...rows.map((row) => joinCells([[INDENT], [row]], view))]
+		}
+		return [joinCells([[start, 'dim'], [text], [otherwise === '' ? '' : `  ${otherwise}`, 'dim']], view)]
+	})
 }
 
 function renderTitle({ query }: PlanState, view: View): string[] {
@@ -109,11 +148,17 @@ function renderSummary(state: PlanState, view: View): string {
 	const parts: Cell[] = [
 		[toOneLine(state.plan_id)],
 		[state.status, choosePlanStyle(state)],
+		[isWaiting(state) ? 'waits for you' : '', 'yellow'],
 		[`${done} of ${state.steps.length} steps`],
 		...(elapsed === null ? [] : [[formatDuration(elapsed)] as const]),
 		...renderScore(state.quality_score),
 	]
 	return joinCells(separate(parts), view)
+}
+
+/** Whether a plan waits for a person to answer a review. */
+export function isWaiting({ owner, steps }: PlanState): boolean {
+	return owner === 'managed' && steps.some(({ review }) => review !== null)
 }
 
 function choosePlanStyle(state: PlanState): Style {
@@ -123,17 +168,37 @@ function choosePlanStyle(state: PlanState): Style {
 
 type Show = (step: StepState) => string[]
 
-/** Renders the steps; if they do not all fit, waiting and finished ones are counted instead. */
-function renderSteps(steps: readonly StepState[], room: number | null, view: View): string[] {
-	const names = steps.map(({ name }) => stringWidth(toOneLine(name)))
-	const columns = Math.max(NAME_COLUMNS.least, Math.min(Math.floor(view.width * NAME_COLUMNS.part), Math.max(0, ...names)))
-	const show: Show = (step) => renderStep(step, columns, view)
+/** Renders the steps; if they do not all fit, they show less output, then waiting and finished ones are counted instead. */
+function renderSteps(steps: readonly StepState[], room: number | null, view: View, tail: Tail): string[] {
+	const names = steps.map((step) => stringWidth(nameStep(step)))
+	const widest = names.reduce((one, other) => Math.max(one, other), 0)
+	const columns = Math.max(NAME_COLUMNS.least, Math.min(Math.floor(view.width * NAME_COLUMNS.part), widest))
+	const showWith = (rows: number): Show => {
+		return (step) => [...renderStep(step, columns, view), ...renderOutput(step, rows, view, tail)]
+	}
+	for (let rows = OUTPUT_ROWS; rows > 0; rows--) {
+		const all = steps.flatMap(showWith(rows))
+		if (room === null || all.length <= room) return all
+	}
+	const show = showWith(0)
 	const all = steps.flatMap(show)
 	if (room === null || all.length <= room) return all
 	const waiting = (waits: boolean | null) => steps.filter(({ status }) => APPEARANCE[status].waits === waits)
 	const done = renderCount(waiting(false), '✔', 'done', view)
 	const rest = renderCount(waiting(true), '·', 'waiting', view)
-	return [...done, ...renderOpenSteps(waiting(null), room - done.length - rest.length, show, view), ...rest]
+	const left = room - done.length - rest.length
+	const open = waiting(null)
+	for (let rows = OUTPUT_ROWS; rows > 0; rows--) {
+		const lines = open.flatMap(showWith(rows))
+		if (lines.length <= left) return [...done, ...lines, ...rest]
+	}
+	return [...done, ...renderOpenSteps(open, left, show, view), ...rest]
+}
+
+function renderOutput({ step_id, status }: StepState, rows: number, view: View, tail: Tail): string[] {
+	if (status !== 'running') return []
+	const columns = Math.max(1, view.width - INDENT.length - OUTPUT_MARK.length)
+	return tail(step_id, rows, columns).map((row) => joinCells([[INDENT], [OUTPUT_MARK, 'dim'], [row, 'dim']], view))
 }
 
 /** Renders the active steps; if even they do not fit, failed ones come first. */
@@ -158,7 +223,7 @@ function renderStep(step: StepState, nameColumns: number, view: View): string[] 
 	const time = step.duration_ms ?? (step.status === 'running' ? measureElapsed(step.started_at, null, view) : null)
 	const cells: Cell[] = [
 		[`  ${chooseIcon(step, view)} `, style],
-		[fitColumns(toOneLine(step.name), nameColumns), style === 'dim' ? 'dim' : undefined] as Cell,
+		[fitColumns(nameStep(step), nameColumns), style === 'dim' ? 'dim' : undefined] as Cell,
 		[(time === null ? '' : formatDuration(time)).padStart(TIME_COLUMNS), 'dim'],
 		['  '],
 		...renderDetail(step, view),
@@ -179,10 +244,7 @@ function renderDetail(step: StepState, view: View): Cell[] {
 		case 'retrying':
 			return [[`attempt ${step.attempt + 1} ${describeWait(step.retry_at, view)}`, 'yellow']]
 		case 'awaiting_review':
-			return separate([
-				...renderScore(step.quality_score),
-				[`waits for a review: ${toOneLine(step.review?.reason ?? '')}`, 'yellow'],
-			])
+			return separate([...renderScore(step.quality_score), [`waits for you: ${toOneLine(step.review?.reason ?? '')}`, 'yellow']])
 		case 'failed':
 			return separate([
 				[step.attempt > 1 ? `failed after ${step.attempt} attempts` : 'failed', 'red'],

@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import type { CommandOutput, ModifyInput, Planstream, ReviewInput } from '@planstream/client'
-import { connect } from '../connection.js'
+import { connect, createTypeCommand } from '../connection.js'
 import { EXIT, type ExitCode, UsageError } from '../exit.js'
 import { isObject, openInput, readJson } from '../input.js'
-import { wantsJson, writeLine } from '../output.js'
+import { writeLine } from '../output.js'
+import { findServedPlanId } from '../plan-ids.js'
+import type { TypeCommand } from '../render.js'
 
 /** Options of every command that changes a plan. */
 export interface ControlOptions {
@@ -37,40 +39,40 @@ export interface CloneOptions extends ControlOptions {
 	readonly start: boolean
 }
 
-export function pauseCommand(plan_id: string, options: PauseOptions): Promise<ExitCode> {
+export function pauseCommand(plan: string, options: PauseOptions): Promise<ExitCode> {
 	const { interrupt = false, reason } = options
 	const mode = interrupt ? 'interrupt' : 'drain'
-	return control(options, ({ plans }, key) => plans.pause({ plan_id, mode, ...pickDefined({ reason }), ...key }))
+	return control(plan, options, ({ plans }, target) => plans.pause({ ...target, mode, ...pickDefined({ reason }) }))
 }
 
-export function startCommand(plan_id: string, options: ControlOptions): Promise<ExitCode> {
-	return control(options, ({ plans }, key) => plans.start({ plan_id, ...key }))
+export function startCommand(plan: string, options: ControlOptions): Promise<ExitCode> {
+	return control(plan, options, ({ plans }, target) => plans.start(target))
 }
 
-export function resumeCommand(plan_id: string, options: ControlOptions): Promise<ExitCode> {
-	return control(options, ({ plans }, key) => plans.resume({ plan_id, ...key }))
+export function resumeCommand(plan: string, options: ControlOptions): Promise<ExitCode> {
+	return control(plan, options, ({ plans }, target) => plans.resume(target))
 }
 
-export function cancelCommand(plan_id: string, options: ReasonOptions): Promise<ExitCode> {
+export function cancelCommand(plan: string, options: ReasonOptions): Promise<ExitCode> {
 	const { reason } = options
-	return control(options, ({ plans }, key) => plans.cancel({ plan_id, ...pickDefined({ reason }), ...key }))
+	return control(plan, options, ({ plans }, target) => plans.cancel({ ...target, ...pickDefined({ reason }) }))
 }
 
 /** Retries one step, or the whole plan without one. */
-export function retryCommand(plan_id: string, step_id: string | undefined, options: RetryOptions): Promise<ExitCode> {
+export function retryCommand(plan: string, step_id: string | undefined, options: RetryOptions): Promise<ExitCode> {
 	const { cascade = false } = options
-	if (step_id !== undefined) return control(options, ({ steps }, key) => steps.retry({ plan_id, step_id, cascade, ...key }))
+	if (step_id !== undefined) return control(plan, options, ({ steps }, target) => steps.retry({ ...target, step_id, cascade }))
 	if (cascade) throw new UsageError('--cascade needs a step. Name the step after the plan, or remove --cascade.')
-	return control(options, ({ plans }, key) => plans.retry({ plan_id, ...key }))
+	return control(plan, options, ({ plans }, target) => plans.retry(target))
 }
 
-export function skipCommand(plan_id: string, step_id: string, options: ReasonOptions): Promise<ExitCode> {
+export function skipCommand(plan: string, step_id: string, options: ReasonOptions): Promise<ExitCode> {
 	const { reason } = options
-	return control(options, ({ steps }, key) => steps.skip({ plan_id, step_id, ...pickDefined({ reason }), ...key }))
+	return control(plan, options, ({ steps }, target) => steps.skip({ ...target, step_id, ...pickDefined({ reason }) }))
 }
 
 /** Sends the operations in a file, a list or an object with `ops`. The server validates them and names the path of an error. */
-export async function modifyCommand(plan_id: string, file: string, options: ModifyOptions): Promise<ExitCode> {
+export async function modifyCommand(plan: string, file: string, options: ModifyOptions): Promise<ExitCode> {
 	const edit = await readJson(openInput(file))
 	const { expectedRevision: expected_revision } = options
 	const asked = Array.isArray(edit) ? { ops: edit } : isObject(edit) ? edit : null
@@ -79,13 +81,13 @@ export async function modifyCommand(plan_id: string, file: string, options: Modi
 			`${file} does not contain an edit. An edit is a list of operations such as { "op": "remove_step", ... }.`,
 		)
 	const input = { ...asked, ...pickDefined({ expected_revision }) } as Omit<ModifyInput, 'plan_id'>
-	return control(options, ({ plans }, key) => plans.modify({ ...key, ...input, plan_id }))
+	return control(plan, options, ({ plans }, target) => plans.modify({ ...input, ...target }))
 }
 
 export type Decision = ReviewInput['decision']
 
 export async function answerCommand(
-	plan_id: string,
+	plan: string,
 	review_id: string,
 	decision: Decision,
 	options: AnswerOptions,
@@ -94,27 +96,33 @@ export async function answerCommand(
 	if (payload !== undefined && !isObject(payload))
 		throw new UsageError(`${options.payload} does not contain a result. A result is a JSON object.`)
 	const said = pickDefined({ comment: options.comment, payload: payload as ReviewInput['payload'] })
-	return control(options, ({ reviews }, key) => reviews.answer({ plan_id, review_id, decision, ...said, ...key }))
+	return control(plan, options, ({ reviews }, target) => reviews.answer({ ...target, review_id, decision, ...said }))
 }
 
-export function cloneCommand(plan_id: string, options: CloneOptions): Promise<ExitCode> {
+export function cloneCommand(plan: string, options: CloneOptions): Promise<ExitCode> {
 	const { id: new_plan_id, start } = options
-	return control(options, ({ plans }, key) => plans.clone({ plan_id, start, ...pickDefined({ new_plan_id }), ...key }))
+	return control(plan, options, ({ plans }, target) => plans.clone({ ...target, start, ...pickDefined({ new_plan_id }) }))
 }
 
-type Ask = (planstream: Planstream, key: { readonly idempotency_key: string }) => Promise<CommandOutput>
+type Ask = (planstream: Planstream, target: Target) => Promise<CommandOutput>
+
+interface Target {
+	readonly plan_id: string
+	readonly idempotency_key: string
+}
 
 /** Sends one command with its own idempotency key, so that it takes effect once even if it is resent, and prints the outcome. */
-async function control({ url, json = false }: ControlOptions, ask: Ask): Promise<ExitCode> {
+async function control(plan: string, { url, json = false }: ControlOptions, ask: Ask): Promise<ExitCode> {
 	await using planstream = await connect(url)
-	const answer = await ask(planstream, { idempotency_key: `cli-${randomUUID()}` })
-	await writeLine(wantsJson(json) ? JSON.stringify(answer) : describe(answer))
+	const plan_id = await findServedPlanId(planstream, plan)
+	const answer = await ask(planstream, { plan_id, idempotency_key: `cli-${randomUUID()}` })
+	await writeLine(json ? JSON.stringify(answer) : describe(answer, createTypeCommand({ url })))
 	return EXIT.done
 }
 
-function describe({ plan_id, changed, status, revision }: CommandOutput): string {
+function describe({ plan_id, changed, status, revision }: CommandOutput, typeCommand: TypeCommand): string {
 	const what = `Plan ${plan_id} is ${status} at revision ${revision}.`
-	return changed ? `${what} See it with: planstream show ${plan_id}` : `${what} Nothing changed.`
+	return changed ? `${what} See it with: ${typeCommand(`show ${plan_id}`)}` : `${what} Nothing changed.`
 }
 
 /** Picks the fields that have a value. */

@@ -1,10 +1,12 @@
 import { type ClearOutput, type DeleteOutput, type ImportOutput, SYSTEM_PLAN_ID, type VerifyOutput } from '@planstream/shared'
-import type { Command } from 'commander'
-import { EXIT, type ExitCode } from '../exit.js'
+import { type Command, Option } from 'commander'
+import { DEFAULT_DATA } from '../connection.js'
+import { EXIT, type ExitCode, UsageError } from '../exit.js'
 import { type Input, openInput, readText } from '../input.js'
-import { note, paint, wantsJson, writeBytes, writeLine } from '../output.js'
+import { note, paint, writeBytes, writeLine } from '../output.js'
+import { findPlanId } from '../plan-ids.js'
 import { addLocationOptions, openPlans, type PlanLocation, type Plans } from '../plans.js'
-import { toOneLine } from '../text.js'
+import { formatBytes, toOneLine } from '../text.js'
 
 /** Start of the first line of each plan. */
 const HEAD = '{"planstream_archive"'
@@ -45,6 +47,11 @@ async function* splitLines(input: Input): AsyncGenerator<string, void, void> {
 
 const PAGE = 1000
 
+interface CompactOptions {
+	readonly data?: string
+	readonly json?: boolean
+}
+
 interface JsonOption {
 	readonly json?: boolean
 }
@@ -55,23 +62,48 @@ export function addDataCommands(planstream: Command, exit: (code: ExitCode) => v
 		addLocationOptions(planstream.command(name).description(description))
 	command('verify', 'check every stored event against its fingerprint')
 		.argument('[plan_id...]', 'only these plans')
-		.option('--json', 'the answers as JSON, also in a terminal')
+		.option('--json', 'print each answer as one line of JSON')
 		.action(async (plan_ids: string[], options: PlanLocation & JsonOption) => exit(await verifyCommand(plan_ids, options)))
 	command('export', 'write plans as JSON lines to standard output')
 		.argument('[plan_id...]', 'only these plans')
 		.action(async (plan_ids: string[], options: PlanLocation) => exit(await exportCommand(plan_ids, options)))
 	command('clear', 'delete the events of finished plans but keep their states and results')
 		.argument('<plan_id...>')
-		.option('--json', 'the answers as JSON, also in a terminal')
+		.option('--json', 'print each answer as one line of JSON')
 		.action(async (plan_ids: string[], options: PlanLocation & JsonOption) => exit(await clearCommand(plan_ids, options)))
 	command('delete', 'delete finished plans with all their events')
 		.argument('<plan_id...>')
-		.option('--json', 'the answers as JSON, also in a terminal')
+		.option('--json', 'print each answer as one line of JSON')
 		.action(async (plan_ids: string[], options: PlanLocation & JsonOption) => exit(await deleteCommand(plan_ids, options)))
+	planstream
+		.command('compact')
+		.description('make the database file as small as what is in it; no server may have it open')
+		.addOption(new Option('--data <directory>', `data directory (default: ${DEFAULT_DATA})`).env('PLANSTREAM_DATA'))
+		.option('--json', 'print the sizes before and after as JSON')
+		.action(async (options: CompactOptions) => exit(await compactCommand(options)))
 	command('import', 'create plans from the output of export')
 		.argument('[file]', 'JSON lines, or - for standard input', '-')
-		.option('--json', 'the answers as JSON, also in a terminal')
+		.option('--json', 'print each answer as one line of JSON')
 		.action(async (file: string, options: PlanLocation & JsonOption) => exit(await importCommand(file, options)))
+}
+
+/** `planstream compact`: returns the space of deleted events to the file system, and says how much. */
+async function compactCommand({ data: named, json = false }: CompactOptions): Promise<ExitCode> {
+	const data = named || DEFAULT_DATA
+	const { compactDirectory, findServer } = await import('@planstream/server')
+	const server = await findServer(data)
+	if (server !== null) {
+		throw new UsageError(`The server at ${server.url} has ${data} open. Stop it, compact, and start it again.`)
+	}
+	const compacted = compactDirectory(data)
+	if (compacted === null) throw new UsageError(`${data} holds no plans. Give the data directory of a server with --data.`)
+	const { bytes_before, bytes_after } = compacted
+	await writeLine(
+		json
+			? JSON.stringify(compacted)
+			: `The database had ${formatBytes(bytes_before)} (${bytes_before} bytes) and now has ${formatBytes(bytes_after)} (${bytes_after} bytes).`,
+	)
+	return EXIT.done
 }
 
 /** `planstream verify`: exit code 1 when a plan is damaged. */
@@ -82,8 +114,7 @@ async function verifyCommand(
 	await using plans = await openPlans(place)
 	const verify = async (plan_id: string): Promise<VerifyOutput> => {
 		const verified = await plans.verify(plan_id)
-		if (plan_id !== SYSTEM_PLAN_ID || !verified.ok)
-			await writeLine(wantsJson(json) ? JSON.stringify(verified) : formatVerdict(verified))
+		if (plan_id !== SYSTEM_PLAN_ID || !verified.ok) await writeLine(json ? JSON.stringify(verified) : formatVerdict(verified))
 		return verified
 	}
 	// The store may have lost plans even if none is left.
@@ -132,9 +163,9 @@ async function applyToEach<Answer>(
 	describe: (answer: Answer) => string,
 ): Promise<ExitCode> {
 	await using plans = await openPlans(place)
-	for (const plan_id of plan_ids) {
+	for (const plan_id of await findAll(plans, plan_ids)) {
 		const answer = await ask(plans, plan_id)
-		await writeLine(wantsJson(json) ? JSON.stringify(answer) : describe(answer))
+		await writeLine(json ? JSON.stringify(answer) : describe(answer))
 	}
 	return EXIT.done
 }
@@ -145,7 +176,7 @@ async function importCommand(file: string, { json = false, ...place }: PlanLocat
 	let made = 0
 	for await (const lines of splitArchives(openInput(file))) {
 		const imported = await plans.import(lines)
-		await writeLine(wantsJson(json) ? JSON.stringify(imported) : formatReceipt(imported))
+		await writeLine(json ? JSON.stringify(imported) : formatReceipt(imported))
 		made += 1
 	}
 	if (made === 0) note('The input contains no plans; nothing was imported.')
@@ -158,9 +189,16 @@ function formatReceipt({ plan_id, events, head_seq, signed }: ImportOutput): str
 	return `${toOneLine(plan_id)}  ${events} events up to number ${head_seq}${trust}`
 }
 
+/** Finds every plan before anything is done to the first one. */
+async function findAll(plans: Plans, texts: readonly string[]): Promise<string[]> {
+	const found: string[] = []
+	for (const text of texts) found.push(await findPlanId(plans, text))
+	return found
+}
+
 async function* listPlanIds(plans: Plans, plan_ids: readonly string[]): AsyncGenerator<string, void, void> {
 	if (plan_ids.length > 0) {
-		yield* plan_ids
+		yield* await findAll(plans, plan_ids)
 		return
 	}
 	let page: string | null = null

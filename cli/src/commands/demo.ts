@@ -4,10 +4,12 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Planstream } from '@planstream/client'
 import { type PlanEvent, type PlanState, PlanstreamError } from '@planstream/shared'
-import { connect } from '../connection.js'
-import { type Display, openDisplay } from '../display.js'
+import { connect, createTypeCommand } from '../connection.js'
+import { type Display, openDisplay, readResultView } from '../display.js'
 import { EXIT, type ExitCode, UsageError } from '../exit.js'
-import { note } from '../output.js'
+import { renderMarkdown } from '../markdown.js'
+import { canRedraw, note, writeLine } from '../output.js'
+import type { TypeCommand } from '../render.js'
 import { follow, type Interrupt, listenForInterrupt, toExitCode } from './watch.js'
 
 /** Starts a server for the demo that may read the corpus; also returns its data directory. */
@@ -37,6 +39,11 @@ class StreamedReport {
 		if (event.step_id !== REPORT_STEP) return
 		if (event.event_type === 'step_started') this.#text = ''
 		if (event.event_type === 'step_output' && event.data.channel === 'text') this.#text += event.data.delta ?? ''
+	}
+
+	/** Prints the report to a terminal that has not shown it line by line. */
+	async print(typeCommand: TypeCommand): Promise<void> {
+		for (const line of ['', ...renderMarkdown(this.#text, readResultView(typeCommand)), '']) await writeLine(line)
 	}
 
 	/**
@@ -84,13 +91,21 @@ export async function demoCommand({ corpus, question = QUESTIONS, exit = false, 
 	await using _server = server
 	await using planstream = await connect(server.url)
 	const { plan_id } = await planstream.plans.create(plan)
-	note(`Researching ${folder}. Follow it from another terminal:`)
+	const typeCommand = createTypeCommand({ url: server.url })
+	note(`Looking for sentences that answer ${describeQuestions(question)} in the documents of ${folder}.`)
+	note('The server is this process. Follow the plan from another terminal, too:')
+	note(`  ${typeCommand(`watch ${plan_id}`)}`)
 	note(`  curl -N ${server.url}/api/v1/streaming/plans/${plan_id}/events\n`)
-	const code = await showResearch(planstream, { plan_id, directory, json }, interrupt)
+	const code = await showResearch(planstream, { plan_id, directory, json, typeCommand }, interrupt)
 	if (exit || interrupt.signal.aborted) return code
-	note('The server keeps running. Press Ctrl-C to stop it.')
+	note(`\nThe server keeps running at ${server.url}. Press Ctrl-C to stop it. Try in another terminal:`)
+	for (const command of ['list', `show ${plan_id}`, `artifact ${plan_id}`]) note(`  ${typeCommand(command)}`)
 	await interrupt.happened
 	return code
+}
+
+function describeQuestions(questions: readonly string[]): string {
+	return questions.length === 1 ? 'a question' : `${questions.length} questions`
 }
 
 interface Research {
@@ -98,15 +113,16 @@ interface Research {
 	/** Data directory of the server. */
 	readonly directory: string
 	readonly json: boolean
+	readonly typeCommand: TypeCommand
 }
 
 async function showResearch(
 	planstream: Planstream,
-	{ plan_id, directory, json }: Research,
+	{ plan_id, directory, json, typeCommand }: Research,
 	{ signal }: Interrupt,
 ): Promise<ExitCode> {
 	const report = new StreamedReport()
-	const display = openDisplay({ json })
+	const display = openDisplay({ json, typeCommand, result: false })
 	const both: Display = {
 		...display,
 		show: (state, event) => {
@@ -117,6 +133,7 @@ async function showResearch(
 	const left = await follow(planstream, { plan_id, after: 'start', always: false }, both, signal).finally(() => display.close())
 	const code = toExitCode(left, signal)
 	if (code === EXIT.done) {
+		if (!json && canRedraw()) await report.print(typeCommand)
 		note(`Report: ${await report.save(left.state, directory)}`)
 		note(`Quality: ${left.state.quality_score?.toFixed(2) ?? 'no score'}, the lowest of coverage, fidelity and diversity`)
 	}

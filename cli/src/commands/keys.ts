@@ -1,4 +1,6 @@
+import { SCOPES } from '@planstream/shared/schemas'
 import { type Command, Option } from 'commander'
+import { assertChoice } from '../choices.js'
 import { DEFAULT_DATA } from '../connection.js'
 import { EXIT, type ExitCode } from '../exit.js'
 import { note, writeLine } from '../output.js'
@@ -11,11 +13,7 @@ export function addKeyCommands(planstream: Command, exit: (code: ExitCode) => vo
 		.command('create')
 		.description('create a key, print it once and add its hash to the key file')
 		.requiredOption('--tenant <name>', 'tenant whose plans the key can access')
-		.requiredOption(
-			'--scopes <list>',
-			'comma-separated scopes: plans:read, plans:write, events:publish, admin, operator',
-			(text) => text.split(','),
-		)
+		.requiredOption('--scopes <list>', `comma-separated scopes: ${SCOPES.join(', ')}`, (text) => parseScopes(text))
 		.option('--id <name>', 'id of the key in events and logs (default: random)')
 		.option('--expires-at <time>', 'expiry time, such as 2030-01-31T00:00:00Z')
 		.addOption(file())
@@ -33,6 +31,12 @@ export function addKeyCommands(planstream: Command, exit: (code: ExitCode) => vo
 		.argument('<id>')
 		.addOption(file())
 		.action(async (id: string, options: KeysOptions) => exit(await revokeKeyCommand(id, options)))
+}
+
+function parseScopes(text: string): string[] {
+	const scopes = text.split(',')
+	for (const scope of scopes) assertChoice(scope, SCOPES)
+	return scopes
 }
 
 /** Options of every key command. */

@@ -1,5 +1,6 @@
 import { PLAN_STATUSES } from '@planstream/shared'
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
+import { addChoices } from '../choices.js'
 import { createUrlOption } from '../connection.js'
 import { type ExitCode, UsageError } from '../exit.js'
 import { addLocationOptions } from '../plans.js'
@@ -26,7 +27,7 @@ import { type ListOptions, listCommand, reviewsCommand, type ShowOptions, showCo
 
 type Exit = (code: ExitCode) => void
 
-const JSON_FLAG = ['--json', 'print JSON, even in a terminal'] as const
+const JSON_FLAG = ['--json', 'print JSON: one object per line'] as const
 const REASON = ['--reason <text>', 'reason to record in the event'] as const
 const DECISIONS = ['approve', 'reject', 'edit'] as const
 
@@ -53,7 +54,7 @@ function addShowCommand(planstream: Command, name: string, description: string):
 
 function addShowCommands(planstream: Command, exit: Exit): void {
 	addShowCommand(planstream, 'list', 'list plans, newest first')
-		.addOption(new Option('--status <status...>', 'only plans with these statuses').choices(PLAN_STATUSES))
+		.addOption(addChoices(new Option('--status <status...>', 'only plans with these statuses'), PLAN_STATUSES))
 		.option('--label <name=value>', 'only plans with this label; may be repeated', (label, before: string[] = []) => [
 			...before,
 			label,
@@ -102,7 +103,7 @@ function addStepCommands(planstream: Command, exit: Exit): void {
 	addCommand(planstream, 'review', 'show open reviews, or answer one')
 		.argument('<plan_id>')
 		.argument('[review_id]')
-		.addArgument(new Argument('[decision]').choices(DECISIONS))
+		.addArgument(addChoices(new Argument('[decision]'), DECISIONS))
 		.option('--comment <text>', 'comment on the decision')
 		.option('--payload <file>', 'with edit: file of the new result, or - for standard input')
 		.action(async (plan_id: string, review_id: string | undefined, decision: Decision | undefined, options: AnswerOptions) => {

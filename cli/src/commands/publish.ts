@@ -1,20 +1,21 @@
 import { type Accepted, type Planstream, PlanstreamError, type Publisher, type StoredReceipt } from '@planstream/client'
 import { asPlanstreamError } from '@planstream/shared'
-import { createLogUpdate } from 'log-update'
 import { connect } from '../connection.js'
 import { EXIT, type ExitCode, UsageError } from '../exit.js'
 import { openInput, readEvents, type SentEvent } from '../input.js'
-import { note, writeLine } from '../output.js'
+import { LiveArea } from '../live-area.js'
+import { canRedraw, note, writeLine } from '../output.js'
 
 export interface PublishOptions {
 	readonly url?: string
+	readonly json?: boolean
 }
 
 /** Time after which a server that stopped answering counts as gone. */
 const GIVE_UP_MS = 30_000
 
 /** `planstream publish`: publishes the events of a file or a pipe to an external plan, as they arrive. */
-export async function publishCommand(plan_id: string, file: string, { url }: PublishOptions): Promise<ExitCode> {
+export async function publishCommand(plan_id: string, file: string, { url, json = false }: PublishOptions): Promise<ExitCode> {
 	await using planstream = await connect(url)
 	await assertReachable(planstream, plan_id)
 	if (file === '-' && process.stdin.isTTY)
@@ -23,19 +24,21 @@ export async function publishCommand(plan_id: string, file: string, { url }: Pub
 		giveUpAfterMs: GIVE_UP_MS,
 		onRetry: ({ message }) => note(`Not stored yet: ${message} Trying again.`),
 	})
-	const show: Receipt = process.stdout.isTTY ? countReceipts() : (stored) => writeLine(JSON.stringify(stored))
+	const receipts = json ? listReceipts() : countReceipts()
 	let stored = 0
 	try {
 		for await (const group of readEvents(openInput(file))) {
 			for await (const receipt of publishGroup(group, publisher)) {
 				stored += 1
-				await show(receipt)
+				await receipts.show(receipt)
 			}
 		}
 	} catch (error) {
+		await receipts.close()
 		if (stored > 0) note(`The first ${stored} events are stored, the rest is not:`)
 		throw error
 	}
+	await receipts.close()
 	if (stored === 0) note('The input contains no events; nothing was published.')
 	return EXIT.done
 }
@@ -75,26 +78,46 @@ function addLocationOptions(error: unknown, accepted: readonly Accepted[], group
 	return sent === undefined ? error : new UsageError(`${sent.place}: ${error.message}`, { cause: error })
 }
 
-type Receipt = (stored: StoredReceipt) => Promise<void>
+/** Output about stored events. */
+interface Receipts {
+	show(stored: StoredReceipt): Promise<void>
+	close(): Promise<void>
+}
 
-/** Shows a running count for people, redrawn once for all events stored together. */
-function countReceipts(): Receipt {
-	const line = createLogUpdate(process.stdout)
+/** Prints the receipt of each event as JSON, for programs. */
+function listReceipts(): Receipts {
+	return { show: (stored) => writeLine(JSON.stringify(stored)), close: () => Promise.resolve() }
+}
+
+/** Counts for people: in a terminal the count is redrawn once for all events stored together, elsewhere it is printed at the end. */
+function countReceipts(): Receipts {
+	const area = canRedraw() ? new LiveArea(process.stdout) : null
 	let stored = 0
 	let duplicates = 0
 	let last = 0
 	let drawn = true
+	let closed = false
+	const describe = () => {
+		const known = duplicates === 0 ? '' : `, ${duplicates} of them already stored before`
+		return `Stored ${stored} ${stored === 1 ? 'event' : 'events'}${known}; the last one has number ${last}.`
+	}
 	const draw = () => {
 		drawn = true
-		const known = duplicates === 0 ? '' : `, ${duplicates} of them already stored before`
-		line(`Stored ${stored} events${known}; the last one has number ${last}.`)
+		if (!closed) area?.draw([describe()])
 	}
-	return ({ seq, duplicate }) => {
-		stored += 1
-		duplicates += duplicate ? 1 : 0
-		last = seq
-		if (drawn) setImmediate(draw)
-		drawn = false
-		return Promise.resolve()
+	return {
+		show: ({ seq, duplicate }) => {
+			stored += 1
+			duplicates += duplicate ? 1 : 0
+			last = seq
+			if (drawn && area !== null) setImmediate(draw)
+			drawn = false
+			return Promise.resolve()
+		},
+		close: async () => {
+			closed = true
+			area?.close()
+			if (stored > 0) await writeLine(describe())
+		},
 	}
 }

@@ -1,11 +1,14 @@
 import type { ListInput, PlanSummary } from '@planstream/client'
-import { connect } from '../connection.js'
-import { readTerminal } from '../display.js'
+import type { PlanState } from '@planstream/shared'
+import { connect, createTypeCommand } from '../connection.js'
+import { readResultView, readTerminal } from '../display.js'
 import { EXIT, type ExitCode } from '../exit.js'
-import { note, paint, wantsJson, writeLine } from '../output.js'
-import { openPlans, type PlanLocation } from '../plans.js'
-import { render } from '../render.js'
-import { clip, fitColumns, toOneLine } from '../text.js'
+import { note, paint, writeLine } from '../output.js'
+import { findPlanId, findServedPlanId } from '../plan-ids.js'
+import { openPlans, type PlanLocation, type Plans } from '../plans.js'
+import { formatAnswer, isWaiting, render, type TypeCommand } from '../render.js'
+import { renderResult } from '../result.js'
+import { clip, fitColumns, toOneLine, wrap } from '../text.js'
 
 export interface ShowOptions extends PlanLocation {
 	readonly json?: boolean
@@ -28,13 +31,13 @@ const PAGE = 1000
 /** `planstream list`: prints plans, newest first; as JSON, one object per line. */
 export async function listCommand({ url, data, tenant, json = false, limit, ...filters }: ListOptions): Promise<ExitCode> {
 	await using kept = await openPlans({ url, data, tenant })
-	const show = wantsJson(json) ? (plan: PlanSummary) => JSON.stringify(plan) : formatLine
 	let shown = 0
 	let page: string | null = null
 	do {
 		const asked: ListInput = { ...filters, limit: Math.min(PAGE, limit - shown), ...(page !== null && { page }) }
 		const { plans, next_page } = await kept.list(asked)
-		for (const plan of plans) await writeLine(show(plan))
+		if (json) for (const plan of plans) await writeLine(JSON.stringify(plan))
+		else await printTable(plans, kept, createTypeCommand({ url, data }))
 		shown += plans.length
 		page = next_page
 	} while (page !== null && shown < limit)
@@ -43,31 +46,81 @@ export async function listCommand({ url, data, tenant, json = false, limit, ...f
 	return EXIT.done
 }
 
-function formatLine({ plan_id, status, progress, created_at, query }: PlanSummary): string {
+/** Prints a line for each plan; ids are whole, and what a narrow terminal has no room for is cut at the end. */
+async function printTable(plans: readonly PlanSummary[], kept: Plans, typeCommand: TypeCommand): Promise<void> {
+	const waiting = await findWaiting(plans, kept)
+	const columns = plans.reduce((widest, { plan_id }) => Math.max(widest, plan_id.length), 0)
+	const width = process.stdout.isTTY ? readTerminal(typeCommand).width : Number.POSITIVE_INFINITY
+	for (const plan of plans) {
+		const review = waiting.get(plan.plan_id)
+		await writeLine(formatLine(plan, columns, width, review !== undefined))
+		if (review === undefined) continue
+		const answer = `${formatAnswer(plan.plan_id, review, typeCommand)}  (or reject, edit)`
+		for (const line of wrap(answer, width - 2)) await writeLine(`  ${line}`)
+	}
+}
+
+function formatLine(
+	{ plan_id, status, progress, created_at, query }: PlanSummary,
+	columns: number,
+	width: number,
+	waits: boolean,
+) {
 	const percent = `${Math.floor(progress * 100)} %`.padStart(5)
 	const time = created_at.slice(0, 16).replace('T', ' ')
-	const { width } = readTerminal()
-	return clip([fitColumns(toOneLine(plan_id), 28), fitColumns(status, 10), percent, time, toOneLine(query)].join('  '), width)
+	const state = waits ? paint('yellow', fitColumns('waits for you', STATUS_COLUMNS)) : fitColumns(status, STATUS_COLUMNS)
+	const room = width - columns - 2 - STATUS_COLUMNS
+	const rest = ['', percent, time, toOneLine(query)].join('  ')
+	return `${fitColumns(plan_id, columns)}  ${state}${room === Number.POSITIVE_INFINITY ? rest : clip(rest, Math.max(0, room))}`.trimEnd()
+}
+
+const STATUS_COLUMNS = 13
+/** States that are read at once to find out which plans wait for a person. */
+const READS = 8
+
+/** Finds the first open review of each plan that waits for a person. A plan that goes away meanwhile does not wait. */
+async function findWaiting(plans: readonly PlanSummary[], kept: Plans): Promise<Map<string, string>> {
+	const open = plans.filter(({ owner, finished, status }) => owner === 'managed' && !finished && status !== 'pending')
+	const waiting = new Map<string, string>()
+	for (let at = 0; at < open.length; at += READS) {
+		const states = await Promise.all(open.slice(at, at + READS).map(({ plan_id }) => kept.get(plan_id).catch(() => null)))
+		for (const state of states) {
+			const review = state !== null && isWaiting(state) ? findReview(state) : null
+			if (state !== null && review !== null) waiting.set(state.plan_id, review)
+		}
+	}
+	return waiting
+}
+
+function findReview({ steps }: PlanState): string | null {
+	return steps.find(({ review }) => review !== null)?.review?.review_id ?? null
 }
 
 /** `planstream show`: prints the current state of a plan. */
-export async function showCommand(plan_id: string, { json = false, ...place }: ShowOptions): Promise<ExitCode> {
+export async function showCommand(plan: string, { json = false, ...place }: ShowOptions): Promise<ExitCode> {
 	await using kept = await openPlans(place)
-	const state = await kept.get(plan_id)
-	const lines = wantsJson(json) ? [JSON.stringify(state)] : render(state, { ...readTerminal(), height: null })
+	const state = await kept.get(await findPlanId(kept, plan))
+	const view = { ...readTerminal(createTypeCommand(place)), height: null }
+	const lines = json ? [JSON.stringify(state)] : render(state, process.stdout.isTTY ? view : { ...view, width: WIDE })
 	for (const text of lines) await writeLine(text)
 	return EXIT.done
 }
 
+/** Columns of a pipe: nothing is cut that a person could want to read. */
+const WIDE = 10_000
+
 /** `planstream review PLAN`: prints open reviews with their payloads. */
-export async function reviewsCommand(plan_id: string, { url, json = false }: ReviewsOptions): Promise<ExitCode> {
+export async function reviewsCommand(plan: string, { url, json = false }: ReviewsOptions): Promise<ExitCode> {
 	await using planstream = await connect(url)
+	const plan_id = await findServedPlanId(planstream, plan)
+	const typeCommand = createTypeCommand({ url })
 	const { reviews } = await planstream.reviews.list({ plan_id })
-	for (const review of reviews) {
-		if (wantsJson(json)) await writeLine(JSON.stringify(review))
+	for (const [at, review] of reviews.entries()) {
+		if (json) await writeLine(JSON.stringify(review))
 		else {
-			await writeLine(`${paint('bold', review.review_id)}  ${toOneLine(review.reason)}`)
-			await writeLine(JSON.stringify(review.payload, null, 2))
+			await writeLine(`${at === 0 ? '' : '\n'}${paint('bold', toOneLine(review.review_id))}  ${toOneLine(review.reason)}`)
+			for (const line of renderResult(review.payload, readResultView(typeCommand))) await writeLine(`  ${line}`.trimEnd())
+			await writeLine(`Answer it with: ${formatAnswer(plan_id, review.review_id, typeCommand)}  (or reject, edit)`)
 		}
 	}
 	if (reviews.length === 0) note(`Plan ${plan_id} has no open review.`)

@@ -8,11 +8,12 @@ import {
 	type PlanStatus,
 	PlanstreamError,
 } from '@planstream/shared'
-import { connect } from '../connection.js'
+import { connect, createTypeCommand } from '../connection.js'
 import { type Display, openDisplay } from '../display.js'
 import { EXIT, type ExitCode, UsageError } from '../exit.js'
 import { isObject, openInput, readJson } from '../input.js'
 import { note } from '../output.js'
+import { findServedPlanId } from '../plan-ids.js'
 
 /** Plan to follow, and where to start. */
 export interface Followed {
@@ -89,8 +90,7 @@ export interface Interrupt extends Disposable {
 }
 
 /**
- * Listens for Ctrl-C and SIGTERM; a second one ends the process at once. The listeners stay until disposal: the one that restores
- * the terminal's cursor ends the process when it is the only one left.
+ * Listens for Ctrl-C and SIGTERM; a second one ends the process at once.
  */
 export function listenForInterrupt(): Interrupt {
 	const controller = new AbortController()
@@ -123,13 +123,14 @@ export async function runCommand(file: string, { url, json = false }: RunOptions
 	await using planstream = await connect(url)
 	using interrupt = listenForInterrupt()
 	const { plan_id } = await planstream.plans.create(spec)
-	const display = openDisplay({ json })
+	const typeCommand = createTypeCommand({ url })
+	const display = openDisplay({ json, typeCommand })
 	try {
 		const left = await follow(planstream, { plan_id, after: 'start', always: false }, display, interrupt.signal)
 		return toExitCode(left, interrupt.signal)
 	} finally {
-		display.close()
-		if (interrupt.signal.aborted) note(`The plan keeps running. Follow it again with: planstream watch ${plan_id}`)
+		await display.close()
+		if (interrupt.signal.aborted) note(`The plan keeps running. Follow it again with: ${typeCommand(`watch ${plan_id}`)}`)
 	}
 }
 
@@ -141,21 +142,22 @@ export interface WatchOptions {
 }
 
 /** `planstream watch`: follows an existing or future plan from its start, or from a cursor, to its end. */
-export async function watchCommand(plan_id: string, options: WatchOptions): Promise<ExitCode> {
+export async function watchCommand(named: string, options: WatchOptions): Promise<ExitCode> {
 	const { url, json = false, after, follow: always = false } = options
 	await using planstream = await connect(url)
-	await planstream.plans.get({ plan_id }).catch(ignoreUnknown)
+	const plan_id = await findServedPlanId(planstream, named).catch((error: unknown) => expectLater(error, named))
 	using interrupt = listenForInterrupt()
-	const display = openDisplay({ json: json || after !== undefined })
+	const display = openDisplay({ json, redraw: after === undefined, typeCommand: createTypeCommand({ url }) })
 	try {
 		const left = await follow(planstream, { plan_id, after: after ?? 'start', always }, display, interrupt.signal)
 		return toExitCode(left, interrupt.signal)
 	} finally {
-		display.close()
+		await display.close()
 	}
 }
 
-/** Ignores that a plan does not exist yet; any other error is reported before anything is shown. */
-function ignoreUnknown(error: unknown): void {
-	if (!(error instanceof PlanstreamError && error.code === 'not_found')) throw error
+/** Waits for a plan that does not exist yet under its id; any other error is reported before anything is shown. */
+function expectLater(error: unknown, plan_id: string): string {
+	if (error instanceof PlanstreamError && error.code === 'not_found') return plan_id
+	throw error
 }

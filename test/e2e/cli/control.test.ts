@@ -32,7 +32,7 @@ const HANGING = { updates: [{ progress: 0.5 }], hang: true }
 
 /** A plan that is followed by `run` in the background until it shows an event. */
 async function following(plan: object, event_type: string): Promise<CliProcess> {
-	const runner = new CliProcess(['run', '-'], env).input(JSON.stringify({ query: 'Why?', ...plan }))
+	const runner = new CliProcess(['run', '-', '--json'], env).input(JSON.stringify({ query: 'Why?', ...plan }))
 	await shows(runner, event_type)
 	return runner
 }
@@ -48,7 +48,7 @@ function file(name: string, content: unknown): string {
 
 /** What a command answers, when it succeeds without a word for people. */
 async function answer(...args: string[]): Promise<unknown> {
-	const { code, stderr, json } = await runPlanstream(args, env)
+	const { code, stderr, json } = await runPlanstream([...args, '--json'], env)
 	expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
 	return json[0]
 }
@@ -109,7 +109,7 @@ describe('planstream in a second terminal', () => {
 		await using runner = await following(plan, 'plan_failed')
 		expect((await runner.end()).code).toBe(1)
 		expect(await answer('retry', 'p3', 'a', '--cascade')).toMatchObject({ status: 'running' })
-		await using watcher = new CliProcess(['watch', 'p3', '--follow'], env)
+		await using watcher = new CliProcess(['watch', 'p3', '--follow', '--json'], env)
 		await shows(watcher, 'step_progress')
 		expect(await answer('cancel', 'p3', '--reason', 'enough')).toMatchObject({ status: 'cancelling' })
 		await shows(watcher, 'plan_cancelled')
@@ -135,7 +135,8 @@ describe('planstream in a second terminal', () => {
 			)
 		await plan('list_1', 'red')
 		await plan('list_2', 'blue')
-		const listed = async (...args: string[]) => (await runPlanstream(['list', ...args], env)).json.map(({ plan_id }) => plan_id)
+		const listed = async (...args: string[]) =>
+			(await runPlanstream(['list', ...args, '--json'], env)).json.map(({ plan_id }) => plan_id)
 		expect(await listed('--label', 'team=red')).toEqual(['list_1'])
 		expect(await listed('--query', 'WHICH LIST', '--status', 'completed', 'failed')).toEqual(['list_2', 'list_1'])
 		const first = await runPlanstream(['list', '--query', 'which list', '--limit', '1'], env)

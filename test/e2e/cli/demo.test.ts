@@ -52,9 +52,9 @@ it('prints the reason and exits with 1 when the folder does not answer the quest
 	using directory = createTemporaryDirectory()
 	const folder = corpus(directory.path, { 'cats.md': '# Cats\n\nA cat sleeps for most of the day.\n' })
 	const env = { PORT: '0', PLANSTREAM_DATA: path.join(directory.path, 'data') }
-	const { code, stderr } = await runPlanstream(['demo', '--corpus', folder, '--question', QUESTION, '--exit'], env)
+	const { code, stdout } = await runPlanstream(['demo', '--corpus', folder, '--question', QUESTION, '--exit'], env)
 	expect(code).toBe(1)
-	expect(stderr).toContain('Step crosscheck failed')
+	expect(stdout).toContain('\ncrosscheck: failed: ')
 })
 
 it('prints a free port and uses it when PORT is not set and port 3000 is taken', async () => {

@@ -91,7 +91,13 @@ describe('planstream verify, export, import, list and show', () => {
 	it('give the same answers from a running server and from the file when none runs', async () => {
 		using directory = createTemporaryDirectory()
 		const data = ['--data', directory.path]
-		const commands = [['list'], ['show', 'one'], ['verify'], ['verify', 'two'], ['export']]
+		const commands = [
+			['list', '--json'],
+			['show', 'one', '--json'],
+			['verify', '--json'],
+			['verify', 'two', '--json'],
+			['export'],
+		]
 		const run = async () => Promise.all(commands.map((words) => runPlanstream([...words, ...data])))
 		const server = await startServe(directory.path)
 		await publishPlans(server.url)
@@ -116,12 +122,12 @@ describe('planstream verify, export, import, list and show', () => {
 		const { stdout: archive } = await runPlanstream(['export', '--data', directory.path])
 		using elsewhere = createTemporaryDirectory()
 		const other = await startServe(elsewhere.path)
-		const imported = await new CliProcess(['import', '--data', elsewhere.path]).input(archive).end()
+		const imported = await new CliProcess(['import', '--json', '--data', elsewhere.path]).input(archive).end()
 		expect(imported.json as unknown as ImportOutput[]).toEqual([
 			expect.objectContaining({ plan_id: 'two', events: 0, head_seq: 3 }),
 			expect.objectContaining({ plan_id: 'one', events: 2, head_seq: 2 }),
 		])
-		const again = await new CliProcess(['import', '--data', elsewhere.path]).input(archive).end()
+		const again = await new CliProcess(['import', '--json', '--data', elsewhere.path]).input(archive).end()
 		expect(again).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('Plan two already exists.') })
 		const stateOf = async (url: string) => (await fetch(`${url}/api/v1/plans/two`)).json() as Promise<Record<string, unknown>>
 		const { cursor: _here, ...here } = await stateOf(server.url)
@@ -140,7 +146,7 @@ describe('planstream verify, export, import, list and show', () => {
 			.input(renamed.slice(renamed.indexOf('\n{"planstream_archive"') + 1))
 			.end()
 		expect(changed).toMatchObject({ code: 2, stderr: expect.stringContaining('does not match its fingerprint') })
-		expect((await runPlanstream(['list', '--data', elsewhere.path])).json).toHaveLength(2)
+		expect((await runPlanstream(['list', '--json', '--data', elsewhere.path])).json).toHaveLength(2)
 	})
 
 	it('continue an imported plan when it was unfinished', async () => {
@@ -165,7 +171,7 @@ describe('planstream verify, export, import, list and show', () => {
 		const { stdout: archive } = await runPlanstream(['export', 'p', '--data', directory.path])
 		using elsewhere = createTemporaryDirectory()
 		await using other = await startServe(elsewhere.path)
-		await new CliProcess(['import', '--data', elsewhere.path]).input(archive).end()
+		await new CliProcess(['import', '--json', '--data', elsewhere.path]).input(archive).end()
 		const stream = await fetch(`${other.url}/api/v1/streaming/plans/p/events`)
 		let text = ''
 		for await (const chunk of (stream.body ?? []) as AsyncIterable<Uint8Array>) {
@@ -182,7 +188,7 @@ describe('planstream verify, export, import, list and show', () => {
 		await publishPlans(server.url)
 		server.child.kill('SIGTERM')
 		await server.end()
-		const verify = () => runPlanstream(['verify', '--data', directory.path])
+		const verify = () => runPlanstream(['verify', '--json', '--data', directory.path])
 		expect((await verify()).code).toBe(0)
 		flip(path.join(directory.path, 'planstream.db'), 'second of one')
 		expect(await verify()).toMatchObject({ code: 1, stderr: expect.stringContaining('1 of 2 plans are damaged') })
@@ -208,7 +214,7 @@ describe('planstream verify, export, import, list and show', () => {
 		server.child.kill('SIGKILL')
 		await server.end()
 		await writeFile(serverFile(directory.path), JSON.stringify({ ...left, pid: other.child.pid }))
-		expect((await runPlanstream(['list', '--data', directory.path])).json).toHaveLength(2)
+		expect((await runPlanstream(['list', '--json', '--data', directory.path])).json).toHaveLength(2)
 	})
 
 	it('use the default directory when the variable that names it is empty', async () => {
@@ -217,14 +223,17 @@ describe('planstream verify, export, import, list and show', () => {
 		const inside = (...words: string[]) => CliProcess.within(directory.path, words, { PLANSTREAM_DATA: '' })
 		const usual = path.join(directory.path, '.planstream')
 		await new CliProcess(['import', '--data', usual]).input(archive).end()
-		expect(await inside('show', 'one').end()).toMatchObject({ code: 0, json: [expect.objectContaining({ plan_id: 'one' })] })
+		expect(await inside('show', 'one', '--json').end()).toMatchObject({
+			code: 0,
+			json: [expect.objectContaining({ plan_id: 'one' })],
+		})
 		await using _server = await startServe(usual)
-		expect(await inside('list').end()).toMatchObject({ code: 0, json: [expect.objectContaining({ plan_id: 'one' })] })
+		expect(await inside('list', '--json').end()).toMatchObject({ code: 0, json: [expect.objectContaining({ plan_id: 'one' })] })
 	})
 
 	it('clear finished plans only, with and without a server', async () => {
 		using directory = createTemporaryDirectory()
-		const clear = (...plan_ids: string[]) => runPlanstream(['clear', ...plan_ids, '--data', directory.path])
+		const clear = (...plan_ids: string[]) => runPlanstream(['clear', '--json', ...plan_ids, '--data', directory.path])
 		const server = await startServe(directory.path)
 		await publishPlans(server.url)
 		await publish(server.url, 'three', [{ event_type: 'plan_completed', data: { result: 3 } }])
@@ -239,13 +248,13 @@ describe('planstream verify, export, import, list and show', () => {
 			...open,
 			json: [expect.objectContaining({ plan_id: 'three', cleared: 1 })],
 		})
-		const { json } = await runPlanstream(['show', 'three', '--data', directory.path])
+		const { json } = await runPlanstream(['show', 'three', '--json', '--data', directory.path])
 		expect(json).toEqual([expect.objectContaining({ status: 'completed', result: 3 })])
 	})
 
 	it('delete finished plans only, with and without a server', async () => {
 		using directory = createTemporaryDirectory()
-		const remove = (...plan_ids: string[]) => runPlanstream(['delete', ...plan_ids, '--data', directory.path])
+		const remove = (...plan_ids: string[]) => runPlanstream(['delete', '--json', ...plan_ids, '--data', directory.path])
 		const server = await startServe(directory.path)
 		await publishPlans(server.url)
 		await publish(server.url, 'three', [{ event_type: 'plan_completed', data: {} }])
@@ -257,7 +266,7 @@ describe('planstream verify, export, import, list and show', () => {
 		server.child.kill('SIGTERM')
 		await server.end()
 		expect(await remove('three', 'one')).toMatchObject({ ...open, json: [{ plan_id: 'three', deleted: true }] })
-		const { json } = await runPlanstream(['list', '--data', directory.path])
+		const { json } = await runPlanstream(['list', '--json', '--data', directory.path])
 		expect(json).toEqual([expect.objectContaining({ plan_id: 'one' })])
 	})
 
@@ -272,7 +281,7 @@ describe('planstream verify, export, import, list and show', () => {
 			expect(await runPlanstream([...words, '--data', fresh])).toMatchObject(refused)
 		}
 		expect(await new CliProcess(['import', '--data', fresh]).input(archive).end()).toMatchObject({ code: 0 })
-		expect((await runPlanstream(['verify', '--data', fresh])).json).toEqual([
+		expect((await runPlanstream(['verify', '--json', '--data', fresh])).json).toEqual([
 			expect.objectContaining({ plan_id: 'one', ok: true }),
 		])
 	})

@@ -33,7 +33,7 @@ it('creates keys for a server, passes them in the environment, and revokes them'
 	expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('PLANSTREAM_TOKEN')])
 	const published = await new CliProcess(['publish', 'p'], { ...env, PLANSTREAM_TOKEN: key }).input(EVENT).end()
 	expect(published.code).toBe(0)
-	const watched = await runPlanstream(['watch', 'p'], { ...env, PLANSTREAM_TOKEN: key })
+	const watched = await runPlanstream(['watch', 'p', '--json'], { ...env, PLANSTREAM_TOKEN: key })
 	expect(watched).toMatchObject({ code: 0, json: [{ event_type: 'plan_completed', actor: { type: 'api_key', id: 'ci' } }] })
 
 	expect((await runPlanstream(['keys', 'revoke', 'ci'], { PLANSTREAM_API_KEYS: file })).code).toBe(0)
@@ -52,9 +52,9 @@ it('names the missing scope of a key', async () => {
 	}
 	expect(await create('--scopes', 'plans:read')).toEqual([2, expect.stringContaining('--file')])
 	expect(await create('--file', file)).toEqual([2, expect.stringContaining('--scopes')])
-	expect(await create('--file', file, '--scopes', 'plans:steal')).toEqual([
+	expect(await create('--file', file, '--scopes', 'plans:read,plans:wirte')).toEqual([
 		2,
-		expect.stringContaining('must be one of "plans:read"'),
+		expect.stringContaining('(Did you mean plans:write?)'),
 	])
 })
 

@@ -39,11 +39,12 @@ const progress = (at: number, event_id?: string) => ({
 	data: { progress: at },
 })
 const COMPLETED = { event_type: 'plan_completed', data: {} }
-const publish = (plan_id: string, ...events: object[]) => new CliProcess(['publish', plan_id], env).input(lines(...events)).end()
+const publish = (plan_id: string, ...events: object[]) =>
+	new CliProcess(['publish', plan_id, '--json'], env).input(lines(...events)).end()
 
 describe('planstream run', () => {
 	it('prints each event of the plan on a line of its own and nothing else, and exits with 0', async () => {
-		const { code, json, stderr } = await new CliProcess(['run', '-'], env).input(plan('run_1')).end()
+		const { code, json, stderr } = await new CliProcess(['run', '-', '--json'], env).input(plan('run_1')).end()
 		expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
 		const step = ['step_started', 'step_progress', 'step_progress', 'step_progress', 'step_completed']
 		expect(json.map(({ event_type }) => event_type)).toEqual([
@@ -59,7 +60,7 @@ describe('planstream run', () => {
 
 	it('prints the reason on standard error and exits with 1 when the plan fails', async () => {
 		const fail = { fail: { times: 1, code: 'upstream', message: 'The source is gone.', retryable: false } }
-		const { code, json, stderr } = await new CliProcess(['run', '-'], env).input(plan('run_2', fail)).end()
+		const { code, json, stderr } = await new CliProcess(['run', '-', '--json'], env).input(plan('run_2', fail)).end()
 		expect(code).toBe(1)
 		expect(json.at(-1)).toMatchObject({ event_type: 'plan_failed' })
 		expect(stderr).toContain('Step step_1 failed: upstream: The source is gone.')
@@ -97,24 +98,24 @@ describe('planstream run', () => {
 
 describe('planstream watch', () => {
 	it('prints all events from the beginning when it joins a running plan', async () => {
-		await using runner = new CliProcess(['run', '-'], env).input(
+		await using runner = new CliProcess(['run', '-', '--json'], env).input(
 			plan('watch_1', { updates: [...QUARTERS.updates, { wait_ms: 200 }] }),
 		)
 		await runner.until(({ lines }) => lines.length > 3)
-		const watched = await runPlanstream(['watch', 'watch_1'], env)
+		const watched = await runPlanstream(['watch', 'watch_1', '--json'], env)
 		expect(watched.stdout).toBe((await runner.end()).stdout)
 		expect(watched.code).toBe(0)
 	})
 
 	it('prints only the events after --after, and exits by the outcome of the plan', async () => {
 		await new CliProcess(['run', '-'], env).input(plan('watch_2')).end()
-		const { code, json } = await runPlanstream(['watch', 'watch_2', '--after', '16'], env)
+		const { code, json } = await runPlanstream(['watch', 'watch_2', '--after', '16', '--json'], env)
 		expect({ code, seqs: json.map(({ seq }) => seq) }).toEqual({ code: 0, seqs: [17, 18] })
 		expect(await runPlanstream(['watch', 'watch_2', '--after', 'now'], env)).toMatchObject({ code: 0, stdout: '' })
 	})
 
 	it('prints that it waits when the plan does not exist yet', async () => {
-		await using watcher = new CliProcess(['watch', 'watch_3'], env)
+		await using watcher = new CliProcess(['watch', 'watch_3', '--json'], env)
 		await watcher.until(({ stderr }) => stderr.includes('Plan watch_3 does not exist yet'))
 		await publish('watch_3', COMPLETED)
 		expect(await watcher.end()).toMatchObject({ code: 0, json: [{ event_type: 'plan_completed' }] })
@@ -127,7 +128,7 @@ describe('planstream watch', () => {
 		const { code, stdout } = await terminal.end()
 		expect(code).toBe(0)
 		expect(stdout).toContain('What is left?\r\nwatch_6 · completed · 0 of 0 steps')
-		expect(await runPlanstream(['watch', 'watch_6'], env)).toMatchObject({
+		expect(await runPlanstream(['watch', 'watch_6', '--json'], env)).toMatchObject({
 			code: 0,
 			stdout: '',
 			stderr: 'Events are missing here (cleared); continuing from event 3.\n',
@@ -137,7 +138,7 @@ describe('planstream watch', () => {
 	it('follows a finished plan when --follow is given, and exits quietly with 130 on Ctrl-C', async () => {
 		const failed = { event_type: 'plan_failed', data: { error: { code: 'x', message: 'broken', retryable: true } } }
 		await publish('watch_4', failed)
-		await using watcher = new CliProcess(['watch', 'watch_4', '--follow'], env)
+		await using watcher = new CliProcess(['watch', 'watch_4', '--follow', '--json'], env)
 		await watcher.until(({ lines }) => lines.length === 1)
 		await publish('watch_4', { event_type: 'plan_resumed', data: { reason: 'retry' } })
 		await watcher.until(({ lines }) => lines.length === 2)
@@ -157,7 +158,7 @@ describe('planstream watch', () => {
 
 describe('planstream publish', () => {
 	it('publishes lines as they arrive, prints what is stored, and other readers receive it', async () => {
-		await using publisher = new CliProcess(['publish', 'publish_1'], env)
+		await using publisher = new CliProcess(['publish', 'publish_1', '--json'], env)
 		publisher.child.stdin.write(lines(progress(0.5)))
 		await publisher.until(({ lines }) => lines.length === 1)
 		publisher.input(lines(progress(0.75, 'mine'), COMPLETED))
@@ -165,14 +166,14 @@ describe('planstream publish', () => {
 		expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
 		expect(json.map(({ seq, duplicate }) => [seq, duplicate])).toEqual([1, 2, 3].map((seq) => [seq, false]))
 		expect(json[1]).toMatchObject({ event_id: 'mine' })
-		const watched = await runPlanstream(['watch', 'publish_1'], env)
+		const watched = await runPlanstream(['watch', 'publish_1', '--json'], env)
 		expect(watched.json.map(({ event_id }) => event_id)).toEqual(json.map(({ event_id }) => event_id))
 	})
 
 	it('publishes an array from a file in as many batches as it needs', async () => {
 		const file = path.join(directory.path, 'events.json')
 		writeFileSync(file, JSON.stringify(Array.from({ length: 600 }, (_, at) => progress(at / 600))))
-		const { code, json } = await runPlanstream(['publish', 'publish_2', file], env)
+		const { code, json } = await runPlanstream(['publish', 'publish_2', file, '--json'], env)
 		expect({ code, seqs: json.map(({ seq }) => seq) }).toEqual({ code: 0, seqs: Array.from({ length: 600 }, (_, at) => at + 1) })
 	})
 
@@ -187,7 +188,7 @@ describe('planstream publish', () => {
 	})
 
 	it('names the line that the server refuses, and what was stored before it', async () => {
-		await using publisher = new CliProcess(['publish', 'publish_4'], env)
+		await using publisher = new CliProcess(['publish', 'publish_4', '--json'], env)
 		publisher.child.stdin.write(lines(progress(0.1)))
 		await publisher.until(({ lines }) => lines.length === 1)
 		const { code, stderr } = await publisher.input(lines(progress(0.2), progress(7))).end()

@@ -26,7 +26,7 @@ it('continues to watch over a restart of the server and prints one line about it
 	const env = { PLANSTREAM_URL: first.url }
 	const event = (event_type: string) => `${JSON.stringify({ event_type, data: {} })}\n`
 	await new CliProcess(['publish', 'plan_1'], env).input(event('plan_resumed')).end()
-	await using watcher = new CliProcess(['watch', 'plan_1'], env)
+	await using watcher = new CliProcess(['watch', 'plan_1', '--json'], env)
 	await watcher.until(({ lines }) => lines.length === 1)
 	first.child.kill('SIGKILL')
 	await first.end()

@@ -20,17 +20,17 @@ it('the plans of a tenant are read and changed apart from those of others when n
 	server.child.kill('SIGTERM')
 	await server.end()
 
-	expect((await keep(['list'])).json).toEqual([])
+	expect((await keep(['list', '--json'])).json).toEqual([])
 	expect((await keep(['show', 'p'])).stderr).toContain('There is no plan p.')
 	const acme = (...words: string[]) => keep([...words, '--tenant', 'acme'])
-	expect((await acme('list')).json).toMatchObject([{ plan_id: 'p', status: 'completed' }])
-	expect(await acme('verify')).toMatchObject({ code: 0, json: [{ plan_id: 'p', ok: true, events: 2 }] })
+	expect((await acme('list', '--json')).json).toMatchObject([{ plan_id: 'p', status: 'completed' }])
+	expect(await acme('verify', '--json')).toMatchObject({ code: 0, json: [{ plan_id: 'p', ok: true, events: 2 }] })
 	const { stdout: archive } = await acme('export')
 	expect(await acme('delete', 'p')).toMatchObject({ code: 0 })
-	const other = new CliProcess(['import', '--data', directory.path, '--tenant', 'other']).input(archive)
+	const other = new CliProcess(['import', '--json', '--data', directory.path, '--tenant', 'other']).input(archive)
 	expect(await other.end()).toMatchObject({ code: 0, json: [{ plan_id: 'p', events: 2 }] })
-	expect((await acme('list')).json).toEqual([])
-	expect((await keep(['list', '--tenant', 'other'])).json).toMatchObject([{ plan_id: 'p' }])
+	expect((await acme('list', '--json')).json).toEqual([])
+	expect((await keep(['list', '--json', '--tenant', 'other'])).json).toMatchObject([{ plan_id: 'p' }])
 	expect(await keep(['list', '--tenant', 'a/b'])).toMatchObject({
 		code: 2,
 		stderr: 'planstream: Invalid tenant "a/b". Use 1 to 64 letters, digits, "_" or "-".\n',

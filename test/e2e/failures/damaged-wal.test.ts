@@ -28,7 +28,7 @@ async function killed(directory: string): Promise<Buffer> {
 
 const walOf = (directory: string) => path.join(directory, 'planstream.db-wal')
 const copiesIn = (directory: string) => readdirSync(directory).filter((name) => name.includes('-wal.damaged-'))
-const verify = (directory: string, ...plan_ids: string[]) => runPlanstream(['verify', ...plan_ids, '--data', directory])
+const verify = (directory: string, ...plan_ids: string[]) => runPlanstream(['verify', '--json', ...plan_ids, '--data', directory])
 
 function flip(directory: string, wal: Buffer, at: number): Buffer {
 	const bytes = Buffer.from(wal)
