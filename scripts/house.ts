@@ -3,7 +3,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { listCommitted, readSubjects } from './house/history.js'
 import { findMarkers, MARKER_NAMES } from './house/prose.js'
-import { FUNCTION_DEFINITION, LONG_FILE_LINES, measureShape } from './house/shape.js'
+import { FUNCTION_DEFINITION, LONG_FILE_LINES, measureShape, type Spread } from './house/shape.js'
 import { countLines, readSources } from './house/sources.js'
 import { collectComments, collectMessages, type Passage } from './house/texts.js'
 
@@ -33,11 +33,16 @@ if (failed) {
 
 function printShape(): void {
 	const shape = measureShape(sources)
-	console.log(`files ${shape.files}, lines ${shape.lines}: median ${shape.median}, p90 ${shape.p90}, max ${shape.max}`)
+	console.log(`files ${shape.files}, lines ${shape.lines}: ${formatSpread(shape.fileLines)}`)
 	console.log(`files over ${LONG_FILE_LINES} lines: ${shape.longFiles.join(', ') || 'none'}`)
 	const perThousand = (count: number) => ((count * 1000) / shape.lines).toFixed(1)
 	console.log(`functions per 1,000 lines: ${perThousand(shape.functions)} (${FUNCTION_DEFINITION})`)
+	console.log(`lines of a function: ${formatSpread(shape.functionLines)}`)
 	console.log(`interfaces per 1,000 lines: ${perThousand(shape.interfaces)}`)
+}
+
+function formatSpread({ median, p90, max }: Spread): string {
+	return `median ${median}, p90 ${p90}, max ${max}`
 }
 
 /** Prints the committed lines of generated files; those of the client are reviewed and small. */
