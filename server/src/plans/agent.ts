@@ -84,7 +84,7 @@ export interface Agent extends AgentSchemas {
 /** Calls an agent of either form: one that returns a promise or one that yields. Rejects with anything it throws. */
 export async function callAgent(agent: Agent, step: StepInput, context: StepContext): Promise<StepResult> {
 	const returned: Promise<StepResult> | AsyncIterable<StepUpdate> | null | undefined = agent.execute(step, context)
-	return isAsyncIterable(returned) ? follow(returned, context) : (returned as Promise<StepResult>)
+	return isAsyncIterable(returned) ? follow(returned, context) : returned
 }
 
 function isAsyncIterable(returned: unknown): returned is AsyncIterable<StepUpdate> {
