@@ -6,6 +6,7 @@ import { getOwn } from '../ops/json.js'
 import type { Artifacts } from '../plans/artifacts.js'
 import { assertScope, type Context } from './procedure.js'
 import { readFold } from './reads.js'
+import { matchesTag } from './response-headers.js'
 import { toHonoPath } from './rest.js'
 
 /** Path of an artifact. It is not in the contract because the response is bytes. */
@@ -35,10 +36,13 @@ export function artifactRoutes({ hub, artifacts, getContext }: ArtifactRoutes): 
 		const artifact = getOwn(known, artifact_id)
 		if (artifact === undefined) throw unknownArtifact(plan_id, artifact_id)
 		const fixed = buildHeaders(artifact)
-		// A cache replaces its stored headers with those of this response, so it repeats them all.
-		if (context.req.header('if-none-match') === fixed.etag) return context.body(null, 304, fixed)
 		const found = await artifacts.of(principal.tenant).open(artifact_id)
 		if (found === null) throw unknownArtifact(plan_id, artifact_id)
+		if (matchesTag(context.req.header('if-none-match'), fixed.etag)) {
+			found.content.destroy()
+			// A cache replaces its stored headers with those of this response, so it repeats them all.
+			return context.body(null, 304, fixed)
+		}
 		const headers = { ...fixed, 'content-length': String(found.bytes) }
 		if (context.req.method !== 'HEAD') return context.body(Readable.toWeb(found.content) as ReadableStream, 200, headers)
 		found.content.destroy()

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { gzipSync } from 'node:zlib'
 import { Hono } from 'hono'
+import { matchesTag } from './response-headers.js'
 
 /** Paths of the descriptions, each with its file and media type. They tell nothing about a plan, so they are open to all. */
 const DESCRIPTIONS = {
@@ -31,7 +32,7 @@ export function descriptions(): Hono {
 				vary: 'accept-encoding',
 				etag,
 			}
-			if (context.req.header('if-none-match') === etag) return context.body(null, 304, headers)
+			if (matchesTag(context.req.header('if-none-match'), etag)) return context.body(null, 304, headers)
 			const isGzip = /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/i.test(context.req.header('accept-encoding') ?? '')
 			return isGzip ? context.body(gzip, 200, { ...headers, 'content-encoding': 'gzip' }) : context.body(plain, 200, headers)
 		})

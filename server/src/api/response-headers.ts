@@ -19,6 +19,13 @@ export function createRequestId(): string {
 	return randomUUID()
 }
 
+/** Tells whether an If-None-Match header names an entity tag. Weak and strong tags compare equal (RFC 9110, 13.1.2). */
+export function matchesTag(header: string | undefined, etag: string): boolean {
+	if (header === undefined) return false
+	const opaque = etag.replace(/^W\//, '')
+	return header.trim() === '*' || [...header.matchAll(/"[^"]*"/g)].some(([tag]) => tag === opaque)
+}
+
 const PREFLIGHT_SECONDS = '600'
 const SECURITY_ENTRIES = Object.entries(SECURITY_HEADERS)
 

@@ -48,6 +48,20 @@ describe('the artifacts of a plan', () => {
 		expect(known).toMatchObject({ status: 304, text: '' })
 	})
 
+	it.each([
+		['*', 304],
+		[`W/"${ID}"`, 304],
+		[`"other", W/"${ID}"`, 304],
+		['"other"', 200],
+		[ID, 200],
+	])('answer If-None-Match: %s with %i', async (header, status) => {
+		await using server = await startTestServer()
+		await makeArtifact(server, 'p')
+		await ended(server, 'p')
+		expect((await sendRequest(server, url('p'), { headers: { 'if-none-match': header } })).status).toBe(status)
+		expect((await sendRequest(server, url('none'), { headers: { 'if-none-match': header } })).status).toBe(404)
+	})
+
 	it('are plain bytes when the agent gave a media type that no header can hold', async () => {
 		await using server = await startTestServer()
 		await makeArtifact(server, 'p', {}, 'text/html\r\nset-cookie: a=b')
