@@ -268,6 +268,9 @@ export interface EventLog {
 	/** Writes as much as a large event takes, and rejects as an append would. */
 	probe(): Promise<void>
 
+	/** Rejects when the files of the store were moved or deleted since it was opened; appends are refused until they are back. */
+	assertPresent(): Promise<void>
+
 	/** Waits for pending appends, then releases the store. */
 	close(): Promise<void>
 }

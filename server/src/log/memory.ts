@@ -228,6 +228,10 @@ export class MemoryLog implements LogStore {
 		this.#assertRoom(LARGE_EVENT)
 	}
 
+	async assertPresent(): Promise<void> {
+		this.#checkOpen()
+	}
+
 	async close(): Promise<void> {
 		this.#closed = true
 	}

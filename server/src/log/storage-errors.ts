@@ -14,6 +14,14 @@ export function createThreadGoneError(directory: string, cause: unknown): Planst
 	return new PlanstreamError('storage_unavailable', message, { directory }, { cause })
 }
 
+/** Reports that the files of an open database are no longer in their place. */
+export function createMissingFilesError(directory: string): PlanstreamError {
+	const message =
+		`The database in ${directory} was moved or deleted while it was open, so what is stored would be lost. ` +
+		'Put it back, or restart the server.'
+	return new PlanstreamError('storage_unavailable', message, { directory })
+}
+
 /** The SQLite result codes that are handled differently. An extended code has its primary code in the low byte. */
 const SQLITE = {
 	error: 1,

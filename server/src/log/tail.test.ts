@@ -197,6 +197,7 @@ function scheduledStore(store: LogStore, scheduler: fc.Scheduler): LogStore {
 		begin: (...args) => store.begin(...args),
 		rename: (...args) => store.rename(...args),
 		probe: () => store.probe(),
+		assertPresent: () => store.assertPresent(),
 		close: () => store.close(),
 	}
 }

@@ -313,11 +313,16 @@ export class TailLog implements EventLog {
 		return this.#store.probe()
 	}
 
+	assertPresent(): Promise<void> {
+		return this.#store.assertPresent()
+	}
+
 	/**
 	 * Rejects while the store fails appends. After a failed append it probes the store itself: a server that is not ready
 	 * receives no appends that could show that the store has recovered.
 	 */
 	async assertWritable(): Promise<void> {
+		await this.#store.assertPresent()
 		if (!this.#fails) return
 		await this.#store.probe()
 		this.#fails = false

@@ -132,6 +132,8 @@ export class ArtifactSweeper {
 
 	async #remove(owners: readonly ArtifactOwner[]): Promise<void> {
 		const { artifacts, log, onProblem } = this.#options
+		// Another server may have a new directory in this place.
+		await log.assertPresent()
 		const byTenant = new Map<string, string[]>()
 		for (const { tenant, artifact_id } of owners) byTenant.set(tenant, [...(byTenant.get(tenant) ?? []), artifact_id])
 		for (const [tenant, artifact_ids] of byTenant) {

@@ -180,8 +180,8 @@ describe('the SQLite log', () => {
 		const second = openLog({ kind: 'sqlite', directory })
 		await expect(second).rejects.toMatchObject({ code: 'storage_unavailable', facts: { directory, pid: process.pid } })
 		await expect(second).rejects.toThrow(
-			`Another Planstream process (pid ${process.pid}) has the data directory ${directory} open. ` +
-				'Stop it, or set PLANSTREAM_DATA to another directory.',
+			`This process (pid ${process.pid}) has the data directory ${directory} open already. ` +
+				'Close that Planstream, or use another directory.',
 		)
 		expect((await opened.log.append(PLAN, [record('a')])).results[0]?.seq).toBe(1)
 	})

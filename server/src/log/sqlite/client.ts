@@ -147,6 +147,10 @@ export class SqliteLog implements LogStore {
 		await this.#ask({ kind: 'probe' })
 	}
 
+	async assertPresent(): Promise<void> {
+		await this.#ask({ kind: 'present' })
+	}
+
 	close(): Promise<void> {
 		this.#closed ??= this.#close()
 		return this.#closed

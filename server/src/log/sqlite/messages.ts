@@ -60,6 +60,10 @@ export interface ReleasedRequest {
 	readonly limit: number
 }
 
+export interface PresentRequest {
+	readonly kind: 'present'
+}
+
 export interface OwnersRequest {
 	readonly kind: 'owners'
 	readonly artifact_ids: readonly string[]
@@ -122,6 +126,7 @@ export type ReadingRequest =
 	| RecordsRequest
 	| OwnersRequest
 	| ReleasedRequest
+	| PresentRequest
 export type Request = WriteRequest | ReadingRequest | { readonly kind: 'close' }
 
 /** A head with its summary still in JSON: threads exchange strings much faster than objects. */
@@ -170,6 +175,7 @@ export interface Replies {
 	readonly begin: null
 	readonly rename: null
 	readonly probe: null
+	readonly present: null
 	readonly close: null
 }
 

@@ -8,6 +8,7 @@ import type {
 	OwnersRequest,
 	PageReply,
 	PageRequest,
+	PresentRequest,
 	ReadingRequest,
 	RecordsRequest,
 	ReleasedRequest,
@@ -36,11 +37,15 @@ export function createReadJob(store: SqliteStore, request: ReadingRequest): Read
 
 function replyAtOnce(
 	store: SqliteStore,
-	request: HeadRequest | UnfinishedRequest | RetirableRequest | OwnersRequest | ReleasedRequest,
+	request: HeadRequest | UnfinishedRequest | RetirableRequest | OwnersRequest | ReleasedRequest | PresentRequest,
 ): Reply {
 	if (request.kind === 'head') {
 		const row = store.find(request.plan)
 		return row && store.toHeadReply(row)
+	}
+	if (request.kind === 'present') {
+		store.assertPresent()
+		return null
 	}
 	if (request.kind === 'released') return store.artifacts.listReleased(request.limit)
 	if (request.kind === 'owners') return store.artifacts.findOwners(request.artifact_ids)

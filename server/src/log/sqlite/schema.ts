@@ -5,6 +5,7 @@ import type { Dropped, PlanKey, StoredRecord, TrimReason } from '../event-log.js
 import type { ListPosition } from '../listing.js'
 import { isLocked } from '../storage-errors.js'
 import { openDatabase, type SqlDatabase } from './driver.js'
+import { OpenFiles } from './open-files.js'
 import { findDropped, type SetAside, setDamagedAside } from './wal-check.js'
 
 /** The file inside the data directory that holds every log. */
@@ -131,6 +132,7 @@ export interface OpenTables {
 	readonly db: SqlDatabase
 	/** The part lost to damage of the write-ahead log; null when nothing is lost. */
 	readonly dropped: Dropped | null
+	readonly files: OpenFiles
 	readonly close: () => void
 }
 
@@ -148,11 +150,14 @@ export function openTables(directory: string): OpenTables {
 		// Reads must work on a full disk. A missing process id is better than a stale one.
 		rmSync(ownerFile, { force: true })
 	}
+	const files = new OpenFiles(directory, join(directory, DATABASE_FILE))
 	const close = (): void => {
+		const isOwn = files.arePresent
 		db.close()
-		rmSync(ownerFile, { force: true })
+		// In another place it is the file of another server.
+		if (isOwn) rmSync(ownerFile, { force: true })
 	}
-	return { db, dropped, close }
+	return { db, dropped, files, close }
 }
 
 function openExclusively(directory: string): Pick<OpenTables, 'db' | 'dropped'> {
@@ -210,8 +215,10 @@ function makeTables(db: SqlDatabase, directory: string): void {
 function createLockedError(directory: string, cause: unknown): PlanstreamError {
 	const pid = readOwner(directory)
 	const message =
-		`Another Planstream process${pid === null ? '' : ` (pid ${pid})`} has the data directory ${directory} open. ` +
-		'Stop it, or set PLANSTREAM_DATA to another directory.'
+		pid === process.pid
+			? `This process (pid ${pid}) has the data directory ${directory} open already. Close that Planstream, or use another directory.`
+			: `Another Planstream process${pid === null ? '' : ` (pid ${pid})`} has the data directory ${directory} open. ` +
+				'Stop it, or set PLANSTREAM_DATA to another directory.'
 	return new PlanstreamError('storage_unavailable', message, { directory, pid }, { cause })
 }
 

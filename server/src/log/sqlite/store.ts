@@ -31,6 +31,7 @@ import type {
 	TrimRequest,
 	WriteRequest,
 } from './messages.js'
+import type { OpenFiles } from './open-files.js'
 import { type EventRow, type LogRow, prepareStatements, type Statements } from './schema.js'
 
 /** Indexed columns, except those that every append changes. */
@@ -128,11 +129,14 @@ export class SqliteStore {
 		({ summary, labels }) => ROW_BYTES + (summary?.length ?? 0) + (labels?.length ?? 0),
 	)
 	readonly #changed: DirtyRows
+	readonly #files: Pick<OpenFiles, 'assertPresent'>
 	readonly artifacts: ArtifactIndex
 	#hasDeleted: boolean
 
-	constructor(db: SqlDatabase) {
+	/** @param files - the files of the database. @defaultValue none that could be taken away */
+	constructor(db: SqlDatabase, files: Pick<OpenFiles, 'assertPresent'> = { assertPresent: () => undefined }) {
 		this.#db = db
+		this.#files = files
 		this.artifacts = new ArtifactIndex(db)
 		this.#sql = prepareStatements(db)
 		this.#changed = new DirtyRows(this.#sql)
@@ -145,8 +149,23 @@ export class SqliteStore {
 		return this.#hasDeleted
 	}
 
-	/** Runs `work` and commits its writes, or rolls back and throws. */
+	/** @throws PlanstreamError `storage_unavailable` when the files were moved or deleted */
+	assertPresent(): void {
+		this.#files.assertPresent()
+	}
+
+	/**
+	 * Runs `work` and commits its writes, or rolls back and throws. It also throws when the files are gone after the commit, which nobody
+	 * would find there again.
+	 */
 	transaction<Result>(work: () => Result): Result {
+		this.assertPresent()
+		const result = this.#transact(work)
+		this.assertPresent()
+		return result
+	}
+
+	#transact<Result>(work: () => Result): Result {
 		try {
 			this.#sql.begin.run()
 			const result = work()

@@ -55,9 +55,9 @@ function open(
 	directory: string,
 ): (Omit<OpenTables, 'db'> & { readonly store: SqliteStore }) | Extract<WorkerOpened, { problem: Problem }> {
 	try {
-		const { db, dropped, close } = openTables(directory)
+		const { db, dropped, files, close } = openTables(directory)
 		try {
-			return { store: new SqliteStore(db), dropped, close }
+			return { store: new SqliteStore(db, files), dropped, files, close }
 		} catch (error) {
 			close()
 			throw error
