@@ -175,10 +175,10 @@ function limitOpenRoutes(authority: Authenticator, anonymous: AnonymousClients):
 	}
 }
 
-async function hasKey(authority: Authenticator, { headers }: IncomingMessage): Promise<boolean> {
+async function hasKey(authority: Authenticator, { headers, socket }: IncomingMessage): Promise<boolean> {
 	if (headers.authorization === undefined) return false
 	try {
-		await authority.identify({ via: 'http', headers, token: null }, null)
+		await authority.identify({ via: 'http', headers, token: null, address: socket.remoteAddress }, null)
 		return true
 	} catch {
 		return false
@@ -197,7 +197,8 @@ function takeAnonymous(anonymous: AnonymousClients, incoming: IncomingMessage, o
 function identify(authority: Authenticator, anonymous: AnonymousClients | null): MiddlewareHandler<Env> {
 	return async (context, next) => {
 		const { incoming, outgoing, hostContext = null } = context.env
-		const request = { via: 'http', headers: incoming.headers, token: null } as const
+		const { headers, socket } = incoming
+		const request = { via: 'http', headers, token: null, address: socket.remoteAddress } as const
 		try {
 			context.set('principal', await authority.identify(request, hostContext))
 		} catch (refused) {

@@ -117,6 +117,7 @@ async function startWithSettings(settings: Settings, agents: readonly Agent[]): 
 			anyDataMode: settings.PLANSTREAM_DATA_MODE === 'any',
 			archiveTrust: settings.PLANSTREAM_ARCHIVE_TRUST,
 			agents,
+			localToken: settings.PLANSTREAM_LOCAL_TOKEN === 'on',
 			corpusRoots: settings.PLANSTREAM_CORPUS_ROOTS,
 			scripted: settings.PLANSTREAM_SCRIPTED,
 			pingIntervalMs: settings.WEBSOCKET_PING_INTERVAL * 1000,

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
@@ -18,7 +19,7 @@ import { readArchive } from './api/archive-reader.js'
 import { listPlans, readFold, readPlanResult, readStepResult } from './api/reads.js'
 import { ArchiveKeys } from './auth/archive-keys.js'
 import { tenant as tenantName } from './auth/keys.js'
-import { SERVER_FILE } from './embed/data-directory.js'
+import { CHALLENGE_HEADER, computeProof, PROOF_HEADER, SERVER_FILE } from './embed/data-directory.js'
 import { Hub } from './hub/hub.js'
 import type { PlanFold } from './hub/plan-fold.js'
 import { LOCAL_PRINCIPAL } from './hub/principal.js'
@@ -37,7 +38,7 @@ import { StagedFiles, sweepStagedFiles } from './plans/staged-files.js'
 /** Time limit for a server on this machine to answer a health check. */
 const ANSWER_MS = 5000
 
-const serverFile = z.object({ url: z.url(), pid: z.int().min(1), token: z.string() })
+const serverFile = z.object({ url: z.url(), pid: z.int().min(1), key: z.string().min(1), token: z.string().optional() })
 
 /** Address of a data directory's server, and the token of the command line. */
 export type FoundServer = Pick<z.output<typeof serverFile>, 'url' | 'token'>
@@ -50,7 +51,7 @@ export type FoundServer = Pick<z.output<typeof serverFile>, 'url' | 'token'>
 export async function findServer(directory: string): Promise<FoundServer | null> {
 	const file = path.join(directory, SERVER_FILE)
 	const found = serverFile.safeParse(await readJson(file))
-	return found.success && isAlive(found.data.pid) && (await isReachable(found.data.url)) ? found.data : null
+	return found.success && isAlive(found.data.pid) && (await isItself(found.data)) ? found.data : null
 }
 
 async function readJson(file: string): Promise<unknown> {
@@ -70,10 +71,16 @@ async function readJson(file: string): Promise<unknown> {
 	}
 }
 
-/** Whether a server answers there: its process id may belong to another program by now. */
-async function isReachable(url: string): Promise<boolean> {
+/**
+ * Whether the server that wrote the file answers there: its process id and its address may belong to others by now. It gets the token only
+ * after it has proved that it is the one.
+ */
+async function isItself({ url, key }: z.output<typeof serverFile>): Promise<boolean> {
+	const challenge = randomBytes(32).toString('base64url')
 	try {
-		return (await fetch(new URL('/health/live', url), { signal: AbortSignal.timeout(ANSWER_MS) })).ok
+		const signal = AbortSignal.timeout(ANSWER_MS)
+		const { headers } = await fetch(new URL('/health/live', url), { signal, headers: { [CHALLENGE_HEADER]: challenge } })
+		return headers.get(PROOF_HEADER) === computeProof(key, url, challenge)
 	} catch {
 		return false
 	}

@@ -1,13 +1,13 @@
 import type { Server } from 'node:http'
-import { asPlanstreamError } from '@planstream/shared'
 import * as z from 'zod'
 import { assertHost } from './embed/access.js'
-import { ServerFile } from './embed/data-directory.js'
+import { PROOF_HEADER, ServerFile } from './embed/data-directory.js'
 import { createHttpServer, formatUrl, listen } from './embed/http.js'
 import { assertOptions, type PlanstreamOptions, type ServerReport } from './embed/options.js'
 import { type OpenPlanstream, openPlanstream } from './embed/planstream.js'
 import { assertFixedNode } from './embed/runtime.js'
 import type { Hub } from './hub/hub.js'
+import { processSchedule } from './ops/clock.js'
 import type { Executor } from './plans/executor.js'
 
 export interface ServerOptions extends PlanstreamOptions {
@@ -17,12 +17,18 @@ export interface ServerOptions extends PlanstreamOptions {
 	readonly port?: number
 	/** Whether to listen beyond this machine on a version of Node that lacks security fixes. @defaultValue false */
 	readonly allowOldNode?: boolean
+	/**
+	 * With keys, whether `server.json` in the data directory holds a token with which the command line on this machine may read, control
+	 * and keep plans of the tenant `default`. @defaultValue true
+	 */
+	readonly localToken?: boolean
 }
 
 const ownOptions = {
 	host: z.string().min(1).optional(),
 	port: z.int().min(0).max(65_535).optional(),
 	allowOldNode: z.boolean().optional(),
+	localToken: z.boolean().optional(),
 } satisfies Record<Exclude<keyof ServerOptions, keyof PlanstreamOptions>, z.ZodType>
 
 /** A listening server. Disposing it shuts it down gracefully. */
@@ -64,8 +70,8 @@ export async function startServer(options: ServerOptions, nodeVersion: string = 
 	assertHost(host, options)
 	assertFixedNode(host, nodeVersion, allowOldNode)
 	const file = new ServerFile(options.store)
-	const planstream = await openPlanstream(options, (token) => file.find(token), nodeVersion)
-	const server = new ListeningServer(planstream, file)
+	const planstream = await openPlanstream(options, (token, peer) => file.find(token, peer), nodeVersion)
+	const server = new ListeningServer(planstream, file, options.localToken ?? true)
 	try {
 		await server.listen(host, port)
 	} catch (error) {
@@ -79,15 +85,21 @@ export async function startServer(options: ServerOptions, nodeVersion: string = 
 class ListeningServer implements RunningServer {
 	readonly #planstream: OpenPlanstream
 	readonly #file: ServerFile
+	readonly #hasToken: boolean
 	readonly #http: Server
 	#closed: Promise<void> | null = null
 	#url = ''
 	#port = 0
 
-	constructor(planstream: OpenPlanstream, file: ServerFile) {
+	constructor(planstream: OpenPlanstream, file: ServerFile, hasToken: boolean) {
 		this.#planstream = planstream
 		this.#file = file
-		this.#http = createHttpServer(planstream.listener)
+		this.#hasToken = hasToken
+		this.#http = createHttpServer((incoming, outgoing) => {
+			const proof = file.prove(incoming)
+			if (proof !== null) outgoing.setHeader(PROOF_HEADER, proof)
+			planstream.listener(incoming, outgoing)
+		})
 		planstream.attachWebSockets(this.#http)
 		const { anonymous } = planstream
 		if (anonymous !== null) this.#http.on('connection', (socket) => anonymous.add(socket))
@@ -114,9 +126,11 @@ class ListeningServer implements RunningServer {
 		this.#port = await listen(this.#http, host, port)
 		this.#url = formatUrl(host, this.#port)
 		await this.#planstream.start()
-		await this.#file.write(this.#url).catch((error: unknown) => {
-			const message = 'server.json cannot be written, so the command line cannot find this server by its data directory.'
-			this.#planstream.onProblem(message, asPlanstreamError(error))
+		await this.#file.publish(this.#url, {
+			hasToken: this.#hasToken,
+			schedule: processSchedule,
+			assertPresent: () => this.#planstream.assertPresent(),
+			onProblem: this.#planstream.onProblem,
 		})
 	}
 

@@ -40,6 +40,9 @@ const variables = z.object({
 		.default('0')
 		.transform((text) => text === '1'),
 	PLANSTREAM_DATA: z.string().default('.planstream'),
+	PLANSTREAM_LOCAL_TOKEN: z
+		.enum(['on', 'off'], { error: 'must be off to give the command line on this machine no token of its own, or on' })
+		.default('on'),
 	PLANSTREAM_DATA_MODE: z
 		.enum(['any'], { error: 'must be any to take a data directory of any owner and mode, or absent' })
 		.optional(),

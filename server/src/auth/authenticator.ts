@@ -87,7 +87,7 @@ function assertLocal({ headers, socket, url = '/', path = null }: RequestOrigin)
 		throw new PlanstreamError('forbidden', `The request line names another host than this machine. ${ADVICE}`)
 	}
 	assertSameSite(headers, path)
-	const forwarded = Object.keys(headers).find((name) => PROXY_HEADERS.has(name) || name.startsWith('x-forwarded-'))
+	const forwarded = findProxyHeader(headers)
 	if (forwarded === undefined) return
 	throw new PlanstreamError('forbidden', `The request came through a proxy (header ${forwarded}). ${ADVICE}`, {
 		header: forwarded,
@@ -115,6 +115,21 @@ const PROXY_HEADERS: ReadonlySet<string> = new Set([
 	'x-remote-addr',
 	'x-remote-ip',
 ])
+
+function findProxyHeader(headers: IncomingHttpHeaders): string | undefined {
+	return Object.keys(headers).find((name) => PROXY_HEADERS.has(name) || name.startsWith('x-forwarded-'))
+}
+
+/** The sender of a request: its headers and the address of its socket. */
+export interface Peer {
+	readonly headers: IncomingHttpHeaders
+	readonly address: string | undefined
+}
+
+/** Tells whether a request comes from a program on this machine, and through no proxy. */
+export function isLocalPeer({ headers, address = '' }: Peer): boolean {
+	return isLoopbackAddress(address) && findProxyHeader(headers) === undefined
+}
 
 /** Paths of the pages for people: a link on another site may open them, because they tell nothing about plans. */
 const PAGES: ReadonlySet<string> = new Set(['/docs', '/docs/'])
@@ -155,6 +170,8 @@ export interface AccessRequest {
 	readonly headers: IncomingHttpHeaders
 	/** A key outside the headers, which a client sends over its WebSocket. */
 	readonly token: string | null
+	/** Address of the peer; absent for a router call. */
+	readonly address?: string | undefined
 }
 
 /** Authenticates requests and WebSocket upgrades by the same rules. */
@@ -185,7 +202,7 @@ export const LOCAL_AUTHENTICATOR: Authenticator = {
 
 export interface KeyAuthenticatorOptions {
 	/** Lookups of a token, tried in order; null means that the token is unknown. */
-	readonly holders: readonly ((token: string) => Principal | null)[]
+	readonly holders: readonly ((token: string, peer: Peer) => Principal | null)[]
 	/** Origins of pages that may use the server, besides its own and those of this machine. */
 	readonly origins: readonly string[]
 	/** Tells of clients that should be changed. @defaultValue nothing is told */
@@ -212,7 +229,7 @@ export function createKeyAuthenticator({ holders, origins, warn = () => undefine
 			const token = readToken(request)
 			if (token === null) throw new PlanstreamError('unauthorized', NO_KEY)
 			for (const find of holders) {
-				const principal = find(token)
+				const principal = find(token, { headers: request.headers, address: request.address })
 				if (principal === null) continue
 				if (isLoneKey(request)) warnOnce(principal)
 				return principal

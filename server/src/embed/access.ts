@@ -6,6 +6,7 @@ import {
 	isLoopback,
 	LOCAL_AUTHENTICATOR,
 	LOOPBACK_HOSTS,
+	type Peer,
 } from '../auth/authenticator.js'
 import { type Authorize, createHostAuthenticator } from '../auth/host-authenticator.js'
 import { KeyRing } from '../auth/key-ring.js'
@@ -69,7 +70,7 @@ export interface AccessContext {
 	/** Keys that the server starts with. */
 	readonly keys: readonly ApiKey[]
 	/** Resolves tokens that are not in the key file; null for an unknown one. */
-	readonly resolveToken: (token: string) => Principal | null
+	readonly resolveToken: (token: string, peer: Peer) => Principal | null
 	readonly health: Health
 	readonly onProblem: OnProblem
 	readonly warn: (message: string) => void

@@ -7,6 +7,7 @@ import { authenticateHostCalls, type OnProblem } from '../api/procedure.js'
 import { type AppRouter, createRouter, type Services } from '../api/router.js'
 import { type App, type AppBindings, createApp } from '../app.js'
 import { ArchiveKeys, assertArchiveTrust } from '../auth/archive-keys.js'
+import type { Peer } from '../auth/authenticator.js'
 import { AnonymousClients, ClientAddresses } from '../connections/anonymous.js'
 import { AnswerBudget } from '../connections/answer-budget.js'
 import { CONNECTION_LIMITS, Connections } from '../connections/connections.js'
@@ -70,7 +71,7 @@ export async function createPlanstream(options: PlanstreamOptions): Promise<Plan
  */
 export async function openPlanstream(
 	options: PlanstreamOptions,
-	resolveToken: (token: string) => Principal | null = () => null,
+	resolveToken: (token: string, peer: Peer) => Principal | null = () => null,
 	nodeVersion: string = process.versions.node,
 ): Promise<OpenPlanstream> {
 	assertAgents(options)
@@ -316,6 +317,11 @@ export class OpenPlanstream implements Planstream {
 	async reload(): Promise<void> {
 		this.#opened.limits.reload()
 		await this.#opened.access.reload()
+	}
+
+	/** Rejects when the data directory was moved or deleted. */
+	assertPresent(): Promise<void> {
+		return this.#opened.log.assertPresent()
 	}
 
 	/** Ends all work under way and leaves the logs open. */

@@ -1,5 +1,7 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { readFile, stat, writeFile } from 'node:fs/promises'
+import { createServer, type IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import path from 'node:path'
 import type { ImportOutput, VerifyOutput } from '@planstream/shared'
 import { describe, expect, it, vi } from 'vitest'
@@ -215,6 +217,32 @@ describe('planstream verify, export, import, list and show', () => {
 		await server.end()
 		await writeFile(serverFile(directory.path), JSON.stringify({ ...left, pid: other.child.pid }))
 		expect((await runPlanstream(['list', '--json', '--data', directory.path])).json).toHaveLength(2)
+	})
+
+	it('never believe a file whose address belongs to another server, and send it no token', async () => {
+		using directory = createTemporaryDirectory()
+		const server = await startServe(directory.path)
+		await publishPlans(server.url)
+		const left = await readServerFile(directory.path)
+		server.child.kill('SIGKILL')
+		await server.end()
+		const asked: IncomingMessage[] = []
+		const impostor = createServer((request, response) => {
+			asked.push(request)
+			response.setHeader('planstream-proof', 'x'.repeat(43)).end('{"status":"live"}')
+		})
+		await new Promise<void>((resolve) => impostor.listen(0, '127.0.0.1', resolve))
+		await using other = await startServe(path.join(directory.path, 'other'))
+		await publishPlans(other.url)
+		for (const url of [other.url, `http://127.0.0.1:${(impostor.address() as AddressInfo).port}`]) {
+			await writeFile(serverFile(directory.path), JSON.stringify({ ...left, pid: other.child.pid, url }))
+			expect((await runPlanstream(['list', '--data', directory.path])).json).toHaveLength(2)
+		}
+		await writeFile(serverFile(directory.path), JSON.stringify({ ...left, pid: other.child.pid, url: other.url }))
+		expect(await runPlanstream(['delete', 'two', '--data', directory.path])).toMatchObject({ code: 0 })
+		expect((await fetch(`${other.url}/api/v1/plans/two`)).status).toBe(200)
+		expect(asked.map(({ headers }) => headers.authorization)).toEqual([undefined])
+		impostor.close()
 	})
 
 	it('use the default directory when the variable that names it is empty', async () => {

@@ -228,7 +228,10 @@ export function raiseFrameLimit(client: WebSocket, maxFrameBytes: number): void 
 export async function resolveToken(client: WebSocket, credentials: WebSocketCredentials): Promise<Principal> {
 	const { authority, request, token = null, anonymous } = credentials
 	try {
-		const principal = await authority.identify({ via: 'websocket', headers: request.headers, token }, null)
+		const principal = await authority.identify(
+			{ via: 'websocket', headers: request.headers, token, address: request.socket.remoteAddress },
+			null,
+		)
 		anonymous?.admit(request.socket)
 		return principal
 	} catch (thrown) {
