@@ -9,7 +9,15 @@ export * from './ids.js'
 export type { Json } from './json.js'
 export { jsonBytes } from './json-bytes.js'
 export { normalisePlan, normaliseStep } from './normalise.js'
-export { applyEvent, initialPlanState, isPlanFinished, MAX_INLINE_RESULT, MAX_INLINE_RESULTS } from './plan-state.js'
+export {
+	applyEvent,
+	initialPlanState,
+	isPlanFinished,
+	listOpenReviews,
+	MAX_INLINE_RESULT,
+	MAX_INLINE_RESULTS,
+	type OpenReview,
+} from './plan-state.js'
 export type * from './plans.js'
 export * from './status.js'
 export { indexSteps, isDone, isFree } from './step-state.js'

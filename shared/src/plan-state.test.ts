@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { EVENT_TYPES, type EventType, LIVE_EVENT_TYPES } from './event-types.js'
 import { eventInput, type PlanEvent, planEvent } from './events.js'
-import { applyEvent, initialPlanState, MAX_INLINE_RESULT } from './plan-state.js'
+import { applyEvent, initialPlanState, listOpenReviews, MAX_INLINE_RESULT } from './plan-state.js'
 import { planState } from './plans.js'
 import { indexSteps } from './step-state.js'
 
@@ -133,6 +133,34 @@ describe('applyEvent', () => {
 		expect(statuses(['plan_created', 'step_failed'])).toEqual(['failed', 'pending', 'pending'])
 	})
 
+	it('counts the parts of steps that run or wait for a person, and names the open reviews', () => {
+		let state = applyEvent(initialPlanState('p', 'managed'), event('plan_created', 'a', 1))
+		const seen: [string, number, number][] = []
+		const apply = (type: keyof typeof data, step_id: string) => {
+			state = applyEvent(state, event(type, step_id, state.seq + 1))
+			seen.push([type, Math.round(state.progress * 1000), listOpenReviews(state).length])
+		}
+		apply('step_started', 'a')
+		apply('step_progress', 'a')
+		apply('review_required', 'a')
+		expect(listOpenReviews(state)).toEqual([expect.objectContaining({ step_id: 'a', review_id: 'r', reason: 'low' })])
+		apply('review_resolved', 'a')
+		apply('step_completed', 'a')
+		apply('step_started', 'b')
+		apply('step_progress', 'b')
+		apply('step_failed', 'b')
+		expect(seen).toEqual([
+			['step_started', 0, 0],
+			['step_progress', 167, 0],
+			['review_required', 167, 1],
+			['review_resolved', 167, 0],
+			['step_completed', 333, 0],
+			['step_started', 333, 0],
+			['step_progress', 500, 0],
+			['step_failed', 333, 0],
+		])
+	})
+
 	it('computes retry_at for any delay', () => {
 		const retrying = event('step_retrying', 'a', 1)
 		const late = { ...retrying, data: { ...retrying.data, delay_ms: Number.MAX_SAFE_INTEGER } } as PlanEvent
@@ -168,14 +196,15 @@ describe('The index of steps', () => {
 		const declared = fc.record({
 			step_id: ids,
 			depends_on: fc.uniqueArray(ids),
-			type: fc.constantFrom('step_started', 'step_retrying', 'step_completed'),
+			type: fc.constantFrom('step_started', 'step_progress', 'review_required', 'step_retrying', 'step_completed'),
+			progress: fc.double({ min: 0, max: 1, noNaN: true }),
 		})
 		fc.assert(
 			fc.property(fc.array(declared, { maxLength: 40 }), (happened) => {
 				let carried = initialPlanState('p', 'external')
 				let fresh = carried
-				for (const [index, { step_id, depends_on, type }] of happened.entries()) {
-					const content = { depends_on, reason: 'manual', delay_ms: 0, data: {}, artifacts: [] }
+				for (const [index, { step_id, depends_on, type, progress }] of happened.entries()) {
+					const content = { depends_on, progress, message: '', reason: 'manual', delay_ms: 0, data: {}, artifacts: [] }
 					const event = {
 						event_type: type,
 						step_id,

@@ -1,8 +1,17 @@
 import type { PlanEvent } from './events.js'
 import { jsonBytes } from './json-bytes.js'
-import type { NormalisedStep, PlanState, StepState } from './plans.js'
+import type { NormalisedStep, PlanState, Review, StepState } from './plans.js'
 import { isFinished, type PlanOwner } from './status.js'
-import { addStep, applyToStep, createPendingStep, deriveReadiness, indexSteps, measureResult, replaceStep } from './step-state.js'
+import {
+	addStep,
+	applyToStep,
+	createPendingStep,
+	deriveReadiness,
+	indexSteps,
+	measureResult,
+	replaceStep,
+	WHOLE_STEP,
+} from './step-state.js'
 
 /** Largest result in bytes that the state holds inline; for a larger one it names the event that holds it. */
 export const MAX_INLINE_RESULT = 4096
@@ -116,8 +125,18 @@ function updateStep(state: PlanState, step_id: string, event: PlanEvent): PlanSt
 
 /** Sets the steps and derives the progress. */
 function setSteps(state: PlanState, steps: StepState[]): PlanState {
-	const { completed, skipped } = indexSteps(steps).counts
-	return { ...state, steps, progress: steps.length === 0 ? 0 : (completed + skipped) / steps.length }
+	const { counts, partial } = indexSteps(steps)
+	const done = (counts.completed + counts.skipped) * WHOLE_STEP + partial
+	return { ...state, steps, progress: steps.length === 0 ? 0 : done / (steps.length * WHOLE_STEP) }
+}
+
+/** A review that waits for an answer, and its step. */
+export type OpenReview = Review & { readonly step_id: string }
+
+/** Lists the reviews of a plan that wait for an answer, in the order of its steps. */
+export function listOpenReviews({ steps }: PlanState): readonly OpenReview[] {
+	if (indexSteps(steps).counts.awaiting_review === 0) return []
+	return steps.flatMap(({ step_id, review }) => (review === null ? [] : [{ step_id, ...review }]))
 }
 
 function mergeSteps(before: readonly StepState[], specs: readonly NormalisedStep[]): StepState[] {

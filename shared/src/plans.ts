@@ -236,7 +236,7 @@ export const planState = z
 		result: json.describe('null until the plan completes'),
 		result_seq: count.optional().describe('sequence number of the event that holds the result, if it is large'),
 		quality_score: fraction.nullable(),
-		progress: fraction.describe('completed and skipped steps, as a fraction of all'),
+		progress: fraction.describe('completed and skipped steps and the parts of those under way, as a fraction of all'),
 		steps: z.array(stepState),
 		origin: planOrigin.optional().describe('in states from the server, if the plan was imported'),
 	})
@@ -251,7 +251,8 @@ export const planSummary = z
 		query: z.string().describe('its first 256 characters; the state of the plan has the whole text'),
 		labels: z.record(z.string(), z.string()),
 		revision: count,
-		progress: fraction,
+		progress: fraction.describe('as in the state, at most a few seconds old while steps run'),
+		open_reviews: count.optional().describe('number of reviews that wait for an answer'),
 		created_at: z.string(),
 		started_at: z.string().nullable(),
 		finished_at: z.string().nullable(),

@@ -117,7 +117,12 @@ export interface StepIndex {
 	readonly ended: number
 	/** Bytes of inline results. */
 	readonly resultBytes: number
+	/** Progress of the steps that are under way, in units of {@link WHOLE_STEP}; a sum of integers, so that its order does not matter. */
+	readonly partial: number
 }
+
+/** The progress of one whole step. */
+export const WHOLE_STEP = 10_000
 
 const ENDED: ReadonlySet<StepStatus> = new Set(['completed', 'failed', 'skipped', 'cancelled'])
 
@@ -165,13 +170,15 @@ function buildIndex(steps: readonly StepState[]): StepIndex {
 	const dependents = new Dependents()
 	const counts = Object.fromEntries(STEP_STATUSES.map((status) => [status, 0])) as Record<StepStatus, number>
 	let resultBytes = 0
+	let partial = 0
 	for (const [place, step] of steps.entries()) {
 		if (!places.has(step.step_id)) places.set(step.step_id, place)
 		dependents.add(step.depends_on, place)
 		counts[step.status] += 1
 		resultBytes += measureResult(step)
+		partial += measurePart(step)
 	}
-	return { places, dependents, edges: dependents.edges, counts, ended: countEnded(0, steps), resultBytes }
+	return { places, dependents, edges: dependents.edges, counts, ended: countEnded(0, steps), resultBytes, partial }
 }
 
 function countEnded(start: number, steps: readonly StepState[]): number {
@@ -183,6 +190,11 @@ function countEnded(start: number, steps: readonly StepState[]): number {
 /** Measures the inline result of a step, in bytes. */
 export function measureResult({ result }: StepState): number {
 	return result === undefined ? 0 : jsonBytes(result)
+}
+
+/** Measures the progress of a step that is under way; one that waits for its retry starts over. */
+function measurePart({ status, progress }: StepState): number {
+	return status === 'running' || status === 'awaiting_review' ? Math.floor(progress * WHOLE_STEP) : 0
 }
 
 /** Sets each waiting step to `pending` or `ready`, by whether all its dependencies are done. */
@@ -216,7 +228,7 @@ export function isFree({ depends_on }: StepState, steps: readonly StepState[]): 
  * @param place - position of `before`, the first step with its id
  */
 export function replaceStep(steps: readonly StepState[], place: number, before: StepState, after: StepState): StepState[] {
-	const { places, dependents, edges, counts, ended, resultBytes } = indexSteps(steps)
+	const { places, dependents, edges, counts, ended, resultBytes, partial } = indexSteps(steps)
 	const next = [...steps]
 	const nextCounts = { ...counts }
 	const sameEdges = after.depends_on === before.depends_on
@@ -228,15 +240,22 @@ export function replaceStep(steps: readonly StepState[], place: number, before: 
 	if (sameEdges || dependents.edges <= 2 * nextEdges + OUTDATED_EDGES) {
 		const bytes = resultBytes - measureResult(before) + measureResult(after)
 		const from = ENDED.has(after.status) ? ended : Math.min(ended, place)
-		const index = { places, dependents, edges: nextEdges, counts: nextCounts, ended: countEnded(from, next), resultBytes: bytes }
-		indexes.set(next, index)
+		indexes.set(next, {
+			places,
+			dependents,
+			edges: nextEdges,
+			counts: nextCounts,
+			ended: countEnded(from, next),
+			resultBytes: bytes,
+			partial: partial - measurePart(before) + measurePart(after),
+		})
 	}
 	return next
 }
 
 /** Appends a step, at the cost of that step and its dependents. */
 export function addStep(steps: readonly StepState[], added: StepState): StepState[] {
-	const { places, dependents, edges, counts, ended, resultBytes } = indexSteps(steps)
+	const { places, dependents, edges, counts, ended, resultBytes, partial } = indexSteps(steps)
 	const place = steps.length
 	const next = [...steps, added]
 	const nextPlaces = new Map(places).set(added.step_id, place)
@@ -250,6 +269,7 @@ export function addStep(steps: readonly StepState[], added: StepState): StepStat
 		counts: nextCounts,
 		ended: countEnded(ended, next),
 		resultBytes: resultBytes + measureResult(added),
+		partial: partial + measurePart(added),
 	})
 	return next
 }

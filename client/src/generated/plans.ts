@@ -181,7 +181,7 @@ export interface PlanState {
 	/** sequence number of the event that holds the result, if it is large */
 	readonly result_seq?: number | undefined
 	readonly quality_score: number | null
-	/** completed and skipped steps, as a fraction of all */
+	/** completed and skipped steps and the parts of those under way, as a fraction of all */
 	readonly progress: number
 	readonly steps: ReadonlyArray<StepState>
 	/** in states from the server, if the plan was imported */
@@ -198,7 +198,10 @@ export interface PlanSummary {
 	readonly query: string
 	readonly labels: Readonly<Record<string, string>>
 	readonly revision: number
+	/** as in the state, at most a few seconds old while steps run */
 	readonly progress: number
+	/** number of reviews that wait for an answer */
+	readonly open_reviews?: number | undefined
 	readonly created_at: string
 	readonly started_at: string | null
 	readonly finished_at: string | null

@@ -272,6 +272,7 @@ export function summarise(state: PlanState, updated_at: string): PlanSummary {
 		labels,
 		revision,
 		progress,
+		open_reviews: indexSteps(state.steps).counts.awaiting_review,
 		...times,
 		...(origin && { origin }),
 	}

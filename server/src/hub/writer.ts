@@ -79,8 +79,8 @@ function assertSize(text: string, event: { readonly event_id: string; readonly e
 }
 
 const ATTEMPTS = 10
-/** Maximum age of the summary of an active external plan; retention counts in days. */
-const SUMMARY_INTERVAL_MS = 3_600_000
+/** Maximum age of the summary of a plan whose steps report progress, in milliseconds: the list shows it. */
+const SUMMARY_INTERVAL_MS = 5000
 
 /** No log has this head, so an append succeeds only when all of its events are known, and never adds any. */
 export const KNOWN_ONLY: AppendOptions = { expected_seq: Number.MAX_SAFE_INTEGER }
@@ -240,14 +240,14 @@ export class PlanWriter {
 		const state = tip.state_seq === 0 ? { expected_seq: tip.fold?.state.seq ?? 0 } : { expected_state_seq: tip.state_seq }
 		const given = options.expected_seq === undefined ? {} : { expected_seq: options.expected_seq }
 		const transient = records.every((record) => record.transient) && tip.fold !== null
-		if (next.fold === null || (transient && !this.#isSummaryDue(next.fold))) return { ...state, ...given }
+		if (next.fold === null || (transient && !this.#isSummaryDue())) return { ...state, ...given }
 		this.#summarisedAt = this.#clock()
 		return { ...state, ...given, summary: summarise(next.fold.state, new Date(this.#summarisedAt).toISOString()) }
 	}
 
-	/** Whether an external plan that only reports progress needs a new summary, so that retention sees it is alive. */
-	#isSummaryDue(fold: PlanFold): boolean {
-		return fold.state.owner === 'external' && this.#clock() - this.#summarisedAt >= SUMMARY_INTERVAL_MS
+	/** Whether a plan that only reports progress needs a new summary: for the list, and so that retention sees it is alive. */
+	#isSummaryDue(): boolean {
+		return this.#clock() - this.#summarisedAt >= SUMMARY_INTERVAL_MS
 	}
 
 	/** Waits for the appends this decision depends on. Returns false if any of them failed. */
