@@ -1,4 +1,4 @@
-export { type ErrorCode, PlanstreamError } from '@planstream/shared'
+export { type ErrorCode, listOpenReviews, type OpenReview, PlanstreamError } from '@planstream/shared'
 export { createPlanstream, type Plans, type Planstream } from './client.js'
 export type { Connection, ConnectionState, Release } from './connection.js'
 export type * from './generated/answers.js'

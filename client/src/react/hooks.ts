@@ -1,5 +1,7 @@
+import { listOpenReviews, type OpenReview } from '@planstream/shared'
 import { type FunctionComponent, useCallback, useMemo, useState, useSyncExternalStore } from 'react'
 import type { Planstream } from '../client.js'
+import type { Connection } from '../connection.js'
 import type { ChangesInput } from '../generated/commands.js'
 import type { PlanEvent } from '../generated/events.js'
 import type { PlanState } from '../generated/plans.js'
@@ -18,7 +20,8 @@ export interface UsePlanOptions {
 /**
  * Shows the live state of a plan.
  *
- * @returns `state` is null until the plan is loaded; `error` is the error that ended the updates
+ * @returns `state` is null until the plan is loaded; `error` is the error that ended the updates. While the server is away `connection`
+ * says so, and `error` stays null
  * @example
  * ```tsx
  * function Progress({ plan_id }: { plan_id: string }) {
@@ -27,8 +30,47 @@ export interface UsePlanOptions {
  * }
  * ```
  */
-export function usePlan(plan_id: string, { initialState }: UsePlanOptions = {}): Pick<PlanView, 'state' | 'error'> {
-	return usePlanView(plan_id, { initial: initialState ?? null, events: false })
+export function usePlan(plan_id: string, { initialState }: UsePlanOptions = {}): PlanStateView {
+	const { state, error } = usePlanView(plan_id, { initial: initialState ?? null, events: false })
+	const connection = useConnection()
+	return useMemo(() => {
+		return { state, reviews: state === null ? [] : listOpenReviews(state), error, connection }
+	}, [state, error, connection])
+}
+
+/** The state of a plan as a component sees it. */
+export interface PlanStateView extends Pick<PlanView, 'state' | 'error'>, Connected {
+	/** The reviews that wait for a person. */
+	readonly reviews: readonly OpenReview[]
+}
+
+interface Connected {
+	/** The connection of the client, as {@link useConnection} gives it. */
+	readonly connection: Connection
+}
+
+/** What a page shows while it is rendered on a server and hydrated. */
+const UNCONNECTED: Connection = { state: 'idle', transport: 'websocket', error: null }
+
+/**
+ * Shows how the client is connected: while it is `reconnecting`, `error` is the failure that caused it.
+ *
+ * @example
+ * ```tsx
+ * function Offline() {
+ * 	const { state, error } = useConnection()
+ * 	return state === 'reconnecting' ? <p>No connection: {error?.message}</p> : null
+ * }
+ * ```
+ */
+export function useConnection(): Connection {
+	const { planstream } = useShared()
+	const subscribe = useCallback((listener: () => void) => planstream.onConnection(listener), [planstream])
+	return useSyncExternalStore(
+		subscribe,
+		() => planstream.connection,
+		() => UNCONNECTED,
+	)
 }
 
 /** Reads a plan from the one subscription that all components share. */
@@ -58,7 +100,7 @@ export interface UsePlanEventsOptions<Item extends PlanEvent = PlanEvent> {
 }
 
 /** The events of a plan, and the error that ended the updates. */
-export interface PlanEventsView<Item extends PlanEvent = PlanEvent> {
+export interface PlanEventsView<Item extends PlanEvent = PlanEvent> extends Connected {
 	/** Those of the newest 10,000 events that pass the filter, in order. */
 	readonly events: readonly Item[]
 	readonly error: Error | null
@@ -82,7 +124,9 @@ export function usePlanEvents<Item extends PlanEvent = PlanEvent>(
 ): PlanEventsView<Item> {
 	const { filter } = options
 	const { events, error } = usePlanView(plan_id, { initial: null, events: true })
-	return useMemo(() => ({ events: (filter ? events.filter(filter) : events) as readonly Item[], error }), [events, error, filter])
+	const connection = useConnection()
+	const shown = useMemo(() => (filter ? events.filter(filter) : events) as readonly Item[], [events, filter])
+	return useMemo(() => ({ events: shown, error, connection }), [shown, error, connection])
 }
 
 /**
@@ -91,15 +135,17 @@ export function usePlanEvents<Item extends PlanEvent = PlanEvent>(
  * @param query - components with the same query share one subscription
  * @returns `plans` is null until the list is loaded; `error` is the error that ended the updates
  */
-export function usePlans(query: ChangesInput = {}): ListView {
+export function usePlans(query: ChangesInput = {}): ListView & Connected {
 	const { feeds } = useShared()
 	const key = JSON.stringify(query)
 	const subscribe = useCallback((listener: () => void) => feeds.openList(key).subscribe(listener), [feeds, key])
 	const current = (): ListView => feeds.findList(key)?.view ?? UNKNOWN_LIST
-	return useSyncExternalStore(subscribe, current, () => UNKNOWN_LIST)
+	const { plans, error } = useSyncExternalStore(subscribe, current, () => UNKNOWN_LIST)
+	const connection = useConnection()
+	return useMemo(() => ({ plans, error, connection }), [plans, error, connection])
 }
 
-export interface PlanCommand {
+export interface PlanCommand extends Connected {
 	/**
 	 * Sends a command.
 	 *
@@ -147,7 +193,7 @@ export function usePlanCommand(): PlanCommand {
 		},
 		[planstream],
 	)
-	return { send, pending: waiting > 0, error }
+	return { send, pending: waiting > 0, error, connection: useConnection() }
 }
 
 /** The provider and the hooks of a client that knows the types of its agents. */

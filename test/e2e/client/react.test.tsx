@@ -1,6 +1,6 @@
 import '../../support/browser/happy-dom.js' // React finds it when it is loaded
 import { createPlanstream, type PlanEvent, type PlanSpec, type PlanState } from '@planstream/client'
-import { PlanstreamProvider, usePlan, usePlanCommand, usePlanEvents, usePlans } from '@planstream/client/react'
+import { PlanstreamProvider, useConnection, usePlan, usePlanCommand, usePlanEvents, usePlans } from '@planstream/client/react'
 import { type ReactNode, StrictMode, version } from 'react'
 import { createRoot, hydrateRoot, type Root } from 'react-dom/client'
 import { renderToString } from 'react-dom/server'
@@ -8,6 +8,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { WebSocket } from 'ws'
 import { createContainer } from '../../support/browser/happy-dom.js'
 import { createWatchCountingClient } from '../../support/client/watch-counting-client.js'
+import { startFaultProxy } from '../../support/servers/fault-proxy.js'
 import { startTestServer } from '../../support/servers/test-server.js'
 
 const STEPS: PlanSpec = {
@@ -61,6 +62,68 @@ const { REACT_MAJOR = '19' } = process.env
 describe(`a page of components of React ${REACT_MAJOR}`, () => {
 	it('runs on that version', () => {
 		expect(version.split('.')[0]).toBe(REACT_MAJOR)
+	})
+
+	it('says in every hook how the client is connected, while the server is away and when it is back', async () => {
+		await using server = await startTestServer()
+		await using proxy = await startFaultProxy(server.url)
+		await using planstream = createPlanstream({
+			url: proxy.url,
+			transport: 'websocket',
+			WebSocket,
+			backoff: { initialMs: 5, maxMs: 5 },
+		})
+		proxy.away = true
+		function Shown() {
+			const { state, error } = useConnection()
+			const plan = usePlan('p')
+			const list = usePlans()
+			const { events, connection } = usePlanEvents('q')
+			const command = usePlanCommand()
+			const others = [plan.connection, list.connection, connection, command.connection]
+			const isSame = others.every((other) => other.state === state && other.error === error)
+			const errors = [plan.error, list.error, command.error].filter((each) => each !== null)
+			return `${state} ${error?.name ?? 'none'} ${isSame} ${errors.length} ${plan.state === null} ${list.plans === null} ${events.length}`
+		}
+		const element = createContainer()
+		const root = createRoot(element)
+		root.render(
+			<PlanstreamProvider client={planstream}>
+				<Shown />
+			</PlanstreamProvider>,
+		)
+		await eventually(() => element.textContent).toBe('reconnecting ConnectionLost true 0 true true 0')
+		proxy.away = false
+		await eventually(() => element.textContent).toBe('open none true 0 true false 0')
+		root.unmount()
+		await eventually(() => planstream.connection.state).toBe('idle')
+	})
+
+	it('shows the reviews that wait for a person, and the part of a step that runs', async () => {
+		const { planstream, mount } = await setUp()
+		const input = { result: {}, quality_score: 0.9 }
+		const step = { step_id: 'one', action: 'act', agent_type: 'scripted', input, quality: { require_review: true } }
+		function Shown() {
+			const { state, reviews } = usePlan('p')
+			const { plans } = usePlans()
+			return `${state?.status} ${reviews.map(({ step_id, reason }) => `${step_id} ${reason}`).join()} ${plans?.[0]?.open_reviews}`
+		}
+		const { element } = mount(<Shown />)
+		await planstream.plans.create({ plan_id: 'p', query: 'q', steps: [step] })
+		await eventually(() => element.textContent).toMatch(/^running one \S.* 1$/)
+		const { reviews } = await planstream.reviews.list({ plan_id: 'p' })
+		for (const { review_id } of reviews) await planstream.reviews.answer({ plan_id: 'p', review_id, decision: 'approve' })
+		await eventually(() => element.textContent).toBe('completed  0')
+	})
+
+	it('shows an error at once for a plan without an id', async () => {
+		const { mount } = await setUp()
+		function Shown() {
+			const { error } = usePlan(undefined as never)
+			return error?.message ?? 'none'
+		}
+		const { element } = mount(<Shown />)
+		await eventually(() => element.textContent).toBe('plan_id is undefined. Use 1 to 255 letters, digits, "_" or "-".')
 	})
 
 	it('shows the progress of a plan, and controls it', async () => {
