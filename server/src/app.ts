@@ -60,8 +60,13 @@ export interface AppBindings extends HttpBindings {
 	readonly hostContext?: Context
 }
 
+/** The tenant of a request; empty until its caller is known. */
+interface Caller {
+	tenant: string
+}
+
 interface Env {
-	readonly Bindings: AppBindings & { readonly body: RequestBody }
+	readonly Bindings: AppBindings & { readonly body: RequestBody; readonly caller: Caller }
 	/** `principal` is set on every route that needs credentials. */
 	readonly Variables: { readonly principal: Principal; readonly requestId: string }
 }
@@ -130,10 +135,11 @@ export function createApp({
 		fetch: async (request, env) => {
 			const { incoming, outgoing, hostContext } = env
 			const body = new RequestBody({ request, incoming, outgoing, isMounted: hostContext !== undefined }, bodies)
-			const response = await app.fetch(request, { ...env, body })
+			const caller: Caller = { tenant: '' }
+			const response = await app.fetch(request, { ...env, body, caller })
 			// A stream sends its own headers, and is watched from its first backpressure.
 			if (outgoing.headersSent) return response
-			services.answers.add(new HttpAnswer(outgoing))
+			services.answers.add(new HttpAnswer(outgoing, caller.tenant))
 			if (!response.ok && (await body.isUnderWay())) return answerBeforeBody(response, body)
 			if (body.isLeftOver) void body.discard()
 			return response
@@ -158,7 +164,7 @@ function createOpenRoutes(ready: AppOptions['ready'], answers: AnswerBudget): Ro
 	})
 	// Runs after the health checks and before everything else.
 	open.use(async (_context, next) => {
-		answers.assertRoom()
+		answers.assertRoom('')
 		await next()
 	})
 	return open
@@ -200,7 +206,9 @@ function identify(authority: Authenticator, anonymous: AnonymousClients | null):
 		const { headers, socket } = incoming
 		const request = { via: 'http', headers, token: null, address: socket.remoteAddress } as const
 		try {
-			context.set('principal', await authority.identify(request, hostContext))
+			const principal = await authority.identify(request, hostContext)
+			context.set('principal', principal)
+			context.env.caller.tenant = principal.tenant
 		} catch (refused) {
 			if (anonymous !== null) takeAnonymous(anonymous, incoming, outgoing)
 			throw refused

@@ -135,11 +135,11 @@ export function createProcedure<Name extends ProcedureName>(name: Name, services
 		.use(async ({ next, ctx }) => next({ ctx: await admit(ctx) }))
 		.use(async ({ next, ctx, type }) => {
 			assertAllowed(ctx.principal, name)
-			answers.assertRoom()
+			answers.assertRoom(ctx.principal.tenant)
 			const result = await next()
 			if (!result.ok || type !== 'query') return result
 			// Checked again: other answers may have used the budget meanwhile.
-			answers.assertRoom()
+			answers.assertRoom(ctx.principal.tenant)
 			ctx.turns?.count(result.data)
 			return result
 		})

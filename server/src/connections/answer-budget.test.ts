@@ -3,12 +3,14 @@ import { ManualClock } from '#test/support/manual-clock.js'
 import { AnswerBudget, type UnreadOutput } from './answer-budget.js'
 
 class FakeOutput implements UnreadOutput {
+	readonly tenant: string
 	queued: number
 	progress = 0
 	isOver = false
 	ends: string[] = []
 
-	constructor(queued: number) {
+	constructor(queued: number, tenant: string) {
+		this.tenant = tenant
 		this.queued = queued
 	}
 
@@ -30,8 +32,8 @@ function start(answers_bytes = 100) {
 		clock: () => clock.now(),
 		schedule: (run, ms) => ({ [Symbol.dispose]: clock.after(ms, run) }),
 	})
-	const watch = (queued: number) => {
-		const output = new FakeOutput(queued)
+	const watch = (queued: number, tenant = 'a') => {
+		const output = new FakeOutput(queued, tenant)
 		budget.watch(output)
 		return output
 	}
@@ -75,11 +77,11 @@ describe('AnswerBudget', () => {
 	it('refuses more answers at its limit, until what waits was taken', () => {
 		const { budget, watch } = start()
 		const output = watch(100)
-		expect(() => budget.assertRoom()).toThrow(
+		expect(() => budget.assertRoom('a')).toThrow(
 			expect.objectContaining({ code: 'overloaded', facts: { limit: 100, retry_after_ms: 1000 } }),
 		)
 		output.queued = 99
-		expect(() => budget.assertRoom()).not.toThrow()
+		expect(() => budget.assertRoom('a')).not.toThrow()
 	})
 
 	it('makes large answers one after another when they fill the budget, and small ones at once', async () => {
@@ -109,11 +111,22 @@ describe('AnswerBudget', () => {
 
 	it('counts answers that are made and not written', () => {
 		const { budget } = start()
-		const held = budget.hold(100)
-		expect(() => budget.assertRoom()).toThrow(expect.objectContaining({ code: 'overloaded' }))
+		const held = budget.hold('a', 100)
+		expect(() => budget.assertRoom('a')).toThrow(expect.objectContaining({ code: 'overloaded' }))
 		held[Symbol.dispose]()
 		held[Symbol.dispose]()
 		expect(budget.bytes).toBe(0)
+	})
+
+	it('neither refuses nor cuts a tenant with little for what another one leaves unread', () => {
+		const { clock, budget, watch } = start(1000)
+		const quiet = watch(60, 'quiet')
+		clock.advance(1)
+		const loud = watch(1000, 'loud')
+		expect(() => budget.assertRoom('quiet')).not.toThrow()
+		expect(() => budget.assertRoom('loud')).toThrow(expect.objectContaining({ code: 'overloaded' }))
+		clock.advance(5000)
+		expect([quiet.ends, loud.ends]).toEqual([[], ['terminated']])
 	})
 
 	it('counts output again when it grows', () => {

@@ -10,6 +10,8 @@ const LOOKS_PER_TIMEOUT = 30
 const RETRY_AFTER_MS = 1000
 /** Time that a large answer may wait until it can be made. */
 const MAX_WAIT_MS = 10_000
+/** Part of the limit, as a divisor, that a tenant may have waiting without being refused or cut for what others leave unread. */
+const TENANT_SHARE = 16
 /** Answers below this are made at once. */
 const SMALL_BYTES = 65_536
 /** Taken by an answer that is made at once. */
@@ -17,6 +19,8 @@ const NOTHING: Disposable = { [Symbol.dispose]: () => undefined }
 
 /** An answer, or a connection with streams, whose bytes may wait for its client. */
 export interface UnreadOutput {
+	/** The tenant of its client; empty while that is unknown. */
+	readonly tenant: string
 	/** Bytes in this process that the client has not taken. */
 	readonly queued: number
 	/** Changes whenever the client has taken bytes. */
@@ -40,6 +44,8 @@ export interface AnswerBudgetOptions {
 }
 
 interface Watched {
+	/** The tenant that the bytes are counted for. */
+	readonly tenant: string
 	bytes: number
 	progress: number
 	/** Time of the last look that found progress. */
@@ -56,10 +62,9 @@ export class AnswerBudget {
 	readonly #watched = new Map<UnreadOutput, Watched>()
 	readonly #making: FairBudget
 	#fresh: UnreadOutput[] = []
-	/** Bytes of watched output. */
-	#watchedBytes = 0
-	/** Bytes of answers that were made and are not written yet. */
-	#heldBytes = 0
+	#bytes = 0
+	/** Bytes of each tenant that has any. */
+	readonly #tenants = new Map<string, number>()
 	#timer: Disposable | null = null
 
 	constructor(options: AnswerBudgetOptions) {
@@ -74,15 +79,19 @@ export class AnswerBudget {
 
 	/** Bytes that waited at the last look. */
 	get bytes(): number {
-		return this.#watchedBytes + this.#heldBytes
+		return this.#bytes
 	}
 
-	/** @throws PlanstreamError `overloaded` while too many bytes wait */
-	assertRoom(): void {
+	/**
+	 * Tenants that have little of it waiting are not refused for what others leave unread.
+	 *
+	 * @throws PlanstreamError `overloaded` while too many bytes wait
+	 */
+	assertRoom(tenant: string): void {
 		const limit = this.#options.limits().answers_bytes
-		if (this.bytes < limit) return
+		if (this.#bytes < limit) return
 		this.#look()
-		if (this.bytes < limit) return
+		if (this.#bytes < limit || !this.#isOverShare(tenant)) return
 		const message = `Answers of more than ${limit} bytes wait for their clients. Ask again in a second.`
 		throw new PlanstreamError('overloaded', message, { limit, retry_after_ms: RETRY_AFTER_MS })
 	}
@@ -97,25 +106,20 @@ export class AnswerBudget {
 		if (bytes < SMALL_BYTES) return NOTHING
 		const room = this.#making.tryTake(bytes) ?? (await this.#waitForTurn(tenant, bytes))
 		try {
-			this.assertRoom()
+			this.assertRoom(tenant)
 		} catch (refused) {
 			room[Symbol.dispose]()
 			throw refused
 		}
-		// A caller passes its answer on in this turn of the event loop, and it is counted at the end of it.
-		return { [Symbol.dispose]: () => void setImmediate(() => room[Symbol.dispose]()) }
+		// A caller passes its answer on in this turn of the event loop. It is counted in the next one, before the room is given back.
+		return { [Symbol.dispose]: () => void setImmediate(() => setImmediate(() => room[Symbol.dispose]())) }
 	}
 
 	/** Counts an answer that was made and cannot be written yet, until the result is disposed. */
-	hold(bytes: number): Disposable {
-		this.#heldBytes += bytes
-		let isHeld = true
-		return {
-			[Symbol.dispose]: () => {
-				if (isHeld) this.#heldBytes -= bytes
-				isHeld = false
-			},
-		}
+	hold(tenant: string, bytes: number): Disposable {
+		const held = { tenant, bytes: 0 }
+		this.#count(held, bytes)
+		return { [Symbol.dispose]: () => this.#count(held, 0) }
 	}
 
 	#waitForTurn(tenant: string, bytes: number): Promise<Disposable> {
@@ -139,8 +143,8 @@ export class AnswerBudget {
 			this.#count(known, output.queued)
 			return
 		}
-		const { progress, queued } = output
-		const watched = { bytes: 0, progress, progressAt: this.#options.clock(), isLeaving: false }
+		const { tenant, progress, queued } = output
+		const watched = { tenant, bytes: 0, progress, progressAt: this.#options.clock(), isLeaving: false }
 		this.#watched.set(output, watched)
 		this.#count(watched, queued)
 		this.#lookLater()
@@ -167,7 +171,7 @@ export class AnswerBudget {
 			if (output.isOver) this.#remove(output, watched)
 			else this.#lookAt(output, watched, now)
 		}
-		if (this.bytes > this.#options.limits().answers_bytes) this.#makeRoom(now)
+		if (this.#bytes > this.#options.limits().answers_bytes) this.#makeRoom(now)
 	}
 
 	#lookAt(output: UnreadOutput, watched: Watched, now: number): void {
@@ -184,22 +188,38 @@ export class AnswerBudget {
 		}
 	}
 
-	/** Terminates what has waited longest, but nothing whose client has taken something since the last look. */
+	/**
+	 * Terminates what has waited longest, of tenants with much of it if there are any, but nothing whose client has taken something
+	 * since the last look.
+	 */
 	#makeRoom(now: number): void {
 		const limit = this.#options.limits().answers_bytes
 		const interval = this.#options.stallTimeoutMs / LOOKS_PER_TIMEOUT
-		const stalled = [...this.#watched].filter(([, { bytes, progressAt }]) => bytes > 0 && now - progressAt >= interval)
+		const hasLoud = [...this.#tenants.keys()].some((tenant) => this.#isOverShare(tenant))
+		const stalled = [...this.#watched].filter(([, { tenant, bytes, progressAt }]) => {
+			return bytes > 0 && now - progressAt >= interval && (!hasLoud || this.#isOverShare(tenant))
+		})
 		stalled.sort(([, one], [, other]) => one.progressAt - other.progressAt)
 		for (const [output, watched] of stalled) {
-			if (this.bytes <= limit) return
+			if (this.#bytes <= limit) return
 			this.#remove(output, watched)
 			output.terminate()
 		}
 	}
 
-	#count(watched: Watched, bytes: number): void {
-		this.#watchedBytes += bytes - watched.bytes
-		watched.bytes = bytes
+	#isOverShare(tenant: string): boolean {
+		return (this.#tenants.get(tenant) ?? 0) * TENANT_SHARE >= this.#options.limits().answers_bytes
+	}
+
+	#count(counted: Pick<Watched, 'tenant' | 'bytes'>, bytes: number): void {
+		const { tenant } = counted
+		const added = bytes - counted.bytes
+		if (added === 0) return
+		counted.bytes = bytes
+		this.#bytes += added
+		const sum = (this.#tenants.get(tenant) ?? 0) + added
+		if (sum === 0) this.#tenants.delete(tenant)
+		else this.#tenants.set(tenant, sum)
 	}
 
 	#remove(output: UnreadOutput, watched: Watched): void {
@@ -219,10 +239,12 @@ export function socketProgress(socket: Socket): number {
 
 /** An HTTP answer that is not a stream of events. */
 export class HttpAnswer implements UnreadOutput {
+	readonly tenant: string
 	readonly #outgoing: ServerResponse
 
-	constructor(outgoing: ServerResponse) {
+	constructor(outgoing: ServerResponse, tenant: string) {
 		this.#outgoing = outgoing
+		this.tenant = tenant
 	}
 
 	get queued(): number {

@@ -96,8 +96,8 @@ function countEntries(kept: object): number {
 }
 
 const READ_PAGE = 256
-/** Estimate of a state that is not in memory: most have less, and none has more than twice as much. */
-const LOADED_BYTES = 4_194_304
+/** Estimate of a state that is not in memory: the most that a plan may have by default. */
+const LOADED_BYTES = 8_388_608
 const MAX_OVERSIZED = 1000
 
 /** A fold, and the head of the log that it was folded from. */

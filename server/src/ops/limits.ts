@@ -37,10 +37,10 @@ const serverDefaults = {
 /** The part of the heap that each budget may have at most, as a divisor, so that together they cannot fill a small one. */
 const HEAP_SHARES: Readonly<Partial<Record<keyof typeof serverDefaults, number>>> = {
 	connection_bytes: 64,
-	answers_bytes: 8,
+	answers_bytes: 16,
 	working_bytes: 64,
-	states_bytes: 24,
-	tail_bytes: 48,
+	states_bytes: 48,
+	tail_bytes: 96,
 }
 
 /** Limits on clients without a valid key, on a server with keys. */

@@ -24,7 +24,7 @@ export function trpcRoutes(options: TrpcHttpOptions & { readonly getBody: GetBod
 		const refused = context.req.method === 'POST' ? refuseCalls(context.req.raw, getContext(context).principal) : null
 		if (refused !== null) return refused
 		const req = await readCalls(context.req.raw, getBody(context))
-		using turns = isBatch(req) ? new BatchAnswers(answers) : undefined
+		using turns = isBatch(req) ? new BatchAnswers(answers, getContext(context).principal) : undefined
 		const createContext = ({ info: { type, isBatchCall } }: FetchCreateContextFnOptions): Context => {
 			if (type === 'subscription' && !isBatchCall) throw unreadableSubscription()
 			return { ...getContext(context), turns }
@@ -109,14 +109,16 @@ function isBatch({ url }: Request): boolean {
 /** Makes the large answers of a batch one after another, and limits the bytes of all its answers. */
 class BatchAnswers implements AnswerTurns, Disposable {
 	readonly #answers: AnswerBudget
+	readonly #tenant: string
 	/** Bytes of all answers together. */
 	readonly #limit: number
 	readonly #held: Disposable[] = []
 	#left: number
 	#last: Promise<void> = Promise.resolve()
 
-	constructor(answers: AnswerBudget) {
+	constructor(answers: AnswerBudget, { tenant }: Principal) {
 		this.#answers = answers
+		this.#tenant = tenant
 		this.#limit = answers.connectionBytes
 		this.#left = this.#limit
 	}
@@ -137,7 +139,7 @@ class BatchAnswers implements AnswerTurns, Disposable {
 		const bytes = Buffer.byteLength(JSON.stringify(answer) ?? '')
 		this.#left -= bytes
 		if (this.#left < 0) throw this.#tooLarge()
-		this.#held.push(this.#answers.hold(bytes))
+		this.#held.push(this.#answers.hold(this.#tenant, bytes))
 	}
 
 	[Symbol.dispose](): void {

@@ -26,6 +26,16 @@ export class ServerProcess implements AsyncDisposable {
 		return server
 	}
 
+	/** Id of the process; 0 while there is none. */
+	get pid(): number {
+		return this.#child?.pid ?? 0
+	}
+
+	/** Whether the process has not ended. */
+	get isAlive(): boolean {
+		return this.#child !== null && this.#child.exitCode === null && this.#child.signalCode === null
+	}
+
 	/** Starts the process and resolves when it listens. */
 	async restart(): Promise<void> {
 		const env = { ...process.env, PORT: this.#port, PLANSTREAM_DATA: this.directory, LOG_LEVEL: 'silent', ...this.#env }

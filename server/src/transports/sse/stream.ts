@@ -156,6 +156,10 @@ export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disp
 		this.connection.leave(reason)
 	}
 
+	get tenant(): string {
+		return this.connection.owner?.tenant ?? ''
+	}
+
 	get lagging(): boolean {
 		return this.#queue.full
 	}

@@ -63,6 +63,10 @@ export class AcceptedSocket implements ByteSink, ConnectionEnds, SendBuffer, Unr
 		if (this.client.readyState === WebSocket.OPEN) this.connection.identify({ tenant, client_id, expired })
 	}
 
+	get tenant(): string {
+		return this.connection.owner?.tenant ?? ''
+	}
+
 	get lagging(): boolean {
 		return this.turns.full
 	}

@@ -216,7 +216,7 @@ class TrpcSocket {
 		return calls.run(async () => {
 			using turn = new LargeAnswer(large, signal)
 			const text = await this.#encodeAnswer(call, signal, turn)
-			using _held = this.service.answers.hold(text.length)
+			using _held = this.service.answers.hold(this.accepted.tenant, text.length)
 			using _turn = await this.accepted.turns.take(signal)
 			this.accepted.send(text)
 		})
