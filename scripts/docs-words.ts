@@ -438,6 +438,13 @@ export const LIMITS: readonly Limit[] = [
 		beyond: 'the WebSocket is closed',
 	},
 	{
+		what: 'time that an HTTP connection may be idle between two requests (`PLANSTREAM_KEEP_ALIVE`)',
+		file: 'server/src/embed/http.ts',
+		name: 'KEEP_ALIVE_MS',
+		unit: 'ms',
+		beyond: 'it is closed',
+	},
+	{
 		what: 'time to send the headers of a request',
 		file: 'server/src/embed/http.ts',
 		name: 'HEADERS_TIMEOUT_MS',

@@ -122,6 +122,7 @@ async function startWithSettings(settings: Settings, agents: readonly Agent[]): 
 			scripted: settings.PLANSTREAM_SCRIPTED,
 			pingIntervalMs: settings.WEBSOCKET_PING_INTERVAL * 1000,
 			compression: settings.PLANSTREAM_COMPRESSION,
+			keepAliveMs: settings.PLANSTREAM_KEEP_ALIVE * 1000,
 			maxConnections: settings.MAX_WEBSOCKET_CLIENTS,
 			logger: createLogger(settings.LOG_LEVEL),
 		})

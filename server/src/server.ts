@@ -15,6 +15,8 @@ export interface ServerOptions extends PlanstreamOptions {
 	readonly host?: string
 	/** 0 picks a free one. @defaultValue 3000 */
 	readonly port?: number
+	/** Milliseconds that an HTTP connection may be idle between two requests. @defaultValue 72,000 */
+	readonly keepAliveMs?: number
 	/** Whether to listen beyond this machine on a version of Node that lacks security fixes. @defaultValue false */
 	readonly allowOldNode?: boolean
 	/**
@@ -27,6 +29,7 @@ export interface ServerOptions extends PlanstreamOptions {
 const ownOptions = {
 	host: z.string().min(1).optional(),
 	port: z.int().min(0).max(65_535).optional(),
+	keepAliveMs: z.int().min(1000).max(3_600_000).optional(),
 	allowOldNode: z.boolean().optional(),
 	localToken: z.boolean().optional(),
 } satisfies Record<Exclude<keyof ServerOptions, keyof PlanstreamOptions>, z.ZodType>
@@ -71,7 +74,7 @@ export async function startServer(options: ServerOptions, nodeVersion: string = 
 	assertFixedNode(host, nodeVersion, allowOldNode)
 	const file = new ServerFile(options.store)
 	const planstream = await openPlanstream(options, (token, peer) => file.find(token, peer), nodeVersion)
-	const server = new ListeningServer(planstream, file, options.localToken ?? true)
+	const server = new ListeningServer(planstream, file, options)
 	try {
 		await server.listen(host, port)
 	} catch (error) {
@@ -91,15 +94,19 @@ class ListeningServer implements RunningServer {
 	#url = ''
 	#port = 0
 
-	constructor(planstream: OpenPlanstream, file: ServerFile, hasToken: boolean) {
+	constructor(
+		planstream: OpenPlanstream,
+		file: ServerFile,
+		{ localToken = true, keepAliveMs }: Pick<ServerOptions, 'localToken' | 'keepAliveMs'>,
+	) {
 		this.#planstream = planstream
 		this.#file = file
-		this.#hasToken = hasToken
+		this.#hasToken = localToken
 		this.#http = createHttpServer((incoming, outgoing) => {
 			const proof = file.prove(incoming)
 			if (proof !== null) outgoing.setHeader(PROOF_HEADER, proof)
 			planstream.listener(incoming, outgoing)
-		})
+		}, keepAliveMs)
 		planstream.attachWebSockets(this.#http)
 		const { anonymous } = planstream
 		if (anonymous !== null) this.#http.on('connection', (socket) => anonymous.add(socket))

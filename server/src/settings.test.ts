@@ -21,6 +21,7 @@ describe('settings', () => {
 			PLANSTREAM_DATA: '.planstream',
 			PLANSTREAM_SCRIPTED: false,
 			PLANSTREAM_COMPRESSION: false,
+			PLANSTREAM_KEEP_ALIVE: 72,
 			WEBSOCKET_PING_INTERVAL: 30,
 			MAX_WEBSOCKET_CLIENTS: 10_000,
 			LOG_LEVEL: 'info',

@@ -70,6 +70,7 @@ const variables = z.object({
 		.enum(['0', '1'], { error: 'must be 1 to compress streams for clients that ask for it, or 0' })
 		.default('0')
 		.transform((text) => text === '1'),
+	PLANSTREAM_KEEP_ALIVE: wholeNumber(1, 3600, 'the seconds that a connection may be idle').default(72),
 	WEBSOCKET_PING_INTERVAL: wholeNumber(1, 86_400, 'the seconds between two pings').default(30),
 	MAX_WEBSOCKET_CLIENTS: wholeNumber(1, 1_000_000, 'the maximum number of connections').default(10_000),
 	LOG_LEVEL: z.enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(', ')}` }).default('info'),

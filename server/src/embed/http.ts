@@ -159,6 +159,8 @@ class AnswerOrder {
 /** Time limit for a request's headers; see PROTOCOL.md section 7. */
 const HEADERS_TIMEOUT_MS = 10_000
 const TIMEOUT_CHECK_MS = 1000
+/** Longer than the 60 s of common load balancers, which would otherwise send a request into a connection that just closed. */
+const KEEP_ALIVE_MS = 72_000
 
 export type Fetch = (request: Request, env: HttpBindings) => Response | Promise<Response>
 
@@ -174,11 +176,16 @@ export function createRequestListener(fetch: Fetch): (incoming: IncomingMessage,
 	}
 }
 
-/** Creates an HTTP server that does not listen yet. */
-export function createHttpServer(listener: ReturnType<typeof createRequestListener>): Server {
+/**
+ * Creates an HTTP server that does not listen yet.
+ *
+ * @param keepAliveMs - time that a connection may be idle between two requests
+ */
+export function createHttpServer(listener: ReturnType<typeof createRequestListener>, keepAliveMs = KEEP_ALIVE_MS): Server {
 	const server = createServer(
 		{
 			headersTimeout: HEADERS_TIMEOUT_MS,
+			keepAliveTimeout: keepAliveMs,
 			// Bodies have limits of their own, which an import that makes progress never meets.
 			requestTimeout: 0,
 			connectionsCheckingInterval: TIMEOUT_CHECK_MS,

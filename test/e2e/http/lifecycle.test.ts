@@ -87,6 +87,17 @@ describe('a server that stops', () => {
 	})
 })
 
+describe('an idle connection', () => {
+	it.each([
+		[undefined, 'timeout=72'],
+		[120_000, 'timeout=120'],
+	])('is kept longer than load balancers keep theirs (setting: %s)', async (keepAliveMs, announced) => {
+		await using server = await startTestServer({ ...(keepAliveMs !== undefined && { keepAliveMs }) })
+		const { headers } = await sendRequest(server, '/health/live', { headers: { connection: 'keep-alive' } })
+		expect(headers['keep-alive']).toBe(announced)
+	})
+})
+
 describe('a server that cannot start', () => {
 	it('reports that its port is in use, and has released its directory', async () => {
 		await using first = await startTestServer()
