@@ -8,6 +8,7 @@ export type * from './frames.js'
 export * from './ids.js'
 export type { Json } from './json.js'
 export { jsonBytes } from './json-bytes.js'
+export { escapeLineEnds } from './json-line.js'
 export { normalisePlan, normaliseStep } from './normalise.js'
 export {
 	applyEvent,

@@ -39,6 +39,17 @@ const parsed = (text: string): unknown[] =>
 		.map((line) => JSON.parse(line))
 
 describe('an archive', () => {
+	it('has one line of JSON for each line, also for readers that split at the line ends of Unicode', async () => {
+		const from = await openHub()
+		await publish(from.hub, 'p', error('e', 'a\u0085b\u2028c\u2029d'))
+		const text = await exportPlan(from.hub)
+		expect(text).not.toMatch(/[\u0085\u2028\u2029]/)
+		expect(parsed(text)).toContainEqual(expect.objectContaining({ event: expect.objectContaining({ event_id: 'e' }) }))
+		const to = await openHub()
+		await importPlan(to.hub, text)
+		expect(await exportPlan(to.hub)).toBe(text)
+	})
+
 	it('restores the same plan elsewhere except for its epoch', async () => {
 		const content = fc.array(fc.string({ unit: 'binary', maxLength: 40 }), { minLength: 1, maxLength: 30 })
 		await fc.assert(

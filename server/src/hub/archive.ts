@@ -1,6 +1,7 @@
 import {
 	type Actor,
 	EMPTY_FINGERPRINT,
+	escapeLineEnds,
 	type FullCursor,
 	formatCursor,
 	type ImportOutput,
@@ -37,7 +38,8 @@ export interface ExportSource {
  */
 export async function* archivePlan(log: EventLog, plan: PlanKey, source: ExportSource): AsyncGenerator<string, void, void> {
 	const digest = new ArchiveDigest()
-	for await (const line of archiveLines(log, plan, source)) {
+	for await (const json of archiveLines(log, plan, source)) {
+		const line = escapeLineEnds(json)
 		digest.add(line)
 		yield line
 	}

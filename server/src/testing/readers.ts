@@ -89,7 +89,10 @@ function readEventStream(headers: Headers, formatUrl: typeof formatPlainUrl): Re
 			if (status === 204 || body === null) return
 			const messages = body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream())
 			for await (const { id = '', event, data } of messages) {
-				if (!SIGNS.has(event)) yield { id, item: JSON.parse(data) as Received['item'], text: data }
+				if (SIGNS.has(event)) continue
+				const item = JSON.parse(data) as Received['item']
+				// Plain SSE escapes line ends of Unicode; written again, the text is the stored one.
+				yield { id, item, text: JSON.stringify(item) }
 			}
 		} finally {
 			left.abort()

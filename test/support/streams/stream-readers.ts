@@ -48,8 +48,11 @@ const NOTHING_MORE = 204
 const readSse: ReadStream = async function* (url, { lastEventId, ...request }) {
 	const handed = new AsyncQueue<Received>()
 	const source = new EventSource(sseUrl(url, request), { fetch: resumedFetch(lastEventId) })
-	const take = ({ lastEventId, data }: MessageEvent<string>): void =>
-		handed.add({ id: lastEventId, item: JSON.parse(data) as Received['item'], text: data })
+	const take = ({ lastEventId, data }: MessageEvent<string>): void => {
+		const item = JSON.parse(data) as Received['item']
+		// Written again, because plain SSE escapes line ends of Unicode.
+		handed.add({ id: lastEventId, item, text: JSON.stringify(item) })
+	}
 	for (const name of ['message', 'ready', 'position', 'end', 'problem']) source.addEventListener(name, take)
 	source.addEventListener('end', ({ data }) => {
 		if (!(JSON.parse(data) as EndFrame).resume) handed.end()

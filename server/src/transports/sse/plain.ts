@@ -1,6 +1,7 @@
 import type { HttpBindings } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import {
+	escapeLineEnds,
 	isFinished,
 	isFullCursor,
 	type ParsedSubscribeInput,
@@ -42,8 +43,9 @@ function encodeItemBlock(item: StreamItem): string {
 	return frame === 'problem' ? `event: problem\n${data}` : `event: ${frame}\nid: ${cursor}\n${data}`
 }
 
-function encodeDataBlock(text: string): string {
-	return `data: ${text}\n\n`
+/** Encodes JSON as the one line of a block, for readers that split lines as Unicode does, too. */
+function encodeDataBlock(json: string): string {
+	return `data: ${escapeLineEnds(json)}\n\n`
 }
 
 /** A comment that keeps proxies from closing the connection; clients ignore it. */
