@@ -11,23 +11,26 @@ const UNSIGNED = 2
 
 const fingerprint = z.string().regex(/^[0-9a-f]{16}$/, 'must be 16 hex digits')
 
+/** Beyond any log of a plan, and far from where numbers are no longer exact. */
+const seq = count.max(1_000_000_000)
+
 /** The first line of an archive: the position of the log. */
 export const archiveHead = z.strictObject({
 	planstream_archive: z.literal([WITHOUT_FILES, UNSIGNED, ARCHIVE_VERSION]),
 	plan_id: planId,
 	owner: z.enum(PLAN_OWNERS),
-	head_seq: count,
-	state_seq: count,
+	head_seq: seq,
+	state_seq: seq,
 	fingerprint,
 	origin: z
-		.strictObject({ seq: count.min(1), fingerprint, reason: z.enum(['trimmed', 'cleared']), base: z.string() })
+		.strictObject({ seq: seq.min(1), fingerprint, reason: z.enum(['trimmed', 'cleared']), base: z.string() })
 		.nullable()
 		.describe('replaces the events that are no longer kept'),
 })
 
 /** One line of an archive per event in the log. */
 export const archiveRecord = z.strictObject({
-	seq: count.min(1),
+	seq: seq.min(1),
 	fingerprint,
 	sent_digest: z.string().regex(/^[0-9a-f]{40}$/, 'must be 40 hex digits'),
 	event: storedEvent,

@@ -6,6 +6,7 @@ import {
 	actor,
 	agentName,
 	artifact,
+	attemptNumber,
 	check,
 	count,
 	dependencies,
@@ -19,6 +20,7 @@ import {
 	outputChannel,
 	planId,
 	stepId,
+	tally,
 	text,
 	usage,
 } from './plans.js'
@@ -71,14 +73,14 @@ const ids = dependencies
  * know are optional; for its own plans the server always sets them.
  */
 export const eventData = {
-	plan_created: z.looseObject({ spec: normalisedPlan, total_steps: count }),
-	plan_started: z.looseObject({ query: text, total_steps: count, research_type: text.default('comprehensive') }),
+	plan_created: z.looseObject({ spec: normalisedPlan, total_steps: tally }),
+	plan_started: z.looseObject({ query: text, total_steps: tally, research_type: text.default('comprehensive') }),
 	plan_completed: z.looseObject({
 		status: z.literal('completed').default('completed'),
-		total_steps: count.optional(),
-		completed_steps: count.optional(),
-		skipped_steps: count.optional(),
-		failed_steps: count.optional(),
+		total_steps: tally.optional(),
+		completed_steps: tally.optional(),
+		skipped_steps: tally.optional(),
+		failed_steps: tally.optional(),
 		result: json.default(null),
 		quality_score: fraction.nullable().default(null),
 		duration_ms: durationMs.optional(),
@@ -98,18 +100,18 @@ export const eventData = {
 	}),
 	plan_cancelled: z.looseObject({ reason: freeText.optional(), duration_ms: durationMs.optional() }),
 	plan_modified: z.looseObject({
-		from_revision: count,
-		revision: count,
+		from_revision: tally,
+		revision: tally,
 		ops: z.array(jsonObject),
 		steps: z.array(normalisedStep).max(MAX_STEPS).describe('all steps after the change'),
 	}),
 	step_started: z.looseObject({
-		step_number: z.int().min(1).optional().describe('1-based position in the plan'),
+		step_number: tally.min(1).optional().describe('1-based position in the plan'),
 		name: text.optional(),
 		action: text.optional(),
 		agent_type: agentName.optional(),
-		attempt: z.int().min(1).optional(),
-		max_attempts: z.int().min(1).optional(),
+		attempt: attemptNumber.optional(),
+		max_attempts: attemptNumber.optional(),
 		depends_on: dependencies.optional(),
 		worker_id: text.max(255).optional(),
 		timeout_ms: durationMs.nullable().optional(),
@@ -138,10 +140,10 @@ export const eventData = {
 		artifacts: z.array(artifact).max(MAX_ARTIFACTS).default([]),
 		usage: usage.optional(),
 	}),
-	step_failed: z.looseObject({ error: failure, attempt: count.optional(), duration_ms: durationMs.optional() }),
+	step_failed: z.looseObject({ error: failure, attempt: tally.optional(), duration_ms: durationMs.optional() }),
 	step_retrying: z.looseObject({
 		reason: z.enum(['error', 'timeout', 'worker_lost', 'shutdown', 'quality', 'manual', 'paused']),
-		next_attempt: z.int().min(1).optional(),
+		next_attempt: attemptNumber.optional(),
 		delay_ms: durationMs.default(0),
 		error: failure.optional(),
 	}),
@@ -187,7 +189,7 @@ const eventId = z
 		`must not start with "${COMMAND_ID_PREFIX}", which is reserved for the server`,
 	)
 
-const command = z.strictObject({ name: z.string(), digest: z.string(), events: z.int().min(1) })
+const command = z.strictObject({ name: z.string(), digest: z.string(), events: tally.min(1) })
 
 type EventData = typeof eventData
 type StepIdSchema = z.ZodType<string> | z.ZodType<string | null, string | null | undefined>
@@ -197,7 +199,7 @@ type FieldOf<T> = keyof { [Key in keyof T as string extends Key ? never : Key]: 
 
 function define<Type extends EventType, Step extends StepIdSchema>(event_type: Type, step_id: Step) {
 	const data: EventData[Type] = eventData[event_type]
-	const shared = { event_type: z.literal(event_type), step_id, data, attempt: z.int().min(1).optional() }
+	const shared = { event_type: z.literal(event_type), step_id, data, attempt: attemptNumber.optional() }
 	return {
 		event_type,
 		input: z.strictObject({

@@ -20,6 +20,11 @@ export const stepId = z
 	.refine((id) => id !== '__proto__', 'must not be "__proto__"; choose another id')
 export const fraction = z.number().min(0).max(1)
 export const count = z.int().min(0)
+/** Limit of numbers that grow with the events of a plan, of which it takes 1,000,000. */
+const MAX_TALLY = 1_000_000
+/** A number of steps, attempts or revisions. */
+export const tally = z.int().min(0).max(MAX_TALLY)
+export const attemptNumber = z.int().min(1).max(MAX_TALLY)
 
 export const ON_FAILURE = ['fail', 'skip_dependents', 'continue'] as const
 
@@ -200,8 +205,8 @@ export const stepState = z
 		agent_type: z.string(),
 		depends_on: z.array(stepId),
 		status: z.enum(STEP_STATUSES),
-		attempt: count.describe('number of times the step has started'),
-		failures: count.describe('number of failures that count towards retry.max_attempts'),
+		attempt: tally.describe('number of times the step has started'),
+		failures: tally.describe('number of failures that count towards retry.max_attempts'),
 		on_failure: z.enum(ON_FAILURE),
 		progress: fraction,
 		message: z.string().nullable(),
@@ -223,7 +228,7 @@ export const planState = z
 		plan_id: readablePlanId,
 		owner: z.enum(PLAN_OWNERS),
 		status: z.enum(PLAN_STATUSES),
-		revision: count.describe('version of the graph, raised by plan_modified; 0 if the graph is unknown'),
+		revision: tally.describe('version of the graph, raised by plan_modified; 0 if the graph is unknown'),
 		seq: count,
 		cursor: z.string(),
 		query: z.string(),

@@ -18,6 +18,7 @@ import { ArchiveDigest, type ArchiveSignature, assertSigned } from '../hub/archi
 import type { PlanFold } from '../hub/plan-fold.js'
 import { describeIssue, findFirstIssue } from '../ops/issues.js'
 import { MAX_JSON_DEPTH } from '../ops/json.js'
+import { assertGraph } from '../plans/rules/graph.js'
 import type { StagedFiles } from '../plans/staged-files.js'
 import { checkJson } from './input.js'
 
@@ -134,6 +135,7 @@ class ArchiveReader {
 			if (!signed) throw refuseUnsigned(`The key ${signature.key} of its signature is not trusted`, line)
 			if (signature.tenant !== tenant) throw refuseUnsigned(`It was exported by the tenant ${signature.tenant}`, line)
 		}
+		if (fold.state.owner === 'managed') assertGraphOf(fold, line)
 		this.#assertHeldResults(fold, line)
 		for (const named of Object.values(fold.artifacts)) this.#assertFile(named, line)
 		await files.move(Object.keys(fold.artifacts))
@@ -177,6 +179,22 @@ class ArchiveReader {
 		const what = held === undefined ? 'which the archive does not hold' : `which has ${held} bytes, not ${bytes}`
 		const message = `A step names the file ${artifact_id.slice(0, 80)}, ${what}. Send the lines of an export unchanged.`
 		throw new PlanstreamError('bad_request', message, { artifact_id, line })
+	}
+}
+
+/** Checks the graph of a plan that the server may go on with, and that its steps are those of the graph. */
+function assertGraphOf({ plan, created, state }: PlanFold, line: number): void {
+	const ids = plan?.steps.map(({ step_id }) => step_id) ?? []
+	const isWhole = state.steps.length === ids.length && state.steps.every(({ step_id }, at) => step_id === ids[at])
+	const isOwn = [plan, created].every((each) => each?.plan_id === state.plan_id)
+	if (plan === null || !isWhole || !isOwn) {
+		const message = `The steps of plan ${state.plan_id} are not those of its graph. Send the lines of an export unchanged.`
+		throw new PlanstreamError('bad_request', message, { line })
+	}
+	try {
+		assertGraph(plan, null)
+	} catch (refusal) {
+		throw locate(refusal, line)
 	}
 }
 
@@ -300,7 +318,7 @@ function parseLine(bytes: Buffer, line: number): unknown {
 		return value
 	} catch (cause) {
 		const why = cause instanceof Error ? cause.message.slice(0, 200) : ''
-		throw new PlanstreamError('bad_request', `Line ${line} of the archive cannot be read: ${why}`, { line }, { cause })
+		throw new PlanstreamError('bad_request', `Line ${line} of the archive cannot be read: ${why}`, { line })
 	}
 }
 

@@ -187,7 +187,8 @@ export function reportFailures(
 	where: string,
 	requestId?: string | undefined,
 ): PlanstreamError {
-	const isHidden = error.cause instanceof PlanstreamError
+	// A refusal may have another one as its cause, which is no failure of this server.
+	const isHidden = error.cause instanceof PlanstreamError && error.status >= 500
 	if (error.code !== 'internal' && !isHidden) return error
 	const facts = requestId === undefined ? [] : [{ request_id: requestId }]
 	onProblem(`${where} failed.`, error.cause instanceof Error ? error.cause : asPlanstreamError(error), ...facts)

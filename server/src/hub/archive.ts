@@ -16,7 +16,7 @@ import type { EventLog, Head, LogRecord, Origin, PlanKey, RecordPage } from '../
 import { ArchiveDigest, type ArchiveKey } from './archive-signature.js'
 import { refuseOversized } from './fold-cache.js'
 import { foldEvent, initialFold, type PlanFold, summarise, unknownPlan } from './plan-fold.js'
-import { decodeForeignSnapshot } from './snapshot-schema.js'
+import { decodeForeignSnapshot, findFoldFault } from './snapshot-schema.js'
 import { carryStateSize } from './state-size.js'
 import { nameArtifacts } from './writer.js'
 
@@ -231,6 +231,8 @@ class Import {
 		if (owner === 'managed' && this.#fold.plan === null) {
 			throw archiveError(`plan ${plan_id} is said to run on a server, but no event holds its graph`, HEAD_LINE)
 		}
+		const fault = findFoldFault(this.#fold)
+		if (fault !== null) throw archiveError(`the events of plan ${plan_id} do not make a whole state: ${fault}`, HEAD_LINE)
 		return this.#fold
 	}
 

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { type FullCursor, PlanstreamError } from '@planstream/shared'
 import { artifact, count, json, MAX_STEPS, normalisedPlan, planState, stepId } from '@planstream/shared/schemas'
 import * as z from 'zod'
@@ -53,7 +54,24 @@ export function decodeForeignSnapshot(stored: string, plan_id: string, at: FullC
 	if (!parsed.success) throw refuse(describeIssue(findFirstIssue(parsed.error), value))
 	const { plan, created } = parsed.data.fold
 	if ([plan, created].some((each) => each !== null && each.plan_id !== plan_id)) throw refuse('it holds another plan.')
-	return decodeFold(stored, { plan_id }, at)
+	const fold = decodeFold(stored, { plan_id }, at)
+	const lacking = findFoldFault(fold)
+	if (lacking !== null) throw refuse(lacking)
+	return fold
+}
+
+/**
+ * Finds what makes a fold another than one of events from this server, which fill in every default: events from outside may lack
+ * fields, and nobody looks again when the plan goes on.
+ *
+ * @returns the end of a sentence; null for a whole fold
+ */
+export function findFoldFault(fold: PlanFold): string | null {
+	const parsed = snapshot.shape.fold.safeParse(fold)
+	if (!parsed.success) return describeIssue(findFirstIssue(parsed.error), fold)
+	const { plan, created } = parsed.data
+	const isWhole = isDeepStrictEqual([plan, created], [fold.plan, fold.created])
+	return isWhole ? null : 'A step of its graph lacks a field.'
 }
 
 function refuse(why: string): PlanstreamError {

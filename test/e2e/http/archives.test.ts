@@ -71,7 +71,8 @@ describe('An export', () => {
 
 	it('and an import reach a server that is mounted below a path, from the terminal', async () => {
 		await using planstream = await createPlanstream({ store: { kind: 'memory' } })
-		const host = createServer(getRequestListener(new Hono().route('/below', planstream.app).fetch))
+		const listener = getRequestListener(new Hono().route('/below', planstream.app).fetch)
+		const host = createServer((incoming, outgoing) => void listener(incoming, outgoing))
 		host.listen(0, '127.0.0.1')
 		await once(host, 'listening')
 		const url = `http://127.0.0.1:${(host.address() as AddressInfo).port}/below/`

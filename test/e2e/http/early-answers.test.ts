@@ -52,7 +52,8 @@ describe('An answer that is made before the whole body has arrived', () => {
 
 	it('reaches fetch each time from a server that is mounted in another', async () => {
 		await using planstream = await createPlanstream({ store: { kind: 'memory' }, logger: createLogger('silent') })
-		const host = createServer(getRequestListener(new Hono().route('/below', planstream.app).fetch))
+		const listener = getRequestListener(new Hono().route('/below', planstream.app).fetch)
+		const host = createServer((incoming, outgoing) => void listener(incoming, outgoing))
 		host.listen(0, '127.0.0.1')
 		await once(host, 'listening')
 		const url = `http://127.0.0.1:${(host.address() as AddressInfo).port}/below${IMPORT}`
