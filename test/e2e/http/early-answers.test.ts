@@ -34,7 +34,7 @@ async function statuses(url: string, body: () => BodyInit): Promise<Record<numbe
 	const counts: Record<number, number> = {}
 	for (let round = 0; round < 20; round++) {
 		const options = { method: 'POST', body: body(), duplex: 'half', headers: { 'content-type': 'application/json' } }
-		const answer = await fetch(url, options as RequestInit)
+		const answer = await fetch(url, options)
 		expect(await answer.json()).toMatchObject({ code: expect.any(String) })
 		counts[answer.status] = (counts[answer.status] ?? 0) + 1
 	}
