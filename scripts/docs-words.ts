@@ -284,20 +284,6 @@ export const LIMITS: readonly Limit[] = [
 		beyond: '`result_seq` names the event of each further one',
 	},
 	{
-		what: 'bytes of a body that are read and dropped behind an early answer',
-		file: 'server/src/connections/early-answers.ts',
-		name: 'MAX_DROPPED_BYTES',
-		unit: 'bytes',
-		beyond: 'nothing more is read',
-	},
-	{
-		what: 'time for the client to read such an answer',
-		file: 'server/src/connections/early-answers.ts',
-		name: 'LINGER_MS',
-		unit: 'ms',
-		beyond: 'the connection is cut',
-	},
-	{
 		what: 'one line of an archive',
 		file: 'server/src/api/archive-reader.ts',
 		name: 'MAX_LINE_BYTES',

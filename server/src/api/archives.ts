@@ -52,8 +52,7 @@ export function archives({ hub, artifacts, keys, getContext, getBody, ...options
 		await using files = new StagedFiles(options.directory, artifacts.of(tenant))
 		const trust = (key: string) => keys.trust(key)
 		const terms = { tenant, files, trust, allowUnsigned: scopes.has('operator'), maxBytes }
-		const body = breakAtError(getBody(context).readChunks())
-		const archive = await readArchive(body, terms)
+		const archive = await readArchive(getBody(context).readChunks(), terms)
 		const imported = await options.restore(principal, archive).catch((error: unknown) => {
 			throw locate(error, 1)
 		})
@@ -87,17 +86,6 @@ class ImportTurns {
 		const count = this.#counts.get(tenant) ?? 0
 		if (count > 1) this.#counts.set(tenant, count - 1)
 		else this.#counts.delete(tenant)
-	}
-}
-
-/** Reports a connection that was cut as a fault of the request: it is not a failure of this server. */
-async function* breakAtError(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
-	try {
-		yield* body
-	} catch (cause) {
-		if (cause instanceof PlanstreamError) throw cause
-		const message = 'The connection was closed before the whole archive arrived. Send it again.'
-		throw new PlanstreamError('bad_request', message, {}, { cause })
 	}
 }
 

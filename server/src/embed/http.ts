@@ -11,7 +11,6 @@ import { holdContinue } from '../api/request-body.js'
 import { createRequestId, REQUEST_ID } from '../api/response-headers.js'
 import type { AppBindings } from '../app.js'
 import { OpenSet } from '../connections/connections.js'
-import { keepEarlyAnswer } from '../connections/early-answers.js'
 import { refuseUpgrade } from '../transports/websocket/upgrade.js'
 
 /** Answers malformed requests, CONNECT and unsupported Expect headers with a problem document. */
@@ -171,7 +170,6 @@ export function createRequestListener(fetch: Fetch): (incoming: IncomingMessage,
 	return (incoming, outgoing) => {
 		// Health checks of proxies may use HTTP/1.0, which has no Host header; browsers always send one.
 		if (incoming.httpVersion === '1.0') incoming.headers.host ??= 'localhost'
-		keepEarlyAnswer(incoming, outgoing)
 		order.run(incoming, outgoing, () => void answer(incoming, outgoing))
 	}
 }
@@ -303,7 +301,6 @@ export function createMountableApp(
 	const app = new Hono<{ Bindings: HttpBindings }>({ strict: false })
 	app.all('*', (context) => {
 		const { incoming, outgoing } = assertNode(context.env)
-		keepEarlyAnswer(incoming, outgoing)
 		const url = new URL(context.req.url)
 		url.pathname = stripBasePath(url.pathname, findBasePath(url.pathname, context))
 		return fetch(new Request(url, context.req.raw), { incoming, outgoing, hostContext: context })

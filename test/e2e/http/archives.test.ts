@@ -77,7 +77,7 @@ describe('An export', () => {
 		await once(host, 'listening')
 		const url = `http://127.0.0.1:${(host.address() as AddressInfo).port}/below/`
 		writeFileSync(path.join(from.path, 'p.jsonl'), archive)
-		const imported = await runPlanstream(['import', path.join(from.path, 'p.jsonl'), '--url', url])
+		const imported = await runPlanstream(['import', path.join(from.path, 'p.jsonl'), '--json', '--url', url])
 		expect(imported).toMatchObject({ code: 0, json: [{ plan_id: 'p', signed: false }] })
 		const exported = await runPlanstream(['export', 'p', '--url', url])
 		expect(exported.stdout.split('\n').slice(0, -2)).toEqual(archive.split('\n').slice(0, -2))
