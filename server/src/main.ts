@@ -17,7 +17,7 @@ export function createConfiguredAgents(settings: Settings, env: NodeJS.ProcessEn
 		PLANSTREAM_OPENAI_API_KEY_ENV: apiKeyEnv,
 		PLANSTREAM_OPENAI_MODEL: model,
 	} = settings
-	if (baseUrl === undefined) return []
+	if (baseUrl === undefined || settings.PLANSTREAM_AGENTS?.includes('openai') === false) return []
 	return [
 		openAiCompatibleAgent(
 			{ baseUrl, ...(apiKeyEnv !== undefined && { apiKeyEnv }), ...(model !== undefined && { model }) },
@@ -119,6 +119,7 @@ async function startWithSettings(settings: Settings, agents: readonly Agent[]): 
 			agents,
 			localToken: settings.PLANSTREAM_LOCAL_TOKEN === 'on',
 			corpusRoots: settings.PLANSTREAM_CORPUS_ROOTS,
+			corpusAgents: settings.PLANSTREAM_AGENTS?.includes('corpus'),
 			scripted: settings.PLANSTREAM_SCRIPTED,
 			pingIntervalMs: settings.WEBSOCKET_PING_INTERVAL * 1000,
 			compression: settings.PLANSTREAM_COMPRESSION,

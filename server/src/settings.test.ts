@@ -19,6 +19,7 @@ describe('settings', () => {
 			PLANSTREAM_DOCS: 'public',
 			PLANSTREAM_OLD_NODE: false,
 			PLANSTREAM_DATA: '.planstream',
+			PLANSTREAM_LOCAL_TOKEN: 'on',
 			PLANSTREAM_SCRIPTED: false,
 			PLANSTREAM_COMPRESSION: false,
 			PLANSTREAM_KEEP_ALIVE: 72,
@@ -44,6 +45,22 @@ describe('settings', () => {
 			'PORT must be the port to listen on (0 picks a free one), a whole number from 0 to 65535, but is "70000".',
 			'MAX_WEBSOCKET_CLIENTS must be the maximum number of connections, a whole number from 1 to 1000000, but is "-1".',
 			'LOG_LEVEL must be one of fatal, error, warn, info, debug, trace, silent, but is "loud".',
+		])
+	})
+
+	it('list the built-in agents to offer', () => {
+		const PLANSTREAM_OPENAI_BASE_URL = 'http://127.0.0.1:1/v1'
+		const agents = (PLANSTREAM_AGENTS: string) =>
+			parseSettings({ PLANSTREAM_AGENTS, PLANSTREAM_OPENAI_BASE_URL }).PLANSTREAM_AGENTS
+		expect(['corpus, openai', 'none', ''].map(agents)).toEqual([['corpus', 'openai'], ['none'], undefined])
+		expect(refusal({ PLANSTREAM_AGENTS: 'corpus,files' })).toEqual([
+			'PLANSTREAM_AGENTS must be corpus, openai or both, with a comma between, or none, but is "corpus,files".',
+		])
+		expect(refusal({ PLANSTREAM_AGENTS: 'none,corpus' })).toEqual([
+			'PLANSTREAM_AGENTS must be none alone, or names of built-in agents, but is "none,corpus".',
+		])
+		expect(refusal({ PLANSTREAM_AGENTS: 'openai' })).toEqual([
+			'PLANSTREAM_AGENTS must not name openai unless PLANSTREAM_OPENAI_BASE_URL names a model server, but is "openai".',
 		])
 	})
 

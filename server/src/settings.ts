@@ -19,6 +19,9 @@ function wholeNumber(minimum: number, maximum: number, what: string) {
 		.refine((value) => value >= minimum && value <= maximum, message)
 }
 
+/** Groups of built-in agents that a server may have; `none` stands for no group. */
+const BUILT_IN_AGENTS = ['corpus', 'openai', 'none'] as const
+
 const variables = z.object({
 	HOST: z.string().default('127.0.0.1'),
 	PORT: wholeNumber(0, 65_535, 'the port to listen on (0 picks a free one)').default(3000),
@@ -55,6 +58,12 @@ const variables = z.object({
 		.string()
 		.transform((text) => text.split(path.delimiter).map((folder) => folder.trim()))
 		.refine((folders) => folders.every((folder) => folder !== ''), 'must be folders, or builtin, with colons between')
+		.optional(),
+	PLANSTREAM_AGENTS: z
+		.string()
+		.transform((text) => text.split(',').map((name) => name.trim()))
+		.pipe(z.array(z.enum(BUILT_IN_AGENTS, { error: 'must be corpus, openai or both, with a comma between, or none' })))
+		.refine((names) => names.length === 1 || !names.includes('none'), 'must be none alone, or names of built-in agents')
 		.optional(),
 	PLANSTREAM_SCRIPTED: z
 		.enum(['0', '1'], { error: 'must be 1 to offer the scripted agent, or 0' })
@@ -107,6 +116,11 @@ function findContradictions(given: NodeJS.ProcessEnv): Wrong[] {
 		if (given[name] === undefined || given.PLANSTREAM_OPENAI_BASE_URL !== undefined) continue
 		wrong.push({ name, message: 'must be absent unless PLANSTREAM_OPENAI_BASE_URL names a model server' })
 	}
+	if (/\bopenai\b/.test(given.PLANSTREAM_AGENTS ?? '') && given.PLANSTREAM_OPENAI_BASE_URL === undefined)
+		wrong.push({
+			name: 'PLANSTREAM_AGENTS',
+			message: 'must not name openai unless PLANSTREAM_OPENAI_BASE_URL names a model server',
+		})
 	const { HOST, PLANSTREAM_API_KEYS, PLANSTREAM_ORIGINS } = given
 	if (PLANSTREAM_API_KEYS !== undefined) return wrong
 	const unless =

@@ -2,7 +2,9 @@ import { describe, expect, it } from 'vitest'
 import { createBuiltInAgents } from './built-in.js'
 
 const types = (scripted: boolean) =>
-	createBuiltInAgents({ scripted, dataDirectory: 'data', defaultCorpus: 'docs', rootsOf: () => [] }).map((agent) => agent.type)
+	createBuiltInAgents({ research: true, scripted, dataDirectory: 'data', defaultCorpus: 'docs', rootsOf: () => [] }).map(
+		(agent) => agent.type,
+	)
 
 describe('builtInAgents', () => {
 	it('returns the agents of corpus research, and the scripted agent only when it is enabled', () => {

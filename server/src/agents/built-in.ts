@@ -5,6 +5,8 @@ import { scriptedAgent } from './scripted.js'
 
 /** Server settings that the built-in agents need. */
 export interface BuiltInOptions {
+	/** Whether plans may use corpus research. */
+	readonly research: boolean
 	/** Whether plans may use the test and demonstration agent `scripted`. */
 	readonly scripted: boolean
 	/** The server's data directory; indexes go to `indexes` in it. */
@@ -15,8 +17,9 @@ export interface BuiltInOptions {
 	readonly rootsOf: (tenant: string) => readonly string[]
 }
 
-/** Creates the agents that every server has: corpus research and, if enabled, the scripted agent. */
-export function createBuiltInAgents({ scripted, dataDirectory, defaultCorpus, rootsOf }: BuiltInOptions): Agent[] {
-	const research = researchAgents({ defaultCorpus, rootsOf, indexDirectory: path.join(dataDirectory, 'indexes') })
-	return scripted ? [...research, scriptedAgent()] : research
+/** Creates the built-in agents that are enabled: corpus research and the scripted agent. */
+export function createBuiltInAgents(options: BuiltInOptions): Agent[] {
+	const { research, scripted, dataDirectory, defaultCorpus, rootsOf } = options
+	const indexDirectory = path.join(dataDirectory, 'indexes')
+	return [...(research ? researchAgents({ defaultCorpus, rootsOf, indexDirectory }) : []), ...(scripted ? [scriptedAgent()] : [])]
 }

@@ -10,12 +10,14 @@ import type { AccessOptions } from './access.js'
 interface AgentOptions extends Pick<AccessOptions, 'apiKeys' | 'authorize'> {
 	readonly agents?: readonly Agent[]
 	readonly scripted?: boolean
-	readonly corpus?: string
+	readonly corpus?: string | undefined
 	readonly corpusRoots?: readonly string[] | undefined
+	readonly corpusAgents?: boolean | undefined
 }
 
 /**
- * Lists the agents of a server: the built-in ones, then its own.
+ * Lists the agents of a server: the built-in ones, then its own. Those of corpus research are among them when there is a folder that they
+ * may read.
  *
  * @param directory - the data directory
  * @param limits - name the corpus roots of single tenants. @defaultValue the documented limits
@@ -23,12 +25,14 @@ interface AgentOptions extends Pick<AccessOptions, 'apiKeys' | 'authorize'> {
 export function listAgents(options: AgentOptions, directory: string, limits: Limits = new Limits()): Agent[] {
 	const { agents = [], scripted = false, corpus } = options
 	const roots = getServerRoots(options)
+	const hasRoot = roots.length > 0 || corpus !== undefined || limits.hasCorpusRoots
+	const research = options.corpusAgents ?? hasRoot
 	const rootsOf = (tenant: string): readonly string[] => {
 		const allowed = limits.forTenant(tenant).corpus_roots ?? roots
 		return corpus === undefined ? allowed : [...allowed, corpus]
 	}
 	const defaultCorpus = corpus ?? path.resolve('docs')
-	return [...createBuiltInAgents({ scripted, dataDirectory: directory, defaultCorpus, rootsOf }), ...agents]
+	return [...createBuiltInAgents({ research, scripted, dataDirectory: directory, defaultCorpus, rootsOf }), ...agents]
 }
 
 /** Corpus roots of tenants for which the limits name none. */
@@ -44,7 +48,8 @@ function getServerRoots({ corpusRoots, apiKeys, authorize }: AgentOptions): read
  */
 export function assertAgents(options: AgentOptions): void {
 	const own = options.agents?.length ?? 0
-	const all = listAgents(options, '')
+	// A reloaded limits file may name a root later on, so the types of corpus research are never free.
+	const all = listAgents({ ...options, corpusAgents: true }, '')
 	const builtIn = all.length - own
 	const locate = (index: number) => (index < builtIn ? 'a built-in agent' : `agents[${index - builtIn}]`)
 	for (const [index, { type }] of all.entries()) {
@@ -83,7 +88,7 @@ export function createPlanstream(options: PlanstreamOptions): PlanstreamFor<Agen
  */
 export function agentTypes(agents: readonly Agent[]): string {
 	assertAgents({ agents, scripted: true })
-	const described = listAgents({ agents, scripted: true }, '').map(describeAgent)
+	const described = listAgents({ agents, scripted: true, corpusAgents: true }, '').map(describeAgent)
 	const entries = described.map(({ agent_type }) => {
 		const name = toTypeName(agent_type)
 		return `readonly ${JSON.stringify(agent_type)}: { readonly input: ${name}Input; readonly result: ${name}Result }`

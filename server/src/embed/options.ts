@@ -35,12 +35,17 @@ export interface PlanstreamOptions extends AccessOptions {
 	/** Whether plans may use the test and demonstration agent `scripted`. @defaultValue false */
 	readonly scripted?: boolean
 	/** Folder that corpus research reads when a plan names none; it is a corpus root too. @defaultValue `docs` in the current directory, if it lies below a corpus root */
-	readonly corpus?: string
+	readonly corpus?: string | undefined
 	/**
 	 * Folders below which plans may name a corpus; `builtin` stands for the documents that Planstream ships. A link is no root.
 	 * @defaultValue without keys and `authorize` the current directory, else none
 	 */
 	readonly corpusRoots?: readonly string[] | undefined
+	/**
+	 * Whether plans may use the agents of corpus research, which read files.
+	 * @defaultValue with keys or `authorize` whether a corpus root is named at the start, else true
+	 */
+	readonly corpusAgents?: boolean | undefined
 	/** Milliseconds between two pings of a WebSocket. @defaultValue 30 000 */
 	readonly pingIntervalMs?: number
 	/**
@@ -125,6 +130,7 @@ const planstreamOptions = {
 	scripted: z.boolean().optional(),
 	corpus: text.optional(),
 	corpusRoots: z.array(text).optional(),
+	corpusAgents: z.boolean().optional(),
 	pingIntervalMs: z.number().min(1).optional(),
 	compression: z.boolean().optional(),
 	maxConnections: z.int().min(1).optional(),

@@ -117,6 +117,12 @@ export class Limits {
 		return limits
 	}
 
+	/** Whether any tenant has corpus roots of its own. */
+	get hasCorpusRoots(): boolean {
+		const { default: all, tenants = {} } = this.#document
+		return [all, ...Object.values(tenants)].some((limits) => (limits?.corpus_roots ?? []).length > 0)
+	}
+
 	/** @throws PlanstreamError `bad_request` with the `path` of the invalid value; the limits stay unchanged */
 	replace(document: unknown): void {
 		this.#document = parseDocument(document)

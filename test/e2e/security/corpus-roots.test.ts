@@ -43,3 +43,19 @@ it('reads no folder when the server has keys and names none', async () => {
 	expect(await listFolder(server, server.keys.user, path.resolve('docs'))).toContain('invalid_input')
 	expect(await listFolder(server, server.keys.user, 'builtin')).toContain('invalid_input')
 })
+
+it.each([
+	['keys and no root', {}, false],
+	['keys and a root', { corpusRoots: ['builtin'] }, true],
+	['keys and a root of one tenant in the limits', { limits: { tenants: { acme: { corpus_roots: ['builtin'] } } } }, true],
+	['a root, and was told to offer no corpus research', { corpusRoots: ['builtin'], corpusAgents: false }, false],
+])('offers corpus research: a server with %s', async (_what, options, isOffered) => {
+	const grants = { user: { tenant: 'acme', scopes: [...SCOPES] } }
+	await using server = await startKeyedServer(grants, { corpus: undefined, ...options })
+	const headers = bearer(server.keys.user)
+	const { text } = await sendRequest(server, '/api/v1/agents', { headers })
+	expect(text.includes('corpus.inventory')).toBe(isOffered)
+	const body = { query: 'q', input: { corpus: 'builtin' }, steps: [STEP] }
+	const { status, text: refusal } = await sendRequest(server, '/api/v1/plans', { method: 'POST', headers, body })
+	expect([status, refusal.includes('There is no agent corpus.inventory')]).toEqual(isOffered ? [201, false] : [400, true])
+})

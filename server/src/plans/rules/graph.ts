@@ -29,7 +29,8 @@ export function assertGraph(plan: Pick<NormalisedPlan, 'steps'>, agents: KnownAg
 function assertAgent(step: NormalisedStep, index: number, agents: KnownAgents): void {
 	if (agents.has(step.agent_type)) return
 	const known = [...agents.keys()].sort().join(', ')
-	refuseAt(`steps[${index}].agent_type`, `There is no agent ${step.agent_type}. Use one of: ${known}.`)
+	const advice = known === '' ? 'This server has none; start it with the agents of the plan.' : `Use one of: ${known}.`
+	refuseAt(`steps[${index}].agent_type`, `There is no agent ${step.agent_type}. ${advice}`)
 }
 
 function assertDependencies(step: NormalisedStep, index: number, places: ReadonlyMap<string, number>): void {
