@@ -1,6 +1,6 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
@@ -42,6 +42,7 @@ export class CliProcess implements AsyncDisposable {
 		})
 		this.child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
 			this.#stdout += chunk
+			this.#arrived()
 		})
 		this.child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
 			this.#stderr += chunk
@@ -50,9 +51,17 @@ export class CliProcess implements AsyncDisposable {
 	}
 
 	/** Runs the command in a terminal of its own, where standard error appears on standard output too. */
-	static inTerminal(args: readonly string[], env: Env = {}): CliProcess {
+	static inTerminal(args: readonly string[], env: Env = {}, { columns = 0, rows = 0 } = {}): CliProcess {
 		const quoted = [process.execPath, BIN, ...args].map((word) => `'${word}'`).join(' ')
-		return new CliProcess(args, env, ['script', '-qec', `exec ${quoted}`, '/dev/null'])
+		return new CliProcess(args, env, ['script', '-qec', `stty cols ${columns} rows ${rows}; exec ${quoted}`, '/dev/null'])
+	}
+
+	/** Runs a program in a terminal of its own, where `planstream` is a command. */
+	static inShell(words: string, directory: string, env: Env = {}): CliProcess {
+		const command = path.join(directory, 'planstream')
+		writeFileSync(command, `#!/bin/sh\nexec '${process.execPath}' '${BIN}' "$@"\n`, { mode: 0o755 })
+		const PATH = `${directory}:${process.env.PATH}`
+		return new CliProcess([], { PATH, HOME: directory, TERM: 'xterm', ...env }, ['script', '-qec', words, '/dev/null'])
 	}
 
 	/** Runs the command in another working directory. */
@@ -68,6 +77,11 @@ export class CliProcess implements AsyncDisposable {
 
 	get lines(): readonly string[] {
 		return this.#lines
+	}
+
+	/** Standard output so far. */
+	get stdout(): string {
+		return this.#stdout
 	}
 
 	get stderr(): string {
