@@ -452,6 +452,13 @@ export const LIMITS: readonly Limit[] = [
 		beyond: 'closed with 4401',
 	},
 	{
+		what: 'refused requests in the log',
+		file: 'server/src/embed/problem-log.ts',
+		name: 'REFUSALS_PER_S',
+		unit: 'lines a second, in bursts of 50',
+		beyond: 'the next line counts those that were left out',
+	},
+	{
 		what: 'keys in a file of keys',
 		file: 'server/src/auth/keys.ts',
 		name: 'MAX_KEYS',

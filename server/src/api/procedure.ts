@@ -8,6 +8,7 @@ import type { Hub } from '../hub/hub.js'
 import type { Principal } from '../hub/principal.js'
 import { formatError, toTrpcError, toTypedError } from './errors.js'
 import { checkJson } from './input.js'
+import { createRequestId } from './response-headers.js'
 
 /** Limits the answers of calls that share one request or connection. */
 export interface AnswerTurns {
@@ -82,7 +83,7 @@ export function authenticateHostCalls(authority: Authenticator): Authenticate {
 	}
 }
 
-/** Reports an unexpected failure. */
+/** Reports an unexpected failure, or a refusal: an error with the code `unauthorized` or `forbidden`. */
 export type OnProblem = (message: string, error?: Error, facts?: { readonly request_id?: string | undefined }) => void
 
 /** Metadata of a procedure. */
@@ -177,20 +178,32 @@ export function assertScope({ scopes, expired }: Principal, scope: Scope, what: 
 	throw new PlanstreamError('forbidden', message, { scope })
 }
 
+/** Codes of requests that were refused for who sent them. */
+const REFUSALS: ReadonlySet<string> = new Set(['unauthorized', 'forbidden'])
+
 /**
- * Logs an unexpected error, and one whose response omits paths of the store, once, where it happened. Returns every error
- * unchanged.
+ * Reports an unexpected error, one whose response omits paths of the store, and a refusal, once, where it happened. Such an error names the
+ * id that its report has; every other one is returned unchanged.
+ *
+ * @param requestId - the id of the request. @defaultValue a new one: calls on a WebSocket and items of a stream have none
  */
 export function reportFailures(
 	error: PlanstreamError,
 	onProblem: OnProblem,
 	where: string,
-	requestId?: string | undefined,
+	requestId: string = createRequestId(),
 ): PlanstreamError {
+	const { code, message, facts, cause } = error
+	const isRefused = REFUSALS.has(code)
 	// A refusal may have another one as its cause, which is no failure of this server.
-	const isHidden = error.cause instanceof PlanstreamError && error.status >= 500
-	if (error.code !== 'internal' && !isHidden) return error
-	const facts = requestId === undefined ? [] : [{ request_id: requestId }]
-	onProblem(`${where} failed.`, error.cause instanceof Error ? error.cause : asPlanstreamError(error), ...facts)
-	return error
+	const isHidden = cause instanceof PlanstreamError && error.status >= 500
+	const isReported = facts.request_id !== undefined
+	if (isReported || (code !== 'internal' && !isHidden && !isRefused)) return error
+	const place = where.slice(0, MAX_PLACE)
+	if (isRefused) onProblem(`${place} was refused.`, error, { request_id: requestId })
+	else onProblem(`${place} failed.`, cause instanceof Error ? cause : asPlanstreamError(error), { request_id: requestId })
+	return new PlanstreamError(code, message, { ...facts, request_id: requestId }, { cause })
 }
+
+/** Characters of a place in a report: it may be the path of a request. */
+const MAX_PLACE = 200

@@ -32,6 +32,7 @@ import { type DataDirectory, openDataDirectory } from './data-directory.js'
 import { HealthEvents, StoreWatch } from './health.js'
 import { createMountableApp, createRequestListener, OpenRequests, stripBasePath } from './http.js'
 import { assertOptions, type Planstream, type PlanstreamOptions, type ServerReport, type UpgradeSource } from './options.js'
+import { createProblemLog } from './problem-log.js'
 import { Retention } from './retention.js'
 import { reportNode } from './runtime.js'
 import { attachUpgrades } from './upgrades.js'
@@ -76,7 +77,7 @@ export async function openPlanstream(
 ): Promise<OpenPlanstream> {
 	assertAgents(options)
 	const { logger = createLogger('warn') } = options
-	const onProblem: OnProblem = (message, error, facts) => logger.error({ err: error, ...facts }, message)
+	const onProblem = createProblemLog(logger, () => performance.now())
 	const limits = openLimits(options.limits, onProblem)
 	const keys = await readAccessKeys(options)
 	assertArchiveTrust(options.archiveTrust)

@@ -49,9 +49,12 @@ export class TrpcFailures {
 		return getTRPCErrorShape({ config: this.#router._def._config, error, ctx: undefined, ...call })
 	}
 
-	/** Shapes and reports a failure of a stream that had started. */
+	/** Shapes and reports a failure of a connection, or of a stream that had started. */
 	toStreamShape(thrown: unknown, call: FailedCall): ErrorShape {
-		return this.toShape(toTrpcError(reportFailures(toTypedError(thrown), this.#onProblem, call.path ?? '')), call)
+		return this.toShape(
+			toTrpcError(reportFailures(toTypedError(thrown), this.#onProblem, call.path ?? 'A tRPC connection')),
+			call,
+		)
 	}
 }
 

@@ -4,7 +4,7 @@ import { contract, type ProcedureName } from '@planstream/shared/schemas'
 import { type FetchCreateContextFnOptions, fetchRequestHandler } from '@trpc/server/adapters/fetch'
 import { Hono } from 'hono'
 import { toTrpcBatchProblemResponse, toTrpcError, toTrpcProblemResponse, unknownProcedure } from '../api/errors.js'
-import { type AnswerTurns, assertAllowed, type Context } from '../api/procedure.js'
+import { type AnswerTurns, assertAllowed, type Context, type OnProblem, reportFailures } from '../api/procedure.js'
 import type { RequestBody } from '../api/request-body.js'
 import type { GetBody } from '../api/rest.js'
 import type { AnswerBudget } from '../connections/answer-budget.js'
@@ -21,7 +21,7 @@ export function trpcRoutes(options: TrpcHttpOptions & { readonly getBody: GetBod
 	app.on(['GET', 'POST'], '/trpc/*', async (context) => {
 		const call = readSubscriptionCall(context.req.raw)
 		if (call !== null) return subscriptions.answer(context, call)
-		const refused = context.req.method === 'POST' ? refuseCalls(context.req.raw, getContext(context).principal) : null
+		const refused = context.req.method === 'POST' ? refuseCalls(context.req.raw, getContext(context), options.onProblem) : null
 		if (refused !== null) return refused
 		const req = await readCalls(context.req.raw, getBody(context))
 		using turns = isBatch(req) ? new BatchAnswers(answers, getContext(context).principal) : undefined
@@ -59,7 +59,7 @@ async function readCalls(request: Request, body: RequestBody): Promise<Request> 
  *
  * @returns null when a call is allowed
  */
-function refuseCalls({ url }: Request, principal: Principal): Response | null {
+function refuseCalls({ url }: Request, { principal, requestId }: Context, onProblem: OnProblem): Response | null {
 	const { pathname, searchParams } = new URL(url)
 	const isBatch = searchParams.get('batch') === '1'
 	const path = decodePath(pathname.slice(PREFIX.length))
@@ -67,7 +67,7 @@ function refuseCalls({ url }: Request, principal: Principal): Response | null {
 	for (const name of isBatch ? path.split(',') : [path]) {
 		const error = findRefusal(name, principal)
 		if (error === null) return null
-		refused.push([name, error])
+		refused.push([name, reportFailures(error, onProblem, name, requestId)])
 	}
 	const [first] = refused
 	if (first === undefined || refused.length > MAX_BATCH_CALLS) return null

@@ -1,10 +1,11 @@
 import { PlanstreamError } from '@planstream/shared'
 import { afterEach, expect, it, vi } from 'vitest'
+import { ROUTES } from '../../../server/src/api/rest.js'
 import { MemoryLog } from '../../../server/src/log/memory.js'
 import { createLogger } from '../../../server/src/ops/logger.js'
 import { getProblem, post, sendRequest } from '../../support/http-request.js'
 import { startTestServer } from '../../support/servers/test-server.js'
-import { TrpcSocketClient } from '../../support/streams/socket-client.js'
+import { connectPlainSocket, TrpcSocketClient } from '../../support/streams/socket-client.js'
 
 const DIRECTORY = '/srv/secret-data'
 
@@ -42,7 +43,17 @@ it.each(['storage_full', 'storage_unavailable'] as const)(
 		}
 		await using wire = await new TrpcSocketClient(server).open()
 		wire.send({ id: 1, method: 'query', params: { path: 'plans.list', input: {} } })
-		expect(JSON.stringify(await wire.next())).not.toContain(DIRECTORY)
+		const called = JSON.stringify(await wire.next())
+		wire.subscribe(2, 'p')
+		const [failed] = (await wire.until(({ error }) => error !== undefined)).slice(-1)
+		await using plain = await connectPlainSocket(server.url, 'me?plan_id=p')
+		const [frame] = (await plain.until((message) => message.frame === 'problem')).slice(-1)
+		const texts = [...answers.slice(0, -1).map(({ text }) => text), called, JSON.stringify(failed), JSON.stringify(frame)]
+		const ids = logged.flatMap(([facts]) => ('request_id' in facts ? [facts.request_id] : []))
+		for (const text of texts) {
+			expect(text).not.toContain(DIRECTORY)
+			expect(ids).toContain(/"request_id":"([^"]+)"/.exec(text)?.[1])
+		}
 
 		const [first] = answers
 		expect(first && getProblem(first)).toMatchObject({ code, detail: expect.not.stringContaining('/') as string })
@@ -67,3 +78,29 @@ it('names the request in the log when it fails for an unforeseen reason', async 
 		expect(logged.at(-1)).toMatchObject([{ request_id: headers['x-request-id'] }, expect.any(String)])
 	}
 })
+
+it.each(['storage_full', 'storage_unavailable', 'internal'] as const)(
+	'shows no path and no stack on any route while the store fails with %s',
+	async (code) => {
+		await using server = await startTestServer()
+		if (code !== 'internal') failStore(code)
+		else {
+			for (const method of ['append', 'read', 'list', 'head'] as const)
+				vi.spyOn(MemoryLog.prototype, method).mockRejectedValue(new Error(`ENOENT: no such file, open '${DIRECTORY}/x'`))
+		}
+		const codes = new Set<unknown>()
+		for (const [name, { kind, rest }] of ROUTES) {
+			const path = rest.path.replaceAll(/\{\w+\}/g, 'x1')
+			const isPost = rest.method === 'POST'
+			const asked =
+				kind === 'subscription' ? [] : [await sendRequest(server, `/trpc/${name}`, { method: isPost ? 'POST' : 'GET' })]
+			if (!path.endsWith('/changes'))
+				asked.push(await sendRequest(server, path, { method: rest.method, ...(isPost && { body: {} }) }))
+			for (const answer of asked) {
+				codes.add(getProblem(answer)?.code)
+				expect([name, answer.text]).toEqual([name, expect.not.stringMatching(/srv|ENOENT|node_modules|\bat \S+ \(|file:/)])
+			}
+		}
+		expect(codes).toContain(code)
+	},
+)

@@ -57,7 +57,10 @@ export class StreamServer implements AsyncDisposable {
 		this.#planstream = new TestPlanstream(log, [])
 		const { hub, executor, artifacts, archiving, problems } = this.#planstream
 		const draining = this.#draining.signal
-		const onProblem = (sentence: string, error?: Error) => void problems.push(`${sentence} ${error?.stack ?? ''}`)
+		const onProblem = (sentence: string, error?: Error) => {
+			const isRefusal = error instanceof PlanstreamError && ['unauthorized', 'forbidden'].includes(error.code)
+			if (!isRefusal) problems.push(`${sentence} ${error?.stack ?? ''}`)
+		}
 		this.connections = new Connections({ limit: maxConnections, draining, clock: Date.now })
 		const answers = createAnswerBudget({ stallTimeoutMs: limits?.stallTimeoutMs, ...budget })
 		this.services = { hub, log, executor, connections: this.connections, answers, schedule: processSchedule, draining, onProblem }

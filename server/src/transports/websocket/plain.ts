@@ -292,7 +292,7 @@ export function plainWebSocket(options: PlainWebSocketOptions): Upgrade {
 	const serve = async (accepted: AcceptedSocket, request: IncomingMessage, address: WebSocketAddress): Promise<void> => {
 		const { client } = accepted
 		client.pause()
-		const principal = await authenticate(accepted, { authority, request, anonymous }, address)
+		const principal = await authenticate(accepted, { authority, request, anonymous }, address, onProblem)
 		client.resume()
 		if (principal === null || client.readyState !== client.OPEN) return
 		void new WebSocketSession(accepted, service, principal).serve(address.plan_ids)
@@ -308,13 +308,14 @@ async function authenticate(
 	accepted: AcceptedSocket,
 	credentials: WebSocketCredentials,
 	{ client_id }: WebSocketAddress,
+	onProblem: OnProblem,
 ): Promise<Principal | null> {
 	try {
 		const principal = await resolveToken(accepted.client, credentials)
 		accepted.identify(principal, client_id)
 		return principal
 	} catch (thrown) {
-		accepted.send(encodeProblem(toTypedError(thrown)))
+		accepted.send(encodeProblem(reportFailures(toTypedError(thrown), onProblem, 'A WebSocket')))
 		return null
 	}
 }

@@ -158,7 +158,7 @@ class TrpcSocket {
 			if (login !== null) resolve(login(readParams()))
 		})
 		this.#context.catch((thrown: unknown) => {
-			this.refuse({ id: null }, thrown, NO_CALL)
+			this.respond({ id: null }, { error: this.service.failures.toStreamShape(thrown, NO_CALL) })
 			const { code } = asPlanstreamError(thrown)
 			closeRefused(this.accepted.client, code === 'too_many_connections' ? ERRORS[code].close : undefined)
 		})
