@@ -154,17 +154,23 @@ describe('openAiCompatibleAgent', () => {
 		await expect.poll(() => double.open).toBe(0)
 	})
 
-	it('names the address of a server that is unreachable', async () => {
-		await double[Symbol.asyncDispose]()
-		const { baseUrl } = { baseUrl: 'http://127.0.0.1:1/v1' }
-		const nobody = openAiCompatibleAgent({ baseUrl, model: 'small' }, { env: {} })
-		const asked = callAgent(nobody, step({ prompt: 'x' }), recordingContext())
-		await expect(asked).rejects.toMatchObject({
-			code: 'upstream_unavailable',
-			retryable: true,
-			message: expect.stringContaining(baseUrl),
-		})
-		double = await FakeOpenAi.start()
+	it('shows readers of the plan no address of a server that is unreachable or refuses', async () => {
+		const gone = await FakeOpenAi.start()
+		const { baseUrl } = gone
+		await gone[Symbol.asyncDispose]()
+		const nobody = openAiCompatibleAgent({ type: 'nobody', baseUrl, model: 'small' }, { env: {} })
+		double.replies = [REFUSED]
+		await using planstream = await startPlanstream([nobody, agent()])
+		for (const [agent_type, code, words] of [
+			['nobody', 'upstream_unavailable', '(ECONNREFUSED)'],
+			['openai-compatible', 'upstream_refused', 'status 401'],
+		] as const) {
+			const steps = [{ step_id: 'a', agent_type, action: 'ask', input: { prompt: 'x' }, retry: { max_attempts: 1 } }]
+			const events = await planstream.run({ query: 'q', steps })
+			const error = { code, message: expect.stringContaining(words) }
+			expect(events.find(({ event_type }) => event_type === 'step_failed')).toMatchObject({ data: { error } })
+			expect(JSON.stringify(events)).not.toContain('127.0.0.1')
+		}
 	})
 
 	it.each(['ftp://host/v1', 'host/v1', 'https://me:secret@host/v1', 'https://host/v1?key=1'])(

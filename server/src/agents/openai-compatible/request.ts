@@ -31,7 +31,7 @@ export async function requestChat(request: ChatRequest): Promise<Response> {
 		if (response.ok) return response
 		const failed = response.status === 429 || response.status >= 500
 		const wait = parseRetryAfter(response) ?? BACKOFF_MS * 2 ** (tries - 1)
-		if (!failed || tries === MAX_TRIES || wait > MAX_WAIT_MS) throw await createRefusal(request, response, failed)
+		if (!failed || tries === MAX_TRIES || wait > MAX_WAIT_MS) throw await createRefusal(response, failed)
 		await response.body?.cancel()
 		await request.sleep(wait, request.signal)
 	}
@@ -45,9 +45,15 @@ async function send({ url, key, body, signal }: ChatRequest): Promise<Response> 
 		return await fetch(url, { method: 'POST', headers: authorised, body: JSON.stringify(body), signal, redirect: 'error' })
 	} catch (cause) {
 		signal.throwIfAborted()
-		const message = `${url} could not be reached. Check the address and that the model server is running.`
-		throw agentError('upstream_unavailable', message, { retryable: true, cause })
+		// Every reader of the plan sees this error, so it names neither the address nor the cause, which has the address too.
+		const message = `The model server could not be reached (${readErrorCode(cause)}). Check that it is running, and its address in the settings.`
+		throw agentError('upstream_unavailable', message, { retryable: true })
 	}
+}
+
+function readErrorCode(thrown: unknown): string {
+	const { cause } = thrown instanceof Error ? thrown : {}
+	return cause instanceof Error && 'code' in cause ? String(cause.code) : 'fetch failed'
 }
 
 /** Returns the milliseconds the server asks to wait, or null if it does not say. */
@@ -59,10 +65,10 @@ function parseRetryAfter({ headers }: Response): number | null {
 	return Number.isNaN(at) ? null : Math.max(0, at - Date.now())
 }
 
-async function createRefusal({ url }: ChatRequest, response: Response, failed: boolean) {
+async function createRefusal(response: Response, failed: boolean) {
 	const reason = await readReason(response)
 	const advice = failed ? 'It is busy or failing; try again later.' : "Correct the step's input or the server's settings."
-	const message = `${url} answered with status ${response.status}${reason === '' ? '' : `: ${reason}`}. ${advice}`
+	const message = `The model server answered with status ${response.status}${reason === '' ? '' : `: ${reason}`}. ${advice}`
 	return agentError(failed ? 'upstream_failed' : 'upstream_refused', message, { retryable: failed })
 }
 
