@@ -1,6 +1,6 @@
 import type { Server } from 'node:http'
 import * as z from 'zod'
-import { assertHost } from './embed/access.js'
+import { assertHost, warnOfPlainHttp } from './embed/access.js'
 import { PROOF_HEADER, ServerFile } from './embed/data-directory.js'
 import { createHttpServer, formatUrl, listen } from './embed/http.js'
 import { assertOptions, type PlanstreamOptions, type ServerReport } from './embed/options.js'
@@ -8,6 +8,7 @@ import { type OpenPlanstream, openPlanstream } from './embed/planstream.js'
 import { assertFixedNode } from './embed/runtime.js'
 import type { Hub } from './hub/hub.js'
 import { processSchedule } from './ops/clock.js'
+import { createLogger } from './ops/logger.js'
 import type { Executor } from './plans/executor.js'
 
 export interface ServerOptions extends PlanstreamOptions {
@@ -72,6 +73,7 @@ export async function startServer(options: ServerOptions, nodeVersion: string = 
 	const { host = '127.0.0.1', port = 3000, allowOldNode = false } = options
 	assertHost(host, options)
 	assertFixedNode(host, nodeVersion, allowOldNode)
+	warnOfPlainHttp(host, options, (message) => (options.logger ?? createLogger('warn')).warn(message))
 	const file = new ServerFile(options.store)
 	const planstream = await openPlanstream(options, (token, peer) => file.find(token, peer), nodeVersion)
 	const server = new ListeningServer(planstream, file, options)

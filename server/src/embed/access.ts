@@ -58,6 +58,18 @@ export function assertHost(host: string, { apiKeys, authorize }: AccessOptions):
 	throw new PlanstreamError('bad_request', message, { host, allowed: [...LOOPBACK_HOSTS] })
 }
 
+/** Warns that keys pass over the network as they are, unless a proxy with TLS, which has to be named, stands before the server. */
+export function warnOfPlainHttp(
+	host: string,
+	{ apiKeys, trustedProxies = [] }: Pick<AccessOptions, 'apiKeys'> & { readonly trustedProxies?: readonly string[] | undefined },
+	warn: (message: string) => void,
+): void {
+	if (apiKeys === undefined || isLoopback(host) || trustedProxies.length > 0) return
+	warn(
+		`Keys and events pass over plain HTTP on ${host}: whoever sees the network can read and use them. Put a proxy with TLS before this server, and name it in PLANSTREAM_TRUSTED_PROXIES.`,
+	)
+}
+
 /** Milliseconds for which the previous keys stay valid while their file is unusable. */
 const KEYS_GRACE_MS = 10 * 60 * 1000
 

@@ -100,6 +100,22 @@ describe('a refused request', () => {
 	})
 })
 
+describe('a server with keys', () => {
+	it.each([
+		['warns once of plain HTTP when it listens beyond its own machine', { host: '127.0.0.2' }, 1],
+		['warns of nothing when it names the proxy before it', { host: '127.0.0.2', trustedProxies: ['192.0.2.1'] }, 0],
+		['warns of nothing when it listens on its own machine', {}, 0],
+	])('%s', async (_what, options, count) => {
+		const warned: string[] = []
+		const warn = (first: unknown): void => void warned.push(String(first))
+		await using _server = await startKeyedServer(
+			{ reader: { tenant: 'acme', scopes: ['plans:read'] } },
+			{ logger: Object.assign(createLogger('silent'), { warn }), allowOldNode: true, ...options },
+		)
+		expect(warned.filter((text) => text.includes('plain HTTP'))).toHaveLength(count)
+	})
+})
+
 describe('the log of refusals', () => {
 	it('has 50 lines at once and 5 a second, each after a gap with the count of those left out', () => {
 		const { lines, logger } = recordWarnings()
