@@ -297,4 +297,23 @@ describe('run control', () => {
 		plan.complete('a', 0.7)
 		expect(plan.put(reject(2)).map((event) => event.event_type)).toEqual(['review_resolved', 'step_failed'])
 	})
+
+	it('edits one step a thousand times without walking through its input and dependencies', () => {
+		const plan = create(false)
+		const [, before] = plan.fold.plan?.steps ?? []
+		const ops = Array.from(
+			{ length: 1000 },
+			(_, index) => ({ op: 'update_step', step_id: 'b', patch: { name: `${index}` } }) as const,
+		)
+		const [modified] = plan.put({ kind: 'modify', ops })
+		const { steps = [] } = (modified?.data ?? {}) as unknown as { readonly steps?: readonly (typeof before)[] }
+		const [, after] = steps
+		expect(after).toEqual({ ...before, name: '999' })
+		expect(after?.input).toBe(before?.input)
+		expect(after?.depends_on).toBe(before?.depends_on)
+		const replaced = { op: 'update_step', step_id: 'b', patch: { input: { a: 1 } } } as const
+		const wrong = { op: 'update_step', step_id: 'b', patch: { quality: { min_score: 2 } } } as const
+		expect(plan.put({ kind: 'modify', ops: [replaced] })[0]).toMatchObject({ data: { steps: [{}, { input: { a: 1 } }, {}] } })
+		expect(refusalOf(() => plan.put({ kind: 'modify', ops: [wrong] }))).toMatchObject({ code: 'bad_request' })
+	})
 })
