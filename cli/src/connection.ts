@@ -1,4 +1,4 @@
-import { createPlanstream, type Planstream } from '@planstream/client'
+import { createPlanstreamClient, type Planstream } from '@planstream/client'
 import { PlanstreamError } from '@planstream/shared'
 import { Option } from 'commander'
 import { WebSocket } from 'ws'
@@ -69,7 +69,7 @@ export async function resolveServer(
 
 /** Creates a client of a server. */
 export async function connect(named: string | undefined): Promise<Planstream> {
-	return createPlanstream({ ...(await resolveServer(named)), WebSocket })
+	return createPlanstreamClient({ ...(await resolveServer(named)), WebSocket })
 }
 
 /** Explains a failed request to the user. */

@@ -3,7 +3,7 @@ import { type ClientRequest, request as httpRequest, type IncomingMessage } from
 import { request as httpsRequest } from 'node:https'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { createPlanstream, type ListInput, type Planstream } from '@planstream/client'
+import { createPlanstreamClient, type ListInput, type Planstream } from '@planstream/client'
 import {
 	type ClearOutput,
 	type DeleteOutput,
@@ -95,7 +95,7 @@ class ServedPlans implements Plans {
 	constructor(url: string, token: string | undefined) {
 		this.#url = url
 		this.#token = token
-		this.#client = createPlanstream({ url, token })
+		this.#client = createPlanstreamClient({ url, token })
 	}
 
 	list(input: ListInput): Promise<ListOutput> {

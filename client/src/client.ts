@@ -6,7 +6,7 @@ import type { PlanState } from './generated/plans.js'
 import { bindProcedures, type Procedures, STREAMS } from './generated/procedures.js'
 import { addRetries, buildAddress, createHttpCalls } from './http.js'
 import { assertInput } from './input.js'
-import { type PlanstreamOptions, readSettings, type Settings } from './options.js'
+import { type PlanstreamClientOptions, readSettings, type Settings } from './options.js'
 import { createPublisher, type Publisher, type PublisherOptions } from './publisher/publisher.js'
 import { ItemReader, PlanReader } from './stream-reader.js'
 import { Subscription, type SubscriptionPorts, type SubscriptionTarget, type TransportChooser } from './subscription.js'
@@ -123,14 +123,14 @@ export interface Planstream extends Procedures, AsyncDisposable {
  * @throws PlanstreamError `bad_request` for invalid or contradictory options
  * @example
  * ```ts
- * const planstream = createPlanstream({ url: 'http://localhost:3000' })
+ * const planstream = createPlanstreamClient({ url: 'http://localhost:3000' })
  * const { plan_id } = await planstream.plans.create({ query: 'Why?', steps: [{ step_id: 'a', action: 'think', agent_type: 'scripted' }] })
  * for await (const event of planstream.plans.events({ plan_id })) {
  * 	if (event.event_type === 'step_progress') console.log(event.step_id, event.data.progress)
  * }
  * ```
  */
-export function createPlanstream(options: PlanstreamOptions): Planstream {
+export function createPlanstreamClient(options: PlanstreamClientOptions): Planstream {
 	const settings = readSettings(options)
 	const scope = new Lifetime()
 	const { transports, monitor } = connect(settings)

@@ -6,7 +6,7 @@ import type { TransportName } from './transports/transport.js'
 import type { WebSocketConstructor } from './transports/trpc-socket.js'
 
 /** The options of a client. Only `url` is required. */
-export interface PlanstreamOptions {
+export interface PlanstreamClientOptions {
 	/** Address of the server, `http:` or `https:`, without user, query or fragment. In a browser it may be relative to the page. */
 	readonly url: string | URL
 	/**
@@ -65,7 +65,7 @@ export interface Settings {
 }
 
 /** @throws PlanstreamError `bad_request` for invalid or contradictory options */
-export function readSettings(options: PlanstreamOptions): Settings {
+export function readSettings(options: PlanstreamClientOptions): Settings {
 	const {
 		transport = 'auto',
 		connectTimeoutMs = 10_000,

@@ -128,5 +128,5 @@ export class Lifetime {
 }
 
 function createClosedError(): PlanstreamError {
-	return new PlanstreamError('illegal_transition', 'This client is closed. Make a new one with createPlanstream().')
+	return new PlanstreamError('illegal_transition', 'This client is closed. Make a new one with createPlanstreamClient().')
 }

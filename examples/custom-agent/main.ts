@@ -1,5 +1,5 @@
 // A server with an agent of your own, with schemas for its input and result, and a plan of two steps that uses it.
-import { createPlanstream } from '@planstream/client'
+import { createPlanstreamClient } from '@planstream/client'
 import { defineAgent, startServer } from '@planstream/server'
 import * as z from 'zod'
 
@@ -16,7 +16,7 @@ const wordCount = defineAgent({
 })
 
 await using server = await startServer({ port: 0, store: { kind: 'memory' }, agents: [wordCount] })
-await using planstream = createPlanstream({ url: server.url })
+await using planstream = createPlanstreamClient({ url: server.url })
 
 const { result } = await planstream.plans.run(
 	{

@@ -1,11 +1,11 @@
 // An orchestrator of your own: it does the work itself and publishes the events. Start a server first: npm start
-import { createPlanstream } from '@planstream/client'
+import { createPlanstreamClient } from '@planstream/client'
 
 const url = process.env.PLANSTREAM_URL ?? 'http://localhost:3000'
 const plan_id = process.env.PLAN_ID ?? 'nightly'
 const SOURCES = ['customers', 'orders', 'invoices']
 
-await using planstream = createPlanstream({ url })
+await using planstream = createPlanstreamClient({ url })
 await using publisher = planstream.publisher(plan_id)
 
 await publisher.planStarted('Nightly import', SOURCES.length)

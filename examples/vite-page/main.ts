@@ -1,9 +1,9 @@
 // A page that shows the plans of a server as they run, and one of them step by step.
 // Run it with `npx vite examples/vite-page`, beside a server on this machine, and open it with ?plan=PLAN_ID.
-import { createPlanstream, type PlanState, type PlanSummary } from '@planstream/client'
+import { createPlanstreamClient, type PlanState, type PlanSummary } from '@planstream/client'
 
 const address = new URLSearchParams(location.search)
-const planstream = createPlanstream({ url: address.get('server') ?? 'http://localhost:3000' })
+const planstream = createPlanstreamClient({ url: address.get('server') ?? 'http://localhost:3000' })
 
 void showPlans()
 const plan_id = address.get('plan')

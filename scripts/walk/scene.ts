@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { createPlanstream } from '@planstream/client'
+import { createPlanstreamClient } from '@planstream/client'
 import { startServer } from '@planstream/server'
 import { WebSocket } from 'ws'
 
@@ -18,7 +18,7 @@ export async function startScene(): Promise<Scene> {
 	const directory = await mkdtemp(path.join(tmpdir(), 'planstream-walk-'))
 	const server = await startServer({ port: 0, store: { kind: 'sqlite', directory } })
 	const { url } = server
-	const planstream = createPlanstream({ url, WebSocket, transport: 'websocket' })
+	const planstream = createPlanstreamClient({ url, WebSocket, transport: 'websocket' })
 	const post = async (events: readonly object[]): Promise<void> => {
 		const answer = await fetch(`${url}/api/v1/streaming/plans/${PLAN}/events`, {
 			method: 'POST',

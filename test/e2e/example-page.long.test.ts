@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { createPlanstream } from '@planstream/client'
+import { createPlanstreamClient } from '@planstream/client'
 import { expect, it } from 'vitest'
 import { CHROMIUM_NOTE, chromiumIsMissing, openPage } from '../support/browser/chromium.js'
 import { startTestServer } from '../support/servers/test-server.js'
@@ -10,7 +10,7 @@ it('the page of the examples shows a running plan and the list of plans', async 
 	skip(chromiumIsMissing, CHROMIUM_NOTE)
 	await using server = await startTestServer()
 	await using opened = await openPage(PAGE, `?plan=plan_1&server=${encodeURIComponent(server.url)}`)
-	await using planstream = createPlanstream({ url: server.url })
+	await using planstream = createPlanstreamClient({ url: server.url })
 	await planstream.plans.run({
 		plan_id: 'plan_1',
 		query: '<b>Which?</b>',

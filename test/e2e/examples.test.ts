@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { createInterface } from 'node:readline'
 import { json } from 'node:stream/consumers'
 import { promisify } from 'node:util'
-import { createPlanstream } from '@planstream/client'
+import { createPlanstreamClient } from '@planstream/client'
 import { startTestPlanstream, type TestPlanstream } from '@planstream/server/testing'
 import ts from 'typescript'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
@@ -86,7 +86,7 @@ describe('The examples', { timeout: RUNNING_MS }, () => {
 		expect((await sendRequest(host, '/')).text).toBe('an application')
 		expect((await sendRequest(host, '/trpc/hello', { headers })).body).toMatchObject({ result: { data: 'Hello, ann!' } })
 		const fetchAs: typeof fetch = (input, init) => fetch(input, { ...init, headers: { ...init?.headers, ...headers } })
-		await using planstream = createPlanstream({ url: `${host.url}/planstream`, transport: 'sse', fetch: fetchAs })
+		await using planstream = createPlanstreamClient({ url: `${host.url}/planstream`, transport: 'sse', fetch: fetchAs })
 		const { plan_id, result } = await planstream.plans.run(PLAN)
 		expect(result).toEqual({ a: { n: 1 } })
 		const input = new URLSearchParams({ input: JSON.stringify({ plan_id }) })

@@ -1,4 +1,4 @@
-import { createPlanstream, type PlanEvent, type PlanSpec, type Planstream, PlanstreamError } from '@planstream/client'
+import { createPlanstreamClient, type PlanEvent, type PlanSpec, type Planstream, PlanstreamError } from '@planstream/client'
 import { describe, expect, it } from 'vitest'
 import * as z from 'zod'
 import { defineAgent } from '../../server/src/agents/define-agent.js'
@@ -27,7 +27,7 @@ interface SetUp extends AsyncDisposable {
 
 async function setUp(): Promise<SetUp> {
 	const server = await startTestServer({ agents: [wordCount, liar] })
-	const planstream = createPlanstream({ url: server.url, transport: 'sse' })
+	const planstream = createPlanstreamClient({ url: server.url, transport: 'sse' })
 	return { server, planstream, [Symbol.asyncDispose]: () => planstream.close().then(() => server[Symbol.asyncDispose]()) }
 }
 

@@ -1,4 +1,4 @@
-import { createPlanstream, type EventInput } from '@planstream/client'
+import { createPlanstreamClient, type EventInput } from '@planstream/client'
 import { expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { ServerProcess } from '../support/servers/server-process.js'
@@ -9,7 +9,7 @@ const PLAN = 'plan_1'
 
 const sdk = (transport: 'websocket' | 'sse') =>
 	async function* (url: string): AsyncGenerator<number> {
-		await using planstream = createPlanstream({ url, transport, WebSocket })
+		await using planstream = createPlanstreamClient({ url, transport, WebSocket })
 		for await (const { seq } of planstream.plans.events({ plan_id: PLAN })) yield seq
 	}
 
@@ -24,7 +24,7 @@ const SEQUENCES = [sdk('websocket'), sdk('sse'), ...EVENT_READERS.map(([, read])
 export function lateJoinSuite(events: number): void {
 	it(`gives each of ${SUBSCRIBERS} subscribers ${events} events once, in order, whenever they join`, async () => {
 		await using server = await ServerProcess.start()
-		await using planstream = createPlanstream({ url: server.url })
+		await using planstream = createPlanstreamClient({ url: server.url })
 		await using publisher = planstream.publisher(PLAN)
 		const moments = Array.from({ length: SUBSCRIBERS }, (_, index) => Math.floor(drawn(index) * events)).sort((a, b) => a - b)
 		const counts: Promise<number>[] = []

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
-import { createPlanstream, type EventInput, type Planstream } from '@planstream/client'
+import { createPlanstreamClient, type EventInput, type Planstream } from '@planstream/client'
 import { PlanstreamError } from '@planstream/shared'
 import { describe, expect, it } from 'vitest'
 import { type Clock, systemClock } from '../../client/src/timing.js'
@@ -46,7 +46,7 @@ export function transportSuite(name: string, makeTransport: (fixture: TransportF
 	const setUp = async (clock: Clock = systemClock): Promise<SetUp> => {
 		const server = await startTestServer()
 		const proxy = await startFaultProxy(server.url)
-		const planstream = createPlanstream({ url: server.url })
+		const planstream = createPlanstreamClient({ url: server.url })
 		const transport = makeTransport({ url: proxy.url, clock, heartbeatMs: HEARTBEAT_MS })
 		const dispose = async () => {
 			await planstream.close()

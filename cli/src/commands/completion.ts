@@ -1,4 +1,4 @@
-import { createPlanstream, type Planstream } from '@planstream/client'
+import { createPlanstreamClient, type Planstream } from '@planstream/client'
 import type { PlanState } from '@planstream/shared'
 import { Argument, type Command, type Option } from 'commander'
 import { addChoices } from '../choices.js'
@@ -253,7 +253,7 @@ async function askServer(
 		const server = await resolveServer(url ?? process.env.PLANSTREAM_URL)
 		// The client would try again where no server answers.
 		await fetch(buildAddress(server.url, '/health/live'))
-		return { values: await ask(createPlanstream(server)) }
+		return { values: await ask(createPlanstreamClient(server)) }
 	}
 	return await Promise.race([answer().catch(() => NOTHING), late])
 }

@@ -20,7 +20,7 @@ export async function generateCommand({ agents: module, out }: GenerateOptions):
 	const file = path.join(out, 'index.ts')
 	await mkdir(out, { recursive: true })
 	await writeFile(file, source)
-	note(`Wrote ${file}. Import createPlanstream from it.`)
+	note(`Wrote ${file}. Import createPlanstreamClient from it.`)
 	return EXIT.done
 }
 

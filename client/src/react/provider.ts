@@ -66,7 +66,7 @@ export interface PlanstreamProviderProps {
  *
  * @example
  * ```tsx
- * const planstream = createPlanstream({ url: 'http://localhost:3000' })
+ * const planstream = createPlanstreamClient({ url: 'http://localhost:3000' })
  * root.render(<PlanstreamProvider client={planstream}><App /></PlanstreamProvider>)
  * ```
  */

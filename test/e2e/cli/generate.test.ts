@@ -29,7 +29,7 @@ export const agents = [
 `
 
 const CONSUMER = `
-import { createPlanstream, type PlanEvent, type PlanSpec } from './sdk/index.js'
+import { createPlanstreamClient, type PlanEvent, type PlanSpec } from './sdk/index.js'
 
 export const plan: PlanSpec = {
 	query: 'q',
@@ -68,7 +68,7 @@ export function told(event: PlanEvent): string {
 }
 
 export async function run(): Promise<void> {
-	await using planstream = createPlanstream({ url: 'http://localhost:3000' })
+	await using planstream = createPlanstreamClient({ url: 'http://localhost:3000' })
 	const { plan_id } = await planstream.plans.create(plan)
 	for await (const event of planstream.plans.events({ plan_id })) console.log(told(event))
 	await planstream.plans.run(plan, { onEvent: (event) => console.log(told(event)) })
@@ -96,12 +96,12 @@ export async function run(): Promise<void> {
 
 const COMPONENT = `
 import { hooksFor } from '@planstream/client/react'
-import { type Agents, createPlanstream, type PlanEvent } from './sdk/index.js'
+import { type Agents, createPlanstreamClient, type PlanEvent } from './sdk/index.js'
 
 const { PlanstreamProvider, usePlanEvents, usePlanCommand } = hooksFor<Agents>()
 const isCompleted = (event: PlanEvent) => event.event_type === 'step_completed'
 
-export const provided: Parameters<typeof PlanstreamProvider>[0] = { client: createPlanstream({ url: 'http://localhost:3000' }) }
+export const provided: Parameters<typeof PlanstreamProvider>[0] = { client: createPlanstreamClient({ url: 'http://localhost:3000' }) }
 
 export function Words({ plan_id }: { plan_id: string }): string {
 	const { events, error } = usePlanEvents(plan_id, { filter: isCompleted })

@@ -1,4 +1,4 @@
-import { createPlanstream } from '@planstream/client'
+import { createPlanstreamClient } from '@planstream/client'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { startTestServer } from '../../support/servers/test-server.js'
 
@@ -26,12 +26,12 @@ function becomePage(locks: PageLocks | undefined): void {
 
 /** Follows plans by clients of their own, as pages do, each to its end. */
 async function followAll(url: string, plans: readonly string[]) {
-	await using producer = createPlanstream({ url })
+	await using producer = createPlanstreamClient({ url })
 	const seen: Record<string, number[]> = {}
 	const follow = async (plan_id: string) => {
 		const list: number[] = []
 		seen[plan_id] = list
-		await using planstream = createPlanstream({ url, transport: 'sse' })
+		await using planstream = createPlanstreamClient({ url, transport: 'sse' })
 		for await (const { seq } of planstream.plans.events({ plan_id })) list.push(seq)
 	}
 	const started = { event_type: 'plan_started', data: { query: 'q', total_steps: 1 } } as const
@@ -41,7 +41,7 @@ async function followAll(url: string, plans: readonly string[]) {
 	return {
 		seen,
 		end: async (plan_id: string) => {
-			await using other = createPlanstream({ url })
+			await using other = createPlanstreamClient({ url })
 			await other.events.publish({ plan_id, events: [{ event_type: 'plan_completed', data: {} }] })
 		},
 		following,

@@ -1,4 +1,4 @@
-import { createPlanstream, PlanstreamError } from '@planstream/client'
+import { createPlanstreamClient, PlanstreamError } from '@planstream/client'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { WebSocket } from 'ws'
 import { startKeyedServer } from '../../support/servers/keyed-server.js'
@@ -20,7 +20,7 @@ describe('a callback that throws', () => {
 	it('ends no loop as a listener of the connection, and the other listeners hear of each change', async () => {
 		const reported = collectReports()
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url, transport: 'sse' })
+		await using planstream = createPlanstreamClient({ url: server.url, transport: 'sse' })
 		await planstream.events.publish({ plan_id: 'p', events: [started, completed] })
 		const failure = new Error('a listener of the page')
 		const states: string[] = []
@@ -39,7 +39,7 @@ describe('a callback that throws', () => {
 		vi.stubGlobal('reportError', undefined)
 		const later: (() => void)[] = []
 		vi.stubGlobal('queueMicrotask', (run: () => void) => void later.push(run))
-		const planstream = createPlanstream({ url: 'http://127.0.0.1:9' })
+		const planstream = createPlanstreamClient({ url: 'http://127.0.0.1:9' })
 		planstream.onConnection(() => {
 			throw new Error('a listener of the page')
 		})
@@ -53,7 +53,7 @@ describe('a callback that throws', () => {
 		await using server = await startTestServer()
 		let refusals = 2
 		const flaky: typeof fetch = (input, init) => (refusals-- > 0 ? Promise.reject(new TypeError('offline')) : fetch(input, init))
-		await using planstream = createPlanstream({ url: server.url, fetch: flaky, backoff: { initialMs: 0 } })
+		await using planstream = createPlanstreamClient({ url: server.url, fetch: flaky, backoff: { initialMs: 0 } })
 		const failure = new Error('a callback of the page')
 		const onRetry = () => {
 			throw failure
@@ -69,7 +69,7 @@ describe('a callback that throws', () => {
 		await using server = await startTestServer()
 		let asked = 0
 		const token = () => `key_${++asked}`
-		await using planstream = createPlanstream({ url: server.url, transport: 'websocket', WebSocket, token })
+		await using planstream = createPlanstreamClient({ url: server.url, transport: 'websocket', WebSocket, token })
 		await planstream.events.publish({ plan_id: 'p', events: [started] })
 		const other = planstream.plans.events({ plan_id: 'p' })
 		await other.next()
@@ -86,7 +86,7 @@ describe('a callback that throws', () => {
 })
 
 it('a listener that closes the client keeps the others from hearing of what came before', async () => {
-	const planstream = createPlanstream({ url: 'http://127.0.0.1:9', transport: 'sse' })
+	const planstream = createPlanstreamClient({ url: 'http://127.0.0.1:9', transport: 'sse' })
 	const states: string[] = []
 	planstream.onConnection(() => void planstream.close())
 	planstream.onConnection(({ state }) => states.push(state))
@@ -97,7 +97,7 @@ it('a listener that closes the client keeps the others from hearing of what came
 describe('a token function', () => {
 	it.each(['sse', 'websocket', 'poll'] as const)('is refused on %s when it gives no text', async (transport) => {
 		const token = () => undefined as unknown as string
-		await using planstream = createPlanstream({ url: 'http://127.0.0.1:9', token, transport, WebSocket })
+		await using planstream = createPlanstreamClient({ url: 'http://127.0.0.1:9', token, transport, WebSocket })
 		const refusal = { code: 'bad_request', facts: { path: 'token' } }
 		await expect(planstream.plans.events({ plan_id: 'p' }).next()).rejects.toMatchObject(refusal)
 		await expect(planstream.plans.list()).rejects.toMatchObject(refusal)
@@ -110,7 +110,7 @@ describe('a token function', () => {
 			if (failures-- > 0) throw new Error('offline')
 			return server.keys.only
 		}
-		await using planstream = createPlanstream({ url: server.url, token, backoff: { initialMs: 0 } })
+		await using planstream = createPlanstreamClient({ url: server.url, token, backoff: { initialMs: 0 } })
 		const retried: string[] = []
 		const publisher = planstream.publisher('p', { onRetry: ({ message }) => retried.push(message) })
 		await publisher.planStarted('q', 1)
@@ -119,7 +119,7 @@ describe('a token function', () => {
 	})
 
 	it('holds no call whose signal aborts when it never answers', async () => {
-		await using planstream = createPlanstream({ url: 'http://127.0.0.1:9', token: () => new Promise<string>(() => {}) })
+		await using planstream = createPlanstreamClient({ url: 'http://127.0.0.1:9', token: () => new Promise<string>(() => {}) })
 		const abort = new AbortController()
 		const listed = planstream.plans.list({}, { signal: abort.signal })
 		abort.abort(new Error('enough'))
@@ -136,7 +136,7 @@ describe('a WebSocket class that throws', () => {
 			}
 		}
 		const options = keyed ? { token: () => 'key' } : {}
-		await using planstream = createPlanstream({ url: server.url, WebSocket: Refusing as never, ...options })
+		await using planstream = createPlanstreamClient({ url: server.url, WebSocket: Refusing as never, ...options })
 		await planstream.events.publish({ plan_id: 'p', events: [started, completed] })
 		const seen: string[] = []
 		for await (const { event_type } of planstream.plans.events({ plan_id: 'p' })) seen.push(event_type)

@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { createPlanstream } from '@planstream/client'
+import { createPlanstreamClient } from '@planstream/client'
 import { describe, expect, it } from 'vitest'
 import { CHROMIUM_NOTE, chromiumIsMissing, openPage } from '../../support/browser/chromium.js'
 import { startFaultProxy } from '../../support/servers/fault-proxy.js'
@@ -17,7 +17,7 @@ if (chromiumIsMissing) console.warn(CHROMIUM_NOTE)
 describe.skipIf(chromiumIsMissing)('Chromium', () => {
 	it('draws a plan of thousands of events in fifty components once a frame, from one subscription', async () => {
 		await using server = await startTestServer()
-		await using producer = createPlanstream({ url: server.url })
+		await using producer = createPlanstreamClient({ url: server.url })
 		await using opened = await openPage(REACT_PAGE)
 		const { page } = opened
 		await producer.events.publish({ plan_id: 'p', events: [STARTED] })
@@ -45,7 +45,7 @@ describe.skipIf(chromiumIsMissing)('Chromium', () => {
 		await using server = await startTestServer()
 		await using proxy = await startFaultProxy(server.url)
 		proxy.webSockets = 'refuse'
-		await using producer = createPlanstream({ url: server.url })
+		await using producer = createPlanstreamClient({ url: server.url })
 		await producer.events.publish({ plan_id: 'p', events: [STARTED, COMPLETED] })
 		await using opened = await openPage()
 		const { page } = opened
@@ -63,7 +63,7 @@ describe.skipIf(chromiumIsMissing)('Chromium', () => {
 
 	it('follows plans in nine tabs without a WebSocket, and leaves connections for other requests', async () => {
 		await using server = await startTestServer()
-		await using producer = createPlanstream({ url: server.url })
+		await using producer = createPlanstreamClient({ url: server.url })
 		await using opened = await openPage()
 		const tabs = [opened.page]
 		while (tabs.length < TABS) {

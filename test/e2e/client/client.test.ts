@@ -1,6 +1,7 @@
+import * as client from '@planstream/client'
 import {
 	type Connection,
-	createPlanstream,
+	createPlanstreamClient,
 	type PlanEvent,
 	type PlanSpec,
 	PlanstreamError,
@@ -9,6 +10,7 @@ import {
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
+import * as server from '../../../server/src/index.js'
 import { arbitraryFaults, EVENTS, type Faults, watchThrough } from '../../support/client/watch-through-faults.js'
 import { startFaultProxy } from '../../support/servers/fault-proxy.js'
 import { startTestServer } from '../../support/servers/test-server.js'
@@ -36,7 +38,7 @@ async function collect(events: AsyncIterable<PlanEvent>): Promise<PlanEvent[]> {
 describe.each(['websocket', 'sse'] as const)('the client over %s', (transport) => {
 	it('creates a plan, watches it to its end, and reads its state', async () => {
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url, transport, WebSocket })
+		await using planstream = createPlanstreamClient({ url: server.url, transport, WebSocket })
 		const { plan_id } = await planstream.plans.create(THREE_STEPS)
 		const events = await collect(planstream.plans.events({ plan_id }))
 		expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1))
@@ -49,7 +51,7 @@ describe.each(['websocket', 'sse'] as const)('the client over %s', (transport) =
 	it('reports its connection, and uses one connection for all subscriptions over WebSocket', async () => {
 		await using server = await startTestServer()
 		await using proxy = await startFaultProxy(server.url)
-		await using planstream = createPlanstream({ url: proxy.url, transport, WebSocket })
+		await using planstream = createPlanstreamClient({ url: proxy.url, transport, WebSocket })
 		const states: Connection['state'][] = []
 		planstream.onConnection(({ state }) => states.push(state))
 		const watch = (plan_id: string) => {
@@ -72,7 +74,7 @@ describe.each(['websocket', 'sse'] as const)('the client over %s', (transport) =
 
 	it('releases everything when a loop is left', async () => {
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url, transport, WebSocket })
+		await using planstream = createPlanstreamClient({ url: server.url, transport, WebSocket })
 		await planstream.plans.create({ ...THREE_STEPS, start: false })
 		for await (const event of planstream.plans.events({ plan_id: 'plan_1' })) {
 			expect(event.event_type).toBe('plan_created')
@@ -84,7 +86,7 @@ describe.each(['websocket', 'sse'] as const)('the client over %s', (transport) =
 
 	it('throws when the server refuses permanently', async () => {
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url, transport, WebSocket })
+		await using planstream = createPlanstreamClient({ url: server.url, transport, WebSocket })
 		const events = planstream.plans.events({ plan_id: 'plan_1', after: 'nowhere' })
 		await expect(collect(events)).rejects.toMatchObject({
 			name: 'PlanstreamError',
@@ -95,7 +97,7 @@ describe.each(['websocket', 'sse'] as const)('the client over %s', (transport) =
 
 	it('reports a position that cannot be honoured, with the state from which to continue', async () => {
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url, transport, WebSocket })
+		await using planstream = createPlanstreamClient({ url: server.url, transport, WebSocket })
 		await planstream.plans.create(THREE_STEPS)
 		const resets: ReadyFrame[] = []
 		const after = `other.3.${'0'.repeat(16)}`
@@ -109,7 +111,7 @@ describe.each(['websocket', 'sse'] as const)('the client over %s', (transport) =
 	it('resumes at its position after the server was down', async () => {
 		await using server = await startTestServer()
 		await using proxy = await startFaultProxy(server.url)
-		await using planstream = createPlanstream({ url: proxy.url, transport, WebSocket, backoff: { initialMs: 0 } })
+		await using planstream = createPlanstreamClient({ url: proxy.url, transport, WebSocket, backoff: { initialMs: 0 } })
 		const states = new Set<Connection['state']>()
 		planstream.onConnection(({ state, error }) => {
 			states.add(state)
@@ -155,7 +157,7 @@ describe('the client', () => {
 			expect(await watchThrough(proxy, server, { ...CALM, handshakes: fate, cutsAtEvents: [7] })).toEqual(COUNTED)
 			proxy.webSockets = 'refuse'
 			const options = { url: proxy.url, WebSocket, connectTimeoutMs: 500, backoff: { initialMs: 0 } }
-			await using planstream = createPlanstream(options)
+			await using planstream = createPlanstreamClient(options)
 			const { plan_id } = await planstream.plans.create({ ...THREE_STEPS, plan_id: 'own', start: false })
 			for await (const { seq } of planstream.plans.events({ plan_id })) {
 				if (seq === 1) await planstream.plans.start({ plan_id })
@@ -193,7 +195,7 @@ describe('the client', () => {
 				handshakes++
 			}
 		}
-		await using planstream = createPlanstream({ url: proxy.url, WebSocket: Counted })
+		await using planstream = createPlanstreamClient({ url: proxy.url, WebSocket: Counted })
 		await planstream.plans.create(THREE_STEPS)
 		for (let times = 0; times < 3; times++) await collect(planstream.plans.events({ plan_id: 'plan_1' }))
 		expect(planstream.connection).toEqual({ state: 'idle', transport: 'sse', error: null })
@@ -202,7 +204,7 @@ describe('the client', () => {
 
 	it('lists plans and agents, and publishes events of external plans', async () => {
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url })
+		await using planstream = createPlanstreamClient({ url: server.url })
 		await planstream.plans.create({ ...THREE_STEPS, labels: { team: 'a, b' } })
 		const batch = [{ event_id: 'e1', event_type: 'plan_started', data: { query: 'Why?', total_steps: 1 } }] as const
 		const first = await planstream.events.publish({ plan_id: 'foreign', events: batch })
@@ -216,7 +218,7 @@ describe('the client', () => {
 
 	it('throws the code, the message and the facts when a call is refused', async () => {
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url })
+		await using planstream = createPlanstreamClient({ url: server.url })
 		const missing = await planstream.plans.get({ plan_id: 'nobody' }).catch((error: unknown) => error)
 		expect(missing).toBeInstanceOf(PlanstreamError)
 		expect(missing).toMatchObject({ code: 'not_found', message: expect.stringContaining('nobody'), facts: { plan_id: 'nobody' } })
@@ -226,12 +228,12 @@ describe('the client', () => {
 		await using server = await startTestServer()
 		await using proxy = await startFaultProxy(server.url)
 		proxy.away = true
-		await using planstream = createPlanstream({ url: proxy.url })
+		await using planstream = createPlanstreamClient({ url: proxy.url })
 		await expect(planstream.plans.list()).rejects.toThrow(`Cannot reach ${proxy.url}`)
 	})
 
 	it('refuses further calls once it is closed', async () => {
-		const planstream = createPlanstream({ url: 'http://localhost:1' })
+		const planstream = createPlanstreamClient({ url: 'http://localhost:1' })
 		const before = planstream.plans.events({ plan_id: 'p' })
 		await planstream.close()
 		expect(planstream.connection.state).toBe('closed')
@@ -239,4 +241,10 @@ describe('the client', () => {
 		expect(() => planstream.plans.events({ plan_id: 'p' })).toThrow(/is closed/)
 		await expect(planstream.plans.list()).rejects.toThrow(/is closed/)
 	})
+})
+
+it('has no name in common with the server for another thing', () => {
+	const known = new Map<string, unknown>(Object.entries(client))
+	const common = Object.entries(server).filter(([name]) => known.has(name))
+	expect(common).toEqual([['PlanstreamError', known.get('PlanstreamError')]])
 })

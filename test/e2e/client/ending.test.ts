@@ -1,4 +1,4 @@
-import { createPlanstream, type Planstream, type TransportName } from '@planstream/client'
+import { createPlanstreamClient, type Planstream, type TransportName } from '@planstream/client'
 import { describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { startTestServer } from '../../support/servers/test-server.js'
@@ -16,14 +16,14 @@ async function publishMany(planstream: Planstream, plan_id: string): Promise<voi
 describe.each(TRANSPORTS)('a loop over a thousand events on %s', (transport) => {
 	it('gets no event after its signal has aborted, nor after the client has closed', async () => {
 		await using server = await startTestServer()
-		await using producer = createPlanstream({ url: server.url })
+		await using producer = createPlanstreamClient({ url: server.url })
 		await publishMany(producer, 'many')
 		const endings = {
 			abort: (abort: AbortController, _: Planstream) => abort.abort(),
 			close: (_: AbortController, planstream: Planstream) => void planstream.close(),
 		}
 		for (const [name, end] of Object.entries(endings)) {
-			await using planstream = createPlanstream({ url: server.url, transport, WebSocket })
+			await using planstream = createPlanstreamClient({ url: server.url, transport, WebSocket })
 			const abort = new AbortController()
 			let seen = 0
 			for await (const _ of planstream.plans.events({ plan_id: 'many' }, { signal: abort.signal })) {
@@ -35,7 +35,7 @@ describe.each(TRANSPORTS)('a loop over a thousand events on %s', (transport) => 
 
 	it('ends its generator at once on return and throw while an event is awaited', async () => {
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url, transport, WebSocket })
+		await using planstream = createPlanstreamClient({ url: server.url, transport, WebSocket })
 		await planstream.events.publish({
 			plan_id: 'open',
 			events: [{ event_type: 'plan_started', data: { query: 'q', total_steps: 1 } }],
@@ -56,7 +56,7 @@ describe.each(TRANSPORTS)('a loop over a thousand events on %s', (transport) => 
 
 it('a watch yields no state when its signal aborts in onEvent', async () => {
 	await using server = await startTestServer()
-	await using planstream = createPlanstream({ url: server.url })
+	await using planstream = createPlanstreamClient({ url: server.url })
 	await publishMany(planstream, 'many')
 	const abort = new AbortController()
 	const heard: number[] = []
@@ -74,7 +74,7 @@ it('a watch yields no state when its signal aborts in onEvent', async () => {
 
 it('a publisher whose events are all stored closes without an error after its client', async () => {
 	await using server = await startTestServer()
-	const planstream = createPlanstream({ url: server.url })
+	const planstream = createPlanstreamClient({ url: server.url })
 	const publisher = planstream.publisher('p')
 	await publisher.planStarted('q', 1)
 	await publisher.flush()
@@ -86,7 +86,7 @@ it('a publisher whose events are all stored closes without an error after its cl
 })
 
 it('a publisher with an event that is not stored rejects when it is closed after its client', async () => {
-	const planstream = createPlanstream({ url: 'http://127.0.0.1:9' })
+	const planstream = createPlanstreamClient({ url: 'http://127.0.0.1:9' })
 	const publisher = planstream.publisher('p')
 	await publisher.planStarted('q', 1)
 	await planstream.close()

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { createPlanstream, type Planstream, PlanstreamError } from '@planstream/client'
+import { createPlanstreamClient, type Planstream, PlanstreamError } from '@planstream/client'
 import { describe, expect, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import { startTestServer } from '../../support/servers/test-server.js'
@@ -92,7 +92,7 @@ describe('a server that is no Planstream', () => {
 	it.each(foreignAnswers)('is named by the error of every call when it answers %s', async (_, status, headers, body) => {
 		await using foreign = await startForeign((__, response) => response.writeHead(status, headers).end(body))
 		for (const transport of ['sse', 'poll'] as const) {
-			await using planstream = createPlanstream({ url: foreign.url, transport })
+			await using planstream = createPlanstreamClient({ url: foreign.url, transport })
 			for (const [name, call] of Object.entries(calls)) {
 				expect([name, await refusal(call(planstream), foreign.url)]).toEqual([name, 'not_found'])
 			}
@@ -108,7 +108,7 @@ describe('a server that is no Planstream', () => {
 				response.writeHead(200, { 'content-type': 'text/event-stream' }).write(`${begin}data: ${item}\n\n`)
 			})
 			for (const transport of ['sse', 'poll'] as const) {
-				await using planstream = createPlanstream({ url: foreign.url, transport })
+				await using planstream = createPlanstreamClient({ url: foreign.url, transport })
 				expect(await refusal(planstream.plans.events(p).next(), foreign.url)).toBe('not_found')
 				expect(await refusal(planstream.plans.watch('p').next(), foreign.url)).toBe('not_found')
 			}
@@ -120,7 +120,7 @@ describe('a server that is no Planstream', () => {
 		await using foreign = await startForeign((_, response) => {
 			response.writeHead(200, { 'content-type': 'text/event-stream' }).write(`data: ${JSON.stringify(event)}\n\n`)
 		})
-		await using planstream = createPlanstream({ url: foreign.url, transport: 'sse' })
+		await using planstream = createPlanstreamClient({ url: foreign.url, transport: 'sse' })
 		expect(await refusal(planstream.plans.watch('p').next(), foreign.url)).toBe('not_found')
 	})
 
@@ -131,14 +131,14 @@ describe('a server that is no Planstream', () => {
 		foreign.sockets.on('connection', (socket) => {
 			socket.on('message', (data) => socket.send(message === 'echo' ? data.toString() : message))
 		})
-		await using planstream = createPlanstream({ url: foreign.url, transport: 'websocket', WebSocket })
+		await using planstream = createPlanstreamClient({ url: foreign.url, transport: 'websocket', WebSocket })
 		expect(await refusal(planstream.plans.events(p).next(), foreign.url)).toBe('not_found')
 		expect(await refusal(planstream.plans.changes().next(), foreign.url)).toBe('not_found')
 	})
 
 	it('leads from the WebSocket to server-sent events when only the WebSocket is of somebody else', async () => {
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url })
+		await using planstream = createPlanstreamClient({ url: server.url })
 		await planstream.events.publish({ ...p, events: [{ event_type: 'plan_started', data: { query: 'q', total_steps: 1 } }] })
 		await using foreign = await startForeign((request, response) => {
 			void fetch(server.url + request.url, { headers: { accept: 'text/event-stream' } }).then(
@@ -150,7 +150,7 @@ describe('a server that is no Planstream', () => {
 			)
 		})
 		foreign.sockets.on('connection', (socket) => socket.on('message', () => socket.send('hello')))
-		await using behind = createPlanstream({ url: foreign.url, WebSocket })
+		await using behind = createPlanstreamClient({ url: foreign.url, WebSocket })
 		expect((await behind.plans.events(p).next()).value).toMatchObject({ event_type: 'plan_started' })
 		expect(behind.connection.transport).toBe('sse')
 	})
@@ -168,7 +168,7 @@ describe('a server that is no Planstream', () => {
 			response.on('drain', pour)
 			pour()
 		})
-		await using planstream = createPlanstream({ url: foreign.url, transport: 'sse' })
+		await using planstream = createPlanstreamClient({ url: foreign.url, transport: 'sse' })
 		expect(await refusal(planstream.plans.list(), foreign.url)).toBe('too_large')
 		expect(await refusal(planstream.plans.events(p).next(), foreign.url)).toBe('too_large')
 		expect(sent).toBeLessThan(200)

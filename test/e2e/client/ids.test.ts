@@ -1,4 +1,4 @@
-import { createPlanstream, type Planstream } from '@planstream/client'
+import { createPlanstreamClient, type Planstream } from '@planstream/client'
 import { describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { startTestServer } from '../../support/servers/test-server.js'
@@ -66,7 +66,7 @@ describe.each(['sse', 'websocket', 'poll'] as const)('a client on %s', (transpor
 			sent++
 			return fetch(input, init)
 		}
-		await using planstream = createPlanstream({ url: server.url, transport, WebSocket: CountingWebSocket, fetch: counting })
+		await using planstream = createPlanstreamClient({ url: server.url, transport, WebSocket: CountingWebSocket, fetch: counting })
 		const malformed = [null, 7, {}, '', 'a b', 'a/b', '../a', 'x'.repeat(600)]
 		for (const [name, path, use] of uses) {
 			for (const id of [none, ...malformed]) {
@@ -85,14 +85,14 @@ describe.each(['sse', 'websocket', 'poll'] as const)('a client on %s', (transpor
 })
 
 it.each([undefined, null, 'p', ['p']])('a client refuses %o in place of an input', async (input) => {
-	await using planstream = createPlanstream({ url: 'http://127.0.0.1:9' })
+	await using planstream = createPlanstreamClient({ url: 'http://127.0.0.1:9' })
 	await expect(planstream.plans.get(input as never)).rejects.toMatchObject({ code: 'bad_request' })
 	expect(() => planstream.plans.events(input as never)).toThrow(expect.objectContaining({ code: 'bad_request' }))
 })
 
 it.each([null, '', 'a b', 'a/b', 'x'.repeat(129)])('a publisher refuses the event id %o and goes on', async (event_id) => {
 	await using server = await startTestServer()
-	await using planstream = createPlanstream({ url: server.url })
+	await using planstream = createPlanstreamClient({ url: server.url })
 	await using publisher = planstream.publisher('p')
 	const event = { event_type: 'plan_started', data: { query: 'q', total_steps: 1 } } as const
 	await expect(publisher.publish({ ...event, event_id: event_id as string })).rejects.toMatchObject({

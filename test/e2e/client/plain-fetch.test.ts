@@ -1,4 +1,4 @@
-import { createPlanstream } from '@planstream/client'
+import { createPlanstreamClient } from '@planstream/client'
 import { describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { startTestServer } from '../../support/servers/test-server.js'
@@ -22,7 +22,12 @@ describe('a client whose fetch has no streaming bodies', () => {
 		['poll', 'poll'],
 	] as const)('follows a plan to its end on %s, by %s', async (transport, used) => {
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url, transport, fetch: plainFetch, WebSocket: NoWebSocket as never })
+		await using planstream = createPlanstreamClient({
+			url: server.url,
+			transport,
+			fetch: plainFetch,
+			WebSocket: NoWebSocket as never,
+		})
 		await planstream.plans.create(plan('rn'))
 		const seqs: number[] = []
 		for await (const { seq } of planstream.plans.events({ plan_id: 'rn' })) seqs.push(seq)
@@ -34,14 +39,14 @@ describe('a client whose fetch has no streaming bodies', () => {
 
 	it('follows a plan over a WebSocket', async () => {
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url, fetch: plainFetch, WebSocket })
+		await using planstream = createPlanstreamClient({ url: server.url, fetch: plainFetch, WebSocket })
 		expect((await planstream.plans.run(plan('rn'))).state.status).toBe('completed')
 		expect(planstream.connection.transport).toBe('websocket')
 	})
 
 	it('is told what is missing on sse', async () => {
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url, transport: 'sse', fetch: plainFetch })
+		await using planstream = createPlanstreamClient({ url: server.url, transport: 'sse', fetch: plainFetch })
 		await expect(planstream.plans.events({ plan_id: 'p' }).next()).rejects.toMatchObject({
 			code: 'bad_request',
 			message: expect.stringContaining('This fetch gives no streaming body'),
@@ -52,7 +57,7 @@ describe('a client whose fetch has no streaming bodies', () => {
 	it('leaves its loop at once while a response is awaited', async () => {
 		await using server = await startTestServer()
 		const abort = new AbortController()
-		await using planstream = createPlanstream({ url: server.url, transport: 'poll', fetch: plainFetch })
+		await using planstream = createPlanstreamClient({ url: server.url, transport: 'poll', fetch: plainFetch })
 		await planstream.events.publish({
 			plan_id: 'p',
 			events: [{ event_type: 'plan_started', data: { query: 'q', total_steps: 1 } }],

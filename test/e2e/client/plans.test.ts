@@ -1,4 +1,4 @@
-import { createPlanstream, type PlanEvent, type PlanSpec, type PlanState, type StepSpec } from '@planstream/client'
+import { createPlanstreamClient, type PlanEvent, type PlanSpec, type PlanState, type StepSpec } from '@planstream/client'
 import { applyEvent, initialPlanState } from '@planstream/shared'
 import { describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
@@ -24,7 +24,7 @@ async function statesOf(watched: AsyncIterable<PlanState>): Promise<PlanState[]>
 describe.each(['websocket', 'sse'] as const)('a plan that is watched over %s', (transport) => {
 	it('yields its present state, then one after each event, until it is finished', async () => {
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url, transport, ...AT_ONCE })
+		await using planstream = createPlanstreamClient({ url: server.url, transport, ...AT_ONCE })
 		const { plan_id } = await planstream.plans.create({ ...planOf({ result: { answer: 42 } }), start: false })
 		const states: PlanState[] = []
 		for await (const state of planstream.plans.watch(plan_id)) {
@@ -38,7 +38,7 @@ describe.each(['websocket', 'sse'] as const)('a plan that is watched over %s', (
 
 	it('is awaited when it does not exist yet', async () => {
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url, transport, ...AT_ONCE })
+		await using planstream = createPlanstreamClient({ url: server.url, transport, ...AT_ONCE })
 		const watched = planstream.plans.watch('later', { onReady: ({ epoch }) => epoch === null && publish() })
 		const publish = () =>
 			void planstream.events.publish({
@@ -57,7 +57,7 @@ describe.each(['websocket', 'sse'] as const)('a plan that is watched over %s', (
 
 	it('continues after a known state, and begins anew when its events are gone', async () => {
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url, transport, ...AT_ONCE })
+		await using planstream = createPlanstreamClient({ url: server.url, transport, ...AT_ONCE })
 		const { plan_id } = await planstream.plans.run(planOf({ result: {} }))
 		const events: PlanEvent[] = []
 		const states = await statesOf(planstream.plans.watch(plan_id, { from: 'start', onEvent: (event) => events.push(event) }))
@@ -72,7 +72,7 @@ describe.each(['websocket', 'sse'] as const)('a plan that is watched over %s', (
 	it('yields one state after each event while its connections are cut', async () => {
 		await using server = await startTestServer()
 		await using proxy = await startFaultProxy(server.url)
-		await using planstream = createPlanstream({ url: proxy.url, transport, ...AT_ONCE })
+		await using planstream = createPlanstreamClient({ url: proxy.url, transport, ...AT_ONCE })
 		const { plan_id } = await planstream.plans.create({ ...planOf({ result: {} }), start: false })
 		const seen: number[] = []
 		for await (const { seq } of planstream.plans.watch(plan_id)) {
@@ -85,7 +85,7 @@ describe.each(['websocket', 'sse'] as const)('a plan that is watched over %s', (
 	it('keeps its filters while its connections are cut', async () => {
 		await using server = await startTestServer()
 		await using proxy = await startFaultProxy(server.url)
-		await using planstream = createPlanstream({ url: proxy.url, transport, ...AT_ONCE })
+		await using planstream = createPlanstreamClient({ url: proxy.url, transport, ...AT_ONCE })
 		const { plan_id } = await planstream.plans.run(planOf({ result: {} }))
 		const seen: string[] = []
 		for await (const event of planstream.plans.events({ plan_id, step_id: 'last' })) {
@@ -97,7 +97,7 @@ describe.each(['websocket', 'sse'] as const)('a plan that is watched over %s', (
 
 	it('is released while its next event is awaited', async () => {
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url, transport, ...AT_ONCE })
+		await using planstream = createPlanstreamClient({ url: server.url, transport, ...AT_ONCE })
 		let begun: () => void = () => {}
 		const ready = new Promise<void>((resolve) => {
 			begun = resolve
@@ -116,7 +116,7 @@ describe.each(['websocket', 'sse'] as const)('a plan that is watched over %s', (
 describe('a plan that is run', () => {
 	it('returns its result and reports its events', async () => {
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url, ...AT_ONCE })
+		await using planstream = createPlanstreamClient({ url: server.url, ...AT_ONCE })
 		const types: string[] = []
 		const { plan_id, result, state } = await planstream.plans.run(planOf({ result: { answer: 42 } }), {
 			onEvent: ({ event_type }) => types.push(event_type),
@@ -128,7 +128,7 @@ describe('a plan that is run', () => {
 
 	it('returns its result in full when it is too large for a state', async () => {
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url, ...AT_ONCE })
+		await using planstream = createPlanstreamClient({ url: server.url, ...AT_ONCE })
 		const { result, state } = await planstream.plans.run(planOf({ result: { text: 'x'.repeat(10_000) } }))
 		expect(state.result).toBeNull()
 		expect(result).toEqual({ last: { text: 'x'.repeat(10_000) } })
@@ -136,7 +136,7 @@ describe('a plan that is run', () => {
 
 	it('throws the cause of its failure, with the steps and the cursor', async () => {
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url, ...AT_ONCE })
+		await using planstream = createPlanstreamClient({ url: server.url, ...AT_ONCE })
 		const fail = { times: 9, code: 'upstream', message: 'The archive is closed.', retryable: false }
 		const run = planstream.plans.run({ ...planOf({ fail }), plan_id: 'p' })
 		await expect(run).rejects.toMatchObject({
@@ -151,7 +151,7 @@ describe('a plan that is run', () => {
 
 	it('throws that it was cancelled or deleted', async () => {
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url, ...AT_ONCE })
+		await using planstream = createPlanstreamClient({ url: server.url, ...AT_ONCE })
 		const onEvent = ({ plan_id, event_type, step_id }: PlanEvent) => {
 			if (event_type === 'step_started' && step_id === 'last') void planstream.plans.cancel({ plan_id })
 		}
@@ -161,7 +161,7 @@ describe('a plan that is run', () => {
 
 	it('continues when its last follower has left', async () => {
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url, ...AT_ONCE })
+		await using planstream = createPlanstreamClient({ url: server.url, ...AT_ONCE })
 		const abort = new AbortController()
 		const spec = planOf({ updates: [{ wait_ms: 50 }], result: {} })
 		const run = planstream.plans.run({ ...spec, plan_id: 'p' }, { signal: abort.signal, onEvent: () => abort.abort() })
@@ -174,7 +174,7 @@ describe('a plan that is run', () => {
 	it('is created once when the answer to its creation is lost', async () => {
 		await using server = await startTestServer()
 		await using proxy = await startFaultProxy(server.url)
-		await using planstream = createPlanstream({ url: proxy.url, ...AT_ONCE })
+		await using planstream = createPlanstreamClient({ url: proxy.url, ...AT_ONCE })
 		const cuts = [0]
 		proxy.nextCut = () => cuts.shift() ?? null
 		const { plan_id } = await planstream.plans.run(planOf({ result: {} }))

@@ -1,4 +1,4 @@
-import { createPlanstream, type PlanEvent } from '@planstream/client'
+import { createPlanstreamClient, type PlanEvent } from '@planstream/client'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type FaultProxy, startFaultProxy } from '../../support/servers/fault-proxy.js'
@@ -7,7 +7,7 @@ import { startTestServer } from '../../support/servers/test-server.js'
 const AT_ONCE = { backoff: { initialMs: 0, maxMs: 0 } } as const
 
 async function eventsOf(url: string, plan_id: string): Promise<PlanEvent[]> {
-	await using planstream = createPlanstream({ url })
+	await using planstream = createPlanstreamClient({ url })
 	const events: PlanEvent[] = []
 	for await (const event of planstream.plans.events({ plan_id })) events.push(event)
 	return events
@@ -15,7 +15,7 @@ async function eventsOf(url: string, plan_id: string): Promise<PlanEvent[]> {
 
 /** Publishes bursts of these sizes through the proxy, each awaited as `publish` asks, and gives the ids it was told of. */
 async function publishThrough(proxy: FaultProxy, plan_id: string, bursts: readonly number[]): Promise<string[]> {
-	await using planstream = createPlanstream({ url: proxy.url, ...AT_ONCE })
+	await using planstream = createPlanstreamClient({ url: proxy.url, ...AT_ONCE })
 	await using publisher = planstream.publisher(plan_id)
 	const ids: string[] = []
 	for (const size of bursts) {
@@ -47,7 +47,7 @@ describe('a publisher over a network that fails', () => {
 
 	it('continues after a restart of its producer, which publishes the same ids in other batches', async () => {
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url })
+		await using planstream = createPlanstreamClient({ url: server.url })
 		const run = async (upTo: number) => {
 			await using publisher = planstream.publisher('plan_1')
 			for (let at = 0; at < upTo; at++)
@@ -60,7 +60,7 @@ describe('a publisher over a network that fails', () => {
 
 	it('stops at the event that the server refuses, and stores nothing behind it', async () => {
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url })
+		await using planstream = createPlanstreamClient({ url: server.url })
 		const publisher = planstream.publisher('plan_1')
 		await publisher.planStarted('Why?', 1)
 		await publisher.flush()

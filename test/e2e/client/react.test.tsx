@@ -1,5 +1,5 @@
 import '../../support/browser/happy-dom.js' // React finds it when it is loaded
-import { createPlanstream, type PlanEvent, type PlanSpec, type PlanState } from '@planstream/client'
+import { createPlanstreamClient, type PlanEvent, type PlanSpec, type PlanState } from '@planstream/client'
 import { PlanstreamProvider, useConnection, usePlan, usePlanCommand, usePlanEvents, usePlans } from '@planstream/client/react'
 import { type ReactNode, StrictMode, version } from 'react'
 import { createRoot, hydrateRoot, type Root } from 'react-dom/client'
@@ -67,7 +67,7 @@ describe(`a page of components of React ${REACT_MAJOR}`, () => {
 	it('says in every hook how the client is connected, while the server is away and when it is back', async () => {
 		await using server = await startTestServer()
 		await using proxy = await startFaultProxy(server.url)
-		await using planstream = createPlanstream({
+		await using planstream = createPlanstreamClient({
 			url: proxy.url,
 			transport: 'websocket',
 			WebSocket,
@@ -213,7 +213,7 @@ describe(`a page of components of React ${REACT_MAJOR}`, () => {
 
 	it('is drawn once a frame however many events arrive', async () => {
 		const { server, mount } = await setUp()
-		await using producer = createPlanstream({ url: server.url })
+		await using producer = createPlanstreamClient({ url: server.url })
 		const seen: (number | null)[] = []
 		mount(<Status seen={seen} />)
 		await eventually(() => seen.length).toBeGreaterThan(0)

@@ -1,4 +1,4 @@
-import { createPlanstream, PlanstreamError, type PlanstreamOptions } from '@planstream/client'
+import { createPlanstreamClient, type PlanstreamClientOptions, PlanstreamError } from '@planstream/client'
 import { SCOPES } from '@planstream/shared/schemas'
 import { expect, it } from 'vitest'
 import { WebSocket } from 'ws'
@@ -13,7 +13,7 @@ it.each(TRANSPORTS)(
 	'a client on %s continues with a new key when its first one is revoked, and asks for a key each time',
 	async (transport) => {
 		await using server = await startKeyedServer({ first: all, second: all })
-		await using producer = createPlanstream({ url: server.url, token: server.keys.second })
+		await using producer = createPlanstreamClient({ url: server.url, token: server.keys.second })
 		await producer.events.publish({ plan_id: 'p', events: [started] })
 		let current: 'first' | 'second' = 'first'
 		const asked: string[] = []
@@ -21,7 +21,7 @@ it.each(TRANSPORTS)(
 			asked.push(current)
 			return await Promise.resolve(server.keys[current])
 		}
-		await using planstream = createPlanstream({ url: server.url, token, transport, WebSocket, backoff: { initialMs: 0 } })
+		await using planstream = createPlanstreamClient({ url: server.url, token, transport, WebSocket, backoff: { initialMs: 0 } })
 		expect((await planstream.plans.get({ plan_id: 'p' })).status).toBe('running')
 		const seen: string[] = []
 		const change = async (): Promise<void> => {
@@ -43,9 +43,9 @@ it.each(TRANSPORTS)(
 
 it.each(TRANSPORTS)('a client on %s throws when its key has expired, and does not reconnect forever', async (transport) => {
 	await using server = await startKeyedServer({ only: all, other: all })
-	await using producer = createPlanstream({ url: server.url, token: server.keys.other })
+	await using producer = createPlanstreamClient({ url: server.url, token: server.keys.other })
 	await producer.events.publish({ plan_id: 'p', events: [started] })
-	await using planstream = createPlanstream({
+	await using planstream = createPlanstreamClient({
 		url: server.url,
 		token: server.keys.only,
 		transport,
@@ -69,7 +69,7 @@ it.each(TRANSPORTS)(
 		const { good } = server.keys
 		const keys = ['over', good, 'over', good, 'over', 'over', 'over', 'over']
 		const token = () => keys.shift() ?? fail()
-		await using planstream = createPlanstream({ url: server.url, token, transport, WebSocket, backoff: { initialMs: 0 } })
+		await using planstream = createPlanstreamClient({ url: server.url, token, transport, WebSocket, backoff: { initialMs: 0 } })
 		expect(await planstream.plans.list()).toMatchObject({ plans: [] })
 		const abort = new AbortController()
 		const { signal } = abort
@@ -84,7 +84,7 @@ it.each(TRANSPORTS)(
 
 it.each(['auto', ...TRANSPORTS] as const)('a client on %s throws at once when it has no key', async (transport) => {
 	await using server = await startKeyedServer({ only: all })
-	await using planstream = createPlanstream({ url: server.url, transport, WebSocket })
+	await using planstream = createPlanstreamClient({ url: server.url, transport, WebSocket })
 	const events = planstream.plans.events({ plan_id: 'p' })
 	await expect(events.next()).rejects.toMatchObject({ code: 'unauthorized' })
 })
@@ -98,14 +98,14 @@ it.each(TRANSPORTS)(
 			() => server.keys.only,
 			() => fail(new PlanstreamError('unauthorized', 'Log in first.')),
 		]
-		const options: PlanstreamOptions = {
+		const options: PlanstreamClientOptions = {
 			url: server.url,
 			token: () => (answers.shift() ?? fail)(),
 			transport,
 			WebSocket,
 			backoff: { initialMs: 0 },
 		}
-		await using planstream = createPlanstream(options)
+		await using planstream = createPlanstreamClient(options)
 		const waited: string[] = []
 		planstream.onConnection(({ state, error }) => state === 'reconnecting' && waited.push(error?.message ?? ''))
 		const abort = new AbortController()
@@ -115,7 +115,7 @@ it.each(TRANSPORTS)(
 		expect(waited).toEqual(['Could not get a token: offline'])
 		expect(planstream.connection.transport).toBe(transport)
 		await expect(planstream.plans.events({ plan_id: 'p' }).next()).rejects.toThrow('Log in first.')
-		await expect(createPlanstream({ ...options, token: () => fail(new Error('offline')) }).plans.list()).rejects.toThrow(
+		await expect(createPlanstreamClient({ ...options, token: () => fail(new Error('offline')) }).plans.list()).rejects.toThrow(
 			'offline',
 		)
 	},
@@ -127,13 +127,15 @@ it.each(TRANSPORTS)('a loop on %s ends while its token is awaited', async (trans
 		setImmediate(() => abort.abort())
 		return new Promise<string>(() => {})
 	}
-	await using planstream = createPlanstream({ url: 'http://localhost:1', token, transport, WebSocket })
+	await using planstream = createPlanstreamClient({ url: 'http://localhost:1', token, transport, WebSocket })
 	for await (const _ of planstream.plans.events({ plan_id: 'p' }, { signal: abort.signal })) expect.fail('no event')
 })
 
 it('a token is refused without being shown when no header can carry it', () => {
 	for (const token of ['', 'se cret', 'secret\n']) {
-		expect(() => createPlanstream({ url: 'http://localhost:1', token })).toThrow(/^token is empty or has invalid characters/)
+		expect(() => createPlanstreamClient({ url: 'http://localhost:1', token })).toThrow(
+			/^token is empty or has invalid characters/,
+		)
 	}
 })
 

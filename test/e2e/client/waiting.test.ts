@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { type Clock, createPlanstream, type Planstream } from '@planstream/client'
+import { type Clock, createPlanstreamClient, type Planstream } from '@planstream/client'
 import { describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { startTestServer } from '../../support/servers/test-server.js'
@@ -71,7 +71,7 @@ describe.each(Object.entries(uses))('the header Retry-After, for %s,', (name, us
 		await using proxy = await startBusyProxy(status, headers, body)
 		const clock = createImpatientClock()
 		const transport = name === 'poll' ? 'poll' : 'sse'
-		await using planstream = createPlanstream({ url: proxy.url, transport, clock, backoff: { initialMs: 0 } })
+		await using planstream = createPlanstreamClient({ url: proxy.url, transport, clock, backoff: { initialMs: 0 } })
 		await expect(use(planstream)).rejects.toMatchObject({ code: 'not_found' })
 		expect([clock.waits, proxy.asked()]).toEqual([[waited], 2])
 	})
@@ -80,7 +80,7 @@ describe.each(Object.entries(uses))('the header Retry-After, for %s,', (name, us
 it.each(['sse', 'publisher'] as const)('delays %s by five minutes at most', async (name) => {
 	await using proxy = await startBusyProxy(503, { 'retry-after': '86400' })
 	const clock = createImpatientClock()
-	await using planstream = createPlanstream({ url: proxy.url, transport: 'sse', clock, backoff: { initialMs: 0 } })
+	await using planstream = createPlanstreamClient({ url: proxy.url, transport: 'sse', clock, backoff: { initialMs: 0 } })
 	await expect(uses[name](planstream)).rejects.toMatchObject({ code: 'not_found' })
 	expect(clock.waits).toEqual([300_000])
 })
@@ -88,7 +88,7 @@ it.each(['sse', 'publisher'] as const)('delays %s by five minutes at most', asyn
 it('makes a call fail at once, with the delay, when it asks for more than half a minute', async () => {
 	await using proxy = await startBusyProxy(503, { 'retry-after': '31' })
 	const clock = createImpatientClock()
-	await using planstream = createPlanstream({ url: proxy.url, clock })
+	await using planstream = createPlanstreamClient({ url: proxy.url, clock })
 	const failure = { code: 'unreachable', facts: { retry_after_ms: 31_000 } }
 	await expect(planstream.plans.list()).rejects.toMatchObject(failure)
 	expect([clock.waits, proxy.asked()]).toEqual([[], 1])
@@ -97,7 +97,7 @@ it('makes a call fail at once, with the delay, when it asks for more than half a
 it.each(['soon', '-4', '', 'Tue, 01 Dec 2020 10:00:00 GMT'])('sets no delay when it is "%s"', async (text) => {
 	await using proxy = await startBusyProxy(503, { 'retry-after': text })
 	const clock = createImpatientClock()
-	await using planstream = createPlanstream({ url: proxy.url, transport: 'sse', clock, backoff: { initialMs: 0 } })
+	await using planstream = createPlanstreamClient({ url: proxy.url, transport: 'sse', clock, backoff: { initialMs: 0 } })
 	await expect(uses.sse(planstream)).rejects.toMatchObject({ code: 'not_found' })
 	expect(clock.waits).toEqual([])
 })
@@ -110,7 +110,7 @@ describe.each(['sse', 'websocket', 'poll'] as const)('a client on %s', (transpor
 		{ connectTimeoutMs: Number.POSITIVE_INFINITY },
 	])('waits as long as a timer can with %o, and keeps a working connection', async (option) => {
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url, transport, WebSocket, ...option })
+		await using planstream = createPlanstreamClient({ url: server.url, transport, WebSocket, ...option })
 		await planstream.events.publish({
 			plan_id: 'p',
 			events: [{ event_type: 'plan_started', data: { query: 'q', total_steps: 1 } }],
@@ -145,7 +145,7 @@ it("asks a clock of the application for no delay above that of a runtime's timer
 	}
 	const backoff = { initialMs: 1e12, maxMs: Number.POSITIVE_INFINITY }
 	const endless = { heartbeatMs: 1e12, connectTimeoutMs: Number.POSITIVE_INFINITY, backoff, random: () => 0.999 }
-	await using planstream = createPlanstream({ url: proxy.url, transport: 'sse', clock, ...endless })
+	await using planstream = createPlanstreamClient({ url: proxy.url, transport: 'sse', clock, ...endless })
 	await expect(uses.query(planstream)).rejects.toMatchObject({ code: 'not_found' })
 	await expect(uses.sse(planstream)).rejects.toMatchObject({ code: 'not_found' })
 	const longest = 2 ** 31 - 1

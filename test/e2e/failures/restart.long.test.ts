@@ -1,4 +1,4 @@
-import { createPlanstream } from '@planstream/client'
+import { createPlanstreamClient } from '@planstream/client'
 import { EventSource } from 'eventsource'
 import { describe, expect, it } from 'vitest'
 import { CHROMIUM_NOTE, chromiumIsMissing, openPage } from '../../support/browser/chromium.js'
@@ -26,7 +26,7 @@ interface Following {
 async function followOverRestart(start: (url: string) => Promise<Following>, signal?: 'SIGKILL' | 'SIGTERM'): Promise<void> {
 	await using server = await ServerProcess.start()
 	await using proxy = await startFaultProxy(server.url)
-	await using planstream = createPlanstream({ url: server.url })
+	await using planstream = createPlanstreamClient({ url: server.url })
 	await using publisher = planstream.publisher(PLAN)
 	const publish = async (from: number, to: number) => {
 		for (let at = from; at < to; at++) await publisher.stepProgress('step_1', at / EVENTS)

@@ -1,4 +1,4 @@
-import { createPlanstream } from '@planstream/client'
+import { createPlanstreamClient } from '@planstream/client'
 import { createTRPCClient, httpBatchLink, httpLink } from '@trpc/client'
 import { describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
@@ -9,7 +9,7 @@ import { READERS } from '../../support/streams/stream-readers.js'
 describe('an empty list as a filter', () => {
 	it.each(['sse', 'websocket', 'poll'] as const)('is refused on %s, as everywhere', async (transport) => {
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url, transport, WebSocket })
+		await using planstream = createPlanstreamClient({ url: server.url, transport, WebSocket })
 		const { plans } = planstream
 		const outcomes: readonly (readonly [string, () => Promise<unknown>])[] = [
 			['event_types', () => plans.events({ plan_id: 'p', event_types: [] }).next()],
@@ -77,7 +77,7 @@ describe('a last event id of any length that is no cursor', () => {
 	it.each(READERS)('begins anew on %s and says so', async (name, read) => {
 		if (name === 'plain WebSocket') return // it has `after` alone
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url })
+		await using planstream = createPlanstreamClient({ url: server.url })
 		const event = { event_type: 'plan_started', data: { query: 'q', total_steps: 1 } } as const
 		await planstream.events.publish({ plan_id: 'p', events: [event] })
 		for (const length of [256, 257, 5000]) {

@@ -1,4 +1,4 @@
-import { createPlanstream, type HealthUpdateEvent } from '@planstream/client'
+import { createPlanstreamClient, type HealthUpdateEvent } from '@planstream/client'
 import { PlanstreamError } from '@planstream/shared'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { WebSocket } from 'ws'
@@ -83,7 +83,7 @@ describe('the health of the server', { timeout: PROCESSES_MS }, () => {
 
 	it.each(['websocket', 'sse'] as const)('is read with the client over %s like any plan', async (transport) => {
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url, transport, WebSocket })
+		await using planstream = createPlanstreamClient({ url: server.url, transport, WebSocket })
 		using _store = failingStore('storage_unavailable')
 		await post(server, '/api/v1/streaming/plans/other/events', EVENT)
 		for await (const event of planstream.plans.events(SYSTEM)) {

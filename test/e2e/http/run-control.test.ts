@@ -1,4 +1,4 @@
-import { createPlanstream, type Planstream } from '@planstream/client'
+import { createPlanstreamClient, type Planstream } from '@planstream/client'
 import type { PlanEvent } from '@planstream/shared'
 import type { ModifyOp } from '@planstream/shared/schemas'
 import { createTRPCClient, httpLink } from '@trpc/client'
@@ -13,7 +13,7 @@ let server: RunningServer
 let sdk: Planstream
 beforeAll(async () => {
 	server = await startTestServer()
-	sdk = createPlanstream({ url: server.url, WebSocket })
+	sdk = createPlanstreamClient({ url: server.url, WebSocket })
 })
 afterAll(async () => {
 	await sdk.close()
@@ -172,7 +172,7 @@ describe('a review', () => {
 	it('is seen by all clients when one answers it, and a second answer is refused whatever it says', async () => {
 		await create('reviewed', [scripted('a', { result: { draft: 1 }, quality_score: 0.7 }, { quality: GATE })])
 		await until('reviewed', 'review_required')
-		await using other = createPlanstream({ url: server.url, transport: 'sse' })
+		await using other = createPlanstreamClient({ url: server.url, transport: 'sse' })
 		const watching = [sdk, other].map(async (client) => {
 			for await (const event of client.plans.events({ plan_id: 'reviewed' }))
 				if (event.event_type === 'review_resolved') return event

@@ -1,4 +1,4 @@
-import { createPlanstream, type Planstream } from '@planstream/client'
+import { createPlanstreamClient, type Planstream } from '@planstream/client'
 import { describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { CONNECTION_LIMITS } from '../../../server/src/connections/connections.js'
@@ -20,7 +20,7 @@ const SITE = blocksIn('nginx')
 	.join('\n')
 
 const clientOf = (nginx: Nginx, transport: 'websocket' | 'sse'): Planstream =>
-	createPlanstream({ url: nginx.url, transport, WebSocket, backoff: { initialMs: 20, maxMs: 200 } })
+	createPlanstreamClient({ url: nginx.url, transport, WebSocket, backoff: { initialMs: 20, maxMs: 200 } })
 
 /** The numbers of the next events of a plan. */
 async function take(events: AsyncIterator<{ readonly seq: number }>, count: number): Promise<number[]> {

@@ -1,4 +1,4 @@
-import { type ChangesOutput, createPlanstream } from '@planstream/client'
+import { type ChangesOutput, createPlanstreamClient } from '@planstream/client'
 import { expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { StreamServer } from '../../support/servers/stream-server.js'
@@ -16,7 +16,7 @@ test.each(['websocket', 'sse'] as const)(
 	async (transport) => {
 		await using server = await StreamServer.start()
 		await server.publish('p', [STARTED])
-		await using planstream = createPlanstream({ url: server.url, transport, WebSocket, backoff: { initialMs: 0 } })
+		await using planstream = createPlanstreamClient({ url: server.url, transport, WebSocket, backoff: { initialMs: 0 } })
 		const changes = planstream.plans.changes()
 		const next = async () => view((await changes.next()).value ?? expect.fail('the list has ended'))
 		expect(await next()).toEqual({ reset: true, plans: ['p running'], removed: [] })
@@ -38,7 +38,7 @@ test('the list shows what its filters match, and drops what no longer matches', 
 	await using server = await StreamServer.start()
 	await server.publish('p', [STARTED])
 	await server.publish('q', [STARTED, COMPLETED])
-	await using planstream = createPlanstream({ url: server.url, transport: 'sse' })
+	await using planstream = createPlanstreamClient({ url: server.url, transport: 'sse' })
 	const changes = planstream.plans.changes({ status: ['running', 'failed'], limit: 5 })
 	const next = async () => view((await changes.next()).value ?? expect.fail('the list has ended'))
 	expect(await next()).toEqual({ reset: true, plans: ['p running'], removed: [] })

@@ -1,4 +1,4 @@
-import { createPlanstream } from '@planstream/client'
+import { createPlanstreamClient } from '@planstream/client'
 import { expect, it } from 'vitest'
 import { startTestServer } from '../../support/servers/test-server.js'
 import { READERS } from '../../support/streams/stream-readers.js'
@@ -9,7 +9,7 @@ it.concurrent.each(READERS)(
 	'%s moves the cursor past events that a filter hides just after one that it shows',
 	async (_, read) => {
 		await using server = await startTestServer()
-		await using planstream = createPlanstream({ url: server.url })
+		await using planstream = createPlanstreamClient({ url: server.url })
 		const publish = (step_id: string) => planstream.events.publish({ plan_id: 'p', events: [output(step_id)] })
 		await publish('shown')
 		const items = read(server.url, { plan_id: 'p', step_id: 'shown' })
@@ -26,7 +26,7 @@ it.concurrent.each(READERS)(
 
 it('a reader with a pace is told its position, too', async () => {
 	await using server = await startTestServer()
-	await using planstream = createPlanstream({ url: server.url })
+	await using planstream = createPlanstreamClient({ url: server.url })
 	const [[, read] = []] = READERS
 	const publish = (step_id: string) => planstream.events.publish({ plan_id: 'p', events: [output(step_id)] })
 	await publish('shown')

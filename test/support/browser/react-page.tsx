@@ -1,4 +1,4 @@
-import { createPlanstream } from '@planstream/client'
+import { createPlanstreamClient } from '@planstream/client'
 import { PlanstreamProvider, usePlan, usePlanEvents } from '@planstream/client/react'
 import { StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
@@ -37,7 +37,7 @@ function Count({ plan_id }: { readonly plan_id: string }) {
 const root = createRoot(document.body.appendChild(document.createElement('div')))
 window.renderings = 0
 window.show = (url, plan_id) => {
-	const client = createPlanstream({ url })
+	const client = createPlanstreamClient({ url })
 	const shown = Array.from({ length: COMPONENTS }, (_, at) => <Shown key={`${at + 1}`} plan_id={plan_id} at={at} />)
 	root.render(
 		<StrictMode>

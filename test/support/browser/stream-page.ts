@@ -1,4 +1,4 @@
-import { createPlanstream } from '@planstream/client'
+import { createPlanstreamClient } from '@planstream/client'
 
 /** The means by which a page follows a plan. */
 export type Follower = 'EventSource' | 'auto' | 'websocket' | 'sse'
@@ -46,7 +46,7 @@ async function followBySdk(
 	plan_id: string,
 	{ seqs }: FollowedPlan,
 ): Promise<void> {
-	const planstream = createPlanstream({ url, transport, backoff: { maxMs: 500 } })
+	const planstream = createPlanstreamClient({ url, transport, backoff: { maxMs: 500 } })
 	for await (const { seq } of planstream.plans.events({ plan_id })) seqs.push(seq)
 	await planstream.close()
 }

@@ -1,4 +1,4 @@
-import { createPlanstream, type Planstream, type PlanstreamOptions, type WatchPlanOptions } from '@planstream/client'
+import { createPlanstreamClient, type Planstream, type PlanstreamClientOptions, type WatchPlanOptions } from '@planstream/client'
 
 export interface WatchCountingClient extends Planstream {
 	/** The start of each watch, in order. */
@@ -6,8 +6,8 @@ export interface WatchCountingClient extends Planstream {
 }
 
 /** Creates a client that records the plans it watches. */
-export function createWatchCountingClient(options: PlanstreamOptions): WatchCountingClient {
-	const planstream = createPlanstream(options)
+export function createWatchCountingClient(options: PlanstreamClientOptions): WatchCountingClient {
+	const planstream = createPlanstreamClient(options)
 	const { plans } = planstream
 	const watched: WatchCountingClient['watched'] = []
 	const watch: Planstream['plans']['watch'] = (plan_id, watchOptions = {}) => {

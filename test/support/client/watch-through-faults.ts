@@ -1,4 +1,4 @@
-import { createPlanstream, type EventInput, type PlanstreamOptions, type TransportName } from '@planstream/client'
+import { createPlanstreamClient, type EventInput, type PlanstreamClientOptions, type TransportName } from '@planstream/client'
 import fc from 'fast-check'
 import { WebSocket } from 'ws'
 import type { RunningServer } from '../../../server/src/server.js'
@@ -20,7 +20,7 @@ export interface Faults {
 export const EVENTS = 24
 
 /** Removes all delays, so that only events matter. Only the timeout of a swallowed handshake takes time. */
-const AT_ONCE: Omit<PlanstreamOptions, 'url'> = { backoff: { initialMs: 0, maxMs: 0 }, WebSocket, connectTimeoutMs: 500 }
+const AT_ONCE: Omit<PlanstreamClientOptions, 'url'> = { backoff: { initialMs: 0, maxMs: 0 }, WebSocket, connectTimeoutMs: 500 }
 
 export const arbitraryFaults: fc.Arbitrary<Faults> = fc.record({
 	transport: fc.constantFrom('auto', 'websocket', 'sse'),
@@ -35,8 +35,8 @@ let plans = 0
 /** Watches a plan through the proxy while its faults occur. Resolves with the sequence numbers the watcher saw. */
 export async function watchThrough(proxy: FaultProxy, server: RunningServer, faults: Faults): Promise<number[]> {
 	const plan_id = `plan_${++plans}`
-	await using producer = createPlanstream({ url: server.url })
-	await using watcher = createPlanstream({ url: proxy.url, transport: faults.transport, ...AT_ONCE })
+	await using producer = createPlanstreamClient({ url: server.url })
+	await using watcher = createPlanstreamClient({ url: proxy.url, transport: faults.transport, ...AT_ONCE })
 	const cuts = [...faults.cuts]
 	proxy.nextCut = () => cuts.shift() ?? null
 	proxy.webSockets = faults.handshakes

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { createPlanstream, type EventInput } from '@planstream/client'
+import { createPlanstreamClient, type EventInput } from '@planstream/client'
 import { expect } from 'vitest'
 import { createKey } from '../../../server/src/auth/keys.js'
 import { bearer } from './keyed-server.js'
@@ -65,7 +65,7 @@ export class AttackedServer implements AsyncDisposable {
 		await this.process.kill('SIGTERM')
 		await this.process.restart()
 		const plan_id = `quiet-${this.#quietPlans++}`
-		await using planstream = createPlanstream({ url: this.url, token: this.keys.other, transport: 'sse' })
+		await using planstream = createPlanstreamClient({ url: this.url, token: this.keys.other, transport: 'sse' })
 		const publish = (event: EventInput) => planstream.events.publish({ plan_id, events: [event] })
 		const received: number[] = []
 		const reading = (async () => {

@@ -1,4 +1,4 @@
-import { createPlanstream, type Planstream } from '@planstream/client'
+import { createPlanstreamClient, type Planstream } from '@planstream/client'
 import type { PlanEvent } from '@planstream/shared'
 import { WebSocket } from 'ws'
 import { EVENT_READERS, type ReadStream } from './stream-readers.js'
@@ -19,7 +19,7 @@ type Follow = (url: string, plan_id: string) => AsyncGenerator<PlanEvent | strin
 
 const sdk = (transport: 'websocket' | 'sse'): Follow =>
 	async function* (url: string, plan_id: string): AsyncGenerator<PlanEvent | string> {
-		await using planstream = createPlanstream({ url, transport, ...QUICK })
+		await using planstream = createPlanstreamClient({ url, transport, ...QUICK })
 		const resets: string[] = []
 		const onReset = () => resets.push('a reset')
 		for await (const event of planstream.plans.events({ plan_id }, { onReset })) {
@@ -95,5 +95,5 @@ export async function publishUntil(
 }
 
 export function quickClient(url: string): Planstream {
-	return createPlanstream({ url, ...QUICK })
+	return createPlanstreamClient({ url, ...QUICK })
 }

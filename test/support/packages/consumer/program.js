@@ -1,8 +1,8 @@
-import { createPlanstream } from '@planstream/client'
+import { createPlanstreamClient } from '@planstream/client'
 
 /** Runs a plan and returns what it saw of it; the same text for every runtime. */
 export async function runPlan(options, plan_id) {
-	const planstream = createPlanstream(options)
+	const planstream = createPlanstreamClient(options)
 	const seqs = []
 	let result = null
 	const steps = [{ step_id: 'one', action: 'look', agent_type: 'scripted', input: { result: { found: 3 } } }]

@@ -1,6 +1,6 @@
-import { createPlanstream, type PlanEvent, type PlanSpec, PlanstreamError } from '@planstream/client'
+import { createPlanstreamClient, type PlanEvent, type PlanSpec, PlanstreamError } from '@planstream/client'
 
-const planstream = createPlanstream({ url: 'http://localhost:3000' })
+const planstream = createPlanstreamClient({ url: 'http://localhost:3000' })
 
 /** Narrows every type; a missing one would be a compile error at the end. */
 export function wordsOf(event: PlanEvent): string {
