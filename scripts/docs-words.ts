@@ -319,6 +319,20 @@ export const LIMITS: readonly Limit[] = [
 		beyond: REFUSED,
 	},
 	{
+		what: 'one of its lines behind the first',
+		file: 'server/src/api/archive-reader.ts',
+		name: 'MAX_LATER_LINE_BYTES',
+		unit: 'bytes',
+		beyond: REFUSED,
+	},
+	{
+		what: 'values in one line of an archive',
+		file: 'server/src/api/archive-reader.ts',
+		name: 'MAX_LINE_VALUES',
+		unit: 'values',
+		beyond: REFUSED,
+	},
+	{
 		what: 'one event of an archive',
 		file: 'server/src/api/archive-reader.ts',
 		name: 'MAX_EVENT_BYTES',

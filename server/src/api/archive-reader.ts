@@ -27,6 +27,10 @@ import { checkJson } from './input.js'
  * PROTOCOL.md section 7.
  */
 const MAX_LINE_BYTES = 128 * 1024 * 1024
+/** Limit of a line behind the first: an event, a piece of a file. */
+const MAX_LATER_LINE_BYTES = 4 * 1024 * 1024
+/** Values in one line: short ones take ten times their bytes in memory, and are in memory before any schema has seen them. */
+const MAX_LINE_VALUES = 8_000_000
 /** Limit of one event as stored, whatever its type; no append of this server makes a larger one. */
 const MAX_EVENT_BYTES = 1024 * 1024
 /** An event holds values of clients and agents at most 8 levels further down than they were sent: in `event.data.spec.steps[0].input`. */
@@ -282,24 +286,29 @@ async function* splitLines(bytes: AsyncIterable<Uint8Array>, maxBytes: number): 
 	let waiting: Uint8Array[] = []
 	let size = 0
 	let total = 0
+	let limit = MAX_LINE_BYTES
 	for await (const chunk of bytes) {
 		total += chunk.length
 		if (total > maxBytes) throw createSizeError(maxBytes)
 		let from = 0
 		for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, from)) {
+			if (size + end - from > limit) throw createLineError(limit)
 			yield Buffer.concat([...waiting, chunk.subarray(from, end)])
+			limit = MAX_LATER_LINE_BYTES
 			waiting = []
 			size = 0
 			from = end + 1
 		}
 		waiting.push(chunk.subarray(from))
 		size += chunk.length - from
-		if (size > MAX_LINE_BYTES) {
-			const message = `A line of the archive is longer than ${MAX_LINE_BYTES} bytes. Send the lines of an export unchanged.`
-			throw new PlanstreamError('too_large', message, { limit: MAX_LINE_BYTES })
-		}
+		if (size > limit) throw createLineError(limit)
 	}
 	if (size > 0) yield Buffer.concat(waiting)
+}
+
+function createLineError(limit: number): PlanstreamError {
+	const message = `A line of the archive is longer than ${limit} bytes. Send the lines of an export unchanged.`
+	return new PlanstreamError('too_large', message, { limit })
 }
 
 /** Refuses an archive by its size. */
@@ -312,6 +321,7 @@ const NEWLINE = 10
 const decoder = new TextDecoder('utf-8', { fatal: true })
 
 function parseLine(bytes: Buffer, line: number): unknown {
+	assertFewValues(bytes, line)
 	try {
 		const value: unknown = JSON.parse(decoder.decode(bytes))
 		checkJson(value, { depth: MAX_LINE_DEPTH })
@@ -321,6 +331,26 @@ function parseLine(bytes: Buffer, line: number): unknown {
 		throw new PlanstreamError('bad_request', `Line ${line} of the archive cannot be read: ${why}`, { line })
 	}
 }
+
+/** Counts what begins or divides values; such characters in texts count, too. */
+function assertFewValues(bytes: Buffer, line: number): void {
+	if (bytes.length <= MAX_LINE_VALUES) return
+	let values = 0
+	for (const byte of bytes) {
+		if (byte !== COMMA && byte !== BRACKET && byte !== BRACE) continue
+		values += 1
+		if (values > MAX_LINE_VALUES) throw createValuesError(line)
+	}
+}
+
+function createValuesError(line: number): PlanstreamError {
+	const message = `Line ${line} of the archive holds more than ${MAX_LINE_VALUES} values. Send the lines of an export unchanged.`
+	return new PlanstreamError('too_large', message, { limit: MAX_LINE_VALUES, line })
+}
+
+const COMMA = 44
+const BRACKET = 91
+const BRACE = 123
 
 function parseFields<Value>(schema: z.ZodType<Value>, { number, value }: Line): Value {
 	const parsed = schema.safeParse(value)

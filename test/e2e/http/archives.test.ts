@@ -145,6 +145,21 @@ describe('An import', () => {
 		await expect.poll(async () => (await post(other, IMPORT, archive)).status).toBe(201)
 	})
 
+	it.each(['[],', '{},'])('is refused before it is parsed when a line holds millions of values: %s', async (value) => {
+		const body = Buffer.concat([Buffer.from('{"planstream_archive":['), Buffer.alloc(13_000_000, value), Buffer.from('1]}\n')])
+		const refusal = { code: 'too_large', limit: 8_000_000, line: 1 }
+		expect(await post(server, IMPORT, body)).toMatchObject({ status: 413, body: refusal })
+	})
+
+	it('is refused when a line behind the first is longer than any event or piece of a file', async () => {
+		const lines = archive.split('\n')
+		const body = lines.with(1, JSON.stringify({ base64: 'A'.repeat(4_200_000) })).join('\n')
+		expect(await post(server, IMPORT, body.replaceAll('"plan_id":"p"', '"plan_id":"q"'))).toMatchObject({
+			status: 413,
+			body: { code: 'too_large', limit: 4_194_304, line: 2 },
+		})
+	})
+
 	it('is refused when it is larger than import_bytes, with a length and without', async () => {
 		using data = createTemporaryDirectory()
 		await using other = await openAt(data.path, { import_bytes: 200_000 })
