@@ -26,6 +26,8 @@ export interface DisplayOptions {
 	readonly typeCommand: TypeCommand
 	/** Whether a terminal may be drawn over. @defaultValue true */
 	readonly redraw?: boolean
+	/** Whether to suggest commands for a plan that waits or has failed. @defaultValue true */
+	readonly suggest?: boolean
 	/** Whether to show the result and the files of a completed plan at the end. @defaultValue true */
 	readonly result?: boolean
 }
@@ -70,18 +72,19 @@ function createLinesDisplay({ typeCommand, result = true }: DisplayOptions): Dis
 		say: sayOnStandardError,
 		close: async () => {
 			if (plan === null) return
-			for (const line of [...(result ? renderOutcome(plan, typeCommand) : [])]) await writeLine(line)
+			for (const line of result ? renderOutcome(plan, typeCommand) : []) await writeLine(line)
 		},
 	}
 }
 
-function createLiveDisplay({ typeCommand, result = true }: DisplayOptions): Display {
+function createLiveDisplay({ typeCommand, suggest = true, result = true }: DisplayOptions): Display {
+	const readView = () => readTerminal(suggest ? typeCommand : null)
 	const area = new LiveArea(process.stdout)
 	const outputs = new StepOutputs()
 	let plan: PlanState | null = null
 	let line: string | null = null
 	const draw = () => {
-		const view = readTerminal(typeCommand)
+		const view = readView()
 		const below = line === null ? [] : [view.paint('yellow', clip(toOneLine(line), view.width))]
 		const height = view.height === null ? null : view.height - below.length
 		const state = plan === null ? [] : render(plan, { ...view, height }, (...wanted) => outputs.tail(...wanted))
@@ -107,7 +110,7 @@ function createLiveDisplay({ typeCommand, result = true }: DisplayOptions): Disp
 			process.stdout.off('resize', draw)
 			area.close()
 			if (plan === null) return
-			const lines = render(plan, { ...readTerminal(typeCommand), height: null })
+			const lines = render(plan, { ...readView(), height: null })
 			for (const each of [...lines, ...(result ? renderOutcome(plan, typeCommand) : [])]) await writeLine(each)
 		},
 	}
@@ -130,7 +133,7 @@ function renderResultOf(state: PlanState, result: Json, view: ResultView): strin
 }
 
 /** Returns the view for this terminal. */
-export function readTerminal(typeCommand: TypeCommand): View {
+export function readTerminal(typeCommand: TypeCommand | null): View {
 	const { columns, rows } = readSize(process.stdout)
 	return { now: Date.now(), width: columns, height: rows - 1, paint, typeCommand }
 }

@@ -5,14 +5,15 @@ import { formatDuration, toLines, toOneLine } from './text.js'
 
 /** Longest part of a line of output that is held back for its end. */
 const HELD_CHARACTERS = 64 * 1024
-/** Steps of progress that get a line. */
-const PROGRESS_PARTS = 10
+/** Time between two lines about the progress of a step, by the clock of the server. */
+const PROGRESS_MS = 5000
 
 /** Describes the events of a plan in lines that only add up, for pipes, files and terminals that cannot draw over lines. */
 export class EventLines {
 	readonly #typeCommand: TypeCommand
 	readonly #partial = new Map<string, string>()
-	readonly #progress = new Map<string, number>()
+	/** When a line about each running step was printed. */
+	readonly #told = new Map<string, number>()
 
 	constructor(typeCommand: TypeCommand) {
 		this.#typeCommand = typeCommand
@@ -25,18 +26,19 @@ export class EventLines {
 		const step = state.steps.find((known) => known.step_id === step_id)
 		if (event.event_type === 'step_output') return this.#output(step_id, formatOutput(event.data))
 		const about = describeStep(step, event).map((text) => `${step_id}: ${toOneLine(text)}`)
-		if (event.event_type === 'step_progress') return this.#progressed(step_id, event.data.progress) ? about : []
-		if (event.event_type === 'step_started') this.#progress.delete(step_id)
+		if (event.event_type === 'step_progress') return this.#isDue(step_id, event) ? about : []
+		if (step?.status === 'running') this.#told.set(step_id, Date.parse(event.timestamp))
+		else this.#told.delete(step_id)
 		if (event.event_type !== 'review_required') return [...this.#flush(step_id), ...about]
 		const answer = formatAnswer(state.plan_id, event.data.review_id, this.#typeCommand)
 		return [...this.#flush(step_id), ...about, `  answer it with: ${answer} (or reject, edit)`]
 	}
 
-	/** Whether progress has come to the next tenth. */
-	#progressed(step_id: string, progress: number): boolean {
-		const part = Math.floor(progress * PROGRESS_PARTS)
-		if (part <= (this.#progress.get(step_id) ?? 0)) return false
-		this.#progress.set(step_id, part)
+	/** Whether the last line about a step is some time ago. */
+	#isDue(step_id: string, { timestamp }: PlanEvent): boolean {
+		const now = Date.parse(timestamp)
+		if (now - (this.#told.get(step_id) ?? 0) < PROGRESS_MS) return false
+		this.#told.set(step_id, now)
 		return true
 	}
 

@@ -105,6 +105,23 @@ plan_1 · failed · 1 of 3 steps · 3.0 s
 `)
 	})
 
+	it('shows an error once when the plan failed by that of a step', () => {
+		const failed = [
+			event('step_failed', 'compare', { error: BROKEN }, 2950, 1),
+			event('plan_failed', null, { error: { code: 'step_failed', message: `Step compare failed: ${BROKEN.message}` } }, 3000),
+		]
+		expect(frame(fold(CREATED, STARTED, ...failed)).match(/The source does not answer/g)).toHaveLength(1)
+	})
+
+	it('shows the output of running steps under them, and less of it when the window is small', () => {
+		const state = fold(CREATED, STARTED, event('step_started', 'collect', {}, 0, 1))
+		const tail = (_step_id: string, rows: number) => ['one', 'two', 'three', 'four'].slice(-rows)
+		const shown = (height: number) => render(state, { ...VIEW, height }, tail).filter((line) => line.includes('│'))
+		expect(shown(20)).toEqual(['      │ one', '      │ two', '      │ three', '      │ four'])
+		expect(shown(7)).toEqual(['      │ three', '      │ four'])
+		expect(shown(5)).toEqual(['      │ four'])
+	})
+
 	it('names the review that a step waits for', () => {
 		const review = {
 			review_id: 'r',

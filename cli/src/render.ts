@@ -26,8 +26,8 @@ export function quoteWord(word: string): string {
 }
 
 /** Suggests commands for a plan that waits for a person; none for a plan that proceeds by itself and for an external one. */
-function suggestCommands({ plan_id, owner, status, steps }: PlanState, complete: TypeCommand): Hint[] {
-	if (owner === 'external') return []
+function suggestCommands({ plan_id, owner, status, steps }: PlanState, complete: TypeCommand | null): Hint[] {
+	if (owner === 'external' || complete === null) return []
 	const type = (wish: string, command: string, more = ''): Hint => ({
 		wish,
 		command: complete(`${command} ${plan_id}${more}`),
@@ -75,7 +75,8 @@ export interface View {
 	/** Lines of the terminal; null shows every step. */
 	readonly height: number | null
 	readonly paint: (style: Style, text: string) => string
-	readonly typeCommand: TypeCommand
+	/** null suggests no commands. */
+	readonly typeCommand: TypeCommand | null
 }
 
 /** Returns the last rows of what a running step has put out. */
@@ -118,11 +119,16 @@ const APPEARANCE: Record<StepStatus, { readonly icon: string; readonly style: St
  */
 export function render(state: PlanState, view: View, tail: Tail = NO_OUTPUT): string[] {
 	const head = [...renderTitle(state, view), renderSummary(state, view)]
-	const error = state.error === null ? [] : renderError(state.error, '  ', view)
+	const error = state.error === null || repeatsStep(state) ? [] : renderError(state.error, '  ', view)
 	const below = [...error, ...renderHints(state, view)]
 	if (view.height === null) return [...head, ...renderSteps(state.steps, null, view, tail), ...below]
 	const room = Math.max(3, view.height - head.length - below.length)
 	return [...head, ...renderSteps(state.steps, room, view, tail), ...below].slice(0, view.height)
+}
+
+/** Whether the error of a plan says no more than that of a step, which is shown with the step. */
+function repeatsStep({ error, steps }: PlanState): boolean {
+	return steps.some((step) => step.error !== null && error?.code === 'step_failed' && error.message.endsWith(step.error.message))
 }
 
 /** Renders the suggested commands, whole: a cut command cannot be typed. */

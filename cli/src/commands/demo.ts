@@ -96,7 +96,7 @@ export async function demoCommand({ corpus, question = QUESTIONS, exit = false, 
 	note('The server is this process. Follow the plan from another terminal, too:')
 	note(`  ${typeCommand(`watch ${plan_id}`)}`)
 	note(`  curl -N ${server.url}/api/v1/streaming/plans/${plan_id}/events\n`)
-	const code = await showResearch(planstream, { plan_id, directory, json, typeCommand }, interrupt)
+	const code = await showResearch(planstream, { plan_id, directory, json, suggest: !exit, typeCommand }, interrupt)
 	if (exit || interrupt.signal.aborted) return code
 	note(`\nThe server keeps running at ${server.url}. Press Ctrl-C to stop it. Try in another terminal:`)
 	for (const command of ['list', `show ${plan_id}`, `artifact ${plan_id}`]) note(`  ${typeCommand(command)}`)
@@ -113,16 +113,18 @@ interface Research {
 	/** Data directory of the server. */
 	readonly directory: string
 	readonly json: boolean
+	/** Whether the server stays for further commands. */
+	readonly suggest: boolean
 	readonly typeCommand: TypeCommand
 }
 
 async function showResearch(
 	planstream: Planstream,
-	{ plan_id, directory, json, typeCommand }: Research,
+	{ plan_id, directory, json, suggest, typeCommand }: Research,
 	{ signal }: Interrupt,
 ): Promise<ExitCode> {
 	const report = new StreamedReport()
-	const display = openDisplay({ json, typeCommand, result: false })
+	const display = openDisplay({ json, typeCommand, suggest, result: false })
 	const both: Display = {
 		...display,
 		show: (state, event) => {

@@ -153,6 +153,10 @@ describe('planstream in a second terminal', () => {
 		[['retry', 'p4', 'c'], 'Step c is ready, so retry was refused. Allowed now: skip.'],
 		[['pause', 'unknown'], 'There is no plan unknown. Check the id'],
 		[['list', '--limit', 'all'], 'It must be a whole number above 0'],
+		[['lst'], '(Did you mean list?)'],
+		[['list', '--statsu', 'failed'], '(Did you mean --status?)'],
+		[['list', '--status', 'runing'], 'cancelled.\n(Did you mean running?)'],
+		[['review', 'p1', 'a.1', 'aprove'], '(Did you mean approve?)'],
 	])('prints the reason and exits with 2 for %j', async (args, sentence) => {
 		const { code, stdout, stderr } = await runPlanstream(args, env)
 		expect({ code, stdout }).toEqual({ code: 2, stdout: '' })

@@ -123,7 +123,6 @@ describe('a pipe', () => {
 		expect(stdout.replace(/ in [\d.]+ m?s$/gm, '')).toBe(`piped: created with 1 step: Which sea?
 piped: started
 a: started (Collect)
-a: 50 %, half
 a | done
 a: completed
 piped: completed
