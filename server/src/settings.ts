@@ -85,6 +85,11 @@ const variables = z.object({
 	LOG_LEVEL: z.enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(', ')}` }).default('info'),
 })
 
+/** Lists the names of all settings. */
+export function listSettings(): string[] {
+	return Object.keys(variables.shape)
+}
+
 /** Server settings from the environment. */
 export type Settings = z.output<typeof variables>
 
