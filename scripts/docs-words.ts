@@ -256,6 +256,13 @@ export const LIMITS: readonly Limit[] = [
 		beyond: 'the rest waits, tenants by turns',
 	},
 	{
+		what: 'a number of attempts, steps or revisions in an event',
+		file: 'shared/src/plans.ts',
+		name: 'MAX_TALLY',
+		unit: '',
+		beyond: '`invalid_event`',
+	},
+	{
 		what: 'artifacts of a step',
 		file: 'shared/src/plans.ts',
 		name: 'MAX_ARTIFACTS',
