@@ -22,7 +22,6 @@ async function startApp(ready: () => Promise<unknown> = () => Promise.resolve())
 			draining,
 			onProblem: (message) => void planstream.problems.push(message),
 		},
-		artifacts: planstream.artifacts,
 		archiving: planstream.archiving,
 		authority: LOCAL_AUTHENTICATOR,
 		limits: CONNECTION_LIMITS,

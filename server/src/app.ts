@@ -21,7 +21,6 @@ import { type AnswerBudget, HttpAnswer } from './connections/answer-budget.js'
 import type { ConnectionLimits } from './connections/connections.js'
 import { Fanout } from './delivery/fanout.js'
 import type { Principal } from './hub/principal.js'
-import type { Artifacts } from './plans/artifacts.js'
 import { sseRoutes } from './transports/sse/plain.js'
 import { trpcRoutes } from './transports/trpc-http.js'
 import { plainWebSocket, WEBSOCKET_PATH } from './transports/websocket/plain.js'
@@ -30,7 +29,6 @@ import { createUpgradeRouter, type UpgradeRouter } from './transports/websocket/
 
 export interface AppOptions {
 	readonly services: Services
-	readonly artifacts: Artifacts
 	/** Keys, folder and limits of exports and imports. */
 	readonly archiving: Pick<ArchivesOptions, 'keys' | 'directory' | 'limits'>
 	readonly authority: Authenticator
@@ -75,7 +73,6 @@ type Routes = Hono<Env>
 
 export function createApp({
 	services,
-	artifacts,
 	archiving,
 	authority,
 	anonymous = null,
@@ -100,7 +97,6 @@ export function createApp({
 		archives({
 			...transport,
 			...archiving,
-			artifacts,
 			restore: (principal, archive) => services.executor.restore(principal, archive),
 		}),
 	)
@@ -115,7 +111,7 @@ export function createApp({
 	})
 	guarded.route('/', sseRoutes({ ...transport, random: Math.random }))
 	guarded.route('/', restRoutes(transport))
-	guarded.route('/', artifactRoutes({ ...transport, artifacts }))
+	guarded.route('/', artifactRoutes(transport))
 	guarded.route('/', trpcRoutes(transport))
 
 	const app: Routes = new Hono<Env>({ strict: false })

@@ -23,7 +23,7 @@ import { CHALLENGE_HEADER, computeProof, PROOF_HEADER, SERVER_FILE } from './emb
 import { Hub } from './hub/hub.js'
 import type { PlanFold } from './hub/plan-fold.js'
 import { LOCAL_PRINCIPAL } from './hub/principal.js'
-import { verifyPlan } from './hub/verify.js'
+import { listFiles, verifyPlan } from './hub/verify.js'
 import { openLog } from './log/open.js'
 import { type Compacted, compactDatabase } from './log/sqlite/compact.js'
 import { DATABASE_FILE } from './log/sqlite/schema.js'
@@ -144,7 +144,7 @@ export async function openKeptPlans(directory: string, { make, tenant, anyMode }
 		result: (plan_id) => readPlanResult(hub, principal, plan_id),
 		stepResult: (plan_id, step_id) => readStepResult(hub, principal, { plan_id, step_id }),
 		artifact: (plan_id, artifact_id) => readArtifact(readFold(hub, principal, plan_id), artifacts, artifact_id),
-		verify: (plan_id) => verifyPlan(log, { tenant: principal.tenant, plan_id }),
+		verify: (plan_id) => verifyPlan(log, { tenant: principal.tenant, plan_id }, listFiles(hub, artifacts)),
 		export: (plan_id) => exportPlan(plan_id),
 		import: async (lines) => {
 			await using files = new StagedFiles(directory, artifacts)

@@ -289,9 +289,9 @@ export const verifyOutput = z
 			.object({
 				seq: count.describe('the first event that cannot be trusted'),
 				reason: z
-					.enum(['changed', 'missing', 'unreadable', 'base', 'dropped'])
+					.enum(['changed', 'missing', 'unreadable', 'base', 'dropped', 'artifact'])
 					.describe(
-						'base: the record that replaces the trimmed events, up to `seq`; dropped: the plan is intact, but the store lost events of unknown plans when it was opened',
+						'base: the record that replaces the trimmed events, up to `seq`; artifact: the events are intact, but a file of a step was changed or is gone; dropped: the plan is intact, but the store lost events of unknown plans when it was opened',
 					),
 				detail: z.string(),
 			})

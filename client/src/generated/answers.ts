@@ -25,8 +25,8 @@ export interface VerifyOutput {
 	readonly fault: {
 		/** the first event that cannot be trusted */
 		readonly seq: number
-		/** base: the record that replaces the trimmed events, up to `seq`; dropped: the plan is intact, but the store lost events of unknown plans when it was opened */
-		readonly reason: 'changed' | 'missing' | 'unreadable' | 'base' | 'dropped'
+		/** base: the record that replaces the trimmed events, up to `seq`; artifact: the events are intact, but a file of a step was changed or is gone; dropped: the plan is intact, but the store lost events of unknown plans when it was opened */
+		readonly reason: 'changed' | 'missing' | 'unreadable' | 'base' | 'dropped' | 'artifact'
 		readonly detail: string
 	} | null
 }

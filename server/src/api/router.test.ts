@@ -26,13 +26,14 @@ function start({
 	const problems: string[] = []
 	const draining = new AbortController()
 	const reader = new AbortController()
-	const { hub, log, executor } = planstream
+	const { hub, log, executor, artifacts } = planstream
 	const onProblem = (message: string) => void problems.push(message)
 	const connections = new Connections({ limit: 10, draining: draining.signal, clock: Date.now })
 	const router = createRouter({
 		hub,
 		log,
 		executor,
+		artifacts,
 		connections,
 		answers: createAnswerBudget(),
 		schedule: processSchedule,

@@ -6,9 +6,10 @@ import type { AnswerBudget } from '../connections/answer-budget.js'
 import type { Connections } from '../connections/connections.js'
 import type { Hub } from '../hub/hub.js'
 import type { Principal } from '../hub/principal.js'
-import { verifyPlan } from '../hub/verify.js'
+import { listFiles, verifyPlan } from '../hub/verify.js'
 import type { EventLog } from '../log/event-log.js'
 import type { Schedule } from '../ops/clock.js'
+import type { Artifacts } from '../plans/artifacts.js'
 import type { Executor } from '../plans/executor.js'
 import { clearPlan, deletePlan } from '../plans/remove.js'
 import type { Command } from '../plans/rules/input.js'
@@ -58,6 +59,7 @@ export interface Services {
 	readonly hub: Hub
 	readonly log: EventLog
 	readonly executor: Executor
+	readonly artifacts: Artifacts
 	readonly connections: Connections
 	/** Budget for the bytes of answers that clients have not read. */
 	readonly answers: AnswerBudget
@@ -78,7 +80,7 @@ export type AppRouter = ReturnType<typeof createRouter>
  * @param admit - authenticates a call. @defaultValue the transport has done so
  */
 export function createRouter(services: Services, admit = authenticate) {
-	const { hub, log, executor, answers, connections, schedule, draining, onProblem } = services
+	const { hub, log, executor, artifacts, answers, connections, schedule, draining, onProblem } = services
 	const procedure = <Name extends ProcedureName>(name: Name) => createProcedure(name, services, admit)
 	const command = (
 		ctx: Pick<Context, 'principal'>,
@@ -153,7 +155,7 @@ export function createRouter(services: Services, admit = authenticate) {
 		},
 		admin: {
 			verify: procedure('admin.verify').query(({ ctx, input: { plan_id } }) =>
-				verifyPlan(log, { tenant: ctx.principal.tenant, plan_id }),
+				verifyPlan(log, { tenant: ctx.principal.tenant, plan_id }, listFiles(hub, artifacts.of(ctx.principal.tenant))),
 			),
 		},
 		agents: {

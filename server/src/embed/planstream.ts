@@ -215,6 +215,7 @@ export class OpenPlanstream implements Planstream {
 			hub,
 			log,
 			executor,
+			artifacts,
 			connections: this.#connections,
 			answers: this.#answers,
 			schedule: processSchedule,
@@ -224,7 +225,6 @@ export class OpenPlanstream implements Planstream {
 		this.router = createRouter(services, authenticateHostCalls(access.authenticator))
 		this.#inner = createApp({
 			services,
-			artifacts,
 			archiving: { keys: opened.archiveKeys, directory: directory.path, limits: opened.limits.limits },
 			authority: access.authenticator,
 			anonymous,

@@ -1,32 +1,73 @@
+import { createHash } from 'node:crypto'
 import { EMPTY_FINGERPRINT, PlanstreamError, SYSTEM_PLAN_ID, type VerifyOutput } from '@planstream/shared'
 import { computeFingerprint } from '../log/append.js'
 import type { EventLog, PlanKey, RecordPage, StoredRecord } from '../log/event-log.js'
 import { describeDropped } from '../log/tail.js'
 import { decodeSnapshot } from './fold-cache.js'
+import type { Hub } from './hub.js'
 import { unknownPlan } from './plan-fold.js'
 
 const PAGE = 256
 
 type LogFault = NonNullable<VerifyOutput['fault']>
 
+/** The files that the steps of a plan have stored. */
+export interface StepFiles {
+	/** Lists their ids, which are the SHA-256 of their content. */
+	readonly list: (plan: PlanKey) => Promise<readonly string[]>
+	/** Content of a file; null when it is gone. */
+	readonly open: (id: string) => Promise<AsyncIterable<Uint8Array> | null>
+}
+
+/** Lists and opens the files of plans of one tenant. */
+export function listFiles(
+	hub: Pick<Hub, 'fold'>,
+	artifacts: { readonly open: (id: string) => Promise<{ readonly content: AsyncIterable<Uint8Array> } | null> },
+): StepFiles {
+	return {
+		list: async (plan) => Object.keys((await hub.fold(plan))?.artifacts ?? {}),
+		open: async (id) => (await artifacts.open(id))?.content ?? null,
+	}
+}
+
 /**
  * Recomputes the fingerprints of a plan from its stored records, from its snapshot on, and compares them with those of the log. It starts
  * over when the plan is trimmed meanwhile. A plan without a fault of its own still gets one when the store has lost events, because they may
  * have been its own. For the plan `system` only the store is checked.
  *
+ * @param files - are compared with their ids, once the log is intact. @defaultValue none
  * @throws PlanstreamError `not_found`
  */
-export async function verifyPlan(log: EventLog, plan: PlanKey): Promise<VerifyOutput> {
+export async function verifyPlan(log: EventLog, plan: PlanKey, files: StepFiles | null = null): Promise<VerifyOutput> {
 	if (plan.plan_id === SYSTEM_PLAN_ID) return addDropped(toOutput(plan, null, null), log)
 	for (;;) {
 		const verified = await verifyOnce(log, plan)
-		if (verified !== null) return addDropped(verified, log)
+		if (verified !== null) return addDropped(files === null ? verified : await verifyFiles(verified, plan, files), log)
 	}
 }
 
 function addDropped(verified: VerifyOutput, { dropped }: EventLog): VerifyOutput {
 	if (dropped === null || !verified.ok) return verified
 	return { ...verified, ok: false, fault: { seq: verified.head_seq, reason: 'dropped', detail: describeDropped(dropped) } }
+}
+
+async function verifyFiles(verified: VerifyOutput, plan: PlanKey, { list, open }: StepFiles): Promise<VerifyOutput> {
+	if (!verified.ok) return verified
+	for (const id of await list(plan)) {
+		const content = await open(id)
+		const digest = content === null ? null : await computeSha256(content)
+		if (digest === id) continue
+		const what = digest === null ? 'is gone' : 'was changed after it was stored'
+		const detail = `The artifact ${id.slice(0, 80)} ${what}. Restore a backup, or run its step again.`
+		return { ...verified, ok: false, fault: { seq: verified.head_seq, reason: 'artifact', detail } }
+	}
+	return verified
+}
+
+async function computeSha256(content: AsyncIterable<Uint8Array>): Promise<string> {
+	const hash = createHash('sha256')
+	for await (const piece of content) hash.update(piece)
+	return hash.digest('hex')
 }
 
 /** @returns null when the plan was trimmed or created again meanwhile */

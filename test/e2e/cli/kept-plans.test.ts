@@ -236,7 +236,7 @@ describe('planstream verify, export, import, list and show', () => {
 		await publishPlans(other.url)
 		for (const url of [other.url, `http://127.0.0.1:${(impostor.address() as AddressInfo).port}`]) {
 			await writeFile(serverFile(directory.path), JSON.stringify({ ...left, pid: other.child.pid, url }))
-			expect((await runPlanstream(['list', '--data', directory.path])).json).toHaveLength(2)
+			expect((await runPlanstream(['list', '--json', '--data', directory.path])).json).toHaveLength(2)
 		}
 		await writeFile(serverFile(directory.path), JSON.stringify({ ...left, pid: other.child.pid, url: other.url }))
 		expect(await runPlanstream(['delete', 'two', '--data', directory.path])).toMatchObject({ code: 0 })

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
 import { createLogger } from '../../../server/src/ops/logger.js'
@@ -70,5 +70,28 @@ describe('a file that steps have stored', () => {
 		await server.close()
 		expect(await runPlanstream(['delete', 'p', '--data', directory.path])).toMatchObject({ code: 0 })
 		expect(existsSync(fileIn(directory.path))).toBe(false)
+	})
+})
+
+describe('verify', () => {
+	it('finds a file that was changed or is gone, until a step stores it again', async () => {
+		using directory = createTemporaryDirectory()
+		await using server = await startIn(directory.path)
+		const verify = async () => (await sendRequest(server, '/api/v1/admin/plans/p/verify')).body
+		await storeFile(server, 'p')
+		expect(await verify()).toMatchObject({ ok: true, fault: null })
+		writeFileSync(fileIn(directory.path), 'to be falsified')
+		const changed = `The artifact ${ID} was changed after it was stored. Restore a backup, or run its step again.`
+		expect(await verify()).toMatchObject({ ok: false, fault: { reason: 'artifact', detail: changed } })
+		await storeFile(server, 'again')
+		expect(await verify()).toMatchObject({ ok: true, fault: null })
+		rmSync(fileIn(directory.path))
+		expect(await verify()).toMatchObject({
+			ok: false,
+			fault: { reason: 'artifact', detail: changed.replace('was changed after it was stored', 'is gone') },
+		})
+		await server.close()
+		const offline = await runPlanstream(['verify', 'p', '--json', '--data', directory.path])
+		expect(offline).toMatchObject({ code: 1, json: [expect.objectContaining({ ok: false })] })
 	})
 })

@@ -63,10 +63,19 @@ export class StreamServer implements AsyncDisposable {
 		}
 		this.connections = new Connections({ limit: maxConnections, draining, clock: Date.now })
 		const answers = createAnswerBudget({ stallTimeoutMs: limits?.stallTimeoutMs, ...budget })
-		this.services = { hub, log, executor, connections: this.connections, answers, schedule: processSchedule, draining, onProblem }
+		this.services = {
+			hub,
+			log,
+			executor,
+			artifacts,
+			connections: this.connections,
+			answers,
+			schedule: processSchedule,
+			draining,
+			onProblem,
+		}
 		const { fetch, upgrade, routes, fanout } = createApp({
 			services: this.services,
-			artifacts,
 			archiving,
 			authority,
 			limits: { ...CONNECTION_LIMITS, ...limits },
