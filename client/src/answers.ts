@@ -1,10 +1,5 @@
 import { ForeignAnswer } from './problem.js'
-
-/**
- * The shape of JSON: a type of scalars, any value, an object by its fields, or a list by its items. Further fields are allowed
- * everywhere, as newer servers send them.
- */
-export type Shape = 'string' | 'number' | 'boolean' | 'any' | readonly [Shape] | { readonly [field: string]: Shape }
+import type { Shape } from './types.js'
 
 /** Finds the first value that does not have its shape. @returns its path, `answer` for the whole; null if all have theirs */
 function findMisfit(value: unknown, shape: Shape, path = ''): string | null {

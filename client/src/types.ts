@@ -1,4 +1,3 @@
-import type { Shape } from './answers.js'
 import type { SubscribeInput } from './generated/commands.js'
 import type { PlanEvent } from './generated/events.js'
 import type { ReadyFrame } from './generated/frames.js'
@@ -33,6 +32,12 @@ export interface SubscribeOptions extends WatchOptions {
 	 */
 	readonly onUnknown?: ((event: UnknownEvent) => void) | undefined
 }
+
+/**
+ * The shape of JSON: a type of scalars, any value, an object by its fields, or a list by its items. Further fields are allowed
+ * everywhere, as newer servers send them.
+ */
+export type Shape = 'string' | 'number' | 'boolean' | 'any' | readonly [Shape] | { readonly [field: string]: Shape }
 
 /** The REST route of a query or a command; `{name}` in the path stands for the input field of that name. */
 export interface Route {

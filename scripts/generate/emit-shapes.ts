@@ -3,9 +3,10 @@ import { HEADER, type SourceFile } from './emit-file.js'
 
 /** Emits the shapes of all answers: the fields that every server sends, with the types of their JSON. */
 export function emitShapes(): SourceFile {
-	const emitter = new ShapeEmitter(makeSchemas('output'))
-	for (const [name, spec] of Object.entries(contract)) emitter.refer(findTypes(name, spec).output)
-	const imports = `import type { Shape } from '../answers.js'`
+	const answers = Object.entries(contract).map(([name, spec]) => findTypes(name, spec).output)
+	const emitter = new ShapeEmitter(makeSchemas('output'), new Set(answers))
+	for (const answer of answers) emitter.refer(answer)
+	const imports = `import type { Shape } from '../types.js'`
 	return { name: 'shapes.ts', text: `${HEADER}\n${imports}\n\n${emitter.declarations.join('\n\n')}\n` }
 }
 
@@ -13,10 +14,12 @@ class ShapeEmitter {
 	/** Constants in the order in which they may refer to each other. */
 	readonly declarations: string[] = []
 	readonly #schemas: Record<string, JsonSchema>
+	readonly #exported: ReadonlySet<string>
 	readonly #known = new Set<string>()
 
-	constructor(schemas: Record<string, JsonSchema>) {
+	constructor(schemas: Record<string, JsonSchema>, exported: ReadonlySet<string>) {
 		this.#schemas = schemas
+		this.#exported = exported
 	}
 
 	/** Writes the name of a shape and declares it first. */
@@ -25,7 +28,8 @@ class ShapeEmitter {
 		if (schema === undefined || name === 'Json') return `'any'`
 		if (!this.#known.has(name)) {
 			this.#known.add(name)
-			this.declarations.push(`export const ${name} = ${this.#write(schema)} as const satisfies Shape`)
+			const keyword = this.#exported.has(name) ? 'export const' : 'const'
+			this.declarations.push(`${keyword} ${name} = ${this.#write(schema)} as const satisfies Shape`)
 		}
 		return name
 	}
