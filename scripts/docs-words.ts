@@ -442,7 +442,8 @@ export const LIMITS: readonly Limit[] = [
 		file: 'server/src/connections/connections.ts',
 		name: 'stallTimeoutMs',
 		unit: 'ms',
-		beyond: 'an answer is cut; a stream gets `end` with the reason `slow`, then 4308, and is cut after as long again',
+		beyond:
+			'an answer is cut; a stream gets `end` with the reason `slow`, then 4308, and is cut when nothing is taken for 5 s more',
 	},
 	{
 		what: 'time between two signs of life of a stream',

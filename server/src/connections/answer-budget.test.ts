@@ -48,7 +48,20 @@ describe('AnswerBudget', () => {
 		expect(output.ends).toEqual([])
 		clock.advance(1)
 		expect(output.ends).toEqual(['slow_consumer'])
+		clock.advance(4999)
+		expect(output.ends).toEqual(['slow_consumer'])
+		clock.advance(1)
+		expect(output.ends).toEqual(['slow_consumer', 'terminated'])
+	})
+
+	it('gives a client that takes something after the end was told another 30 s', () => {
+		const { clock, watch } = start()
+		const output = watch(50)
 		clock.advance(30_000)
+		output.progress++
+		clock.advance(30_000)
+		expect(output.ends).toEqual(['slow_consumer'])
+		clock.advance(1000)
 		expect(output.ends).toEqual(['slow_consumer', 'terminated'])
 	})
 

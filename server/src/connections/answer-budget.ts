@@ -7,6 +7,8 @@ import type { ServerLimits } from '../ops/limits.js'
 
 /** Looks at the unread bytes per stall timeout: the precision of the timeout. */
 const LOOKS_PER_TIMEOUT = 30
+/** Part of the stall timeout, as a divisor, that a client has to take something after it was told of the end. */
+const GRACE_PER_TIMEOUT = 6
 const RETRY_AFTER_MS = 1000
 /** Time that a large answer may wait until it can be made. */
 const MAX_WAIT_MS = 10_000
@@ -51,11 +53,13 @@ interface Watched {
 	/** Time of the last look that found progress. */
 	progressAt: number
 	isLeaving: boolean
+	/** Milliseconds without progress after which it is ended, or terminated. */
+	patienceMs: number
 }
 
 /**
- * The bytes of all answers that wait for their clients. Output that nobody takes is ended after the timeout, and terminated after the same
- * time again. Beyond the limit new answers are refused, and what has waited longest without progress is terminated.
+ * The bytes of all answers that wait for their clients. Output that nobody takes is ended after the timeout, and terminated when still
+ * nothing is taken of it in a sixth of that time. Beyond the limit new answers are refused, and what has waited longest without progress is terminated.
  */
 export class AnswerBudget {
 	readonly #options: AnswerBudgetOptions
@@ -144,7 +148,14 @@ export class AnswerBudget {
 			return
 		}
 		const { tenant, progress, queued } = output
-		const watched = { tenant, bytes: 0, progress, progressAt: this.#options.clock(), isLeaving: false }
+		const watched = {
+			tenant,
+			bytes: 0,
+			progress,
+			progressAt: this.#options.clock(),
+			isLeaving: false,
+			patienceMs: this.#options.stallTimeoutMs,
+		}
 		this.#watched.set(output, watched)
 		this.#count(watched, queued)
 		this.#lookLater()
@@ -180,11 +191,13 @@ export class AnswerBudget {
 		if (queued === 0 || progress !== watched.progress) {
 			watched.progress = progress
 			watched.progressAt = now
-		} else if (now - watched.progressAt >= this.#options.stallTimeoutMs) {
+			watched.patienceMs = this.#options.stallTimeoutMs
+		} else if (now - watched.progressAt >= watched.patienceMs) {
 			if (watched.isLeaving) output.terminate()
 			else output.giveUp(new PlanstreamError('slow_consumer', 'The client stopped reading. Reconnect to resume.'))
 			watched.isLeaving = true
 			watched.progressAt = now
+			watched.patienceMs = this.#options.stallTimeoutMs / GRACE_PER_TIMEOUT
 		}
 	}
 

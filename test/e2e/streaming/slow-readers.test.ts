@@ -31,7 +31,7 @@ async function flood(server: StreamServer): Promise<void> {
 test.each(['/trpc', '/api/v1/streaming/ws/c?plan_id=p'])(
 	'over %s a reader that stops reading gets an end frame with slow and resume before it is cut',
 	async (path) => {
-		await using server = await StreamServer.start({ limits: { stallTimeoutMs: 300 } })
+		await using server = await StreamServer.start({ limits: { stallTimeoutMs: 600 } })
 		await server.publish('p', [STARTED])
 		const client = new WebSocket(`${server.url.replace('http', 'ws')}${path}`)
 		const got: string[] = []
@@ -76,7 +76,7 @@ test.each([
 	['/api/v1/streaming/plans/p/events', String.raw`event: end\nid: \S+\ndata: ${SLOW}\n\n`],
 	[trpcPath({ plan_id: 'p' }), String.raw`\ndata: ${SLOW}\nid: \S+\n\n\n`],
 ])('over SSE at %s the same is the last event of the response', async (path, last) => {
-	await using server = await StreamServer.start({ limits: { stallTimeoutMs: 300 } })
+	await using server = await StreamServer.start({ limits: { stallTimeoutMs: 600 } })
 	await server.publish('p', [STARTED])
 	const { socket, text } = await pausedStream(server, path)
 	await flood(server)
