@@ -20,6 +20,14 @@ Messages for people go to standard error. NO_COLOR, FORCE_COLOR and TERM=dumb ar
 Exit codes: 0 success, 1 the plan failed, was cancelled or is damaged, 2 wrong usage, bad input or no server,
 70 serve met an error that nothing caught, 130 stopped by Ctrl-C.`
 
+/** Commands by the headings of the help. */
+const GROUPS: Readonly<Record<string, readonly string[]>> = {
+	'Run and follow:': ['serve', 'demo', 'run', 'watch', 'publish'],
+	'Look:': ['list', 'show', 'result', 'artifact'],
+	'Steer:': ['start', 'pause', 'resume', 'cancel', 'retry', 'skip', 'review', 'modify', 'clone'],
+	'Keep:': ['verify', 'export', 'import', 'clear', 'delete', 'compact'],
+}
+
 const JSON_FLAG = ['--json', 'print one JSON event per line'] as const
 
 /** Creates the command line; each action passes its exit code to `exit`. */
@@ -69,6 +77,12 @@ export function createProgram(exit: (code: ExitCode) => void): Command {
 		.addOption(createUrlOption())
 		.option('--json', 'print one JSON receipt per event')
 		.action(async (plan_id: string, file: string, options: PublishOptions) => exit(await publishCommand(plan_id, file, options)))
+	addPlanCommands(planstream, exit)
+	addResultCommands(planstream, exit)
+	addDataCommands(planstream, exit)
+	planstream.commandsGroup('Set up:')
+	addKeyCommands(planstream, exit)
+	addCompletionCommands(planstream, exit)
 	planstream
 		.command('generate')
 		.description('generate an SDK with the types of your agents')
@@ -80,11 +94,9 @@ export function createProgram(exit: (code: ExitCode) => void): Command {
 		.description('test whether a server implements the protocol; creates plans on it')
 		.addOption(createUrlOption())
 		.action(async (options: ConformanceCommandOptions) => exit(await conformanceCommand(options)))
-	addPlanCommands(planstream, exit)
-	addResultCommands(planstream, exit)
-	addDataCommands(planstream, exit)
-	addKeyCommands(planstream, exit)
-	addCompletionCommands(planstream, exit)
+	for (const [heading, names] of Object.entries(GROUPS)) {
+		for (const command of planstream.commands) if (names.includes(command.name())) command.helpGroup(heading)
+	}
 	return planstream
 }
 

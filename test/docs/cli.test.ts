@@ -51,6 +51,23 @@ describe('docs/cli.md', () => {
 		expect(new Set(written)).toEqual(new Set(known))
 	})
 
+	it('groups the commands as the help does', () => {
+		const written = page.split('\n').reduce<{ readonly group: string; readonly names: readonly string[] }>(
+			({ group, names }, line) => {
+				const [, command] = /^\| `(\S+)[^|]*`[^|]*\|[^|]*\|[^|]*\|$/.exec(line) ?? []
+				if (command !== undefined) return { group, names: [...names, `${group}: ${command}`] }
+				return { group: /^\[?([A-Z][a-z ]+?)(\]\(.+\))?$/.exec(line)?.[1] ?? group, names }
+			},
+			{ group: '', names: [] },
+		).names
+		const shown = program
+			.createHelp()
+			.visibleCommands(program)
+			.filter((command) => command.name() !== 'help')
+		const known = shown.map((command) => `${command.helpGroup()} ${command.name()}`)
+		expect(new Set(written)).toEqual(new Set(known))
+	})
+
 	it('lists every exit code', () => {
 		const written = rows.filter((cells) => cells.length === 2 && /^\d+$/.test(cells[0] ?? '')).map(([code]) => Number(code))
 		/** `serve` alone ends with it; see server/src/main.ts. */
