@@ -311,14 +311,19 @@ function refuseOversize(
 	const areAll = (types: ReadonlySet<EventType>) => encoded.every(({ event }) => types.has(event.event_type))
 	if (areAll(PLAN_ENDINGS)) return null
 	const allowance = areAll(ENDINGS) ? 1.125 : 1
-	const before = tip.fold === null ? 0 : measureState(tip.fold.state)
 	const after = next.fold === null ? 0 : measureState(next.fold.state)
 	const sizes = [
-		{ limit: 'state_bytes', maximum: state_bytes, bytes: after, grows: after > before, what: 'state' },
-		{ limit: 'plan_bytes', maximum: plan_bytes, bytes: next.log_bytes, grows: true, what: 'log' },
+		{
+			limit: 'state_bytes',
+			maximum: state_bytes,
+			bytes: after,
+			grows: () => after > (tip.fold === null ? 0 : measureState(tip.fold.state)),
+			what: 'state',
+		},
+		{ limit: 'plan_bytes', maximum: plan_bytes, bytes: next.log_bytes, grows: () => true, what: 'log' },
 	]
 	for (const { limit, maximum, bytes, grows, what } of sizes) {
-		if (!grows || bytes <= maximum * allowance) continue
+		if (bytes <= maximum * allowance || !grows()) continue
 		const message = `The ${what} of plan ${plan_id} would have ${bytes} bytes; the limit is ${maximum}. End the plan and continue under a new plan id.`
 		return new PlanstreamError('plan_full', message, { plan_id, limit, maximum, bytes })
 	}
