@@ -57,6 +57,23 @@ it('prints the reason and exits with 1 when the folder does not answer the quest
 	expect(stdout).toContain('\ncrosscheck: failed: ')
 })
 
+it('researches a folder of 2,000 documents, and names the limit for one more', async () => {
+	using directory = createTemporaryDirectory()
+	const many = Array.from({ length: 1998 }, (_, at) => [`note-${at}.md`, `# Note ${at}\n\nNote ${at} is about nothing.\n`])
+	const folder = corpus(directory.path, { ...SEAS, ...Object.fromEntries(many) })
+	const env = { PORT: '0', PLANSTREAM_DATA: path.join(directory.path, 'data') }
+	const args = ['demo', '--corpus', folder, '--question', QUESTION, '--exit']
+	const { code, stdout, stderr } = await runPlanstream(args, env)
+	expect({ code, stderr }).toMatchObject({ code: 0 })
+	expect(stdout).toContain('inventory | 2000 documents, ')
+	writeFileSync(path.join(folder, 'one-more.md'), '')
+	const refused = await runPlanstream(args, env)
+	expect(refused.code).toBe(1)
+	expect(refused.stdout).toContain(
+		'The corpus folder has more than 2000 text files; a plan reads at most 2000. Name a folder below',
+	)
+})
+
 it('prints a free port and uses it when PORT is not set and port 3000 is taken', async () => {
 	using directory = createTemporaryDirectory()
 	const folder = corpus(directory.path, SEAS)

@@ -9,7 +9,7 @@ import { agentError, defineAgent } from '../define-agent.js'
 import { type Corpus, type CorpusPolicy, createPacer, createProgress, openCorpus, readDocument } from './corpus.js'
 import { decodeText, digestFiles, type Inventory, takeInventory } from './inventory.js'
 import { type Passage, splitPassages } from './passages.js'
-import { getResult, indexResult, inventoryResult } from './results.js'
+import { corpusToIndex, getResult, indexResult } from './results.js'
 import { matchAny, quoteTerm } from './search.js'
 
 /** Incremented when the tables change; an index of another version is rebuilt. */
@@ -49,11 +49,13 @@ interface PassageRow extends Pick<FoundPassage, 'path' | 'sha256' | 'heading' | 
 
 /** A complete index, open for reading. */
 export class CorpusIndex implements Disposable {
+	readonly files: number
 	readonly passages: number
 	readonly #database: SqlDatabase
 
 	private constructor(database: SqlDatabase, passages: number) {
 		this.#database = database
+		this.files = database.prepare<{ files: number }>('SELECT count(*) AS files FROM files').get()?.files ?? 0
 		this.passages = passages
 	}
 
@@ -206,21 +208,22 @@ export class IndexStore {
 	}
 
 	/**
-	 * Opens the index of this digest, or rebuilds it from the corpus if it was lost (another machine, a cleared directory).
+	 * Opens the index of this digest, or builds it from the corpus if there is none, also when it was lost (another machine, a cleared
+	 * directory).
 	 *
-	 * @throws AgentError `corpus_changed` when it was lost and the corpus has changed
+	 * @throws AgentError `corpus_changed` when there is none and the corpus has changed
 	 */
-	async open(corpus: Corpus, digest: string, signal: AbortSignal): Promise<CorpusIndex> {
+	async open(corpus: Corpus, digest: string, signal: AbortSignal, onIndexed?: OnIndexed): Promise<CorpusIndex> {
 		const ready = await this.#openExisting(digest)
 		if (ready !== null) return ready
 		const inventory = await takeInventory(corpus, signal)
 		if (inventory.digest !== digest) {
 			throw agentError(
 				'corpus_changed',
-				'The index is gone and the corpus has changed since. Retry the inventory step with its dependents.',
+				'The corpus has changed since its inventory, and there is no index of it as it was. Retry the inventory step with its dependents.',
 			)
 		}
-		return this.build(corpus, inventory, signal)
+		return this.build(corpus, inventory, signal, onIndexed)
 	}
 
 	#resolveFile(digest: string): string {
@@ -311,29 +314,22 @@ async function flush(file: string): Promise<void> {
 const input = z.strictObject({})
 
 /** `corpus.index`: builds the full-text index of the `corpus.inventory` it depends on, or reuses it. */
-export function indexAgent(policy: CorpusPolicy, store: IndexStore): Agent {
+export function indexAgent(policy: CorpusPolicy, indexes: IndexStore): Agent {
 	return defineAgent({
 		type: 'corpus.index',
 		input,
 		result: indexResult,
 		async execute(_step, context) {
 			context.signal.throwIfAborted()
-			const inventory = getResult(inventoryResult, context.inputs)
-			const corpus = await openCorpus(inventory.corpus, policy, context.plan.tenant)
+			const { corpus: given, digest } = getResult(corpusToIndex, context.inputs)
+			const corpus = await openCorpus(given, policy, context.plan.tenant)
 			const progress = createProgress(context, 'files')
-			using index = await store
-				.of(context.plan.tenant)
-				.build(corpus, inventory, context.signal, ({ done, total }) => progress(done, total))
+			const store = indexes.of(context.plan.tenant)
+			using index = await store.open(corpus, digest, context.signal, ({ done, total }) => progress(done, total))
 			context.signal.throwIfAborted()
-			progress(inventory.files.length, inventory.files.length)
-			const data = {
-				kind: 'corpus.index',
-				corpus: inventory.corpus,
-				digest: inventory.digest,
-				files: inventory.files.length,
-				passages: index.passages,
-			} as const
-			return { data }
+			progress(index.files, index.files)
+			const { files, passages } = index
+			return { data: { kind: 'corpus.index', corpus: given, digest, files, passages } as const }
 		},
 	})
 }

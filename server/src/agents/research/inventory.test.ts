@@ -2,9 +2,11 @@ import { execFileSync } from 'node:child_process'
 import { symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { createCorpusFolder, TIDES } from '#test/support/agents/corpus-folder.js'
+import { type CorpusFolder, createCorpusFolder, TIDES } from '#test/support/agents/corpus-folder.js'
+import { outputOf, recordingContext } from '#test/support/agents/recording-context.js'
+import { callAgent } from '../../plans/agent.js'
 import { MAX_FILE_BYTES, openCorpus, readDocument } from './corpus.js'
-import { takeInventory } from './inventory.js'
+import { inventoryAgent, takeInventory } from './inventory.js'
 
 const { signal } = new AbortController()
 
@@ -27,7 +29,8 @@ describe('takeInventory', () => {
 		const { files, skipped } = await inventoryOf(folder.documents)
 		expect(files.map((file) => file.path)).toEqual(['bread.md', 'coast/harbour.txt', 'moon.md'])
 		expect(skipped).toEqual({
-			count: 3,
+			count: 7,
+			by_reason: { binary: 1, hidden: 3, not_utf8: 1, other_type: 1, too_large: 1 },
 			first: [
 				{ path: 'binary.txt', reason: 'binary' },
 				{ path: 'huge.txt', reason: 'too_large' },
@@ -43,7 +46,7 @@ describe('takeInventory', () => {
 		await writeFile(nameOfNoText, 'Its name is no UTF-8.')
 		const { files, skipped } = await inventoryOf(folder.documents)
 		expect(files).toHaveLength(3)
-		expect(skipped).toEqual({ count: 1, first: [{ path: '\uFFFD.md', reason: 'unreadable' }] })
+		expect(skipped).toMatchObject({ count: 1, first: [{ path: '\uFFFD.md', reason: 'unreadable' }] })
 	})
 
 	it('gives equal folders equal digests and changed ones another', async () => {
@@ -63,6 +66,54 @@ describe('takeInventory', () => {
 		const { files, skipped } = await inventoryOf(folder.documents)
 		expect(files).toHaveLength(3)
 		expect(skipped.first).toEqual([{ path: 'link.md', reason: 'symlink' }])
+	})
+})
+
+/** Runs `corpus.inventory`, which gives its result and the artifact with all documents. */
+async function runInventory({ documents }: CorpusFolder) {
+	const agent = inventoryAgent({ defaultCorpus: documents, rootsOf: () => ['/'] })
+	const step = { step_id: 'i', name: 'i', action: 'i', agent_type: agent.type, input: {} }
+	const context = recordingContext()
+	const { data } = await callAgent(agent, step, context)
+	const [listing = ''] = context.reports.flatMap((report) => (report.kind === 'artifact' ? [report.content] : []))
+	return { data, listing, context }
+}
+
+describe('corpus.inventory', () => {
+	it('lists all documents in an artifact, and the first in a result below 20 KB, for 2,000 with long names', async () => {
+		const name = (at: number) => `${'long-folder-name/'.repeat(12)}${'x'.repeat(200)}-${1000 + at}.md`
+		const texts = Object.fromEntries(Array.from({ length: 2000 }, (_, at) => [name(at), 'A document.']))
+		await using folder = await createCorpusFolder({ ...texts, 'photo.png': '' })
+		const { data, listing, context } = await runInventory(folder)
+		expect(Buffer.byteLength(JSON.stringify(data))).toBeLessThan(20_000)
+		expect(data).toMatchObject({ documents: 2000, listing: { name: 'documents.txt' }, skipped: { count: 1 } })
+		const files = listing
+			.split('\n')
+			.slice(0, -1)
+			.map((line) => /^(?<sha256>[0-9a-f]{64}) {2}(?<bytes>\d+) {2}(?<path>.+)$/.exec(line)?.groups)
+		expect(files.map((file) => file?.path)).toEqual(Object.keys(texts).sort())
+		expect(data).toMatchObject({ files: files.slice(0, 16).map((file) => ({ ...file, bytes: 11 })) })
+		expect(outputOf(context, 'log')).toBe('2000 documents, 22000 bytes; skipped: 1 of another type.\n')
+	})
+
+	it.each([
+		[
+			'2,001 documents',
+			() => Array.from({ length: 2001 }, (_, at) => [`${at}.md`, '']),
+			'more than 2000 text files; a plan reads at most 2000',
+		],
+		[
+			'64 MiB and a byte',
+			() => [...Array.from({ length: 32 }, (_, at) => [`${at}.md`, 'x'.repeat(MAX_FILE_BYTES)]), ['more.md', '!']],
+			'more than 64 MiB of text; a plan reads at most 67108864 bytes',
+		],
+	])('refuses %s and says what to do', async (_, makeFiles, fault) => {
+		await using folder = await createCorpusFolder(Object.fromEntries(makeFiles()) as Record<string, string>)
+		await expect(runInventory(folder)).rejects.toMatchObject({
+			code: 'corpus_too_large',
+			retryable: false,
+			message: `The corpus folder has ${fault}. Name a folder below it, or research its parts in several plans.`,
+		})
 	})
 })
 

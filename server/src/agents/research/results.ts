@@ -24,17 +24,25 @@ export const researchInput = z.looseObject({
 
 const corpus = z.string().nullable().describe('the folder as the plan names it; null: the default')
 
+const skipReason = z.enum(['symlink', 'too_large', 'binary', 'not_utf8', 'unreadable', 'other_type', 'hidden'])
+
 export const inventoryResult = z.object({
 	kind: z.literal('corpus.inventory'),
 	corpus,
 	digest: hash,
-	files: z.array(z.object({ path, bytes: offset, sha256: hash })),
+	documents: offset,
 	total_bytes: offset,
+	listing: z.object({ artifact_id: z.string(), name: z.string() }).describe('the artifact that lists all documents'),
+	files: z.array(z.object({ path, bytes: offset, sha256: hash })).describe('the first of the documents'),
 	skipped: z.object({
 		count: offset,
-		first: z.array(z.object({ path, reason: z.enum(['symlink', 'too_large', 'binary', 'not_utf8', 'unreadable']) })),
+		by_reason: z.partialRecord(skipReason, offset),
+		first: z.array(z.object({ path, reason: skipReason })).describe('the first that may be documents'),
 	}),
 })
+
+/** Fields of an inventory that the index needs. */
+export const corpusToIndex = inventoryResult.pick({ kind: true, corpus: true, digest: true })
 
 export const indexResult = z.object({
 	kind: z.literal('corpus.index'),
@@ -132,4 +140,14 @@ export function getQuestions(plan: StepContext['plan']): string[] {
 
 function isOfKind(result: unknown, kind: string): boolean {
 	return typeof result === 'object' && result !== null && 'kind' in result && result.kind === kind
+}
+
+/** Keeps items from the front while their JSON has at most so many bytes: results are small, whatever paths and texts they hold. */
+export function keepWithin<Item>(items: readonly Item[], maxBytes: number): Item[] {
+	let bytes = 0
+	const over = items.findIndex((item) => {
+		bytes += Buffer.byteLength(JSON.stringify(item)) + 1
+		return bytes > maxBytes
+	})
+	return items.slice(0, over < 0 ? items.length : over)
 }
