@@ -2,13 +2,20 @@ import { describe, expect, it } from 'vitest'
 import { createPacer } from './corpus.js'
 
 describe('pacer', () => {
-	it('yields to the event loop after a number of units', async () => {
+	it('yields to the event loop when the work since the last turn has taken 2 ms', async () => {
+		let now = 0
 		let turns = 0
 		setImmediate(() => turns++)
-		const pace = createPacer(new AbortController().signal, 3)
+		const pace = createPacer(new AbortController().signal, () => now)
 		await pace()
+		now = 1.9
 		await pace()
 		expect(turns).toBe(0)
+		now = 2
+		await pace()
+		expect(turns).toBe(1)
+		setImmediate(() => turns++)
+		now = 3.9
 		await pace()
 		expect(turns).toBe(1)
 	})

@@ -149,19 +149,22 @@ function isBelow(folder: string, file: string): boolean {
 	return file.startsWith(folder.endsWith(path.sep) ? folder : folder + path.sep)
 }
 
-/** Units of work between two turns of the event loop: about a millisecond of splitting or hashing. */
-const UNITS_A_TURN = 64
+/** Longest work between two turns of the event loop, and then the unit that crosses it. */
+const SLICE_MS = 2
 
 /**
- * Creates a function to await after each unit of work. It regularly yields to the event loop, so that the server stays
- * responsive, and throws the signal's reason once it is aborted.
+ * Creates a function to await after each unit of work, which takes a millisecond or two at most. It yields to the event loop
+ * whenever a slice of time is over, so that one tenant's research holds nobody up, and throws the signal's reason once it is aborted.
+ *
+ * @param readMs - a monotonic clock
  */
-export function createPacer(signal: AbortSignal, every = UNITS_A_TURN): () => Promise<void> {
-	let done = 0
+export function createPacer(signal: AbortSignal, readMs: () => number = () => performance.now()): () => Promise<void> {
+	let since = readMs()
 	return async () => {
 		signal.throwIfAborted()
-		done++
-		if (done % every === 0) await setImmediate(undefined, { signal })
+		if (readMs() - since < SLICE_MS) return
+		await setImmediate(undefined, { signal })
+		since = readMs()
 	}
 }
 

@@ -117,7 +117,7 @@ export function reportAgent(): Agent {
 			const checked = getResult(crosscheckResult, context.inputs)
 			const sections = formatSections(context.plan.query, checked)
 			const progress = createProgress(context, 'sections')
-			const pace = createPacer(context.signal, 1)
+			const pace = createPacer(context.signal)
 			for (const [at, section] of sections.entries()) {
 				await pace()
 				context.output(section, { channel: 'text' })

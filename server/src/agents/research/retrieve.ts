@@ -36,7 +36,7 @@ export function retrieveAgent(policy: CorpusPolicy, store: IndexStore): Agent {
 }
 
 async function findUnknownTerms(index: CorpusIndex, terms: readonly string[], signal: AbortSignal): Promise<string[]> {
-	const pace = createPacer(signal, 1)
+	const pace = createPacer(signal)
 	const unknown: string[] = []
 	for (const term of terms) {
 		await pace()
