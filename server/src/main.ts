@@ -103,6 +103,8 @@ async function protectData({ PLANSTREAM_DATA, PLANSTREAM_DATA_MODE, LOG_LEVEL }:
 }
 
 async function startWithSettings(settings: Settings, agents: readonly Agent[]): Promise<RunningServer> {
+	const logger = createLogger(settings.LOG_LEVEL)
+	logger.info({ settings }, 'The server is starting.')
 	try {
 		return await startServer({
 			host: settings.HOST,
@@ -125,7 +127,7 @@ async function startWithSettings(settings: Settings, agents: readonly Agent[]): 
 			compression: settings.PLANSTREAM_COMPRESSION,
 			keepAliveMs: settings.PLANSTREAM_KEEP_ALIVE * 1000,
 			maxConnections: settings.MAX_WEBSOCKET_CLIENTS,
-			logger: createLogger(settings.LOG_LEVEL),
+			logger,
 		})
 	} catch (error) {
 		return exitWith(error, CANNOT_START)

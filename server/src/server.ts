@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import type { Server } from 'node:http'
 import * as z from 'zod'
 import { assertHost, warnOfPlainHttp } from './embed/access.js'
@@ -135,6 +136,10 @@ class ListeningServer implements RunningServer {
 		this.#port = await listen(this.#http, host, port)
 		this.#url = formatUrl(host, this.#port)
 		await this.#planstream.start()
+		this.#planstream.logger.info(
+			{ url: this.#url, version: readVersion(), node: process.versions.node },
+			'The server is listening.',
+		)
 		await this.#file.publish(this.#url, {
 			hasToken: this.#hasToken,
 			schedule: processSchedule,
@@ -173,4 +178,10 @@ class ListeningServer implements RunningServer {
 		await this.#file.remove()
 		await this.#planstream.close()
 	}
+}
+
+/** Reads the version of this package. */
+function readVersion(): string {
+	const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+	return version
 }

@@ -19,7 +19,7 @@ import { describeDropped, type TailLog } from '../log/tail.js'
 import { createSteadyClock, keepAliveSchedule, processSchedule } from '../ops/clock.js'
 import { formatMetrics, Health } from '../ops/health.js'
 import { type OpenLimits, openLimits } from '../ops/limits.js'
-import { createLogger } from '../ops/logger.js'
+import { createLogger, type Logger } from '../ops/logger.js'
 import type { Agent } from '../plans/agent.js'
 import { ArtifactSweeper } from '../plans/artifact-sweeper.js'
 import { Artifacts } from '../plans/artifacts.js'
@@ -32,7 +32,8 @@ import { type DataDirectory, openDataDirectory } from './data-directory.js'
 import { HealthEvents, StoreWatch } from './health.js'
 import { createMountableApp, createRequestListener, OpenRequests, stripBasePath } from './http.js'
 import { assertOptions, type Planstream, type PlanstreamOptions, type ServerReport, type UpgradeSource } from './options.js'
-import { createProblemLog } from './problem-log.js'
+import { createProblemLog, MAX_REASON } from './problem-log.js'
+import { logRequest, logUpgrade } from './request-log.js'
 import { Retention } from './retention.js'
 import { reportNode } from './runtime.js'
 import { attachUpgrades } from './upgrades.js'
@@ -99,7 +100,7 @@ export async function openPlanstream(
 	})
 	const anonymous = openAnonymous(options, limits, (message) => logger.info(message))
 	const archiveKeys = new ArchiveKeys({ directory: directory.path, trusted: options.archiveTrust, anyMode: options.anyDataMode })
-	return new OpenPlanstream(options, { log, health, directory, access, archiveKeys, limits, anonymous, onProblem })
+	return new OpenPlanstream(options, { log, health, directory, access, archiveKeys, limits, anonymous, logger, onProblem })
 }
 
 /** Resources opened before the parts are assembled. */
@@ -112,6 +113,7 @@ interface Opened {
 	readonly limits: OpenLimits
 	/** null on a server without keys. */
 	readonly anonymous: AnonymousClients | null
+	readonly logger: Logger
 	readonly onProblem: OnProblem
 }
 
@@ -142,6 +144,7 @@ export class OpenPlanstream implements Planstream {
 	readonly router: AppRouter
 	readonly app: Hono<{ Bindings: HttpBindings }>
 	readonly listener: Planstream['listener']
+	readonly logger: Logger
 	readonly onProblem: OnProblem
 	/** Counts connections of anonymous clients; null on a server without keys. */
 	readonly anonymous: AnonymousClients | null
@@ -159,7 +162,7 @@ export class OpenPlanstream implements Planstream {
 	#uncaught = 0
 	/** Functions that each detach from one server. */
 	readonly #attached: (() => void)[] = []
-	#recovered: Promise<void> = Promise.resolve()
+	#recovered: Promise<number> = Promise.resolve(0)
 	#drained: Promise<void> | null = null
 	#closed: Promise<void> | null = null
 
@@ -170,6 +173,7 @@ export class OpenPlanstream implements Planstream {
 		this.anonymous = anonymous
 		const draining = this.#draining.signal
 		this.#opened = opened
+		this.logger = opened.logger
 		this.onProblem = onProblem
 		const clock = createSteadyClock((behindMs) => {
 			onProblem(`The clock of this machine was set back by ${behindMs} ms. Times go on from before until it has caught up.`)
@@ -254,7 +258,8 @@ export class OpenPlanstream implements Planstream {
 	/** Resumes unfinished plans. Requests that arrive earlier wait for it. */
 	async start(): Promise<void> {
 		this.#recovered = this.#sweeper.adopt().then(() => this.executor.recover())
-		await this.#recovered
+		const plans = await this.#recovered
+		this.logger.info({ plans }, 'Unfinished plans were recovered.')
 		this.#sweeper.start()
 		this.#retention.start()
 		this.#store.start()
@@ -270,6 +275,7 @@ export class OpenPlanstream implements Planstream {
 			socket.on('error', cut)
 			const proceed = (): void => {
 				socket.off('error', cut)
+				logUpgrade(this.logger, request, socket)
 				this.#inner.upgrade(request, socket, head)
 			}
 			this.#recovered.then(proceed).catch(cut)
@@ -342,11 +348,13 @@ export class OpenPlanstream implements Planstream {
 
 	async #fetch(request: Request, env: AppBindings): Promise<Response> {
 		this.#requests.add(env.outgoing)
+		logRequest(this.logger, env.incoming, env.outgoing)
 		await this.#recovered
 		return this.#inner.fetch(request, env)
 	}
 
 	async #drain(): Promise<void> {
+		this.logger.info('Planstream is stopping.')
 		this.#store[Symbol.dispose]()
 		this.#healthEvents[Symbol.dispose]()
 		this.#draining.abort(new PlanstreamError('draining', 'The server is stopping. Reconnect to resume.'))
@@ -370,6 +378,7 @@ export class OpenPlanstream implements Planstream {
 		limits[Symbol.dispose]()
 		await log.close()
 		await directory[Symbol.asyncDispose]()
+		this.logger.info('Planstream has stopped.')
 	}
 }
 
@@ -377,7 +386,7 @@ function createExecutor(
 	hub: Hub,
 	agents: readonly Agent[],
 	artifacts: Artifacts,
-	{ log, health, clock, onProblem }: Opened & { readonly clock: () => number },
+	{ log, health, clock, logger, onProblem }: Opened & { readonly clock: () => number },
 ): Executor {
 	return new Executor({
 		hub,
@@ -393,6 +402,8 @@ function createExecutor(
 		random: Math.random,
 		schedule: keepAliveSchedule,
 		onProblem,
+		onPlanFailed: ({ tenant, plan_id }, { code, message }) =>
+			logger.warn({ tenant, plan_id, code }, `Plan ${plan_id} failed: ${message.slice(0, MAX_REASON)}`),
 	})
 }
 

@@ -33,5 +33,5 @@ export function createProblemLog(logger: Pick<Logger, 'error' | 'warn'>, clock: 
 	}
 }
 
-/** Characters of a reason: it may quote the origin of a page. */
-const MAX_REASON = 300
+/** Characters of a reason: it may quote the origin of a page, or what an agent threw. */
+export const MAX_REASON = 300

@@ -1,5 +1,12 @@
 import { createHash } from 'node:crypto'
-import { type Actor, asPlanstreamError, COMMAND_ID_PREFIX, type CommandMark, PlanstreamError } from '@planstream/shared'
+import {
+	type Actor,
+	asPlanstreamError,
+	COMMAND_ID_PREFIX,
+	type CommandMark,
+	type Failure,
+	PlanstreamError,
+} from '@planstream/shared'
 import { v7 as uuidv7 } from 'uuid'
 import type { Hub } from '../hub/hub.js'
 import type { CommandAnswer, PlanFold } from '../hub/plan-fold.js'
@@ -25,6 +32,7 @@ export interface DispatcherOptions {
 	readonly random: () => number
 	readonly schedule: Schedule
 	readonly onProblem: (message: string, error?: Error) => void
+	readonly onPlanFailed: (plan: PlanKey, error: Failure) => void
 	readonly agents: ReadonlyMap<string, AgentSchemas>
 	/** Returns the steps of a plan whose agent is still running after its attempt has ended. */
 	readonly live: (plan: PlanKey) => ReadonlySet<string>
@@ -65,7 +73,7 @@ export class Dispatcher {
 		actor: Actor,
 		{ guard, event_ids = [] }: DispatchOptions = {},
 	): Promise<{ changed: boolean; fold: PlanFold }> {
-		const { hub, clock, random, agents, live, onChange } = this.#options
+		const { hub, clock, random, agents, live, onChange, onPlanFailed } = this.#options
 		const now = clock()
 		const draw = random()
 		const decideDrafts: Decide = (before) => {
@@ -80,7 +88,10 @@ export class Dispatcher {
 		}
 		const { appended, fold } = await hub.commit(plan, decideDrafts, GROWING.has(input.kind))
 		if (fold === null) throw new TypeError('a decision needs a plan or creates one')
-		if (input.kind !== 'report') onChange(plan, fold)
+		if (input.kind === 'report') return { changed: appended !== null, fold }
+		onChange(plan, fold)
+		const { status, error } = fold.state
+		if (appended !== null && status === 'failed' && error !== null) onPlanFailed(plan, error)
 		return { changed: appended !== null, fold }
 	}
 

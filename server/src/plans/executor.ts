@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import {
 	asPlanstreamError,
 	type CommandOutput,
+	type Failure,
 	type ImportOutput,
 	isFinished,
 	type NormalisedPlan,
@@ -54,6 +55,8 @@ export interface ExecutorOptions {
 	/** Receives the health of agents and workers. @defaultValue a health that is not shown */
 	readonly health?: Health
 	readonly onProblem: (message: string, error?: Error) => void
+	/** Called when a plan has failed. @defaultValue nothing */
+	readonly onPlanFailed?: (plan: PlanKey, error: Failure) => void
 }
 
 /**
@@ -85,6 +88,7 @@ export class Executor {
 		schedule,
 		health = new Health(),
 		onProblem,
+		onPlanFailed = () => undefined,
 	}: ExecutorOptions) {
 		this.#hub = hub
 		this.#log = log
@@ -97,6 +101,7 @@ export class Executor {
 			random,
 			schedule,
 			onProblem,
+			onPlanFailed,
 			agents: this.#agents,
 			live: (plan) => this.#runner.orphans.get(plan),
 			onChange: (plan, fold) => this.#follow(plan, fold),
@@ -174,9 +179,15 @@ export class Executor {
 		return { plan_id, cursor, changed, status, revision }
 	}
 
-	/** Recovers every plan that was unfinished when the previous process ended; attempts of this process continue. */
-	async recover(): Promise<void> {
-		await this.#recovery.run(await this.#log.unfinished())
+	/**
+	 * Recovers every plan that was unfinished when the previous process ended; attempts of this process continue.
+	 *
+	 * @returns the number of these plans
+	 */
+	async recover(): Promise<number> {
+		const plans = await this.#log.unfinished()
+		await this.#recovery.run(plans)
+		return plans.length
 	}
 
 	/**

@@ -151,7 +151,7 @@ describe('planstream watch', () => {
 		await using watcher = new CliProcess(['watch', 'watch_5'], env)
 		await watcher.until(({ lines }) => lines.length === 1)
 		watcher.child.stdout.destroy()
-		await publish('watch_5', progress(0.2))
+		await publish('watch_5', { event_type: 'step_started', step_id: 'b', data: {} })
 		expect(await watcher.end()).toMatchObject({ code: 0, stderr: '' })
 	})
 })

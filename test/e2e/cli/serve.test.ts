@@ -6,7 +6,7 @@ vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 it('prints one line when it serves, and shuts down in order on SIGTERM', async () => {
 	using directory = createTemporaryDirectory()
-	await using server = await startServe(directory.path)
+	await using server = await startServe(directory.path, { LOG_LEVEL: 'warn' })
 	expect((await fetch(`${server.url}/health/ready`)).status).toBe(200)
 	server.child.kill('SIGTERM')
 	expect(await server.end()).toEqual(

@@ -150,7 +150,7 @@ describe('the process', () => {
 	}
 
 	it('prints its address in one line, answers, and shuts down in order on SIGTERM', async () => {
-		const process_ = start({ PORT: '0' })
+		const process_ = start({ PORT: '0', LOG_LEVEL: 'warn' })
 		const [line] = (await once(process_.stdout, 'data')) as [Buffer]
 		const [, url] = /^planstream listening on (http:\/\/127\.0\.0\.1:\d+)\n$/.exec(line.toString()) ?? []
 		expect((await fetch(`${url}/health/ready`)).status).toBe(200)
@@ -168,6 +168,37 @@ describe('the process', () => {
 		expect(await errors).toBe(
 			'PORT must be the port to listen on (0 picks a free one), a whole number from 0 to 65535, but is "http".\n',
 		)
+	})
+
+	it('logs its start, its requests and plans that failed, and its stop, with LOG_LEVEL=debug', async () => {
+		const process_ = start({ PORT: '0', PLANSTREAM_SCRIPTED: '1', LOG_LEVEL: 'debug' })
+		const log = text(process_.stderr)
+		const [line] = (await once(process_.stdout, 'data')) as [Buffer]
+		const url = /http:\S+/.exec(line.toString())?.[0] ?? ''
+		const steps = [{ step_id: 'a', action: 'act', agent_type: 'scripted', input: { fail: {} }, retry: { max_attempts: 1 } }]
+		await post({ url }, '/api/v1/plans?secret=1', { plan_id: 'p', query: 'q', steps })
+		await sendRequest({ url }, '/api/v1/plans', { method: 'POST', body: { plan_id: 'p', query: 'q', steps } })
+		await (await fetch(`${url}${eventsOf('p')}`)).text()
+		process_.kill('SIGTERM')
+		expect(await once(process_, 'exit')).toEqual([0, null])
+		const lines = (await log).trimEnd().split('\n')
+		const entries = lines.map((entry) => JSON.parse(entry) as { msg: string })
+		const requests = entries.filter(({ msg }) => msg === 'A request was answered.')
+		expect(entries.filter((entry) => !requests.includes(entry)).map(({ msg }) => msg)).toEqual([
+			'The server is starting.',
+			'Unfinished plans were recovered.',
+			'The server is listening.',
+			expect.stringMatching(/^Plan p failed: Step a failed: /),
+			'Planstream is stopping.',
+			'Planstream has stopped.',
+		])
+		expect(entries[0]).toMatchObject({ settings: { PORT: 0, PLANSTREAM_SCRIPTED: true } })
+		expect(requests).toEqual([
+			expect.objectContaining({ method: 'POST', path: '/api/v1/plans', status: 400, request_id: expect.any(String) }),
+			expect.objectContaining({ method: 'POST', path: '/api/v1/plans', status: 201 }),
+			expect.objectContaining({ method: 'GET', path: eventsOf('p'), status: 200, ms: expect.any(Number) }),
+		])
+		expect(lines.join('')).not.toContain('secret')
 	})
 
 	it('prints the reason and exits with 1 when it cannot start', async () => {
