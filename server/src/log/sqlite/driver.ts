@@ -59,16 +59,34 @@ function loadFallback(): SqliteModule {
 	try {
 		return require(FALLBACK_PACKAGE) as SqliteModule
 	} catch (cause) {
-		const message =
-			`SQLite is not available: Node ${process.versions.node} is older than 22.16, and the optional package ` +
-			`${FALLBACK_PACKAGE} could not be loaded. Install without --omit=optional, or use a newer Node.`
-		throw new PlanstreamError(
-			'storage_unavailable',
-			message,
-			{ node: process.versions.node, package: FALLBACK_PACKAGE },
-			{ cause },
-		)
+		throw explainUnavailable(cause)
 	}
+}
+
+/** Tells a package that is missing from one that is there and fails, whose reason is given without paths of this machine. */
+export function explainUnavailable(cause: unknown): PlanstreamError {
+	const { node } = process.versions
+	const reason = describeFailure(cause)
+	const message =
+		reason === null
+			? `SQLite is not available: Node ${node} has none, and the optional package ${FALLBACK_PACKAGE} is not installed. ` +
+				'Install without --omit=optional, or use Node 22.16 or newer.'
+			: `SQLite is not available: the package ${FALLBACK_PACKAGE} is installed but cannot be loaded (${reason}). ` +
+				'Remove the cause, or use Node 22.16 or newer, which has SQLite.'
+	return new PlanstreamError('storage_unavailable', message, { node, package: FALLBACK_PACKAGE }, { cause })
+}
+
+/** Folders in the text of an error, such as those of a library that the dynamic linker names. */
+const FOLDERS = /(?:\b[A-Za-z]:)?[\\/](?:[^\\/\s:'"`()]+[\\/])+/g
+const MAX_REASON = 300
+
+/** @returns null when the package is not installed */
+function describeFailure(cause: unknown): string | null {
+	if (!(cause instanceof Error)) return String(cause)
+	const { code, message } = cause as NodeJS.ErrnoException
+	if (code === 'MODULE_NOT_FOUND' && message.startsWith(`Cannot find module '${FALLBACK_PACKAGE}'`)) return null
+	const [line = ''] = message.split('\n')
+	return [code, line.replace(FOLDERS, '').slice(0, MAX_REASON)].filter(Boolean).join(': ')
 }
 
 /** Suppresses the warning that SQLite is experimental, which Node prints while the module loads: operators cannot act on it. */
