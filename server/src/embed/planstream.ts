@@ -35,7 +35,7 @@ import { assertOptions, type Planstream, type PlanstreamOptions, type ServerRepo
 import { createProblemLog, MAX_REASON } from './problem-log.js'
 import { logRequest, logUpgrade } from './request-log.js'
 import { Retention } from './retention.js'
-import { reportNode } from './runtime.js'
+import { assertNotBun, reportNode } from './runtime.js'
 import { attachUpgrades } from './upgrades.js'
 
 /** Time limit of a graceful shutdown; whatever is still open after it is cut. */
@@ -45,8 +45,8 @@ const STOP_MS = 10_000
  * Creates a Planstream for an application with its own HTTP server and recovers unfinished plans. Without `authorize` or `apiKeys`
  * it only accepts requests from programs on its own machine.
  *
- * @throws PlanstreamError `bad_request` for keys that cannot be read, two agents of the same type and contradicting options,
- * `storage_unavailable`
+ * @throws PlanstreamError `bad_request` for keys that cannot be read, two agents of the same type, contradicting options, and under
+ * Bun, `storage_unavailable`
  * @example
  * ```ts
  * const planstream = await createPlanstream({ store: { kind: 'memory' }, agents: [mine] })
@@ -76,6 +76,7 @@ export async function openPlanstream(
 	resolveToken: (token: string, peer: Peer) => Principal | null = () => null,
 	nodeVersion: string = process.versions.node,
 ): Promise<OpenPlanstream> {
+	assertNotBun()
 	assertAgents(options)
 	const { logger = createLogger('warn') } = options
 	const onProblem = createProblemLog(logger, () => performance.now())

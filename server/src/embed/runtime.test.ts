@@ -1,7 +1,8 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { Health } from '../ops/health.js'
 import { createLogger } from '../ops/logger.js'
 import { startServer } from '../server.js'
+import { createPlanstream } from './planstream.js'
 import { assertFixedNode, hasFixes, reportNode } from './runtime.js'
 
 describe('a version of Node', () => {
@@ -42,5 +43,15 @@ describe('a version of Node', () => {
 		const metrics = await fetch(`${server.url}/metrics`)
 		expect(await metrics.text()).toContain('planstream_health{component="runtime",status="degraded"} 1\n')
 		expect(warnings).toEqual([expect.stringContaining('22.0.0')])
+	})
+})
+
+describe('a server under Bun', () => {
+	it('refuses to start, and says what to start it with', async () => {
+		Object.defineProperty(process.versions, 'bun', { value: '1.4.5', configurable: true })
+		onTestFinished(() => void Reflect.deleteProperty(process.versions, 'bun'))
+		const refused = { code: 'bad_request', message: expect.stringMatching(/Bun \(1\.4\.5\).*Node 20\.19/) as string }
+		await expect(startServer({ store: { kind: 'memory' }, port: 0 })).rejects.toMatchObject(refused)
+		await expect(createPlanstream({ store: { kind: 'memory' } })).rejects.toMatchObject(refused)
 	})
 })

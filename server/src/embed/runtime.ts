@@ -30,6 +30,17 @@ export function assertFixedNode(host: string, version: string, allowOldNode: boo
 	throw new PlanstreamError('bad_request', message, { host, version })
 }
 
+/**
+ * Refuses to run under Bun, whose HTTP server does not give streams the socket they write to: clients would get invalid HTTP.
+ *
+ * @throws PlanstreamError `bad_request`
+ */
+export function assertNotBun({ bun }: NodeJS.ProcessVersions = process.versions): void {
+	if (bun === undefined) return
+	const message = `The server does not run under Bun (${bun}): its streams need the HTTP server of Node. Start it with Node 20.19 or newer.`
+	throw new PlanstreamError('bad_request', message, { bun })
+}
+
 /** Reports a Node without the fixes in the health and with one warning. */
 export function reportNode(version: string, health: Health, warn: (message: string) => void): void {
 	if (hasFixes(version)) {
