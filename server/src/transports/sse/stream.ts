@@ -37,7 +37,7 @@ export function encodeBody(text: string, isChunked: boolean): Buffer {
 const GZIP_OPTIONS = { windowBits: 12, memLevel: 4, flush: constants.Z_SYNC_FLUSH } as const
 
 /** Whether an `Accept-Encoding` includes gzip. */
-function acceptsGzip(header: string | undefined): boolean {
+export function acceptsGzip(header: string | undefined): boolean {
 	return parseAccept(header ?? '').some(({ type, q }) => type.toLowerCase() === 'gzip' && q > 0)
 }
 
