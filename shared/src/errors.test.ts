@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { asPlanstreamError, ERRORS, PlanstreamError } from './errors.js'
 
 describe('ERRORS', () => {
@@ -36,5 +36,19 @@ describe('PlanstreamError', () => {
 		const error = asPlanstreamError(cause)
 		expect(JSON.stringify(error.toProblem())).not.toContain('secret')
 		expect(error.cause).toBe(cause)
+	})
+
+	it('is recognised by every copy of the class, and by a subclass only when it is one', async () => {
+		vi.resetModules()
+		const other = await import('./errors.js')
+		expect(other.PlanstreamError).not.toBe(PlanstreamError)
+		const error = new other.PlanstreamError('not_found', 'None.')
+		class Derived extends PlanstreamError {}
+		expect([error instanceof PlanstreamError, error instanceof Derived]).toEqual([true, false])
+		expect(new Derived('not_found', 'None.')).toBeInstanceOf(Derived)
+		expect(asPlanstreamError(error)).toBe(error)
+		const unknown = Object.assign(new other.PlanstreamError('not_found', 'None.'), { code: 'from_a_newer_version' })
+		const foreign = Object.assign(new Error('None.'), { code: 'not_found', facts: {} })
+		for (const thrown of [unknown, foreign, null, 'PlanstreamError']) expect(thrown instanceof PlanstreamError).toBe(false)
 	})
 })

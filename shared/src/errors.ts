@@ -91,6 +91,15 @@ export class PlanstreamError extends Error {
 		this.facts = facts
 	}
 
+	/**
+	 * Recognises errors of other copies of this class, too: the client brings its own, and a project may hold two versions. For a
+	 * subclass `instanceof` means what it always does.
+	 */
+	static override [Symbol.hasInstance](thrown: unknown): thrown is PlanstreamError {
+		// biome-ignore lint/complexity/noThisInStatic: it is the class that stands behind instanceof
+		return isInstance(this, thrown)
+	}
+
 	get status(): number {
 		return ERRORS[this.code].status
 	}
@@ -112,6 +121,12 @@ export class PlanstreamError extends Error {
 		const message = typeof detail === 'string' ? detail : typeof title === 'string' ? title : 'The server failed.'
 		return new PlanstreamError(isErrorCode(code) ? code : 'internal', message, facts)
 	}
+}
+
+function isInstance(tested: unknown, thrown: unknown): thrown is PlanstreamError {
+	if (Function.prototype[Symbol.hasInstance].call(tested, thrown)) return true
+	if (tested !== PlanstreamError || !(thrown instanceof Error) || thrown.name !== 'PlanstreamError') return false
+	return 'code' in thrown && isErrorCode(thrown.code) && 'facts' in thrown
 }
 
 export function isErrorCode(code: unknown): code is ErrorCode {
