@@ -103,10 +103,19 @@ export function parseSettings(env: NodeJS.ProcessEnv): Settings {
 	const parsed = variables.safeParse(given)
 	const contradictions = findContradictions(given)
 	if (parsed.success && contradictions.length === 0) return parsed.data
-	const malformed = parsed.error?.issues.map(({ path, message }) => ({ name: String(path[0]), message })) ?? []
-	const wrong = [...malformed, ...contradictions]
+	const wrong = [...findMalformed(parsed.error), ...contradictions]
 	const lines = wrong.map(({ name, message }) => `${name} ${message}, but is "${env[name] ?? ''}".`)
 	throw new PlanstreamError('bad_request', lines.join('\n'), { settings: wrong.map(({ name }) => name) })
+}
+
+/** Lists each malformed setting once: older versions of zod go on to further rules after the first that was broken. */
+function findMalformed(error: z.ZodError | undefined): Wrong[] {
+	const first = new Map<string, Wrong>()
+	for (const { path, message } of error?.issues ?? []) {
+		const name = String(path[0])
+		if (!first.has(name)) first.set(name, { name, message })
+	}
+	return [...first.values()]
 }
 
 interface Wrong {

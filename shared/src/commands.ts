@@ -16,7 +16,7 @@ import {
 	stepSpec,
 } from './plans.js'
 import { PLAN_STATUSES } from './status.js'
-import { TypeGroup } from './type-group.js'
+import { TypeGroup, unionBy } from './type-group.js'
 
 /** The inputs of clients. */
 export const commandTypes = new TypeGroup('commands.ts', 'input')
@@ -145,22 +145,20 @@ function optionalFields<Shape extends z.ZodRawShape>(shape: Shape): OptionalFiel
 	return Object.fromEntries(fields) as OptionalFields<Shape>
 }
 
-export const modifyOp = z
-	.discriminatedUnion('op', [
-		z.strictObject({
-			op: z.literal('add_step'),
-			step: stepSpec,
-			after: stepId.optional().describe('the step to insert it after; default: the last one'),
-		}),
-		z.strictObject({ op: z.literal('remove_step'), step_id: stepId }),
-		z.strictObject({ op: z.literal('update_step'), step_id: stepId, patch: stepPatch }),
-		z.strictObject({ op: z.literal('set_dependencies'), step_id: stepId, depends_on: z.array(stepId).max(MAX_STEPS) }),
-		z.strictObject({
-			op: z.literal('reorder'),
-			step_ids: z.array(stepId).min(1).max(MAX_STEPS).describe('every step that is not running, awaiting review or completed'),
-		}),
-	])
-	.register(commandTypes, { id: 'ModifyOp', doc: "One edit of a plan's graph." })
+export const modifyOp = unionBy('op', [
+	z.strictObject({
+		op: z.literal('add_step'),
+		step: stepSpec,
+		after: stepId.optional().describe('the step to insert it after; default: the last one'),
+	}),
+	z.strictObject({ op: z.literal('remove_step'), step_id: stepId }),
+	z.strictObject({ op: z.literal('update_step'), step_id: stepId, patch: stepPatch }),
+	z.strictObject({ op: z.literal('set_dependencies'), step_id: stepId, depends_on: z.array(stepId).max(MAX_STEPS) }),
+	z.strictObject({
+		op: z.literal('reorder'),
+		step_ids: z.array(stepId).min(1).max(MAX_STEPS).describe('every step that is not running, awaiting review or completed'),
+	}),
+]).register(commandTypes, { id: 'ModifyOp', doc: "One edit of a plan's graph." })
 
 export const modifyInput = commandInput
 	.extend({
@@ -264,9 +262,10 @@ const pingAction = z
 	})
 	.register(commandTypes, { id: 'PingAction', doc: 'Requests a `pong` event with this timestamp in its data.' })
 
-export const clientMessage = z
-	.discriminatedUnion('action', [subscribeAction, unsubscribeAction, pingAction])
-	.register(commandTypes, { id: 'ClientMessage', doc: 'A message of a client on the plain WebSocket.' })
+export const clientMessage = unionBy('action', [subscribeAction, unsubscribeAction, pingAction]).register(commandTypes, {
+	id: 'ClientMessage',
+	doc: 'A message of a client on the plain WebSocket.',
+})
 
 export const commandOutput = z
 	.object({

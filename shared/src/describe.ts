@@ -30,7 +30,9 @@ export function makeSchemas(
 ): Record<string, JsonSchema> {
 	const registry = z.registry<{ id: string }>().add(json, { id: 'Json' })
 	for (const group of typeGroups) {
-		if (group.io === io) for (const { id, schema } of group.types) registry.add(schema, { id })
+		if (group.io !== io) continue
+		// Versions of zod before 4.1 refuse an id that is in the registry.
+		for (const { id, schema } of group.types) if (!registry.has(schema)) registry.add(schema, { id })
 	}
 	return z.toJSONSchema(registry, { io, target, unrepresentable: 'any', uri }).schemas
 }

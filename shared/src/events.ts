@@ -24,7 +24,7 @@ import {
 	text,
 	usage,
 } from './plans.js'
-import { TypeGroup } from './type-group.js'
+import { TypeGroup, unionBy } from './type-group.js'
 import { pascal } from './typescript.js'
 
 const ISO = /^(\d{4})-(\d\d)-(\d\d)(T\d\d:\d\d)(:\d\d)?(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)?$/
@@ -316,8 +316,7 @@ export const storedTypes: readonly StoredType[] = stored.map(({ event_type, mean
 })
 
 /** The server fills in absent fields and refuses fields that only it may set. */
-export const eventInput = z
-	.discriminatedUnion('event_type', inputs)
+export const eventInput = unionBy('event_type', inputs)
 	.superRefine((event, context) => {
 		if (event.event_type !== 'step_output') return
 		const { delta, value } = event.data
@@ -328,11 +327,12 @@ export const eventInput = z
 	.register(eventInputTypes, { id: 'EventInput', doc: 'An event as a producer sends it; the server fills in absent fields.' })
 
 /** An event as the log stores it: without `seq` and `cursor`, which are assigned on append. */
-export const storedEvent = z.discriminatedUnion('event_type', recorded)
+export const storedEvent = unionBy('event_type', recorded)
 
-export const planEvent = z
-	.discriminatedUnion('event_type', events)
-	.register(eventTypes, { id: 'PlanEvent', doc: 'An event as every transport delivers it; `event_type` names its type.' })
+export const planEvent = unionBy('event_type', events).register(eventTypes, {
+	id: 'PlanEvent',
+	doc: 'An event as every transport delivers it; `event_type` names its type.',
+})
 
 export type CommandMark = Wire<z.output<typeof command>>
 /** An event as a producer may write it. */

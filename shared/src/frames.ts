@@ -2,7 +2,7 @@ import * as z from 'zod'
 import type { Wire } from './json.js'
 import { count, planState, readablePlanId } from './plans.js'
 import { PLAN_OWNERS, PLAN_STATUSES } from './status.js'
-import { TypeGroup } from './type-group.js'
+import { TypeGroup, unionBy } from './type-group.js'
 
 /** Reasons why the server could not resume from a position; see the verdict table in PROTOCOL.md section 3. */
 export const RESET_REASONS = ['trimmed', 'cleared', 'epoch', 'rewind', 'fork'] as const
@@ -71,12 +71,10 @@ export const problemFrame = z
 	.register(frameTypes, { id: 'ProblemFrame', doc: 'An error inside a stream.' })
 
 /** Control frames have no `event_type` and no `seq` and are never stored. */
-export const controlFrame = z
-	.discriminatedUnion('frame', [readyFrame, positionFrame, endFrame, problemFrame])
-	.register(frameTypes, {
-		id: 'ControlFrame',
-		doc: 'A message about the stream rather than the plan; `frame` names its kind.',
-	})
+export const controlFrame = unionBy('frame', [readyFrame, positionFrame, endFrame, problemFrame]).register(frameTypes, {
+	id: 'ControlFrame',
+	doc: 'A message about the stream rather than the plan; `frame` names its kind.',
+})
 
 export type ReadyFrame = Wire<z.output<typeof readyFrame>>
 export type PositionFrame = Wire<z.output<typeof positionFrame>>

@@ -1,7 +1,7 @@
 import * as z from 'zod'
 
-/** The name of a schema in the SDK and in the descriptions of the server. */
-export interface TypeName {
+/** The name of a schema in the SDK and in the descriptions of the server. A type, because zod 4.0 takes no interface there. */
+export type TypeName = {
 	/** Name of the type in the SDK, and of the definition in the descriptions. */
 	readonly id: string
 	/** One sentence above the type; null uses the schema's own description. */
@@ -16,6 +16,17 @@ interface OtherNames {
 	readonly unions?: Readonly<Record<string, readonly string[]>>
 	/** Interfaces with the fields that all types of the union `of` share. */
 	readonly envelopes?: Readonly<Record<string, { readonly of: string; readonly doc: string }>>
+}
+
+/**
+ * Creates a discriminated union with the type of a plain one: zod's own has one type parameter before 4.0.16 and two since,
+ * and the published types must fit both.
+ */
+export function unionBy<const Options extends readonly [z.core.$ZodTypeDiscriminable, ...z.core.$ZodTypeDiscriminable[]]>(
+	discriminator: string,
+	options: Options,
+): z.ZodUnion<Options> {
+	return z.discriminatedUnion(discriminator, options)
 }
 
 /** A schema with its name. */
