@@ -4,8 +4,7 @@ import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { getRequestListener, type HttpBindings, RequestError } from '@hono/node-server'
 import { asPlanstreamError, PlanstreamError } from '@planstream/shared'
-import { type Context, Hono } from 'hono'
-import { routePath } from 'hono/route'
+import { Hono } from 'hono'
 import { toErrorShape, toProblemResponse } from '../api/errors.js'
 import { holdContinue } from '../api/request-body.js'
 import { createRequestId, REQUEST_ID } from '../api/response-headers.js'
@@ -292,25 +291,48 @@ export class OpenRequests {
 }
 
 /**
- * Creates an app that another Hono app can mount at any path. The mount path is removed from the URL, so that the routes inside
- * know only their own paths.
+ * The part of a Hono context that a mount reads. It has no class of Hono in it, so that the context of an application with another
+ * copy or version of Hono is one, too.
  */
-export function createMountableApp(
-	fetch: (request: Request, env: AppBindings) => Response | Promise<Response>,
-): Hono<{ Bindings: HttpBindings }> {
-	const app = new Hono<{ Bindings: HttpBindings }>({ strict: false })
-	app.all('*', (context) => {
+export interface MountContext {
+	/** The bindings of `@hono/node-server`. */
+	readonly env: unknown
+	readonly req: {
+		readonly raw: Request
+		readonly url: string
+		/** Path of the route, which ends with `*`. */
+		readonly routePath: string
+	}
+}
+
+export type MountHandler = (context: MountContext) => Promise<Response>
+
+/**
+ * Creates a handler that a Hono app can mount at any path. The mount path is removed from the URL, so that the routes inside know
+ * only their own paths.
+ */
+export function createMountHandler(fetch: (request: Request, env: AppBindings) => Promise<Response>): MountHandler {
+	return async (context) => {
 		const { incoming, outgoing } = assertNode(context.env)
-		const url = new URL(context.req.url)
-		url.pathname = stripBasePath(url.pathname, findBasePath(url.pathname, context))
-		return fetch(new Request(url, context.req.raw), { incoming, outgoing, hostContext: context })
+		const { raw, url: given, routePath } = context.req
+		const url = new URL(given)
+		url.pathname = stripBasePath(url.pathname, findBasePath(url.pathname, routePath))
+		return fetch(new Request(url, raw), { incoming, outgoing, hostContext: context })
+	}
+}
+
+/** Creates an app of the mount handler alone, whose errors are those of the application around it. */
+export function createMountableApp(handler: MountHandler): Hono<{ Bindings: HttpBindings }> {
+	const app = new Hono<{ Bindings: HttpBindings }>({ strict: false }).all('*', handler)
+	// An application with another copy of Hono would run the default handler of this one instead of its own.
+	return app.onError((error) => {
+		throw error
 	})
-	return app
 }
 
 /** Returns the part of the path that matches the route before its `*`. */
-function findBasePath(path: string, context: Context): string {
-	const segments = routePath(context).split('/').length - 1
+function findBasePath(path: string, routePath: string): string {
+	const segments = routePath.split('/').length - 1
 	return path.split('/').slice(0, segments).join('/')
 }
 
@@ -323,8 +345,9 @@ export function stripBasePath(path: string, base: string): string {
 	return path.slice(base.length) || '/'
 }
 
-function assertNode(env: Partial<HttpBindings> | undefined): HttpBindings {
-	if (env?.incoming !== undefined && env.outgoing !== undefined) return { incoming: env.incoming, outgoing: env.outgoing }
+function assertNode(env: unknown): HttpBindings {
+	const { incoming, outgoing } = (env ?? {}) as Partial<HttpBindings>
+	if (incoming !== undefined && outgoing !== undefined) return { incoming, outgoing }
 	throw new TypeError(
 		'This request has no Node response, which Planstream writes its streams to. Serve the app with @hono/node-server; in tests, send requests to a port instead of app.request().',
 	)

@@ -16,6 +16,7 @@ import type { Logger } from '../ops/logger.js'
 import type { Agent } from '../plans/agent.js'
 import type { Executor } from '../plans/executor.js'
 import type { AccessOptions } from './access.js'
+import type { MountHandler } from './http.js'
 import type { RetentionLimits } from './retention.js'
 
 /** Event handlers by event type; see {@link Hub.on}. */
@@ -174,7 +175,15 @@ export type UpgradeSource = Pick<EventEmitter, 'on' | 'off' | 'emit' | 'listener
 
 /** A Planstream embedded in an application. Disposing it shuts it down gracefully. */
 export interface Planstream extends AsyncDisposable {
-	/** Serves all HTTP routes; a Hono app on Node mounts it at any path: `host.route('/planstream', planstream.app)`. */
+	/**
+	 * Serves all HTTP routes in a Hono app on Node, at any path: `host.all('/planstream/*', planstream.handler)`. The app may have
+	 * another copy of Hono than this package.
+	 */
+	readonly handler: MountHandler
+	/**
+	 * The same as an app: `host.route('/planstream', planstream.app)`. Types of Hono have private members, so the compiler takes it
+	 * only in an app of the same copy of Hono.
+	 */
 	readonly app: Hono<{ Bindings: HttpBindings }>
 	/**
 	 * Serves the same routes for `node:http` and frameworks built on it. Remove the mount path from `request.url` first, as Express

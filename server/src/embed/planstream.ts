@@ -30,7 +30,14 @@ import { type AccessControl, openAccess, readAccessKeys } from './access.js'
 import { assertAgents, listAgents } from './agents.js'
 import { type DataDirectory, openDataDirectory } from './data-directory.js'
 import { HealthEvents, StoreWatch } from './health.js'
-import { createMountableApp, createRequestListener, OpenRequests, stripBasePath } from './http.js'
+import {
+	createMountableApp,
+	createMountHandler,
+	createRequestListener,
+	type MountHandler,
+	OpenRequests,
+	stripBasePath,
+} from './http.js'
 import { assertOptions, type Planstream, type PlanstreamOptions, type ServerReport, type UpgradeSource } from './options.js'
 import { createProblemLog, MAX_REASON } from './problem-log.js'
 import { logRequest, logUpgrade } from './request-log.js'
@@ -50,7 +57,7 @@ const STOP_MS = 10_000
  * @example
  * ```ts
  * const planstream = await createPlanstream({ store: { kind: 'memory' }, agents: [mine] })
- * const app = new Hono().route('/planstream', planstream.app)
+ * const app = new Hono().all('/planstream/*', planstream.handler)
  * planstream.attachWebSockets(serve({ fetch: app.fetch, port: 3000 }), { path: '/planstream' })
  * ```
  */
@@ -143,6 +150,7 @@ export class OpenPlanstream implements Planstream {
 	readonly hub: Hub
 	readonly executor: Executor
 	readonly router: AppRouter
+	readonly handler: MountHandler
 	readonly app: Hono<{ Bindings: HttpBindings }>
 	readonly listener: Planstream['listener']
 	readonly logger: Logger
@@ -250,7 +258,8 @@ export class OpenPlanstream implements Planstream {
 				}),
 		})
 		const fetch = (request: Request, env: AppBindings) => this.#fetch(request, env)
-		this.app = createMountableApp(fetch)
+		this.handler = createMountHandler(fetch)
+		this.app = createMountableApp(this.handler)
 		this.listener = createRequestListener(fetch)
 		for (const [type, handler] of Object.entries(options.handlers ?? {}))
 			this.hub.on(type as EventType, handler as EventHandler<EventType>)
