@@ -41,7 +41,7 @@ app.all('/trpc/*', ({ req }) =>
 		createContext: () => ({ user: findUser(req.header('x-user')) }),
 	}),
 )
-app.route('/planstream', planstream.app)
+app.all('/planstream/*', planstream.handler)
 
 const server = serve({ fetch: app.fetch, port: Number(process.env.PORT ?? 3000), hostname: '127.0.0.1' }, ({ port }) => {
 	console.log(`listening on http://127.0.0.1:${port}`)

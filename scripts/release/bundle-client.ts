@@ -3,10 +3,16 @@ import path from 'node:path'
 import { build, type InlineConfig } from 'tsdown'
 import type { Manifest } from './packages.js'
 
-/** Third-party packages whose code is bundled into the client, so that it has no dependencies. */
-export const BUNDLED: readonly string[] = ['eventsource-parser']
+/** Third-party packages whose code is bundled into the client. */
+const THIRD_PARTY: readonly string[] = ['eventsource-parser']
 
-/** The file with the licences of the bundled packages. */
+/**
+ * Packages that are bundled into the client, so that it has no dependencies. Its part of `@planstream/shared` needs no zod, but that
+ * package asks for one, which would forbid the client beside another version.
+ */
+export const BUNDLED: readonly string[] = [...THIRD_PARTY, '@planstream/shared']
+
+/** The file with the licences of third-party packages in the bundle. */
 export const LICENCES = 'THIRD-PARTY-LICENSES'
 
 /** Brings the types of `using` to projects whose `lib` lacks them. The bundler drops such lines from the sources. */
@@ -57,7 +63,7 @@ function nameEntry(target: unknown): string {
 }
 
 function readLicences(root: string): string {
-	return BUNDLED.map((name) => `${name}\n\n${readFileSync(path.join(root, 'node_modules', name, 'LICENSE'), 'utf8')}`).join(
+	return THIRD_PARTY.map((name) => `${name}\n\n${readFileSync(path.join(root, 'node_modules', name, 'LICENSE'), 'utf8')}`).join(
 		'\n\n',
 	)
 }

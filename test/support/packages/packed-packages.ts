@@ -20,8 +20,20 @@ export async function installClient(folder: string): Promise<void> {
 	mkdirSync(folder, { recursive: true })
 	cpSync(CONSUMER, folder, { recursive: true })
 	writeFileSync(path.join(folder, 'package.json'), JSON.stringify({ name: 'consumer', private: true, type: 'module' }))
-	const tarballs = readdirSync(RELEASE).filter((name) => /^planstream-(shared|client)-.*\.tgz$/.test(name))
-	await execute('npm', ['install', '--offline', ...tarballs.map((name) => path.join(RELEASE, name))], { cwd: folder })
+	await execute('npm', ['install', '--offline', findTarball('client')], { cwd: folder })
+}
+
+/** Returns the path of a packed package. */
+export function findTarball(name: 'shared' | 'client' | 'server' | 'cli'): string {
+	const begin = name === 'cli' ? /^planstream-\d/ : new RegExp(`^planstream-${name}-\\d`)
+	const found = readdirSync(RELEASE).find((file) => begin.test(file) && file.endsWith('.tgz'))
+	if (found === undefined) throw new Error(`The package ${name} is not in ${RELEASE}. Run npm run release.`)
+	return path.join(RELEASE, found)
+}
+
+/** Copies the packed `shared` into a project. */
+export function addShared(folder: string): void {
+	cpSync(path.join(RELEASE, 'shared'), path.join(folder, 'node_modules/@planstream/shared'), { recursive: true })
 }
 
 /** Installs all packed packages into a new project, with links to the other packages of this repository. */
