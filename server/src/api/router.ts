@@ -15,7 +15,7 @@ import { clearPlan, deletePlan } from '../plans/remove.js'
 import type { Command } from '../plans/rules/input.js'
 import { authenticate, type Context, createProcedure, type OnProblem, t } from './procedure.js'
 import { listOpenReviews, listPlans, readFold, readPlanResult, readStepResult } from './reads.js'
-import { PlanEvents, readHistory, watchPlanList } from './streams.js'
+import { PlanChanges, PlanEvents, readHistory } from './streams.js'
 
 /** Lists the connected clients of the caller's tenant. A client with two connections counts once. */
 function listClients(connections: Connections, { tenant }: Principal): ClientsOutput {
@@ -113,9 +113,10 @@ export function createRouter(services: Services, admit = authenticate) {
 			events: procedure('plans.events').subscription(
 				({ ctx: { principal }, input, signal }) => new PlanEvents({ hub, principal, input, signal, draining, onProblem }),
 			),
-			changes: procedure('plans.changes').subscription(async function* ({ ctx, input, signal = new AbortController().signal }) {
-				yield* watchPlanList({ principal: ctx.principal, input, signal, hub, draining, schedule, onProblem })
-			}),
+			changes: procedure('plans.changes').subscription(
+				({ ctx: { principal, turns }, input, signal }) =>
+					new PlanChanges({ principal, input, signal, hub, draining, schedule, answers, turns, onProblem }),
+			),
 			history: procedure('plans.history').query(({ ctx: { principal, turns }, input, signal }) =>
 				readHistory({ hub, answers, principal, input, signal, draining, schedule, turns }),
 			),

@@ -13,6 +13,7 @@ import type { AnswerBudget } from '../connections/answer-budget.js'
 import type { Hub } from '../hub/hub.js'
 import type { Principal } from '../hub/principal.js'
 import { getResumeCursor, parseEvent } from '../hub/stream.js'
+import type { ListBudget } from '../hub/subscribe.js'
 import { PAGE_BYTES } from '../log/event-log.js'
 import type { Schedule } from '../ops/clock.js'
 import { toTrpcError, toTypedError } from './errors.js'
@@ -111,26 +112,97 @@ interface PlanChangesOptions {
 	readonly hub: Hub
 	readonly principal: Principal
 	readonly input: z.output<typeof changesInput>
-	/** Aborts when the reader is gone. */
-	readonly signal: AbortSignal
+	/** Aborts when the reader is gone. @defaultValue never */
+	readonly signal: AbortSignal | undefined
 	/** Aborts when the server stops. */
 	readonly draining: AbortSignal
 	readonly schedule: Schedule
+	readonly answers: AnswerBudget
+	/** Absent when the stream has a connection of its own. */
+	readonly turns: AnswerTurns | undefined
 	readonly onProblem: OnProblem
 }
 
+/** Largest page of the list for each of its plans, up to {@link PAGE_BYTES}. */
+const LISTED_BYTES = 4096
+
 /**
- * Streams the live list of plans for tRPC. It ends only with its reader: when the server stops, the connection is cut, so that
- * tRPC's client reconnects.
+ * Creates the budget of a live list: its pages are made one at a time on a connection, when there is room for them, and together with those of
+ * other readers.
+ *
+ * @param turns - those of the connection. @defaultValue the connection has no other stream
  */
-export async function* watchPlanList(options: PlanChangesOptions): AsyncGenerator<ChangesOutput, void, void> {
-	const { hub, principal, input, signal, draining, schedule, onProblem } = options
+export function createListBudget(answers: AnswerBudget, tenant: string, limit: number, turns?: AnswerTurns): ListBudget {
+	return {
+		reserve: async () => {
+			const turn = await turns?.take()
+			try {
+				const room = await answers.reserve(tenant, Math.min(limit * LISTED_BYTES, PAGE_BYTES))
+				return {
+					[Symbol.dispose]: () => {
+						room[Symbol.dispose]()
+						turn?.[Symbol.dispose]()
+					},
+				}
+			} catch (refused) {
+				turn?.[Symbol.dispose]()
+				throw refused
+			}
+		},
+		hold: (bytes) => answers.hold(tenant, bytes),
+	}
+}
+
+/**
+ * The live list of plans for tRPC. It ends only with its reader: when the server stops, the connection is cut, so that tRPC's client reconnects.
+ * No generator, because one that delegates to another keeps the last page in memory while it waits for the next.
+ */
+export class PlanChanges implements AsyncIterable<ChangesOutput, void, void> {
+	readonly #options: PlanChangesOptions
+
+	constructor(options: PlanChangesOptions) {
+		this.#options = options
+	}
+
+	[Symbol.asyncIterator](): AsyncIterator<ChangesOutput, void, void> {
+		const { hub, principal, input, signal = new AbortController().signal, draining, schedule, answers, turns } = this.#options
+		const ending = joinSignals(signal, draining, principal.expired)
+		const budget = createListBudget(answers, principal.tenant, input.limit, turns)
+		const changes = hub.changes(principal, toListQuery(input), { signal: ending.signal, schedule, budget })
+		const end = async (): Promise<IteratorResult<ChangesOutput, void>> => {
+			ending[Symbol.dispose]()
+			return changes.return()
+		}
+		return {
+			next: async () => {
+				try {
+					const next = await changes.next()
+					if (next.done === true) await waitForAbort(signal)
+					return next.done === true ? await end() : next
+				} catch (thrown) {
+					await end()
+					throw toTrpcError(reportFailures(toTypedError(thrown), this.#options.onProblem, 'plans.changes'))
+				}
+			},
+			return: end,
+		}
+	}
+}
+
+/**
+ * Passes on the items of a stream one at a time, until it ends or `send` resolves to false. No item stays in memory while the next one is
+ * waited for, as it would in the variable of a loop.
+ */
+export async function passOn<Item>(items: AsyncIterable<Item>, send: (item: Item) => Promise<boolean>): Promise<void> {
+	const iterator = items[Symbol.asyncIterator]()
+	const passOnNext = async (): Promise<boolean> => {
+		const next = await iterator.next()
+		return next.done !== true && (await send(next.value))
+	}
 	try {
-		using ending = joinSignals(signal, draining, principal.expired)
-		yield* hub.changes(principal, toListQuery(input), { signal: ending.signal, schedule })
-		await waitForAbort(signal)
-	} catch (thrown) {
-		throw toTrpcError(reportFailures(toTypedError(thrown), onProblem, 'plans.changes'))
+		while (await passOnNext());
+	} finally {
+		await iterator.return?.()
 	}
 }
 

@@ -2,7 +2,7 @@ import type { PlanStatus, PlanSummary } from '@planstream/shared'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { openLog } from '../log/open.js'
-import { CHANGES_INTERVAL_MS, diffPlans, watchPlans } from './subscribe.js'
+import { CHANGES_INTERVAL_MS, diffPlans, digestPlans, watchPlans } from './subscribe.js'
 
 function summary(plan_id: string, status: PlanStatus = 'running', created_at = '2026-01-01T00:00:00.000Z'): PlanSummary {
 	const times = { created_at, started_at: null, finished_at: null, updated_at: created_at }
@@ -22,17 +22,18 @@ describe('plan changes', () => {
 		fc.assert(
 			fc.property(pages, (all) => {
 				let view = new Map<string, PlanSummary>()
-				let shown: Map<string, string> | null = null
+				let shown: ReturnType<typeof digestPlans> | null = null
 				for (const page of all) {
 					const plans = page.map(({ id, status }) => summary(`p${id}`, status))
-					const change = diffPlans(shown, plans)
-					shown = new Map(plans.map((plan) => [plan.plan_id, JSON.stringify(plan)]))
+					const next = digestPlans(plans)
+					const change = diffPlans(shown, plans, next)
+					shown = next
 					if (change?.reset) view = new Map()
 					for (const plan of change?.plans ?? []) view.set(plan.plan_id, plan)
 					for (const plan_id of change?.removed ?? []) view.delete(plan_id)
 					const expected = new Map(plans.map((plan) => [plan.plan_id, plan]))
 					expect(Object.fromEntries(view)).toEqual(Object.fromEntries(expected))
-					expect(diffPlans(shown, plans)).toBeNull()
+					expect(diffPlans(shown, plans, next)).toBeNull()
 				}
 			}),
 		)
@@ -43,6 +44,7 @@ describe('plan changes', () => {
 			[Symbol.asyncDispose]: () => log.close(),
 		})
 		let time = 0
+		let held = 0
 		const append = (plan_id: string, status: PlanStatus) => {
 			const record = { event_id: `${time++}`, text: '{"event_type":"x"}', sent_digest: `${time}`, transient: false }
 			return log.append({ tenant: 't', plan_id }, [record], { summary: summary(plan_id, status) })
@@ -57,10 +59,22 @@ describe('plan changes', () => {
 				pauses.push({ run, delayMs })
 				return { [Symbol.dispose]: () => undefined }
 			},
+			budget: {
+				reserve: () => Promise.resolve({ [Symbol.dispose]: () => undefined }),
+				hold: (bytes) => {
+					held += bytes
+					return {
+						[Symbol.dispose]: () => {
+							held -= bytes
+						},
+					}
+				},
+			},
 		})
 		const view = ({ value }: Awaited<ReturnType<typeof changes.next>>) =>
 			value && { ...value, plans: value.plans.map(({ plan_id, status }) => `${plan_id} ${status}`) }
 		expect(view(await changes.next())).toEqual({ reset: true, plans: ['p running'], removed: [] })
+		expect(held).toBeGreaterThan(0)
 		const next = changes.next()
 		for (const status of ['paused', 'running', 'failed'] as const) await append('p', status)
 		await append('q', 'running')
@@ -75,6 +89,6 @@ describe('plan changes', () => {
 		const end = changes.next()
 		left.abort()
 		expect((await end).done).toBe(true)
-		expect(log.metrics.watchers).toBe(0)
+		expect([log.metrics.watchers, held]).toEqual([0, 0])
 	})
 })

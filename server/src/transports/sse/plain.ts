@@ -16,6 +16,7 @@ import { readClientId, toReadRequest } from '../../api/input.js'
 import { assertAllowed, type Context, type OnProblem, reportFailures } from '../../api/procedure.js'
 import { toListQuery } from '../../api/reads.js'
 import { listPathFields, listQueryParameters, readQuery, toHonoPath } from '../../api/rest.js'
+import { createListBudget, passOn } from '../../api/streams.js'
 import type { Fanout } from '../../delivery/fanout.js'
 import type { Hub } from '../../hub/hub.js'
 import type { ReadOptions } from '../../hub/reader.js'
@@ -139,7 +140,7 @@ const CHANGES_PARAMETERS = new Map([...listQueryParameters(schema, []), ...READ_
 
 /** Streams the live list of plans. Its messages have no id: a reader that reconnects starts with a new page. */
 async function answerChanges(options: SseOptions, context: SseContext): Promise<Response> {
-	const { hub, getContext, schedule, random, onProblem } = options
+	const { hub, getContext, schedule, answers, random, onProblem } = options
 	const { principal } = getContext(context)
 	assertAllowed(principal, 'plans.changes')
 	const { client_id, close_after_ms, ...input } = readQuery(new URL(context.req.url).search, CHANGES_PARAMETERS)
@@ -154,12 +155,12 @@ async function answerChanges(options: SseOptions, context: SseContext): Promise<
 	const content: SseContent = { plan_id: null, delivered: 0, end, stop: end, heartbeat: () => HEARTBEAT_BLOCK }
 	using stream = new SseStream(context, options, { transport: 'sse', principal, client_id: named }, content)
 	stream.open(context, { headers: HEADERS, block: buildOpeningBlock(random), closeAfterMs })
+	const budget = createListBudget(answers, principal.tenant, parsed.data.limit)
 	try {
-		for await (const change of hub.changes(principal, query, { signal: over.signal, schedule })) {
-			using turn = await stream.turn(over.signal)
-			if (turn === null) break
+		await passOn(hub.changes(principal, query, { signal: over.signal, schedule, budget }), async (change) => {
 			stream.send(encodeDataBlock(JSON.stringify(change)))
-		}
+			return stream.waitForRoom(over.signal)
+		})
 	} catch (thrown) {
 		const problem = reportFailures(toTypedError(thrown), onProblem, 'plans.changes').toProblem()
 		stream.send(encodeItemBlock({ kind: 'frame', frame: { frame: 'problem', plan_id: null, cursor: null, ...problem } }))

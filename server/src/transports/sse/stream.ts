@@ -210,6 +210,13 @@ export class SseStream implements ConnectionEnds, SendBuffer, UnreadOutput, Disp
 		return this.#queue.take(signal)
 	}
 
+	/** Waits until another item may be made. @returns false when the signal aborted and there is no room */
+	async waitForRoom(signal: AbortSignal): Promise<boolean> {
+		const turn = await this.turn(signal)
+		turn?.[Symbol.dispose]()
+		return turn !== null
+	}
+
 	/** @returns false when there is no room for more */
 	write(bytes: Buffer): boolean {
 		if (this.#ended || this.#socket.destroyed) return true

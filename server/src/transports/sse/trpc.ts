@@ -6,7 +6,7 @@ import type { Context as HonoContext } from 'hono'
 import { readClientId, readUrlClientId, toReadRequest } from '../../api/input.js'
 import type { Context, OnProblem } from '../../api/procedure.js'
 import type { AppRouter } from '../../api/router.js'
-import { createStreamController, PlanEvents } from '../../api/streams.js'
+import { createStreamController, PlanEvents, passOn } from '../../api/streams.js'
 import type { Fanout } from '../../delivery/fanout.js'
 import { encodeItem, getResumeCursor, type StreamItem } from '../../hub/stream.js'
 import { addLastEventId, type FailedCall, TrpcFailures } from '../trpc-errors.js'
@@ -152,11 +152,11 @@ export class TrpcSse {
 		using stream = new SseStream(context, this.#options, peer, content)
 		stream.open(context, { headers: HEADERS, block: this.#connected })
 		try {
-			for await (const item of items) {
-				using turn = await stream.turn(readerGone.signal)
-				if (turn === null || readerGone.signal.aborted) break
+			await passOn(items, async (item) => {
+				if (readerGone.signal.aborted) return false
 				stream.send(encodeDataBlock(item))
-			}
+				return stream.waitForRoom(readerGone.signal)
+			})
 			if (!readerGone.signal.aborted) stream.send(encodeEventBlock('return'))
 		} catch (thrown) {
 			stream.send(this.#encodeFailure(this.#failures.toStreamShape(thrown, call)))

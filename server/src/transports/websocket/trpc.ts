@@ -9,7 +9,7 @@ import { toTrpcError } from '../../api/errors.js'
 import { readClientId, readUrlClientId, toReadRequest } from '../../api/input.js'
 import type { AnswerTurns, Context, OnProblem } from '../../api/procedure.js'
 import type { AppRouter } from '../../api/router.js'
-import { createStreamController, PlanEvents } from '../../api/streams.js'
+import { createStreamController, PlanEvents, passOn } from '../../api/streams.js'
 import type { Authenticator } from '../../auth/authenticator.js'
 import type { AnonymousClients } from '../../connections/anonymous.js'
 import type { AnswerBudget } from '../../connections/answer-budget.js'
@@ -135,6 +135,19 @@ class TrpcSocket {
 		const ctx = turns === undefined ? context : { ...context, turns }
 		const getRawInput = (): Promise<unknown> => Promise.resolve(input)
 		return callTRPCProcedure({ router: this.service.router, path, type, getRawInput, ctx, signal, batchIndex })
+	}
+
+	/** Creates the turns of a stream whose items can be large. */
+	createTurns(signal: AbortSignal): AnswerTurns {
+		const { large } = this.#working()
+		return {
+			take: async () => {
+				const turn = await large.take(signal)
+				signal.throwIfAborted()
+				return { [Symbol.dispose]: () => turn?.[Symbol.dispose]() }
+			},
+			count: () => undefined,
+		}
 	}
 
 	release(id: RequestHead['id']): void {
@@ -293,7 +306,8 @@ class TrpcSubscription implements StreamTarget, CarriedStream {
 
 	async start(): Promise<void> {
 		try {
-			const items = await this.#socket.call(this.#call, this.#readerGone?.signal)
+			const signal = this.#readerGone?.signal
+			const items = await this.#socket.call(this.#call, signal, signal && this.#socket.createTurns(signal))
 			if (this.#isStopped || this.#isOver) this.#finish(STOPPED)
 			else await this.#begin(items)
 		} catch (thrown) {
@@ -359,11 +373,12 @@ class TrpcSubscription implements StreamTarget, CarriedStream {
 		const { connection, turns } = this.#socket.accepted
 		const signal = this.#readerGone?.signal
 		connection.addStream(this)
-		for await (const data of items) {
+		await passOn(items, async (data) => {
 			using turn = await turns.take(signal)
-			if (turn === null || signal?.aborted === true) break
+			if (turn === null || signal?.aborted === true) return false
 			this.#socket.respond(this.#call.head, { result: { type: 'data', data } })
-		}
+			return true
+		})
 		if (!this.#isCut) this.#finish(STOPPED)
 	}
 
