@@ -51,4 +51,12 @@ describe('assessQuality', () => {
 		expect(decision(1, [{ name: 'd', score: 0.5, passed: false }])).toBe('retry_suggested')
 		expect(assessQuality(gate, { quality_score: 1 }, true).reasons).toEqual(['The check d is missing.'])
 	})
+
+	it('tells scores with two digits, and with more when two would read as the bound', () => {
+		const tell = (score: number, each = score) =>
+			assessQuality(gate, { quality_score: score, checks: [{ name: 'd', score: each, passed: false }] }, true).reasons
+		expect(tell(1 / 3)).toEqual(['The score 0.33 is below 0.6.', 'The check d has 0.33, below 0.6.'])
+		expect(tell(0.59996, 0.599)).toEqual(['The score 0.59996 is below 0.6.', 'The check d has 0.599, below 0.6.'])
+		expect(tell(2 / 3)).toEqual(['The score 0.67 is at least 0.6, but below 0.85.'])
+	})
 })

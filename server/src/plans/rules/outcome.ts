@@ -32,20 +32,29 @@ export function assessQuality(
 	}
 	if (policy.require_review) return { decision: 'review_required', reasons: ['The plan requires a review of every result.'] }
 	if ((quality_score ?? 0) >= policy.approve_score) return { decision: 'approved', reasons }
-	const reason = `The score ${quality_score} is at least ${policy.min_score}, but below ${policy.approve_score}.`
+	const reason = `The score ${formatScore(quality_score ?? 0, policy.approve_score)} is at least ${policy.min_score}, but below ${policy.approve_score}.`
 	return { decision: 'review_required', reasons: [reason] }
 }
 
 function listShortfalls(policy: QualityPolicy, score: number | undefined, checks: readonly Check[]): string[] {
 	const reasons: string[] = []
 	if (score === undefined) reasons.push('The result has no quality score.')
-	else if (score < policy.min_score) reasons.push(`The score ${score} is below ${policy.min_score}.`)
+	else if (score < policy.min_score)
+		reasons.push(`The score ${formatScore(score, policy.min_score)} is below ${policy.min_score}.`)
 	for (const dimension of policy.dimensions) {
 		const check = checks.find(({ name }) => name === dimension)
 		if (check === undefined) reasons.push(`The check ${dimension} is missing.`)
-		else if (check.score < policy.min_score) reasons.push(`The check ${dimension} has ${check.score}, below ${policy.min_score}.`)
+		else if (check.score < policy.min_score)
+			reasons.push(`The check ${dimension} has ${formatScore(check.score, policy.min_score)}, below ${policy.min_score}.`)
 	}
 	return reasons
+}
+
+/** Formats a score with two digits, and with more when it would otherwise read as the bound that it is below. */
+function formatScore(score: number, bound: number): string {
+	let digits = 2
+	while (score < bound && Number(score.toFixed(digits)) >= bound && digits < 20) digits++
+	return score.toFixed(digits)
 }
 
 type FailureInput = Extract<Input, { kind: 'failure' }>
