@@ -3,13 +3,14 @@ import { mkdir, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Planstream } from '@planstream/client'
-import { type PlanEvent, type PlanState, PlanstreamError } from '@planstream/shared'
+import { type Check, type Json, type PlanEvent, type PlanState, PlanstreamError } from '@planstream/shared'
 import { connect, createTypeCommand } from '../connection.js'
 import { type Display, openDisplay, readResultView } from '../display.js'
 import { EXIT, type ExitCode, UsageError } from '../exit.js'
 import { renderMarkdown } from '../markdown.js'
 import { canRedraw, note, writeLine } from '../output.js'
 import type { TypeCommand } from '../render.js'
+import { toOneLine } from '../text.js'
 import { follow, type Interrupt, listenForInterrupt, toExitCode } from './watch.js'
 
 /** Starts a server for the demo that may read the corpus; also returns its data directory. */
@@ -31,14 +32,28 @@ async function startDemoServer(env: NodeJS.ProcessEnv, corpus: string) {
 
 const REPORT_STEP = 'report'
 
-/** Assembles the text that a step streams from its events. */
+/** Assembles the text that a step streams from its events, and keeps what it says of its coverage. */
 class StreamedReport {
 	#text = ''
+	#coverage = ''
+	#foundNothing = false
 
 	take(event: PlanEvent): void {
+		if (event.event_type === 'quality_check') this.#foundNothing = event.data.checks?.some(isUncovered) ?? false
 		if (event.step_id !== REPORT_STEP) return
 		if (event.event_type === 'step_started') this.#text = ''
 		if (event.event_type === 'step_output' && event.data.channel === 'text') this.#text += event.data.delta ?? ''
+		if (event.event_type === 'step_completed') this.#coverage = describeCoverage(event.data.data)
+	}
+
+	/** Whether no question has any quote. */
+	get foundNothing(): boolean {
+		return this.#foundNothing
+	}
+
+	/** How many questions are covered; '' before the end. */
+	get coverage(): string {
+		return this.#coverage
 	}
 
 	/** Prints the report to a terminal that has not shown it line by line. */
@@ -65,6 +80,16 @@ class StreamedReport {
 		await writeFile(file, this.#text)
 		return file
 	}
+}
+
+function isUncovered({ name, score }: Check): boolean {
+	return name === 'coverage' && score === 0
+}
+
+function describeCoverage(result: Json | undefined): string {
+	const { questions, covered, uncovered } = { ...(result as Partial<Record<'questions' | 'covered' | 'uncovered', Json>>) }
+	const gaps = Array.isArray(uncovered) ? uncovered.map((question) => `\n  not fully: ${toOneLine(String(question))}`) : []
+	return `Covered: ${String(covered)} of ${String(questions)} ${questions === 1 ? 'question' : 'questions'}${gaps.join('')}`
 }
 
 export interface DemoOptions {
@@ -96,7 +121,8 @@ export async function demoCommand({ corpus, question = QUESTIONS, exit = false, 
 	note('The server is this process. Follow the plan from another terminal, too:')
 	note(`  ${typeCommand(`watch ${plan_id}`)}`)
 	note(`  curl -N ${server.url}/api/v1/streaming/plans/${plan_id}/events\n`)
-	const code = await showResearch(planstream, { plan_id, directory, json, suggest: !exit, typeCommand }, interrupt)
+	const research = { plan_id, folder, questions: question.length, directory, json, suggest: !exit, typeCommand }
+	const code = await showResearch(planstream, research, interrupt)
 	if (exit || interrupt.signal.aborted) return code
 	note(`\nThe server keeps running at ${server.url}. Press Ctrl-C to stop it. Try in another terminal:`)
 	for (const command of ['list', `show ${plan_id}`, `artifact ${plan_id}`]) note(`  ${typeCommand(command)}`)
@@ -110,6 +136,10 @@ function describeQuestions(questions: readonly string[]): string {
 
 interface Research {
 	readonly plan_id: string
+	/** Folder of the documents. */
+	readonly folder: string
+	/** Number of questions. */
+	readonly questions: number
 	/** Data directory of the server. */
 	readonly directory: string
 	readonly json: boolean
@@ -120,7 +150,7 @@ interface Research {
 
 async function showResearch(
 	planstream: Planstream,
-	{ plan_id, directory, json, suggest, typeCommand }: Research,
+	{ plan_id, folder, questions, directory, json, suggest, typeCommand }: Research,
 	{ signal }: Interrupt,
 ): Promise<ExitCode> {
 	const report = new StreamedReport()
@@ -137,7 +167,11 @@ async function showResearch(
 	if (code === EXIT.done) {
 		if (!json && canRedraw()) await report.print(typeCommand)
 		note(`Report: ${await report.save(left.state, directory)}`)
-		note(`Quality: ${left.state.quality_score?.toFixed(2) ?? 'no score'}, the lowest of coverage, fidelity and diversity`)
+		note(report.coverage)
+	}
+	if (report.foundNothing) {
+		const asked = questions === 1 ? 'the question' : 'any of the questions'
+		note(`Nothing in the documents of ${folder} answers ${asked}. Ask in their words, or name another folder.`)
 	}
 	return code
 }

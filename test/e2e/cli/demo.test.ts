@@ -45,16 +45,43 @@ it('researches a folder, prints every event, and writes a report that quotes it'
 	expect(stderr).toMatch(new RegExp(`curl -N http://127.0.0.1:\\d+/api/v1/streaming/plans/${plan_id}/events`))
 	const [, file = ''] = /^Report: (.+)$/m.exec(stderr) ?? []
 	expect(readFileSync(file, 'utf8')).toContain('> No sea is as salty as the Dead Sea')
-	expect(stderr).toMatch(/^Quality: [01]\.\d\d/m)
+	expect(stderr).toMatch(/^Covered: 1 of 1 question$/m)
+})
+
+it('gives the answers it has, says which questions have none, and exits with 0', async () => {
+	using directory = createTemporaryDirectory()
+	const folder = corpus(directory.path, SEAS)
+	const env = { PORT: '0', PLANSTREAM_DATA: path.join(directory.path, 'data') }
+	const others = ['--question', 'How do penguins sleep?', '--question', 'Which swimmer is carried by a lake?']
+	const { code, stdout, stderr } = await runPlanstream(
+		['demo', '--corpus', folder, '--question', QUESTION, ...others, '--exit'],
+		env,
+	)
+	expect({ code, stderr }).toMatchObject({ code: 0 })
+	expect(stderr).toContain(`Covered: 1 of 3 questions
+  not fully: How do penguins sleep?
+  not fully: Which swimmer is carried by a lake?
+`)
+	expect(stdout).toContain('report | > No sea is as salty as the Dead Sea')
+	expect(stdout).toContain('report | - [2] `salt.md`, line 3, bytes 8 to 97')
+	expect(stdout).toContain(
+		'report | Not covered: no sentence has enough words of this question. Words that occur nowhere: penguins, sleep.',
+	)
+	expect(stdout).toContain('report | Partly covered: one quote from one document.')
+	expect(stdout + stderr).not.toMatch(/\d\.\d{3}|quality 1\.00/)
 })
 
 it('prints the reason and exits with 1 when the folder does not answer the question', async () => {
 	using directory = createTemporaryDirectory()
 	const folder = corpus(directory.path, { 'cats.md': '# Cats\n\nA cat sleeps for most of the day.\n' })
 	const env = { PORT: '0', PLANSTREAM_DATA: path.join(directory.path, 'data') }
-	const { code, stdout } = await runPlanstream(['demo', '--corpus', folder, '--question', QUESTION, '--exit'], env)
+	const { code, stdout, stderr } = await runPlanstream(['demo', '--corpus', folder, '--question', QUESTION, '--exit'], env)
 	expect(code).toBe(1)
+	expect(stderr).toContain(
+		`Nothing in the documents of ${folder} answers the question. Ask in their words, or name another folder.`,
+	)
 	expect(stdout).toContain('\ncrosscheck: failed: ')
+	expect(stdout).toContain('The check coverage has 0.00, below 0.005.')
 })
 
 it('researches a folder of 2,000 documents, and names the limit for one more', async () => {

@@ -4,7 +4,16 @@ import { AgentError, defineAgent } from '../define-agent.js'
 import { type Corpus, type CorpusPolicy, createProgress, openCorpus, readDocument } from './corpus.js'
 import { assess, type FalseQuote, isCovered } from './quality.js'
 import { mergeAnswers } from './report.js'
-import { type CrosscheckResult, crosscheckResult, extractResult, findResults, getQuestions, type Quote } from './results.js'
+import {
+	type Answer,
+	type CrosscheckResult,
+	crosscheckResult,
+	extractResult,
+	findResults,
+	getQuestions,
+	keepWithin,
+	type Quote,
+} from './results.js'
 
 const input = z.strictObject({
 	min_score: z.number().min(0).max(1).default(0.6).describe("score from which a check passes; the step's gate decides"),
@@ -39,11 +48,31 @@ export function crosscheckAgent(policy: CorpusPolicy): Agent {
 				quality_score: quality.score,
 				scores: Object.fromEntries(quality.checks.map(({ name, score }) => [name, score])),
 				uncovered: [...quality.uncovered],
-				answers: answers.map((answer) => ({ ...answer, covered: isCovered(answer) })),
+				...fitAnswers(answers),
 			}
 			return { data, quality_score: quality.score, checks: quality.checks }
 		},
 	})
+}
+
+/** Bytes of the quotes of all answers; a result has at most 60 KiB. */
+const MAX_QUOTE_BYTES = 32_768
+const MAX_FILE_NAME_BYTES = 8192
+
+/** Makes answers small enough for a result: the first quote of each, then the second of each, until there is no room. */
+function fitAnswers(answers: readonly Answer[]): Pick<CrosscheckResult, 'answers' | 'left_out'> {
+	const rounds = Math.max(0, ...answers.map(({ quotes }) => quotes.length))
+	const ranked = Array.from({ length: rounds }, (_, round) =>
+		answers.flatMap(({ quotes }) => quotes.slice(round, round + 1)),
+	).flat()
+	const kept = new Set(keepWithin(ranked, MAX_QUOTE_BYTES))
+	const fitted = answers.map((answer) => ({
+		...answer,
+		quotable_files: keepWithin(answer.quotable_files, MAX_FILE_NAME_BYTES / answers.length),
+		quotes: answer.quotes.filter((quote) => kept.has(quote)),
+		covered: isCovered(answer),
+	}))
+	return { answers: fitted, left_out: ranked.length - kept.size }
 }
 
 async function findFalseQuotes(

@@ -3,7 +3,15 @@ import type { Agent, StepContext } from '../../plans/agent.js'
 import { agentError, defineAgent } from '../define-agent.js'
 import { type Corpus, type CorpusPolicy, createPacer, createProgress, type Document, openCorpus, readDocument } from './corpus.js'
 import { decodeText } from './inventory.js'
-import { type Answer, extractResult, findResults, type Quote, type RetrieveResult, retrieveResult } from './results.js'
+import {
+	type Answer,
+	extractResult,
+	findResults,
+	keepWithin,
+	type Quote,
+	type RetrieveResult,
+	retrieveResult,
+} from './results.js'
 import { TextSearch } from './search.js'
 
 /** A sentence that may be quoted. Callers may add fields. */
@@ -126,8 +134,11 @@ export function extractAgent(policy: CorpusPolicy): Agent {
 			const answers: Answer[] = []
 			for (const retrieval of retrievals) {
 				const corpus = await openCorpus(retrieval.corpus, policy, context.plan.tenant)
-				const sentences = await readSentences(corpus, retrieval, context, () => progress(++done, total))
-				answers.push(composeAnswer(retrieval, sentences, max_quotes))
+				const documents = new Map<string, Document>()
+				const sentences = await readSentences(corpus, retrieval, documents, context, () => progress(++done, total))
+				const answer = composeAnswer(retrieval, sentences, max_quotes)
+				const quotes = answer.quotes.map((quote) => ({ ...quote, line: findLine(documents.get(quote.path), quote.start) }))
+				answers.push({ ...answer, quotes: keepWithin(quotes, MAX_ANSWERS_BYTES / retrievals.length) })
 			}
 			context.signal.throwIfAborted()
 			for (const { question, quotes } of answers) context.output(formatQuotes(question, quotes), { channel: 'text' })
@@ -137,15 +148,27 @@ export function extractAgent(policy: CorpusPolicy): Agent {
 	})
 }
 
+/** Bytes of the quotes of all answers, and of the names of quotable files; a result has at most 60 KiB. */
+const MAX_ANSWERS_BYTES = 32_768
+const MAX_FILE_NAME_BYTES = 8192
+
+/** The line of a document where a byte stands, from 1. */
+function findLine(document: Document | undefined, offset: number): number {
+	const before = document?.bytes.subarray(0, offset) ?? Buffer.alloc(0)
+	let line = 1
+	for (let at = before.indexOf(10); at >= 0; at = before.indexOf(10, at + 1)) line++
+	return line
+}
+
 type SourceSentence = Omit<Quote, 'terms'>
 
 async function readSentences(
 	corpus: Corpus,
 	{ passages }: RetrieveResult,
+	documents: Map<string, Document>,
 	{ signal }: StepContext,
 	onPassage: () => void,
 ): Promise<SourceSentence[]> {
-	const documents = new Map<string, Document>()
 	const sentences: SourceSentence[] = []
 	const pace = createPacer(signal)
 	for (const { path, sha256, start, end, code } of passages) {
@@ -175,7 +198,7 @@ function composeAnswer(retrieval: RetrieveResult, sentences: readonly SourceSent
 		return sentence === undefined ? [] : [{ ...sentence, terms: [...found] }]
 	})
 	const { quotes, quotableFiles } = chooseQuotes(candidates, terms.length, maxQuotes)
-	return { question, terms, unknown_terms, quotable_files: [...quotableFiles], quotes: [...quotes] }
+	return { question, terms, unknown_terms, quotable_files: keepWithin(quotableFiles, MAX_FILE_NAME_BYTES), quotes: [...quotes] }
 }
 
 function formatQuotes(question: string, quotes: readonly Quote[]): string {

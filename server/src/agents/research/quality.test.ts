@@ -18,19 +18,20 @@ const scores = (answers: Answer[], falseQuotes: Parameters<typeof assess>[1] = [
 }
 
 describe('assess', () => {
-	it('returns 1 when every question has two quotes from two files', () => {
+	it('returns 1 when every question has two quotes from two files, and the share of its words that they hold', () => {
 		const answers = [answer('a?', [quote('a.md'), quote('b.md')]), answer('b?', [quote('c.md'), quote('d.md')])]
-		expect(scores(answers)).toEqual({ score: 1, coverage: 1, fidelity: 1, diversity: 1 })
+		expect(scores(answers)).toEqual({ score: 0.5, coverage: 1, fidelity: 1, diversity: 1, words: 0.5 })
 	})
 
-	it('counts a question with two quotes from one file as uncovered and names it in the evidence', () => {
+	it('counts a question with two quotes from one file as half covered and names it in the evidence', () => {
 		const answers = [answer('a?', [quote('a.md'), quote('b.md')]), answer('b?', [quote('c.md'), quote('c.md', 9)])]
-		const { score, checks, uncovered } = assess(answers, [], 0.6)
-		expect({ score, uncovered }).toEqual({ score: 0.5, uncovered: ['b?'] })
+		const { checks, uncovered } = assess(answers, [], 0.8)
+		expect(uncovered).toEqual(['b?'])
 		expect(checks[0]).toMatchObject({
 			name: 'coverage',
+			score: 0.75,
 			passed: false,
-			evidence: { uncovered: [{ question: 'b?', quotes: 2, files: 1, unknown_terms: ['xyz'] }] },
+			evidence: { covered: 1, partly: 1, uncovered: [{ question: 'b?', quotes: 2, files: 1, unknown_terms: ['xyz'] }] },
 		})
 	})
 
@@ -47,8 +48,8 @@ describe('assess', () => {
 	})
 
 	it('returns 0 for an empty report', () => {
-		expect(scores([answer('a?', [])])).toEqual({ score: 0, coverage: 0, fidelity: 0, diversity: 0 })
-		expect(scores([])).toEqual({ score: 0, coverage: 0, fidelity: 0, diversity: 0 })
+		expect(scores([answer('a?', [])])).toEqual({ score: 0, coverage: 0, fidelity: 0, diversity: 0, words: 0 })
+		expect(scores([])).toEqual({ score: 0, coverage: 0, fidelity: 0, diversity: 0, words: 0 })
 	})
 })
 

@@ -46,10 +46,24 @@ describe('the report', () => {
 		expect(report).toContain('> one &lt;b>\n> two `Map<string>` [1]\n')
 	})
 
-	it('names what it does not cover and the words it searched for', () => {
-		const report = formatSections('T', checked([], [])).join('')
-		expect(report).toContain('The corpus does not cover this question. Words that occur nowhere: swell.')
-		expect(report).toContain('| lowest of these | 0.50 |')
-		expect(report).toMatch(/Not covered:\n\n- Q2\?\n$/)
+	it('says first how many questions are covered, and names the others, their words that occur nowhere and what was found', () => {
+		const { answers, ...none } = checked([], [], [quote('one', 0)])
+		const partly = answers.map((answer) => ({ ...answer, covered: false }))
+		const report = formatSections('T', { ...none, answers: partly, uncovered: ['Q1?', 'Q2?', 'Q3?'] }).join('')
+		expect(report).toMatch(/^# T\n\nCovered: 0 of 3 questions, .*\n\nNot fully covered:\n\n- Q1\?\n- Q2\?\n- Q3\?\n/)
+		expect(report).toContain('Not covered: no sentence has enough words of this question. Words that occur nowhere: swell.')
+		expect(report).toContain('Partly covered: one quote from one document.\n\n> one [1]')
+	})
+
+	it('gives the line of each source, and no score', () => {
+		const report = formatSections('T', checked([{ ...quote('words', 0), line: 7 }])).join('')
+		expect(report).toContain('- [1] `a.md`, line 7, bytes 0 to 5\n')
+		expect(report).toContain('- Each quote equals the bytes of its document.\n- 1 quotes are from 1 document.\n')
+		expect(report).not.toMatch(/\d\.\d/)
+	})
+
+	it('says how many quotes a result had no room for', () => {
+		const report = formatSections('T', { ...checked([quote('words', 0)]), left_out: 3 }).join('')
+		expect(report).toContain('- 3 further quotes have no room here; ask fewer questions at a time.\n')
 	})
 })

@@ -48,45 +48,59 @@ function collectPlaces(answers: readonly CheckedAnswer[]): Quote[] {
 	return places
 }
 
-/** Formats the report as sections that join to the whole document: title, one per question, sources, quality. */
+/** Formats the report as sections that join to the whole document: title and coverage, one per question, sources, checks. */
 export function formatSections(title: string, checked: CrosscheckResult): string[] {
 	const places = collectPlaces(checked.answers)
 	return [
-		`# ${toOneLine(title)}\n`,
+		`# ${toOneLine(title)}\n\n${formatCoverage(checked)}`,
 		...checked.answers.map((answer, at) => formatQuestion(at + 1, answer, places)),
 		formatSources(places),
-		formatQuality(checked),
+		formatChecks(checked, places),
 	]
 }
 
-function formatQuestion(
-	number: number,
-	{ question, quotes, covered, unknown_terms }: CheckedAnswer,
-	places: readonly Quote[],
-): string {
-	const lines = quotes.map((quote) => {
+/** Says how far the questions are covered, and what that means: no check knows whether a sentence is an answer. */
+function formatCoverage({ answers, uncovered }: CrosscheckResult): string {
+	const covered = answers.length - uncovered.length
+	const count = `Covered: ${covered} of ${answers.length} ${answers.length === 1 ? 'question' : 'questions'}, by quotes from at least two documents.`
+	const gaps = uncovered.map((question) => `- ${toOneLine(question)}\n`).join('')
+	const rest = gaps === '' ? '' : `\nNot fully covered:\n\n${gaps}`
+	return `${count} Quotes are chosen by the words of a question; whether they answer it is for you to read.\n${rest}`
+}
+
+function formatQuestion(number: number, answer: CheckedAnswer, places: readonly Quote[]): string {
+	const lines = answer.quotes.map((quote) => {
 		const citation = places.findIndex((place) => isSamePlace(place, quote)) + 1
 		return `\n> ${formatQuote(quote.text)} [${citation}]\n`
 	})
+	const gap = answer.covered ? '' : `\n${formatGap(answer)}\n`
+	return `\n## ${number}. ${toOneLine(answer.question)}\n${gap}${lines.join('')}`
+}
+
+function formatGap({ quotes, unknown_terms }: CheckedAnswer): string {
 	const unknown = unknown_terms.length === 0 ? '' : ` Words that occur nowhere: ${unknown_terms.join(', ')}.`
-	const gap = covered ? '' : `\nThe corpus does not cover this question.${unknown}\n`
-	return `\n## ${number}. ${toOneLine(question)}\n${gap}${lines.join('')}`
+	const count = quotes.length === 1 ? 'one quote' : `${quotes.length} quotes`
+	const gap =
+		quotes.length === 0
+			? 'Not covered: no sentence has enough words of this question.'
+			: `Partly covered: ${count} from one document.`
+	return gap + unknown
 }
 
 function formatSources(places: readonly Quote[]): string {
-	const lines = places.map(
-		({ path, start, end, sha256 }, at) =>
-			`- [${at + 1}] \`${path}\`, bytes ${start} to ${end}, sha256 \`${sha256.slice(0, 16)}\`\n`,
-	)
+	const lines = places.map(({ path, line, start, end }, at) => {
+		const where = line === undefined ? '' : ` line ${line},`
+		return `- [${at + 1}] \`${path}\`,${where} bytes ${start} to ${end}\n`
+	})
 	return `\n## Sources\n\n${lines.length === 0 ? 'None.\n' : lines.join('')}`
 }
 
-function formatQuality({ scores, quality_score, uncovered }: CrosscheckResult): string {
-	const rows = Object.entries({ ...scores, 'lowest of these': quality_score }).map(
-		([name, score]) => `| ${name} | ${score.toFixed(2)} |\n`,
-	)
-	const gaps = uncovered.map((question) => `- ${toOneLine(question)}\n`).join('')
-	return `\n## Quality\n\n| check | score |\n|---|---|\n${rows.join('')}${gaps === '' ? '' : `\nNot covered:\n\n${gaps}`}`
+function formatChecks({ scores, left_out = 0 }: CrosscheckResult, places: readonly Quote[]): string {
+	const { fidelity } = scores
+	const exact = fidelity === 1 ? 'Each quote equals the bytes of its document.' : 'Not every quote equals its document.'
+	const cited = new Set(places.map(({ path }) => path)).size
+	const more = left_out === 0 ? '' : `- ${left_out} further quotes have no room here; ask fewer questions at a time.\n`
+	return `\n## Checks\n\n- ${exact}\n- ${places.length} quotes are from ${cited} ${cited === 1 ? 'document' : 'documents'}.\n${more}`
 }
 
 /** Formats a quote as one block, with HTML escaped outside of code. */

@@ -29,8 +29,8 @@ describe('researchPlan', () => {
 			[
 				'crosscheck',
 				expect.objectContaining({
-					min_score: 0.6,
-					approve_score: 0.6,
+					min_score: 0.005,
+					approve_score: 0.005,
 					dimensions: ['coverage', 'fidelity', 'diversity'],
 					on_reject: 'fail',
 				}),
@@ -44,6 +44,7 @@ describe('researchPlan', () => {
 		[['a?', ' '], 'questions[1]'],
 		[['a?', 'b?', 'a?'], 'questions[2]'],
 		[Array.from({ length: 65 }, (_, n) => `${n}?`), 'questions'],
+		[Array.from({ length: 9 }, (_, n) => `${n}${'x'.repeat(920)}?`), 'questions'],
 	])('rejects %j', (questions, path) => {
 		expect(() => researchPlan({ questions })).toThrow(expect.objectContaining({ code: 'bad_request', facts: { path } }))
 	})

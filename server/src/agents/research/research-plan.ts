@@ -12,16 +12,20 @@ export interface ResearchTask {
 }
 
 const MAX_QUESTIONS = 64
-const MIN_SCORE = 0.6
+/** Bytes of all questions: several results name them, and a result has at most 60 KiB. */
+const MAX_QUESTION_BYTES = 8192
+/** Any quote passes, and a false one or none at all (0) does not: what is not covered is for the report to say. */
+const GATE_SCORE = 0.005
 /** Reading files may fail temporarily, and the steps are cheap to repeat. */
 const RETRY = { max_attempts: 3, initial_ms: 200, factor: 2, max_ms: 5000 } as const
 
 /**
  * Creates the plan of a corpus research: inventory, index, retrieve and extract for each question in parallel, crosscheck,
- * report. A question whose steps fail for good counts as uncovered. The quality gate is at `crosscheck`: coverage, fidelity (1 or
- * 0) and diversity must each reach 0.6; below that the plan fails, since the same corpus would give the same answers again.
+ * report. A question whose steps fail for good counts as uncovered. The report gives what was found and names the questions that are
+ * not covered. The quality gate is at `crosscheck`: the plan fails when nothing was found for any question or a quote is false,
+ * since the same corpus would give the same answers again.
  *
- * @throws PlanstreamError `bad_request` without questions, with too many, or with one twice
+ * @throws PlanstreamError `bad_request` without questions, with more than 64 or 8 KiB of them, or with one twice
  * @example
  * ```ts
  * const plan = researchPlan({ corpus: 'docs', questions: ['What does a cursor hold?'] })
@@ -63,10 +67,10 @@ function createQuestionSteps(question: string, number: number): StepSpec[] {
 
 function createCrosscheckStep(depends_on: string[]): StepSpec {
 	return {
-		...createStep('crosscheck', 'Compare the quotes with their sources', depends_on, { min_score: MIN_SCORE }),
+		...createStep('crosscheck', 'Compare the quotes with their sources', depends_on, {}),
 		quality: {
-			min_score: MIN_SCORE,
-			approve_score: MIN_SCORE,
+			min_score: GATE_SCORE,
+			approve_score: GATE_SCORE,
 			dimensions: ['coverage', 'fidelity', 'diversity'],
 			on_reject: 'fail',
 		},
@@ -91,6 +95,11 @@ function assertQuestions(questions: readonly string[]): void {
 				path: 'questions',
 			},
 		)
+	}
+	const bytes = questions.reduce((sum, question) => sum + Buffer.byteLength(question), 0)
+	if (bytes > MAX_QUESTION_BYTES) {
+		const message = `The questions have ${bytes} bytes; a research plan takes ${MAX_QUESTION_BYTES}. Ask them in several plans.`
+		throw new PlanstreamError('bad_request', message, { path: 'questions' })
 	}
 	if (at < 0) return
 	const fault = at === empty ? 'is empty' : 'repeats an earlier one'

@@ -66,6 +66,7 @@ export const retrieveResult = z.object({
 /** A sentence with its position: `text` is exactly the bytes from `start` to `end` of the file with this hash. */
 export const quote = z.object({
 	...place,
+	line: z.int().min(1).optional().describe('line of the file where it begins'),
 	text,
 	terms: z.array(z.string()).describe('words of the question that occur in it'),
 })
@@ -87,6 +88,7 @@ export const crosscheckResult = z.object({
 	scores: z.record(z.string(), z.number()),
 	uncovered: z.array(question),
 	answers: z.array(answer.extend({ covered: z.boolean() })),
+	left_out: offset.optional().describe('quotes that a result has no room for'),
 })
 
 export const reportResult = z.object({

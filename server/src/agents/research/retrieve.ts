@@ -3,7 +3,7 @@ import type { Agent } from '../../plans/agent.js'
 import { defineAgent } from '../define-agent.js'
 import { type CorpusPolicy, createPacer, createProgress, openCorpus } from './corpus.js'
 import type { CorpusIndex, IndexStore } from './index-store.js'
-import { getQuestions, getResult, indexResult, question, type RetrieveResult, retrieveResult } from './results.js'
+import { getQuestions, getResult, indexResult, keepWithin, question, type RetrieveResult, retrieveResult } from './results.js'
 import { extractTerms, removeOtherForms } from './search.js'
 
 const input = z.strictObject({
@@ -11,6 +11,9 @@ const input = z.strictObject({
 	search: question.optional().describe('other search words for the same question, from someone who knows the corpus'),
 	limit: z.int().min(1).max(100).default(16).describe('passages to keep'),
 })
+
+/** Bytes of the places of passages; a result has at most 60 KiB. */
+const MAX_PASSAGES_BYTES = 49_152
 
 /** `corpus.retrieve`: finds the passages that match a question best, by BM25, in the `corpus.index` it depends on. */
 export function retrieveAgent(policy: CorpusPolicy, store: IndexStore): Agent {
@@ -26,7 +29,7 @@ export function retrieveAgent(policy: CorpusPolicy, store: IndexStore): Agent {
 			using index = await store.of(context.plan.tenant).open(corpus, digest, context.signal)
 			const terms = removeOtherForms(extractTerms(search ?? asked))
 			const unknown_terms = await findUnknownTerms(index, terms, context.signal)
-			const passages = index.search(terms, limit)
+			const passages = keepWithin(index.search(terms, limit), MAX_PASSAGES_BYTES)
 			context.signal.throwIfAborted()
 			createProgress(context, 'passages')(passages.length, passages.length)
 			const data: RetrieveResult = { kind: 'corpus.retrieve', corpus: given, question: asked, terms, unknown_terms, passages }
