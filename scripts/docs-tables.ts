@@ -6,7 +6,7 @@ import { makeVerdictRows } from './docs-verdicts.js'
 import { LIMITS, type Limit } from './docs-words.js'
 
 /** Documents with generated tables. */
-export const DOCUMENTS = ['PROTOCOL.md'] as const
+export const DOCUMENTS = ['PROTOCOL.md', 'docs/operating.md'] as const
 
 /** The generated tables and sentences by the name in their marker. */
 export type Tables = Readonly<Record<string, string>>
@@ -22,6 +22,7 @@ export function makeTables(root: string): Tables {
 		routes: makeRouteTable(),
 		limits: makeLimitTable(root),
 		verdicts: makeVerdictTable(),
+		metrics: makeMetricTable(root),
 	}
 }
 
@@ -52,6 +53,14 @@ function makeErrorTable(root: string): string {
 			title,
 		])
 	return formatTable(['code', 'HTTP', 'tRPC', 'try again', 'meaning'], rows)
+}
+
+/** Makes the table of metrics from their help texts in the source. */
+function makeMetricTable(root: string): string {
+	const [, source = ''] = readFileSync(`${root}server/src/ops/health.ts`, 'utf8').split('export const METRICS = {')
+	const [list = ''] = source.split('} as const')
+	const rows = [...list.matchAll(/^\t(\w+): '(.+)',$/gm)].map(([, name, help = '']) => [quote(`planstream_${name}`), help])
+	return formatTable(['metric', 'what it counts'], rows)
 }
 
 function listSources(folder: string): string[] {

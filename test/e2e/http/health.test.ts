@@ -69,7 +69,9 @@ describe('the health of the server', { timeout: PROCESSES_MS }, () => {
 		}
 		expect((await sendRequest(server, '/health/ready')).status).toBe(200)
 		expect(await metrics(server)).toContain('planstream_health{component="store",status="ok"} 1\n')
-		expect(await metrics(server)).toContain('# TYPE planstream_streams_slow_total counter\nplanstream_streams_slow_total 0\n')
+		expect(await metrics(server)).toContain(
+			'# HELP planstream_streams_slow_total Streams ended because their reader took nothing.\n# TYPE planstream_streams_slow_total counter\nplanstream_streams_slow_total 0\n',
+		)
 		const [items = [], ...others] = await Promise.all(reading)
 		for (const other of others) expect(other.map(({ text }) => text)).toEqual(items.map(({ text }) => text))
 		const changes = items.map(({ item }) => (item as HealthUpdateEvent).data)
