@@ -157,11 +157,11 @@ export const LIMITS: readonly Limit[] = [
 		beyond: '`too_large` for the calls behind it',
 	},
 	{
-		what: 'answers of the process that wait for their clients (`answers_bytes` in the limits file)',
+		what: 'answers of the process that wait for their clients, and requests that wait for their rest (`answers_bytes` in the limits file)',
 		file: 'server/src/ops/limits.ts',
 		name: 'answers_bytes',
 		unit: 'bytes',
-		beyond: '`overloaded`; what has waited longest is cut first',
+		beyond: '`overloaded`, or 1013 on a WebSocket; what has waited longest is cut first',
 	},
 	{
 		what: 'time that a large answer may wait until it can be made',

@@ -10,7 +10,7 @@ import { ARTIFACT_PATH, artifactRoutes } from './api/artifacts.js'
 import { DESCRIPTION_PATHS, type DocsAccess, descriptions } from './api/descriptions.js'
 import { toProblemResponse, toTrpcProblemResponse, toTypedError, toUnavailableResponse } from './api/errors.js'
 import { assertScope, type OnProblem, reportFailures } from './api/procedure.js'
-import { answerBeforeBody, type BodyTiming, RequestBody } from './api/request-body.js'
+import { answerBeforeBody, type BodyBudget, type BodyTiming, RequestBody } from './api/request-body.js'
 import { answerOptions, originGuard } from './api/response-headers.js'
 import { ROUTES, restRoutes, toHonoPath } from './api/rest.js'
 import { createRouter, type Services } from './api/router.js'
@@ -130,8 +130,12 @@ export function createApp({
 	return {
 		fetch: async (request, env) => {
 			const { incoming, outgoing, hostContext } = env
-			const body = new RequestBody({ request, incoming, outgoing, isMounted: hostContext !== undefined }, bodies)
 			const caller: Caller = { tenant: '' }
+			const budget: BodyBudget = {
+				hold: (bytes) => services.answers.hold(caller.tenant, bytes),
+				assertRoom: () => services.answers.assertRoom(caller.tenant),
+			}
+			const body = new RequestBody({ request, incoming, outgoing, isMounted: hostContext !== undefined, budget }, bodies)
 			const response = await app.fetch(request, { ...env, body, caller })
 			// A stream sends its own headers, and is watched from its first backpressure.
 			if (outgoing.headersSent) return response

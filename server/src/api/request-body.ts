@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { PlanstreamError } from '@planstream/shared'
+import type { HeldBytes } from '../connections/answer-budget.js'
 import type { Schedule } from '../ops/clock.js'
 
 /** Limit of a request's body; see PROTOCOL.md section 7. */
@@ -22,6 +23,13 @@ export interface BodyTiming {
 	readonly schedule: Schedule
 }
 
+/** Counts the bytes of bodies that have not arrived completely. */
+export interface BodyBudget {
+	hold(bytes: number): HeldBytes
+	/** @throws PlanstreamError `overloaded` while too many bytes wait */
+	assertRoom(): void
+}
+
 /** A request as Node and as Hono see it. */
 export interface BodySource {
 	readonly request: Request
@@ -29,6 +37,7 @@ export interface BodySource {
 	readonly outgoing: ServerResponse
 	/** Whether a host application passed the request on; it may have read or replaced the body. */
 	readonly isMounted: boolean
+	readonly budget: BodyBudget
 }
 
 /** Requests whose clients wait for `100 Continue` before they send the body. */
@@ -68,10 +77,11 @@ export class RequestBody {
 	/**
 	 * Reads the whole body as text. Bytes that are not UTF-8 are refused, because they would be stored as something else.
 	 *
-	 * @throws PlanstreamError `too_large`, `request_timeout`, `bad_request`
+	 * @throws PlanstreamError `too_large`, `request_timeout`, `bad_request`, `overloaded`
 	 */
 	async readText(): Promise<string> {
-		const { headers } = this.#source.incoming
+		const { incoming, budget } = this.#source
+		const { headers } = incoming
 		assertPlain(headers['content-encoding'])
 		if (headers['content-length'] === undefined && headers['transfer-encoding'] === undefined) return ''
 		if (Number(headers['content-length']) > MAX_BODY_BYTES) throw tooLarge()
@@ -80,12 +90,15 @@ export class RequestBody {
 		const start = clock()
 		const chunks: Uint8Array[] = []
 		let size = 0
+		using held = budget.hold(0)
 		for (;;) {
 			const chunk = await this.#readWithin(limitMs - (clock() - start), limitMs)
 			if (chunk === null) return decodeUtf8(chunks)
 			size += chunk.length
 			if (size > MAX_BODY_BYTES) throw tooLarge()
 			chunks.push(chunk)
+			held.resize(size)
+			if (!incoming.complete) budget.assertRoom()
 		}
 	}
 

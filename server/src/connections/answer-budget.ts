@@ -45,6 +45,11 @@ export interface AnswerBudgetOptions {
 	readonly schedule: Schedule
 }
 
+/** Bytes that are counted until this is disposed. */
+export interface HeldBytes extends Disposable {
+	resize(bytes: number): void
+}
+
 interface Watched {
 	/** The tenant that the bytes are counted for. */
 	readonly tenant: string
@@ -58,7 +63,7 @@ interface Watched {
 }
 
 /**
- * The bytes of all answers that wait for their clients. Output that nobody takes is ended after the timeout, and terminated when still
+ * The bytes of all answers that wait for their clients, and of requests that have not arrived completely. Output that nobody takes is ended after the timeout, and terminated when still
  * nothing is taken of it in a sixth of that time. Beyond the limit new answers are refused, and what has waited longest without progress is terminated.
  */
 export class AnswerBudget {
@@ -96,7 +101,7 @@ export class AnswerBudget {
 		if (this.#bytes < limit) return
 		this.#look()
 		if (this.#bytes < limit || !this.#isOverShare(tenant)) return
-		const message = `Answers of more than ${limit} bytes wait for their clients. Ask again in a second.`
+		const message = `Answers and unfinished requests of more than ${limit} bytes wait for their clients. Ask again in a second.`
 		throw new PlanstreamError('overloaded', message, { limit, retry_after_ms: RETRY_AFTER_MS })
 	}
 
@@ -119,11 +124,12 @@ export class AnswerBudget {
 		return { [Symbol.dispose]: () => void setImmediate(() => setImmediate(() => room[Symbol.dispose]())) }
 	}
 
-	/** Counts an answer that was made and cannot be written yet, until the result is disposed. */
-	hold(tenant: string, bytes: number): Disposable {
+	/** Counts bytes that wait for anything else, such as the rest of a request, until the result is disposed. */
+	hold(tenant: string, bytes: number): HeldBytes {
 		const held = { tenant, bytes: 0 }
-		this.#count(held, bytes)
-		return { [Symbol.dispose]: () => this.#count(held, 0) }
+		const resize = (now: number): void => this.#count(held, now)
+		resize(bytes)
+		return { resize, [Symbol.dispose]: () => resize(0) }
 	}
 
 	#waitForTurn(tenant: string, bytes: number): Promise<Disposable> {

@@ -4,7 +4,7 @@ import { asPlanstreamError, ERRORS, PlanstreamError } from '@planstream/shared'
 import { WebSocket, WebSocketServer } from 'ws'
 import { type Authenticator, chooseProtocol } from '../../auth/authenticator.js'
 import type { AnonymousClients } from '../../connections/anonymous.js'
-import { type AnswerBudget, socketProgress, type UnreadOutput } from '../../connections/answer-budget.js'
+import { type AnswerBudget, type HeldBytes, socketProgress, type UnreadOutput } from '../../connections/answer-budget.js'
 import type { Connection, ConnectionEnds, ConnectionLimits, Connections, Transport } from '../../connections/connections.js'
 import { type SendBuffer, WriteQueue } from '../../connections/flow.js'
 import { Heartbeat } from '../../connections/liveness.js'
@@ -48,8 +48,10 @@ export class AcceptedSocket implements ByteSink, ConnectionEnds, SendBuffer, Unr
 		this.connection = options.connections.open(this)
 		client.on('error', ignoreBrokenProtocol)
 		const heartbeat = new Heartbeat(client, this.connection, options)
+		const unfinished = new UnfinishedMessage(this, options.answers)
 		socket.on('close', () => {
 			heartbeat[Symbol.dispose]()
+			unfinished[Symbol.dispose]()
 			this.connection[Symbol.dispose]()
 		})
 	}
@@ -109,6 +111,67 @@ export class AcceptedSocket implements ByteSink, ConnectionEnds, SendBuffer, Unr
 
 	terminate(): void {
 		this.client.terminate()
+	}
+}
+
+/** Bytes of the header of a frame from a client, by the length of its payload (RFC 6455 section 5.2). */
+function measureHeader(length: number): number {
+	return length < 126 ? 6 : length < 65_536 ? 8 : 14
+}
+
+/** Counts the bytes of a message that has not arrived completely, and closes its WebSocket when too many of them wait in the process. */
+class UnfinishedMessage implements Disposable {
+	readonly #socket: AcceptedSocket
+	readonly #answers: AnswerBudget
+	/** Bytes that have arrived and are not part of a complete message. */
+	#bytes = 0
+	/** Whether a message was completed by the chunk that is being read. */
+	#isCompleted = false
+	#held: HeldBytes | null = null
+
+	constructor(socket: AcceptedSocket, answers: AnswerBudget) {
+		this.#socket = socket
+		this.#answers = answers
+		const { client, writable } = socket
+		const onFrame = ({ length }: Buffer): void => {
+			this.#bytes -= length + measureHeader(length)
+		}
+		client.on('ping', onFrame)
+		client.on('pong', onFrame)
+		client.on('message', (data) => {
+			onFrame(data as Buffer)
+			this.#isCompleted = true
+		})
+		// Runs after the listener of `ws`, which emits the frames that a chunk completes.
+		writable.on('data', ({ length }: Buffer) => this.#add(length))
+	}
+
+	[Symbol.dispose](): void {
+		this.#held?.[Symbol.dispose]()
+		this.#held = null
+	}
+
+	#add(length: number): void {
+		// Headers of fragments and compression make the count inexact, so a complete message starts it anew.
+		const limit = this.#isCompleted ? length : Number.POSITIVE_INFINITY
+		this.#isCompleted = false
+		this.#bytes = Math.min(Math.max(0, this.#bytes + length), limit)
+		if (this.#bytes === 0) {
+			this[Symbol.dispose]()
+			return
+		}
+		this.#held ??= this.#answers.hold(this.#socket.tenant, 0)
+		this.#held.resize(this.#bytes)
+		this.#assertRoom()
+	}
+
+	#assertRoom(): void {
+		try {
+			this.#answers.assertRoom(this.#socket.tenant)
+		} catch (thrown) {
+			const { code } = asPlanstreamError(thrown)
+			closeRefused(this.#socket.client, ERRORS[code].close, code)
+		}
 	}
 }
 
