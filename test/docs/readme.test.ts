@@ -5,7 +5,7 @@ import { blocksIn } from './documents.js'
 const RUNNING_MS = 30_000
 
 describe('the README', { timeout: RUNNING_MS }, () => {
-	const [serverSource, clientSource, ...more] = blocksIn('ts', ['README.md']).map(({ text }) => text)
+	const [serverSource, clientSource, ...more] = blocksIn('js', ['README.md']).map(({ text }) => text)
 	const trpcSource = blocksIn('ts', ['docs/client.md']).find(({ text }) => text.includes('@trpc/client'))?.text
 	const [watchLine, ...others] = blocksIn('sh', ['README.md'])
 		.map(({ text }) => text)

@@ -4,13 +4,13 @@ import { blocksIn, root } from './documents.js'
 
 const COMPILING_MS = 120_000
 
-describe('TypeScript in the documentation', () => {
+describe('code in the documentation', () => {
 	it(
-		'compiles against the packages',
+		'has types that fit the packages',
 		() => {
-			const written = [...blocksIn('ts'), ...blocksIn('tsx')]
+			const written = ['ts', 'tsx', 'js', 'jsx'].flatMap((language) => blocksIn(language))
 			const blocks = written.map(({ place, language, text }, at) => {
-				return { place, name: `${root}test/docs/block-${at}.${language}`, text }
+				return { place, name: `${root}test/docs/block-${at}.${language.replace('j', 't')}`, text }
 			})
 			const program = createProgram(new Map(blocks.map(({ name, text }) => [name, text])))
 			expect(blocks.length).toBeGreaterThan(0)

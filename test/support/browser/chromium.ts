@@ -45,14 +45,23 @@ export async function openPage(entry = PAGE, query = ''): Promise<OpenPage> {
 		response.end(files.get(name === '' ? 'index.html' : name))
 	})
 	await once(server.listen(0, '127.0.0.1'), 'listening')
+	const opened = await openAddress(`http://localhost:${(server.address() as AddressInfo).port}/${query}`)
+	const dispose = async () => {
+		await opened[Symbol.asyncDispose]()
+		server.close()
+	}
+	return { page: opened.page, [Symbol.asyncDispose]: dispose }
+}
+
+/** Opens Chromium on a page that something else serves. */
+export async function openAddress(url: string): Promise<OpenPage> {
 	const profile = await mkdtemp(path.join(tmpdir(), 'planstream-chromium-'))
 	const browser = await chromium.launchPersistentContext(profile, { executablePath: CHROMIUM, args: FLAGS })
 	const page = await browser.newPage()
-	await page.goto(`http://localhost:${(server.address() as AddressInfo).port}/${query}`)
+	await page.goto(url)
 	await page.waitForFunction(() => document.readyState === 'complete')
 	const dispose = async () => {
 		await browser.close()
-		server.close()
 		await rm(profile, { recursive: true, force: true })
 	}
 	return { page, [Symbol.asyncDispose]: dispose }

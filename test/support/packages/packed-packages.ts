@@ -2,6 +2,8 @@ import { execFile } from 'node:child_process'
 import { cpSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { promisify } from 'node:util'
+import { PACKAGES } from '../../../scripts/release/packages.js'
+import { stage } from '../../../scripts/release/stage.js'
 
 export const root = path.resolve(import.meta.dirname, '../../..')
 const RELEASE = path.join(root, 'release')
@@ -13,6 +15,18 @@ export const execute = promisify(execFile)
 /** Packs everything as for a release; fails when the packages are not in order. */
 export async function packRelease(): Promise<void> {
 	await execute(process.execPath, [path.join(root, 'dist/scripts/release.js')], { cwd: root })
+}
+
+/** Packs everything into a folder without the checks of a release, and returns the paths of the tarballs. */
+export async function packInto(folder: string): Promise<string[]> {
+	const tarballs: string[] = []
+	for (const name of PACKAGES) {
+		const staged = path.join(folder, 'staged', name)
+		await stage(root, name, staged)
+		const { stdout } = await execute('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], { cwd: staged })
+		for (const { filename } of JSON.parse(stdout) as { readonly filename: string }[]) tarballs.push(path.join(folder, filename))
+	}
+	return tarballs
 }
 
 /** Installs the packed client into a new project with the consumer's files, without a network. */
