@@ -3,6 +3,7 @@ import type { Agent, StepContext } from '../../plans/agent.js'
 import { agentError, defineAgent } from '../define-agent.js'
 import { type Corpus, type CorpusPolicy, createPacer, createProgress, type Document, openCorpus, readDocument } from './corpus.js'
 import { decodeText } from './inventory.js'
+import { chooseQuotes, scoreSentence, type TermWeights } from './ranking.js'
 import {
 	type Answer,
 	extractResult,
@@ -13,52 +14,6 @@ import {
 	retrieveResult,
 } from './results.js'
 import { TextSearch } from './search.js'
-
-/** A sentence that may be quoted. Callers may add fields. */
-export interface Candidate {
-	readonly path: string
-	readonly text: string
-	/** Words of the question that occur in it. */
-	readonly terms: readonly string[]
-}
-
-/**
- * Counts how many of a question's words a sentence needs to be relevant: half of them, and at least two if there are two.
- * Unrelated texts often share a few common words.
- */
-export function countNeededTerms(termsOfQuestion: number): number {
-	return Math.max(Math.min(2, termsOfQuestion), Math.ceil(termsOfQuestion / 2))
-}
-
-/**
- * Chooses quotes from candidates that are ordered best first: the best of each file, then the second best of each, until there
- * are enough. Candidates with too few words of the question and repeated texts are skipped.
- *
- * @param termsOfQuestion - number of words the question was searched with
- * @returns the quotes, and all files that had a candidate
- */
-export function chooseQuotes<Item extends Candidate>(
-	candidates: readonly Item[],
-	termsOfQuestion: number,
-	maxQuotes: number,
-): { readonly quotes: readonly Item[]; readonly quotableFiles: readonly string[] } {
-	const needed = countNeededTerms(termsOfQuestion)
-	const byFile = new Map<string, Item[]>()
-	const texts = new Set<string>()
-	for (const candidate of candidates) {
-		const text = candidate.text.replace(/\s+/g, ' ')
-		if (candidate.terms.length < needed || texts.has(text)) continue
-		texts.add(text)
-		const ofFile = byFile.get(candidate.path)
-		if (ofFile === undefined) byFile.set(candidate.path, [candidate])
-		else ofFile.push(candidate)
-	}
-	const rounds = Math.max(0, ...[...byFile.values()].map((items) => items.length))
-	const quotes = Array.from({ length: rounds }, (_, round) =>
-		[...byFile.values()].flatMap((items) => items.slice(round, round + 1)),
-	)
-	return { quotes: quotes.flat().slice(0, maxQuotes), quotableFiles: [...byFile.keys()] }
-}
 
 /** A quotable piece of a passage, with its position in the file. */
 export interface Sentence {
@@ -90,9 +45,7 @@ const segmenter = new Intl.Segmenter('en', { granularity: 'sentence' })
 export function* splitSentences(passage: { readonly text: string; readonly start: number }): Generator<Sentence> {
 	let offset = passage.start
 	for (const item of splitItems(passage.text)) {
-		const joined = item.replace(BREAK, ' ')
-		for (const { segment, index } of segmenter.segment(joined)) {
-			const piece = item.slice(index, index + segment.length)
+		for (const piece of splitPieces(item)) {
 			const lead = LEADING.exec(piece)?.[0] ?? ''
 			const text = piece.slice(lead.length).trimEnd()
 			const start = offset + Buffer.byteLength(lead)
@@ -102,6 +55,23 @@ export function* splitSentences(passage: { readonly text: string; readonly start
 			offset += Buffer.byteLength(piece)
 		}
 	}
+}
+
+/** A link, or code between backticks, that the text leaves open. */
+const OPEN_LINK = /\]\([^)\s]*$/
+const ABBREVIATION = /\b(?:i\.e|e\.g|cf|vs)\.\s*$/i
+
+/** Splits an item into sentences; a full stop within a link or code, as in `(../file.md)`, or an abbreviation ends none. */
+function* splitPieces(item: string): Generator<string> {
+	let piece = ''
+	for (const { segment, index } of segmenter.segment(item.replace(BREAK, ' '))) {
+		piece += item.slice(index, index + segment.length)
+		const open = OPEN_LINK.test(piece) || ABBREVIATION.test(piece) || piece.split('`').length % 2 === 0
+		if (open && piece.length < MAX_CHARACTERS) continue
+		yield piece
+		piece = ''
+	}
+	if (piece !== '') yield piece
 }
 
 function splitItems(text: string): string[] {
@@ -136,7 +106,7 @@ export function extractAgent(policy: CorpusPolicy): Agent {
 				const corpus = await openCorpus(retrieval.corpus, policy, context.plan.tenant)
 				const documents = new Map<string, Document>()
 				const sentences = await readSentences(corpus, retrieval, documents, context, () => progress(++done, total))
-				const answer = composeAnswer(retrieval, sentences, max_quotes)
+				const answer = await composeAnswer(retrieval, sentences, max_quotes, createPacer(context.signal))
 				const quotes = answer.quotes.map((quote) => ({ ...quote, line: findLine(documents.get(quote.path), quote.start) }))
 				answers.push({ ...answer, quotes: keepWithin(quotes, MAX_ANSWERS_BYTES / retrievals.length) })
 			}
@@ -160,7 +130,7 @@ function findLine(document: Document | undefined, offset: number): number {
 	return line
 }
 
-type SourceSentence = Omit<Quote, 'terms'>
+type SourceSentence = Omit<Quote, 'terms'> & { readonly heading: string }
 
 async function readSentences(
 	corpus: Corpus,
@@ -171,7 +141,7 @@ async function readSentences(
 ): Promise<SourceSentence[]> {
 	const sentences: SourceSentence[] = []
 	const pace = createPacer(signal)
-	for (const { path, sha256, start, end, code } of passages) {
+	for (const { path, sha256, start, end, heading, code } of passages) {
 		signal.throwIfAborted()
 		const document = documents.get(path) ?? (await readDocument(corpus, path, signal))
 		documents.set(path, document)
@@ -181,7 +151,7 @@ async function readSentences(
 		const text = code ? null : decodeText(document.bytes.subarray(start, end))
 		if (text !== null) {
 			for (const sentence of splitSentences({ text, start })) {
-				sentences.push({ path, sha256, ...sentence })
+				sentences.push({ path, sha256, heading, ...sentence })
 				await pace()
 			}
 		}
@@ -190,15 +160,45 @@ async function readSentences(
 	return sentences
 }
 
-function composeAnswer(retrieval: RetrieveResult, sentences: readonly SourceSentence[], maxQuotes: number): Answer {
-	const { question, terms, unknown_terms } = retrieval
-	using search = new TextSearch(sentences.map(({ text }) => text))
-	const candidates = search.search(terms).flatMap(({ at, terms: found }) => {
+async function composeAnswer(
+	{ question, terms, unknown_terms, weights }: RetrieveResult,
+	sentences: readonly SourceSentence[],
+	maxQuotes: number,
+	pace: () => Promise<void>,
+): Promise<Answer> {
+	const inSentences = await findTerms(
+		sentences.map(({ text }) => text),
+		terms,
+		pace,
+	)
+	const surroundings = [...new Set(sentences.flatMap(({ heading, path }) => [heading, path]))]
+	const around = await findTerms(surroundings, terms, pace)
+	const findAround = (text: string) => around.get(surroundings.indexOf(text)) ?? []
+	const weightOf: TermWeights = new Map(terms.map((term, at) => [term, weights?.[at] ?? 1]))
+	const candidates = [...inSentences].flatMap(([at, found]) => {
 		const sentence = sentences[at]
-		return sentence === undefined ? [] : [{ ...sentence, terms: [...found] }]
+		if (sentence === undefined) return []
+		const { heading, ...quote } = { ...sentence, terms: [...found] }
+		const candidate = { ...quote, headingTerms: findAround(heading), pathTerms: findAround(quote.path) }
+		return [{ path: quote.path, text: quote.text, start: quote.start, quote, score: scoreSentence(candidate, weightOf) }]
 	})
-	const { quotes, quotableFiles } = chooseQuotes(candidates, terms.length, maxQuotes)
-	return { question, terms, unknown_terms, quotable_files: keepWithin(quotableFiles, MAX_FILE_NAME_BYTES), quotes: [...quotes] }
+	const { quotes, quotableFiles } = chooseQuotes(candidates, maxQuotes)
+	const quotable_files = keepWithin(quotableFiles, MAX_FILE_NAME_BYTES)
+	return { question, terms, unknown_terms, quotable_files, quotes: quotes.map(({ quote }) => quote) }
+}
+
+/** Finds which of the texts hold which terms, by index; those with the most and rarest ones first. */
+async function findTerms(
+	texts: readonly string[],
+	terms: readonly string[],
+	pace: () => Promise<void>,
+): Promise<Map<number, readonly string[]>> {
+	using search = new TextSearch()
+	for (const text of texts) {
+		search.add(text)
+		await pace()
+	}
+	return new Map(search.search(terms).map(({ at, terms: found }) => [at, found]))
 }
 
 function formatQuotes(question: string, quotes: readonly Quote[]): string {

@@ -89,7 +89,7 @@ describe('the index of a corpus', () => {
 		await writeFile(path.join(folder.indexes, left), 'SQLite format 3\0 and then nothing')
 		using index = await store.build(corpus, inventory, signal)
 		expect(index.search(['tide'], 5)).not.toEqual([])
-		expect(await readdir(folder.indexes)).toEqual([`${inventory.digest}.v1.sqlite`])
+		expect(await readdir(folder.indexes)).toEqual([`${inventory.digest}.v2.sqlite`])
 	})
 
 	it.each([
@@ -99,7 +99,7 @@ describe('the index of a corpus', () => {
 		await using folder = await createCorpusFolder(TIDES)
 		const { corpus, inventory, store } = await prepare(folder)
 		await mkdir(folder.indexes)
-		await writeFile(path.join(folder.indexes, `${inventory.digest}.v1.sqlite`), content)
+		await writeFile(path.join(folder.indexes, `${inventory.digest}.v2.sqlite`), content)
 		using index = await store.build(corpus, inventory, signal)
 		expect(index.search(['tide'], 5)).not.toEqual([])
 	})
@@ -115,7 +115,7 @@ describe('the index of a corpus', () => {
 			expect(index.search(['tide', 'moon'], 10)).toEqual(first)
 			index[Symbol.dispose]()
 		}
-		expect(await readdir(folder.indexes)).toEqual([`${inventory.digest}.v1.sqlite`])
+		expect(await readdir(folder.indexes)).toEqual([`${inventory.digest}.v2.sqlite`])
 	})
 
 	it('leaves no file behind when it is aborted', async () => {
@@ -150,7 +150,7 @@ describe('the index of a corpus', () => {
 			await folder.write('bread.md', `Rye, version ${version}.`)
 			const { corpus, inventory, store } = await prepare(folder)
 			;(await store.build(corpus, inventory, signal))[Symbol.dispose]()
-			expect((await stat(path.join(folder.indexes, `${inventory.digest}.v1.sqlite`))).size).toBeGreaterThan(0)
+			expect((await stat(path.join(folder.indexes, `${inventory.digest}.v2.sqlite`))).size).toBeGreaterThan(0)
 		}
 		expect(await readdir(folder.indexes)).toHaveLength(8)
 	})

@@ -10,10 +10,10 @@ import { type Corpus, type CorpusPolicy, createPacer, createProgress, openCorpus
 import { decodeText, digestFiles, type Inventory, takeInventory } from './inventory.js'
 import { type Passage, splitPassages } from './passages.js'
 import { corpusToIndex, getResult, indexResult } from './results.js'
-import { matchAny, quoteTerm } from './search.js'
+import { matchAny, quoteTerm, splitNames } from './search.js'
 
 /** Incremented when the tables change; an index of another version is rebuilt. */
-const INDEX_VERSION = 1
+const INDEX_VERSION = 2
 
 /** Words are folded in case and accents by unicode61 and stemmed by porter; `words` keeps no second copy of the text. */
 const SCHEMA = `
@@ -46,6 +46,9 @@ interface PassageRow extends Pick<FoundPassage, 'path' | 'sha256' | 'heading' | 
 	readonly last: number
 	readonly code: number
 }
+
+/** A word in more passages tells next to nothing, and counting on would hold others up. */
+const MAX_COUNTED = 10_000
 
 /** A complete index, open for reading. */
 export class CorpusIndex implements Disposable {
@@ -92,9 +95,10 @@ export class CorpusIndex implements Disposable {
 		return rows.map(toPassage)
 	}
 
-	/** Whether a term occurs anywhere, in any of its forms. */
-	has(term: string): boolean {
-		return this.#database.prepare('SELECT 1 FROM words WHERE words MATCH ? LIMIT 1').get(quoteTerm(term)) !== undefined
+	/** Counts the passages that hold a term in any of its forms, up to {@link MAX_COUNTED}. */
+	count(term: string): number {
+		const sql = `SELECT count(*) AS found FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ${MAX_COUNTED})`
+		return this.#database.prepare<{ found: number }>(sql).get(quoteTerm(term))?.found ?? 0
 	}
 
 	[Symbol.dispose](): void {
@@ -131,7 +135,7 @@ class IndexWriter implements Disposable {
 	addPassage({ start, end, heading, code, text }: Passage): void {
 		this.#passages++
 		this.#insertPassage.run(this.#passages, this.#files, start, end, heading, code ? 1 : 0)
-		this.#insertWords.run(this.#passages, heading, text)
+		this.#insertWords.run(this.#passages, splitNames(heading), splitNames(text))
 	}
 
 	finish(digest: string): void {

@@ -67,6 +67,17 @@ describe('splitPassages', () => {
 		])
 	})
 
+	it('takes front matter and indented fences as code', () => {
+		const passages = [...splitPassages('---\ntitle: x\n\na: b\n---\ntext\n\n* item\n    ```js\n    code\n    ```\n---\nrest\n')]
+		expect(passages.map(({ code, text }) => ({ code, text }))).toEqual([
+			{ code: true, text: '---\ntitle: x\n\na: b\n---' },
+			{ code: false, text: 'text' },
+			{ code: false, text: '* item' },
+			{ code: true, text: '    code' },
+			{ code: false, text: '---\nrest' },
+		])
+	})
+
 	it('shortens a heading that is a whole text', () => {
 		const [passage] = splitPassages(`# ${'𝄞'.repeat(1000)}\nbelow\n`)
 		expect(passage).toMatchObject({ heading: '𝄞'.repeat(200), text: 'below' })
@@ -82,6 +93,14 @@ describe('splitPassages', () => {
 })
 
 describe('splitSentences', () => {
+	it('ends no sentence within a link, code or an abbreviation', () => {
+		const text = 'It is told in the [guide](../Guides/Hooks.md), i.e. In all `a. B. C` of it. The next one is another sentence.'
+		expect([...splitSentences({ text, start: 0 })].map((sentence) => sentence.text)).toEqual([
+			'It is told in the [guide](../Guides/Hooks.md), i.e. In all `a. B. C` of it.',
+			'The next one is another sentence.',
+		])
+	})
+
 	it('joins wrapped lines and separates list items', () => {
 		const text =
 			'The log is the truth of\nevery plan there is. The hub is only its doorbell.\n- A cursor names a position in it.\n- An epoch names the log.'

@@ -17,7 +17,10 @@ export const MAX_PASSAGE_CHARACTERS = 4096
 
 const MAX_HEADING_CHARACTERS = 200
 const HEADING = /^(?:#{1,6}|={1,6})[ \t]+(.+)$/
-const FENCE = /^ {0,3}(?:`{3,}|~{3,})/
+/** Fences in lists are indented. */
+const FENCE = /^[ \t]*(?:`{3,}|~{3,})/
+/** Settings above a document, as static sites have them: like code, they are no prose. */
+const FRONT_MATTER = /^---[ \t]*\r?\n(?:.*\r?\n)*?---[ \t]*(?:\r?\n|$)/
 const LINE = /[^\n]*\n|[^\n]+$/g
 
 interface Block {
@@ -35,7 +38,13 @@ export function* splitPassages(text: string): Generator<Passage> {
 	let offset = 0
 	let fenced = false
 	let block: Block | null = null
-	for (const line of splitLines(text)) {
+	const [front = ''] = FRONT_MATTER.exec(text) ?? []
+	if (front !== '') {
+		const code = front.slice(0, MAX_PASSAGE_CHARACTERS)
+		yield* finish({ start: 0, text: code, code: true }, heading)
+		offset = Buffer.byteLength(front)
+	}
+	for (const line of splitLines(text.slice(front.length))) {
 		const content = line.trimEnd()
 		const fence = FENCE.test(content)
 		const title = fenced ? undefined : HEADING.exec(content)?.[1]?.trim()

@@ -12,6 +12,8 @@ export interface ResearchTask {
 }
 
 const MAX_QUESTIONS = 64
+/** Passages a question is looked for in; many of them are code, which is not quoted. */
+const PASSAGES = 48
 /** Bytes of all questions: several results name them, and a result has at most 60 KiB. */
 const MAX_QUESTION_BYTES = 8192
 /** Any quote passes, and a false one or none at all (0) does not: what is not covered is for the report to say. */
@@ -52,7 +54,7 @@ export function researchPlan({ corpus, questions, plan_id, concurrency = 4 }: Re
 
 function createQuestionSteps(question: string, number: number): StepSpec[] {
 	const retrieve = {
-		...createStep('retrieve', `Find passages: ${question}`, ['index'], { question }),
+		...createStep('retrieve', `Find passages: ${question}`, ['index'], { question, limit: PASSAGES }),
 		step_id: `retrieve_${number}`,
 	}
 	const extract = {

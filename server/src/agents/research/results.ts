@@ -60,6 +60,7 @@ export const retrieveResult = z.object({
 	question,
 	terms: z.array(z.string()),
 	unknown_terms: z.array(z.string()).describe('words of the question that occur nowhere in the corpus'),
+	weights: z.array(z.number().min(0)).optional().describe('of the words in terms: rare ones tell more'),
 	passages: z.array(z.object({ ...place, heading: text, code: z.boolean(), score: z.number() })),
 })
 

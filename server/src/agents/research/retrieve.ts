@@ -3,6 +3,7 @@ import type { Agent } from '../../plans/agent.js'
 import { defineAgent } from '../define-agent.js'
 import { type CorpusPolicy, createPacer, createProgress, openCorpus } from './corpus.js'
 import type { CorpusIndex, IndexStore } from './index-store.js'
+import { weighTerm } from './ranking.js'
 import { getQuestions, getResult, indexResult, keepWithin, question, type RetrieveResult, retrieveResult } from './results.js'
 import { extractTerms, removeOtherForms } from './search.js'
 
@@ -28,22 +29,32 @@ export function retrieveAgent(policy: CorpusPolicy, store: IndexStore): Agent {
 			const corpus = await openCorpus(given, policy, context.plan.tenant)
 			using index = await store.of(context.plan.tenant).open(corpus, digest, context.signal)
 			const terms = removeOtherForms(extractTerms(search ?? asked))
-			const unknown_terms = await findUnknownTerms(index, terms, context.signal)
+			const holders = await countHolders(index, terms, context.signal)
+			const unknown_terms = terms.filter((_, at) => holders[at] === 0)
+			const weights = holders.map((count) => weighTerm(count, index.passages))
 			const passages = keepWithin(index.search(terms, limit), MAX_PASSAGES_BYTES)
 			context.signal.throwIfAborted()
 			createProgress(context, 'passages')(passages.length, passages.length)
-			const data: RetrieveResult = { kind: 'corpus.retrieve', corpus: given, question: asked, terms, unknown_terms, passages }
+			const data: RetrieveResult = {
+				kind: 'corpus.retrieve',
+				corpus: given,
+				question: asked,
+				terms,
+				unknown_terms,
+				weights,
+				passages,
+			}
 			return { data }
 		},
 	})
 }
 
-async function findUnknownTerms(index: CorpusIndex, terms: readonly string[], signal: AbortSignal): Promise<string[]> {
+async function countHolders(index: CorpusIndex, terms: readonly string[], signal: AbortSignal): Promise<number[]> {
 	const pace = createPacer(signal)
-	const unknown: string[] = []
+	const counts: number[] = []
 	for (const term of terms) {
 		await pace()
-		if (!index.has(term)) unknown.push(term)
+		counts.push(index.count(term))
 	}
-	return unknown
+	return counts
 }

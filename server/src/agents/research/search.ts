@@ -1,4 +1,4 @@
-import { openMemoryDatabase, type SqlDatabase } from '../../log/sqlite/driver.js'
+import { openMemoryDatabase, type SqlDatabase, type SqlStatement } from '../../log/sqlite/driver.js'
 
 /** English question and function words: a search for them matches every passage. */
 const STOP_WORDS = new Set(
@@ -11,17 +11,25 @@ const STOP_WORDS = new Set(
 	you your yours`.split(/\s+/),
 )
 
+/** Verbs of "How do I ...": they say little about the subject, and rare ones would outweigh it. */
+const GENERIC_WORDS = new Set(
+	`add adds added check checks create creates define defines handle handles know make makes many need needs run runs set sets show shows
+	want wants way work works write writes`.split(/\s+/),
+)
+
 const WORD = /[\p{L}\p{N}\p{M}]+/gu
 const MAX_TERMS = 32
 
 /**
- * Extracts the search words of a question: lower case, each once, in order, without stop words (unless there are no others), at
- * most 32.
+ * Extracts the search words of a question: lower case, each once, in order, without stop words (unless there are no others) and
+ * without generic verbs (if two others remain), at most 32.
  */
 export function extractTerms(question: string): string[] {
 	const words = [...new Set(question.toLowerCase().match(WORD) ?? [])]
 	const telling = words.filter((word) => !STOP_WORDS.has(word))
-	return (telling.length > 0 ? telling : words).slice(0, MAX_TERMS)
+	const subject = telling.filter((word) => !GENERIC_WORDS.has(word))
+	const [terms = words] = [subject.length > 1 ? subject : telling].filter(({ length }) => length > 0)
+	return terms.slice(0, MAX_TERMS)
 }
 
 /** Quotes a term for FTS5, so that `NEAR`, `-`, `*`, `:` and quotes in it are literal; a NUL would end the query. */
@@ -32,6 +40,13 @@ export function quoteTerm(term: string): string {
 /** Builds an FTS5 query for passages with any of the terms; BM25 ranks those with more and rarer ones first. */
 export function matchAny(terms: readonly string[]): string {
 	return terms.map(quoteTerm).join(' OR ')
+}
+
+/** Adds the words of names such as `bodyLimit` to a text, so that a question for the body limit finds it. */
+export function splitNames(text: string): string {
+	const names = text.match(/\p{L}*\p{Ll}\p{Lu}[\p{L}\p{N}]*/gu) ?? []
+	const words = names.map((name) => name.replace(/(?<=\p{Ll})(?=\p{Lu})/gu, ' '))
+	return [text, ...words].join(' ')
 }
 
 /** A text found by a {@link TextSearch}, as its index in the list. */
@@ -47,13 +62,19 @@ export interface FoundText {
  */
 export class TextSearch implements Disposable {
 	readonly #database: SqlDatabase
+	readonly #insert: SqlStatement<never>
+	#count = 0
 
-	constructor(texts: readonly string[]) {
+	constructor() {
 		this.#database = openMemoryDatabase()
-		this.#database.exec("CREATE VIRTUAL TABLE words USING fts5 (text, content='', tokenize='porter unicode61'); BEGIN")
-		const insert = this.#database.prepare('INSERT INTO words (rowid, text) VALUES (?, ?)')
-		for (const [at, text] of texts.entries()) insert.run(at, text)
-		this.#database.exec('COMMIT')
+		this.#database.exec("CREATE VIRTUAL TABLE words USING fts5 (text, content='', tokenize='porter unicode61')")
+		this.#insert = this.#database.prepare('INSERT INTO words (rowid, text) VALUES (?, ?)')
+	}
+
+	/** Adds the next text. */
+	add(text: string): void {
+		this.#insert.run(this.#count, splitNames(text))
+		this.#count++
 	}
 
 	/** Finds texts with any of the terms, best first in FTS5's own BM25 order. */
@@ -79,7 +100,8 @@ export class TextSearch implements Disposable {
 
 /** Removes terms that are another form of an earlier one: of "cursor" and "cursors", only the first stays. */
 export function removeOtherForms(terms: readonly string[]): string[] {
-	using search = new TextSearch(terms)
+	using search = new TextSearch()
+	for (const term of terms) search.add(term)
 	return terms.filter((term, at) => {
 		const first = Math.min(...search.search([term]).map((found) => found.at))
 		return first === at
