@@ -319,7 +319,7 @@ export const LIMITS: readonly Limit[] = [
 		beyond: '`result_seq` names the event of each further one',
 	},
 	{
-		what: 'one line of an archive',
+		what: 'one line of an archive; without the scope `operator` at most 4 times `state_bytes`',
 		file: 'server/src/api/archive-reader.ts',
 		name: 'MAX_LINE_BYTES',
 		unit: 'bytes',
@@ -333,7 +333,7 @@ export const LIMITS: readonly Limit[] = [
 		beyond: REFUSED,
 	},
 	{
-		what: 'values in one line of an archive',
+		what: 'values in one line of an archive; without the scope `operator` at most a fourth of `state_bytes`',
 		file: 'server/src/api/archive-reader.ts',
 		name: 'MAX_LINE_VALUES',
 		unit: 'values',
@@ -358,6 +358,13 @@ export const LIMITS: readonly Limit[] = [
 		file: 'server/src/api/archives.ts',
 		name: 'MAX_IMPORTS',
 		unit: 'import',
+		beyond: '`rate_limited`',
+	},
+	{
+		what: 'exports of a tenant at one time',
+		file: 'server/src/api/archives.ts',
+		name: 'MAX_EXPORTS',
+		unit: 'exports',
 		beyond: '`rate_limited`',
 	},
 	{

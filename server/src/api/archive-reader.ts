@@ -27,6 +27,11 @@ import { checkJson } from './input.js'
  * PROTOCOL.md section 7.
  */
 const MAX_LINE_BYTES = 128 * 1024 * 1024
+/**
+ * Parts of the limit of a state that the first line may have without the scope `operator`: four times its bytes, because the state is a text in
+ * it, and a value for each four of its bytes. A long line keeps the server busy before anything shows that nobody trusts it.
+ */
+const LINE_PER_STATE = 4
 /** Limit of a line behind the first: an event, a piece of a file. */
 const MAX_LATER_LINE_BYTES = 4 * 1024 * 1024
 /** Values in one line: short ones take ten times their bytes in memory, and are in memory before any schema has seen them. */
@@ -48,6 +53,8 @@ export interface ImportTerms {
 	readonly allowUnsigned: boolean
 	/** Maximum bytes of the archive. @defaultValue no limit */
 	readonly maxBytes?: number
+	/** Maximum bytes of the state of a plan, from which the size of the first line follows. @defaultValue no limit */
+	readonly stateBytes?: number
 }
 
 /**
@@ -72,7 +79,7 @@ class ArchiveReader {
 
 	constructor(bytes: AsyncIterable<Uint8Array>, terms: ImportTerms) {
 		this.#terms = terms
-		this.#lines = new LineReader(bytes, terms.maxBytes)
+		this.#lines = new LineReader(bytes, getLineLimits(terms))
 	}
 
 	async readHead(): Promise<ArchiveHead> {
@@ -249,6 +256,22 @@ interface Line {
 	readonly value: unknown
 }
 
+/** Limits of an archive: bytes of all lines and of the first one, and values of a line. */
+interface LineLimits {
+	readonly archive: number
+	readonly first: number
+	readonly values: number
+}
+
+function getLineLimits({ maxBytes, stateBytes, allowUnsigned }: ImportTerms): LineLimits {
+	const state = allowUnsigned ? Number.POSITIVE_INFINITY : (stateBytes ?? Number.POSITIVE_INFINITY)
+	return {
+		archive: maxBytes ?? Number.POSITIVE_INFINITY,
+		first: Math.min(MAX_LINE_BYTES, Math.max(MAX_LATER_LINE_BYTES, state * LINE_PER_STATE)),
+		values: Math.min(MAX_LINE_VALUES, Math.max(MAX_LATER_LINE_BYTES, state) / LINE_PER_STATE),
+	}
+}
+
 /** Splits bytes into lines of JSON, and hashes those before the current one. */
 class LineReader {
 	/** Hash of the lines before the current one. */
@@ -256,10 +279,12 @@ class LineReader {
 	/** Number of the current line. */
 	number = 0
 	readonly #lines: AsyncGenerator<Buffer>
+	readonly #limits: LineLimits
 	#current: Buffer | null = null
 
-	constructor(bytes: AsyncIterable<Uint8Array>, maxBytes = Number.POSITIVE_INFINITY) {
-		this.#lines = splitLines(bytes, maxBytes)
+	constructor(bytes: AsyncIterable<Uint8Array>, limits: LineLimits) {
+		this.#limits = limits
+		this.#lines = splitLines(bytes, limits)
 	}
 
 	/** Returns the next line that is not empty; null at the end. */
@@ -277,16 +302,19 @@ class LineReader {
 			this.number += 1
 			if (next.value.length === 0) continue
 			this.#current = next.value
-			return { number: this.number, value: parseLine(next.value, this.number) }
+			return { number: this.number, value: parseLine(next.value, this.number, this.#limits.values) }
 		}
 	}
 }
 
-async function* splitLines(bytes: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<Buffer, void, void> {
+async function* splitLines(
+	bytes: AsyncIterable<Uint8Array>,
+	{ archive: maxBytes, first }: LineLimits,
+): AsyncGenerator<Buffer, void, void> {
 	let waiting: Uint8Array[] = []
 	let size = 0
 	let total = 0
-	let limit = MAX_LINE_BYTES
+	let limit = first
 	for await (const chunk of bytes) {
 		total += chunk.length
 		if (total > maxBytes) throw createSizeError(maxBytes)
@@ -320,8 +348,8 @@ export function createSizeError(limit: number): PlanstreamError {
 const NEWLINE = 10
 const decoder = new TextDecoder('utf-8', { fatal: true })
 
-function parseLine(bytes: Buffer, line: number): unknown {
-	assertFewValues(bytes, line)
+function parseLine(bytes: Buffer, line: number, maxValues: number): unknown {
+	assertFewValues(bytes, line, maxValues)
 	try {
 		const value: unknown = JSON.parse(decoder.decode(bytes))
 		checkJson(value, { depth: MAX_LINE_DEPTH })
@@ -333,19 +361,20 @@ function parseLine(bytes: Buffer, line: number): unknown {
 }
 
 /** Counts what begins or divides values; such characters in texts count, too. */
-function assertFewValues(bytes: Buffer, line: number): void {
-	if (bytes.length <= MAX_LINE_VALUES) return
+function assertFewValues(bytes: Buffer, line: number, limit: number): void {
+	if (bytes.length <= limit) return
 	let values = 0
-	for (const byte of bytes) {
-		if (byte !== COMMA && byte !== BRACKET && byte !== BRACE) continue
-		values += 1
-		if (values > MAX_LINE_VALUES) throw createValuesError(line)
+	// An iterator takes ten times as long for lines of megabytes.
+	for (let at = 0; at < bytes.length; at++) {
+		const byte = bytes[at]
+		if (byte === COMMA || byte === BRACKET || byte === BRACE) values += 1
 	}
+	if (values > limit) throw createValuesError(line, limit)
 }
 
-function createValuesError(line: number): PlanstreamError {
-	const message = `Line ${line} of the archive holds more than ${MAX_LINE_VALUES} values. Send the lines of an export unchanged.`
-	return new PlanstreamError('too_large', message, { limit: MAX_LINE_VALUES, line })
+function createValuesError(line: number, limit: number): PlanstreamError {
+	const message = `Line ${line} of the archive holds more than ${limit} values. Send the lines of an export unchanged.`
+	return new PlanstreamError('too_large', message, { limit, line })
 }
 
 const COMMA = 44

@@ -7,7 +7,7 @@ import type { Connections } from '../connections/connections.js'
 import type { Hub } from '../hub/hub.js'
 import type { Principal } from '../hub/principal.js'
 import { listFiles, verifyPlan } from '../hub/verify.js'
-import type { EventLog } from '../log/event-log.js'
+import { type EventLog, PAGE_BYTES } from '../log/event-log.js'
 import type { Schedule } from '../ops/clock.js'
 import type { Artifacts } from '../plans/artifacts.js'
 import type { Executor } from '../plans/executor.js'
@@ -155,9 +155,11 @@ export function createRouter(services: Services, admit = authenticate) {
 			list: procedure('clients.list').query(({ ctx }) => listClients(connections, ctx.principal)),
 		},
 		admin: {
-			verify: procedure('admin.verify').query(({ ctx, input: { plan_id } }) =>
-				verifyPlan(log, { tenant: ctx.principal.tenant, plan_id }, listFiles(hub, artifacts.of(ctx.principal.tenant))),
-			),
+			verify: procedure('admin.verify').query(({ ctx: { principal }, input: { plan_id } }) => {
+				const { tenant } = principal
+				const reserve = () => answers.reserve(tenant, PAGE_BYTES)
+				return verifyPlan(log, { tenant, plan_id }, listFiles(hub, artifacts.of(tenant)), reserve)
+			}),
 		},
 		agents: {
 			list: procedure('agents.list').query(() => ({ agents: [...executor.agents] })),

@@ -204,6 +204,18 @@ describe('verify', () => {
 		expect(await verify(moved)).toMatchObject({ ok: false, fault: { seq: 600, reason: 'changed' } })
 	})
 
+	it('reads each page when there is room for it, and gives the room back', async () => {
+		const { log, hub } = await openHub()
+		await publish(hub, 'p', ...Array.from({ length: 600 }, (_, index) => error(`e${index}`)))
+		const turns: string[] = []
+		const verified = await verifyPlan(log, PLAN, null, () => {
+			turns.push('take')
+			return Promise.resolve({ [Symbol.dispose]: () => void turns.push('leave') })
+		})
+		expect(verified).toMatchObject({ ok: true, events: 600 })
+		expect(turns).toEqual(['take', 'leave', 'take', 'leave', 'take', 'leave'])
+	})
+
 	it('starts at the snapshot of a trimmed plan, and finds one that was changed', async () => {
 		const { log, hub } = await openHub()
 		await publish(hub, 'p', error('a'), error('b'), error('c'))

@@ -19,6 +19,11 @@ export interface StepFiles {
 	readonly open: (id: string) => Promise<AsyncIterable<Uint8Array> | null>
 }
 
+/** Waits until a page may be read. */
+type Reserve = () => Promise<Disposable>
+
+const readAtOnce: Reserve = () => Promise.resolve({ [Symbol.dispose]: () => undefined })
+
 /** Lists and opens the files of plans of one tenant. */
 export function listFiles(
 	hub: Pick<Hub, 'fold'>,
@@ -36,12 +41,18 @@ export function listFiles(
  * have been its own. For the plan `system` only the store is checked.
  *
  * @param files - are compared with their ids, once the log is intact. @defaultValue none
+ * @param reserve - waits until a page may be read. @defaultValue pages are read at once
  * @throws PlanstreamError `not_found`
  */
-export async function verifyPlan(log: EventLog, plan: PlanKey, files: StepFiles | null = null): Promise<VerifyOutput> {
+export async function verifyPlan(
+	log: EventLog,
+	plan: PlanKey,
+	files: StepFiles | null = null,
+	reserve = readAtOnce,
+): Promise<VerifyOutput> {
 	if (plan.plan_id === SYSTEM_PLAN_ID) return addDropped(toOutput(plan, null, null), log)
 	for (;;) {
-		const verified = await verifyOnce(log, plan)
+		const verified = await verifyOnce(log, plan, reserve)
 		if (verified !== null) return addDropped(files === null ? verified : await verifyFiles(verified, plan, files), log)
 	}
 }
@@ -71,20 +82,18 @@ async function computeSha256(content: AsyncIterable<Uint8Array>): Promise<string
 }
 
 /** @returns null when the plan was trimmed or created again meanwhile */
-async function verifyOnce(log: EventLog, plan: PlanKey): Promise<VerifyOutput | null> {
-	const first = await readRecords(log, plan, 0)
-	if ('reason' in first) return toOutput(plan, null, first)
-	const chain = new FingerprintChain(first)
-	let fault = checkSnapshot(first, plan)
-	for (let page = first; fault === null; ) {
-		fault = chain.check(page)
-		if (fault !== null || chain.seq >= page.head.head_seq) break
-		const next = await readRecords(log, plan, chain.seq + 1)
-		if ('reason' in next) fault = next
-		else if (chain.isOvertaken(next)) return null
-		else page = next
+async function verifyOnce(log: EventLog, plan: PlanKey, reserve: Reserve): Promise<VerifyOutput | null> {
+	let chain: FingerprintChain | null = null
+	for (;;) {
+		using _room = await reserve()
+		const page = await readRecords(log, plan, chain === null ? 0 : chain.seq + 1)
+		if ('reason' in page) return toOutput(plan, chain, page)
+		if (chain?.isOvertaken(page) === true) return null
+		const fault: LogFault | null = chain === null ? checkSnapshot(page, plan) : null
+		chain ??= new FingerprintChain(page)
+		const found = fault ?? chain.check(page)
+		if (found !== null || chain.seq >= page.head.head_seq) return toOutput(plan, chain, found)
 	}
-	return toOutput(plan, chain, fault)
 }
 
 async function readRecords(log: EventLog, plan: PlanKey, from_seq: number): Promise<RecordPage | LogFault> {
