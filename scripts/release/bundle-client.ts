@@ -25,8 +25,9 @@ const TYPES_OF = [/^@planstream\/shared/]
  * Bundles the entries of the client into one file each for code and types, and adds the licences.
  *
  * @param into - the folder of the package; its `dist` is replaced
+ * @param withTypes - bundling them takes most of the time, and programs run without them
  */
-export async function bundleClient(root: string, { exports = {} }: Manifest, into: string): Promise<void> {
+export async function bundleClient(root: string, { exports = {} }: Manifest, into: string, withTypes: boolean): Promise<void> {
 	const cwd = path.join(root, 'client')
 	const entry = Object.fromEntries(
 		Object.values(exports)
@@ -46,13 +47,15 @@ export async function bundleClient(root: string, { exports = {} }: Manifest, int
 		outExtensions: () => ({ js: '.js', dts: '.d.ts' }),
 	}
 	await build({ ...common, clean: true, dts: false, deps: { alwaysBundle: [...BUNDLED], onlyBundle: [...BUNDLED] } })
-	await build({
-		...common,
-		clean: false,
-		dts: { emitDtsOnly: true },
-		banner: { dts: DISPOSABLE_TYPES },
-		deps: { alwaysBundle: TYPES_OF, onlyBundle: false },
-	})
+	if (withTypes) {
+		await build({
+			...common,
+			clean: false,
+			dts: { emitDtsOnly: true },
+			banner: { dts: DISPOSABLE_TYPES },
+			deps: { alwaysBundle: TYPES_OF, onlyBundle: false },
+		})
+	}
 	writeFileSync(path.join(into, LICENCES), readLicences(root))
 }
 

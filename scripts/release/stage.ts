@@ -8,8 +8,9 @@ import type { Manifest, Package } from './packages.js'
  *
  * @param root - the repository
  * @param into - the folder to create or replace
+ * @param withTypes - false leaves out the types of the client
  */
-export async function stage(root: string, name: Package, into: string): Promise<Manifest> {
+export async function stage(root: string, name: Package, into: string, withTypes = true): Promise<Manifest> {
 	const source = path.join(root, name)
 	const manifest = JSON.parse(readFileSync(path.join(source, 'package.json'), 'utf8')) as Manifest
 	rmSync(into, { recursive: true, force: true })
@@ -21,7 +22,7 @@ export async function stage(root: string, name: Package, into: string): Promise<
 		cpSync(from, path.join(into, file), { recursive: true, filter: (each) => !BUILD_ONLY.test(each) })
 	}
 	const published = name === 'client' ? removeBundled(manifest) : manifest
-	if (name === 'client') await bundleClient(root, manifest, into)
+	if (name === 'client') await bundleClient(root, manifest, into, withTypes)
 	writeFileSync(path.join(into, 'package.json'), `${JSON.stringify(published, null, 2)}\n`)
 	return published
 }

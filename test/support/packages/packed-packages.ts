@@ -17,12 +17,12 @@ export async function packRelease(): Promise<void> {
 	await execute(process.execPath, [path.join(root, 'dist/scripts/release.js')], { cwd: root })
 }
 
-/** Packs everything into a folder without the checks of a release, and returns the paths of the tarballs. */
+/** Packs everything into a folder without the client's types and the checks of a release, and returns the paths of the tarballs. */
 export async function packInto(folder: string): Promise<string[]> {
 	const tarballs: string[] = []
 	for (const name of PACKAGES) {
 		const staged = path.join(folder, 'staged', name)
-		await stage(root, name, staged)
+		await stage(root, name, staged, false)
 		const { stdout } = await execute('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], { cwd: staged })
 		for (const { filename } of JSON.parse(stdout) as { readonly filename: string }[]) tarballs.push(path.join(folder, filename))
 	}
