@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Publishes a plan that runs elsewhere, and follows it to its end, with curl alone. Start a server first: npm start
+# Publishes a plan that runs elsewhere, and follows it to its end, with curl alone. It needs a server: npx planstream serve
 set -euo pipefail
 url=${PLANSTREAM_URL:-http://localhost:3000}
 plan=${PLAN_ID:-shell}

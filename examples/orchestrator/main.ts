@@ -1,4 +1,4 @@
-// An orchestrator of your own: it does the work itself and publishes the events. Start a server first: npm start
+// An orchestrator of your own: it does the work itself and publishes the events. It needs a server: npx planstream serve
 import { createPlanstreamClient } from '@planstream/client'
 
 const url = process.env.PLANSTREAM_URL ?? 'http://localhost:3000'

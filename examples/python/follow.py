@@ -1,6 +1,6 @@
 """Publishes a plan that runs elsewhere and follows it to its end, with Python's standard library alone.
 
-Start a server first: npm start
+It needs a server: npx planstream serve
 """
 
 import json

@@ -1,5 +1,5 @@
 // A page that shows the plans of a server as they run, and one of them step by step.
-// Run it with `npx vite examples/vite-page`, beside a server on this machine, and open it with ?plan=PLAN_ID.
+// Run it with `npx vite vite-page`, beside a server on this machine, and open it with ?plan=PLAN_ID.
 import { createPlanstreamClient, type PlanState, type PlanSummary } from '@planstream/client'
 
 const address = new URLSearchParams(location.search)

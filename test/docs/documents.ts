@@ -21,6 +21,7 @@ export function listDocuments(): readonly string[] {
 		'CONTRIBUTING.md',
 		'CHANGELOG.md',
 		'AGENTS.md',
+		'examples/README.md',
 		...packages,
 		...pages.map((name) => `docs/${name}`),
 	].sort()

@@ -137,7 +137,7 @@ export class PageFolder implements AsyncDisposable {
 		await this.stop()
 	}
 
-	/** Puts a package and its commands where `npm install` puts them; others that it needs cannot be imported from here. */
+	/** Puts a package, its peers and its commands where `npm install` puts them; what else it needs cannot be imported from here. */
 	#link(name: string): void {
 		const modules = path.join(this.#path, 'node_modules')
 		const target = path.join(this.#installed, name)
@@ -145,9 +145,20 @@ export class PageFolder implements AsyncDisposable {
 		if (existsSync(link)) return
 		mkdirSync(path.dirname(link), { recursive: true })
 		symlinkSync(target, link)
-		const { bin = {} } = JSON.parse(readFileSync(path.join(target, 'package.json'), 'utf8')) as { bin?: string | object }
+		const {
+			bin = {},
+			peerDependencies = {},
+			peerDependenciesMeta = {},
+		} = JSON.parse(readFileSync(path.join(target, 'package.json'), 'utf8')) as {
+			readonly bin?: string | Readonly<Record<string, string>>
+			readonly peerDependencies?: Readonly<Record<string, string>>
+			readonly peerDependenciesMeta?: Readonly<Record<string, { readonly optional?: boolean }>>
+		}
 		mkdirSync(path.join(modules, '.bin'), { recursive: true })
 		for (const [command, file] of Object.entries(typeof bin === 'string' ? { [path.basename(name)]: bin } : bin))
-			symlinkSync(path.join(target, file as string), path.join(modules, '.bin', command))
+			symlinkSync(path.join(target, file), path.join(modules, '.bin', command))
+		for (const peer of Object.keys(peerDependencies)) {
+			if (peerDependenciesMeta[peer]?.optional !== true) this.#link(peer)
+		}
 	}
 }

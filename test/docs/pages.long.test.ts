@@ -10,7 +10,14 @@ import { execute, packInto } from '../support/packages/packed-packages.js'
 import { root } from './documents.js'
 import { listPackages, PageFolder, readParts, toPattern } from './follow-page.js'
 
-const PAGES = ['README.md', 'docs/getting-started.md', 'docs/client.md', 'docs/publishing.md', 'docs/react.md']
+const PAGES = [
+	'README.md',
+	'docs/getting-started.md',
+	'docs/client.md',
+	'docs/publishing.md',
+	'docs/react.md',
+	'examples/README.md',
+]
 const PACKED: Readonly<Record<string, string>> = {
 	'@planstream/shared': 'shared',
 	'@planstream/client': 'client',
