@@ -4,7 +4,7 @@ export { type IsolatedAgentOptions, isolatedAgent } from './agents/isolated/isol
 export { type OpenAiCompatibleOptions, openAiCompatibleAgent } from './agents/openai-compatible/openai-compatible-agent.js'
 export { researchPlan } from './agents/research/research-plan.js'
 export type { ErrorShape } from './api/errors.js'
-export type { Context as RouterContext, Meta as ProcedureMeta } from './api/procedure.js'
+export type { Context as RouterContext, ProcedureMeta } from './api/procedure.js'
 export type { AppRouter } from './api/router.js'
 export { readArchiveKeyId } from './auth/archive-keys.js'
 export type { AccessRequest } from './auth/authenticator.js'

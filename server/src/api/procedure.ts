@@ -86,8 +86,8 @@ export function authenticateHostCalls(authority: Authenticator): Authenticate {
 /** Reports an unexpected failure, or a refusal: an error with the code `unauthorized` or `forbidden`. */
 export type OnProblem = (message: string, error?: Error, facts?: { readonly request_id?: string | undefined }) => void
 
-/** Metadata of a procedure. */
-export interface Meta {
+/** Metadata of a procedure. It is exported by this name, which TypeScript 5.7 writes into declarations of routers around ours. */
+export interface ProcedureMeta {
 	readonly scope: Scope
 }
 
@@ -98,7 +98,7 @@ const MISSED_HEARTBEATS = 2.5
 
 export const t = initTRPC
 	.context<Context>()
-	.meta<Meta>()
+	.meta<ProcedureMeta>()
 	.create({
 		isDev: false,
 		errorFormatter: formatError,

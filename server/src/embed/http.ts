@@ -315,9 +315,12 @@ export function createMountHandler(fetch: (request: Request, env: AppBindings) =
 	return async (context) => {
 		const { incoming, outgoing } = assertNode(context.env)
 		const { raw, url: given, routePath } = context.req
+		const { method, headers, body, signal } = raw
 		const url = new URL(given)
 		url.pathname = stripBasePath(url.pathname, findBasePath(url.pathname, routePath))
-		return fetch(new Request(url, raw), { incoming, outgoing, hostContext: context })
+		// The requests of older adapters are no options of Node's own Request, so their parts are named.
+		const parts: RequestInit & { readonly duplex: 'half' } = { method, headers, body, signal, duplex: 'half' }
+		return fetch(new Request(url, parts), { incoming, outgoing, hostContext: context })
 	}
 }
 
