@@ -1,4 +1,4 @@
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -7,13 +7,18 @@ import { build } from 'vite'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { CHROMIUM_NOTE, chromiumIsMissing, openPage } from '../../support/browser/chromium.js'
 import { addShared, execute, installAll, installClient, packRelease, root } from '../../support/packages/packed-packages.js'
-import { COMPILERS, MATRIX_NOTE, NODES } from '../../support/packages/version-matrix.js'
+import { COMPILERS, ESBUILD, MATRIX_NOTE, NODES } from '../../support/packages/version-matrix.js'
 import { startTestServer } from '../../support/servers/test-server.js'
 
 const TRANSPORTS = ['websocket', 'sse'] as const
 const SEEN = { seqs: [1, 2, 3, 4, 5], result: { found: 3 } }
 const MAX_BUNDLE = 40_000
 const MAX_INSTANTIATIONS = 50_000
+
+/** Whether a module of a bundle is neither the page's nor the client's. */
+function isForeign(module: string): boolean {
+	return !/^(?:page|program)\.js$|^node_modules\/@planstream\/client\/dist\//.test(module)
+}
 
 let directory = ''
 let project = ''
@@ -41,9 +46,22 @@ describe('the packed client', () => {
 			build: { lib: { entry, formats: ['es'], fileName: 'page' }, write: false, minify: true },
 		})
 		const [first] = Array.isArray(built) ? built : [built]
-		const code = first !== undefined && 'output' in first && first.output[0].type === 'chunk' ? first.output[0].code : ''
-		expect(code).not.toBe('')
+		if (first === undefined || !('output' in first)) throw new Error('Vite built nothing.')
+		const { code, imports, moduleIds } = first.output[0]
 		expect(gzipSync(code).length).toBeLessThan(MAX_BUNDLE)
+		expect(imports).toEqual([])
+		expect(moduleIds.map((id) => path.relative(project, id)).filter(isForeign)).toEqual([])
+	})
+
+	it('is bundled by esbuild for a page, with nothing else in it', async ({ skip }) => {
+		skip(ESBUILD.missing, MATRIX_NOTE)
+		const metafile = path.join(directory, 'esbuild.json')
+		const options = ['--bundle', '--platform=browser', '--format=esm', '--minify', `--metafile=${metafile}`]
+		const args = ['page.js', ...options, `--outfile=${path.join(directory, 'esbuild.js')}`]
+		await execute(ESBUILD.command, args, { cwd: project })
+		const { inputs } = JSON.parse(readFileSync(metafile, 'utf8')) as { inputs: object }
+		expect(Object.keys(inputs).filter(isForeign)).toEqual([])
+		expect(gzipSync(readFileSync(path.join(directory, 'esbuild.js'))).length).toBeLessThan(MAX_BUNDLE)
 	})
 
 	it.for(COMPILERS)('has types that $name accepts, and that reject wrong calls', async ({ command, missing }, { skip }) => {

@@ -19,7 +19,7 @@ export const MATRIX_NOTE =
 /** This Node and those of the matrix. */
 export const NODES: readonly Program[] = [
 	{ name: `Node ${process.versions.node}`, command: process.execPath, missing: false },
-	...['node-24', 'node-26'].map((name) => inMatrix(name, 'bin/node')),
+	...['node-20.19', 'node-22', 'node-24', 'node-26'].map((name) => inMatrix(name, 'bin/node')),
 ]
 
 /** The compiler of this repository and those of the matrix, as scripts for Node. */
@@ -31,6 +31,14 @@ export const COMPILERS: readonly Program[] = [
 	},
 	...['typescript-5.7', 'typescript-7'].map((name) => inMatrix(name, 'bin/tsc')),
 ]
+
+/** The strict installer, as a script for Node. */
+export const PNPM = inMatrix('pnpm', 'bin/pnpm.cjs')
+/** The bundler, as a program: the script of its package is replaced by it where install scripts run. */
+export const ESBUILD = inMatrix(`@esbuild/linux-${process.arch}`, 'bin/esbuild')
+
+/** True when there is no matrix; what needs other packages of the registry is then skipped, except in CI. */
+export const matrixIsMissing = process.env.CI === undefined && MATRIX === undefined
 
 function inMatrix(name: string, file: string): Program {
 	const command = path.join(MATRIX ?? '', 'node_modules', name, file)
