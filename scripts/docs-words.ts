@@ -454,7 +454,7 @@ export const LIMITS: readonly Limit[] = [
 	{
 		what: 'connections that carry streams (`MAX_WEBSOCKET_CLIENTS`)',
 		file: 'server/src/embed/planstream.ts',
-		name: 'maxConnections',
+		name: 'MAX_CONNECTIONS',
 		unit: 'connections',
 		beyond: '`too_many_connections`',
 	},

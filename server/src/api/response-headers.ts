@@ -35,7 +35,7 @@ interface GuardedEnv {
 }
 
 /**
- * Refuses requests from forbidden hosts and origins, and lets pages of allowed origins read the responses. The headers are set on
+ * Refuses requests from forbidden hosts and origins, and lets pages read the responses, of which a forbidden origin gets refusals only. The headers are set on
  * the outgoing message itself, so that responses, problems and streams all carry them.
  */
 export function originGuard(authority: Authenticator): MiddlewareHandler<GuardedEnv> {
@@ -47,13 +47,14 @@ export function originGuard(authority: Authenticator): MiddlewareHandler<Guarded
 		for (const [name, value] of SECURITY_ENTRIES) outgoing.setHeader(name, value)
 		assertSingleHeaders(incoming)
 		const { headers, socket, url } = incoming
-		authority.checkOrigin({ headers, socket, url, path: context.req.path })
 		const { origin } = headers
+		// Set before the check: a page of a forbidden origin may read that it is refused, and what to do.
 		if (origin !== undefined) {
 			outgoing.setHeader('access-control-allow-origin', origin)
 			outgoing.setHeader('access-control-expose-headers', 'allow, retry-after, www-authenticate, x-request-id')
 			outgoing.setHeader('vary', 'origin')
 		}
+		authority.checkOrigin({ headers, socket, url, path: context.req.path })
 		await next()
 	}
 }

@@ -42,8 +42,11 @@ import { assertOptions, type Planstream, type PlanstreamOptions, type ServerRepo
 import { createProblemLog, MAX_REASON } from './problem-log.js'
 import { logRequest, logUpgrade } from './request-log.js'
 import { Retention } from './retention.js'
-import { assertNotBun, reportNode } from './runtime.js'
+import { assertNotBun, readOpenFilesLimit, reportNode, reportOpenFiles } from './runtime.js'
 import { attachUpgrades } from './upgrades.js'
+
+/** Connections that carry streams, unless `maxConnections` says otherwise. */
+const MAX_CONNECTIONS = 10_000
 
 /** Time limit of a graceful shutdown; whatever is still open after it is cut. */
 const STOP_MS = 10_000
@@ -93,6 +96,7 @@ export async function openPlanstream(
 	const health = new Health()
 	const warn = (message: string): void => logger.warn(message)
 	reportNode(nodeVersion, health, warn)
+	reportOpenFiles({ limit: readOpenFilesLimit(), maxConnections: options.maxConnections ?? MAX_CONNECTIONS }, health, warn)
 	const log = await openLog(options.store, health, limits.limits)
 	if (log.dropped !== null) logger.error(log.dropped, describeDropped(log.dropped))
 	const directory = await openDataDirectory(options.store)
@@ -177,7 +181,7 @@ export class OpenPlanstream implements Planstream {
 
 	constructor(options: PlanstreamOptions, opened: Opened) {
 		const { pingIntervalMs, compression } = CONNECTION_LIMITS
-		const { retention, maxConnections = 10_000, ...limits } = { pingIntervalMs, compression, ...options }
+		const { retention, maxConnections = MAX_CONNECTIONS, ...limits } = { pingIntervalMs, compression, ...options }
 		const { log, health, directory, access, anonymous, onProblem } = opened
 		this.anonymous = anonymous
 		const draining = this.#draining.signal

@@ -3,7 +3,7 @@ import { Health } from '../ops/health.js'
 import { createLogger } from '../ops/logger.js'
 import { startServer } from '../server.js'
 import { createPlanstream } from './planstream.js'
-import { assertFixedNode, hasFixes, reportNode } from './runtime.js'
+import { assertFixedNode, hasFixes, readOpenFilesLimit, reportNode, reportOpenFiles } from './runtime.js'
 
 describe('a version of Node', () => {
 	it.each(['20.20.2', '20.21.0', '22.22.2', '22.23.0', '24.14.1', '24.15.0', '25.0.0', '26.1.2'])(
@@ -43,6 +43,31 @@ describe('a version of Node', () => {
 		const metrics = await fetch(`${server.url}/metrics`)
 		expect(await metrics.text()).toContain('planstream_health{component="runtime",status="degraded"} 1\n')
 		expect(warnings).toEqual([expect.stringContaining('22.0.0')])
+	})
+})
+
+describe('the limit of open files', () => {
+	it('is read from the system, or unknown', () => {
+		const limits =
+			'Limit  Soft Limit  Hard Limit  Units\nMax open files            1024                 524288               files\n'
+		expect(readOpenFilesLimit(() => limits)).toBe(1024)
+		expect(readOpenFilesLimit(() => 'Max processes 7 7')).toBeNull()
+		const absent = () => {
+			throw new Error('ENOENT')
+		}
+		expect(readOpenFilesLimit(absent)).toBeNull()
+	})
+
+	it.each([
+		[null, 'ok', 0],
+		[10_256, 'ok', 0],
+		[10_255, 'degraded', 1],
+	])('of %s is compared with the places for connections', (limit, status, count) => {
+		const health = new Health()
+		const warnings: string[] = []
+		reportOpenFiles({ limit, maxConnections: 10_000 }, health, (message) => void warnings.push(message))
+		expect(health.components).toMatchObject([{ component: 'open_files', status }])
+		expect(warnings).toHaveLength(count)
 	})
 })
 

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { PlanstreamError } from '@planstream/shared'
 import { isLoopback } from '../auth/authenticator.js'
 import type { Health } from '../ops/health.js'
@@ -49,4 +50,39 @@ export function reportNode(version: string, health: Health, warn: (message: stri
 	}
 	health.report('runtime', 'degraded', `This version of Node lacks security fixes. ${ADVICE}`)
 	warn(`Node ${version} lacks security fixes: one small request can block the process for seconds. ${ADVICE}`)
+}
+
+/** Files that a server has open besides its connections: the database, artifacts, pipes of isolated agents, connections to models. */
+const OTHER_FILES = 256
+
+/**
+ * Reads how many files this process may have open.
+ *
+ * @returns null where the system does not say
+ */
+export function readOpenFilesLimit(readLimits: () => string = () => readFileSync('/proc/self/limits', 'utf8')): number | null {
+	try {
+		const [, soft] = /^Max open files +(\d+)/m.exec(readLimits()) ?? []
+		return soft === undefined ? null : Number(soft)
+	} catch {
+		return null
+	}
+}
+
+/** Reports in the health and with one warning that the system allows fewer open files than the server may have connections. */
+export function reportOpenFiles(
+	{ limit, maxConnections }: { readonly limit: number | null; readonly maxConnections: number },
+	health: Health,
+	warn: (message: string) => void,
+): void {
+	const needed = maxConnections + OTHER_FILES
+	if (limit === null || limit >= needed) {
+		health.report('open_files', 'ok')
+		return
+	}
+	const advice = `Raise it to ${needed} (ulimit -n), or lower MAX_WEBSOCKET_CLIENTS.`
+	health.report('open_files', 'degraded', `This process may open ${limit} files, fewer than its connections may need. ${advice}`)
+	warn(
+		`This process may open ${limit} files, but has places for ${maxConnections} connections: further ones would hang. ${advice}`,
+	)
 }
