@@ -108,6 +108,7 @@ const QUESTIONS = [
 
 /** `planstream demo`: starts a server, runs research over a folder of documents on it and follows it like any client. */
 export async function demoCommand({ corpus, question = QUESTIONS, exit = false, json = false }: DemoOptions): Promise<ExitCode> {
+	const isForeign = corpus !== undefined && question === QUESTIONS
 	const folder = await findDocuments(corpus)
 	using interrupt = listenForInterrupt()
 	const { researchPlan } = await import('@planstream/server')
@@ -118,6 +119,7 @@ export async function demoCommand({ corpus, question = QUESTIONS, exit = false, 
 	const { plan_id } = await planstream.plans.create(plan)
 	const typeCommand = createTypeCommand({ url: server.url })
 	note(`Looking for sentences that answer ${describeQuestions(question)} in the documents of ${folder}.`)
+	if (isForeign) note('The questions are about Planstream, because none was given. Ask yours with --question "...".')
 	note('The server is this process. Follow the plan from another terminal, too:')
 	note(`  ${typeCommand(`watch ${plan_id}`)}`)
 	note(`  curl -N ${server.url}/api/v1/streaming/plans/${plan_id}/events\n`)

@@ -92,13 +92,23 @@ it('researches a folder of 2,000 documents, and names the limit for one more', a
 	const args = ['demo', '--corpus', folder, '--question', QUESTION, '--exit']
 	const { code, stdout, stderr } = await runPlanstream(args, env)
 	expect({ code, stderr }).toMatchObject({ code: 0 })
-	expect(stdout).toContain('inventory | 2000 documents, ')
+	expect(stdout).toContain('report | 2000 documents, ')
 	writeFileSync(path.join(folder, 'one-more.md'), '')
 	const refused = await runPlanstream(args, env)
 	expect(refused.code).toBe(1)
 	expect(refused.stdout).toContain(
 		'The corpus folder has more than 2000 text files; a plan reads at most 2000. Name a folder below',
 	)
+})
+
+it('says that its questions are not about a folder when none was asked', async () => {
+	using directory = createTemporaryDirectory()
+	const folder = corpus(directory.path, SEAS)
+	const env = { PORT: '0', PLANSTREAM_DATA: path.join(directory.path, 'data') }
+	const { code, stderr } = await runPlanstream(['demo', '--corpus', folder, '--exit'], env)
+	expect(code).toBe(1)
+	expect(stderr).toContain('The questions are about Planstream, because none was given. Ask yours with --question "...".')
+	expect(stderr).toContain(`Nothing in the documents of ${folder} answers any of the questions.`)
 })
 
 it('prints a free port and uses it when PORT is not set and port 3000 is taken', async () => {

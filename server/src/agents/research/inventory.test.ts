@@ -93,7 +93,7 @@ describe('corpus.inventory', () => {
 			.map((line) => /^(?<sha256>[0-9a-f]{64}) {2}(?<bytes>\d+) {2}(?<path>.+)$/.exec(line)?.groups)
 		expect(files.map((file) => file?.path)).toEqual(Object.keys(texts).sort())
 		expect(data).toMatchObject({ files: files.slice(0, 16).map((file) => ({ ...file, bytes: 11 })) })
-		expect(outputOf(context, 'log')).toBe('200 documents, 2200 bytes; skipped: 1 of another type.\n')
+		expect(outputOf(context, 'log')).toBe('200 documents, 2200 bytes; skipped files: of another type 1.\n')
 	})
 
 	it.each([

@@ -216,18 +216,21 @@ function formatListing(files: readonly InventoryFile[]): string {
 	return files.map(({ sha256: hash, bytes, path: file }) => `${hash}  ${bytes}  ${file}\n`).join('')
 }
 
-const REASONS: Readonly<Record<SkipReason, string>> = {
+/** Why files are skipped, in words. */
+export const SKIP_REASONS: Readonly<Record<SkipReason, string>> = {
 	other_type: 'of another type',
 	hidden: 'hidden or node_modules',
-	symlink: 'symbolic links',
+	symlink: 'a symbolic link',
 	too_large: 'above 2 MiB',
 	binary: 'binary',
 	not_utf8: 'not UTF-8',
 	unreadable: 'unreadable',
 }
 
-function formatSummary(documents: number, { total_bytes, skipped }: Pick<Inventory, 'total_bytes' | 'skipped'>): string {
-	const reasons = Object.entries(skipped.by_reason).map(([reason, count]) => `${count} ${REASONS[reason as SkipReason]}`)
-	const found = documents === 0 ? 'No text documents' : `${documents} documents, ${total_bytes} bytes`
-	return `${found}${reasons.length === 0 ? '' : `; skipped: ${reasons.join(', ')}`}.\n`
+/** Formats how many documents there are, and how many files were skipped for each reason. */
+export function formatSummary(documents: number, { total_bytes, skipped }: Pick<Inventory, 'total_bytes' | 'skipped'>): string {
+	const reasons = Object.entries(skipped.by_reason).map(([reason, count]) => `${SKIP_REASONS[reason as SkipReason]} ${count}`)
+	const count = documents === 1 ? '1 document' : `${documents} documents`
+	const found = documents === 0 ? 'No text documents' : `${count}, ${total_bytes} bytes`
+	return `${found}${reasons.length === 0 ? '' : `; skipped files: ${reasons.join(', ')}`}.\n`
 }

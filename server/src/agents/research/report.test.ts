@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { formatSections } from './report.js'
-import type { CrosscheckResult, Quote } from './results.js'
+import type { CrosscheckResult, InventoryResult, Quote } from './results.js'
 
 const SHA = 'a'.repeat(64)
 const quote = (text: string, start: number): Quote => ({
@@ -58,8 +58,29 @@ describe('the report', () => {
 	it('gives the line of each source, and no score', () => {
 		const report = formatSections('T', checked([{ ...quote('words', 0), line: 7 }])).join('')
 		expect(report).toContain('- [1] `a.md`, line 7, bytes 0 to 5\n')
-		expect(report).toContain('- Each quote equals the bytes of its document.\n- 1 quotes are from 1 document.\n')
+		expect(report).toContain('- Each quote equals the bytes of its document.\n- 1 quote is from 1 document.\n')
 		expect(report).not.toMatch(/\d\.\d/)
+	})
+
+	it('ends with what was read, and what was not and why', () => {
+		const inventory: InventoryResult = {
+			kind: 'corpus.inventory',
+			corpus: null,
+			digest: SHA,
+			documents: 1,
+			total_bytes: 20,
+			listing: { artifact_id: SHA, name: 'documents.txt' },
+			files: [],
+			skipped: { count: 4, by_reason: { binary: 1, other_type: 3 }, first: [{ path: 'b.txt', reason: 'binary' }] },
+		}
+		const [last] = formatSections('T', checked([quote('words', 0)]), inventory).slice(-1)
+		expect(last).toBe(`
+## Documents
+
+1 document, 20 bytes; skipped files: binary 1, of another type 3.
+
+- \`b.txt\` is binary
+`)
 	})
 
 	it('says how many quotes a result had no room for', () => {

@@ -2,7 +2,18 @@ import * as z from 'zod'
 import type { Agent } from '../../plans/agent.js'
 import { defineAgent } from '../define-agent.js'
 import { createPacer, createProgress } from './corpus.js'
-import { type Answer, type CrosscheckResult, crosscheckResult, getResult, type Quote, reportResult } from './results.js'
+import { formatSummary, SKIP_REASONS } from './inventory.js'
+import {
+	type Answer,
+	type CrosscheckResult,
+	crosscheckResult,
+	findResults,
+	getResult,
+	type InventoryResult,
+	inventoryResult,
+	type Quote,
+	reportResult,
+} from './results.js'
 
 /**
  * Merges answers to one per question: first the plan's questions in order, including unanswered ones, then the others. Quotes
@@ -48,14 +59,18 @@ function collectPlaces(answers: readonly CheckedAnswer[]): Quote[] {
 	return places
 }
 
-/** Formats the report as sections that join to the whole document: title and coverage, one per question, sources, checks. */
-export function formatSections(title: string, checked: CrosscheckResult): string[] {
+/**
+ * Formats the report as sections that join to the whole document: title and coverage, one per question, sources, checks, and the
+ * documents if there is an inventory.
+ */
+export function formatSections(title: string, checked: CrosscheckResult, inventory?: InventoryResult): string[] {
 	const places = collectPlaces(checked.answers)
 	return [
 		`# ${toOneLine(title)}\n\n${formatCoverage(checked)}`,
 		...checked.answers.map((answer, at) => formatQuestion(at + 1, answer, places)),
 		formatSources(places),
 		formatChecks(checked, places),
+		...(inventory === undefined ? [] : [formatDocuments(inventory)]),
 	]
 }
 
@@ -100,7 +115,14 @@ function formatChecks({ scores, left_out = 0 }: CrosscheckResult, places: readon
 	const exact = fidelity === 1 ? 'Each quote equals the bytes of its document.' : 'Not every quote equals its document.'
 	const cited = new Set(places.map(({ path }) => path)).size
 	const more = left_out === 0 ? '' : `- ${left_out} further quotes have no room here; ask fewer questions at a time.\n`
-	return `\n## Checks\n\n- ${exact}\n- ${places.length} quotes are from ${cited} ${cited === 1 ? 'document' : 'documents'}.\n${more}`
+	const quotes = places.length === 1 ? '1 quote is' : `${places.length} quotes are`
+	return `\n## Checks\n\n- ${exact}\n- ${quotes} from ${cited} ${cited === 1 ? 'document' : 'documents'}.\n${more}`
+}
+
+/** Says what was read, and what was not and why. */
+function formatDocuments({ documents, total_bytes, skipped }: InventoryResult): string {
+	const named = skipped.first.map(({ path, reason }) => `- \`${path}\` is ${SKIP_REASONS[reason]}\n`).join('')
+	return `\n## Documents\n\n${formatSummary(documents, { total_bytes, skipped })}${named === '' ? '' : `\n${named}`}`
 }
 
 /** Formats a quote as one block, with HTML escaped outside of code. */
@@ -119,7 +141,7 @@ const REPORT_NAME = 'report.md'
 
 /**
  * `corpus.report`: writes the answers of the `corpus.crosscheck` it depends on as Markdown with citations, streams it section by
- * section and stores it as the artifact `report.md`.
+ * section and stores it as the artifact `report.md`. A `corpus.inventory` among its dependencies adds what was read and what was not.
  */
 export function reportAgent(): Agent {
 	return defineAgent({
@@ -129,7 +151,8 @@ export function reportAgent(): Agent {
 		async execute(_step, context) {
 			context.signal.throwIfAborted()
 			const checked = getResult(crosscheckResult, context.inputs)
-			const sections = formatSections(context.plan.query, checked)
+			const [inventory] = findResults(inventoryResult, context.inputs)
+			const sections = formatSections(context.plan.query, checked, inventory)
 			const progress = createProgress(context, 'sections')
 			const pace = createPacer(context.signal)
 			for (const [at, section] of sections.entries()) {

@@ -19,7 +19,7 @@ describe('researchPlan', () => {
 			['retrieve_2', 'corpus.retrieve', ['index']],
 			['extract_2', 'corpus.extract', ['retrieve_2']],
 			['crosscheck', 'corpus.crosscheck', ['extract_1', 'extract_2']],
-			['report', 'corpus.report', ['crosscheck']],
+			['report', 'corpus.report', ['inventory', 'crosscheck']],
 		])
 	})
 

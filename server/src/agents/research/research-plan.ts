@@ -47,7 +47,7 @@ export function researchPlan({ corpus, questions, plan_id, concurrency = 4 }: Re
 			createStep('index', 'Index the passages', ['inventory'], {}),
 			...asked.flatMap((question, at) => createQuestionSteps(question, at + 1)),
 			createCrosscheckStep(asked.map((_, at) => `extract_${at + 1}`)),
-			createStep('report', 'Write the report', ['crosscheck'], {}),
+			createStep('report', 'Write the report', ['inventory', 'crosscheck'], {}),
 		],
 	}
 }

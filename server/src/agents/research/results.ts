@@ -105,6 +105,7 @@ export const reportResult = z.object({
 	uncovered: z.array(question),
 })
 
+export type InventoryResult = z.output<typeof inventoryResult>
 export type RetrieveResult = z.output<typeof retrieveResult>
 export type Quote = z.output<typeof quote>
 export type Answer = z.output<typeof answer>
