@@ -16,6 +16,7 @@ const PAGES = [
 	'docs/client.md',
 	'docs/publishing.md',
 	'docs/react.md',
+	'docs/library.md',
 	'examples/README.md',
 ]
 const PACKED: Readonly<Record<string, string>> = {
