@@ -221,6 +221,12 @@ interface PlanHistoryOptions {
 }
 
 /**
+ * Bytes that a page counts at least when it was waited for: one event wakes all who wait for it, and only a few of their pages are made before the
+ * server looks after other requests.
+ */
+const WOKEN_BYTES = 524_288
+
+/**
  * Reads one page of a plan's history, waiting for events when it is empty and `wait_ms` is set. Serialising the page reproduces
  * the stored text of each event, because that text is itself the JSON of a parsed object.
  */
@@ -241,7 +247,8 @@ export async function readHistory(options: PlanHistoryOptions): Promise<HistoryO
 	}
 	using _turn = await turns?.take()
 	const { plan_bytes } = hub.estimate({ tenant: principal.tenant, plan_id })
-	using _room = await answers.reserve(principal.tenant, Math.min(plan_bytes, PAGE_BYTES))
+	const bytes = Math.max(wait_ms > 0 ? WOKEN_BYTES : 0, Math.min(plan_bytes, PAGE_BYTES))
+	using _room = await answers.reserve(principal.tenant, bytes)
 	const page = await hub.page(principal, plan_id, request)
 	return { plan_id, event_count: page.events.length, ...page, events: page.events.map(parseEvent) }
 }
