@@ -63,7 +63,7 @@ function printGenerated(): void {
 function printReadme(): void {
 	const lines = readText('README.md').split('\n')
 	const words = lines.join(' ').split(/\s+/).filter(Boolean).length
-	console.log(`README: ${words} words, first program at line ${lines.findIndex((line) => line.startsWith('```ts')) + 1}`)
+	console.log(`README: ${words} words, first program at line ${lines.findIndex((line) => /^```(js|ts)/.test(line)) + 1}`)
 }
 
 function printCommits(): boolean {
