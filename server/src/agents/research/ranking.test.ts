@@ -68,6 +68,7 @@ describe('scoreSentence', () => {
 		['a fence', 'The tide of the moon: ```js tide(moon)```'],
 		['front matter', '---\nname: tide and moon'],
 		['a link', '[Tide of the moon](./tide.md) [Sea](sea.md)'],
+		['the rest of a sentence', 'of the moon), the tide of the sea is higher than at other times.'],
 		['the end of a link', '/tide.md#moon) option.'],
 	])('is 0 for %s', (_, text) => {
 		expect(score(text, ['tide', 'moon'])).toBe(0)

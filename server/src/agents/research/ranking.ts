@@ -64,7 +64,7 @@ function rateProse(path: string, text: string): number {
 	const plain = text.replace(LINK, '')
 	const letters = countLetters(plain)
 	const code = text.includes('```') || CODE_SIGNS.test(text.replace(INLINE_CODE, ''))
-	if (code || FRAGMENT.test(text) || letters < countLetters(text) / 2) return 0
+	if (code || FRAGMENT.test(text) || closesMore(text) || letters < countLetters(text) / 2) return 0
 	let rate = 1
 	if (countLetters(plain.replace(INLINE_CODE, '')) < 30) rate *= 0.6
 	if (POINTER.test(text)) rate *= 0.8
@@ -75,6 +75,11 @@ function rateProse(path: string, text: string): number {
 	if (CHANGELOG_LINE.test(text)) rate *= 0.5
 	if (CHANGELOG_PATH.test(path)) rate *= 0.7
 	return rate
+}
+
+/** Whether a text closes a bracket that was opened before it: it begins in the middle of a sentence. */
+function closesMore(text: string): boolean {
+	return text.split(')').length > text.split('(').length
 }
 
 function countLetters(text: string): number {
