@@ -17,6 +17,7 @@ const PAGES = [
 	'docs/publishing.md',
 	'docs/react.md',
 	'docs/library.md',
+	'docs/agents.md',
 	'examples/README.md',
 ]
 const PACKED: Readonly<Record<string, string>> = {
