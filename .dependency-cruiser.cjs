@@ -12,7 +12,7 @@ const FLOORS = [
 	['embed'],
 	['server'],
 	['settings', 'offline'],
-	['main', 'testing', 'descriptions'],
+	['main', 'testing', 'local', 'descriptions'],
 ]
 
 const TEST = '[.]test[.]tsx?$'
@@ -55,7 +55,7 @@ module.exports = {
 					'^[a-z]+/src/index[.]ts$',
 					'^client/src/react/index[.]ts$',
 					'^shared/src/schemas[.]ts$',
-					'^server/src/testing[.]ts$',
+					'^server/src/(local|testing)[.]ts$',
 				],
 			},
 		},

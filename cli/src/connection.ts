@@ -62,7 +62,7 @@ export async function resolveServer(
 ): Promise<{ readonly url: string; readonly token: string | undefined }> {
 	const token = readToken()
 	if (named) return { url: assertUrl(named), token }
-	const { findServer } = await import('@planstream/server')
+	const { findServer } = await import('@planstream/server/local')
 	const near = await findServer(process.env.PLANSTREAM_DATA || DEFAULT_DATA)
 	return { url: near?.url ?? DEFAULT_URL, token: token ?? near?.token }
 }

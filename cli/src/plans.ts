@@ -69,10 +69,11 @@ export interface Plans extends AsyncDisposable {
  */
 export async function openPlans({ url, data, tenant }: PlanLocation, { make = false } = {}): Promise<Plans> {
 	if (url) return connectTo(assertUrl(url), readToken(), tenant)
-	const { findServer, openKeptPlans } = await import('@planstream/server')
+	const { findServer } = await import('@planstream/server/local')
 	const directory = data || DEFAULT_DATA
 	const server = await findServer(directory)
 	if (server !== null) return connectTo(server.url, server.token, tenant)
+	const { openKeptPlans } = await import('@planstream/server')
 	const anyMode = process.env.PLANSTREAM_DATA_MODE === 'any'
 	const kept = await openKeptPlans(directory, { make: make && Boolean(data), tenant, anyMode })
 	if (kept !== null) return kept

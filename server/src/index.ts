@@ -16,7 +16,7 @@ export type { EventHandlers, Planstream, PlanstreamOptions, ServerReport } from 
 export { createPlanstream } from './embed/planstream.js'
 export type { Principal } from './hub/principal.js'
 export { serve } from './main.js'
-export { compactDirectory, type FoundServer, findServer, type KeptPlans, openKeptPlans } from './offline.js'
+export { compactDirectory, type KeptPlans, openKeptPlans } from './offline.js'
 export { createLogger, type Logger, type LogLevel } from './ops/logger.js'
 export type { Agent, AgentSchemas, StepContext, StepInput, StepResult, StepUpdate } from './plans/agent.js'
 export { type RunningServer, type ServerOptions, startServer } from './server.js'

@@ -1,6 +1,4 @@
-import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import {
 	type ClearOutput,
@@ -14,12 +12,10 @@ import {
 	type VerifyOutput,
 } from '@planstream/shared'
 import { listInput } from '@planstream/shared/schemas'
-import * as z from 'zod'
 import { readArchive } from './api/archive-reader.js'
 import { listPlans, readFold, readPlanResult, readStepResult } from './api/reads.js'
 import { ArchiveKeys } from './auth/archive-keys.js'
 import { tenant as tenantName } from './auth/keys.js'
-import { CHALLENGE_HEADER, computeProof, PROOF_HEADER, SERVER_FILE } from './embed/data-directory.js'
 import { Hub } from './hub/hub.js'
 import type { PlanFold } from './hub/plan-fold.js'
 import { LOCAL_PRINCIPAL } from './hub/principal.js'
@@ -29,62 +25,10 @@ import { type Compacted, compactDatabase } from './log/sqlite/compact.js'
 import { DATABASE_FILE } from './log/sqlite/schema.js'
 import { processSchedule } from './ops/clock.js'
 import { getOwn } from './ops/json.js'
-import { isAlive } from './ops/processes.js'
 import { ArtifactSweeper } from './plans/artifact-sweeper.js'
 import { Artifacts, type TenantArtifacts } from './plans/artifacts.js'
 import { clearPlan, deletePlan } from './plans/remove.js'
 import { StagedFiles, sweepStagedFiles } from './plans/staged-files.js'
-
-/** Time limit for a server on this machine to answer a health check. */
-const ANSWER_MS = 5000
-
-const serverFile = z.object({ url: z.url(), pid: z.int().min(1), key: z.string().min(1), token: z.string().optional() })
-
-/** Address of a data directory's server, and the token of the command line. */
-export type FoundServer = Pick<z.output<typeof serverFile>, 'url' | 'token'>
-
-/**
- * Finds the server that has a data directory open; null when none runs, even if a killed process left its file behind.
- *
- * @throws PlanstreamError `forbidden` when the file that names it belongs to another user
- */
-export async function findServer(directory: string): Promise<FoundServer | null> {
-	const file = path.join(directory, SERVER_FILE)
-	const found = serverFile.safeParse(await readJson(file))
-	return found.success && isAlive(found.data.pid) && (await isItself(found.data)) ? found.data : null
-}
-
-async function readJson(file: string): Promise<unknown> {
-	try {
-		return JSON.parse(await readFile(file, 'utf8'))
-	} catch (error) {
-		const code = error instanceof Error && 'code' in error ? error.code : null
-		if (code === 'EACCES') {
-			throw new PlanstreamError(
-				'forbidden',
-				`${file} belongs to another user. Run the command as the user who runs the server.`,
-				{ file },
-				{ cause: error },
-			)
-		}
-		return null
-	}
-}
-
-/**
- * Whether the server that wrote the file answers there: its process id and its address may belong to others by now. It gets the token only
- * after it has proved that it is the one.
- */
-async function isItself({ url, key }: z.output<typeof serverFile>): Promise<boolean> {
-	const challenge = randomBytes(32).toString('base64url')
-	try {
-		const signal = AbortSignal.timeout(ANSWER_MS)
-		const { headers } = await fetch(new URL('/health/live', url), { signal, headers: { [CHALLENGE_HEADER]: challenge } })
-		return headers.get(PROOF_HEADER) === computeProof(key, url, challenge)
-	} catch {
-		return false
-	}
-}
 
 /** The plans of a data directory that no server has open. */
 export interface KeptPlans extends AsyncDisposable {

@@ -90,11 +90,12 @@ export function addDataCommands(planstream: Command, exit: (code: ExitCode) => v
 /** `planstream compact`: returns the space of deleted events to the file system, and says how much. */
 async function compactCommand({ data: named, json = false }: CompactOptions): Promise<ExitCode> {
 	const data = named || DEFAULT_DATA
-	const { compactDirectory, findServer } = await import('@planstream/server')
+	const { findServer } = await import('@planstream/server/local')
 	const server = await findServer(data)
 	if (server !== null) {
 		throw new UsageError(`The server at ${server.url} has ${data} open. Stop it, compact, and start it again.`)
 	}
+	const { compactDirectory } = await import('@planstream/server')
 	const compacted = compactDirectory(data)
 	if (compacted === null) throw new UsageError(`${data} holds no plans. Give the data directory of a server with --data.`)
 	const { bytes_before, bytes_after } = compacted

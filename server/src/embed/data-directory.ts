@@ -1,4 +1,4 @@
-import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -9,9 +9,7 @@ import { isLocalPeer, type Peer } from '../auth/authenticator.js'
 import type { Principal } from '../hub/principal.js'
 import type { LogLocation } from '../log/open.js'
 import type { Schedule } from '../ops/clock.js'
-
-/** File in the data directory that tells the command line which server has it open. */
-export const SERVER_FILE = 'server.json'
+import { CHALLENGE_HEADER, computeProof, SERVER_FILE } from '../ops/server-file.js'
 
 const SECRET_BYTES = 32
 /** Time after which the token changes, and the time for which commands that have read the one before may go on using it. */
@@ -27,18 +25,7 @@ const COMMAND_LINE: Principal = {
 	scopes: new Set(['plans:read', 'plans:write', 'admin']),
 }
 
-/** Header with a challenge of the command line, and the header with the proof that answers it. */
-export const CHALLENGE_HEADER = 'planstream-challenge'
-export const PROOF_HEADER = 'planstream-proof'
 const CHALLENGE = /^[\w-]{22,86}$/
-
-/**
- * Computes the proof that a server is the one that wrote a server file: only it and the file have the key. It covers the address, so that
- * another server cannot pass the challenge on.
- */
-export function computeProof(key: string, url: string, challenge: string): string {
-	return createHmac('sha256', key).update(`${url}\n${challenge}`).digest('base64url')
-}
 
 export interface ServerFileOptions {
 	/** Whether the file holds a token for the command line. */

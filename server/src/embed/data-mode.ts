@@ -3,7 +3,7 @@ import path from 'node:path'
 import { PlanstreamError } from '@planstream/shared'
 import { ARCHIVE_KEY_FILE } from '../auth/archive-keys.js'
 import { DATABASE_FILE } from '../log/sqlite/schema.js'
-import { SERVER_FILE } from './data-directory.js'
+import { SERVER_FILE } from '../ops/server-file.js'
 
 /** Permissions of everybody but the owner. */
 const OTHERS = 0o077

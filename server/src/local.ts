@@ -1,0 +1,1 @@
+export { type FoundServer, findServer } from './ops/server-file.js'
