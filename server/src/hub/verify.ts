@@ -83,7 +83,7 @@ async function computeSha256(content: AsyncIterable<Uint8Array>): Promise<string
 
 /** @returns null when the plan was trimmed or created again meanwhile */
 async function verifyOnce(log: EventLog, plan: PlanKey, reserve: Reserve): Promise<VerifyOutput | null> {
-	let chain: FingerprintChain | null = null
+	let chain = null as FingerprintChain | null
 	for (;;) {
 		using _room = await reserve()
 		const page = await readRecords(log, plan, chain === null ? 0 : chain.seq + 1)
