@@ -38,7 +38,7 @@ const serverDefaults = {
 const HEAP_SHARES: Readonly<Partial<Record<keyof typeof serverDefaults, number>>> = {
 	connection_bytes: 64,
 	answers_bytes: 16,
-	working_bytes: 64,
+	working_bytes: 128,
 	states_bytes: 48,
 	tail_bytes: 96,
 }
