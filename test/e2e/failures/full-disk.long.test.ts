@@ -72,7 +72,7 @@ it.skipIf(note !== '')(`a server killed on a full disk starts again, reads, and 
 
 it.skipIf(note !== '')(`a server prints the reason and exits when there is no space for its first file${note}`, async () => {
 	using directory = createTemporaryDirectory()
-	const env = { PORT: '0', PLANSTREAM_DATA: directory.path }
+	const env = { PORT: '0', PLANSTREAM_DATA: directory.path, LOG_LEVEL: 'warn' }
 	const filled = 'head -c 32m /dev/zero > "$0/filler" 2> /dev/null; exec "$@"'
 	await using server = new CliProcess([], env, onDisk(filled, directory.path, ...SERVE))
 	expect(await server.end()).toMatchObject({
