@@ -62,7 +62,7 @@ export function createProgram(exit: (code: ExitCode) => void): Command {
 		.action(async (file: string, options: RunOptions) => exit(await runCommand(file, options)))
 	planstream
 		.command('watch')
-		.description('follow a plan from its start to its end')
+		.description('follow a plan from its start to its end; one that does not exist yet is waited for')
 		.argument('<plan_id>')
 		.addOption(createUrlOption())
 		.option(...JSON_FLAG)

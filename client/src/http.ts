@@ -171,6 +171,7 @@ export function addRetries(call: Calling, scope: Lifetime, ports: RetryPorts): C
 	}
 }
 
-function hasKey(input: object): boolean {
-	return 'idempotency_key' in input && input.idempotency_key !== undefined
+/** Any other input is refused when it is about to be sent. */
+function hasKey(input: unknown): boolean {
+	return typeof input === 'object' && input !== null && 'idempotency_key' in input && input.idempotency_key !== undefined
 }

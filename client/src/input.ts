@@ -25,7 +25,9 @@ const IDS: ReadonlyMap<string, IdRule> = new Map([
  */
 export function assertInput(path: string, input: unknown): void {
 	if (typeof input !== 'object' || input === null || Array.isArray(input)) {
-		throw new PlanstreamError('bad_request', `The input is ${describe(input)}. Pass an object.`, { path: '' })
+		const fields = [...IDS.keys()].filter((name) => path.includes(`{${name}}`)).map((name) => `${name}: ...`)
+		const form = fields.length === 0 ? '' : ` such as { ${fields.join(', ')} }`
+		throw new PlanstreamError('bad_request', `The input is ${describe(input)}. Pass an object${form}.`, { path: '' })
 	}
 	const fields = input as Readonly<Record<string, unknown>>
 	for (const [name] of IDS) {

@@ -49,7 +49,10 @@ export async function follow(
 			onReady: ({ plan_status, owner }) => {
 				status = plan_status
 				if (owner !== null) state = { ...state, owner }
-				if (status === 'unknown') display.say(`Plan ${plan_id} does not exist yet; waiting for its first event.`)
+				if (status === 'unknown')
+					display.say(
+						`Plan ${plan_id} does not exist yet; waiting for it. Ctrl-C stops; planstream list shows the plans there are.`,
+					)
 			},
 			onReset: ({ reset, from_seq, state: known }) => {
 				state = known ?? initialPlanState(plan_id, 'managed')

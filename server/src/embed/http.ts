@@ -217,7 +217,7 @@ export async function listen(server: Server, host: string, port: number): Promis
 function explainListenError(error: unknown, host: string, port: number): unknown {
 	const code = error instanceof Error && 'code' in error ? error.code : null
 	if (code === 'EADDRINUSE') {
-		const message = `Port ${port} of ${host} is in use by another program. Stop that program, or set PORT to another port (0 picks a free one).`
+		const message = `Port ${port} of ${host} is in use by another program. Stop that program, or choose another port (PORT, or the option port; 0 picks a free one).`
 		return new PlanstreamError('conflict', message, { host, port }, { cause: error })
 	}
 	if (code === 'EACCES') {

@@ -103,3 +103,14 @@ it.each([null, '', 'a b', 'a/b', 'x'.repeat(129)])('a publisher refuses the even
 	await publisher.flush()
 	expect(publisher.state).toBe('open')
 })
+
+it('a client refuses a bare id where an object belongs, and shows that object', async () => {
+	await using planstream = createPlanstreamClient({ url: 'http://127.0.0.1:9' })
+	const bare = 'first' as unknown as { plan_id: string }
+	for (const method of ['get', 'pause', 'resume', 'delete'] as const) {
+		await expect(planstream.plans[method](bare)).rejects.toMatchObject({
+			code: 'bad_request',
+			message: 'The input is "first". Pass an object such as { plan_id: ... }.',
+		})
+	}
+})

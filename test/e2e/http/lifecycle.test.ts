@@ -105,7 +105,7 @@ describe('a server that cannot start', () => {
 		const logger = createLogger('silent')
 		await expect(startServer({ port: first.port, store, logger })).rejects.toMatchObject({
 			code: 'conflict',
-			message: `Port ${first.port} of 127.0.0.1 is in use by another program. Stop that program, or set PORT to another port (0 picks a free one).`,
+			message: `Port ${first.port} of 127.0.0.1 is in use by another program. Stop that program, or choose another port (PORT, or the option port; 0 picks a free one).`,
 		})
 		await using second = await startServer({ port: 0, store, logger })
 		expect((await sendRequest(second, '/health/ready')).status).toBe(200)

@@ -218,7 +218,7 @@ function createLockedError(directory: string, cause: unknown): PlanstreamError {
 		pid === process.pid
 			? `This process (pid ${pid}) has the data directory ${directory} open already. Close that Planstream, or use another directory.`
 			: `Another Planstream process${pid === null ? '' : ` (pid ${pid})`} has the data directory ${directory} open. ` +
-				'Stop it, or set PLANSTREAM_DATA to another directory.'
+				'Stop it, or choose another directory (PLANSTREAM_DATA, or the option store).'
 	return new PlanstreamError('storage_unavailable', message, { directory, pid }, { cause })
 }
 
