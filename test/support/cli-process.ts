@@ -50,6 +50,11 @@ export class CliProcess implements AsyncDisposable {
 		})
 	}
 
+	/** Runs the command in a folder. */
+	static inFolder(folder: string, args: readonly string[], env: Env = {}): CliProcess {
+		return new CliProcess(args, env, ['env', '-C', folder, process.execPath, BIN, ...args])
+	}
+
 	/** Runs the command in a terminal of its own, where standard error appears on standard output too. */
 	static inTerminal(args: readonly string[], env: Env = {}, { columns = 0, rows = 0 } = {}): CliProcess {
 		const quoted = [process.execPath, BIN, ...args].map((word) => `'${word}'`).join(' ')

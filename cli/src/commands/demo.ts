@@ -1,8 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdir, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Planstream } from '@planstream/client'
+import type { RunningServer } from '@planstream/server'
 import { type Check, type Json, type PlanEvent, type PlanState, PlanstreamError } from '@planstream/shared'
 import { connect, createTypeCommand } from '../connection.js'
 import { type Display, openDisplay, readResultView } from '../display.js'
@@ -17,17 +19,28 @@ import { follow, type Interrupt, listenForInterrupt, toExitCode } from './watch.
 async function startDemoServer(env: NodeJS.ProcessEnv, corpus: string) {
 	const { createLogger, parseSettings, startServer } = await import('@planstream/server')
 	const settings = parseSettings({ LOG_LEVEL: 'error', ...env })
-	const store = { kind: 'sqlite', directory: settings.PLANSTREAM_DATA } as const
+	let directory = settings.PLANSTREAM_DATA
 	const { HOST: host, PLANSTREAM_API_KEYS: apiKeys, PLANSTREAM_ORIGINS: origins } = settings
 	const logger = createLogger(settings.LOG_LEVEL)
-	const start = (port: number) => startServer({ host, port, apiKeys, origins, store, corpus, logger })
-	const server = await start(settings.PORT).catch((error: unknown) => {
-		const wanted = env.PORT !== undefined && env.PORT !== ''
-		if (wanted || !(error instanceof PlanstreamError) || error.code !== 'conflict') throw error
-		note(`Port ${settings.PORT} is in use, so the demo uses a free one.`)
-		return start(0)
-	})
-	return { server, directory: store.directory }
+	/** Takes another port or directory where a server has the default one. */
+	const start = async (port: number): Promise<RunningServer> => {
+		try {
+			return await startServer({ host, port, apiKeys, origins, store: { kind: 'sqlite', directory }, corpus, logger })
+		} catch (error) {
+			if (!(error instanceof PlanstreamError)) throw error
+			if (error.code === 'conflict' && !env.PORT && port !== 0) {
+				note(`Port ${port} is in use, so the demo uses a free one.`)
+				return start(0)
+			}
+			const isLocked = error.code === 'storage_unavailable' && typeof error.facts.pid === 'number'
+			if (!isLocked || env.PLANSTREAM_DATA || directory !== settings.PLANSTREAM_DATA) throw error
+			directory = await mkdtemp(path.join(tmpdir(), 'planstream-demo-'))
+			note(`A server has ${settings.PLANSTREAM_DATA} open, so the demo uses ${directory}.`)
+			return start(port)
+		}
+	}
+	const server = await start(settings.PORT)
+	return { server, directory }
 }
 
 const REPORT_STEP = 'report'

@@ -57,7 +57,8 @@ export interface RequestOrigin {
 /** Host names of the local machine. A server without authentication listens on one of these and rejects requests for any other. */
 export const LOOPBACK_HOSTS = ['127.0.0.1', 'localhost', '::1'] as const
 
-const ADVICE = 'Without authentication, this server only accepts requests from its own machine. Use http://localhost.'
+const ADVICE =
+	'Without authentication, this server only accepts requests from its own machine. Use http://localhost or http://127.0.0.1.'
 
 export function isLoopback(host: string): boolean {
 	return LOOPBACK_HOSTS.some((name) => name === host)

@@ -121,6 +121,17 @@ it('prints a free port and uses it when PORT is not set and port 3000 is taken',
 	expect(stderr).toContain('Port 3000 is in use')
 })
 
+it('uses a directory of its own when a server has the default one open', async () => {
+	using directory = createTemporaryDirectory()
+	const folder = corpus(directory.path, SEAS)
+	await using _other = await startServe(path.join(directory.path, '.planstream'))
+	const args = ['demo', '--corpus', folder, '--question', QUESTION, '--exit', '--json']
+	await using demo = CliProcess.inFolder(directory.path, args, { PORT: '0', TMPDIR: directory.path })
+	const { code, stderr } = await demo.end()
+	expect({ code, stderr }).toMatchObject({ code: 0 })
+	expect(stderr).toContain(`A server has .planstream open, so the demo uses ${directory.path}/planstream-demo-`)
+})
+
 it('refuses to start when the named port is taken', async () => {
 	using directory = createTemporaryDirectory()
 	await using other = await startServe(path.join(directory.path, 'other'))
