@@ -14,12 +14,22 @@ const WRITER = `
 	const { openLog } = await import(process.argv[1])
 	const log = await openLog({ kind: 'sqlite', directory: process.argv[2] })
 	let n = 0
+	// The pipe takes nothing while its reader is slow.
+	const say = (line) => {
+		for (;;) {
+			try {
+				return writeSync(1, line)
+			} catch (error) {
+				if (error.code !== 'EAGAIN') throw error
+			}
+		}
+	}
 	const write = async () => {
 		for (;;) {
 			const event_id = 'event-' + n++
 			const text = JSON.stringify({ event_id, data: 'x'.repeat(300) })
 			const { results, events } = await log.append(${JSON.stringify(PLAN)}, [{ event_id, text, sent_digest: event_id, transient: false }])
-			writeSync(1, results[0].seq + ' ' + events[0].cursor + '\\n')
+			say(results[0].seq + ' ' + events[0].cursor + '\\n')
 		}
 	}
 	for (let writers = 0; writers < 64; writers += 1) write()
