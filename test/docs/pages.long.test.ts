@@ -33,7 +33,7 @@ const REGISTRY_NOTE = 'No registry answers, so the packages of the pages cannot 
 
 let directory = ''
 let registryIsMissing = false
-let port = ''
+let port = PORT
 beforeAll(async () => {
 	directory = await mkdtemp(path.join(tmpdir(), 'planstream-pages-'))
 	const [tarballs, free] = await Promise.all([packInto(directory), findPort()])
@@ -100,13 +100,21 @@ class PressedPages implements AsyncDisposable {
 	}
 }
 
-/** Finds a free port: a server of somebody else may come and go at the port of the pages. */
+/** Finds the port of the pages, or another one where something listens there already. */
 async function findPort(): Promise<string> {
-	const server = createServer()
-	server.listen(0, '127.0.0.1')
-	await once(server, 'listening')
-	const { port: found } = server.address() as AddressInfo
-	server.close()
-	await once(server, 'close')
-	return String(found)
+	for (const wanted of [Number(PORT), 0]) {
+		const server = createServer()
+		const listening = once(server, 'listening')
+		server.listen(wanted, '127.0.0.1')
+		try {
+			await listening
+		} catch {
+			continue
+		}
+		const { port: found } = server.address() as AddressInfo
+		server.close()
+		await once(server, 'close')
+		return String(found)
+	}
+	throw new Error('No port is free.')
 }
